@@ -1,22 +1,22 @@
-//! The beacon: the leading relay tells the log's head every second on a core subject, outside the
-//! stream, so that a reader whose stream has lost its tail (which leaves no gap to see) learns that
+//! The beacon: the leading relay publishes the log's head every second on a core subject outside
+//! the stream. A stream that has lost its tail shows no gap, but the beacon tells its readers that
 //! there is more.
 
 use event_store::{Epoch, EventRef, Head, Position};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// The core subject.
+/// The core NATS subject of beacons.
 pub const BEACON_SUBJECT: &str = "relay.head";
 
-/// The log's epoch and last event, as JSON.
+/// The log's epoch and last event, sent as JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Beacon {
-    /// The epoch: the history that the log is in.
+    /// The epoch, which identifies a history of the log.
     pub epoch: Epoch,
-    /// The position of its last event.
+    /// The position of the last event.
     pub position: Position,
-    /// The id of that event; none when the log is empty.
+    /// The id of the last event; `None` if the log is empty.
     pub event_id: Option<Uuid>,
 }
 

@@ -1,8 +1,8 @@
-//! A recorded event as CloudEvents 1.0 describes it: the one form that every target encodes.
+//! Represents a recorded event as CloudEvents 1.0, the form that every target encodes.
 //!
-//! A target decides how attributes and data travel: as headers and payload, as one JSON object. It
-//! does not decide what they are called or how a value is spelled. [`recorded`] makes the recorded
-//! event from them again, exactly.
+//! A target decides how attributes and data are transported, such as headers and payload or one
+//! JSON object. It does not decide their names or their text form. [`recorded`] restores the
+//! recorded event exactly.
 //!
 //! | attribute | value | kind |
 //! | --- | --- | --- |
@@ -20,9 +20,9 @@
 //! | `correlationid`, `causationid`, `actor` | where the event came from | ours |
 //! | `tags` | the tags, with a blank between two | ours |
 //!
-//! Every value is text. A position in particular is no CloudEvents `Integer`, which has 32 bits.
-//! `dataschema` is left out: it would be the address of a schema, and there is none;
-//! `schemaversion` and `type` say which shape the data have.
+//! Every value is text. In particular, a position does not fit a CloudEvents `Integer`, which has
+//! 32 bits. `dataschema` is omitted because there is no schema address. `schemaversion` and `type`
+//! identify the shape of the data.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
@@ -34,50 +34,50 @@ use uuid::Uuid;
 
 /// The version of CloudEvents.
 const SPEC_VERSION: &str = "1.0";
-/// What the data are.
+/// The content type of the data.
 const DATA_CONTENT_TYPE: &str = "application/json";
-/// A tag has no blank, so a blank separates two.
+/// The separator of tags, which contain no blanks.
 const BETWEEN_TAGS: char = ' ';
 
 /// An attribute of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Attribute {
-    /// The version of CloudEvents.
+    /// `specversion`: the version of CloudEvents.
     SpecVersion,
-    /// The event's id.
+    /// `id`: the event's id.
     Id,
-    /// The history that the event belongs to, as a URI.
+    /// `source`: the history that the event belongs to, as a URI.
     Source,
-    /// The event type.
+    /// `type`: the event type.
     Type,
-    /// `subject`: the stream's name.
+    /// `subject`: the name of the stream.
     Subject,
-    /// When the event was recorded.
+    /// `time`: when the event was recorded.
     Time,
-    /// What the data are.
+    /// `datacontenttype`: the content type of the data.
     DataContentType,
-    /// The history that the event belongs to.
+    /// `epoch`: the history that the event belongs to.
     Epoch,
-    /// The position in the log.
+    /// `position`: the position in the log.
     Position,
-    /// The version in the stream.
+    /// `streamversion`: the version in the stream.
     StreamVersion,
-    /// The version of the shape of the data.
+    /// `schemaversion`: the version of the data's shape.
     SchemaVersion,
-    /// The event's tags, in the order of the event.
+    /// `tags`: the event's tags, in order.
     Tags,
-    /// The business flow that the event belongs to.
+    /// `correlationid`: the business flow that the event belongs to.
     CorrelationId,
-    /// The command or event that caused this one.
+    /// `causationid`: the command or event that caused this one.
     CausationId,
-    /// The principal who acted, as text.
+    /// `actor`: the principal who acted, as text.
     Actor,
-    /// The W3C trace context of the command.
+    /// `traceparent`: the W3C trace context of the command.
     Traceparent,
 }
 
 impl Attribute {
-    /// Those that say which event it is: each has a value, and together they are small.
+    /// The attributes that identify the event. Each has a value, and together they are small.
     pub const IDENTIFYING: [Self; 11] = [
         Self::SpecVersion,
         Self::Id,
@@ -91,11 +91,11 @@ impl Attribute {
         Self::StreamVersion,
         Self::SchemaVersion,
     ];
-    /// The others: each may be absent, and may be large.
+    /// The other attributes. Each may be absent, and may be large.
     pub const LABELS: [Self; 5] =
         [Self::Tags, Self::CorrelationId, Self::CausationId, Self::Actor, Self::Traceparent];
 
-    /// The name, as CloudEvents allows names: small letters and digits.
+    /// The name of the attribute: lower-case letters and digits, as CloudEvents allows.
     pub const fn name(self) -> &'static str {
         match self {
             Self::SpecVersion => "specversion",
@@ -117,7 +117,7 @@ impl Attribute {
         }
     }
 
-    /// Whether the value may hold any character. All others are printable ASCII.
+    /// Whether the value may contain any character. All other values are printable ASCII.
     pub const fn is_free_text(self) -> bool {
         matches!(self, Self::Actor | Self::Traceparent)
     }
@@ -129,7 +129,7 @@ impl fmt::Display for Attribute {
     }
 }
 
-/// A recorded event of one history, to be encoded.
+/// A recorded event of one history, ready to be encoded.
 #[derive(Debug, Clone, Copy)]
 pub struct CloudEvent<'a> {
     event: &'a RecordedEvent,
@@ -137,12 +137,12 @@ pub struct CloudEvent<'a> {
 }
 
 impl<'a> CloudEvent<'a> {
-    /// The event as the log of this epoch has it.
+    /// Wraps an event of the log with this epoch.
     pub const fn new(event: &'a RecordedEvent, epoch: Epoch) -> Self {
         Self { event, epoch }
     }
 
-    /// Those of the attributes that have a value, with it.
+    /// The given attributes that have a value, with their values.
     pub fn values(
         self,
         attributes: &'static [Attribute],
@@ -176,7 +176,7 @@ impl<'a> CloudEvent<'a> {
         })
     }
 
-    /// The data: a JSON text, byte for byte as it was appended.
+    /// The data: the JSON text, byte for byte as it was appended.
     pub fn data(self) -> &'a str {
         self.event.data.get()
     }
@@ -192,30 +192,30 @@ fn joined(tags: &[Tag]) -> Option<String> {
     Some(joined)
 }
 
-/// Why a message is not an event of ours.
+/// Why a message is not a valid event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// The message lacks an attribute that every event has.
+    /// The message lacks a required attribute.
     #[error("the attribute {0} is absent")]
     Missing(Attribute),
-    /// The value of an attribute is not one that it can have.
+    /// An attribute has an invalid value.
     #[error("the attribute {0} is not valid")]
     Invalid(Attribute),
-    /// The data are not JSON.
-    #[error("the data are not JSON")]
+    /// The data is not JSON.
+    #[error("the data is not JSON")]
     Data,
 }
 
-/// What a target's message says of each attribute.
+/// Reads the attributes of a target's message.
 pub trait Attributes {
-    /// The value of an attribute as [`CloudEvent::value`] gave it; `None` when it is absent.
+    /// The value of an attribute as [`CloudEvent::value`] returned it; `None` if it is absent.
     ///
     /// # Errors
-    /// [`DecodeError`] when the message cannot have been made from one.
+    /// [`DecodeError`] if the message cannot have been encoded from an event.
     fn get(&self, attribute: Attribute) -> Result<Option<Cow<'_, str>>, DecodeError>;
 }
 
-/// Which event it is, and of which history.
+/// Decodes which event a message is, and of which history.
 ///
 /// # Errors
 /// [`DecodeError`].
@@ -225,7 +225,7 @@ pub fn event_ref(attributes: &impl Attributes) -> Result<(Epoch, EventRef), Deco
     Ok((epoch, EventRef { position, event_id: Some(parsed(attributes, Attribute::Id)?) }))
 }
 
-/// The recorded event that was encoded.
+/// Decodes the recorded event.
 ///
 /// # Errors
 /// [`DecodeError`].
@@ -249,10 +249,10 @@ pub fn recorded(attributes: &impl Attributes, data: &[u8]) -> Result<RecordedEve
     })
 }
 
-/// The value of an attribute that every event has.
+/// Parses the value of a required attribute.
 ///
 /// # Errors
-/// [`DecodeError`].
+/// [`DecodeError`] if it is absent or invalid.
 pub fn parsed<T: std::str::FromStr>(
     attributes: &impl Attributes,
     attribute: Attribute,

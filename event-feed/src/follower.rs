@@ -1,12 +1,12 @@
-//! Reads the log in exact order from a checkpoint: live from NATS when it can, from the store when
-//! it must.
+//! Reads the log in exact order from a checkpoint: live from NATS if possible, or else from the
+//! store.
 //!
-//! Guarantees, whatever NATS does:
-//! - events come out as position `p+1`, `p+2`, … after the checkpoint at `p`, each once, none
-//!   missing;
-//! - nothing comes out before the event id at the checkpoint was found equal in the store
-//!   (continuity), and a history that is another one is an error, never a guess;
-//! - memory is bounded, and a dropped future loses nothing.
+//! It guarantees, whatever NATS does:
+//! - After a checkpoint at `p`, events come out as positions `p+1`, `p+2`, …, each once, none
+//!   missing.
+//! - Nothing comes out before the checkpoint's event id was found at its position in the store
+//!   (continuity). Another history is an error, never a guess.
+//! - Memory is bounded, and a dropped future loses nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,20 +24,19 @@ use catch_up::CatchUp;
 use join::Join;
 use live::{FromLive, Live};
 
-/// How a follower gets its events at the moment.
+/// How a follower currently gets its events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// From NATS, as they are published.
     Live,
     /// In large pages from the store, because it is behind.
     CatchingUp,
-    /// At the head, looking into the store now and then, because NATS cannot be relied on at the
-    /// moment.
+    /// By polling the store at the head, because NATS is currently unreliable.
     Polling,
 }
 
 impl Mode {
-    /// `live`, `catching_up` or `polling`.
+    /// The name of the mode: `live`, `catching_up` or `polling`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Live => "live",
@@ -47,40 +46,40 @@ impl Mode {
     }
 }
 
-/// What [`Follower::next_batch`] gives.
+/// The result of [`Follower::next_batch`].
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// The next events, in order. Empty when nothing came for [`FollowerSettings::idle_report`], or
-    /// when the log goes on in a new epoch.
+    /// The next events, in order. Empty if none came for [`FollowerSettings::idle_report`], or if
+    /// the log continues in a new epoch.
     pub events: Vec<RecordedEvent>,
-    /// How they came.
+    /// How the events came.
     pub mode: Mode,
-    /// The newest known head of the log, never below the last event handed out.
+    /// The newest known head of the log, never before the last event returned.
     pub head: Head,
 }
 
-/// Why the follower cannot go on.
+/// Why the follower cannot continue.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FollowError {
-    /// The log does not hold the event of the checkpoint at the checkpoint's position: its history
-    /// is another one.
+    /// The log does not have the checkpoint's event at the checkpoint's position, so it has another
+    /// history.
     #[error("the log (epoch {}, head {}) has another history than the checkpoint at position {}",
         head.epoch, head.mark.position, checkpoint.position)]
     OtherHistory {
-        /// Where the follower stood.
+        /// The checkpoint of the follower.
         checkpoint: EventRef,
-        /// The log as it is.
+        /// The current head of the log.
         head: Head,
     },
-    /// The store gave no answer. When [`FollowError::is_transient`], call again: the follower waits
-    /// by itself before it asks again.
+    /// The store did not answer. If [`FollowError::is_transient`], call again; the follower itself
+    /// waits before it retries.
     #[error("cannot read the event store")]
     Store(#[from] StoreError),
 }
 
 impl FollowError {
-    /// Whether calling again may help without anybody's doing.
+    /// Whether calling again may succeed without intervention.
     pub const fn is_transient(&self) -> bool {
         match self {
             Self::OtherHistory { .. } => false,
@@ -94,31 +93,30 @@ impl FollowError {
 /// The follower's limits and intervals.
 #[derive(Debug, Clone)]
 pub struct FollowerSettings {
-    /// An empty batch is given after this long without an event, so that the caller can show that
-    /// it lives.
+    /// The time without an event after which an empty batch is returned, so that the caller can
+    /// show that it is alive.
     pub idle_report: Duration,
-    /// How often the store is asked while NATS cannot be relied on.
+    /// How often the store is polled while NATS is unreliable.
     pub poll_interval: Duration,
-    /// How long to wait after the store failed; doubles up to [`FollowerSettings::retry_most`].
+    /// The wait after a failure of the store. It doubles up to [`FollowerSettings::retry_most`].
     pub retry_first: Duration,
-    /// The longest wait after the store failed.
+    /// The longest wait after a failure of the store.
     pub retry_most: Duration,
-    /// The most events that one page from the store holds.
+    /// The maximum number of events in one page from the store.
     pub page: u32,
-    /// This far behind the head, pages from the store are faster than messages.
+    /// Beyond this lag, in events, pages from the store are faster than messages.
     pub catch_up_above: i64,
-    /// Not further behind than this, messages are read again. Below
-    /// [`FollowerSettings::catch_up_above`], so that nothing flutters.
+    /// Up to this lag, in events, messages are read again. It is below
+    /// [`FollowerSettings::catch_up_above`], so that the mode does not flutter.
     pub live_below: i64,
-    /// Without a beacon for this long NATS cannot be relied on, and the store is asked.
+    /// The time without a beacon after which NATS counts as unreliable and the store is asked.
     pub beacon_silence: Duration,
-    /// A beacon told of more and nothing came for this long: the stream may have lost its tail, and
-    /// the store is asked.
+    /// The time after a beacon that announces more events. If none come, the stream may have lost
+    /// its tail, and the store is asked.
     pub beacon_grace: Duration,
-    /// How long a new consumer may take to show that the stream carries the same history.
+    /// How long a new consumer may take to prove that the stream has the same history.
     pub join_limit: Duration,
-    /// How long to wait before the next consumer; doubles up to
-    /// [`FollowerSettings::join_retry_most`].
+    /// The wait before the next consumer. It doubles up to [`FollowerSettings::join_retry_most`].
     pub join_retry_first: Duration,
     /// The longest wait before the next consumer.
     pub join_retry_most: Duration,
@@ -143,14 +141,14 @@ impl Default for FollowerSettings {
     }
 }
 
-/// Reads the log in order from a checkpoint. See the module's guarantees.
+/// Reads the log in order from a checkpoint, with the guarantees of this module.
 pub struct Follower {
     catch_up: CatchUp,
     join: Option<Join>,
     settings: FollowerSettings,
 }
 
-/// What ended a wait.
+/// The reason why a wait ended.
 enum Woken {
     Item(Option<FromLive>),
     Beacon,
@@ -158,10 +156,11 @@ enum Woken {
 }
 
 impl Follower {
-    /// A follower that starts before the first event; [`Follower::seek`] moves it. Without `nats`
-    /// it polls the store.
+    /// Creates a follower that starts before the first event; [`Follower::seek`] moves it. Without
+    /// `nats` it polls the store.
     ///
-    /// Call it inside a tokio runtime: with `nats` it starts two tasks, which end with it.
+    /// Call it inside a tokio runtime. With `nats`, it starts two tasks, which end with the
+    /// follower.
     pub fn new(
         store: Arc<dyn EventStore>,
         nats: Option<NatsHandle>,
@@ -171,8 +170,8 @@ impl Follower {
         Self { catch_up: CatchUp::new(store, &settings), join, settings }
     }
 
-    /// Goes on after `mark` from now on, whose event id is compared with the store's before
-    /// anything is handed out.
+    /// Continues after `mark`. Its event id is compared with the store's before any event is
+    /// returned.
     pub fn seek(&mut self, mark: EventRef) {
         self.catch_up.seek(mark);
         if let Some(join) = &mut self.join {
@@ -180,12 +179,12 @@ impl Follower {
         }
     }
 
-    /// The last event handed out, or the mark of the last [`Follower::seek`].
+    /// The last event returned, or the mark of the last [`Follower::seek`].
     pub fn mark(&self) -> EventRef {
         self.catch_up.last
     }
 
-    /// How events come at the moment.
+    /// How events currently come.
     pub fn mode(&self) -> Mode {
         let live = self.join.as_ref().is_some_and(Join::is_proven);
         match (self.catch_up.behind, live) {
@@ -195,8 +194,8 @@ impl Follower {
         }
     }
 
-    /// Whether nothing tells where the log ends: the store failed when it was asked last, and no
-    /// beacon came of late. An empty batch does not say then that there is no more.
+    /// Whether the head of the log is unknown: the last read of the store failed, and there was no
+    /// recent beacon. An empty batch then does not mean that there are no more events.
     pub fn is_cut_off(&self) -> bool {
         let hears = |join: &Join| {
             join.is_proven()
@@ -208,9 +207,9 @@ impl Follower {
         self.catch_up.is_failing() && !self.join.as_ref().is_some_and(hears)
     }
 
-    /// The next 1 to `max` events, or none after [`FollowerSettings::idle_report`].
+    /// Returns the next 1 to `max` events, or none after [`FollowerSettings::idle_report`].
     ///
-    /// A caller that fails to process a batch calls [`Follower::seek`] with its checkpoint. The
+    /// If a caller fails to process a batch, it calls [`Follower::seek`] with its checkpoint. The
     /// future may be dropped at any await.
     ///
     /// # Errors
@@ -246,7 +245,7 @@ impl Follower {
         }
     }
 
-    /// What came from NATS and follows.
+    /// The next events from NATS.
     fn take_live(&mut self, max: usize) -> Option<Batch> {
         let join = self.join.as_mut()?;
         join.join_if_near(&self.catch_up);
@@ -255,18 +254,18 @@ impl Follower {
         Some(Batch { events, mode: self.mode(), head })
     }
 
-    /// Waits for a message, a beacon or the moment. Nothing is lost when this is dropped.
+    /// Waits for a message, a beacon or a moment. Dropping it loses nothing.
     async fn wait(&mut self, until: Instant) {
         let Some(join) = &mut self.join else {
             tokio::time::sleep_until(until).await;
             return;
         };
         let woken = tokio::select! {
-            // One that waits for the store must not be pushed out by the next.
+            // A message that waits for the store must not be replaced by the next one.
             item = join.live.items.recv(), if join.held.is_none() => Woken::Item(item),
             heard = join.live.beacons.changed(), if !join.deaf => {
-                // The task that hears is gone only when the client is; then the clock alone wakes
-                // us.
+                // The listening task ends only with the client. From then on, only the clock wakes
+                // the follower.
                 join.deaf = heard.is_err();
                 Woken::Beacon
             }

@@ -1,8 +1,9 @@
-//! Events outside the log: their one neutral form, the relay that publishes the log to a target
-//! (JetStream is the first), and the follower that reads it live or from the store.
+//! Delivers the log's events to other systems and processes. It has a neutral event format, a relay
+//! that publishes the log to a target (JetStream is the first), and a follower that reads the log
+//! live or from the store.
 //!
-//! Knows no business word. What a target has is a copy that may be lost at any time; the store
-//! alone is the truth.
+//! It knows no business terms. A target holds a copy that may be lost at any time; only the store
+//! is authoritative.
 
 pub mod beacon;
 pub mod cloud_event;

@@ -1,14 +1,14 @@
-//! The one encoder and the one decoder of events on NATS.
+//! Encodes and decodes events as NATS messages.
 //!
-//! A message is a [`CloudEvent`] in the binary mode of CloudEvents' NATS binding (attributes as
-//! `ce-*` headers, the event's data as payload) on the subject `events.<type>`, so that any NATS
-//! client can use it. Decoded again it is the recorded event, exactly. An event that is too large
-//! for the broker goes as a *stub*: the attributes that identify it, no payload, and
+//! A message is a [`CloudEvent`] in the binary mode of CloudEvents' NATS binding: attributes as
+//! `ce-*` headers, and the event's data as payload. Its subject is `events.<type>`, so any NATS
+//! client can use it. Decoding restores the recorded event exactly. An event that is too large for
+//! the broker becomes a *stub*: the attributes that identify it, no payload, and the header
 //! `daybook-stub`.
 //!
-//! Two attributes have headers of their own names, which consumers know: `epoch` is
-//! `daybook-epoch`, and `tags` is `daybook-tags`. The binding would call them `ce-epoch` and
-//! `ce-tags`. The trace context is also in the header `traceparent`, where tools look for it.
+//! Two attributes keep the header names that consumers know: `epoch` is `daybook-epoch`, and `tags`
+//! is `daybook-tags`. The binding would call them `ce-epoch` and `ce-tags`. The trace context is
+//! also in the header `traceparent`, where tools look for it.
 
 use std::borrow::Cow;
 
@@ -20,11 +20,11 @@ use crate::cloud_event::{self, Attribute, Attributes, CloudEvent, event_ref, par
 
 mod percent;
 
-/// The JetStream stream.
+/// The name of the JetStream stream.
 pub const STREAM: &str = "EVENTS";
-/// The stream's subjects.
+/// The subjects of the stream.
 pub const SUBJECTS: &str = "events.>";
-/// What stands before the event type in a subject.
+/// The prefix of a subject before the event type.
 const SUBJECT_PREFIX: &str = "events.";
 
 const STUB: HeaderName = HeaderName::from_static("daybook-stub");
@@ -32,54 +32,55 @@ const STUB_REASON: &str = "too-large-read-the-store";
 /// The header of the trace context outside CloudEvents.
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// JetStream refuses headers above 64 KiB; what the relay adds for publishing is subtracted.
+/// The maximum size of an event's headers. JetStream refuses headers above 64 KiB; the difference
+/// leaves room for the relay's own headers.
 const MAX_HEADER_BYTES: usize = 63 * 1024;
-/// What the relay adds to a message's headers: expected sequence, batch id, batch sequence, commit.
+/// The size of the headers that the relay adds for publishing: expected sequence, batch id, batch
+/// sequence, commit.
 const PUBLISH_HEADER_BYTES: usize = 256;
-/// The smallest `max_payload` of a broker that can carry every stub.
+/// The smallest `max_payload` of a broker that can carry every stub, in bytes.
 pub const MIN_MAX_PAYLOAD: usize = 2 * 1024;
 
 /// A message ready to be published.
 #[derive(Debug, Clone)]
 pub struct Encoded {
-    /// `events.<type>`.
+    /// The subject: `events.<type>`.
     pub subject: String,
-    /// All attributes.
+    /// The headers with all attributes.
     pub headers: HeaderMap,
     /// The event's data; empty in a stub.
     pub payload: Bytes,
-    /// Which event this is.
+    /// The position and id of the event.
     pub mark: EventRef,
-    /// About how many bytes it takes on the wire.
+    /// The approximate number of bytes on the wire.
     pub bytes: usize,
-    /// Whether the event was too large.
+    /// Whether the event was too large, so the message is a stub.
     pub is_stub: bool,
 }
 
-/// A message read.
+/// A decoded message.
 #[derive(Debug, Clone)]
 pub struct Decoded {
-    /// The history it was published from.
+    /// The epoch from which it was published.
     pub epoch: Epoch,
-    /// Which event this is.
+    /// The position and id of the event.
     pub mark: EventRef,
-    /// The event, or none in a stub: it is to be read from the store.
+    /// The event. `None` for a stub: read it from the store.
     pub event: Option<RecordedEvent>,
 }
 
-/// Why a message is not one of ours.
+/// Why a message is not a valid event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// Its headers and payload are no event.
+    /// The headers and payload are not a valid event.
     #[error(transparent)]
     Event(#[from] cloud_event::DecodeError),
-    /// The subject is not that of the event's type.
-    #[error("the subject is not the one of its event type")]
+    /// The subject does not match the event type.
+    #[error("the subject does not match the event type")]
     Subject,
 }
 
-/// Makes the message of an event, or its stub when a broker with this `max_payload` would refuse
-/// it.
+/// Encodes an event as a message, or as a stub if a broker with this `max_payload` would refuse it.
 pub fn encode(event: &RecordedEvent, epoch: Epoch, max_payload: usize) -> Encoded {
     let subject = format!("{SUBJECT_PREFIX}{}", event.event_type);
     let neutral = CloudEvent::new(event, epoch);
@@ -99,8 +100,8 @@ pub fn encode(event: &RecordedEvent, epoch: Epoch, max_payload: usize) -> Encode
     Encoded { subject, headers, payload: Bytes::new(), mark: event.mark(), bytes, is_stub: true }
 }
 
-/// The subjects of all that may become an event of one of these types: what a consumer that wants
-/// only those filters by, and then narrows what it gets after upcasting it.
+/// The subjects of all stored types that may become an event of one of these types. A consumer
+/// subscribes to them, and filters again after upcasting.
 pub fn subjects(types: &[EventType], registry: &Registry) -> Vec<String> {
     registry
         .widen_types(types)
@@ -109,10 +110,10 @@ pub fn subjects(types: &[EventType], registry: &Registry) -> Vec<String> {
         .collect()
 }
 
-/// Reads a message.
+/// Decodes a message.
 ///
 /// # Errors
-/// [`DecodeError`] when it is not one that [`encode`] made.
+/// [`DecodeError`] if [`encode`] did not make the message.
 pub fn decode(subject: &str, headers: &HeaderMap, payload: &[u8]) -> Result<Decoded, DecodeError> {
     let attributes = Headers(headers);
     let (epoch, mark) = event_ref(&attributes)?;
@@ -125,10 +126,10 @@ pub fn decode(subject: &str, headers: &HeaderMap, payload: &[u8]) -> Result<Deco
     Ok(Decoded { epoch, mark, event })
 }
 
-/// Which event a message is, and of which history.
+/// Decodes which event a message is, and of which history.
 ///
 /// # Errors
-/// [`DecodeError`] when it is not one that [`encode`] made.
+/// [`DecodeError`] if [`encode`] did not make the message.
 pub fn event_ref_of(headers: &HeaderMap) -> Result<(Epoch, EventRef), DecodeError> {
     Ok(event_ref(&Headers(headers))?)
 }
@@ -180,7 +181,7 @@ impl Attributes for Headers<'_> {
     }
 }
 
-/// How many bytes headers take on the wire.
+/// The size of the headers on the wire, in bytes.
 fn wire_len(headers: &HeaderMap) -> usize {
     const FRAME: usize = "NATS/1.0\r\n\r\n".len();
     const PER_LINE: usize = ": \r\n".len();

@@ -1,56 +1,56 @@
-//! The connection to NATS: one per process, made so that a dead server is noticed within seconds
-//! and an absent one stops nobody.
+//! The process's one connection to NATS. It notices a dead server within seconds, and reconnects to
+//! an absent one in the background.
 
 use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::jetstream;
 
-/// A dead connection is noticed after two of these without an answer.
+/// The interval of pings. A dead connection is noticed after two unanswered ones.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long any request to NATS may take.
+/// The limit of any request to NATS.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 const RECONNECT_FIRST: Duration = Duration::from_millis(100);
 const RECONNECT_MOST: Duration = Duration::from_secs(2);
-/// Messages that wait in one subscription before the client drops them (the follower then reads the
-/// store).
+/// The number of messages that may wait in one subscription. The client drops further ones, and the
+/// follower then reads the store.
 const SUBSCRIPTION_CAPACITY: usize = 8_192;
 
-/// Why a connection could not be prepared. An absent server is not an error: the client goes on
-/// trying.
+/// Why a connection could not be prepared. An absent server is not an error, because the client
+/// keeps trying.
 #[derive(Debug, thiserror::Error)]
 pub enum NatsError {
-    /// The address is not one.
+    /// The address is not valid.
     #[error("the NATS address is not valid (expected nats://[user:password@]host[:port])")]
     Address,
-    /// The client refused to start.
+    /// The client did not start.
     #[error("cannot prepare the NATS client")]
     Connect(#[source] async_nats::ConnectError),
 }
 
-/// A connection to NATS that mends itself. Cheap to clone.
+/// A connection to NATS that reconnects by itself. Clones are cheap.
 #[derive(Debug, Clone)]
 pub struct NatsHandle {
     client: async_nats::Client,
 }
 
 impl NatsHandle {
-    /// Prepares a connection and returns at once: it is made in the background and made again
-    /// whenever it breaks.
+    /// Prepares a connection and returns at once. The connection is made in the background, and
+    /// again whenever it breaks.
     ///
-    /// `name` tells the server's operators who this is. Passwords in `url` appear in no log and no
-    /// error.
+    /// `name` identifies this client to the server's operators. Passwords in `url` appear in no log
+    /// and no error.
     ///
     /// # Errors
-    /// [`NatsError`] when the address is not valid.
+    /// [`NatsError`] if the address is not valid.
     pub async fn connect(url: &str, name: &str) -> Result<Self, NatsError> {
         let servers = url
             .split(',')
             .map(|server| server.trim().parse::<async_nats::ServerAddr>())
             .collect::<Result<Vec<_>, _>>()
             .map_err(|_| NatsError::Address)?;
-        // The client takes no login from an address by itself.
+        // The client does not use the login of an address by itself.
         let login = servers.iter().find_map(|server| {
             Some((server.username()?.to_owned(), server.password()?.to_owned()))
         });
@@ -84,12 +84,12 @@ impl NatsHandle {
         &self.client
     }
 
-    /// Whether the connection stands now, as far as is known.
+    /// Whether the connection is up, as far as this side knows.
     pub fn is_connected(&self) -> bool {
         self.client.connection_state() == State::Connected
     }
 
-    /// JetStream requests, each bounded by a deadline.
+    /// A context for JetStream requests, each with a deadline.
     pub(crate) fn jetstream(&self) -> jetstream::Context {
         let mut context = jetstream::new(self.client.clone());
         context.set_timeout(REQUEST_TIMEOUT);

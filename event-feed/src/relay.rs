@@ -1,15 +1,15 @@
-//! The outbox processor: publishes the log, in order, to a target. The first one is the JetStream
-//! stream `EVENTS` ([`JetStream`]); what the relay needs of a target is a port ([`RelayTarget`]).
+//! The outbox relay: publishes the log, in order, to a target. The first target is the JetStream
+//! stream `EVENTS` ([`JetStream`]); other targets implement [`RelayTarget`].
 //!
-//! States: *standing by* (somebody else holds the lease) → *resuming* (where does the target end,
-//! and is it of this log?) → *publishing* (read after the last, check the term, publish) → after
-//! any error *resuming* again, after the loss of the lease *standing by*. While the target has what
-//! the log lost it stays *resuming* and is not ready.
+//! States: *standing by* (another relay holds the lease) → *resuming* (find where the target ends,
+//! and check that it belongs to this log) → *publishing* (read the next events, check the term,
+//! publish). After any error it goes back to *resuming*, and after losing the lease to *standing
+//! by*. While the target has events that the log lost, it stays in *resuming* and is not ready.
 //!
-//! Where a target tells where it ends, and refuses what does not follow, neither a crash in the
-//! middle of a batch nor two leaders at once can repeat, skip or reorder anything, and the relay
-//! keeps no checkpoint. For any other the relay keeps a cursor and publishes at least once, in
-//! order. It ends on request only: while Postgres or the target is away it waits and is not ready.
+//! Some targets tell where they end and refuse what does not follow. For them, neither a crash in a
+//! batch nor two concurrent leaders can repeat, skip or reorder events, and the relay keeps no
+//! checkpoint. For other targets, the relay keeps a cursor and publishes at least once, in order.
+//! The relay ends only on request: while Postgres or the target is away, it waits and is not ready.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,36 +47,36 @@ use leader::{Leader, RelayError, Round};
 use term::{Keeper, STATEMENT_LIMIT, STATEMENT_TIMEOUT};
 use wake::Wake;
 
-/// The leases' names begin with this, and end with the target's name.
+/// The prefix of a lease's name. The target's name follows.
 const LEASE_PREFIX: &str = "event-relay/";
-/// The first wait after error; doubles up to [`RETRY_MOST`].
+/// The first pause after an error. It doubles up to [`RETRY_MOST`].
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MOST: Duration = Duration::from_secs(2);
-/// How long the lease's connection may take to stand.
+/// How long connecting for the lease may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
-/// How long taking the lease may take, the end of the old owner's backend included.
+/// How long taking the lease may take, including ending the old owner's backend.
 const TAKE_LIMIT: Duration = Duration::from_secs(4);
-/// A leader that cannot read the log for so long gives the lease up.
+/// A leader that cannot read the log for this long gives up the lease.
 const UNABLE_AFTER: Duration = Duration::from_secs(6);
-/// For so long the relay may not move before the process is not ready: longer than any single step
-/// may take.
+/// How long the relay may make no progress before the process is not ready. Longer than any single
+/// step may take.
 const PULSE_LIMIT: Duration = Duration::from_secs(8);
 
 /// The relay's limits and intervals.
 #[derive(Debug, Clone)]
 pub struct RelaySettings {
-    /// How long the lease lasts without a renewal: how soon a standby takes over from a leader that
-    /// vanished.
+    /// How long the lease lasts without a renewal, and so how soon a standby replaces a vanished
+    /// leader.
     pub lease_duration: Duration,
-    /// How often a standby looks whether the lease is free.
+    /// How often a standby checks whether the lease is free.
     pub standby_interval: Duration,
-    /// How often the leader looks for new events when no wake-up comes.
+    /// How often the leader polls for new events when no wake-up comes.
     pub poll_interval: Duration,
-    /// How often the head is told.
+    /// How often the head is announced.
     pub beacon_interval: Duration,
-    /// How often the leader looks at a target that it has nothing to publish to.
+    /// How often the leader checks a target while it has nothing to publish.
     pub look_interval: Duration,
-    /// How many events below the head a target begins that is new, or made again.
+    /// How many events before the head a new or recreated target begins.
     pub refill_window: i64,
 }
 
@@ -93,11 +93,11 @@ impl Default for RelaySettings {
     }
 }
 
-/// Opens the log anew: a store that has met another history is of no use any more.
+/// Opens the log again. A store that met another history cannot be used any more.
 pub type OpenStore =
     Arc<dyn Fn() -> BoxFuture<'static, Result<Arc<dyn EventStore>, StoreError>> + Send + Sync>;
 
-/// One copy of the relay to one target. Any number may run; one of them leads.
+/// One relay for one target. Any number may run; one of them leads.
 pub struct Relay<T> {
     owner: Uuid,
     open_store: OpenStore,
@@ -108,24 +108,23 @@ pub struct Relay<T> {
     clock: SharedClock,
     settings: RelaySettings,
     postgres: Component,
-    /// The target's part of the health report.
+    /// The target's component of the health report.
     reach: Component,
     pulse: Pulse,
 }
 
 /// How leading ended.
 enum Ended {
-    /// The process is to stop.
+    /// The process is stopping.
     Draining,
-    /// Another leads, or the store must be opened anew.
+    /// Another relay leads, or the store must be opened again.
     StepDown,
-    /// The log cannot be read from here. Another one may be able to, and gets the time to take the
-    /// lease.
+    /// This relay cannot read the log. It pauses, so that another one can take the lease.
     Unable,
 }
 
 impl<T: RelayTarget> Relay<T> {
-    /// A relay that reads the log through `open_store`, keeps its lease in the database of
+    /// Creates a relay. It reads the log through `open_store`, keeps its lease in the database of
     /// `connect`, listens there on `wake_channel`, and publishes to `target`.
     pub fn new(
         open_store: OpenStore,
@@ -159,7 +158,7 @@ impl<T: RelayTarget> Relay<T> {
         }
     }
 
-    /// Runs until `drain` is cancelled, then finishes the batch in flight and gives the lease up.
+    /// Runs until `drain` is cancelled, then finishes the current batch and gives up the lease.
     pub async fn run(self, drain: CancellationToken) {
         let mut failures = 0;
         while !drain.is_cancelled() {
@@ -192,7 +191,7 @@ impl<T: RelayTarget> Relay<T> {
         }
     }
 
-    /// Waits until the lease is ours; `None` when the process is to stop.
+    /// Waits until this relay has the lease; `None` if the process is stopping.
     async fn stand_by(&self, drain: &CancellationToken) -> Result<Option<Keeper>, sqlx::Error> {
         let name = format!("{LEASE_PREFIX}{}", self.target.name());
         let lease =
@@ -289,13 +288,13 @@ impl<T: RelayTarget> Relay<T> {
         }
     }
 
-    /// A single refusal is the guard at work and mended in the next round; what lasts makes the
-    /// process not ready.
+    /// Logs an interruption. A single refusal is normal and is resolved in the next round; a
+    /// lasting one makes the process not ready.
     fn note(&self, error: &RelayError, failures: u32) {
         tracing::warn!(%error, failures, "publishing was interrupted");
         match error {
             RelayError::Lost => {}
-            // One connection that was silent, or the guard at work: the next try starts from the
+            // A single silent connection, or a refused publish: the next attempt starts from the
             // beginning.
             RelayError::Store(StoreError::Unavailable(_))
             | RelayError::NotPublished(_)
@@ -312,8 +311,8 @@ impl<T: RelayTarget> Relay<T> {
         }
     }
 
-    /// Whether a standby could publish: a connection that stands says nothing of a server that is
-    /// silent, so it is asked now and then.
+    /// Checks whether this standby could publish. An open connection does not prove that the server
+    /// answers, so it is asked from time to time.
     async fn look_at_target(&self, looked_at: &mut Option<Instant>) {
         if !self.target.is_connected() {
             *looked_at = None;
@@ -330,7 +329,7 @@ impl<T: RelayTarget> Relay<T> {
     }
 }
 
-/// Waits before the next try, the longer the more have failed; not at all after none.
+/// Waits before the next attempt, longer after more failures, and not at all without any.
 async fn pause(failures: u32, drain: &CancellationToken) {
     if failures == 0 {
         return;
@@ -338,7 +337,7 @@ async fn pause(failures: u32, drain: &CancellationToken) {
     wait(RETRY_FIRST.saturating_mul(1 << (failures - 1).min(16)).min(RETRY_MOST), drain).await;
 }
 
-/// Waits, unless the process is to stop.
+/// Waits, unless the process is stopping.
 async fn wait(time: Duration, drain: &CancellationToken) {
     tokio::select! {
         () = tokio::time::sleep(time) => {}

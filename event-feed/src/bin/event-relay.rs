@@ -1,4 +1,4 @@
-//! The process `event-relay`: publishes the log to NATS. See `event_feed::relay` for what it
+//! The process `event-relay`: publishes the log to NATS. See `event_feed::relay` for its
 //! guarantees.
 
 use std::process::ExitCode;
@@ -21,16 +21,16 @@ use service_kit::telemetry::Telemetry;
 use service_kit::{admin, clock, http, process};
 use sqlx::postgres::PgConnectOptions;
 
-/// Many small values live shortly here, on several threads: what the system's own allocator is slow
-/// at.
+/// The process makes many short-lived allocations on several threads, which the system's allocator
+/// handles slowly.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The relay reads one page at a time.
+/// The number of read connections. The relay reads one page at a time.
 const READ_CONNECTIONS: u32 = 2;
 
 service_kit::secret_args!(
-    /// Where the event store is: postgres://user:password@host:port/database.
+    /// The address of the event store: postgres://user:password@host:port/database.
     EventStoreUrlArgs, "event-store-url", "EVENT_STORE_URL", "event-store-url-file",
         "EVENT_STORE_URL_FILE"
 );
@@ -45,7 +45,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs until it is told to stop. Any number of copies may run; one of them publishes.
+    /// Runs until it is stopped. Any number of copies may run; one of them publishes.
     Run(Box<RunArgs>),
 }
 
@@ -55,28 +55,28 @@ struct RunArgs {
     event_store: EventStoreUrlArgs,
     #[command(flatten)]
     nats: NatsUrlArgs,
-    /// Where health and metrics are shown.
+    /// Address of the port for health and metrics.
     #[arg(long, env = "ADMIN_LISTEN", default_value = "127.0.0.1:9082")]
     admin_listen: LoopbackAddr,
-    /// How many events below the head a stream that is made anew begins.
+    /// How many events before the head a newly created stream begins.
     #[arg(long, env = "REFILL_WINDOW", default_value_t = 1_000_000,
         value_parser = clap::value_parser!(i64).range(1..))]
     refill_window: i64,
-    /// The most messages that the stream keeps.
+    /// Maximum number of messages in the stream.
     #[arg(long, env = "STREAM_MAX_MESSAGES", default_value_t = 1_000_000,
         value_parser = clap::value_parser!(i64).range(1..))]
     stream_max_messages: i64,
-    /// The most bytes that the stream keeps; -1 is no limit.
+    /// Maximum number of bytes in the stream; -1 means no limit.
     #[arg(long, env = "STREAM_MAX_BYTES", default_value_t = -1, allow_negative_numbers = true)]
     stream_max_bytes: i64,
-    /// On how many servers of a NATS cluster the stream is kept.
+    /// Number of replicas of the stream in a NATS cluster.
     #[arg(long, env = "STREAM_REPLICAS", default_value_t = 1,
         value_parser = clap::value_parser!(u8).range(1..=5))]
     stream_replicas: u8,
-    /// How several events are published.
+    /// How to publish several events.
     #[arg(long, env = "PUBLISH", value_enum, default_value_t = PublishMode::Atomic)]
     publish: PublishMode,
-    /// How soon another copy takes over from one that vanished, in seconds.
+    /// How soon another copy takes over from a vanished one, in seconds.
     #[arg(long, env = "LEASE_SECONDS", default_value_t = 4,
         value_parser = clap::value_parser!(u64).range(2..=60))]
     lease_seconds: u64,
@@ -125,7 +125,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
         relay.run(shutdown.drain()).await;
         Ok::<(), anyhow::Error>(())
     };
-    // Whichever ends first, for whatever reason, takes the other with it.
+    // If one of the two ends for any reason, the other one ends too.
     let (end_working, end_serving) = (shutdown.drain(), shutdown.drain());
     let both = async {
         let served = async {
@@ -145,7 +145,8 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     Box::pin(shutdown.run(both)).await?
 }
 
-/// A database that this program does not know is refused at once; one that is away is waited for.
+/// Refuses a database with an unknown schema at once. If the database is away, the relay waits for
+/// it.
 async fn refuse_unknown_schema(options: PostgresOptions) -> anyhow::Result<()> {
     match PostgresStore::connect(options).await {
         Err(error @ StoreError::Unusable(_)) => Err(error.into()),

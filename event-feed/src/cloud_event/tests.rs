@@ -1,4 +1,5 @@
-//! The neutral form says all of an event, in names that every binding of CloudEvents allows.
+//! Tests that the neutral form preserves every event, with names that every CloudEvents binding
+//! allows.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -9,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// The second encoding, so that nothing of the form is NATS's: one JSON object, as CloudEvents'
-/// structured mode has it.
+/// A second encoding, to show that the form does not depend on NATS: one JSON object, as in
+/// CloudEvents' structured mode.
 fn structured(event: &RecordedEvent, epoch: Epoch) -> String {
     let event = CloudEvent::new(event, epoch);
     let attributes = all().map(|attribute| (attribute.name(), event.value(attribute)));
@@ -37,7 +38,7 @@ fn all() -> impl Iterator<Item = Attribute> {
 }
 
 prop_compose! {
-    /// Any event.
+    /// Generates arbitrary events.
     pub(crate) fn event()(
         (position, version, schema_version) in (1..=i64::MAX, 1..=i64::MAX, 1..=i32::MAX),
         stream in "[a-z][a-z0-9_]{0,20}-[A-Za-z0-9_-]{1,60}",
@@ -104,7 +105,7 @@ fn the_names_are_ones_that_every_binding_allows_and_none_comes_twice() {
     for name in &names {
         let is_allowed =
             name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-        // CloudEvents advises 20 characters at most; `data` is the payload's in structured mode.
+        // CloudEvents recommends at most 20 characters. In structured mode, `data` is the payload.
         assert!(is_allowed && (1..=20).contains(&name.len()) && *name != "data", "{name}");
     }
     names.sort_unstable();

@@ -1,5 +1,5 @@
-//! Reading the store: pages after the last event handed out, each beginning with that event itself,
-//! which proves continuity.
+//! Reads pages from the store. Each page begins with the last event returned, which proves
+//! continuity.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,26 +10,26 @@ use tokio::time::Instant;
 
 use super::{FollowError, FollowerSettings};
 
-/// How old the known head may be while pages are read.
+/// The maximum age of the known head while pages are read.
 const HEAD_AGE: Duration = Duration::from_secs(1);
 
-/// Events after the last one handed out, and whether there may be more.
+/// The events after the last one returned, and whether there may be more.
 struct Page {
     events: Vec<RecordedEvent>,
     full: bool,
 }
 
-/// Where the follower stands, and how it asks the store for more.
+/// The follower's position, and its schedule for asking the store.
 pub(super) struct CatchUp {
     store: Arc<dyn EventStore>,
-    /// The last event handed out.
+    /// The last event returned.
     pub(super) last: EventRef,
     /// The newest known head.
     pub(super) head: Option<Head>,
     head_read_at: Option<Instant>,
-    /// When the store may be asked next.
+    /// The time of the next read from the store.
     pub(super) due: Instant,
-    /// Whether the last page was full, so that more is there for sure.
+    /// Whether the last page was full, so there are more events.
     pub(super) behind: bool,
     page: u32,
     poll_interval: Duration,
@@ -65,28 +65,28 @@ impl CatchUp {
         self.failures > 0
     }
 
-    /// Lets the next read happen at once, unless the store has just failed.
+    /// Makes the next read happen at once, unless the store has just failed.
     pub(super) fn ask_now(&mut self) {
         if self.failures == 0 {
             self.due = Instant::now();
         }
     }
 
-    /// Puts the next read off: there is evidence that nothing is missing.
+    /// Postpones the next read, because nothing is missing.
     pub(super) fn ask_after(&mut self, wait: Duration) {
         if self.failures == 0 && !self.behind {
             self.due = Instant::now() + wait;
         }
     }
 
-    /// Lets the next read happen at this moment at the latest.
+    /// Makes the next read happen at this moment or earlier.
     pub(super) fn ask_by(&mut self, moment: Instant) {
         if self.failures == 0 {
             self.due = self.due.min(moment);
         }
     }
 
-    /// Takes the next page (empty at the head) and notes when to ask again.
+    /// Reads the next page (empty at the head) and schedules the next read.
     pub(super) async fn read(
         &mut self,
         max: usize,
@@ -115,15 +115,15 @@ impl CatchUp {
                 let doublings = self.failures.saturating_sub(1).min(16);
                 self.due = Instant::now()
                     + self.retry_first.saturating_mul(1 << doublings).min(self.retry_most);
-                // What came back may be another history under the same address: ask for the epoch
-                // anew.
+                // After a failure, another history may be behind the same address, so read the
+                // epoch again.
                 self.head_read_at = None;
                 Err(error)
             }
         }
     }
 
-    /// Notes that the events up to `mark` are handed out.
+    /// Records that the events up to `mark` were returned.
     pub(super) fn advance(&mut self, mark: EventRef) {
         self.last = mark;
         if let Some(head) = &mut self.head
@@ -133,7 +133,7 @@ impl CatchUp {
         }
     }
 
-    /// Notes a head told by somebody else; only a newer one of the same epoch counts.
+    /// Takes a head from another source. Only a newer one of the same epoch counts.
     pub(super) fn hear_of_head(&mut self, told: Head) {
         if let Some(head) = &mut self.head
             && head.epoch == told.epoch
@@ -143,7 +143,7 @@ impl CatchUp {
         }
     }
 
-    /// Makes the next read ask for the epoch and the head as well.
+    /// Makes the next read also read the epoch and the head.
     pub(super) fn forget_head_age(&mut self) {
         self.head_read_at = None;
     }

@@ -1,10 +1,10 @@
-//! When messages from NATS may be believed: joining the stream near the head, proving that it
-//! carries the store's history, taking what follows, and leaving it for the store whenever it says
-//! too little, too much or something else.
+//! Decides when messages from NATS are trusted. It joins the stream near the head, proves that the
+//! stream has the store's history, takes the messages that follow, and leaves for the store if
+//! messages are missing, unexpected or wrong.
 //!
-//! States: *apart* (the store is polled) → *joined* (a consumer reads from the last event handed
-//! out, inclusive; the store is polled still) → *proven* (one of its messages has the id that the
-//! store has at that position) → *apart* again.
+//! States: *apart* (the store is polled) → *joined* (a consumer reads from the last event returned,
+//! inclusive; the store is still polled) → *proven* (a message has the id that the store has at its
+//! position) → *apart* again.
 
 use event_store::store::MAX_PAGE_BYTES;
 use event_store::{EventRef, Position, RecordedEvent};
@@ -14,39 +14,39 @@ use super::FollowerSettings;
 use super::catch_up::CatchUp;
 use super::live::{FromLive, Live, Message};
 
-/// The consumer in use.
+/// The current consumer.
 struct Joined {
     since: Instant,
     proven: bool,
 }
 
-/// What a message means for what was handed out so far.
+/// The meaning of a message after the events returned so far.
 enum Verdict {
     /// It is the next event.
     Next,
-    /// It is handed out already, or of an older consumer.
+    /// It was already returned, or belongs to an older consumer.
     Old,
-    /// It is the last event handed out, which proves the stream.
+    /// It is the last event returned, which proves the stream.
     Proof,
-    /// The store has to say what comes before it, or what it is.
+    /// The store must be asked for earlier events, or for this one.
     AskStore,
-    /// The stream is not to be believed, and why.
+    /// The stream cannot be trusted; the text says why.
     Wrong(&'static str),
 }
 
-/// The follower's side of the stream.
+/// The follower's use of the stream.
 pub(super) struct Join {
     pub(super) live: Live,
-    /// Nobody will tell of beacons any more.
+    /// Whether the beacon task has ended.
     pub(super) deaf: bool,
     settings: FollowerSettings,
     generation: u64,
     joined: Option<Joined>,
-    /// A message that was received and is not yet judged, or that waits for the store.
+    /// A received message that was not judged yet, or that waits for the store.
     pub(super) held: Option<FromLive>,
     failures: u32,
     not_before: Instant,
-    /// Since when a beacon has told of more than has come.
+    /// The time since when a beacon has announced more events than came.
     behind_since: Option<Instant>,
 }
 
@@ -69,17 +69,17 @@ impl Join {
         self.joined.as_ref().is_some_and(|joined| joined.proven)
     }
 
-    /// Keeps what was received until it is judged.
+    /// Keeps a received message until it is judged.
     pub(super) fn hold(&mut self, item: FromLive) {
         self.held = Some(item);
     }
 
-    /// Joins when the follower is near the head, the relay shows that it lives and the last attempt
+    /// Joins the stream if the follower is near the head, the relay is alive, and the last attempt
     /// is long enough ago.
     pub(super) fn join_if_near(&mut self, at: &CatchUp) {
         if let Some(joined) = &self.joined {
             if !joined.proven && joined.since.elapsed() > self.settings.join_limit {
-                self.leave("it did not show its history in time");
+                self.leave("it did not prove its history in time");
             }
             return;
         }
@@ -124,7 +124,7 @@ impl Join {
         }
     }
 
-    /// Takes the messages that are there and follow, up to `max` and about [`MAX_PAGE_BYTES`].
+    /// Takes the available messages that follow, up to `max` and about [`MAX_PAGE_BYTES`].
     pub(super) fn take(&mut self, at: &mut CatchUp, max: usize) -> Vec<RecordedEvent> {
         let (mut events, mut bytes) = (Vec::new(), 0);
         while events.len() < max && bytes < MAX_PAGE_BYTES {
@@ -177,13 +177,13 @@ impl Join {
             return Verdict::Old;
         };
         let Some(decoded) = &message.decoded else {
-            return Verdict::Wrong("a message is not one of ours");
+            return Verdict::Wrong("a message is not a valid event");
         };
         if decoded.mark.position != message.sequence {
             return Verdict::Wrong("a sequence is not the position");
         }
         if at.head.is_none_or(|head| head.epoch != decoded.epoch) {
-            return Verdict::Wrong("a message is of another epoch");
+            return Verdict::Wrong("a message has another epoch");
         }
         if message.sequence < at.last.position {
             return Verdict::Old;
@@ -207,8 +207,8 @@ impl Join {
         }
     }
 
-    /// After a read of the store, whose page is already handed out: what it says of the message
-    /// that waited for it, or, when none did, that the stream kept something back.
+    /// Compares with a page from the store that was already returned. Either it decides about the
+    /// waiting message, or it shows that the stream withheld events.
     pub(super) fn compare_with_store(&mut self, at: &mut CatchUp, page: &[RecordedEvent]) {
         let waiting: Option<Option<EventRef>> = match &self.held {
             Some(FromLive::Message(message)) => {
@@ -224,15 +224,15 @@ impl Join {
                     .map(RecordedEvent::mark);
                 if found == Some(mark) {
                     self.held = None;
-                    // What comes after it comes from the stream.
+                    // The next events come from the stream.
                     at.behind = false;
                     self.prove(at);
                 } else if found.is_some() || (!at.behind && at.last.position < mark.position) {
-                    self.leave("the stream has what the store has not");
+                    self.leave("the stream has an event that the store lacks");
                 }
             }
             None if self.is_proven() && !page.is_empty() => {
-                self.leave("the stream kept events back");
+                self.leave("the stream withheld events");
             }
             None => {}
         }
@@ -241,7 +241,7 @@ impl Join {
         }
     }
 
-    /// A beacon: evidence that all is well, or that something is missing.
+    /// Handles a beacon, which shows that all is well or that events are missing.
     pub(super) fn hear(&mut self, at: &mut CatchUp) {
         let Some(heard) = self.live.heard() else { return };
         let Some(known) = at.head else { return };

@@ -1,6 +1,6 @@
-//! Reading the stream: a task that keeps one consumer without acknowledgements and hands its
-//! messages on, and one that hears the relay's beacons. Both judge nothing and promise nothing: the
-//! follower does.
+//! Reads the stream: one task runs a consumer without acknowledgements and passes on its messages,
+//! and another listens for the relay's beacons. Neither judges messages nor guarantees delivery;
+//! the follower does both.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,55 +17,55 @@ use crate::beacon::{BEACON_SUBJECT, Beacon};
 use crate::message::{Decoded, STREAM, decode};
 use crate::nats::NatsHandle;
 
-/// The server shows with this that it lives; twice that without a word, and the consumer is given
-/// up.
+/// The interval of the server's heartbeats. After twice this time in silence, the consumer is
+/// dropped.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How long one pull lasts.
 const PULL_EXPIRES: Duration = Duration::from_secs(10);
-/// The most messages and bytes of one pull.
+/// The maximum number of messages and bytes per pull.
 const PULL_MESSAGES: usize = 256;
 const PULL_BYTES: usize = 4 * 1024 * 1024;
-/// The server forgets a consumer that nobody pulls from.
+/// The server forgets an unused consumer after this time.
 const FORGET_AFTER: Duration = Duration::from_secs(30);
-/// The pause before subscribing to the beacons again.
+/// The pause before resubscribing to beacons.
 const SUBSCRIBE_AGAIN: Duration = Duration::from_secs(1);
-/// The most messages, and their bytes, that wait for the follower.
+/// The maximum number of messages, and of bytes, that wait for the follower.
 const WAITING_MESSAGES: usize = 1_024;
 const WAITING_BYTES: usize = 8 * 1024 * 1024;
 
 /// A message of the stream.
 pub(super) struct Message {
-    /// Which start it belongs to.
+    /// The start that it belongs to.
     pub(super) generation: u64,
     /// Its sequence in the stream.
     pub(super) sequence: Position,
-    /// What it says; none when it is not one of ours.
+    /// Its content; `None` if it is not a valid event.
     pub(super) decoded: Option<Decoded>,
     _bytes: Option<OwnedSemaphorePermit>,
 }
 
-/// What the task has to say.
+/// An item from the reading task.
 pub(super) enum FromLive {
     Message(Box<Message>),
-    /// The consumer of that start is gone, and why.
+    /// The consumer of that start ended; the text says why.
     Lost(u64, String),
 }
 
-/// From where to read.
+/// Where to start reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Start {
     pub(super) generation: u64,
     pub(super) sequence: u64,
 }
 
-/// A beacon, and when it was heard.
+/// A beacon, and the time at which it came.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Heard {
     pub(super) head: Head,
     pub(super) at: Instant,
 }
 
-/// The two tasks; they end with this.
+/// The two tasks. Dropping this ends them.
 pub(super) struct Live {
     start: watch::Sender<Option<Start>>,
     pub(super) items: mpsc::Receiver<FromLive>,
@@ -87,7 +87,7 @@ impl Live {
         Self { start, items, beacons, tasks }
     }
 
-    /// One whose messages and beacons a test makes.
+    /// Creates one whose messages and beacons come from a test.
     #[cfg(test)]
     pub(super) fn fake() -> (Self, Fake) {
         let (start, starts) = watch::channel(None);
@@ -97,7 +97,7 @@ impl Live {
         (Self { start, items, beacons, tasks }, Fake { starts, items: sender, heard })
     }
 
-    /// Reads from `first` on; what was read before belongs to an older generation.
+    /// Starts reading at `first`. Earlier messages belong to an older generation.
     pub(super) fn start(&self, generation: u64, first: Position) {
         let sequence = u64::try_from(first.0).unwrap_or(1).max(1);
         self.start.send_replace(Some(Start { generation, sequence }));
@@ -107,7 +107,7 @@ impl Live {
         self.start.send_replace(None);
     }
 
-    /// The last beacon.
+    /// The latest beacon.
     pub(super) fn heard(&self) -> Option<Heard> {
         *self.beacons.borrow()
     }
@@ -165,7 +165,7 @@ impl Reader {
         }
     }
 
-    /// Hands on messages until the consumer fails; says why it did.
+    /// Passes on messages until the consumer fails. Returns the reason.
     async fn pump(&self, start: Start) -> String {
         let config = pull::Config {
             description: Some("a follower of the log".to_owned()),
@@ -192,10 +192,10 @@ impl Reader {
                 Err(error) => return error.to_string(),
             };
             let Some(item) = self.item(start.generation, &message).await else {
-                return "a message without a sequence".to_owned();
+                return "a message has no sequence".to_owned();
             };
             if self.items.send(FromLive::Message(Box::new(item))).await.is_err() {
-                return "nobody follows".to_owned();
+                return "the follower is gone".to_owned();
             }
         }
         "the stream of messages ended".to_owned()
@@ -222,13 +222,13 @@ impl Reader {
     }
 }
 
-/// Keeps the newest beacon, subscribing again as often as it takes. Until it hears one, the store
+/// Keeps the newest beacon, and resubscribes as often as needed. Until the first beacon, the store
 /// is polled.
 async fn hear(nats: NatsHandle, heard: watch::Sender<Option<Heard>>) {
     loop {
         match nats.client().subscribe(BEACON_SUBJECT).await {
             Ok(beacons) => keep(beacons, &heard).await,
-            Err(error) => tracing::warn!(%error, "the relay's beacons cannot be heard"),
+            Err(error) => tracing::warn!(%error, "cannot subscribe to the relay's beacons"),
         }
         tokio::time::sleep(SUBSCRIBE_AGAIN).await;
     }
@@ -240,7 +240,7 @@ async fn keep(mut beacons: Subscriber, heard: &watch::Sender<Option<Heard>>) {
             Ok(beacon) => {
                 heard.send_replace(Some(Heard { head: beacon.into(), at: Instant::now() }));
             }
-            Err(error) => tracing::warn!(%error, "a beacon cannot be read"),
+            Err(error) => tracing::warn!(%error, "cannot read a beacon"),
         }
     }
 }
@@ -252,7 +252,7 @@ mod tests {
 
     use super::*;
 
-    /// A message as the broker sends it. Whether it is one of ours does not matter here.
+    /// A message as the broker sends it. It need not be a valid event here.
     fn message(nats: &NatsHandle, length: usize) -> async_nats::jetstream::Message {
         let message = async_nats::Message {
             subject: "daybook.thing".into(),
@@ -269,7 +269,7 @@ mod tests {
     #[tokio::test]
     async fn the_messages_that_wait_for_the_follower_are_bounded_by_their_bytes() {
         const LARGE: usize = 1024 * 1024;
-        // Nobody listens there: only the client's half is needed.
+        // No server listens there. Only the client's half is needed.
         let nats = NatsHandle::connect("nats://127.0.0.1:1", "test").await.unwrap();
         let (items, _waiting) = mpsc::channel(WAITING_MESSAGES);
         let bytes = Arc::new(Semaphore::new(WAITING_BYTES));
@@ -279,8 +279,8 @@ mod tests {
         for _ in 0..WAITING_BYTES / LARGE {
             held.push(reader.item(1, &large).now_or_never().flatten().unwrap());
         }
-        assert!(reader.item(1, &large).now_or_never().is_none(), "more waits than may");
+        assert!(reader.item(1, &large).now_or_never().is_none(), "too many messages wait");
         held.pop();
-        assert!(reader.item(1, &large).now_or_never().flatten().is_some(), "a place came free");
+        assert!(reader.item(1, &large).now_or_never().flatten().is_some(), "there is room again");
     }
 }

@@ -1,5 +1,5 @@
-//! Whatever a broker delivers, the follower hands out the log: a broker made of faults, and virtual
-//! time.
+//! Tests that the follower returns exactly the log whatever a broker delivers, with injected faults
+//! and virtual time.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -15,7 +15,7 @@ use super::*;
 use crate::message::{Decoded, decode, encode};
 
 const BIG_BROKER: usize = 1024 * 1024;
-/// In virtual time.
+/// The limit of a test, in virtual time.
 const LIMIT: Duration = Duration::from_mins(10);
 const BEACON_EVERY: Duration = Duration::from_secs(1);
 
@@ -71,13 +71,13 @@ async fn append(store: &MemoryStore, count: usize) {
     store.append(Append { streams, ..Append::default() }).await.unwrap();
 }
 
-/// A broker that delivers the log, each message through the next fault; after the last fault
-/// without any.
+/// A broker that delivers the log. Each message passes the next fault; after the last fault,
+/// messages pass unchanged.
 struct Broker {
     store: MemoryStore,
     fake: Fake,
     faults: Vec<Fault>,
-    /// Every second consumer reads a stream of another history.
+    /// Whether every second consumer reads a stream of another history.
     foreign: bool,
 }
 
@@ -105,7 +105,7 @@ impl Broker {
         }
     }
 
-    /// Delivers what there is; nothing more after a fault that ends the consumer.
+    /// Delivers the available events. Delivers no more after a fault that ends the consumer.
     async fn deliver(&mut self, start: Start, mut next: i64) -> Option<i64> {
         let head = self.store.head().await.unwrap();
         while next <= head.mark.position.0 {
@@ -170,8 +170,8 @@ impl Broker {
     }
 }
 
-/// Follows the log to its end while it grows; gives what was handed out and whether it was live at
-/// some time.
+/// Follows the log to its end while it grows. Returns the events, and whether the follower was ever
+/// live.
 async fn follow(
     appends: Vec<usize>,
     faults: Vec<Fault>,
@@ -257,7 +257,7 @@ fn a_tail_that_the_stream_has_lost_comes_from_the_store_within_two_seconds() {
             Broker { store: store.clone(), fake, faults: Vec::new(), foreign: false }.run(),
         );
         while follower.next_batch(10).await.unwrap().mode != Mode::Live {}
-        // The broker stops delivering, but the beacons go on.
+        // The broker stops delivering, but beacons continue.
         broker.abort();
         append(&store, 1).await;
         let head = store.head().await.unwrap();
@@ -274,8 +274,7 @@ fn a_tail_that_the_stream_has_lost_comes_from_the_store_within_two_seconds() {
     });
 }
 
-/// A follower that has joined the stream and believes it, and the broker's side of it, in the hands
-/// of the test.
+/// A follower that has joined and trusts the stream, and a broker that the test controls.
 async fn joined(store: &MemoryStore) -> (Follower, Fake, u64) {
     let (live, mut fake) = Live::fake();
     let settings = FollowerSettings::default();
@@ -314,7 +313,7 @@ fn a_message_of_another_epoch_is_not_handed_out_although_it_follows() {
         let store = MemoryStore::new();
         append(&store, 5).await;
         let (mut follower, fake, generation) = joined(&store).await;
-        // The stream goes on as another copy of the log did.
+        // The stream continues like another copy of the log.
         let Decoded { mark, event, .. } = decoded(&store, Position(5)).await;
         let mark = EventRef { position: mark.position.next(), event_id: Some(Uuid::now_v7()) };
         let event = event.map(|event| RecordedEvent {

@@ -1,9 +1,9 @@
-//! Percent-encoding of header values, as CloudEvents' protocol bindings ask for: what is not
+//! Percent-encodes header values, as CloudEvents' protocol bindings require: everything that is not
 //! printable ASCII, and blank, `"` and `%`.
 
 use std::fmt::Write as _;
 
-/// Encodes any text into printable ASCII without blanks.
+/// Encodes a text as printable ASCII without blanks.
 pub(super) fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -17,7 +17,7 @@ pub(super) fn encode(text: &str) -> String {
     encoded
 }
 
-/// Decodes what [`encode`] made; `None` when it cannot have made it.
+/// Decodes the output of [`encode`]; `None` if the text cannot be such output.
 pub(super) fn decode(text: &str) -> Option<String> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

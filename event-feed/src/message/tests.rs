@@ -1,5 +1,4 @@
-//! Every event survives the way through a message, and no message of a stranger passes for an
-//! event.
+//! Tests that every event survives encoding, and that foreign messages are not accepted as events.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -14,7 +13,7 @@ use crate::cloud_event::tests::event;
 
 const BIG_BROKER: usize = 1024 * 1024;
 
-/// Any attribute.
+/// Generates any attribute.
 fn attribute() -> impl Strategy<Value = Attribute> {
     prop::sample::select([Attribute::IDENTIFYING.as_slice(), &Attribute::LABELS].concat())
 }
@@ -89,7 +88,7 @@ fn a_message_without_our_headers_is_a_strangers() {
 
 const TRACEPARENT_VALUE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
-/// An event that has all that an event can have.
+/// An event with all optional attributes.
 fn letter() -> RecordedEvent {
     RecordedEvent {
         position: Position(17),
@@ -112,7 +111,8 @@ fn letter() -> RecordedEvent {
     }
 }
 
-/// What every consumer outside reads: no header may change its name or the spelling of its value.
+/// Foreign consumers read these headers, so neither their names nor the form of their values may
+/// change.
 #[test]
 fn an_event_has_exactly_these_headers_on_the_wire() {
     let (event, epoch) = (letter(), Epoch(Uuid::from_u128(5)));

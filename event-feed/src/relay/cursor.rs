@@ -1,13 +1,13 @@
-//! Where publishing goes on for a target that cannot tell: a row in the event store's database.
+//! The position of a target that cannot report its own: a row in the event store's database.
 //!
-//! The row moves after the target took a batch and before it gets the next one, so the next leader
-//! repeats one batch at most and leaves out nothing. It moves over the lease's connection and in
-//! the lease's term only: a leader that lost its lease cannot move it back. It is there before the
-//! first event is published; otherwise a relay that is killed early would begin below a newer head,
-//! and leave out events.
+//! The row moves after the target has stored a batch and before the next batch. So the next leader
+//! repeats at most one batch and skips nothing. Moving needs the lease's connection and term, so a
+//! leader that lost its lease cannot move it back. The row exists before the first event is
+//! published. Otherwise, a relay that was killed early would begin relative to a newer head and
+//! skip events.
 //!
-//! The row is restored together with the log, so it cannot show that the log lost commits which the
-//! target has. A person who restores a log begins a new epoch, which every event names.
+//! A restore of the log also restores the row, so the row cannot show that the log lost commits. A
+//! person who restores a log begins a new epoch, which every event names.
 
 use event_store::{Epoch, EventRef, Position};
 use uuid::Uuid;
@@ -34,14 +34,14 @@ impl<'a> Cursor<'a> {
         Self { keeper, target }
     }
 
-    /// The event after which to go on.
+    /// Finds the event after which to continue.
     pub(super) async fn resume(&self, resuming: &Resuming<'_>) -> Result<EventRef, ResumeError> {
         let Some(row) = self.read().await? else { return self.begin(resuming).await };
         let (epoch, position) = (Epoch(row.epoch), Position(row.position));
         let last = EventRef { position, event_id: row.event_id };
         let place = || format!("the cursor of the target {}", self.target);
         match continuity::prove(resuming.store, Some(epoch), last).await? {
-            // What the log has up to here, the target has too, whatever else it got.
+            // The target has everything that the log has up to here.
             Continuity::Same(now) => {
                 if now != epoch {
                     self.move_to(now, last).await?;
@@ -79,7 +79,7 @@ impl<'a> Cursor<'a> {
         self.keeper.run("read the cursor", read).await
     }
 
-    /// The target has all up to `last`.
+    /// Records that the target has all events up to `last`.
     pub(super) async fn move_to(&self, epoch: Epoch, last: EventRef) -> Result<(), LeaseLost> {
         let (lease, term) = (self.keeper.lease(), self.keeper.term());
         let moving = async |raw: &mut sqlx::PgConnection| {

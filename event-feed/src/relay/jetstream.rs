@@ -1,9 +1,9 @@
-//! The first target: the JetStream stream `EVENTS`, whose sequence of an event *is* its global
+//! The first target: the JetStream stream `EVENTS`. An event's sequence in it *is* its global
 //! position (promise P5).
 //!
-//! The stream tells where it ends, and refuses what does not follow: a crash in the middle of a
-//! batch or two leaders at once can neither repeat nor skip nor reorder anything. The relay keeps
-//! no cursor for it.
+//! The stream reports where it ends, and refuses what does not follow. So neither a crash in a
+//! batch nor two concurrent leaders can repeat, skip or reorder events, and the relay needs no
+//! cursor.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -28,13 +28,13 @@ use publish::{PublishError, batch, publish};
 use resume::Resume;
 use stream::{Broker, BrokerError};
 
-/// No term: they begin with 1.
+/// A term that never occurs, because terms start at 1.
 const NEVER: i64 = 0;
 
-/// The stream's limits, and how it is published to.
+/// The stream's limits and the publish mode.
 #[derive(Debug, Clone)]
 pub struct JetStreamSettings {
-    /// What the stream may hold.
+    /// The limits of the stream.
     pub limits: StreamLimits,
     /// How several events are published.
     pub publish: PublishMode,
@@ -49,18 +49,18 @@ impl Default for JetStreamSettings {
     }
 }
 
-/// The stream as a target of the relay.
+/// The JetStream stream as a relay target.
 #[derive(Debug)]
 pub struct JetStream {
     nats: NatsHandle,
     broker: Broker,
     mode: PublishMode,
-    /// The term in which the broker took no atomic batch.
+    /// The term in which the broker refused atomic batches.
     pipelined_in: AtomicI64,
 }
 
 impl JetStream {
-    /// The stream on this broker.
+    /// Creates the target for this connection.
     pub fn new(nats: NatsHandle, settings: JetStreamSettings) -> Self {
         let broker = Broker::new(nats.clone(), settings.limits);
         Self { nats, broker, mode: settings.publish, pipelined_in: AtomicI64::new(NEVER) }
@@ -115,7 +115,7 @@ impl RelayTarget for JetStream {
     ) -> Result<(), NotPublished> {
         let published = publish(&self.nats, self.mode(term), batch, after.position).await;
         if let Err(PublishError::NotAtomic(why)) = &published {
-            tracing::warn!(why, "publishing one by one from now on");
+            tracing::warn!(why, "publishing one by one in this term");
             self.pipelined_in.store(term.0, Ordering::Relaxed);
         }
         Ok(published?)
@@ -127,7 +127,7 @@ impl RelayTarget for JetStream {
         }
         let beacon = serde_json::to_vec(&Beacon::from(head))
             .map_err(|error| BrokerError::Unfit(error.to_string()))?;
-        // It waits while the client's queue is full, as it is behind a silent server.
+        // Publishing waits while the client's queue is full, as it is when the server is silent.
         let telling = self.nats.client().publish(BEACON_SUBJECT, beacon.into());
         let told = timeout(REQUEST_TIMEOUT, telling)
             .await

@@ -1,8 +1,8 @@
-//! How far the stream is behind the log.
+//! Measures how far the stream is behind the log.
 //!
-//! The leader tells it with every batch. While it cannot publish, because the broker is away say, a
-//! task measures the lag against the store's own head; while that cannot be had either, the figures
-//! say that they are unknown, never that all is well.
+//! The leader reports the lag with every batch. While it cannot publish, for example because the
+//! broker is away, a task measures the lag against the store's head. If that fails too, the metrics
+//! are unknown, so they never wrongly show that all is well.
 
 use std::convert::Infallible;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,10 +15,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::metrics;
 
-/// How long the store may take to say how far the stream is behind. After it the lag is unknown.
+/// How long the store may take to answer. After that the lag is unknown.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// What the leader has told.
+/// The lag as reported by the leader.
 pub(super) struct Lag {
     clock: SharedClock,
     told: Mutex<Told>,
@@ -26,27 +26,27 @@ pub(super) struct Lag {
 
 #[derive(Clone, Copy, PartialEq)]
 struct Told {
-    /// Up to where the events are known to be in the stream; unknown at first.
+    /// The last event known to be in the stream; unknown at first.
     position: Option<Position>,
     at: Option<Instant>,
 }
 
-/// What is in the log and not known to be in the stream.
+/// The events in the log that are not known to be in the stream.
 struct Waiting {
     head: Position,
-    /// When the first of it was recorded; `None`: there is nothing.
+    /// The time at which the first of them was recorded; `None` if there are none.
     since: Option<DateTime<Utc>>,
 }
 
 impl Lag {
-    /// Unknown until the leader says where the stream ends.
+    /// Creates an unknown lag, until the leader reports where the stream ends.
     pub(super) fn new(clock: SharedClock) -> Self {
         metrics::unknown();
         Self { clock, told: Mutex::new(Told { position: None, at: None }) }
     }
 
-    /// The stream has all up to `position`. The oldest event after it that the leader knows of was
-    /// recorded then.
+    /// Reports that the stream has all events up to `position`. `oldest_left` is the time of the
+    /// oldest known event after it.
     pub(super) fn tell(
         &self,
         position: Position,
@@ -57,7 +57,7 @@ impl Lag {
         self.show(position, head, oldest_left);
     }
 
-    /// Measures whenever the leader has said nothing for this long. Never ends.
+    /// Measures the lag whenever the leader has reported nothing for this long. Never ends.
     pub(super) async fn measure(&self, store: &dyn EventStore, every: Duration) -> Infallible {
         let mut ticks = interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -73,7 +73,7 @@ impl Lag {
                 }
                 None => None,
             };
-            // What the leader said meanwhile is newer.
+            // A report of the leader in the meantime is newer.
             if *self.told() == told {
                 match told.position.zip(waiting) {
                     Some((position, Waiting { head, since })) => self.show(position, head, since),
@@ -94,7 +94,7 @@ impl Lag {
 }
 
 impl Drop for Lag {
-    /// Who does not lead any more knows nothing of the stream.
+    /// A former leader does not know the state of the stream.
     fn drop(&mut self) {
         metrics::unknown();
     }

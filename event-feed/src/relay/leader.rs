@@ -1,5 +1,5 @@
-//! One leader's work: find where the target ends, read what comes after, publish it; after any
-//! error, from the start.
+//! The work of one leader: find where the target ends, read the next events, publish them. After
+//! any error, it starts from the beginning.
 
 use std::sync::Arc;
 
@@ -15,20 +15,20 @@ use super::target::{EncodedBatch, NotPublished, RelayTarget, TargetError};
 use super::term::{Keeper, LeaseLost};
 use super::{RelaySettings, metrics};
 
-/// The most events that are read, and so published, at once.
+/// The maximum number of events read, and so published, at once.
 const PAGE: u32 = 1_000;
 
-/// What one round did.
+/// The result of one round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Round {
-    /// Published events; there are more, or are likely to be by now.
+    /// It published events, and there are or may be more.
     More,
-    /// Has published all that was there when it was read. What is appended later comes with a
-    /// wake-up of its own.
+    /// It published everything that was there when it read. Later events come with their own
+    /// wake-up.
     Idle,
 }
 
-/// Why a round did not come to its end. The next one begins where the target, or its cursor, says.
+/// Why a round failed. The next one begins where the target, or its cursor, says.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RelayError {
     #[error("the lease is lost")]
@@ -39,9 +39,9 @@ pub(super) enum RelayError {
     Target(#[from] TargetError),
     #[error("publishing: {0}")]
     NotPublished(#[from] NotPublished),
-    #[error("the target does not end with the event that was published last")]
+    #[error("the target does not end with the last published event")]
     Elsewhere,
-    #[error("the log has another event at position {0} than was published")]
+    #[error("the log's event at position {0} is not the published one")]
     OtherHistory(Position),
     #[error(transparent)]
     LostCommits(#[from] LostCommits),
@@ -64,7 +64,7 @@ impl From<ResumeError> for RelayError {
     }
 }
 
-/// Events after one that is published, or about to be.
+/// The events after one that is published or about to be.
 struct Page {
     after: EventRef,
     events: Vec<RecordedEvent>,
@@ -80,11 +80,11 @@ pub(super) struct Leader<'a, T> {
     lag: &'a Lag,
     pulse: &'a Pulse,
     settings: &'a RelaySettings,
-    /// Where the target ends; unknown at first and after an error.
+    /// The last event of the target; unknown at first and after an error.
     at: Option<EventRef>,
     /// Kept for a target that cannot tell where it ends.
     cursor: Option<Cursor<'a>>,
-    /// What was read while the batch before was published.
+    /// The page that was read while the previous batch was published.
     ahead: Option<Page>,
     head: Option<Head>,
     told_at: Option<Instant>,
@@ -115,8 +115,7 @@ impl<'a, T: RelayTarget> Leader<'a, T> {
         }
     }
 
-    /// One round. After an error, whatever it was, nothing is believed but what the target says,
-    /// or its cursor.
+    /// Runs one round. After any error, only the target or its cursor is trusted.
     pub(super) async fn run_once(&mut self) -> Result<Round, RelayError> {
         let round = self.round().await;
         if round.is_err() {
@@ -132,8 +131,8 @@ impl<'a, T: RelayTarget> Leader<'a, T> {
             None => self.resume().await?,
         };
         self.pulse.beat();
-        // A leader that has lost the lease publishes nothing more. One that does not know yet does
-        // no harm: see the module of the target's port.
+        // A leader that lost the lease publishes no more. One that has not noticed yet does no
+        // harm: see the module of the target's port.
         let page = if let Some(page) = self.ahead.take().filter(|page| page.after == last) {
             self.keeper.holds().await?;
             page
@@ -168,14 +167,14 @@ impl<'a, T: RelayTarget> Leader<'a, T> {
             }
         };
         tracing::info!(position = %last.position, head = %head.mark.position,
-            epoch = %head.epoch, "publishing goes on");
+            epoch = %head.epoch, "resuming publication");
         (self.at, self.cursor) = (Some(last), cursor);
         self.looked_at = Instant::now();
         Ok(last)
     }
 
-    /// Publishes as many of the events as one batch may hold, and reads on meanwhile; gives the
-    /// last one published.
+    /// Publishes as many of the events as one batch may hold, and reads ahead meanwhile. Returns
+    /// the last published event.
     async fn publish(
         &mut self,
         last: EventRef,
@@ -185,7 +184,7 @@ impl<'a, T: RelayTarget> Leader<'a, T> {
         let encoded = self.target.encode(&page.events, head.epoch);
         let count = encoded.count;
         let new_last = page.events.iter().take(count).next_back().map(RecordedEvent::mark);
-        let new_last = new_last.ok_or_else(|| TargetError("no event is encoded".to_owned()))?;
+        let new_last = new_last.ok_or_else(|| TargetError("no event was encoded".to_owned()))?;
         let more = page.full || count < page.events.len();
         let reading =
             async { if more { read_after(&*self.store, new_last).await.ok() } else { None } };
@@ -198,7 +197,7 @@ impl<'a, T: RelayTarget> Leader<'a, T> {
         Ok((new_last, if more || count > 1 { Round::More } else { Round::Idle }))
     }
 
-    /// Publishes a batch, and moves the cursor once the target has it.
+    /// Publishes a batch, and moves the cursor once the target has stored it.
     async fn hand_over(
         &self,
         encoded: EncodedBatch<T::Batch>,
@@ -218,7 +217,7 @@ impl<'a, T: RelayTarget> Leader<'a, T> {
         Ok(())
     }
 
-    /// Once in a beacon's interval: asks for epoch and head, and tells the followers.
+    /// Once per beacon interval, reads the epoch and head and announces them to followers.
     async fn refresh_head(&mut self) -> Result<(), RelayError> {
         if self.told_at.is_some_and(|at| at.elapsed() < self.settings.beacon_interval) {
             return Ok(());
@@ -233,8 +232,8 @@ impl<'a, T: RelayTarget> Leader<'a, T> {
         Ok(())
     }
 
-    /// With nothing to publish nobody would notice that the target is gone, or that it lost its end
-    /// or got more from a stranger.
+    /// Checks an idle target. Otherwise, nobody would notice that the target is gone, lost its end,
+    /// or got foreign messages.
     async fn look_at_target(&mut self, last: EventRef) -> Result<(), RelayError> {
         if self.looked_at.elapsed() < self.settings.look_interval {
             return Ok(());
@@ -249,8 +248,8 @@ impl<'a, T: RelayTarget> Leader<'a, T> {
     }
 }
 
-/// The next events, a page of them at most. The read begins with the last published
-/// one, so that every read proves continuity.
+/// Reads a page of the next events. The read includes the last published event, so every read
+/// proves continuity.
 async fn read_after(store: &dyn EventStore, last: EventRef) -> Result<Page, RelayError> {
     if last.position == Position::START {
         let events = store.read(&Filter::All, Position::START, PAGE).await?;

@@ -1,35 +1,35 @@
-//! What the relay tells Prometheus.
+//! The relay's metrics for Prometheus.
 
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 
-/// Describes every metric, once per process.
+/// Describes all metrics; call it once per process.
 pub(super) fn describe() {
-    describe_gauge!("relay_leader", "1 while this process leads, 0 while it stands by");
-    describe_gauge!("relay_term", "The term in which this process led last");
+    describe_gauge!("relay_leader", "1 while this process leads, 0 while it is on standby");
+    describe_gauge!("relay_term", "The latest term in which this process led");
     describe_gauge!(
         "relay_position",
-        "The position of the last event that is known to be in the stream; left out while unknown"
+        "Position of the last event known to be in the stream; absent while unknown"
     );
     describe_gauge!(
         "relay_lag_events",
-        "How many events of the log are not known to be in the stream; left out while unknown, as \
+        "Events of the log that are not known to be in the stream; absent while unknown, and \
             while another process leads"
     );
     describe_gauge!(
         "relay_lag_seconds",
-        "Age of the oldest event that is not known to be in the stream; 0 when all are, left out \
+        "Age of the oldest event that is not known to be in the stream; 0 if all are, absent \
             while unknown"
     );
     describe_counter!("relay_published_total", "Events handed to the broker, by result");
     describe_counter!(
         "relay_stubs_total",
-        "Events published as a stub because they are too large for the broker"
+        "Events published as a stub because they were too large for the broker"
     );
     describe_counter!(
         "relay_streams_made_total",
-        "How often the stream was made anew because it was lost or foreign"
+        "How often the stream was created or recreated because it was lost or foreign"
     );
-    // Shown from the start, so that a rate has a first value.
+    // Exported from the start, so that a rate has a first value.
     counter!("relay_published_total", "result" => "ok").increment(0);
 }
 
@@ -49,7 +49,7 @@ pub(super) fn progress(position: i64, head: i64, oldest_age_seconds: f64) {
     gauge!("relay_lag_seconds").set(oldest_age_seconds.max(0.0));
 }
 
-/// Where the stream ends is not known, or not how far the log goes.
+/// Marks the position and lags as unknown.
 pub(super) fn unknown() {
     for name in ["relay_position", "relay_lag_events", "relay_lag_seconds"] {
         gauge!(name).set(f64::NAN);

@@ -1,10 +1,11 @@
-//! Where publishing goes on, whatever the target: the proof that what a target has is of this log.
+//! Decides where publishing continues, for any target: it proves that the target's events belong to
+//! this log.
 //!
-//! A target is at some event of some epoch. If the log has that event at that position, publishing
-//! goes on after it. If the epoch is the log's own and the event is not the log's, the log lost
-//! commits, as it also did if it never was in that epoch: then nothing is published until a person
-//! brings the right server back or begins a new epoch. A target of an epoch that is over begins
-//! again, one refill window below the head, unless it can show more.
+//! A target ends at some event of some epoch. If the log has that event at that position,
+//! publishing continues after it. If the epoch is the log's own but the event is not, the log lost
+//! commits. The same holds if the log never had that epoch. Then nothing is published until a
+//! person restores the right server or begins a new epoch. A target of a past epoch starts over,
+//! one refill window before the head, unless it can prove more.
 
 use event_store::{Epoch, EventRef, EventStore, Head, Position, StoreError};
 use uuid::Uuid;
@@ -13,16 +14,16 @@ use super::target::TargetError;
 use super::term::{Keeper, LeaseLost};
 use crate::lease::Term;
 
-/// Where publishing goes on.
+/// Where publishing continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resumed {
-    /// After this event, the target's last.
+    /// After this event, which is the target's last.
     After(EventRef),
-    /// After the relay's own cursor: the target cannot tell.
+    /// After the relay's own cursor, because the target cannot tell.
     ByCursor,
 }
 
-/// Why the relay could not find out where to go on.
+/// Why the relay could not find out where to continue.
 #[derive(Debug, thiserror::Error)]
 pub enum ResumeError {
     /// The target does not answer, or cannot be used.
@@ -31,18 +32,18 @@ pub enum ResumeError {
     /// The log cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Somebody else leads.
+    /// Another relay leads.
     #[error(transparent)]
     Lost(#[from] LeaseLost),
-    /// The target has what the log lost.
+    /// The target has events that the log lost.
     #[error(transparent)]
     LostCommits(#[from] LostCommits),
 }
 
-/// The target has what the log lost. Each names the command that goes on.
+/// The target has events that the log lost. Each message names the command to continue.
 #[derive(Debug, thiserror::Error)]
 pub enum LostCommits {
-    /// Another event, or none, is at a position of the log.
+    /// The log has another event, or none, at the position of the target's event.
     #[error(
         "the log has {} at position {position}, where {place} has {}: the database was restored, \
          or a standby promoted with commits missing. Nothing is published. Bring the right server \
@@ -50,23 +51,23 @@ pub enum LostCommits {
         event(*.log), event(*.target)
     )]
     Event {
-        /// What has it, such as `the stream EVENTS`.
+        /// The name of the target's copy, such as `the stream EVENTS`.
         place: String,
-        /// The position where log and target differ.
+        /// The position at which log and target differ.
         position: Position,
-        /// The id of the target's event there.
+        /// The id of the target's event at that position.
         target: Option<Uuid>,
-        /// The id of the log's event there.
+        /// The id of the log's event at that position.
         log: Option<Uuid>,
     },
-    /// The log never was in the target's epoch.
+    /// The log never had the target's epoch.
     #[error(
         "{place} is of epoch {epoch}, in which this log never was: it is another log, or a copy \
          from before that epoch. Nothing is published. Name the right server; or, if this log is \
          to go on in its place, run `event-store epoch begin --abandon {epoch}`"
     )]
     Epoch {
-        /// What is of that epoch.
+        /// The name of the target's copy.
         place: String,
         /// The epoch that the target names.
         epoch: Epoch,
@@ -77,7 +78,7 @@ fn event(id: Option<Uuid>) -> String {
     id.map_or_else(|| "no event".to_owned(), |id| format!("event {id}"))
 }
 
-/// The log and the lease, as a target needs them to resume.
+/// The log and the lease, for a target that resumes.
 pub struct Resuming<'a> {
     pub(super) store: &'a dyn EventStore,
     pub(super) keeper: &'a Keeper,
@@ -86,7 +87,7 @@ pub struct Resuming<'a> {
 }
 
 impl Resuming<'_> {
-    /// The log's epoch and its last event, as of a moment ago.
+    /// The log's epoch and last event, as of a moment ago.
     pub const fn head(&self) -> Head {
         self.head
     }
@@ -96,8 +97,8 @@ impl Resuming<'_> {
         self.keeper.term()
     }
 
-    /// Asks the database whether this leader still leads: to be called right before anything that
-    /// the target itself would not refuse to a leader of an older term.
+    /// Checks with the database that this leader still leads. Call it right before any action that
+    /// the target itself would not refuse to a leader with an older term.
     ///
     /// # Errors
     /// [`LeaseLost`].
@@ -105,10 +106,10 @@ impl Resuming<'_> {
         self.keeper.check().await
     }
 
-    /// Whether the log has left this epoch, which `place` is of.
+    /// Whether the log has left this epoch, to which `place` belongs.
     ///
     /// # Errors
-    /// [`LostCommits`] when the log never was in it.
+    /// [`LostCommits`] if the log never had this epoch.
     pub async fn is_over(&self, epoch: Epoch, place: &str) -> Result<bool, ResumeError> {
         if epoch == self.head.epoch {
             return Ok(false);
@@ -120,18 +121,18 @@ impl Resuming<'_> {
         }
     }
 
-    /// The log's event at `position`, where `place` ends. It must be the `published` one, if the
-    /// target still has that.
+    /// Returns the log's event at `position`, where `place` ends. It must equal `published`, if the
+    /// target still has that event.
     ///
     /// # Errors
-    /// [`LostCommits`] when the log has another event there, or none.
+    /// [`LostCommits`] if the log has another event there, or none.
     pub async fn prove(
         &self,
         position: Position,
         published: Option<EventRef>,
         place: &str,
     ) -> Result<EventRef, ResumeError> {
-        // Asked for now: the known head may be older than what another leader has published since.
+        // Read now, because another leader may have published beyond the known head.
         let stored = self.store.event_ref_at(position).await?;
         let is_published = |stored: &EventRef| published.is_none_or(|mark| mark == *stored);
         stored.filter(is_published).ok_or_else(|| {
@@ -141,8 +142,7 @@ impl Resuming<'_> {
         })
     }
 
-    /// The last event that a target which begins now does not get: one refill window below the
-    /// head.
+    /// The last event that a new target does not get: one refill window before the head.
     ///
     /// # Errors
     /// [`ResumeError::Store`].

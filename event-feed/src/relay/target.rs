@@ -1,61 +1,60 @@
-//! The port to what the relay publishes to. The relay's loop, its lease and its faults know no more
-//! of a target than this.
+//! The port to a relay target. The relay's loop, lease and error handling know nothing else of a
+//! target.
 //!
-//! A target either tells where it ends ([`Resumed::After`]), and then gets every event once if it
-//! also refuses what does not follow, or cannot tell ([`Resumed::ByCursor`]). For one that cannot,
-//! the relay keeps a cursor next to its lease and publishes at least once: after a fault, the
-//! events of the batch under way come again. Whatever happens, the first time that each event comes
-//! is in the order of the log, and none is left out.
+//! A target may tell where it ends ([`Resumed::After`]). If it also refuses what does not follow,
+//! it gets every event exactly once. A target that cannot tell ([`Resumed::ByCursor`]) gets events
+//! at least once: the relay keeps a cursor next to its lease, and repeats the current batch after a
+//! fault. In any case, events first arrive in log order, and none is skipped.
 //!
-//! Every call to a target ends by itself within a few seconds. The relay waits for it without a
-//! limit of its own; a call that hangs all the same shows in the relay's pulse.
+//! Every call to a target must end by itself within a few seconds. The relay waits without a
+//! separate limit; a call that hangs shows in the relay's pulse.
 
 use event_store::{Epoch, EventRef, Head, RecordedEvent};
 
 use super::resume::{ResumeError, Resumed, Resuming};
 use crate::lease::Term;
 
-/// Where the relay publishes the log to.
+/// A target to which the relay publishes the log.
 pub trait RelayTarget: Send + Sync + 'static {
-    /// The events of one publish, in the target's own encoding of
+    /// The events of one publish, in the target's encoding of
     /// [`CloudEvent`](crate::cloud_event::CloudEvent).
     type Batch: Send;
 
-    /// Names the target's lease, its cursor and its component of the health report: unique among
-    /// the targets of one log, and never changed.
+    /// The name of the target's lease, cursor and health component. It is unique among the targets
+    /// of one log, and never changes.
     fn name(&self) -> &'static str;
 
-    /// Whether a connection stands now, as far as is known without asking.
+    /// Whether the connection is up, as far as is known without asking.
     fn is_connected(&self) -> bool {
         true
     }
 
-    /// Asks for a sign that the target could take events.
+    /// Checks that the target could take events.
     fn look(&self) -> impl Future<Output = Result<(), TargetError>> + Send;
 
-    /// Whether `last`, which the relay published last, is still the target's last event. The relay
-    /// asks while it has nothing to publish. A target that cannot tell only gives a sign of life.
+    /// Whether `last`, the last published event, is still the target's last event. The relay asks
+    /// while it has nothing to publish. A target that cannot tell only checks that it is alive.
     fn ends_with(&self, last: EventRef) -> impl Future<Output = Result<bool, TargetError>> + Send {
         let _ = last;
         async { self.look().await.map(|()| true) }
     }
 
-    /// Gets ready for what this term publishes, and says after which event to go on. Called first,
-    /// and again after every fault: what was published before counts only as far as the target
-    /// itself shows it.
+    /// Prepares for publishing in this term, and returns where to continue. It is called first, and
+    /// again after every fault: earlier publishes count only as far as the target itself shows
+    /// them.
     ///
-    /// A target that finds itself to be of another log says so, by [`Resuming::is_over`] and
-    /// [`Resuming::prove`].
+    /// A target detects with [`Resuming::is_over`] and [`Resuming::prove`] that it belongs to
+    /// another log.
     fn resume(
         &self,
         resuming: &Resuming<'_>,
     ) -> impl Future<Output = Result<Resumed, ResumeError>> + Send;
 
-    /// Encodes the first of these events, at least one and as many as one publish may hold.
+    /// Encodes the first of these events: at least one, and as many as one publish may hold.
     fn encode(&self, events: &[RecordedEvent], epoch: Epoch) -> EncodedBatch<Self::Batch>;
 
-    /// Publishes a batch, of which the first event follows `after`, and waits until the target has
-    /// stored all of it. A target that can refuse a leader of an older term does.
+    /// Publishes a batch whose first event follows `after`, and waits until the target has stored
+    /// all of it. If the target can refuse leaders with an older term, it must.
     fn publish(
         &self,
         batch: Self::Batch,
@@ -63,36 +62,37 @@ pub trait RelayTarget: Send + Sync + 'static {
         term: Term,
     ) -> impl Future<Output = Result<(), NotPublished>> + Send;
 
-    /// Tells those who read from the target how far the log goes, apart from the events. A target
-    /// without a way to do so does nothing.
+    /// Announces the log's head to the target's readers, apart from the events. A target without a
+    /// way to do so does nothing.
     fn tell_head(&self, head: Head) -> impl Future<Output = Result<(), TargetError>> + Send {
         let _ = head;
         async { Ok(()) }
     }
 }
 
-/// What one publish takes.
+/// The content of one publish.
 #[derive(Debug)]
 pub struct EncodedBatch<B> {
-    /// The events as the target takes them.
+    /// The events in the target's encoding.
     pub batch: B,
-    /// How many of the events it holds, from the first on.
+    /// The number of events that it contains, counted from the first.
     pub count: usize,
-    /// How many of them are too large for the target and only say where to read.
+    /// The number of stubs: events that are too large and only tell readers to use the store.
     pub stubs: usize,
 }
 
-/// The target does not answer, or cannot be used as it is: why, in words that name it.
+/// The target does not answer or cannot be used; the text says why and names the target.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct TargetError(pub String);
 
-/// A batch is not known to be stored. What is stored shows when the relay resumes.
+/// A batch may not be stored. The next resume shows what is.
 #[derive(Debug, thiserror::Error)]
 #[error("{why}")]
 pub struct NotPublished {
-    /// The kind of fault: one of a few words, the label `result` of `relay_published_total`.
+    /// The kind of fault: a short fixed word, used as the label `result` of
+    /// `relay_published_total`.
     pub kind: &'static str,
-    /// What happened, in words for people.
+    /// A description for people.
     pub why: String,
 }

@@ -1,8 +1,8 @@
-//! The relay's hold on its lease: renewed in the background, and looked at before each batch.
+//! The relay's hold on its lease: it is renewed in the background and checked before each batch.
 //!
-//! A relay that renewed its lease a moment ago does not ask before each batch: a target that tells
-//! where it ends refuses what does not follow, and for any other the cursor does not move without
-//! the lease. A target asks the database before what neither guards, such as making a stream again.
+//! If the last renewal is recent, no query is needed before a batch. A target that tells where it
+//! ends refuses what does not follow, and for other targets the cursor cannot move without the
+//! lease. Where neither protects, such as recreating a stream, the target checks with the database.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,23 +17,23 @@ use tokio_util::sync::CancellationToken;
 use super::metrics;
 use crate::lease::{Lease, Term};
 
-/// How long the server lets a statement about the lease run.
+/// The server's limit for a statement about the lease.
 pub(super) const STATEMENT_TIMEOUT: &str = "2s";
-/// How long this side waits for it: a little longer. A connection that is slower is dropped, and
-/// the lease with it.
+/// The client's limit for such a statement, which is slightly longer. A slower connection is
+/// dropped, and the lease is lost with it.
 pub(super) const STATEMENT_LIMIT: Duration = Duration::from_millis(2_500);
-/// Renewals in one duration of the lease.
+/// The number of renewals per lease duration.
 const RENEWALS: u32 = 3;
-/// For this part of its duration after a renewal began, nobody else can have taken the lease,
-/// however the clocks run.
+/// After a renewal, nobody else can have taken the lease for the duration divided by this, whatever
+/// the clocks do.
 const SURE: u32 = 2;
 
-/// Somebody else leads, or nobody can say.
+/// Another relay leads, or that cannot be ruled out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the lease is lost")]
 pub struct LeaseLost;
 
-/// A held lease. Dropped without [`Keeper::give_up`], it runs out by itself.
+/// A held lease. If it is dropped without [`Keeper::give_up`], it expires by itself.
 pub(super) struct Keeper {
     shared: Arc<Shared>,
     renewing: JoinHandle<()>,
@@ -43,13 +43,13 @@ struct Shared {
     lease: Lease,
     term: Term,
     connection: Mutex<Connection>,
-    /// When the last renewal that succeeded began.
+    /// When the last successful renewal began.
     renewed: watch::Sender<Option<Instant>>,
     lost: CancellationToken,
 }
 
 impl Keeper {
-    /// Holds the lease that was taken over `connection` in this term.
+    /// Holds a lease that was taken over `connection` in this term.
     pub(super) fn start(lease: Lease, term: Term, connection: Connection) -> Self {
         let shared = Arc::new(Shared {
             lease,
@@ -70,13 +70,13 @@ impl Keeper {
         &self.shared.lease
     }
 
-    /// Ends the waiting of whoever works under the lease.
+    /// A token that is cancelled when the lease is lost.
     pub(super) fn lost(&self) -> CancellationToken {
         self.shared.lost.clone()
     }
 
-    /// Whether the term still holds: asks only when the last renewal was too long ago to be sure,
-    /// as after a pause. For what does no harm should it be wrong.
+    /// Whether the term still holds. It queries only if the last renewal is too old to be sure,
+    /// such as after a pause. Use it only where a wrong answer does no harm.
     pub(super) async fn holds(&self) -> Result<(), LeaseLost> {
         let shared = &self.shared;
         let is_sure = shared
@@ -86,7 +86,7 @@ impl Keeper {
         if is_sure && !shared.lost.is_cancelled() { Ok(()) } else { self.check().await }
     }
 
-    /// Asks the database whether the term still holds.
+    /// Checks with the database whether the term still holds.
     pub(super) async fn check(&self) -> Result<(), LeaseLost> {
         let Shared { lease, term, .. } = &*self.shared;
         let holds =
@@ -94,7 +94,7 @@ impl Keeper {
         if holds { Ok(()) } else { Err(self.lose()) }
     }
 
-    /// Does something over the lease's connection. One that fails takes the lease with it.
+    /// Runs work on the lease's connection. A failure loses the lease.
     pub(super) async fn run<T>(
         &self,
         what: &'static str,
@@ -106,19 +106,19 @@ impl Keeper {
         self.shared.run(what, work).await
     }
 
-    /// Somebody else leads, as the database says.
+    /// Records that another relay leads, as the database says.
     pub(super) fn lose(&self) -> LeaseLost {
         self.shared.lose()
     }
 
-    /// Lets the next leader start at once.
+    /// Releases the lease, so that the next leader can start at once.
     pub(super) async fn give_up(self) {
         self.renewing.abort();
         let Shared { lease, term, connection, .. } = &*self.shared;
         let mut connection = connection.lock().await;
         match connection.run(async |raw: &mut PgConnection| lease.give_up(raw, *term).await).await {
-            Ok(()) => tracing::info!(term = term.0, "gave the lease up"),
-            Err(error) => tracing::warn!(%error, "could not give the lease up; it runs out"),
+            Ok(()) => tracing::info!(term = term.0, "gave up the lease"),
+            Err(error) => tracing::warn!(%error, "could not give up the lease; it will expire"),
         }
     }
 }
@@ -169,7 +169,7 @@ impl Shared {
         self.end()
     }
 
-    /// At once: a publisher in the middle of a batch learns of it only afterwards.
+    /// Updates the metric at once, because a publisher in a batch notices the loss only afterwards.
     fn end(&self) -> LeaseLost {
         metrics::leading(false);
         self.lost.cancel();

@@ -1,5 +1,5 @@
-//! The wake-up: LISTEN on a connection of its own, outside any transaction. A hint only: the leader
-//! polls as well.
+//! Wake-ups: LISTEN on a separate connection, outside any transaction. They are only a hint,
+//! because the leader also polls.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -10,29 +10,29 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-/// How long to wait before the connection is made anew.
+/// The pause before reconnecting.
 const RETRY: Duration = Duration::from_secs(1);
-/// How long connecting, and each sign that the server is still there, may take.
+/// How long connecting, and each check of the server, may take.
 const LIMIT: Duration = Duration::from_secs(2);
-/// How long it may be quiet before the server is asked for a sign. Until one that is silent is
-/// left, polling goes on.
+/// How long it may be quiet before the server is pinged. Polling covers the time until a silent
+/// server is noticed.
 const QUIET: Duration = Duration::from_secs(5);
 
-/// Listens while it lives.
+/// Listens until it is dropped.
 pub(super) struct Wake {
     woken: Arc<Notify>,
     listening: JoinHandle<()>,
 }
 
 impl Wake {
-    /// Starts to listen on `channel`.
+    /// Starts listening on `channel`.
     pub(super) fn start(connect: PgConnectOptions, channel: &'static str) -> Self {
         let woken = Arc::new(Notify::new());
         let listening = tokio::spawn(listen(connect, channel, Arc::clone(&woken)));
         Self { woken, listening }
     }
 
-    /// Waits for the next wake-up; one that came in between counts.
+    /// Waits for the next wake-up. One that came since the last call counts.
     pub(super) async fn woken(&self) {
         self.woken.notified().await;
     }
@@ -47,7 +47,7 @@ impl Drop for Wake {
 async fn listen(connect: PgConnectOptions, channel: &'static str, woken: Arc<Notify>) {
     loop {
         let Err(error) = hear(&connect, channel, &woken).await;
-        tracing::debug!(%error, "not listening for wake-ups; polling goes on");
+        tracing::debug!(%error, "not listening for wake-ups; still polling");
         tokio::time::sleep(RETRY).await;
     }
 }
@@ -59,7 +59,7 @@ async fn hear(
 ) -> Result<Infallible, sqlx::Error> {
     let mut listener = Listener::open(connect, channel, QUIET, LIMIT).await?;
     loop {
-        // What was notified before the connection stood is lost: look at once.
+        // Notifications before the connection was up are lost, so look at once.
         woken.notify_one();
         listener.heard().await?;
     }

@@ -1,9 +1,9 @@
-//! Publishing a run of events under the broker's own guard: the stream's last sequence must be the
-//! position before.
+//! Publishes a run of events. The broker checks that the stream's last sequence is the position
+//! before the run.
 //!
-//! An atomic batch is stored whole or not at all. Where the broker does not take one, messages go
-//! one after the other without waiting, each expecting the sequence before its own: if one is not
-//! stored, no later one is.
+//! An atomic batch is stored as a whole or not at all. If the broker refuses batches, messages are
+//! sent one after another without waiting. Each expects the sequence before its own, so after a
+//! failed message no later one is stored.
 
 use std::time::Duration;
 
@@ -27,11 +27,11 @@ use crate::relay::target::NotPublished;
 #[cfg(test)]
 mod tests;
 
-/// The most messages of one atomic batch (the server's own limit).
+/// The maximum number of messages in an atomic batch (the server's limit).
 const MAX_BATCH: usize = 1_000;
-/// The most bytes of one batch.
+/// The maximum number of bytes in a batch.
 const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
-/// The most publishes without an answer, where they are not a batch.
+/// The maximum number of unanswered publishes outside a batch.
 const MAX_PIPELINED: usize = 256;
 /// How long a batch may take until its last answer.
 const DEADLINE: Duration = Duration::from_secs(4);
@@ -39,22 +39,22 @@ const DEADLINE: Duration = Duration::from_secs(4);
 /// How several messages are published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum PublishMode {
-    /// As one batch that is stored whole or not at all.
+    /// As one batch that is stored as a whole or not at all.
     Atomic,
     /// One by one without waiting, each expecting the one before.
     Pipelined,
 }
 
-/// Why a run of messages is not known to be stored. The stream's last sequence says what is.
+/// Why a run of messages may not be stored. The stream's last sequence tells what is.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PublishError {
     #[error("no answer in time")]
     TimedOut,
-    #[error("the stream is not there")]
+    #[error("the stream does not exist")]
     NoStream,
-    #[error("the stream's last sequence is another one")]
+    #[error("the stream has another last sequence")]
     WrongLastSequence,
-    #[error("this broker takes no atomic batch now: {0}")]
+    #[error("the broker does not accept an atomic batch now: {0}")]
     NotAtomic(String),
     #[error("refused: {0}")]
     Refused(String),
@@ -63,7 +63,7 @@ pub(super) enum PublishError {
 }
 
 impl PublishError {
-    /// For the metrics' label.
+    /// The label of the metric.
     const fn label(&self) -> &'static str {
         match self {
             Self::TimedOut => "timed_out",
@@ -82,7 +82,7 @@ impl From<PublishError> for NotPublished {
     }
 }
 
-/// The messages of the first events, as many as one batch may hold.
+/// Encodes as many of the first events as one batch may hold.
 pub(super) fn batch(events: &[RecordedEvent], epoch: Epoch, max_payload: usize) -> Vec<Encoded> {
     let mut bytes = 0;
     let mut messages = Vec::with_capacity(events.len().min(MAX_BATCH));
@@ -97,8 +97,8 @@ pub(super) fn batch(events: &[RecordedEvent], epoch: Epoch, max_payload: usize) 
     messages
 }
 
-/// Publishes the messages, of which the first follows `last`, and waits until the broker has stored
-/// all.
+/// Publishes the messages, the first of which follows `last`, and waits until the broker has stored
+/// all of them.
 pub(super) async fn publish(
     nats: &NatsHandle,
     mode: PublishMode,
@@ -130,8 +130,7 @@ async fn publish_batch(
             message.headers.insert(NATS_EXPECTED_STREAM, STREAM);
         }
         if index + 1 < count {
-            // Without a reply subject the server says nothing until the commit, whose answer speaks
-            // for the whole batch.
+            // Without a reply subject, the server answers only the commit, for the whole batch.
             let sent = nats
                 .client()
                 .publish_with_headers(message.subject, message.headers, message.payload)
@@ -196,8 +195,8 @@ async fn publish_pipelined(
             ));
             expected += 1;
         }
-        // Every answer is awaited, also after one that failed, so that none comes late into the
-        // next attempt.
+        // All answers are awaited, even after a failure, so that none arrives during the next
+        // attempt.
         let mut outcome = Ok(());
         for (before, ack) in window {
             let stored = match ack.await {
@@ -217,8 +216,8 @@ async fn publish_pipelined(
     Ok(())
 }
 
-/// The broker's guard has just said so; an answer that says otherwise means that the guard does not
-/// work.
+/// Checks the answer against the expected sequence. A mismatch means that the broker's check does
+/// not work.
 fn expect_sequence(ack: &PublishAck, last: i64, count: usize) -> Result<(), PublishError> {
     let expected =
         u64::try_from(last).ok().zip(u64::try_from(count).ok()).map(|(last, count)| last + count);

@@ -1,19 +1,19 @@
-//! Where publishing goes on: after the stream's last sequence, once it is proven that the stream
-//! carries this log.
+//! Finds where publishing continues: after the stream's last sequence, once it is proven that the
+//! stream carries this log.
 //!
-//! The relay keeps no cursor. The stream's `last_seq` is the position of the last event
-//! published, and the event id in that message must be the store's. A stream of a stranger or of an
-//! epoch that is over is made again, its first sequence one refill window below the head.
+//! The relay keeps no cursor. The stream's `last_seq` is the position of the last published event,
+//! and the event id in that message must match the store's. A foreign stream, or one of a past
+//! epoch, is recreated with its first sequence one refill window before the head.
 //!
-//! A stream of the log's own epoch that has an event which the log has not is evidence that the log
-//! lost commits, as is one of an epoch that the log never was in. It is left as it is and nothing
-//! is published, until a person brings the right server back or begins a new epoch: then the stream
-//! is of an epoch that is over.
+//! A stream of the log's current epoch with an event that the log lacks is evidence that the log
+//! lost commits. So is a stream of an epoch that the log never had. It is left alone and nothing is
+//! published, until a person restores the right server or begins a new epoch. After that, the
+//! stream belongs to a past epoch.
 //!
-//! A stream whose messages have all aged out has nothing to compare. It goes on when its metadata
-//! name the log's epoch and `last_seq` is not beyond the head: it then holds no message at all, so
-//! no wrong one, and every message that it will hold carries the event of its position. Readers do
-//! not take the stream's word for continuity: they compare their own checkpoint with the store.
+//! A stream whose messages have all expired has nothing to compare. Publishing continues if its
+//! metadata names the log's epoch and `last_seq` is not beyond the head. Such a stream has no
+//! message, so no wrong one, and every later message has the event of its position. Readers do not
+//! rely on the stream for continuity: they compare their own checkpoint with the store.
 
 use async_nats::jetstream::stream::{Info, RetentionPolicy, StorageType};
 use event_store::{Epoch, EventRef, Position};
@@ -23,34 +23,34 @@ use crate::message::{STREAM, event_ref_of};
 use crate::relay::metrics;
 use crate::relay::resume::{ResumeError, Resuming};
 
-/// What the stream on the broker turned out to be.
+/// What the broker's stream turned out to be.
 enum Finding {
-    /// It carries this log up to here.
+    /// It carries this log up to this event.
     Ours(EventRef),
-    /// There is none, or it carries something else, and what.
+    /// It does not exist or carries something else; the text says what.
     Foreign(String),
 }
 
-/// What is needed to look and to decide.
+/// The dependencies for inspecting the stream and deciding.
 pub(super) struct Resume<'a> {
     pub(super) broker: &'a Broker,
     pub(super) resuming: &'a Resuming<'a>,
 }
 
 impl Resume<'_> {
-    /// Looks at the stream, makes it again if it must, and says what the last published event is.
+    /// Inspects the stream, recreates it if necessary, and returns the last published event.
     pub(super) async fn run(&self) -> Result<EventRef, ResumeError> {
         self.broker.check_server()?;
         let found = self.broker.info().await?;
         let why = match &found {
-            None => "there is none".to_owned(),
+            None => "it does not exist".to_owned(),
             Some(info) => match self.judge(info).await? {
                 Finding::Ours(last) => {
                     let (epoch, term) = (self.resuming.head().epoch, self.resuming.term());
                     match self.broker.update(info, epoch, term).await {
                         Ok(()) => return Ok(last),
                         Err(BrokerError::Refused(error)) => {
-                            format!("its configuration cannot be mended: {error}")
+                            format!("cannot update its configuration: {error}")
                         }
                         Err(error) => return Err(error.into()),
                     }
@@ -65,12 +65,12 @@ impl Resume<'_> {
         let (config, state) = (&info.config, &info.state);
         let foreign = |why: &str| Ok(Finding::Foreign(why.to_owned()));
         let epoch = config.metadata.get(META_EPOCH).and_then(|epoch| epoch.parse().ok().map(Epoch));
-        let Some(epoch) = epoch else { return foreign("it is a stranger's") };
+        let Some(epoch) = epoch else { return foreign("it is a foreign stream") };
         if self.is_over(epoch).await? {
             return foreign("its epoch is over");
         }
         let Ok(last) = i64::try_from(state.last_sequence).map(Position) else {
-            return foreign("its last sequence is no position");
+            return foreign("its last sequence is not a position");
         };
         let published = if state.messages == 0 {
             None
@@ -80,9 +80,9 @@ impl Resume<'_> {
         let published = match published {
             None if state.messages == 0 => None,
             None => return foreign("its last message was removed"),
-            Some(Err(_)) => return foreign("its last message is a stranger's"),
+            Some(Err(_)) => return foreign("its last message is foreign"),
             Some(Ok((_, mark))) if mark.position != last => {
-                return foreign("its last message is not of its sequence");
+                return foreign("its last message has another sequence");
             }
             Some(Ok((epoch, _))) if self.is_over(epoch).await? => {
                 return foreign("the epoch of its last message is over");
@@ -94,7 +94,7 @@ impl Resume<'_> {
             || config.retention != RetentionPolicy::Limits
             || config.sealed
         {
-            return foreign("it is of another kind");
+            return foreign("it has another storage or retention");
         }
         if config.mirror.is_some()
             || config.sources.as_ref().is_some_and(|sources| !sources.is_empty())
@@ -108,8 +108,8 @@ impl Resume<'_> {
         self.resuming.is_over(epoch, &place()).await
     }
 
-    /// Deletes and creates. A leader that was frozen and wakes here with a lost term must not get
-    /// through: it is checked last.
+    /// Deletes and creates the stream. The lease is checked last, so that a frozen leader that
+    /// wakes up here with an old term is stopped.
     async fn recreate(&self, exists: bool, why: &str) -> Result<EventRef, ResumeError> {
         let (head, term) = (self.resuming.head(), self.resuming.term());
         let before_first = self.resuming.before_refill().await?;
@@ -126,7 +126,7 @@ impl Resume<'_> {
     }
 }
 
-/// What has the events, for people.
+/// The name of the stream in messages.
 fn place() -> String {
     format!("the stream {STREAM}")
 }

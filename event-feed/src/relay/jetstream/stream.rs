@@ -1,5 +1,5 @@
-//! The JetStream stream: how it must be configured, and the calls that look at it and make it.
-//! Decides nothing.
+//! The JetStream stream: its required configuration, and the calls to inspect and create it. It
+//! makes no decisions.
 
 use std::collections::HashMap;
 
@@ -21,23 +21,23 @@ use crate::nats::{NatsHandle, REQUEST_TIMEOUT};
 use crate::relay::resume::ResumeError;
 use crate::relay::target::TargetError;
 
-/// In the stream's metadata: the history that it carries.
+/// The metadata key of the epoch that the stream carries.
 pub(super) const META_EPOCH: &str = "daybook-epoch";
-/// In the stream's metadata: the term of the relay that led last.
+/// The metadata key of the term of the last leading relay.
 pub(super) const META_TERM: &str = "daybook-term";
-/// Atomic batches came with this version.
+/// The oldest supported server version, which introduced atomic batches.
 const OLDEST_SERVER: (i64, i64, i64) = (2, 12, 0);
 
-/// Why the broker did not do what it was asked.
+/// Why a call to the broker failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BrokerError {
-    /// No connection, or no answer in time.
+    /// There is no connection, or no answer in time.
     #[error("NATS does not answer: {0}")]
     Away(String),
-    /// It answers, but cannot be used as it is.
+    /// The broker answers, but cannot be used in its current state.
     #[error("NATS cannot be used: {0}")]
     Unfit(String),
-    /// It refused the call.
+    /// The broker refused the call.
     #[error("NATS refused: {0}")]
     Refused(jetstream::Error),
 }
@@ -60,14 +60,14 @@ impl From<BrokerError> for ResumeError {
     }
 }
 
-/// What the stream may take, where the limits are the operator's to choose.
+/// The limits of the stream that operators choose.
 #[derive(Debug, Clone)]
 pub struct StreamLimits {
-    /// The most messages kept; older ones are discarded.
+    /// The maximum number of messages kept. Older ones are discarded.
     pub max_messages: i64,
-    /// The most bytes kept; -1 is no limit.
+    /// The maximum number of bytes kept; -1 means no limit.
     pub max_bytes: i64,
-    /// How many servers of a NATS cluster keep it.
+    /// The number of replicas in a NATS cluster.
     pub replicas: usize,
 }
 
@@ -78,7 +78,7 @@ pub(super) struct Broker {
     limits: StreamLimits,
 }
 
-/// The server takes an empty object, not null, where a call has no body.
+/// An empty object as a request body. The server does not accept null.
 #[derive(Serialize)]
 struct NoBody {}
 
@@ -92,7 +92,7 @@ impl Broker {
         Self { nats, limits }
     }
 
-    /// Refuses a server that is absent, too old or too narrow.
+    /// Refuses a server that is absent, too old, or has a too small `max_payload`.
     pub(super) fn check_server(&self) -> Result<(), BrokerError> {
         let info = self.nats.client().try_server_info().filter(|_| self.nats.is_connected());
         let info = info.ok_or_else(|| BrokerError::Away("not connected".to_owned()))?;
@@ -112,7 +112,7 @@ impl Broker {
         Ok(())
     }
 
-    /// What the stream is now; `None` when there is none.
+    /// The current state of the stream; `None` if it does not exist.
     pub(super) async fn info(&self) -> Result<Option<Info>, BrokerError> {
         match self.api("STREAM.INFO", &NoBody {}).await {
             Ok(info) => Ok(Some(info)),
@@ -121,8 +121,8 @@ impl Broker {
         }
     }
 
-    /// The headers of the message at a sequence, asked of the stream's leader; `None` when it is
-    /// not there.
+    /// Reads the headers of a message by sequence from the stream's leader; `None` if there is no
+    /// such message.
     pub(super) async fn headers_at(&self, sequence: u64) -> Result<Option<HeaderMap>, BrokerError> {
         let context = self.nats.jetstream();
         let stream = within(context.get_stream_no_info(STREAM)).await?;
@@ -137,7 +137,7 @@ impl Broker {
         }
     }
 
-    /// Makes the stream, its first message to come at `first`.
+    /// Creates the stream. Its first message will have the sequence `first`.
     pub(super) async fn create(
         &self,
         epoch: Epoch,
@@ -148,7 +148,7 @@ impl Broker {
         self.api("STREAM.CREATE", &Config { first_sequence, ..self.wanted(epoch, term) }).await
     }
 
-    /// Brings the configuration of the stream up to date, where it differs.
+    /// Updates the stream's configuration if it differs.
     pub(super) async fn update(
         &self,
         info: &Info,
@@ -163,12 +163,12 @@ impl Broker {
         self.api::<_, Info>("STREAM.UPDATE", &wanted).await.map(drop)
     }
 
-    /// Deletes the stream; one that is not there is as good.
+    /// Deletes the stream, if it exists.
     pub(super) async fn delete(&self) -> Result<(), BrokerError> {
         match self.api::<_, Deleted>("STREAM.DELETE", &NoBody {}).await {
             Ok(Deleted { success: true }) => Ok(()),
             Ok(Deleted { success: false }) => {
-                Err(BrokerError::Unfit(format!("the stream {STREAM} cannot be deleted")))
+                Err(BrokerError::Unfit(format!("could not delete the stream {STREAM}")))
             }
             Err(error) if error.is_refusal(ErrorCode::STREAM_NOT_FOUND) => Ok(()),
             Err(error) => Err(error),
@@ -220,14 +220,14 @@ impl Broker {
     }
 }
 
-/// The client's own limit begins once the request is in its queue, which is full behind a silent
-/// server.
+/// Limits the whole request. The client's own limit starts only when the request is in its queue,
+/// which is full if the server is silent.
 async fn within<T>(request: impl Future<Output = T>) -> Result<T, BrokerError> {
     let answer = tokio::time::timeout(REQUEST_TIMEOUT, request).await;
     answer.map_err(|_| BrokerError::Away("no answer in time".to_owned()))
 }
 
-/// The server adds metadata and defaults of its own: only what is ours counts.
+/// Compares only our own settings, because the server adds metadata and defaults.
 fn is_as_wanted(found: &Config, wanted: &Config) -> bool {
     let ours = |c: &Config| {
         (

@@ -1,5 +1,4 @@
-//! The broker's guard: what a relay publishes that is behind is refused, whichever way it
-//! publishes.
+//! Tests that the broker refuses messages that do not follow its last one, in both publish modes.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -52,7 +51,7 @@ async fn p5_the_broker_refuses_a_run_that_does_not_follow_its_last_message() {
         );
         broker.create(EPOCH, Term(1), Position(1)).await.unwrap();
         publish(&nats, mode, messages(1..=3), Position(0)).await.unwrap();
-        // Behind and ahead, alone and in company.
+        // Behind and ahead, single and several.
         for (positions, last) in [(1..=1, 0), (2..=3, 1), (1..=3, 0), (6..=6, 5), (7..=9, 6)] {
             let refused = publish(&nats, mode, messages(positions.clone()), Position(last)).await;
             assert!(
