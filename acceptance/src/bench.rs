@@ -1,9 +1,9 @@
-//! The frame of every bench: what a figure is, the table for people, the JSON for programs,
-//! alternating rounds, the median.
+//! The common parts of all benchmarks: results, tables for people, JSON for programs, alternating
+//! rounds and medians.
 //!
-//! A bench measures its subject next to references in the same process run: same driver, prepared
-//! statements, columns, constraints, indexes and server settings. Rounds of subject and reference
-//! alternate, so that a slow spell of the machine meets both.
+//! A benchmark measures its subject and its references in the same process, with the same driver,
+//! prepared statements, columns, constraints, indexes and server settings. Rounds of subject and
+//! reference alternate, so that a slow phase of the machine affects both.
 
 pub mod append;
 pub mod condition;

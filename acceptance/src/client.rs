@@ -1,4 +1,4 @@
-//! A client of both APIs, as a frontend would be one.
+//! A client of both APIs, like a frontend.
 
 use std::time::Duration;
 
@@ -9,18 +9,18 @@ use serde_json::Value;
 
 const REQUEST_LIMIT: Duration = Duration::from_secs(20);
 
-/// What an API answered.
+/// The answer of an API.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// The status.
+    /// The HTTP status.
     pub status: StatusCode,
-    /// The headers.
+    /// The headers of the answer.
     pub headers: reqwest::header::HeaderMap,
-    /// The body: JSON, or null where there is none.
+    /// The JSON body, or null if there is none.
     pub body: Value,
 }
 
-/// Talks to a command API and a query API.
+/// A client of a command API and a query API.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
@@ -29,7 +29,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of the two APIs, each named by its address without a slash at the end.
+    /// Creates a client of the two APIs. The addresses have no slash at the end.
     pub fn new(commands: &str, queries: &str) -> Result<Client> {
         let http = loopback_client(REQUEST_LIMIT)?;
         Ok(Client { http, commands: commands.to_owned(), queries: queries.to_owned() })
@@ -40,7 +40,7 @@ impl Client {
         self.command(Method::POST, path, Some(body), &[]).await
     }
 
-    /// Sends a command with a method, headers and perhaps a body.
+    /// Sends a command with a method, headers and optionally a body.
     pub async fn command(
         &self,
         method: Method,
@@ -58,12 +58,12 @@ impl Client {
         answer(request).await
     }
 
-    /// Queries.
+    /// Sends a query.
     pub async fn get(&self, path: &str) -> Result<Answer> {
         answer(self.http.get(format!("{}{path}", self.queries))).await
     }
 
-    /// Queries with headers.
+    /// Sends a query with headers.
     pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Result<Answer> {
         let mut request = self.http.get(format!("{}{path}", self.queries));
         for (name, value) in headers {
@@ -72,7 +72,7 @@ impl Client {
         answer(request).await
     }
 
-    /// Queries what a command wrote: waits for the position that its answer named (P10).
+    /// Sends a query that waits for the position of a command's answer (P10).
     pub async fn get_after(&self, path: &str, command: &Answer) -> Result<Answer> {
         self.get_with(
             path,
@@ -81,7 +81,7 @@ impl Client {
         .await
     }
 
-    /// Everything in a list, page by page with its cursor.
+    /// Reads a whole list, page by page with its cursor.
     pub async fn all(&self, path: &str) -> Result<Vec<Value>> {
         let separator = if path.contains('?') { '&' } else { '?' };
         let first = format!("{path}{separator}page_size=100");
@@ -111,37 +111,37 @@ async fn answer(request: reqwest::RequestBuilder) -> Result<Answer> {
 }
 
 impl Answer {
-    /// The answer, if it has this status; else an error that shows what it says.
+    /// Returns the answer if it has this status, or else an error with its body.
     pub fn expect(self, status: StatusCode) -> Result<Answer> {
         ensure!(self.status == status, "expected {status}, got {}: {}", self.status, self.body);
         Ok(self)
     }
 
-    /// A header's text.
+    /// Returns a header's text.
     pub fn header(&self, name: &str) -> Result<&str> {
         let value =
             self.headers.get(name).with_context(|| format!("the header {name} is absent"))?;
         Ok(value.to_str()?)
     }
 
-    /// The data.
+    /// Returns the data of the envelope.
     pub fn data(&self) -> &Value {
         &self.body["data"]
     }
 
-    /// The id in the data.
+    /// Returns the id in the data.
     pub fn id(&self) -> Result<&str> {
         self.data()["id"].as_str().with_context(|| format!("no id in {}", self.body))
     }
 
-    /// The position that the answer names.
+    /// Returns the position in the metadata.
     pub fn position(&self) -> Result<i64> {
         self.body["meta"]["position"]
             .as_i64()
             .with_context(|| format!("no position in {}", self.body))
     }
 
-    /// The stable code of a problem.
+    /// Returns the stable code of a problem.
     pub fn code(&self) -> Option<&str> {
         self.body["code"].as_str()
     }

@@ -1,5 +1,4 @@
-//! What the query API shows of an imported purchase history, compared with the file (I7 by
-//! figures).
+//! Compares the query API's answers with an imported purchase history (I7).
 
 use std::collections::BTreeMap;
 
@@ -10,8 +9,8 @@ use serde_json::Value;
 use crate::purchase::cents;
 use crate::{Client, Customer, Day, Purchases};
 
-/// Compares every customer's count, sum and last date, and every day's orders, units and revenue,
-/// with the purchases: nothing is missing, nothing is there twice, nothing else is there.
+/// Compares every customer's count, sum and last date, and every day's orders, units and revenue
+/// with the purchases. Nothing may be missing, duplicated or added.
 pub async fn check_figures(client: &Client, purchases: &Purchases) -> Result<()> {
     let expected = purchases.customers_by_email();
     let mut shown = BTreeMap::new();

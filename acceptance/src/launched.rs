@@ -1,6 +1,6 @@
-//! The four processes launched one by one, with the event store and the read model on clusters of
-//! their own: for tests that take one service away and keep it away. (A stack restarts what dies;
-//! this does not.)
+//! Launches the four processes one by one, with the event store and the read model on separate
+//! clusters. It is for tests that stop one service and keep it stopped. (A stack restarts what
+//! dies; this does not.)
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -25,23 +25,23 @@ pub use topology::{Server, Service};
 /// How long a command line may take.
 const RUN_LIMIT: Duration = Duration::from_mins(3);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
-/// Base64 of 32 bytes; these processes keep no secret.
+/// Base64 of 32 bytes. These processes have no secrets.
 const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
-/// The system, service by service. Everything ends when this is dropped.
+/// The system, service by service. Dropping it ends everything.
 #[derive(Debug)]
 pub struct Launched {
-    // First: the processes end before their servers.
+    // Declared first, so that the processes end before their servers.
     stand_by: Option<Process>,
     processes: BTreeMap<Service, Process>,
     ports: BTreeMap<Service, Ports>,
-    /// The ways that can fall silent, where there are any.
+    /// The proxies that can be silenced, if there are any.
     ways: BTreeMap<(Service, Server), Way>,
     /// The cluster of the event store.
     pub event_store: PostgresCluster,
     /// The cluster of the read model.
     pub read_model: PostgresCluster,
-    /// The nats-server that all processes use.
+    /// The nats-server of all processes.
     pub nats: NatsServer,
     logs: tempfile::TempDir,
 }
@@ -60,7 +60,8 @@ impl Launched {
         Ok(system)
     }
 
-    /// The same, with a way that can fall silent between each process and each server.
+    /// Like [`Launched::start`], with a proxy between each process and each server that can be
+    /// silenced.
     pub async fn start_behind_ways() -> Result<Launched> {
         let mut system = Self::servers().await?;
         for service in Service::ALL {
@@ -125,14 +126,14 @@ impl Launched {
         Ok(())
     }
 
-    /// The way of a process to a server.
+    /// Returns the proxy between a process and a server.
     pub fn way(&self, service: Service, server: Server) -> Result<&Way> {
         self.ways
             .get(&(service, server))
             .with_context(|| format!("{service:?} has no way to {server:?}"))
     }
 
-    /// A server's own port.
+    /// The server's own port.
     fn port(&self, server: Server) -> Result<u16> {
         Ok(match server {
             Server::EventStore | Server::SubjectKeys => self.event_store.port(),
@@ -145,7 +146,7 @@ impl Launched {
         })
     }
 
-    /// A server's database, as the superuser reaches it.
+    /// A server's database address for the superuser.
     pub fn as_superuser(&self, server: Server) -> String {
         match server {
             Server::SubjectKeys => self.subject_keys(),
@@ -154,7 +155,7 @@ impl Launched {
         }
     }
 
-    /// A client of both APIs.
+    /// Creates a client of both APIs.
     pub fn client(&self) -> Result<Client> {
         let address = |service| {
             self.ports.get(&service).map(|ports| format!("http://127.0.0.1:{}", ports.api))
@@ -163,18 +164,18 @@ impl Launched {
         Client::new(&commands.context("a command API")?, &queries.context("a query API")?)
     }
 
-    /// The log and the checkpoints.
+    /// Opens the log and the checkpoints.
     pub fn log(&self) -> Result<Log> {
         Log::new(&self.event_store.url(), &self.read_model.url(), &self.nats.url())
     }
 
-    /// The database of subject keys, as the superuser.
+    /// The address of the subject key database for the superuser.
     pub fn subject_keys(&self) -> String {
         keys_as(&self.event_store, "postgres")
     }
 
-    /// Runs a command of the command API's operators to its end, with its role; gives back what it
-    /// printed.
+    /// Runs an operator command of the command API to completion, with its role. Returns its
+    /// output.
     pub async fn operate(&self, arguments: &[&str]) -> Result<String> {
         let role = Service::CommandApi.role();
         let mut command = tokio::process::Command::new(program("command-api")?);
@@ -193,12 +194,13 @@ impl Launched {
         Ok(String::from_utf8(output.stdout)?)
     }
 
-    /// Runs the event store's command line to its end, as the owner of the log.
+    /// Runs the event store's command line to completion, as the owner of the log. Returns its
+    /// output.
     pub async fn event_store_command(&self, arguments: &[&str]) -> Result<String> {
         run("event-store", arguments, "EVENT_STORE_URL", &self.event_store.url()).await
     }
 
-    /// Projects these again from the first event.
+    /// Projects these projections again from the first event.
     pub async fn start_over(&self, projections: &[String]) -> Result<()> {
         for projection in projections {
             run(
@@ -212,7 +214,7 @@ impl Launched {
         Ok(())
     }
 
-    /// Launches a process that does not run.
+    /// Launches a process that is not running.
     pub fn launch(&mut self, service: Service) -> Result<()> {
         let ports = *self.ports.get(&service).context("ports")?;
         let process = self
@@ -221,7 +223,7 @@ impl Launched {
         Ok(())
     }
 
-    /// Launches a second process of a service, with ways of its own that never fall silent.
+    /// Launches a second process of a service, with connections that never fall silent.
     pub fn launch_stand_by(&mut self, service: Service) -> Result<()> {
         let ports = Ports { api: free_port()?, admin: free_port()? };
         self.stand_by = Some(self.launch_with(service, ports, |_| None)?);
@@ -275,7 +277,7 @@ impl Launched {
         Ok(launch.start(log.into(), errors.into())?)
     }
 
-    /// Tells a process to end and waits until it has.
+    /// Stops a process and waits for its end.
     pub async fn stop(&mut self, service: Service) -> Result<()> {
         let mut process =
             self.processes.remove(&service).with_context(|| format!("{service:?} does not run"))?;
@@ -289,7 +291,7 @@ impl Launched {
         Ok(())
     }
 
-    /// Whether a process runs and has not ended.
+    /// Whether a process is running.
     pub fn runs(&mut self, service: Service) -> bool {
         self.processes.get_mut(&service).is_some_and(|process| process.ended().is_none())
     }
@@ -299,12 +301,12 @@ fn url_as(cluster: &PostgresCluster, role: &str) -> String {
     format!("postgres://{role}@127.0.0.1:{}/postgres", cluster.port())
 }
 
-/// The keys of personal data: a database of their own next to the log's.
+/// The address of the database of personal data keys, on the log's cluster.
 fn keys_as(cluster: &PostgresCluster, role: &str) -> String {
     format!("postgres://{role}@127.0.0.1:{}/subject_keys", cluster.port())
 }
 
-/// Runs a program to its end and gives back what it printed.
+/// Runs a program to completion and returns its output.
 async fn run(name: &str, arguments: &[&str], variable: &str, value: &str) -> Result<String> {
     let mut command = tokio::process::Command::new(program(name)?);
     let output = finish_async(command.args(arguments).env(variable, value), RUN_LIMIT).await?;

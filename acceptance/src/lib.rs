@@ -1,9 +1,7 @@
-//! The running system seen from outside: what starts it, talks to it, disturbs it and checks what
-//! it did.
+//! Tools to start, use, disturb and check the running system from outside.
 //!
-//! Nothing here reaches into a process: only its HTTP ports, its database, its broker and its
-//! process id are used. The tests in `tests/it` are written with these words; the benchmarks are in
-//! `src/bin/bench`.
+//! They use only the processes' HTTP ports, databases, broker and process ids. The tests in
+//! `tests/it` use these tools; the benchmarks are in `src/bench`.
 
 pub mod bench;
 mod client;

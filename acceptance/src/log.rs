@@ -1,5 +1,5 @@
-//! The log as it lies in Postgres and in JetStream, read past all our processes, and the invariants
-//! that it must keep.
+//! Reads the log directly from Postgres and JetStream, without our processes, and checks its
+//! invariants.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,7 +17,7 @@ const EVENT_ID: &str = "ce-id";
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 const MESSAGE_LIMIT: Duration = Duration::from_secs(20);
 
-/// Both copies of the log, and how far the projections are.
+/// Both copies of the log, and the projections' positions.
 #[derive(Debug, Clone)]
 pub struct Log {
     event_store: PgPool,
@@ -26,8 +26,8 @@ pub struct Log {
 }
 
 impl Log {
-    /// The log in the event store's database and on the broker, and the read model's checkpoints.
-    /// Connects when first used, and again after a restart.
+    /// Opens the log in the event store's database and on the broker, and the read model's
+    /// checkpoints. It connects on first use, and again after a restart.
     pub fn new(event_store: &str, read_model: &str, nats: &str) -> Result<Log> {
         let pool = |url: &str| {
             PgPoolOptions::new().max_connections(2).acquire_timeout(CONNECT_LIMIT).connect_lazy(url)
@@ -71,14 +71,14 @@ impl Log {
         Ok(event_type.bind(position).fetch_one(&self.event_store).await?)
     }
 
-    /// How many events there are of a type.
+    /// The number of events of a type.
     pub async fn count(&self, event_type: &str) -> Result<i64> {
         let count =
             sqlx::query_scalar("SELECT count(*) FROM event_store.events WHERE event_type = $1");
         Ok(count.bind(event_type).fetch_one(&self.event_store).await?)
     }
 
-    /// I1: positions are 1..N and each stream's versions 1..n.
+    /// I1: positions are 1..N, and each stream's versions are 1..n.
     pub async fn check_dense(&self) -> Result<()> {
         let positions = "SELECT count(*), coalesce(min(position), 1), coalesce(max(position), 0) \
             FROM event_store.events";
@@ -95,8 +95,8 @@ impl Log {
         Ok(())
     }
 
-    /// I2, I3: what was acknowledged is there once, at the position answered, and in the order of
-    /// real time.
+    /// I2, I3: each acknowledged event exists once at the answered position, in the order of real
+    /// time.
     pub async fn check_acknowledged(&self, acknowledged: &[Acknowledged]) -> Result<()> {
         let registered =
             "SELECT stream, position FROM event_store.events WHERE event_type = 'user.registered'";
@@ -116,8 +116,8 @@ impl Log {
                 one.position
             );
         }
-        // In the order of answers: whatever was asked for after an answer must stand behind the
-        // highest position answered till then.
+        // In the order of answers: an event requested after an answer must have a higher position
+        // than all earlier answers.
         let mut by_answer: Vec<&Acknowledged> = acknowledged.iter().collect();
         by_answer.sort_by_key(|one| one.answered);
         let mut by_request = by_answer.clone();
@@ -137,14 +137,14 @@ impl Log {
         Ok(())
     }
 
-    /// When the JetStream stream was made: another time is another stream.
+    /// When the JetStream stream was created. Another time means another stream.
     pub async fn stream_created(&self) -> Result<String> {
         let stream = self.stream().await?;
         Ok(stream.cached_info().created.to_string())
     }
 
-    /// P5: each message of the stream carries the event that has the message's sequence as its
-    /// position, up to the head.
+    /// P5: each message of the stream carries the event whose position is the message's sequence,
+    /// up to the head.
     pub async fn check_stream(&self) -> Result<()> {
         let stream = self.stream().await?;
         let state = stream.cached_info().state.clone();
@@ -185,7 +185,8 @@ impl Log {
         Ok(())
     }
 
-    /// I10: waits until the stream and every projection show the head, and answers with it.
+    /// I10: waits until the stream and every projection have reached the head, and returns its
+    /// position.
     pub async fn wait_until_caught_up(&self, limit: Duration) -> Result<i64> {
         until("I10: the stream and all projections show the head", limit, async || {
             let (head, behind) = (self.head().await?, self.behind().await?);
@@ -202,7 +203,7 @@ impl Log {
         Ok(i64::try_from(self.stream().await?.cached_info().state.last_sequence)?)
     }
 
-    /// The projections that do not show the head, with their positions.
+    /// The projections that are behind the head, with their positions.
     pub async fn behind(&self) -> Result<Vec<(String, i64)>> {
         let head = self.head().await?;
         let mut checkpoints = self.checkpoints().await?;
@@ -211,7 +212,7 @@ impl Log {
         Ok(checkpoints)
     }
 
-    /// The position of every partition of every generation of every projection.
+    /// The position of every partition of every generation.
     pub async fn checkpoints(&self) -> Result<Vec<(String, i64)>> {
         let checkpoints = "SELECT format('%s_g%s/%s', projection, generation, partition), \
             position FROM read_model.checkpoints";

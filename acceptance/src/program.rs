@@ -1,11 +1,11 @@
-//! Where the programs under test are: `cargo stack test` names their folder; else next to the test
-//! program, where cargo puts what it builds.
+//! Finds the programs under test: in the folder that `cargo stack test` names, or else next to the
+//! test program, where cargo puts its builds.
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 
-/// The path of one of our programs.
+/// Returns the path of one of our programs.
 pub fn program(name: &str) -> Result<PathBuf> {
     let path = folder()?.join(name);
     ensure!(
@@ -16,7 +16,7 @@ pub fn program(name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The folder of our programs.
+/// Returns the folder of our programs.
 pub(crate) fn folder() -> Result<PathBuf> {
     if let Some(folder) = std::env::var_os("DAYBOOK_TEST_PROGRAMS") {
         return Ok(folder.into());

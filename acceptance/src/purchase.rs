@@ -1,5 +1,5 @@
-//! A purchase history in the format of the CDNOW file, read on its own (not with the importer's
-//! reader), with what must come of it.
+//! Reads a purchase history in the CDNOW file's format, independently of the importer, and computes
+//! the expected results.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,7 +10,7 @@ use chrono::NaiveDate;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 
-/// Some customers' purchases, line by line as in the file.
+/// The purchases of some customers, line by line as in the file.
 #[derive(Debug, Clone)]
 pub struct Purchases {
     lines: Vec<Line>,
@@ -25,25 +25,25 @@ struct Line {
     cents: i64,
 }
 
-/// What a customer's purchases add up to.
+/// The totals of a customer's purchases.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Customer {
-    /// How many purchases.
+    /// The number of purchases.
     pub orders: i64,
-    /// How many cents.
+    /// The amount in cents.
     pub cents: i64,
-    /// The last purchase's day.
+    /// The day of the last purchase.
     pub last: NaiveDate,
 }
 
-/// What a day's purchases add up to.
+/// The totals of a day's purchases.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Day {
-    /// How many purchases.
+    /// The number of purchases.
     pub orders: i64,
-    /// How many discs.
+    /// The number of discs.
     pub units: i64,
-    /// How many cents.
+    /// The amount in cents.
     pub cents: i64,
 }
 
@@ -58,8 +58,8 @@ impl Purchases {
         Ok(Purchases { lines: lines? })
     }
 
-    /// The purchases of that many customers, chosen by the seed; all of them, in the file's order,
-    /// when there are no more.
+    /// Selects the purchases of `count` customers, chosen by the seed, in file order. Returns all
+    /// purchases if there are no more customers.
     #[must_use]
     pub fn of_customers(&self, count: usize, seed: u64) -> Purchases {
         let mut chosen: Vec<String> = self.customers().into_keys().collect();
@@ -70,7 +70,7 @@ impl Purchases {
         self.only(&chosen)
     }
 
-    /// The same purchases in that many shares, each with all the purchases of its customers.
+    /// Divides the purchases into `count` shares by customer.
     pub fn shares(&self, count: usize) -> Vec<Purchases> {
         let customers: Vec<String> = self.customers().into_keys().collect();
         customers
@@ -91,7 +91,7 @@ impl Purchases {
         }
     }
 
-    /// Writes them to a file, with the line ends of the original.
+    /// Writes the purchases to a file, with the original's line ends.
     pub fn write(&self, path: &Path) -> Result<()> {
         let text = self.lines.iter().fold(String::new(), |mut text, line| {
             // Writing into a String cannot fail.
@@ -101,12 +101,12 @@ impl Purchases {
         std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
     }
 
-    /// How many purchases.
+    /// The number of purchases.
     pub fn orders(&self) -> usize {
         self.lines.len()
     }
 
-    /// What each customer's add up to, by the e-mail address that the importer gives.
+    /// The totals of each customer, by the email address that the importer assigns.
     pub fn customers_by_email(&self) -> BTreeMap<String, Customer> {
         self.customers()
             .into_iter()
@@ -126,7 +126,7 @@ impl Purchases {
         customers
     }
 
-    /// What each day's add up to.
+    /// The totals of each day.
     pub fn days(&self) -> BTreeMap<NaiveDate, Day> {
         let mut days = BTreeMap::<NaiveDate, Day>::new();
         for line in &self.lines {
@@ -155,7 +155,7 @@ impl Line {
     }
 }
 
-/// An amount with two decimals, in cents.
+/// Converts an amount with two decimals to cents.
 pub(crate) fn cents(text: &str) -> Result<i64> {
     let (whole, cents) =
         text.split_once('.').with_context(|| format!("{text:?} has no decimal point"))?;

@@ -1,4 +1,4 @@
-//! A whole stack, started by the stack tool itself in a folder of its own, and gone when dropped.
+//! A whole stack in a separate folder, started by the stack tool. Dropping it stops and deletes it.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -14,28 +14,28 @@ use serde::Deserialize;
 use crate::program::folder;
 use crate::{Client, Log, program, until};
 
-/// How long the stack may take to be ready: while other tests run, a cluster is made and four
-/// processes are started.
+/// How long the stack may take to become ready. Other tests may run while it creates a cluster and
+/// starts four processes.
 const START_LIMIT: Duration = Duration::from_mins(2);
-/// How long others may take to start theirs first.
+/// How long to wait for other tests to start their stacks.
 const TURN_LIMIT: Duration = Duration::from_mins(6);
 /// How long a command of the stack tool may take.
 const RUN_LIMIT: Duration = Duration::from_mins(3);
-/// How long a process may take to be there again after it was killed.
+/// How long a killed process may take to be restarted.
 const RESTART_LIMIT: Duration = Duration::from_mins(1);
-/// How long everything may take to be gone.
+/// How long everything may take to end.
 const GONE_LIMIT: Duration = Duration::from_mins(1);
 
-/// Where everything of a stack is: its `endpoints.json`.
+/// The addresses of a stack, from its `endpoints.json`.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Endpoints {
     /// The command API's address.
     pub command_api: String,
     /// The query API's address.
     pub query_api: String,
-    /// The database, for the superuser.
+    /// The database's address for the superuser.
     pub postgres: String,
-    /// The broker.
+    /// The broker's address.
     pub nats: String,
     /// The admin port of each process.
     pub admin: std::collections::BTreeMap<String, String>,
@@ -53,12 +53,12 @@ impl Endpoints {
             .with_context(|| format!("{} is not what it should be: {text}", path.display()))
     }
 
-    /// A client of both APIs.
+    /// Creates a client of both APIs.
     pub fn client(&self) -> Result<Client> {
         Client::new(&self.command_api, &self.query_api)
     }
 
-    /// The log and the checkpoints.
+    /// Opens the log and the checkpoints.
     pub fn log(&self) -> Result<Log> {
         Log::new(&self.postgres, &self.postgres, &self.nats)
     }
@@ -67,20 +67,21 @@ impl Endpoints {
 /// A running stack.
 #[derive(Debug)]
 pub struct RunningStack {
-    // First: everything ends before its folder goes.
+    // Declared first, so that everything ends before its folder is deleted.
     supervisor: Process,
     state: PathBuf,
-    /// Where its state is, and what the supervisor printed.
+    /// The folder with the stack's state and the supervisor's output.
     directory: tempfile::TempDir,
 }
 
 impl RunningStack {
-    /// Starts a stack of the programs under test, with data of its own and on free ports, and waits
+    /// Starts a stack of the programs under test, with separate data and free ports, and waits
     /// until it is ready.
     pub async fn start() -> Result<RunningStack> {
         let directory = enterable_folder()?;
         let state = directory.path().join("state");
-        // One at a time: two stacks that look for free ports at once would find the same ones.
+        // One at a time, because two stacks that look for free ports at once would find the same
+        // ones.
         let turn = File::create(std::env::temp_dir().join("daybook-acceptance.lock"))?;
         let turn = locked(turn, "the turn to start a stack", TURN_LIMIT).await?;
         let log = File::create(directory.path().join("supervisor.log"))?;
@@ -103,12 +104,12 @@ impl RunningStack {
         Ok(stack)
     }
 
-    /// The stack tool, told which stack is meant; add the arguments.
+    /// The stack tool with the folder of this stack. Add the arguments.
     pub fn command(&self) -> Result<Command> {
         stack_tool(&self.state)
     }
 
-    /// Runs the stack tool to its end and answers with what it printed; fails if it fails.
+    /// Runs the stack tool to completion and returns its output. Fails if the tool fails.
     pub async fn run(&self, arguments: &[&str]) -> Result<String> {
         let output = self.output(arguments).await?;
         if !output.status.success() {
@@ -119,29 +120,29 @@ impl RunningStack {
         Ok(String::from_utf8(output.stdout)?)
     }
 
-    /// Runs the stack tool to its end, however that is.
+    /// Runs the stack tool to completion, with any result.
     pub async fn output(&self, arguments: &[&str]) -> Result<Output> {
         let mut command = self.command()?;
         command.args(arguments);
         Ok(finish_async(&mut command.into(), RUN_LIMIT).await?)
     }
 
-    /// Where its state is.
+    /// The stack's folder.
     pub fn directory(&self) -> &Path {
         &self.state
     }
 
-    /// Where everything is now: process ids change when something is restarted.
+    /// The current addresses and process ids, which change with restarts.
     pub fn endpoints(&self) -> Result<Endpoints> {
         Endpoints::read(&self.state)
     }
 
-    /// A client of both APIs.
+    /// Creates a client of both APIs.
     pub fn client(&self) -> Result<Client> {
         self.endpoints()?.client()
     }
 
-    /// The log and the checkpoints.
+    /// Opens the log and the checkpoints.
     pub fn log(&self) -> Result<Log> {
         self.endpoints()?.log()
     }
@@ -156,14 +157,14 @@ impl RunningStack {
             .with_context(|| format!("{name} is not among {:?}", endpoints.pids))
     }
 
-    /// Waits until a process or server that had this id has another one.
+    /// Waits until a process or server has another process id.
     pub async fn wait_for_another(&self, name: &str, pid: u32) -> Result<u32> {
         let what = format!("{name} runs again after {pid}");
         until(&what, RESTART_LIMIT, async || Ok(Some(self.pid(name)?).filter(|now| *now != pid)))
             .await
     }
 
-    /// Waits until every process says that it is ready.
+    /// Waits until every process reports that it is ready.
     pub async fn wait_until_ready(&self) -> Result<()> {
         for (name, admin) in self.endpoints()?.admin {
             until(&format!("{name} is ready"), RESTART_LIMIT, async || {
@@ -176,7 +177,7 @@ impl RunningStack {
         Ok(())
     }
 
-    /// Signals a process or server, and answers with the id that it had.
+    /// Signals a process or server, and returns its process id.
     pub fn signal(&self, name: &str, signal: Signal) -> Result<u32> {
         let pid = self.pid(name)?;
         kill(Pid::from_raw(i32::try_from(pid)?), signal)
@@ -184,7 +185,7 @@ impl RunningStack {
         Ok(pid)
     }
 
-    /// Stops it with `down`, and fails if a process is left.
+    /// Stops the stack with `down`. Fails if a process is left.
     pub async fn down(&self) -> Result<()> {
         let pids: Vec<u32> = self.endpoints()?.pids.into_values().collect();
         self.run(&["down"]).await?;
@@ -200,7 +201,7 @@ impl RunningStack {
         .await
     }
 
-    /// The end of every log.
+    /// The last lines of every log.
     pub fn logs(&self) -> String {
         const LAST: usize = 15;
         let folders = [self.directory.path().to_owned(), self.state.join("logs")];
@@ -233,7 +234,7 @@ impl Drop for RunningStack {
         if self.supervisor.ended().is_none()
             && let Err(error) = self.supervisor.signal(Signal::SIGTERM)
         {
-            eprintln!("the stack could not be told to stop: {error}");
+            eprintln!("could not signal the stack to stop: {error}");
         }
         let deadline = std::time::Instant::now() + GONE_LIMIT;
         while self.supervisor.ended().is_none() && std::time::Instant::now() < deadline {
@@ -242,14 +243,14 @@ impl Drop for RunningStack {
     }
 }
 
-/// A folder that the database's account can enter when we are root.
+/// A folder that the database's account can enter, even if this process runs as root.
 pub fn enterable_folder() -> Result<tempfile::TempDir> {
     use std::os::unix::fs::PermissionsExt;
     let enterable = std::fs::Permissions::from_mode(0o755);
     Ok(tempfile::Builder::new().prefix("daybook-stack-").permissions(enterable).tempdir()?)
 }
 
-/// The stack tool for a folder, with the test run's servers before any other; add the arguments.
+/// The stack tool for a folder, which prefers the test run's servers. Add the arguments.
 pub fn stack_tool(state: &Path) -> Result<Command> {
     let mut folders = Vec::new();
     for variable in ["DAYBOOK_TEST_NATS_SERVER", "DAYBOOK_TEST_PG_BIN"] {

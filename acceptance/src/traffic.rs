@@ -1,6 +1,6 @@
-//! Clients that register users without pause and repeat what was not answered under the same key,
-//! and remember each answer: they show that commands are unanswered at the moment of a fault, and
-//! what was acknowledged through all of them.
+//! Clients that register users continuously, repeat unanswered commands with the same key, and
+//! record each answer. They show that commands are unanswered at the moment of a fault, and what
+//! was acknowledged.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +17,7 @@ use crate::{Client, POLL};
 
 /// How long a command is repeated before it counts as lost.
 const LIMIT: Duration = Duration::from_secs(90);
-/// How long all clients together may take to end.
+/// How long all clients together may take to stop.
 const STOP_LIMIT: Duration = Duration::from_mins(2);
 
 /// An acknowledged registration.
@@ -25,15 +25,15 @@ const STOP_LIMIT: Duration = Duration::from_mins(2);
 pub struct Acknowledged {
     /// The user's id.
     pub id: Uuid,
-    /// The position that the answer named.
+    /// The position in the answer.
     pub position: i64,
-    /// When it was sent first.
+    /// The time at which it was first sent.
     pub asked: Instant,
-    /// When it was answered.
+    /// The time at which it was answered.
     pub answered: Instant,
 }
 
-/// Some clients at work, until stopped.
+/// Clients that work until they are stopped.
 #[derive(Debug)]
 pub struct Traffic {
     shared: Arc<Shared>,
@@ -50,7 +50,7 @@ struct Shared {
 }
 
 impl Traffic {
-    /// Starts that many clients, each with one command at a time.
+    /// Starts this many clients, each with one command at a time.
     pub fn start(client: &Client, clients: usize) -> Traffic {
         let shared = Arc::new(Shared::default());
         let mut running = JoinSet::new();
@@ -66,25 +66,24 @@ impl Traffic {
         Traffic { shared, clients: running }
     }
 
-    /// How many commands were sent and are not answered.
+    /// The number of commands that were sent and are not answered.
     pub fn unanswered(&self) -> u64 {
-        // In this order: one that is answered in between cannot make the difference negative.
+        // Read in this order, so that a concurrent answer cannot make the difference negative.
         let answered = self.shared.answered.load(Ordering::SeqCst);
         self.shared.asked.load(Ordering::SeqCst).saturating_sub(answered)
     }
 
-    /// How many commands were answered.
+    /// The number of answered commands.
     pub fn answered(&self) -> u64 {
         self.shared.answered.load(Ordering::SeqCst)
     }
 
-    /// How often a command had to be sent again.
+    /// The number of repeated commands.
     pub fn repeated(&self) -> u64 {
         self.shared.repeated.load(Ordering::SeqCst)
     }
 
-    /// Lets every client finish its command; fails if one of them was ever refused or not answered
-    /// in the end.
+    /// Lets every client finish its command. Fails if a command was refused or never answered.
     pub async fn stop(mut self) -> Result<Vec<Acknowledged>> {
         self.shared.stop.store(true, Ordering::Relaxed);
         let ending = async {
@@ -131,7 +130,7 @@ async fn register(client: &Client, shared: &Shared) -> Result<()> {
     }
 }
 
-/// Whether the answer says to come again: the system is not able now, or the first one is still in
+/// Whether the answer asks for a retry: the system is unavailable, or the first attempt is still in
 /// flight.
 fn may_repeat(answer: &crate::Answer) -> bool {
     answer.status == StatusCode::SERVICE_UNAVAILABLE

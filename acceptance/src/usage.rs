@@ -1,14 +1,14 @@
-//! The processor time that processes use, as Linux counts it, and which processes belong together.
+//! The CPU time of processes as Linux counts it, and their descendants.
 
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// The processor time that a process has used, with what its ended children used.
+/// The CPU time of a process, including its ended children.
 pub fn cpu_time(pid: u32) -> Result<Duration> {
     // utime, stime, cutime and cstime are fields 14 to 17. The first two fields, which end at the
-    // last parenthesis, are not among these.
+    // last parenthesis, are cut off.
     const FIRST: usize = 11;
     let fields = stat(pid)?;
     let ticks: u64 = fields
@@ -24,13 +24,13 @@ pub fn cpu_time(pid: u32) -> Result<Duration> {
     ))
 }
 
-/// When a process was started, in clock ticks since the machine was: tells it from a later one of
-/// the same id.
+/// When a process was started, in clock ticks since boot. It distinguishes the process from a later
+/// one with the same id.
 pub fn started_at(pid: u32) -> Result<u64> {
     Ok(stat(pid)?.get(19).context("a start time")?.parse()?)
 }
 
-/// A process and all that descend from it.
+/// A process and all its descendants.
 pub fn family(root: u32) -> Result<Vec<u32>> {
     let mut parents = Vec::new();
     for entry in Path::new("/proc").read_dir().context("this needs /proc (Linux)")? {
@@ -52,8 +52,8 @@ pub fn family(root: u32) -> Result<Vec<u32>> {
     Ok(found)
 }
 
-/// The fields of `/proc/<pid>/stat` from the state on: the name before may hold anything but ends
-/// with the last parenthesis.
+/// The fields of `/proc/<pid>/stat` from the state on. The name before may contain anything, but
+/// ends with the last parenthesis.
 fn stat(pid: u32) -> Result<Vec<String>> {
     let text = read(pid, "stat")?;
     let (_, fields) = text.rsplit_once(')').context("a process's state")?;

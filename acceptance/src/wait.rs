@@ -1,4 +1,4 @@
-//! Waiting for a condition, with a name and a limit: nothing here sleeps in place of one.
+//! Waits for conditions, each with a name and a limit, instead of sleeping.
 
 use std::future::Future;
 use std::time::Duration;
@@ -6,11 +6,11 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use tokio::time::Instant;
 
-/// How often a condition is looked at.
+/// How often a condition is checked.
 pub const POLL: Duration = Duration::from_millis(10);
 
-/// Asks until the answer is there; fails, naming what was waited for and the last error, when the
-/// limit is over.
+/// Repeats a check until it succeeds. After the limit, it fails with what was awaited and the last
+/// error.
 pub async fn until<T, F, Fut>(what: &str, limit: Duration, mut ask: F) -> Result<T>
 where
     F: FnMut() -> Fut,

@@ -1,6 +1,6 @@
-//! A way to a server that can fall silent: connections stay open and nothing comes through, as when
-//! a cable is pulled or a host is frozen. New connections are as silent. All of them, or those of
-//! one kind, which tells itself by what it says first.
+//! A proxy to a server that can fall silent: connections stay open but nothing comes through, as
+//! with a pulled cable or a frozen host. New connections are silent too. Silence can be limited to
+//! one kind of connection, identified by its first message.
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,22 +10,22 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-/// What one read of a connection takes at most.
+/// The maximum size of one read from a connection, in bytes.
 const CHUNK_BYTES: usize = 16 * 1024;
-/// Stands in the first message to Postgres, before what else the connection says of itself.
+/// Part of the first message to Postgres, before the connection's other parameters.
 const POSTGRES_HELLO: &str = "user\0";
 
-/// A kind of connection, by the start-up message that a client of Postgres sends.
+/// A kind of connection, identified by a Postgres client's start-up message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kind {
-    /// All of this stands in the message.
+    /// Texts that the message must all contain.
     pub says: &'static [&'static str],
-    /// None of this does.
+    /// Texts that the message must not contain.
     pub never_says: &'static [&'static str],
 }
 
 impl Kind {
-    /// Every connection, of whatever protocol.
+    /// Every connection, with any protocol.
     pub const EVERY: Kind = Kind { says: &[], never_says: &[] };
 
     fn covers(self, hello: Option<&String>) -> bool {
@@ -39,7 +39,7 @@ impl Kind {
     }
 }
 
-/// A port that forwards to a server. The connections end with it.
+/// A port that forwards to a server. Dropping it closes the connections.
 #[derive(Debug)]
 pub struct Way {
     port: u16,
@@ -48,7 +48,7 @@ pub struct Way {
 }
 
 impl Way {
-    /// A way to a port of the loopback address.
+    /// Creates a proxy to a port of the loopback address.
     pub async fn to(server: u16) -> Result<Way> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let port = listener.local_addr()?.port();
@@ -63,17 +63,17 @@ impl Way {
         Ok(Way { port, silent, forwarding })
     }
 
-    /// Where it begins.
+    /// The port of the proxy.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Nothing of the connections of this kind comes through from now on.
+    /// Stops all traffic on connections of this kind.
     pub fn falls_silent(&self, kind: Kind) {
         self.silent.send_replace(Some(kind));
     }
 
-    /// Everything comes through again, first what was held back.
+    /// Resumes all traffic, starting with what was held back.
     pub fn speaks_again(&self) {
         self.silent.send_replace(None);
     }
@@ -102,8 +102,7 @@ struct Direction {
 }
 
 impl Direction {
-    /// Carries bytes until either end is closed. Even that does not come through while it is
-    /// silent.
+    /// Carries bytes until either end is closed. While silent, not even the close comes through.
     async fn carry(mut self, mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) {
         let mut chunk = vec![0; CHUNK_BYTES];
         loop {
@@ -120,7 +119,7 @@ impl Direction {
                 return;
             }
             if read == 0 || to.write_all(&chunk[..read]).await.is_err() {
-                // The other direction meets the end by itself.
+                // The other direction notices the end by itself.
                 drop(to.shutdown().await);
                 return;
             }

@@ -1,39 +1,39 @@
-//! A book is lent to one reader at a time.
+//! A book, which is lent to one reader at a time.
 
 use aggregate::{Aggregate, stored_events};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// A book on its shelf, or lent.
+/// A book that is on its shelf or lent.
 #[derive(Debug, Clone, Default)]
 pub struct Book {
     is_lent: bool,
 }
 
-/// What a book can be asked.
+/// The commands of a book.
 #[derive(Debug, Clone, Copy)]
 pub enum BookCommand {
-    /// Somebody takes it.
+    /// Lend the book.
     Lend {
-        /// The book's id.
+        /// The id of the book.
         book_id: Uuid,
-        /// For how many days.
+        /// The length of the loan, in days.
         days: u16,
     },
-    /// It comes back.
+    /// Return the book.
     Return {
-        /// The book's id.
+        /// The id of the book.
         book_id: Uuid,
     },
 }
 
-/// Everything that happens to a book.
+/// The events of a book.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum BookEvent {
-    /// `book.lent` v1
+    /// `book.lent` v1: the book was lent.
     Lent(BookLent),
-    /// `book.returned` v1
+    /// `book.returned` v1: the book was returned.
     Returned(BookReturned),
 }
 
@@ -42,29 +42,29 @@ stored_events!(BookEvent {
     Returned(BookReturned) => "book.returned", 1;
 });
 
-/// `book.lent` v1
+/// `book.lent` v1: the book was lent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct BookLent {
-    /// The book's id.
+    /// The id of the book.
     pub book_id: Uuid,
-    /// For how many days.
+    /// The length of the loan, in days.
     pub days: u16,
 }
 
-/// `book.returned` v1
+/// `book.returned` v1: the book was returned.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct BookReturned {
-    /// The book's id.
+    /// The id of the book.
     pub book_id: Uuid,
 }
 
-/// Why a book says no.
+/// Why a command on a book was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BookError {
-    /// Somebody has it.
+    /// The book is lent to somebody.
     #[error("the book is lent")]
     IsLent,
-    /// Nobody has it.
+    /// The book is not lent.
     #[error("the book is on its shelf")]
     IsThere,
 }

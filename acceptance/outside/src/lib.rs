@@ -1,4 +1,4 @@
-//! A lending library: books that are lent and returned, and how often each was.
+//! A lending library: books are lent and returned, and a projection counts the loans.
 
 mod book;
 pub mod loans;
@@ -12,10 +12,10 @@ aggregate::events_of_all_aggregates! {
     BookEvent,
 }
 
-/// Every shape in which an event was ever written.
+/// The registry of every event version that was ever written.
 ///
 /// # Errors
-/// [`InvalidRegistry`]: a former version has no upcaster.
+/// [`InvalidRegistry`] if a past version has no upcaster.
 pub fn registry() -> Result<Registry, InvalidRegistry> {
     Registry::new(EVENTS.iter().copied().flatten().copied(), [])
 }

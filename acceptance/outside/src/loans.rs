@@ -1,4 +1,4 @@
-//! `loans`: one row a book, with how often it was lent and for how many days in all.
+//! `loans`: one row per book, with the number of loans and the total days.
 
 use aggregate::DomainEvent;
 use event_store::RecordedEvent;
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{BookEvent, BookLent};
 
-/// Counts the loans of each book.
+/// The projection that counts each book's loans.
 pub struct Loans;
 
 row! {

@@ -1,6 +1,6 @@
-//! Lends a book and shows its row: the log, the relay, NATS and the projection in one process.
+//! Lends a book and shows its row, with the log, the relay, NATS and the projection in one process.
 //!
-//! `DATABASE_URL` and `NATS_URL` say where the servers are.
+//! `DATABASE_URL` and `NATS_URL` are the servers' addresses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// How long the row may take to show what was appended.
+/// How long the row may take to show the appended events.
 const SHOWN_LIMIT: Duration = Duration::from_secs(30);
 
 #[tokio::main]
@@ -73,7 +73,7 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Opens the log for the relay, and again whenever it has lost its connection.
+/// Opens the log for the relay, again after each lost connection.
 fn opens(database: &str) -> OpenStore {
     let database = database.to_owned();
     Arc::new(move || {
@@ -85,7 +85,7 @@ fn opens(database: &str) -> OpenStore {
     })
 }
 
-/// Loads the book, lets it decide, and appends what happens.
+/// Loads the book, decides on the command, and appends the events.
 async fn handle(store: &dyn EventStore, book_id: Uuid, command: BookCommand) -> anyhow::Result<()> {
     let stream = StreamName::new(BookEvent::CATEGORY, book_id)?;
     let history = store.read_stream(&stream, Version::NONE, 1_000).await?;
@@ -119,7 +119,7 @@ fn from(causation_id: Option<Uuid>) -> Metadata {
     Metadata { correlation_id: Uuid::now_v7(), causation_id, actor: None, traceparent: None }
 }
 
-/// The book's row, once it shows both loans.
+/// Waits until the book's row shows both loans.
 async fn shown(database: &str, book_id: Uuid) -> anyhow::Result<(i64, i64)> {
     let pool = PgPool::connect(database).await?;
     let row = "SELECT times, days FROM read_model.loans WHERE book_id = $1 AND times = 2";

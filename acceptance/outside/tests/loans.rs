@@ -1,4 +1,4 @@
-//! The projection keeps what every projection promises, on a real Postgres.
+//! Checks that the projection keeps every projection's guarantees, on a real Postgres.
 
 use aggregate::DomainEvent as _;
 use event_store::{Metadata, NewEvent, StreamName};

@@ -1,10 +1,10 @@
 //! `bench append`: appends through the library's public API, compared with plain INSERTs into
 //! tables of the same shape.
 //!
-//! References: (a) one-row INSERTs, one connection a writer up to 64, above that the better of 32
-//! and 64 connections; (b) one session inserting 1,000 rows a statement by `unnest`. Both write the
-//! event's row and its tag's row, as an append does. Besides, `(a) without the tag's row` is
-//! printed: the barest INSERT that one could compare with.
+//! The references are: (a) one-row INSERTs with one connection per writer, up to 64, and above that
+//! the better of 32 and 64 connections; (b) one session that inserts 1,000 rows per statement with
+//! `unnest`. Both write the event's row and its tag's row, as an append does. The benchmark also
+//! prints `(a) without the tag's row`, which is the barest INSERT to compare with.
 
 use std::path::PathBuf;
 
@@ -23,31 +23,31 @@ pub(super) mod reference;
 pub(super) mod subject;
 
 const BENCH: &str = "append";
-/// Above so many writers the reference gets the better of two numbers of connections.
+/// Above this number of writers, the reference uses the better of two connection counts.
 const MOST_CONNECTIONS: usize = 64;
 const ALTERNATIVE_CONNECTIONS: usize = 32;
 const PLAIN: &str = "(a) one-row INSERT";
 const PLAIN_UNTAGGED: &str = "(a) without the tag's row";
 const BULK: &str = "(b) 1,000-row INSERT by unnest";
 
-/// What `bench append` takes.
+/// The arguments of `bench append`.
 #[derive(Debug, Args)]
 pub struct AppendBench {
-    /// A server to make the bench's database on, as a role that may create databases and
-    /// checkpoints.
+    /// The server on which to create the benchmark's database. The role must be allowed to create
+    /// databases and run checkpoints.
     #[arg(long, env = "EVENT_STORE_URL", hide_env_values = true)]
     url: String,
-    /// Numbers of concurrent writers.
+    /// The numbers of concurrent writers.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 64, 256, 1_024])]
     writers: Vec<usize>,
     #[command(flatten)]
     schedule: Schedule,
-    /// Where to write the figures as JSON, too.
+    /// A file to which the results are also written as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
 }
 
-/// The rounds of one case, kind by kind.
+/// The rounds of one case, by kind.
 #[derive(Default)]
 struct Rounds {
     append: Vec<Round>,
@@ -57,10 +57,10 @@ struct Rounds {
     bulk: Vec<Round>,
 }
 
-/// Runs the bench. True when every target was reached.
+/// Runs the benchmark. Returns true if every target was reached.
 ///
 /// # Errors
-/// When the server fails, or the rows do not add up afterwards.
+/// The server fails, or the final row counts are wrong.
 pub async fn run(bench: AppendBench) -> anyhow::Result<bool> {
     let database = BenchDatabase::create(&bench.url).await?;
     event_store::postgres::migrate(database.url()).await?;
@@ -91,8 +91,8 @@ pub async fn run(bench: AppendBench) -> anyhow::Result<bool> {
     Ok(figures.iter().all(|f| f.reached != Some(false)))
 }
 
-/// Warms every kind up and alternates its rounds. Answers with how many appends were acknowledged,
-/// the warm-up's too.
+/// Warms up every kind and alternates its rounds. Returns the number of acknowledged appends,
+/// including those of the warm-up.
 async fn case(
     bench: &AppendBench,
     database: &BenchDatabase,
@@ -127,7 +127,8 @@ async fn case(
     Ok((measured, count))
 }
 
-/// The reference with one connection a writer, or with the better number of connections above that.
+/// The reference with one connection per writer, or with the better connection count above that
+/// limit.
 async fn best(
     connections: &Connections,
     writers: usize,

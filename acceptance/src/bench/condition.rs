@@ -1,10 +1,10 @@
-//! `bench condition`: appends that require that no event with a tag stands after what their caller
-//! has read, next to plain appends of the same events by as many writers, in rounds that alternate;
-//! in logs where more and more events carry the tag.
+//! `bench condition`: conditional appends compared with plain appends. The condition is that no
+//! event with a tag follows the caller's last read position. Equally many writers append the same
+//! events in alternating rounds, in logs in which more and more events carry the tag.
 //!
-//! Two cases for each log. *Broad tag*: every event that the log was filled with has the tag, and
-//! the caller has read up to the last of them. *New tag*: the caller asks of a tag that no event
-//! has, from the beginning of the log.
+//! There are two cases per log. *Broad tag*: every initial event has the tag, and the caller has
+//! read up to the last one. *New tag*: no event has the tag, and the caller checks from the
+//! beginning of the log.
 
 use std::path::PathBuf;
 
@@ -20,43 +20,44 @@ use super::say;
 
 const BENCH: &str = "condition";
 const PLAIN: &str = "plain appends";
-/// Of the plain appends' rate.
+/// The minimum share of the plain appends' rate.
 const LEAST: f64 = 0.5;
-/// Of the rate in the log with the fewest tagged events.
+/// The minimum share of the rate in the log with the fewest tagged events.
 const FLAT: f64 = 0.9;
-/// The tag of every event that a log is filled with.
+/// The tag of all initial events of a log.
 const BROAD: &str = "room:0";
 
-/// What `bench condition` takes.
+/// The arguments of `bench condition`.
 #[derive(Debug, Args)]
 pub struct ConditionBench {
-    /// A server to make the bench's databases on, as a role that may create databases.
+    /// The server on which to create the benchmark's databases. The role must be allowed to create
+    /// databases.
     #[arg(long, env = "EVENT_STORE_URL", hide_env_values = true)]
     url: String,
-    /// How many concurrent writers.
+    /// The number of concurrent writers.
     #[arg(long, default_value_t = 64)]
     writers: usize,
-    /// At least how many events carry the tag: one log each, the smallest first.
+    /// The minimum number of tagged events: one log for each number, smallest first.
     #[arg(long, value_delimiter = ',', default_values_t = [1_000, 100_000, 1_000_000])]
     tagged: Vec<u64>,
     #[command(flatten)]
     schedule: Schedule,
-    /// Where to write the figures as JSON, too.
+    /// A file to which the results are also written as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
 }
 
-/// What an append requires.
+/// The condition of an append.
 #[derive(Clone, Copy)]
 enum Kind {
     Plain,
-    /// Nothing with the broad tag after the filled part of the log.
+    /// No event with the broad tag after the initial part of the log.
     Broad(Position),
-    /// Nothing with a tag that is new.
+    /// No event with a new tag.
     New,
 }
 
-/// A log and the rounds in it.
+/// A log and its rounds.
 struct Case {
     log: FilledLog,
     plain: Vec<Round>,
@@ -64,10 +65,10 @@ struct Case {
     new: Vec<Round>,
 }
 
-/// Runs the bench. True when every target was reached.
+/// Runs the benchmark. Returns true if every target was reached.
 ///
 /// # Errors
-/// When the server fails, or an append is refused.
+/// The server fails, or an append is refused.
 pub async fn run(bench: ConditionBench) -> anyhow::Result<bool> {
     ensure!(bench.writers > 0 && !bench.tagged.is_empty(), "at least one writer and one log");
     let mut cases = Vec::new();

@@ -1,10 +1,10 @@
-//! `bench encrypt`: appends with two personal fields next to the same events with the same text
-//! unmarked, both through the library's public API, in rounds that alternate. The keys lie in a
-//! database of their own on the same server, as in the local stack.
+//! `bench encrypt`: appends with two personal fields, compared with the same text in plain fields.
+//! Both use the library's public API, in alternating rounds. The keys are in a separate database on
+//! the same server, as in the local stack.
 //!
-//! Cases: the subjects are known (their keys are at hand, as those of people who act again), and
-//! each subject is new (its key is made and durable before its first event is sent, many in one
-//! statement).
+//! There are two cases. Known subjects: their keys are cached, as for people who act again. New
+//! subjects: each key is created and made durable before the subject's first event is sent, many
+//! per statement.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,28 +29,29 @@ use super::server::BenchDatabase;
 
 const BENCH: &str = "encrypt";
 const PLAIN: &str = "the same text, unmarked";
-/// How many subjects are known.
+/// The number of known subjects.
 const KNOWN: usize = 10_000;
-/// Base64 of 32 bytes; a bench keeps no secret.
+/// Base64 of 32 bytes. A benchmark has no secrets.
 const MASTER_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
-/// What `bench encrypt` takes.
+/// The arguments of `bench encrypt`.
 #[derive(Debug, Args)]
 pub struct EncryptBench {
-    /// A server to make the bench's databases on, as a role that may create databases.
+    /// The server on which to create the benchmark's databases. The role must be allowed to create
+    /// databases.
     #[arg(long, env = "EVENT_STORE_URL", hide_env_values = true)]
     url: String,
-    /// Numbers of concurrent writers.
+    /// The numbers of concurrent writers.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 64, 1_024])]
     writers: Vec<usize>,
     #[command(flatten)]
     schedule: Schedule,
-    /// Where to write the figures as JSON, too.
+    /// A file to which the results are also written as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
 }
 
-/// An event's payload.
+/// The payload of an event.
 #[derive(Serialize)]
 struct Payload {
     id: Uuid,
@@ -59,7 +60,7 @@ struct Payload {
     text: String,
 }
 
-/// One of its two fields.
+/// One of the payload's two fields.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Field {
@@ -72,20 +73,20 @@ enum Field {
     },
 }
 
-/// What the two fields of an event are.
+/// The kind of the two fields.
 #[derive(Clone)]
 enum Kind {
     Plain,
     /// Personal, of one of these subjects.
     Known(Arc<[Uuid]>),
-    /// Personal, of a subject that was never seen.
+    /// Personal, of a new subject.
     New,
 }
 
-/// Runs the bench. True when every target was reached.
+/// Runs the benchmark. Returns true if every target was reached.
 ///
 /// # Errors
-/// When the server fails, or what was appended cannot be read back.
+/// The server fails, or appended events cannot be read back.
 pub async fn run(bench: EncryptBench) -> anyhow::Result<bool> {
     let (log, keys_database) =
         (BenchDatabase::create(&bench.url).await?, BenchDatabase::create(&bench.url).await?);
@@ -112,7 +113,7 @@ pub async fn run(bench: EncryptBench) -> anyhow::Result<bool> {
     let value: Value = read.first().context("the last event")?.decode()?;
     ensure!(
         value["name"]["$personal"].is_string() || value["name"].is_string(),
-        "what was encrypted can be read"
+        "encrypted fields can be read"
     );
     drop((plain, encrypted));
     log.drop().await?;

@@ -1,4 +1,4 @@
-//! Figures: measured values next to their references, as a table for people and as JSON for
+//! Benchmark results: measured values and their references, as a table for people and as JSON for
 //! programs.
 
 use std::fmt::Write as _;
@@ -7,39 +7,39 @@ use std::path::Path;
 use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
-/// One measured figure next to what it is compared with.
+/// A measured value and the reference to compare it with.
 #[derive(Debug, Clone, Serialize)]
 pub struct Figure {
-    /// Which bench.
+    /// The name of the benchmark.
     pub bench: &'static str,
     /// The case, such as `writers=64`.
     pub case: String,
-    /// What was measured: `rate`, `p50`, `p99`.
+    /// The measured quantity: `rate`, `p50` or `p99`.
     pub metric: &'static str,
     /// The median over the rounds.
     pub value: f64,
-    /// Of the value.
+    /// The unit of the value.
     pub unit: &'static str,
-    /// What it is compared with, if anything.
+    /// The name of the reference, if there is one.
     pub reference: Option<String>,
     /// The reference's median over the rounds.
     pub reference_value: Option<f64>,
-    /// `value / reference_value`.
+    /// The ratio `value / reference_value`.
     pub ratio: Option<f64>,
-    /// The lowest and highest round of the value.
+    /// The lowest and the highest round.
     pub spread: [f64; 2],
-    /// What the ratio must be, in words, when the project promises one.
+    /// The target of the ratio or value as text, if the project promises one.
     pub target: Option<String>,
-    /// Whether it is.
+    /// Whether the target was reached.
     pub reached: Option<bool>,
 }
 
-/// A bound on a ratio.
+/// The limit of a ratio or a value.
 #[derive(Debug, Clone, Copy)]
 pub enum Target {
-    /// At least so much.
+    /// At least this much.
     AtLeast(f64),
-    /// At most so much.
+    /// At most this much.
     AtMost(f64),
 }
 
@@ -60,7 +60,7 @@ impl Target {
 }
 
 impl Figure {
-    /// A figure from the values of all rounds.
+    /// Creates a result from the values of all rounds.
     pub fn new(
         bench: &'static str,
         case: &str,
@@ -86,7 +86,7 @@ impl Figure {
         }
     }
 
-    /// Sets it next to a reference's rounds, and a target for the ratio if there is one.
+    /// Adds a reference's rounds, and a target for the ratio if there is one.
     #[must_use]
     pub fn against(mut self, reference: &str, rounds: &[f64], target: Option<Target>) -> Self {
         let reference_value = median(rounds);
@@ -101,7 +101,7 @@ impl Figure {
 }
 
 impl Figure {
-    /// Sets a limit for the value itself.
+    /// Sets a maximum for the value itself.
     #[must_use]
     pub fn within(mut self, most: f64) -> Self {
         self.target = Some(Target::AtMost(most).words());
@@ -110,7 +110,7 @@ impl Figure {
     }
 }
 
-/// The middle value.
+/// The median of the values.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -121,7 +121,7 @@ pub fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// The table for people.
+/// Formats the results as a table.
 pub fn table(figures: &[Figure]) -> String {
     let mut table = Table::new();
     table.set_header([
@@ -163,10 +163,10 @@ pub fn table(figures: &[Figure]) -> String {
     text
 }
 
-/// Writes the figures as a JSON array.
+/// Writes the results as a JSON array.
 ///
 /// # Errors
-/// When the file cannot be written.
+/// The file cannot be written.
 pub fn write_json(path: &Path, figures: &[Figure]) -> anyhow::Result<()> {
     std::fs::write(path, serde_json::to_vec_pretty(figures)?)?;
     Ok(())

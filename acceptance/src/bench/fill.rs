@@ -1,6 +1,6 @@
-//! Logs to measure, filled through the library's public API: streams of ten events that lie apart
-//! as those of many at work do, ten event types, rooms whose tag so many events share, a tag of its
-//! own for each event, and one long stream.
+//! Fills logs through the library's public API. They have streams of ten events that are spread
+//! over the log like those of concurrent work, ten event types, room tags shared by many events,
+//! one unique tag per event, and one long stream.
 
 use std::time::Instant;
 
@@ -17,49 +17,49 @@ use uuid::Uuid;
 use super::say;
 use super::server::BenchDatabase;
 
-/// Events of each stream but the long one.
+/// The number of events in each stream except the long one.
 pub(super) const STREAM_EVENTS: u64 = 10;
-/// Event types, each of so many events.
+/// The number of event types, which are equally frequent.
 const KINDS: u64 = 10;
 pub(super) const LONG_STREAM: &str = "bench-long";
-/// Streams of one append, each with one event.
+/// The number of streams in one append, each with one event.
 const STREAMS: u64 = 250;
-/// Events of the long stream in each append of the writer that adds to it.
+/// The number of events that one append adds to the long stream.
 const LONG: u64 = 100;
 const WRITERS: u64 = 8;
-/// Bytes of the JSON of one event.
+/// The size of an event's JSON, in bytes.
 const DATA_BYTES: usize = 250;
 
-/// What reading streams touches, next to what the server has to hold it.
+/// The size of the data that stream reads touch, compared with the server's buffers.
 const SIZE: &str = "SELECT format('%s of events, %s of their index by stream; the server has %s \
     of shared buffers',
         pg_size_pretty(pg_relation_size('event_store.events')), \
         pg_size_pretty(pg_relation_size('event_store.events_stream_version')),
         current_setting('shared_buffers'))";
 
-/// What a log is filled with.
+/// The content of a filled log.
 #[derive(Clone, Copy)]
 pub(super) struct Fill {
-    /// At least so many events in streams of ten.
+    /// The minimum number of events in streams of ten.
     pub(super) events: u64,
-    /// Each event has the tag of one of so many rooms.
+    /// The number of rooms. Each event has the tag of one room.
     pub(super) rooms: u64,
-    /// Whether there is a long stream besides, of a twentieth of the events.
+    /// Whether to add a long stream with a twentieth of the events.
     pub(super) long: bool,
 }
 
-/// A log in a database of its own.
+/// A log in a separate database.
 pub(super) struct FilledLog {
     pub(super) store: PostgresStore,
-    /// How many streams of ten it has.
+    /// The number of streams of ten.
     pub(super) streams: u64,
-    /// The last event that it was filled with.
+    /// The last initial event.
     pub(super) last: Position,
     database: BenchDatabase,
 }
 
 impl FilledLog {
-    /// Makes the database and fills it.
+    /// Creates the database and fills it.
     pub(super) async fn create(server: &str, what: Fill) -> anyhow::Result<Self> {
         let database = BenchDatabase::create(server).await?;
         event_store::postgres::migrate(database.url()).await?;
@@ -79,17 +79,17 @@ impl FilledLog {
         Ok(Self { store, streams, last, database })
     }
 
-    /// The server's settings that figures depend on.
+    /// The server's settings that affect the results.
     pub(super) async fn settings(&self) -> anyhow::Result<String> {
         self.database.settings().await
     }
 
-    /// Lets the server write out what it has left to write.
+    /// Waits until the server has written its pending data.
     pub(super) async fn at_rest(&self) -> anyhow::Result<()> {
         self.database.settle().await
     }
 
-    /// A plain connection to it.
+    /// Opens a plain connection to the database.
     pub(super) async fn connect(&self) -> anyhow::Result<PgConnection> {
         self.database.connect().await
     }
@@ -102,8 +102,7 @@ impl FilledLog {
 }
 
 async fn fill(store: &PostgresStore, what: Fill) -> anyhow::Result<u64> {
-    // A group is what stands in ten appends after each other: one event for each of its streams in
-    // each of them.
+    // A group is ten consecutive appends, each with one event for each of its streams.
     let groups = what.events.div_ceil(STREAMS * STREAM_EVENTS);
     let writers = (0..WRITERS).map(|writer| {
         let store = store.clone();
@@ -132,7 +131,7 @@ async fn append(store: &PostgresStore, what: Fill, group: u64, nth: u64) -> anyh
             events,
         });
     }
-    // Two writers at the long stream would wait for each other.
+    // Only one writer uses the long stream, because two would wait for each other.
     if what.long && group.is_multiple_of(WRITERS) {
         let events =
             (0..LONG).map(|number| event(number, what.rooms)).collect::<anyhow::Result<_>>()?;
@@ -176,8 +175,8 @@ fn event(number: u64, rooms: u64) -> anyhow::Result<NewEvent> {
     })
 }
 
-/// Lets the server come to rest after a load: rows frozen and counted, pages written, nothing left
-/// to do behind a measurement.
+/// Brings the server to rest after a load: rows are frozen and analysed, and pages are written, so
+/// that no background work disturbs a measurement.
 async fn settle(admin: &mut PgConnection) -> anyhow::Result<()> {
     for statement in [
         "VACUUM (FREEZE, ANALYZE) event_store.events",

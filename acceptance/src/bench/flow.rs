@@ -1,5 +1,5 @@
-//! A flow of events through the library's public API: as many as the projector follows, or so many
-//! a second.
+//! Writes events through the library's public API, as fast as the projector follows or at a fixed
+//! rate.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -16,54 +16,54 @@ use uuid::Uuid;
 
 use super::mix::{Event, Mix};
 
-/// How many writers there are, each with a life of its own.
+/// The number of writers. Each writes its own history.
 const WRITERS: u64 = 16;
-/// How often a writer looks whether it may go on.
+/// How often a waiting writer checks whether it may continue.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
-/// How fast events come.
+/// The rate of events.
 #[derive(Clone)]
 pub(super) enum Speed {
-    /// As fast as they can be written.
+    /// As fast as possible.
     Full,
-    /// As fast as this position follows: no further ahead of it than so many events.
+    /// As fast as this position follows: at most this many events ahead of it.
     Following(Arc<AtomicI64>, i64),
-    /// So many a second, whatever happens.
+    /// This many events per second, regardless of the projector.
     PerSecond(f64),
 }
 
-/// Writers, kept between rounds.
+/// The writers, which are kept between rounds.
 pub(super) struct Flow {
     store: PostgresStore,
     mixes: Vec<Mix>,
-    /// About how many events an append has.
+    /// The approximate number of events per append.
     events: usize,
 }
 
-/// What a round of writing did.
+/// The result of a round of writing.
 pub(super) struct Written {
-    /// How many events.
+    /// The number of events.
     pub(super) events: u64,
-    /// In so many seconds.
+    /// The duration in seconds.
     pub(super) seconds: f64,
     /// The share of the time that writers waited for the projector.
     pub(super) waited: f64,
 }
 
-/// What the writers of a round share.
+/// The state that the writers of a round share.
 struct Round {
     speed: Speed,
     end: Instant,
     /// The newest position.
     head: AtomicI64,
     events: AtomicU64,
-    /// At most so many; a round may end by that.
+    /// The maximum number of events, which may end a round early.
     most: u64,
     waited: AtomicU64,
 }
 
 impl Flow {
-    /// Appends of at least so many events each.
+    /// Creates writers whose appends have at least this many events.
     pub(super) async fn new(url: &str, events: usize) -> anyhow::Result<Self> {
         let store =
             PostgresStore::connect(PostgresOptions::from_url(url)?.application_name("bench"))
@@ -71,13 +71,13 @@ impl Flow {
         Ok(Self { store, mixes: (0..WRITERS).map(Mix::new).collect(), events })
     }
 
-    /// The same log with appends of at least so many events.
+    /// The same log, with appends of at least this many events.
     pub(super) const fn with_appends_of(mut self, events: usize) -> Self {
         self.events = events;
         self
     }
 
-    /// Writes for so long, or until so many events are written.
+    /// Writes for this long, or until this many events are written.
     pub(super) async fn run(
         &mut self,
         speed: Speed,
@@ -130,7 +130,7 @@ impl Round {
         Ok(mix)
     }
 
-    /// Until the next append, of so many events, may be sent.
+    /// Waits until the next append, with this many events, may be sent.
     async fn wait(&self, due: &mut Instant, count: usize) {
         match &self.speed {
             Speed::Full => {}
@@ -147,7 +147,7 @@ impl Round {
             Speed::PerSecond(rate) => {
                 #[expect(clippy::cast_precision_loss, reason = "few")]
                 let interval = Duration::from_secs_f64(count as f64 * WRITERS as f64 / rate);
-                // Writers spread over the interval, at random; what is late is made up for.
+                // Writers are spread randomly over the interval, and catch up when late.
                 *due += interval.mul_f64(rand::random_range(0.5..1.5));
                 tokio::time::sleep_until((*due).min(self.end)).await;
             }
@@ -155,7 +155,7 @@ impl Round {
     }
 }
 
-/// The events by stream, in the order in which streams first come.
+/// Groups the events by stream, in order of first appearance.
 fn streams(made: Vec<Event>) -> anyhow::Result<Vec<StreamAppend>> {
     let mut streams: Vec<StreamAppend> = Vec::new();
     for Event { stream, kind, data, tags, .. } in made {

@@ -1,12 +1,12 @@
-//! `bench growth`: the rate of appends and of loading streams in logs of different sizes, each
-//! filled through append, in rounds that alternate between the logs. What is compared is a large
-//! log with the smallest; each also grows by what the rounds append.
+//! `bench growth`: the rates of appends and of stream loads in logs of different sizes. Each log is
+//! filled through appends, and rounds alternate between the logs. Larger logs are compared with the
+//! smallest; all also grow by the appends of the rounds.
 //!
-//! Two kinds of loads, with the same target: *newest* takes one of the newest streams, as many as
-//! the smallest log has, as a system at work does; *any* takes one of all. A stream's events lie on
-//! a page each, ten of them and a leaf of the index, so that *any* is as fast as the server's
-//! memory holds the log: next to each rate stands how many pages a load takes, and how many of them
-//! from outside the server's shared buffers.
+//! There are two kinds of loads with the same target. *Newest* reads one of the newest streams, out
+//! of as many as the smallest log has, as a busy system does. *Any* reads any stream. Each event of
+//! a stream is on a separate page, so a load touches ten pages and an index leaf. The speed of
+//! *any* therefore depends on how much of the log fits into memory. So the results include the
+//! pages per load, and how many of them came from outside the server's shared buffers.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -28,36 +28,37 @@ mod pages;
 use pages::Pages;
 
 const BENCH: &str = "growth";
-/// Of the smallest log's rate.
+/// The minimum share of the smallest log's rate.
 const LEAST: f64 = 0.9;
-/// Events of a page: every stream has fewer.
+/// The page size of a read, in events. Every stream has fewer.
 const PAGE: u32 = 200;
-/// Rooms whose tags the events have.
+/// The number of rooms whose tags the events have.
 const ROOMS: u64 = 1_000;
 
-/// What `bench growth` takes.
+/// The arguments of `bench growth`.
 #[derive(Debug, Args)]
 pub struct GrowthBench {
-    /// A server to make the bench's databases on, as a role that may create databases.
+    /// The server on which to create the benchmark's databases. The role must be allowed to create
+    /// databases.
     #[arg(long, env = "EVENT_STORE_URL", hide_env_values = true)]
     url: String,
-    /// Events of each log, the smallest first. The full bench is `--events
+    /// The number of events in each log, smallest first. The full benchmark is `--events
     /// 100000,1000000,10000000`.
     #[arg(long, value_delimiter = ',', default_values_t = [100_000, 1_000_000])]
     events: Vec<u64>,
-    /// How many concurrent writers, and how many concurrent readers after them.
+    /// The number of concurrent writers, and then of concurrent readers.
     #[arg(long, default_value_t = 64)]
     writers: usize,
-    /// Seconds of each round: short, so that the smallest log stays small.
+    /// The duration of each round in seconds. It is short, so that the smallest log stays small.
     #[arg(long, default_value_t = 1.0)]
     round_seconds: f64,
-    /// Seconds of the first round of each kind, which does not count.
+    /// The duration of the first round of each kind in seconds. It does not count.
     #[arg(long, default_value_t = 1.0)]
     warmup_seconds: f64,
-    /// How many rounds; the median counts.
+    /// The number of rounds, of which the median counts.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Where to write the figures as JSON, too.
+    /// A file to which the results are also written as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
 }
@@ -70,17 +71,17 @@ struct Case {
     any: Loads,
 }
 
-/// What loads of one kind showed.
+/// The results of one kind of load.
 #[derive(Default)]
 struct Loads {
     rounds: Vec<Round>,
     pages: Vec<Pages>,
 }
 
-/// Runs the bench. True when every target was reached.
+/// Runs the benchmark. Returns true if every target was reached.
 ///
 /// # Errors
-/// When the server fails, or a stream has other events than were appended.
+/// The server fails, or a stream does not have the appended events.
 pub async fn run(bench: GrowthBench) -> anyhow::Result<bool> {
     ensure!(bench.writers > 0 && !bench.events.is_empty(), "at least one writer and one log");
     let mut cases = Vec::new();
@@ -105,7 +106,7 @@ pub async fn run(bench: GrowthBench) -> anyhow::Result<bool> {
             let (appended, _) =
                 round(seconds, (0..bench.writers).map(|_| writer(&case.log.store)).collect())
                     .await?;
-            // So that no load pays for pages that the appends left to be written.
+            // Loads must not pay for writing the pages of the appends.
             case.log.at_rest().await?;
             let streams = case.log.streams;
             let newest = case.loads(streams - fewest..streams, bench.writers, seconds).await?;
@@ -129,7 +130,7 @@ pub async fn run(bench: GrowthBench) -> anyhow::Result<bool> {
 }
 
 impl Case {
-    /// One round of loads, and then what some more of them touch.
+    /// Runs one round of loads, then inspects what some more loads touch.
     async fn loads(
         &self,
         streams: Range<u64>,
@@ -159,7 +160,7 @@ fn writer(
     }
 }
 
-/// Loads any of these streams.
+/// Loads random streams of this range.
 fn reader(
     store: &PostgresStore,
     streams: Range<u64>,

@@ -1,11 +1,11 @@
-//! `bench hot`: commands on one aggregate next to the same clients' commands on different ones, by
-//! one command API and by two.
+//! `bench hot`: commands on one aggregate, compared with the same clients' commands on different
+//! ones, with one command API and with two.
 //!
-//! Each client sends one command after the other, an adjustment of a product's stock without
-//! `If-Match`; all must succeed. With several on one product that is what `bench append` cannot
-//! show: deciding in turn on what the one before will leave. The targets stand next to one client,
-//! which is what the same product takes one command after the other. Clients, processes and
-//! database share the machine.
+//! Each client sends one command after another: an adjustment of a product's stock without
+//! `If-Match`. All must succeed. With several clients on one product, this measures what `bench
+//! append` cannot: each command is decided on the result of the one before. The targets compare
+//! with a single client, which shows what the product sustains one command at a time. Clients,
+//! processes and database share the machine.
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -22,26 +22,27 @@ use super::system::{Running, System};
 use crate::{Client, Service};
 
 const BENCH: &str = "hot";
-/// How many clients there are at once, and what their rate on one product must be compared with one
-/// client's, with one process.
+/// The numbers of concurrent clients, each with the target for its rate on one product with one
+/// process, compared with a single client's.
 const CLIENTS: [(usize, Option<Target>); 4] =
     [(1, None), (8, Some(Target::AtLeast(1.0))), (64, Some(Target::AtLeast(5.0))), (300, None)];
 const PROCESSES: usize = 2;
 
-/// What `bench hot` takes.
+/// The arguments of `bench hot`.
 #[derive(Debug, Args)]
 pub struct HotBench {
-    /// A server to make the bench's database on, as a role that may create databases.
+    /// The server on which to create the benchmark's database. The role must be allowed to create
+    /// databases.
     #[arg(long, env = "EVENT_STORE_URL", hide_env_values = true)]
     url: String,
     #[command(flatten)]
     schedule: Schedule,
-    /// Where to write the figures as JSON, too.
+    /// A file to which the results are also written as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
 }
 
-/// Whose commands meet.
+/// Whether the clients' commands target the same product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Spread {
     OneProduct,
@@ -51,17 +52,17 @@ enum Spread {
 type Doing = Pin<Box<dyn Future<Output = anyhow::Result<u64>> + Send>>;
 type Worker = Box<dyn FnMut() -> Doing + Send>;
 
-/// The rounds of a number of clients: on one product, and on one each.
+/// The rounds with one number of clients: on one product, and on one each.
 #[derive(Default)]
 struct Rounds {
     one: Vec<Round>,
     each: Vec<Round>,
 }
 
-/// Runs the bench.
+/// Runs the benchmark.
 ///
 /// # Errors
-/// When a server or a process fails, or a command is not done.
+/// A server or process fails, or a command is not done.
 pub async fn run(bench: HotBench) -> anyhow::Result<bool> {
     let system = System::create(&bench.url).await?;
     say(&format!("{}\n", system.database.settings().await?))?;
@@ -69,7 +70,7 @@ pub async fn run(bench: HotBench) -> anyhow::Result<bool> {
     let mut figures = Vec::new();
     for processes in 1..=PROCESSES {
         running.push(system.launch(Service::CommandApi).await?);
-        // The bench asks nobody but the command APIs.
+        // The benchmark uses only the command APIs.
         let clients = running
             .iter()
             .map(|api| System::client(api, api))
@@ -124,7 +125,7 @@ async fn measure(
             "commands/s",
             &values(&rounds.one, |round| round.rate),
         );
-        // Two processes race each other, which costs: they need only get on.
+        // Two processes compete, which costs time. They only need to make progress.
         let target = target.filter(|_| processes == 1);
         [
             rate.against("one client", &alone, target),
@@ -140,7 +141,7 @@ fn values(rounds: &[Round], of: fn(&Round) -> f64) -> Vec<f64> {
     rounds.iter().map(of).collect()
 }
 
-/// So many clients, by turns of the command APIs.
+/// Creates this many clients, spread over the command APIs.
 async fn workers(apis: &[Client], clients: usize, spread: Spread) -> anyhow::Result<Vec<Worker>> {
     let mut products: Vec<Arc<str>> = Vec::new();
     let mut workers: Vec<Worker> = Vec::new();

@@ -1,6 +1,5 @@
-//! `bench idle`: the processor time that the running stack uses with nothing to do, servers and
-//! supervisor included, and the largest that each process has been. After an import it shows what
-//! the import needed.
+//! `bench idle`: the CPU time of the idle stack, including servers and supervisor, and the peak
+//! memory of each process. After an import, the peaks show what the import needed.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,30 +14,30 @@ use crate::Endpoints;
 use crate::usage::{cpu_time, family, started_at};
 
 const BENCH: &str = "idle";
-/// Of one core.
+/// The maximum CPU use, in percent of one core.
 const MOST_PERCENT: f64 = 3.0;
 const MOST_MIB: f64 = 150.0;
 const KIB_PER_MIB: f64 = 1024.0;
-/// The processes whose size is bounded; how large a server is, is its own settings' affair.
+/// The processes with a memory limit. The size of a server depends on its own settings.
 const OURS: [&str; 4] = ["command_api", "query_api", "event_relay", "projector"];
-/// How long what was done before may take to be projected.
+/// How long earlier work may take to be projected.
 const CATCH_UP_LIMIT: Duration = Duration::from_mins(1);
 
-/// What `bench idle` takes.
+/// The arguments of `bench idle`.
 #[derive(Debug, Args)]
 pub struct IdleBench {
     /// The folder of the running stack.
     #[arg(long, env = "STACK_DIR", default_value = ".stack", value_name = "FOLDER")]
     stack: PathBuf,
-    /// For how many seconds it is watched.
+    /// How many seconds to watch the stack.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// Where to write the figures as JSON, too.
+    /// A file to which the results are also written as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
 }
 
-/// A process of the stack, recognised by when it was started.
+/// A process of the stack, identified by its start time.
 struct Watched {
     name: String,
     pid: u32,
@@ -46,16 +45,16 @@ struct Watched {
     used: Duration,
 }
 
-/// Runs the bench. True when every limit was kept.
+/// Runs the benchmark. Returns true if every limit was kept.
 ///
 /// # Errors
-/// When the stack is not up, or something was done meanwhile.
+/// The stack is not running, or it was not idle.
 pub async fn run(bench: IdleBench) -> anyhow::Result<bool> {
     let endpoints = Endpoints::read(&bench.stack)
         .context("this bench measures the running stack: `cargo stack up --detach`")?;
     let log = endpoints.log()?;
     let head = log.wait_until_caught_up(CATCH_UP_LIMIT).await?;
-    // Our own connections would be counted as the stack's.
+    // The benchmark's own connections must not count.
     log.close().await;
     let watched = watch(&endpoints)?;
     let started = tokio::time::Instant::now();
@@ -64,7 +63,7 @@ pub async fn run(bench: IdleBench) -> anyhow::Result<bool> {
     let figures = figures(&watched, seconds)?;
     ensure!(
         endpoints.log()?.head().await? == head,
-        "the stack was not idle: something was appended meanwhile"
+        "the stack was not idle: events were appended meanwhile"
     );
 
     say(&table(&figures))?;
@@ -74,8 +73,7 @@ pub async fn run(bench: IdleBench) -> anyhow::Result<bool> {
     Ok(figures.iter().all(|figure| figure.reached != Some(false)))
 }
 
-/// Every process of the stack with what it has used until now. A server's children are counted by
-/// themselves.
+/// All processes of the stack, with their CPU time so far. A server's children count separately.
 fn watch(endpoints: &Endpoints) -> anyhow::Result<Vec<Watched>> {
     let mut watched = Vec::new();
     for (name, pid) in &endpoints.pids {
@@ -98,7 +96,7 @@ fn figures(watched: &[Watched], seconds: f64) -> anyhow::Result<Vec<Figure>> {
     for name in names {
         let mut percent = 0.0;
         for process in watched.iter().filter(|process| process.name == name) {
-            // A backend that has ended since is in its parent's time of ended children.
+            // The time of a backend that has ended since is included in its parent's.
             if started_at(process.pid).is_ok_and(|started| started == process.started) {
                 percent += (cpu_time(process.pid)?.saturating_sub(process.used)).as_secs_f64()
                     / seconds

@@ -1,5 +1,5 @@
-//! How far behind live projecting is: the checkpoints that the projector announces, next to the
-//! times at which the events were recorded.
+//! Measures the lag of live projection: the announced checkpoints, compared with the times at which
+//! events were recorded.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -20,7 +20,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 type Partition = (String, i32, i32);
 
-/// A checkpoint, as the projector announces it.
+/// A checkpoint as the projector announces it.
 #[derive(Deserialize)]
 struct Announced {
     projection: String,
@@ -31,11 +31,11 @@ struct Announced {
 
 #[derive(Default)]
 struct Heard {
-    /// Of each partition, the positions and when they were heard of.
+    /// For each partition, the announced positions and when they came.
     partitions: BTreeMap<Partition, Vec<(i64, Instant)>>,
 }
 
-/// Listens for as long as it lives.
+/// Listens for checkpoints until it is dropped.
 pub(super) struct LagMeter {
     heard: Arc<Mutex<Heard>>,
     least: Arc<AtomicI64>,
@@ -43,7 +43,7 @@ pub(super) struct LagMeter {
     connection: PgConnection,
 }
 
-/// The lag of the events of a round, in milliseconds.
+/// The lag of a round's events, in milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lag {
     pub(super) p50: f64,
@@ -57,7 +57,7 @@ impl Drop for LagMeter {
 }
 
 impl LagMeter {
-    /// Begins to listen. Every live projection is to be at the head.
+    /// Starts listening. Every live projection must be at the head.
     pub(super) async fn start(system: &System) -> anyhow::Result<Self> {
         let mut connection = system.database.connect().await?;
         let partitions: Vec<(String, i32, i32, i64)> = sqlx::query_as(
@@ -95,13 +95,13 @@ impl LagMeter {
         Ok(Self { heard, least, task, connection })
     }
 
-    /// The position that every live projection has reached, as far as was heard.
+    /// The position that all live projections have reached, according to the announcements.
     pub(super) fn least(&self) -> Arc<AtomicI64> {
         Arc::clone(&self.least)
     }
 
-    /// The lag of the events between these positions: from when each was recorded to when every
-    /// projection was announced to have it.
+    /// The lag of the events between these positions: from the recording of each event to the last
+    /// projection's announcement of it.
     pub(super) async fn of(&mut self, (after, upto): (i64, i64)) -> anyhow::Result<Lag> {
         let deadline = Instant::now() + LAST_LIMIT;
         while self.least.load(Ordering::Relaxed) < upto {
@@ -147,7 +147,7 @@ impl LagMeter {
 impl Heard {
     fn hear(&mut self, announced: Announced, at: Instant) -> i64 {
         let partition = (announced.projection, announced.generation, announced.partition);
-        // Generations that queries do not see are announced by nobody.
+        // Generations that are not live are not announced.
         let heard = self.partitions.entry(partition).or_default();
         if heard.last().is_none_or(|(position, _)| *position < announced.position) {
             heard.push((announced.position, at));

@@ -1,25 +1,24 @@
-//! What happens in the logs that are projected: as an import leaves it, and as shopping leaves it,
-//! each about half.
+//! Generates the events of projected logs: about half like an import, and half like a running shop.
 //!
-//! Of a hundred decisions: 3 bring a user, 1 a product; 29 import an order (placed with its
-//! historical date and confirmed at once); the others go on with one of a thousand open orders: a
-//! new one is placed, a line is added or removed, or it ends, confirmed or, one time in six,
-//! cancelled.
+//! Of a hundred decisions, 3 register a user and 1 adds a product. 29 import an order, which is
+//! placed with its historical date and confirmed at once. The others continue one of a thousand
+//! open orders: place a new one, add or remove a line, or end it. One in six ends is a
+//! cancellation; the others are confirmations.
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// How many orders are open at once.
+/// The number of open orders.
 const OPEN: usize = 1_000;
-/// Something that happened.
+/// A generated event.
 pub(super) struct Event {
     pub(super) version: i64,
     pub(super) stream: String,
     pub(super) kind: &'static str,
     pub(super) data: Value,
-    /// With blanks between them.
+    /// The tags, separated by blanks.
     pub(super) tags: String,
 }
 
@@ -36,7 +35,7 @@ struct Order {
     lines: Vec<Line>,
 }
 
-/// Goes on for ever; the same for the same seed, but for its ids.
+/// An endless generator. The same seed gives the same events, except for their ids.
 pub(super) struct Mix {
     random: StdRng,
     users: Vec<Uuid>,
@@ -61,13 +60,13 @@ impl Mix {
     }
 
     fn id(&mut self) -> Uuid {
-        // As time passes, so that indexes grow at one end as they do in life.
+        // Ids grow with time, so that indexes grow at one end as in real use.
         Uuid::from_u128(
             (Uuid::now_v7().as_u128() & !0xffff_ffff) | u128::from(self.random.random::<u32>()),
         )
     }
 
-    /// Makes what comes of the next decision: one event or a few of one stream.
+    /// Generates the events of the next decision: one or a few, all of one stream.
     pub(super) fn decide(&mut self) {
         match self.random.random_range(0..100) {
             _ if self.users.is_empty() => self.user(),

@@ -1,11 +1,11 @@
-//! `bench project`: what projecting sustains, with all projections on: live from NATS, and catching
-//! up from Postgres, by one process and by two; and how long a command takes to be visible while
-//! events come in at shares of what one process sustains.
+//! `bench project`: the sustained rate of projection with all projections: live from NATS, and
+//! catching up from Postgres, with one process and with two. It also measures how long a command
+//! takes to become visible at several shares of one process's sustained rate.
 //!
-//! Events come through the library's public API, several decisions an append, so that appending
-//! them is not what is measured. Live, writers go on as long as the projector is no further behind
-//! than some thousand events, so that it stays live; what it then does is what it sustains. All
-//! processes, the database, the broker and the writers share the machine.
+//! Events come through the library's public API with several decisions per append, so that
+//! appending is not the limit. In live rounds, writers wait if the projector is more than a few
+//! thousand events behind. It thus stays live, and its rate is what it sustains. All processes,
+//! database, broker and writers share the machine.
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -26,35 +26,36 @@ use super::system::{Running, System};
 use crate::{Client, Service, until};
 
 const BENCH: &str = "project";
-/// Shares of the sustained rate at which visibility is measured, in percent.
+/// The shares of the sustained rate at which visibility is measured, in percent.
 const SHARES: [u32; 3] = [10, 50, 90];
-/// How far the projector may be behind the writers, in events: less than what makes it read
-/// Postgres instead of NATS.
+/// The maximum lag of the projector behind the writers, in events. It is below the lag at which the
+/// projector reads from Postgres instead of NATS.
 const MOST_AHEAD: i64 = 5_000;
-/// Events of an append while the log is filled.
+/// The number of events per append while the log is filled.
 const FILL_APPEND: usize = 250;
-/// Clients that each send one command after the other while visibility is measured.
+/// The number of clients that send commands while visibility is measured.
 const PROBES: usize = 4;
 const FILL_LIMIT: Duration = Duration::from_mins(30);
 const LIVE_LIMIT: Duration = Duration::from_mins(1);
 const CATCH_UP_LIMIT: Duration = Duration::from_mins(30);
 
-/// What `bench project` takes.
+/// The arguments of `bench project`.
 #[derive(Debug, Args)]
 pub struct ProjectBench {
-    /// A server to make the bench's database on, as a role that may create databases.
+    /// The server on which to create the benchmark's database. The role must be allowed to create
+    /// databases.
     #[arg(long, env = "EVENT_STORE_URL", hide_env_values = true)]
     url: String,
-    /// How many events there are to catch up with.
+    /// The number of events to catch up with.
     #[arg(long, default_value_t = 200_000)]
     events: u64,
-    /// At least how many events an append has while projecting live: with few, appending is the
-    /// limit, and writers never wait.
+    /// The minimum number of events per append in live rounds. If it is low, appending is the limit
+    /// and writers never wait.
     #[arg(long, default_value_t = 100)]
     append_events: usize,
     #[command(flatten)]
     schedule: Schedule,
-    /// Where to write the figures as JSON, too.
+    /// A file to which the results are also written as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
 }
@@ -63,17 +64,17 @@ pub struct ProjectBench {
 struct Rounds {
     catch_up: [Vec<f64>; 2],
     live: [Vec<f64>; 2],
-    /// By share: what was offered, the lag, and how long commands took.
+    /// For each share: the offered rate, the lag, and the durations of commands.
     shares: [Vec<(f64, Lag, Round)>; SHARES.len()],
 }
 
 type Doing = Pin<Box<dyn Future<Output = anyhow::Result<u64>> + Send>>;
 type Worker = Box<dyn FnMut() -> Doing + Send>;
 
-/// Runs the bench. It promises no ratio.
+/// Runs the benchmark. It has no targets.
 ///
 /// # Errors
-/// When a server or a process fails, or an answer does not show what was written.
+/// A server or process fails, or an answer does not show the written data.
 pub async fn run(bench: ProjectBench) -> anyhow::Result<bool> {
     let system = System::create(&bench.url).await?;
     say(&format!("{}\n", system.database.settings().await?))?;
@@ -105,8 +106,8 @@ pub async fn run(bench: ProjectBench) -> anyhow::Result<bool> {
     Ok(figures.iter().all(|figure| figure.reached != Some(false)))
 }
 
-/// Projects the log from the first event with so many processes. Answers with the events a second,
-/// the processes' start included.
+/// Projects the log from the first event with this many processes. Returns the events per second,
+/// including the processes' start.
 async fn catch_up(system: &System, processes: usize) -> anyhow::Result<f64> {
     for projection in system.projections().await? {
         system.projector(&["start-over", &projection, "--yes"]).await?;
@@ -125,7 +126,7 @@ async fn catch_up(system: &System, processes: usize) -> anyhow::Result<f64> {
     Ok(f64::from(u32::try_from(head)?) / seconds)
 }
 
-/// What one process and two sustain live, in rounds that alternate.
+/// Measures the sustained live rate of one process and of two, in alternating rounds.
 async fn sustained(
     bench: &ProjectBench,
     system: &System,
@@ -163,7 +164,7 @@ async fn sustained(
     Ok(())
 }
 
-/// Waits until every projection is at the head and gets its events from NATS.
+/// Waits until every projection is at the head and reads from NATS.
 async fn wait_until_live(system: &System) -> anyhow::Result<()> {
     system.wait_until_caught_up(CATCH_UP_LIMIT).await?;
     let live = async || {
@@ -174,7 +175,7 @@ async fn wait_until_live(system: &System) -> anyhow::Result<()> {
     until("events come from NATS", LIVE_LIMIT, live).await
 }
 
-/// How the live projections get their events.
+/// The modes of the live projections.
 async fn modes(system: &System) -> anyhow::Result<String> {
     let statement = "SELECT string_agg(projection || ' ' || mode, ', ' ORDER BY projection, \
         partition) FROM read_model.checkpoints
@@ -182,7 +183,7 @@ async fn modes(system: &System) -> anyhow::Result<String> {
     Ok(sqlx::query_scalar(statement).fetch_one(&mut system.database.connect().await?).await?)
 }
 
-/// How long commands take to be visible at shares of what one process sustains.
+/// Measures how long commands take to become visible at shares of one process's sustained rate.
 async fn visible(
     bench: &ProjectBench,
     system: &System,
@@ -218,7 +219,7 @@ async fn visible(
     Ok(())
 }
 
-/// Registers a user and reads it, with the token of the registration.
+/// Registers a user, then reads it with the registration's token.
 fn probe(client: &Client) -> Worker {
     let client = client.clone();
     Box::new(move || {

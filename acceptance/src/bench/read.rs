@@ -1,6 +1,6 @@
-//! `bench read`: events read and decoded through the library's public API, next to `COPY (SELECT …)
-//! TO STDOUT` of the same rows in the same order, drained by the same driver: the whole log, one
-//! stream, one type, one tag.
+//! `bench read`: reads and decodes events through the library's public API, compared with `COPY
+//! (SELECT …) TO STDOUT` of the same rows in the same order with the same driver. It reads the
+//! whole log, one stream, one type, and one tag.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,33 +19,33 @@ use super::say;
 
 const BENCH: &str = "read";
 const COPY: &str = "COPY of the same rows";
-/// Of the COPY's rate, for the whole log.
+/// The minimum share of COPY's rate, for the whole log.
 const LEAST: f64 = 0.6;
-/// The type and the tag that are read: they stand in the references' statements, as the long stream
-/// does.
+/// The type and the tag to read. The references' statements contain them, and the long stream, too.
 const ONE_TYPE: &str = "bench.kind_3";
 const ONE_TAG: &str = "room:3";
 const ROOMS: u64 = 10;
-/// How many events a page has.
+/// The number of events per page.
 const PAGE: u32 = 1_000;
 
-/// What `bench read` takes.
+/// The arguments of `bench read`.
 #[derive(Debug, Args)]
 pub struct ReadBench {
-    /// A server to make the bench's database on, as a role that may create databases.
+    /// The server on which to create the benchmark's database. The role must be allowed to create
+    /// databases.
     #[arg(long, env = "EVENT_STORE_URL", hide_env_values = true)]
     url: String,
-    /// How many events the log has.
+    /// The number of events in the log.
     #[arg(long, default_value_t = 200_000)]
     events: u64,
     #[command(flatten)]
     schedule: Schedule,
-    /// Where to write the figures as JSON, too.
+    /// A file to which the results are also written as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
 }
 
-/// What is read, and how many events that is.
+/// One case: what to read, and the reference.
 struct Case {
     name: &'static str,
     what: What,
@@ -53,7 +53,7 @@ struct Case {
     target: Option<Target>,
 }
 
-/// What the library is asked for.
+/// What to read through the library.
 #[derive(Clone)]
 enum What {
     Log(Filter),
@@ -77,10 +77,10 @@ fn cases() -> anyhow::Result<[Case; 4]> {
     ])
 }
 
-/// Runs the bench. True when the target was reached.
+/// Runs the benchmark. Returns true if the target was reached.
 ///
 /// # Errors
-/// When the server fails, or both ways do not read the same number of events.
+/// The server fails, or the two ways read different numbers of events.
 pub async fn run(bench: ReadBench) -> anyhow::Result<bool> {
     let log =
         FilledLog::create(&bench.url, Fill { events: bench.events, rooms: ROOMS, long: true })
@@ -103,7 +103,7 @@ pub async fn run(bench: ReadBench) -> anyhow::Result<bool> {
     Ok(figures.iter().all(|figure| figure.reached != Some(false)))
 }
 
-/// Alternates both ways of reading the same events.
+/// Alternates the two ways of reading the same events.
 async fn measure(
     schedule: &Schedule,
     store: &Arc<dyn EventStore>,
@@ -155,14 +155,14 @@ async fn through(store: Arc<dyn EventStore>, what: What) -> anyhow::Result<u64> 
         }
     };
     let counted = pages.try_fold(0, |count, page| async move {
-        // What an unread event costs its reader could be optimised away.
+        // Otherwise, the cost of an unused event could be optimised away.
         std::hint::black_box(&page);
         Ok(count + page.len())
     });
     Ok(u64::try_from(counted.await.context("the log cannot be read")?)?)
 }
 
-/// Drains a COPY. Its rows come one in a message.
+/// Drains a COPY. Each message has one row.
 async fn copy(connection: &mut PgConnection, statement: &str) -> anyhow::Result<u64> {
     let rows = connection.copy_out_raw(statement).await?;
     let count = rows.try_fold(0, |count, row| async move {

@@ -1,13 +1,13 @@
-//! `bench rebuild`: `projector rebuild orders` next to one set-based SQL statement that makes the
-//! same table of the same events.
+//! `bench rebuild`: `projector rebuild orders`, compared with one set-based SQL statement that
+//! makes the same table from the same events.
 //!
-//! Both end with the same keys and indexes, made after the rows are in, and an analyzed table. The
-//! statement is timed twice: with Postgres' parallel workers off, and at their default; it gets 64
-//! MiB of `work_mem`, and no JIT, which costs it more than it gains. The rebuild is timed as people
-//! run it, from the start of the program to its end, without comparing and switching. Afterwards
-//! both tables are compared row for row.
+//! Both end with the same keys and indexes, created after loading, and an analysed table. The
+//! statement runs twice: without Postgres's parallel workers, and with their default. It has 64 MiB
+//! of `work_mem` and no JIT, which would cost more than it gains. The rebuild is timed as people
+//! run it, from start to end of the program, without comparison and switch. Afterwards, the two
+//! tables are compared row by row.
 //!
-//! A second run (`rebuild/beside.rs`) shows what a throttled rebuild costs live projecting.
+//! A second run (`rebuild/beside.rs`) measures how a throttled rebuild affects live projection.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -29,37 +29,38 @@ const BENCH: &str = "rebuild";
 const STATEMENT: &str = include_str!("rebuild/statement.sql");
 const SERIAL: &str = "one SQL statement, parallel workers off";
 const PARALLEL: &str = "one SQL statement, parallel workers at default";
-/// The least share of the statement's speed.
+/// The minimum share of the statement's speed.
 const LEAST: f64 = 0.7;
-/// The most memory that the program may use, in MiB.
+/// The maximum memory of the program, in MiB.
 const MOST_MEMORY: f64 = 300.0;
-/// The number of the first generation that is rebuilt: no number is used twice.
+/// The number of the first rebuilt generation. Numbers are never reused.
 const FIRST_REBUILT: usize = 2;
-/// How often the program's size is looked at.
+/// How often the program's memory is measured.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// What `bench rebuild` takes.
+/// The arguments of `bench rebuild`.
 #[derive(Debug, Args)]
 pub struct RebuildBench {
-    /// A server to make the bench's database on, as a role that may create databases.
+    /// The server on which to create the benchmark's database. The role must be allowed to create
+    /// databases.
     #[arg(long, env = "EVENT_STORE_URL", hide_env_values = true)]
     url: String,
-    /// How many events the log has.
+    /// The number of events in the log.
     #[arg(long, default_value_t = 1_000_000)]
     events: u32,
-    /// How many rounds; the median counts.
+    /// The number of rounds, of which the median counts.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// How many events the log has while commands come in.
+    /// The number of events in the log for the rounds with live commands.
     #[arg(long, default_value_t = 400_000)]
     live_events: u64,
-    /// Seconds of each round with commands.
+    /// The duration of each round with live commands, in seconds.
     #[arg(long, default_value_t = 10.0)]
     live_seconds: f64,
-    /// Events a second of the rebuild during which commands come in.
+    /// The rate of the rebuild during these rounds, in events per second.
     #[arg(long, default_value_t = 10_000)]
     throttle: u32,
-    /// Where to write the figures as JSON, too.
+    /// A file to which the results are also written as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
 }
@@ -72,10 +73,10 @@ struct Rounds {
     parallel: Vec<f64>,
 }
 
-/// Runs the bench. True when every target was reached.
+/// Runs the benchmark. Returns true if every target was reached.
 ///
 /// # Errors
-/// When the server or the program fails, or the tables are not the same.
+/// A server or program fails, or the tables differ.
 pub async fn run(bench: RebuildBench) -> anyhow::Result<bool> {
     let database = BenchDatabase::create(&bench.url).await?;
     event_store::postgres::migrate(database.url()).await?;
@@ -83,7 +84,7 @@ pub async fn run(bench: RebuildBench) -> anyhow::Result<bool> {
     say(&format!("{}\n", database.settings().await?))?;
     let mut admin = database.connect().await?;
     fill::fill(&mut admin, usize::try_from(bench.events)?).await?;
-    // VACUUM runs in no transaction, and so in a message of its own.
+    // VACUUM cannot run in a transaction, so it is a separate message.
     sqlx::raw_sql("VACUUM (ANALYZE) event_store.events").execute(&mut admin).await?;
     sqlx::raw_sql("CREATE SCHEMA reference; SET work_mem = '64MB'; SET jit = off")
         .execute(&mut admin)
@@ -131,7 +132,7 @@ impl Rounds {
 /// How long one run may take.
 const LIMIT: Duration = Duration::from_mins(30);
 
-/// Runs the program, and answers with the most memory that it used, in MiB.
+/// Runs the program. Returns its peak memory in MiB.
 async fn projector(database: &BenchDatabase, arguments: &[&str]) -> anyhow::Result<f64> {
     let mut command = tokio::process::Command::new(program("projector")?);
     command
@@ -153,7 +154,7 @@ async fn projector(database: &BenchDatabase, arguments: &[&str]) -> anyhow::Resu
             status = child.wait() => break status?,
             () = &mut late => anyhow::bail!("projector {arguments:?} did not end within {} s",
                 LIMIT.as_secs()),
-            // It may have ended since.
+            // The program may have ended since.
             _ = looks.tick() => {
                 peak = local_servers::peak_memory_kib(pid).unwrap_or(peak).max(peak);
             }
@@ -163,7 +164,7 @@ async fn projector(database: &BenchDatabase, arguments: &[&str]) -> anyhow::Resu
     Ok(f64::from(u32::try_from(peak)?) / 1_024.0)
 }
 
-/// Rebuilds. Answers with the seconds that it took, and the memory in MiB.
+/// Rebuilds. Returns the duration in seconds and the memory in MiB.
 async fn rebuilt(database: &BenchDatabase, admin: &mut PgConnection) -> anyhow::Result<(f64, f64)> {
     sqlx::raw_sql("CHECKPOINT").execute(admin).await?;
     let started = Instant::now();
@@ -171,7 +172,7 @@ async fn rebuilt(database: &BenchDatabase, admin: &mut PgConnection) -> anyhow::
     Ok((started.elapsed().as_secs_f64(), memory))
 }
 
-/// Runs the statement and makes the indexes. Answers with the seconds that it took.
+/// Runs the statement and creates the indexes. Returns the duration in seconds.
 async fn stated(
     admin: &mut PgConnection,
     setting: &'static str,
@@ -192,13 +193,13 @@ async fn stated(
     Ok(started.elapsed().as_secs_f64())
 }
 
-/// Both tables hold the same rows.
+/// Checks that both tables hold the same rows.
 async fn equal(admin: &mut PgConnection) -> anyhow::Result<()> {
     let (rows, differing): (i64, i64) =
         sqlx::query_as(include_str!("rebuild/compare.sql")).fetch_one(admin).await?;
     ensure!(
         rows > 0 && differing == 0,
-        "{differing} of {rows} rows are not the same in both tables"
+        "{differing} of {rows} rows differ between the tables"
     );
     say(&format!("{rows} rows, the same in both tables\n"))?;
     Ok(())

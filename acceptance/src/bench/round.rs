@@ -1,38 +1,38 @@
-//! One round: so many workers, each doing one thing after the other until the time is up, every
-//! duration kept.
+//! One round: concurrent workers repeat their work until the time is up, and every duration is
+//! recorded.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-/// How long to measure, and how often.
+/// The duration and number of rounds.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct Schedule {
-    /// Seconds of each round.
+    /// The duration of each round, in seconds.
     #[arg(long, default_value_t = 10.0)]
     pub round_seconds: f64,
-    /// Seconds of the warm-up before the first round of each kind.
+    /// The duration of the warm-up before the first round of each kind, in seconds.
     #[arg(long, default_value_t = 3.0)]
     pub warmup_seconds: f64,
-    /// How many rounds; the median counts.
+    /// The number of rounds, of which the median counts.
     #[arg(long, default_value_t = 5)]
     pub rounds: usize,
 }
 
-/// What one round showed.
+/// The result of one round.
 #[derive(Debug, Clone, Copy)]
 pub struct Round {
-    /// Things done.
+    /// The number of operations.
     pub count: u64,
-    /// Things done per second.
+    /// The operations per second.
     pub rate: f64,
-    /// Median duration of one, in milliseconds.
+    /// The median duration of an operation, in milliseconds.
     pub p50: f64,
-    /// The 99th percentile of the duration, in milliseconds.
+    /// The 99th percentile of the durations, in milliseconds.
     pub p99: f64,
 }
 
-/// Runs each worker in a task until the time is up. A worker does one thing and answers how many
-/// things that were.
+/// Runs each worker in a task until the time is up. Each call of a worker returns its number of
+/// operations.
 ///
 /// # Errors
 /// The first error of a worker.

@@ -1,11 +1,10 @@
-//! The server under a bench: a database of its own on it, and the settings that its figures depend
-//! on.
+//! A benchmark's separate database, and the server settings that affect the results.
 
 use anyhow::Context;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
-/// A database made for the bench and dropped after it.
+/// A database created for a benchmark, and dropped afterwards.
 pub struct BenchDatabase {
     admin: PgConnectOptions,
     name: String,
@@ -13,10 +12,10 @@ pub struct BenchDatabase {
 }
 
 impl BenchDatabase {
-    /// Makes a database on the server; the URL's role must be allowed to.
+    /// Creates a database on the server. The URL's role must be allowed to.
     ///
     /// # Errors
-    /// When the server is away or refuses.
+    /// The server is away or refuses.
     pub async fn create(server: &str) -> anyhow::Result<Self> {
         let admin: PgConnectOptions = server.parse().context("the server's URL cannot be read")?;
         let name = format!("bench_{}", uuid::Uuid::new_v4().simple());
@@ -29,24 +28,23 @@ impl BenchDatabase {
         Ok(Self { admin, url: options.to_url_lossy().to_string(), name })
     }
 
-    /// Its address.
+    /// The database's address.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// A plain connection to it.
+    /// Opens a plain connection to the database.
     ///
     /// # Errors
-    /// When the server is away.
+    /// The server is away.
     pub async fn connect(&self) -> anyhow::Result<PgConnection> {
         Ok(self.admin.clone().database(&self.name).connect().await?)
     }
 
-    /// Writes out what earlier rounds left to write, so that each round begins as every other,
-    /// whatever ran before it.
+    /// Writes out pending data of earlier rounds, so that all rounds start alike.
     ///
     /// # Errors
-    /// When the server is away, or the role may not do that (`pg_checkpoint`).
+    /// The server is away, or the role lacks `pg_checkpoint`.
     pub async fn settle(&self) -> anyhow::Result<()> {
         let mut connection = self.connect().await?;
         sqlx::raw_sql("CHECKPOINT")
@@ -56,10 +54,10 @@ impl BenchDatabase {
         Ok(connection.close().await?)
     }
 
-    /// Drops it.
+    /// Drops the database.
     ///
     /// # Errors
-    /// When the server is away or refuses.
+    /// The server is away or refuses.
     pub async fn drop(self) -> anyhow::Result<()> {
         let mut connection = self.admin.connect().await?;
         sqlx::raw_sql(AssertSqlSafe(format!("DROP DATABASE {} WITH (FORCE)", self.name)))
@@ -68,10 +66,10 @@ impl BenchDatabase {
         Ok(connection.close().await?)
     }
 
-    /// The version and the settings that figures of writes depend on, a line each.
+    /// The version and the settings that affect write results, one per line.
     ///
     /// # Errors
-    /// When the server is away.
+    /// The server is away.
     pub async fn settings(&self) -> anyhow::Result<String> {
         const NAMES: [&str; 8] = [
             "server_version",

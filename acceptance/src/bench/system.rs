@@ -1,5 +1,5 @@
-//! The processes under a bench of the whole: on the bench's own database, with a broker of their
-//! own.
+//! The processes for benchmarks of the whole system, on the benchmark's database and with a
+//! separate broker.
 
 use std::path::Path;
 use std::process::Command;
@@ -16,19 +16,19 @@ use super::server::BenchDatabase;
 use crate::{Client, POLL, Service, program, until};
 
 const READY_LIMIT: Duration = Duration::from_mins(1);
-/// How long the projector may take over a command, on as large a log as a bench makes.
+/// How long a projector command may take on a benchmark's largest log.
 const PROJECTOR_LIMIT: Duration = Duration::from_mins(30);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
-/// Base64 of 32 bytes; a bench keeps no secret.
+/// Base64 of 32 bytes. A benchmark has no secrets.
 const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
-/// One running process.
+/// A running process.
 pub(super) struct Running {
     process: Process,
     api: u16,
 }
 
-/// What they all need.
+/// The servers that all processes need.
 pub(super) struct System {
     pub(super) database: BenchDatabase,
     nats: NatsServer,
@@ -36,7 +36,7 @@ pub(super) struct System {
 }
 
 impl System {
-    /// A migrated database and an empty broker.
+    /// Creates a migrated database and an empty broker.
     pub(super) async fn create(server: &str) -> anyhow::Result<Self> {
         let database = BenchDatabase::create(server).await?;
         event_store::postgres::migrate(database.url()).await?;
@@ -81,7 +81,7 @@ impl System {
         Ok(Running { process, api })
     }
 
-    /// Runs a command of the projector to its end.
+    /// Runs a projector command to completion.
     pub(super) async fn projector(&self, arguments: &[&str]) -> anyhow::Result<()> {
         let mut command = self.command("projector")?;
         command.args(arguments);
@@ -100,7 +100,7 @@ impl System {
         Ok(live.fetch_all(&mut self.database.connect().await?).await?)
     }
 
-    /// A program with its settings.
+    /// The command of a program, with its settings.
     pub(super) fn command(&self, name: &str) -> anyhow::Result<Command> {
         let mut command = Command::new(program(name)?);
         for url in ["EVENT_STORE_URL", "READ_MODEL_URL", "SUBJECT_KEYS_URL"] {
@@ -109,19 +109,19 @@ impl System {
         for key in ["MASTER_KEY", "RESERVATION_KEY", "TOKEN_KEY", "CURSOR_KEY"] {
             command.env(key, KEY);
         }
-        // All clients of a bench have one address.
+        // All clients of a benchmark share one address.
         command.env("MAX_CONNECTIONS_PER_ADDRESS", "1024");
         command.env("NATS_URL", self.nats.url()).env("LOG", "warn");
         Ok(command)
     }
 
-    /// A client of these two.
+    /// A client of these two processes.
     pub(super) fn client(commands: &Running, queries: &Running) -> anyhow::Result<Client> {
         let address = |running: &Running| format!("http://127.0.0.1:{}", running.api);
         Client::new(&address(commands), &address(queries))
     }
 
-    /// Waits until every live projection shows the head; answers with it.
+    /// Waits until every live projection has reached the head, and returns its position.
     pub(super) async fn wait_until_caught_up(&self, limit: Duration) -> anyhow::Result<i64> {
         let mut connection = self.database.connect().await?;
         let deadline = tokio::time::Instant::now() + limit;
@@ -139,7 +139,7 @@ impl System {
         }
     }
 
-    /// Where the logs of the processes are.
+    /// The folder of the processes' logs.
     pub(super) fn logs(&self) -> &Path {
         self.logs.path()
     }
@@ -151,7 +151,7 @@ impl System {
 }
 
 impl Running {
-    /// Tells it to end, and waits until it has.
+    /// Stops the process and waits for its end.
     pub(super) async fn stop(mut self) -> anyhow::Result<()> {
         ensure!(
             self.process.end(Signal::SIGTERM, STOP_LIMIT).await?,
@@ -162,7 +162,7 @@ impl Running {
     }
 }
 
-/// The log's head, and the live service that is furthest back.
+/// The log's head, and the lowest position of all live projections.
 async fn positions(connection: &mut PgConnection) -> anyhow::Result<(i64, i64)> {
     let statement = "SELECT (SELECT coalesce(max(position), 0) FROM event_store.events), \
         min(position)

@@ -1,6 +1,6 @@
-//! `bench visible`: from sending a command to receiving the query's answer that shows it, on the
-//! idle running stack, next to plain one-row INSERTs into tables of the events' shape on the same
-//! cluster.
+//! `bench visible`: the time from sending a command to receiving a query's answer that shows it. It
+//! runs on the idle stack, and compares with plain one-row INSERTs into tables like the events' on
+//! the same cluster.
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -19,8 +19,8 @@ use super::server::BenchDatabase;
 use crate::{Client, Endpoints};
 
 const BENCH: &str = "visible";
-/// A command of one plain event; one whose personal fields are encrypted under a new key, and which
-/// reserves an address.
+/// A command with one plain event, and one with personal fields that are encrypted with a new key
+/// and with a reserved email address.
 const CASES: [Case; 2] = [
     Case {
         name: "add a product, then read with the token",
@@ -34,10 +34,10 @@ const CASES: [Case; 2] = [
     },
 ];
 const PLAIN: &str = "one-row INSERT";
-/// How many times a plain INSERT the way through the whole system may take.
+/// The maximum ratio between the whole way through the system and a plain INSERT.
 const MOST: f64 = 15.0;
 
-/// What `bench visible` takes.
+/// The arguments of `bench visible`.
 #[derive(Debug, Args)]
 pub struct VisibleBench {
     /// The folder of the running stack.
@@ -45,12 +45,12 @@ pub struct VisibleBench {
     stack: PathBuf,
     #[command(flatten)]
     schedule: Schedule,
-    /// Where to write the figures as JSON, too.
+    /// A file to which the results are also written as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
 }
 
-/// What is done over and over.
+/// A repeated piece of work.
 struct Case {
     name: &'static str,
     /// The type of the one event that it appends.
@@ -61,10 +61,10 @@ struct Case {
 type Doing = Pin<Box<dyn Future<Output = anyhow::Result<u64>> + Send>>;
 type Worker = Box<dyn FnMut() -> Doing + Send>;
 
-/// Runs the bench. True when the target was reached.
+/// Runs the benchmark. Returns true if the target was reached.
 ///
 /// # Errors
-/// When the stack is not up, or shows something else than what was written.
+/// The stack is not running, or an answer does not show the written data.
 pub async fn run(bench: VisibleBench) -> anyhow::Result<bool> {
     let endpoints = Endpoints::read(&bench.stack)
         .context("this bench measures the running stack: `cargo stack up --detach`")?;
@@ -99,11 +99,11 @@ pub async fn run(bench: VisibleBench) -> anyhow::Result<bool> {
 
 struct Visible {
     rounds: Vec<Round>,
-    /// How many commands were answered, those of the warm-up among them.
+    /// The number of answered commands, including those of the warm-up.
     written: u64,
 }
 
-/// Rounds of a case and of plain INSERTs by turns.
+/// Alternates rounds of a case with rounds of plain INSERTs.
 async fn measure(
     case: &Case,
     client: &Client,
@@ -127,7 +127,7 @@ async fn measure(
     Ok((visible, references))
 }
 
-/// Adds a product and reads it, with the token of the command.
+/// Adds a product, then reads it with the command's token.
 fn add_product(client: Client) -> Doing {
     Box::pin(async move {
         let body = json!({"name": "Visible", "unit_price": "9.99", "currency": "EUR", "stock": 1});
@@ -143,7 +143,7 @@ fn add_product(client: Client) -> Doing {
     })
 }
 
-/// Registers a user and reads it, with the token of the registration.
+/// Registers a user, then reads it with the registration's token.
 fn register(client: Client) -> Doing {
     Box::pin(async move {
         let body =

@@ -1,4 +1,5 @@
-//! `bench NAME`: measures, prints a table for people and, with `--json FILE`, figures for programs.
+//! `bench NAME`: runs a benchmark, prints a table for people and, with `--json FILE`, results for
+//! programs.
 
 use std::process::ExitCode;
 
@@ -14,33 +15,33 @@ use acceptance::bench::rebuild::{self, RebuildBench};
 use acceptance::bench::visible::{self, VisibleBench};
 use clap::Parser;
 
-/// Many small values live shortly here, on several threads: what the system's own allocator is slow
-/// at.
+/// The process makes many short-lived allocations on several threads, which the system's allocator
+/// handles slowly.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Benches of the running parts, compared with plain references.
+/// Benchmarks of the running system, compared with plain references.
 #[derive(Debug, Parser)]
 enum Bench {
     /// Appends, compared with plain INSERTs.
     Append(AppendBench),
     /// Reads, compared with COPY of the same rows.
     Read(ReadBench),
-    /// Appends and loads in logs of different sizes.
+    /// Appends and stream loads in logs of different sizes.
     Growth(GrowthBench),
-    /// Appends with a condition, compared with plain ones, as tags grow.
+    /// Appends with a condition, compared with plain ones, for tags of different sizes.
     Condition(ConditionBench),
-    /// Appends with personal fields, compared with the same without.
+    /// Appends with personal fields, compared with plain fields.
     Encrypt(EncryptBench),
-    /// Commands on one aggregate, compared with the same on different ones.
+    /// Commands on one aggregate, compared with commands on different ones.
     Hot(HotBench),
     /// A rebuild, compared with one SQL statement that makes the same table.
     Rebuild(RebuildBench),
-    /// What projecting sustains, and how soon commands are visible under load.
+    /// The sustained rate of projection, and the visibility of commands under load.
     Project(ProjectBench),
-    /// From a command to the query that shows it.
+    /// The time from a command to a query that shows it.
     Visible(VisibleBench),
-    /// What the running stack uses with nothing to do.
+    /// What the idle stack uses.
     Idle(IdleBench),
 }
 
@@ -53,7 +54,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Whether the bench reached its target.
+/// Runs the benchmark. Returns whether it reached its targets.
 async fn run(bench: Bench) -> anyhow::Result<bool> {
     Ok(match bench {
         Bench::Append(bench) => append::run(bench).await?,

@@ -1,4 +1,4 @@
-//! What a launched process reports: readiness, metrics and the end of its log, and waiting for it.
+//! Reads a launched process's readiness, metrics and log, and waits for them.
 
 use std::time::Duration;
 
@@ -9,20 +9,20 @@ use super::{Launched, Service};
 use crate::until;
 
 const READY_LIMIT: Duration = Duration::from_mins(1);
-/// How long a process may take to say how it is.
+/// How long a process may take to report.
 const SAY_LIMIT: Duration = Duration::from_secs(5);
 
-/// What a process says of itself.
+/// A process's readiness report.
 #[derive(Debug, Clone)]
 pub struct Readiness {
-    /// Whether it can work.
+    /// Whether the process can work.
     pub ready: bool,
-    /// How each of its parts is.
+    /// The state of each component, as text.
     pub says: String,
 }
 
 impl Launched {
-    /// What a process says of itself now. It says so within a moment, however it is.
+    /// Reads a process's current readiness. It answers at once in any state.
     pub async fn readiness(&self, service: Service) -> Result<Readiness> {
         let address = format!(
             "http://127.0.0.1:{}/readyz?verbose",
@@ -37,7 +37,7 @@ impl Launched {
             .with_context(|| format!("{service:?} says nothing of itself"))?
     }
 
-    /// The metrics of a process, as Prometheus reads them.
+    /// Reads a process's metrics in Prometheus format.
     pub async fn metrics(&self, service: Service) -> Result<String> {
         let address = format!(
             "http://127.0.0.1:{}/metrics",
@@ -49,7 +49,7 @@ impl Launched {
             .with_context(|| format!("{service:?} tells no metrics"))?
     }
 
-    /// Waits until a process says that it is ready.
+    /// Waits until a process reports that it is ready.
     pub async fn wait_until_ready(&mut self, service: Service) -> Result<()> {
         let what = format!("{service:?} is ready");
         let ready = until(&what, READY_LIMIT, async || {
@@ -60,7 +60,7 @@ impl Launched {
         ready.await.with_context(|| self.log_of(service))
     }
 
-    /// Waits until a process is not ready and says all of this.
+    /// Waits until a process is not ready and its report contains all of these words.
     pub async fn wait_until_it_says(&mut self, service: Service, words: &[&str]) -> Result<()> {
         let what = format!("{service:?} says {words:?}");
         let said = until(&what, READY_LIMIT, async || {
@@ -71,7 +71,7 @@ impl Launched {
         said.await.with_context(|| self.log_of(service))
     }
 
-    /// The end of what a process has logged.
+    /// The last lines of a process's log.
     pub fn log_of(&self, service: Service) -> String {
         const LAST: usize = 20;
         let text = std::fs::read_to_string(self.logs.path().join(service.program().0))

@@ -1,24 +1,24 @@
-//! The processes, the servers, and which process holds connections to which server.
+//! The processes, the servers, and which process connects to which server.
 
-/// One of the processes.
+/// One of the four processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Service {
-    /// Takes commands.
+    /// The process that takes commands.
     CommandApi,
-    /// Answers queries.
+    /// The process that answers queries.
     QueryApi,
-    /// Publishes events.
+    /// The process that publishes events.
     EventRelay,
-    /// Writes the read tables.
+    /// The process that writes the read tables.
     Projector,
 }
 
 impl Service {
-    /// All of them.
+    /// All processes.
     pub const ALL: [Service; 4] =
         [Service::CommandApi, Service::QueryApi, Service::EventRelay, Service::Projector];
 
-    /// Its role in the databases; each may do only what its group may.
+    /// The process's database role, with only the rights of its groups.
     pub const fn role(self) -> &'static str {
         match self {
             Service::CommandApi => "command_api",
@@ -28,7 +28,7 @@ impl Service {
         }
     }
 
-    /// Its program and what that is told to do.
+    /// The program and its subcommand.
     pub(crate) const fn program(self) -> (&'static str, &'static str) {
         match self {
             Service::CommandApi => ("command-api", "serve"),
@@ -39,25 +39,25 @@ impl Service {
     }
 }
 
-/// A server that processes hold connections to, or one of its databases.
+/// A server that processes connect to, or one of its databases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Server {
-    /// The Postgres that holds the events.
+    /// The Postgres cluster with the events.
     EventStore,
-    /// The keys of personal data.
+    /// The database with the keys of personal data.
     SubjectKeys,
-    /// The read tables.
+    /// The Postgres cluster with the read tables.
     ReadModel,
-    /// The nats-server that carries the events.
+    /// The nats-server that transports the events.
     Nats,
 }
 
 impl Server {
-    /// All of them.
+    /// All servers.
     pub const ALL: [Server; 4] =
         [Server::EventStore, Server::SubjectKeys, Server::ReadModel, Server::Nats];
 
-    /// Whether a process holds connections to it.
+    /// Whether a process connects to this server.
     pub const fn is_used_by(self, service: Service) -> bool {
         match service {
             Service::CommandApi => matches!(self, Server::EventStore | Server::SubjectKeys),

@@ -1,6 +1,5 @@
-//! How the command lines end: quietly when nobody reads any more, with an exit code that tells "not
-//! in order" from "could not look" and from wrong usage, and with one line that says what is the
-//! matter, and where.
+//! How command lines end: quietly if nobody reads their output, with exit codes that distinguish a
+//! negative result, a failure and wrong usage, and with one line that says what failed and where.
 
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -9,9 +8,9 @@ use acceptance::{RunningStack, program};
 use anyhow::{Result, ensure};
 use local_servers::{finish_async, in_time};
 
-/// Far above what any of these takes.
+/// Far longer than any of these commands takes.
 const LIMIT: Duration = Duration::from_mins(1);
-/// What a shell says of a program that SIGPIPE ended.
+/// The exit code of a program ended by SIGPIPE, as shells report it.
 const READER_GONE: i32 = 141;
 const USAGE: i32 = 2;
 const FAILED: i32 = 3;
@@ -72,7 +71,7 @@ fn product() -> serde_json::Value {
 async fn a_command_that_cannot_look_says_so_by_its_exit_code_and_names_the_server_once()
 -> Result<()> {
     for (name, arguments) in of_databases() {
-        // Nobody listens on this port.
+        // Nothing listens on this port.
         let output = run(name, arguments, "postgres://someone:canary@127.0.0.1:1/nothing").await?;
         let said = String::from_utf8_lossy(&output.stderr);
         let shown = format!("{name} {arguments:?}: {}\n{said}", output.status);
@@ -89,7 +88,7 @@ async fn a_command_that_cannot_look_says_so_by_its_exit_code_and_names_the_serve
 
 #[tokio::test]
 async fn a_server_that_is_silent_holds_up_no_command_line() -> Result<()> {
-    // It takes connections, and never says a word.
+    // The server accepts connections and never answers.
     let silent = std::net::TcpListener::bind("127.0.0.1:0")?;
     let place = format!("127.0.0.1:{}/nothing", silent.local_addr()?.port());
     for arguments in [&["status"][..], &["verify"], &["epoch"], &["read"]] {
@@ -140,7 +139,7 @@ async fn wrong_usage_has_an_exit_code_of_its_own_and_no_setting_is_shown() -> Re
     Ok(())
 }
 
-/// A command of each kind that asks a database.
+/// One command of each kind that uses a database.
 fn of_databases() -> [(&'static str, &'static [&'static str]); 9] {
     [
         ("event-store", &["status"]),
@@ -155,7 +154,7 @@ fn of_databases() -> [(&'static str, &'static [&'static str]); 9] {
     ]
 }
 
-/// Runs a program to its end, with this as the address of every database.
+/// Runs a program to completion, with this address for every database.
 async fn run(name: &str, arguments: &[&str], url: &str) -> Result<Output> {
     let mut command = tokio::process::Command::new(program(name)?);
     command.args(arguments);

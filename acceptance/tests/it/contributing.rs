@@ -1,9 +1,9 @@
-//! CONTRIBUTING does what it says: its walkthrough is followed to the letter in a copy of the tree,
-//! and what comes of it is started and used. Then events get another version there, and the copy's
-//! tests of all projections, aggregates and versions are run: all of them with `--long`.
+//! Checks CONTRIBUTING: the test follows its walkthrough to the letter in a copy of the tree,
+//! starts the result and uses it. Then it adds new event versions and runs the copy's tests of all
+//! projections, aggregates and versions, or with `--long` all tests.
 //!
 //! The copy and its build stay next to the checkout's own build, so that a second run compiles
-//! little; the build begins with links to the dependencies that are compiled already.
+//! little. The build starts with links to the compiled dependencies.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -23,14 +23,14 @@ use crate::readme::{path, root};
 
 mod versions;
 
-/// What the page promises.
+/// The maximum number of files that the page promises.
 const MAX_FILES: usize = 12;
-/// The copy is compiled.
+/// The limit includes compiling the copy.
 const BUILD_LIMIT: Duration = Duration::from_mins(20);
 /// How long the copy's whole suite may take.
 const SUITE_LIMIT: Duration = Duration::from_hours(1);
-/// Where the tests are that ask every projection, aggregate or version: modules of the projector's
-/// tests (crash, rebuild and verification of each projection among them) and of the command API's.
+/// The test modules that cover every projection, aggregate or version. They are in the projector's
+/// tests (including crash, rebuild and verification of each projection) and in the command API's.
 const ENUMERATING: [&str; 9] = [
     "evolution::",
     "expected::",
@@ -94,7 +94,7 @@ async fn use_it(endpoints: &Endpoints) -> Result<()> {
     Ok(())
 }
 
-/// Changes one line of a handler and sees the change in the running process's answer.
+/// Changes one line of a handler, and sees the change in the running process's answer.
 async fn edit_loop(copy: &Copy, endpoints: &Endpoints) -> Result<()> {
     const BEFORE: &str = "The coupon is issued\"";
     const AFTER: &str = "The coupon can be used\"";
@@ -112,7 +112,7 @@ async fn edit_loop(copy: &Copy, endpoints: &Endpoints) -> Result<()> {
     Ok(())
 }
 
-/// The file of a folder that holds a text.
+/// Finds the file in a folder that contains a text.
 fn holding(folder: &Path, text: &str) -> Result<Option<PathBuf>> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -127,7 +127,7 @@ fn holding(folder: &Path, text: &str) -> Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// A copy of what git would commit, with a build and a stack of its own.
+/// A copy of what git would commit, with a separate build and stack.
 struct Copy {
     tree: PathBuf,
     build: PathBuf,
@@ -178,7 +178,7 @@ impl Copy {
         self.run(OsStr::new("cargo"), &words).await
     }
 
-    /// Runs the copy's tests: the whole suite but this test, or those that enumerate.
+    /// Runs the copy's tests: the whole suite except this test, or those that enumerate.
     async fn suite(&self, whole: bool) -> Result<()> {
         let cargo = OsStr::new("cargo");
         if whole {
@@ -187,7 +187,7 @@ impl Copy {
             return self.run_within(cargo, &words, SUITE_LIMIT).await;
         }
         self.run(cargo, &["test", "--quiet", "--locked", "--package", "domain", "--lib"]).await?;
-        // With the same features as before, so that what is built is used.
+        // The same features as before, so that the build is reused.
         let mut words = vec!["test", "--quiet", "--locked", "--features", "event-store/test-kit"];
         words.extend(["--package", "projector", "--package", "command-api", "--test", "it", "--"]);
         words.extend(["--test-threads", "2"]);
@@ -195,7 +195,7 @@ impl Copy {
         self.run(cargo, &words).await
     }
 
-    /// Runs a command in the copy, as its reader would.
+    /// Runs a command in the copy, as a reader would.
     async fn run(&self, program: &OsStr, arguments: &[&str]) -> Result<()> {
         self.run_within(program, arguments, BUILD_LIMIT).await
     }
@@ -205,7 +205,7 @@ impl Copy {
         command.args(arguments).current_dir(&self.tree);
         command.env("PATH", path()?).env("CARGO_TARGET_DIR", &self.build);
         command.env("STACK_PROFILE", "dev").env("STACK_DIR", self.state());
-        // The tests of the copy, on the servers of this run.
+        // The copy's tests use the servers of this run.
         command.env("DAYBOOK_TEST_PROGRAMS", self.build.join("debug"));
         command.env("DAYBOOK_TEST_COUNT", "short");
         let shown = arguments.join(" ");
@@ -221,18 +221,18 @@ impl Copy {
 
 impl Drop for Copy {
     fn drop(&mut self) {
-        // After a failure something may still run.
+        // After a failure, something may still be running.
         if self.state().join("endpoints.json").exists()
             && let Ok(tool) = program("stack")
         {
             let mut down = std::process::Command::new(tool);
             let down = finish(down.arg("--dir").arg(self.state()).arg("down"), PATIENCE);
-            eprintln!("the copy's stack was still there: {down:?}");
+            eprintln!("the copy's stack was still running: {down:?}");
         }
     }
 }
 
-/// Makes the changes that the page describes, and answers with the files that it names.
+/// Makes the changes that the page describes, and returns the files that it names.
 fn follow(page: &str, tree: &Path) -> Result<BTreeSet<String>> {
     let mut changed = BTreeSet::new();
     let mut lines = page.lines();

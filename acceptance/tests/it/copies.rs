@@ -1,5 +1,5 @@
-//! Copies of the tree, and of parts of it, with a build of their own that begins with what the
-//! checkout's build has compiled.
+//! Copies of the tree and of parts of it. Their separate builds start with what the checkout's
+//! build has compiled.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-/// Where cargo keeps what it knows of each unit that it built.
+/// The folder with cargo's fingerprints of compiled units.
 const FINGERPRINTS: &str = ".fingerprint";
 
-/// Gives a build that is not there yet what the checkout's build has compiled.
+/// Starts a new build with what the checkout's build has compiled.
 pub(crate) fn begin_with_what_is_built(checkout: &Path, build: &Path) -> Result<()> {
     if build.exists() {
         return Ok(());
@@ -19,12 +19,12 @@ pub(crate) fn begin_with_what_is_built(checkout: &Path, build: &Path) -> Result<
     for part in ["deps", "build"] {
         reuse(&checkout.join(part), &built.join(part), |from, to| fs::hard_link(from, to))?;
     }
-    // Cargo writes into these files in place: the checkout's own must stay as they are.
+    // Cargo changes these files in place, so they are copied and not linked.
     let copied = |from: &Path, to: &Path| fs::copy(from, to).map(|_| ());
     reuse(&checkout.join(FINGERPRINTS), &built.join(FINGERPRINTS), copied)
 }
 
-/// Leaves a file alone that is as wanted, so that cargo sees what changed.
+/// Writes a file unless it already has the content, so that cargo sees real changes only.
 pub(crate) fn write_if_changed(path: &Path, content: &[u8]) -> Result<()> {
     if fs::read(path).is_ok_and(|now| now == content) {
         return Ok(());
@@ -33,7 +33,7 @@ pub(crate) fn write_if_changed(path: &Path, content: &[u8]) -> Result<()> {
     fs::write(path, content).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Removes the files that do not belong into a copy.
+/// Removes files that do not belong to a copy.
 pub(crate) fn remove_others(folder: &Path, tree: &Path, files: &BTreeSet<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -46,7 +46,7 @@ pub(crate) fn remove_others(folder: &Path, tree: &Path, files: &BTreeSet<PathBuf
     Ok(())
 }
 
-/// Puts a folder's files into another, each in this way.
+/// Puts a folder's files into another folder with the given operation.
 fn reuse(
     from: &Path,
     to: &Path,
@@ -59,7 +59,7 @@ fn reuse(
         if entry.file_type()?.is_dir() {
             reuse(&entry.path(), &target, put)?;
         } else if put(&entry.path(), &target).is_err() {
-            // Another test's build may just have replaced it, or the folders lie on two file
+            // Another test's build may just have replaced it, or the folders are on different file
             // systems.
             ensure!(
                 !entry.path().exists() || fs::copy(entry.path(), &target).is_ok(),

@@ -1,9 +1,9 @@
-//! An import goes on while every share of the system dies in turn, and comes out the same, with no
-//! hand on it (P1–P6, P9).
+//! An import continues while each part of the system is killed in turn, and its result is the same
+//! without intervention (P1–P6, P9).
 //!
-//! For each fault a share of the customers is imported, with other clients at work. The fault
-//! strikes while their commands are unanswered and positions move, and the test asserts both, and
-//! that it struck: another process id, another stream.
+//! For each fault, a share of the customers is imported while other clients work. The fault happens
+//! while their commands are unanswered and positions move. The test asserts both, and that the
+//! fault really happened: there is another process id, or another stream.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,30 +16,30 @@ use nix::sys::signal::Signal;
 use crate::sample;
 
 const SHORT: u64 = 160;
-/// More than there are: the whole file.
+/// More than the file has: the whole file.
 const LONG: u64 = 1_000_000;
 /// How long NATS stays away.
 const SHORT_OUTAGE: Duration = Duration::from_secs(4);
 const LONG_OUTAGE: Duration = Duration::from_secs(20);
-/// How many clients work at the same time as the importer.
+/// The number of clients that work at the same time as the importer.
 const CLIENTS: usize = 2;
-/// How far positions must have moved before a fault strikes, and after it.
+/// How far positions must have moved before and after a fault.
 const MOVED: i64 = 20;
 const MOVE_LIMIT: Duration = Duration::from_mins(1);
 const IMPORT_LIMIT: Duration = Duration::from_mins(5);
-/// How long the system may take to heal after the last fault.
+/// How long the system may take to recover from the last fault.
 const HEAL_LIMIT: Duration = Duration::from_mins(1);
 
-/// What strikes.
+/// The faults.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
-    /// kill -9 of a process or server.
+    /// Kill a process or server with SIGKILL.
     Killed(&'static str),
-    /// An orderly stop of Postgres; the stack starts it again.
+    /// Stop Postgres cleanly; the stack restarts it.
     PostgresRestarted,
-    /// NATS is away for a while.
+    /// Stop NATS for a while.
     NatsStopped(Duration),
-    /// NATS comes back with nothing of what it stored.
+    /// Restart NATS without its stored data.
     NatsDeleted,
 }
 
@@ -80,8 +80,8 @@ async fn p1_p4_p5_p6_p9_an_import_comes_out_right_though_every_part_of_the_syste
     nothing_is_left_to_import(&stack, &log, &purchases).await
 }
 
-/// Imports a share of the customers under a fault, until the importer has compared what came out,
-/// and answers with what the other clients were told.
+/// Imports a share of the customers during a fault, until the importer has compared the result.
+/// Returns what the other clients' commands were answered.
 async fn strike(stack: &RunningStack, fault: Fault, file: &Path) -> Result<Vec<Acknowledged>> {
     let log = stack.log()?;
     let traffic = Traffic::start(&stack.client()?, CLIENTS);
@@ -115,7 +115,7 @@ async fn strike(stack: &RunningStack, fault: Fault, file: &Path) -> Result<Vec<A
     traffic.stop().await
 }
 
-/// Ends a process or server and waits until the stack has started it again, with another id.
+/// Ends a process or server, and waits until the stack has restarted it with another process id.
 async fn restarted(
     stack: &RunningStack,
     traffic: &Traffic,
@@ -128,9 +128,9 @@ async fn restarted(
     let after = stack.wait_for_another(name, before).await?;
     ensure!(after != before);
     if name == "command_api" {
-        // What was unanswered was cut off: the clients had to ask again. (While Postgres is away
-        // for a moment, the command API may hold the commands and send its batch again, and no
-        // client notices.)
+        // The unanswered commands were interrupted, so the clients had to repeat them. (During a
+        // short absence of Postgres, the command API may hold the commands and resend its batch,
+        // and no client notices.)
         until("a command was repeated", MOVE_LIMIT, async || {
             Ok((traffic.repeated() > repeated).then_some(()))
         })
@@ -139,7 +139,7 @@ async fn restarted(
     Ok(())
 }
 
-/// Commands go on being taken all the while (P8).
+/// Commands are accepted throughout (P8).
 async fn nats_is_away(
     stack: &RunningStack,
     log: &Log,
@@ -182,8 +182,8 @@ async fn nats_loses_everything(stack: &RunningStack, log: &Log, traffic: &Traffi
     Ok(())
 }
 
-/// The whole import once more: every command was done already, and its comparison with the queries
-/// holds.
+/// Runs the whole import again. Every command was already done, and the comparison with the queries
+/// succeeds.
 async fn nothing_is_left_to_import(
     stack: &RunningStack,
     log: &Log,

@@ -1,5 +1,5 @@
-//! A person's data is erased from the running system: nothing of it is left in any table, in any
-//! file of the stream, or in a backup of the log that is restored afterwards.
+//! Erases a person's data from the running system. Nothing of it is left in any table, in any file
+//! of the stream, or in a log that is restored from a backup afterwards.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 const LIMIT: Duration = Duration::from_mins(1);
-/// The values of the person who is erased. Nothing else in the system has these letters.
+/// The values of the erased person. Nothing else in the system contains these letters.
 const CANARIES: [&str; 4] = ["canary-one", "canary-two", "Canarina", "Canarella"];
-/// What stays, to prove that the searches look at the right places.
+/// A value that stays, to prove that the searches look in the right places.
 const STAYS: &str = "Bobolink";
 
 #[tokio::test]
@@ -56,7 +56,7 @@ async fn p7_an_erased_person_is_in_no_table_no_file_and_no_restored_backup() -> 
     Ok(())
 }
 
-/// Changes name and address, and waits until the query API shows the new ones.
+/// Changes name and email address, and waits until the query API shows the new ones.
 async fn rename(client: &Client, path: &str, name: &str, email: &str) -> Result<()> {
     let change = json!({"name": name, "email": email});
     let changed =
@@ -66,7 +66,7 @@ async fn rename(client: &Client, path: &str, name: &str, email: &str) -> Result<
     Ok(())
 }
 
-/// Erases the person by the operators' command: the proof is complete, and a second request changes
+/// Erases the person with the operator command. The proof is complete, and a second request changes
 /// nothing.
 async fn erase(system: &Launched, person: &str) -> Result<()> {
     let proof = system.operate(&["erase-subject", person, "--by", "ops-1", "--json"]).await?;
@@ -87,7 +87,7 @@ async fn erase(system: &Launched, person: &str) -> Result<()> {
     Ok(())
 }
 
-/// Reconciles a log that was restored from before the erasure with the ledger of erasures, which
+/// Reconciles a log that was restored from an earlier backup with the ledger of erasures, which
 /// erases the person there too.
 async fn erased_again_in(restored: &str, subject_keys: &str, person: &str) -> Result<()> {
     let store = PostgresStore::connect(PostgresOptions::from_url(restored)?).await?;
@@ -98,7 +98,7 @@ async fn erased_again_in(restored: &str, subject_keys: &str, person: &str) -> Re
     Ok(())
 }
 
-/// No table of any database has a value of the erased person.
+/// Checks that no table of any database contains a value of the erased person.
 async fn in_no_table(system: &Launched, restored: String) -> Result<()> {
     let databases =
         [system.event_store.url(), restored, system.read_model.url(), system.subject_keys()];
@@ -113,8 +113,8 @@ async fn in_no_table(system: &Launched, restored: String) -> Result<()> {
     Ok(())
 }
 
-/// Neither the stream's files nor the backup have a value of the erased person. The nats-server is
-/// stopped meanwhile, so that its files are complete.
+/// Checks that neither the stream's files nor the backup contain a value of the erased person. The
+/// nats-server is stopped meanwhile, so that its files are complete.
 async fn in_no_file(system: &mut Launched, backup: &Path, stays: &str) -> Result<()> {
     system.nats.stop().await;
     assert_eq!(found_in_files(&system.nats.store(), &CANARIES)?, Vec::<String>::new());
@@ -138,7 +138,7 @@ async fn register(client: &Client, email: &str, name: &str) -> Result<Answer> {
         .expect(StatusCode::CREATED)
 }
 
-/// Waits until the query API shows the user without name and address.
+/// Waits until the query API shows the user without name and email address.
 async fn blanked(client: &Client, path: &str) -> Result<()> {
     until("name and address are gone", LIMIT, async || {
         let user = client.get(path).await?.expect(StatusCode::OK)?;
@@ -147,7 +147,7 @@ async fn blanked(client: &Client, path: &str) -> Result<()> {
     .await
 }
 
-/// Waits until the command API has heard of it, and takes no value of the erased any more.
+/// Waits until the command API knows of the erasure and refuses values of the erased person.
 async fn refused(client: &Client, path: &str) -> Result<()> {
     until("changes are refused", LIMIT, async || {
         let answer =
@@ -164,7 +164,7 @@ fn dump_log(system: &Launched, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The dump in a database of its own.
+/// Restores the dump to a separate database.
 async fn restore_log(system: &Launched, dump: &Path) -> Result<String> {
     let mut admin = PgConnection::connect(&system.event_store.url()).await?;
     sqlx::query("CREATE DATABASE restored").execute(&mut admin).await?;
@@ -196,7 +196,7 @@ async fn rows(read_model: &str) -> Result<Value> {
     Ok(sqlx::query_scalar(rows).fetch_one(&mut database).await?)
 }
 
-/// The tables of a database in which one of these texts stands, as text or as bytes.
+/// The tables of a database that contain one of these texts, as text or as bytes.
 async fn found_in_tables(url: &str, texts: &[&str]) -> Result<Vec<String>> {
     let mut database = PgConnection::connect(url).await?;
     let tables = "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname \
@@ -219,7 +219,7 @@ async fn found_in_tables(url: &str, texts: &[&str]) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// The files in a folder, and below, in which one of these texts stands.
+/// The files in a folder tree that contain one of these texts.
 fn found_in_files(folder: &Path, texts: &[&str]) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder)? {

@@ -1,7 +1,7 @@
-//! The event store's server is lost and another takes its place (A5): a standby that has
-//! everything, a standby that misses commits, a restored backup. Each process goes on by itself, or
-//! says which command goes on and then does, without a restart; and a command API that was
-//! restarted meanwhile says so too.
+//! The event store's server is lost and replaced (A5): by a complete standby, by a standby that
+//! misses commits, or by a restored backup. Each process continues by itself, or names the command
+//! that makes it continue without a restart. A command API that was restarted meanwhile does so
+//! too.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use reqwest::StatusCode;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 
-/// How long the system may take to go on.
+/// How long the system may take to continue.
 const LIMIT: Duration = Duration::from_mins(1);
 const CLIENTS: usize = 4;
-/// So many commands are answered before the fault, and after it.
+/// The number of commands answered before the fault, and again after it.
 const ANSWERED: u64 = 25;
 const BEGIN: &str = "`event-store epoch begin`";
 
@@ -49,7 +49,7 @@ async fn p4_p8_a_complete_standby_takes_over_without_anybodys_help() -> Result<(
         (stream, epoch),
         "it is the same history"
     );
-    // What was told before holds still.
+    // The earlier answers still hold.
     shown(&client, &first).await
 }
 
@@ -101,12 +101,11 @@ async fn p5_i9_a_restored_backup_goes_on_in_a_new_epoch_and_who_was_erased_since
     known_to_the_keys(&system, log.head().await?).await?;
     system.stop(Service::CommandApi).await?;
     restore(&system.event_store, backup.path()).await?;
-    // A new process has never seen what was lost.
+    // A new process has never seen the lost commits.
     system.launch(Service::CommandApi)?;
 
     waits_for_a_person(&mut system, &client, &log, &stream).await?;
-    // Commands wait at the door: the first event of the new epoch is that of the erasure all the
-    // same.
+    // Commands wait, but the first event of the new epoch is still that of the erasure.
     let traffic = Traffic::start(&client, CLIENTS);
     system.event_store_command(&["epoch", "begin", "--yes"]).await?;
     goes_on(&traffic).await?;
@@ -121,7 +120,7 @@ async fn p5_i9_a_restored_backup_goes_on_in_a_new_epoch_and_who_was_erased_since
     Ok(())
 }
 
-/// Waits until a command API that starts later finds noted with the keys that the log had so much.
+/// Waits until the key database records this head, for a command API that starts later.
 async fn known_to_the_keys(system: &Launched, head: i64) -> Result<()> {
     let keys = PostgresKeys::connect(&system.subject_keys(), "acceptance").await?;
     until("the head is noted", LIMIT, async || {
@@ -131,7 +130,7 @@ async fn known_to_the_keys(system: &Launched, head: i64) -> Result<()> {
     .await
 }
 
-/// Every process that knows what was lost is not ready, takes nothing, leaves what it has as it is,
+/// Every process that knows of the lost commits is not ready, refuses work, leaves its data alone,
 /// and names the command.
 async fn waits_for_a_person(
     system: &mut Launched,
@@ -149,8 +148,8 @@ async fn waits_for_a_person(
     Ok(())
 }
 
-/// Commands are taken by themselves, the stream is made again, and the projections go on after the
-/// command that they name.
+/// Commands are accepted again without intervention, the stream is recreated, and projections
+/// continue after the command that they name.
 async fn goes_on_in_a_new_epoch(
     system: &mut Launched,
     client: &Client,
@@ -207,7 +206,7 @@ async fn refused_as_of_another_history(client: &Client, path: &str, made: &Answe
     Ok(())
 }
 
-/// More commands are answered.
+/// Waits until more commands are answered.
 async fn goes_on(traffic: &Traffic) -> Result<()> {
     let before = traffic.answered();
     until("commands are answered", LIMIT, async || {
@@ -216,7 +215,7 @@ async fn goes_on(traffic: &Traffic) -> Result<()> {
     .await
 }
 
-/// A backup of the log's database; the keys have their own.
+/// A backup of the log's database. The keys have a separate one.
 fn dump(cluster: &PostgresCluster) -> Result<tempfile::NamedTempFile> {
     let file = tempfile::NamedTempFile::new()?;
     let mut command = PostgresBinaries::of_test_run()?.command("pg_dump");
@@ -228,7 +227,7 @@ fn dump(cluster: &PostgresCluster) -> Result<tempfile::NamedTempFile> {
     Ok(file)
 }
 
-/// The backup in the place of the log's database.
+/// Restores the backup in place of the log's database.
 async fn restore(cluster: &PostgresCluster, backup: &std::path::Path) -> Result<()> {
     let server = cluster.url();
     let server = server.strip_suffix("/postgres").context("the cluster's first database")?;

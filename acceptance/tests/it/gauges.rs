@@ -1,8 +1,8 @@
-//! What every gauge of every process says while the servers that it is about are silent: nothing,
-//! or what is true all the same.
+//! The gauges of every process while its servers are silent: they show nothing, or a value that is
+//! still true.
 //!
-//! The gauges are those that the processes show. One that the table does not name fails the test,
-//! so that a new gauge needs an answer.
+//! The gauges are read from the processes. A gauge that is missing in the table fails the test, so
+//! a new gauge needs an entry.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,25 +13,24 @@ use chrono::Utc;
 use reqwest::StatusCode;
 use serde_json::json;
 
-/// How long the system may take to be busy, or at rest again.
+/// How long the system may take to be busy, or idle again.
 const LIMIT: Duration = Duration::from_mins(1);
-/// How long a figure may go on being told that nobody knows any more: a lease runs out, a deadline
-/// passes, the next look fails.
+/// How long an outdated value may still be shown: a lease expires, a deadline passes, the next
+/// check fails.
 const SAYS_SO: Duration = Duration::from_secs(20);
-/// What a process had been told when the silence began it may take in so much later.
+/// How long a process may still take in data that was already on its way when the silence began.
 const ON_ITS_WAY: Duration = Duration::from_secs(3);
-/// Within so much of the end of the silence every figure is known again.
+/// How soon after the silence every value is known again.
 const RECOVERY: Duration = Duration::from_secs(10);
 
-/// What a gauge says while every server is silent.
+/// What a gauge shows while every server is silent.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Says {
-    /// Nothing: nobody knows it then.
+    /// Nothing, because the value is unknown.
     Nothing,
-    /// This, which is true then.
+    /// This value, which is true at that time.
     Exactly(f64),
-    /// Something about the process itself, or about its past: no server is needed for that, and it
-    /// stays true.
+    /// A value about the process itself or its past. It needs no server and stays true.
     Own,
     /// A time before the silence began.
     Past,
@@ -48,7 +47,7 @@ const GAUGES: [(&str, Says); 21] = [
     ("eventstore_cache_bytes", Own),
     ("eventstore_head_position", Nothing),
     ("relay_leader", Exactly(0.0)),
-    // In which it led last.
+    // The term in which the process led last.
     ("relay_term", Own),
     ("relay_position", Nothing),
     ("relay_lag_events", Nothing),
@@ -60,14 +59,14 @@ const GAUGES: [(&str, Says); 21] = [
     ("projection_heartbeat_timestamp_seconds", Past),
     ("db_pool_connections", Own),
     ("query_waiters", Exactly(0.0)),
-    // It stands still only while it can tell that projecting is behind.
+    // Verification pauses only while it knows that projection is behind.
     ("projection_verification_paused", Exactly(0.0)),
 ];
-/// Gauges that a process shows only after minutes; `projection_differing_rows` tells what a look
-/// found that is over.
+/// Gauges that appear only after minutes. `projection_differing_rows` shows the result of a past
+/// check.
 const SELDOM: [&str; 2] = ["projection_verification_paused", "projection_differing_rows"];
 
-/// The gauges that a process shows, and what each says: one figure for each set of labels.
+/// The gauges that a process shows, each with one value per set of labels.
 fn gauges(metrics: &str) -> BTreeMap<String, Vec<f64>> {
     let names =
         metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" gauge"));
@@ -82,7 +81,7 @@ fn gauges(metrics: &str) -> BTreeMap<String, Vec<f64>> {
     gauges
 }
 
-/// What is wrong with what a gauge says, if anything.
+/// What is wrong with a gauge's values, if anything.
 fn lie(name: &str, figures: &[f64], silent_since: f64) -> Option<String> {
     let Some((_, says)) = GAUGES.iter().find(|(known, _)| *known == name) else {
         return (!SELDOM.contains(&name))
@@ -110,7 +109,7 @@ async fn all(system: &Launched) -> Result<Vec<(Service, String, Vec<f64>)>> {
     Ok(all)
 }
 
-/// Whether every figure is told that is known only while the servers answer.
+/// Whether all values are shown that are known only while the servers answer.
 async fn are_known(system: &Launched) -> Result<Option<()>> {
     for (service, name, figures) in all(system).await? {
         let is_asked_for = GAUGES.contains(&(&name, Nothing)) || name == "relay_leader";
@@ -130,7 +129,7 @@ async fn no_gauge_of_any_process_says_what_is_not_so_while_its_source_is_silent(
     traffic.stop().await?;
     system.log()?.wait_until_caught_up(LIMIT).await?;
     until("every figure is known", LIMIT, async || {
-        // A state is loaded, and a query waits for what was just done.
+        // A state is loaded, and a query waits for the latest command.
         let product = json!({"name": "Gauge", "unit_price": "1.00", "currency": "USD", "stock": 1});
         let added = client.post("/api/v1/products", &product).await?.expect(StatusCode::CREATED)?;
         let path = format!("/api/v1/products/{}", added.id()?);

@@ -1,5 +1,5 @@
-//! A real purchase history through the commands and out of the queries, to the cent, whatever
-//! happens to the importer.
+//! Imports a real purchase history through commands and reads it back through queries, to the cent,
+//! whatever happens to the importer.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 use crate::sample;
 
 const SHORT: u64 = 150;
-/// More than there are: the whole file.
+/// More than the file has: the whole file.
 const LONG: u64 = 1_000_000;
 const CATCH_UP_LIMIT: Duration = Duration::from_mins(1);
 const PROGRESS_LIMIT: Duration = Duration::from_mins(1);
@@ -28,7 +28,7 @@ async fn p9_an_import_adds_up_to_the_file_and_run_again_and_twice_at_once_change
     purchases.write(&file)?;
     let arguments = ["import", "cdnow", path(&file)?];
 
-    // Twice at once, from nothing: every command of the one meets the other's.
+    // Two concurrent imports from the start, so that every command meets its duplicate.
     let (one, other) = tokio::join!(stack.run(&arguments), stack.run(&arguments));
     one?;
     other?;
@@ -87,7 +87,7 @@ fn a_slice_of_the_sample_is_the_same_for_the_same_seed() -> Result<()> {
     Ok(())
 }
 
-/// The largest that each process has been; the import is what makes them large.
+/// Checks the peak memory of each process, which the import makes large.
 fn every_process_is_small(stack: &RunningStack) -> Result<()> {
     const LIMIT_MIB: u64 = 150;
     for name in ["command_api", "query_api", "event_relay", "projector"] {

@@ -1,4 +1,4 @@
-//! One customer's way through the whole system, as a frontend and a dashboard go it.
+//! One customer's journey through the whole system, as a frontend and a dashboard see it.
 
 use acceptance::{Answer, Client, RunningStack};
 use anyhow::Result;
@@ -24,7 +24,7 @@ async fn p9_p10_an_order_goes_from_a_command_to_the_dashboards_and_every_repeat_
     lines_come_and_go(&client, &order, &book).await?;
     let confirmed = confirmed_once(&client, &order).await?;
 
-    // Read your own writes: no waiting loop stands here, the token does it.
+    // Read your own writes: the token replaces a waiting loop.
     let shown = client
         .get_after(&format!("/api/v1/users/{user}"), &confirmed)
         .await?
@@ -84,7 +84,7 @@ async fn the_address_is_taken(client: &Client) -> Result<()> {
     Ok(())
 }
 
-/// One line more that stays (30.00), and one that goes again.
+/// Adds one line that stays (30.00), and one that is removed again.
 async fn lines_come_and_go(client: &Client, order: &str, product: &str) -> Result<()> {
     let path = format!("/api/v1/orders/{order}/lines");
     client

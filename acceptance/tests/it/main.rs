@@ -1,4 +1,4 @@
-//! The running system, seen from outside: real processes, a real Postgres and a real NATS.
+//! Tests of the running system from outside, with real processes, a real Postgres and a real NATS.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "tests")]
 
 mod command_lines;
@@ -18,7 +18,7 @@ mod readme;
 mod settings;
 mod silence;
 
-/// The purchase history that the repository carries.
+/// The purchase history in the repository.
 fn sample() -> anyhow::Result<acceptance::Purchases> {
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../deploy/stack/data/cdnow-sample.txt");

@@ -1,4 +1,4 @@
-//! Those who look after a running stack: the programs' own commands, run by the stack tool.
+//! Operators of a running stack: the programs' own commands, run with the stack tool.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use sqlx::{Connection, PgConnection};
 
 use crate::sample;
 
-/// Enough for more than one digest of whole length.
+/// Enough for more than one complete digest.
 const CUSTOMERS: usize = 200;
-/// The events of a whole digest.
+/// The number of events in a complete digest.
 const DIGEST: i64 = 1_000;
 const LIMIT: Duration = Duration::from_mins(1);
-/// The event that is tampered with.
+/// The position of the event that is tampered with.
 const CHANGED: i64 = 7;
 
 #[tokio::test]

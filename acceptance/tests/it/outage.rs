@@ -1,5 +1,5 @@
-//! One service away at a time, the others go on (P8), with the event store and the read model on
-//! clusters of their own.
+//! One service is away at a time, and the others continue (P8). The event store and the read model
+//! are on separate clusters.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use reqwest::StatusCode;
 use serde_json::json;
 
-/// How long what was missed may take to be caught up.
+/// How long missed events may take to be caught up.
 const CATCH_UP_LIMIT: Duration = Duration::from_mins(1);
 
 #[tokio::test]
@@ -31,14 +31,14 @@ async fn p8_commands_are_taken_without_the_read_side_and_queries_answered_withou
     log.check_stream().await
 }
 
-/// NATS, the projector, the query API and the read model's own cluster, one after the other and in
-/// the end all at once.
+/// Stops NATS, the projector, the query API and the read model's cluster, one after another and
+/// finally all at once.
 async fn commands_without_the_read_side(system: &mut Launched, client: &Client) -> Result<()> {
     let mut written = Vec::new();
 
     system.nats.stop().await;
     written.push(register(client, "without-nats").await?);
-    // The read side sees it all the same: without the broker it reads the store.
+    // The read side still sees the command, because without the broker it reads the store.
     shown(client, &written[0]).await?;
     system.nats.start_again().await;
 
@@ -66,7 +66,7 @@ async fn commands_without_the_read_side(system: &mut Launched, client: &Client) 
     Ok(())
 }
 
-/// The event store's cluster, with the relay and NATS.
+/// Stops the event store's cluster, the relay and NATS.
 async fn queries_without_the_write_side(
     system: &mut Launched,
     client: &Client,
@@ -114,7 +114,7 @@ async fn register(client: &Client, name: &str) -> Result<Answer> {
     client.post("/api/v1/users", &body).await?.expect(StatusCode::CREATED)
 }
 
-/// Waits until the query API shows what a command made.
+/// Waits until the query API shows the result of a command.
 async fn shown(client: &Client, made: &Answer) -> Result<()> {
     let path = format!("/api/v1/users/{}", made.id()?);
     until(&format!("{path} is shown"), CATCH_UP_LIMIT, async || {

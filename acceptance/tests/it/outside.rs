@@ -1,5 +1,5 @@
-//! A workspace outside this one, with a domain of its own, stands on the libraries by dependency
-//! alone: `acceptance/outside` is copied out of the tree, tested, and run against real servers.
+//! A workspace outside this one, with its own domain, uses the libraries by dependency alone.
+//! `acceptance/outside` is copied out of the tree, tested, and run against real servers.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,9 +13,9 @@ use local_servers::{NatsOptions, NatsServer, TestDatabase, finish_async};
 use crate::copies::{begin_with_what_is_built, remove_others, write_if_changed};
 use crate::readme::{path, root};
 
-/// The libraries are compiled for it.
+/// The limit includes compiling the libraries for it.
 const BUILD_LIMIT: Duration = Duration::from_mins(15);
-/// What stands for the tree's place.
+/// The placeholder for the tree's path.
 const PLACE: &str = "DAYBOOK";
 
 #[tokio::test]
@@ -33,7 +33,7 @@ async fn somebody_elses_workspace_stands_on_the_libraries_by_dependency_alone() 
     Ok(())
 }
 
-/// The copy, with a build of its own.
+/// The copy, with a separate build.
 struct Workspace {
     tree: PathBuf,
     build: PathBuf,
@@ -45,13 +45,13 @@ impl Workspace {
         let checkout = stack_tool.parent().context("the folder of the programs")?;
         let (from, place) = (root().join("acceptance/outside"), root());
         let place = place.to_str().context("a path that is text")?;
-        // Out of the tree: cargo looks for a workspace and for settings in all folders above.
+        // Outside the tree, because cargo looks for a workspace and settings in all parent folders.
         let folder =
             std::env::temp_dir().join(format!("daybook-outside{}", place.replace('/', "-")));
         let build = checkout.parent().context("the folder of the build")?.join("outside");
         let workspace = Workspace { tree: folder, build };
         begin_with_what_is_built(checkout, &workspace.build)?;
-        // The versions of everybody's crates are the tree's.
+        // Shared dependencies have the tree's versions.
         let mut files = BTreeSet::from([PathBuf::from("Cargo.lock")]);
         copy(&from, &from, &workspace.tree, place, &mut files)?;
         remove_others(&workspace.tree, &workspace.tree, &files)?;
@@ -60,7 +60,7 @@ impl Workspace {
         Ok(workspace)
     }
 
-    /// Runs cargo in the copy, and answers with what it said.
+    /// Runs cargo in the copy, and returns its output.
     async fn cargo(&self, verb: &str, environment: &[(&str, &str)]) -> Result<String> {
         let mut command = tokio::process::Command::new("cargo");
         command.args([verb, "--quiet", "--offline"]).current_dir(&self.tree);
@@ -76,7 +76,7 @@ impl Workspace {
     }
 }
 
-/// Copies a folder, with the tree's place in the manifest.
+/// Copies a folder, and puts the tree's path into the manifest.
 fn copy(
     folder: &Path,
     from: &Path,

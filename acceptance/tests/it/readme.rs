@@ -1,13 +1,12 @@
-//! The README and the book in `docs/` do what they say: their blocks of shell commands are run as
-//! written, one after the other, in one shell and on one stack; and every other command in them
-//! exists.
+//! Checks the README and the book in `docs/`: their blocks of shell commands run as written, one
+//! after another, in one shell and on one stack. Every other command in them exists.
 //!
-//! A block that begins with three backticks and `sh` is run, any other is not. The README comes
-//! first, without its last block, which stops the stack; then the pages, then that block. The shell
-//! runs in an empty folder, so that the tour's `.stack` is its own. `cargo stack` is told by
-//! cargo's own variable to be the tool of this checkout, and builds for the profile that the tests
-//! use. The block with `cargo stack up` in the foreground and `cargo stack test` is not run, since
-//! the one does not end and the other would run this test: their flags are looked up instead.
+//! Blocks that begin with three backticks and `sh` are run, others are not. The order is: the
+//! README without its last block, which stops the stack; then the pages; then that block. The shell
+//! runs in an empty folder, so the tour has a separate `.stack`. A variable of cargo makes `cargo
+//! stack` the tool of this checkout, and it builds with the tests' profile. The block with `cargo
+//! stack up` in the foreground and `cargo stack test` is not run: the first does not end, and the
+//! second would run this test. Their flags are checked instead.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,9 +16,9 @@ use acceptance::{Endpoints, enterable_folder, program};
 use anyhow::{Context, Result, ensure};
 use local_servers::finish_async;
 
-/// The tour imports the whole sample and may have to build the processes.
+/// The tour imports the whole sample, and may have to build the processes.
 const LIMIT: Duration = Duration::from_mins(10);
-/// The pages of the book, in the order in which they are read.
+/// The pages of the book, in reading order.
 const PAGES: [&str; 7] = [
     "docs/concepts.md",
     "docs/first-aggregate.md",
@@ -29,22 +28,21 @@ const PAGES: [&str; 7] = [
     "docs/libraries.md",
     "docs/performance.md",
 ];
-/// What ends the tour.
+/// The end of the tour.
 const LAST: &str = "cargo stack down\n";
-/// Our programs that people give commands to.
+/// Our programs with commands for people.
 const PROGRAMS: [&str; 5] = ["command-api", "query-api", "event-relay", "projector", "event-store"];
-/// What the text promises of the answers.
+/// The answers that the text promises.
 const SHOWN: [&str; 12] = [
-    // The README: Ada's order to the cent, read at once; the shop's first days; a broker that is
-    // away.
+    // The README: Ada's order to the cent, read at once; the shop's first days; an absent broker.
     r#""email":"ada-"#,
     r#""order_count":1"#,
     r#""total_spent":{"USD":"29.34"}"#,
     r#""status":"confirmed""#,
     r#""day":"1997-01-01""#,
     r#""stock":15"#,
-    // The book: an invalid field, a dry run, an order that can no longer be cancelled; a rebuild
-    // and the way back; an erasure.
+    // The book: an invalid field, a dry run, an order that can no longer be cancelled, a rebuild
+    // and the way back, an erasure.
     r#""pointer":"/stok""#,
     r#""requirements_hold":true"#,
     r#""code":"order/not-pending""#,
@@ -97,7 +95,8 @@ async fn every_command_and_flag_in_the_readme_and_the_book_exists() -> Result<()
             let mut words = command.iter().map(String::as_str);
             let first = words.next().context("a command")?;
             let mut program = tokio::process::Command::new(program(first)?);
-            // `logs NAME`, `bench append`, `verify 5%`: what is in other letters is an argument.
+            // In `logs NAME`, `bench append` and `verify 5%`, words in other characters are
+            // arguments.
             let is_word = |word: &&str| word.chars().all(|c| c.is_ascii_lowercase() || c == '-');
             let is_named = |word: &&str| is_word(word) && !word.starts_with('-');
             let most = if first == "stack" && command[1] != "import" { 1 } else { usize::MAX };
@@ -123,7 +122,7 @@ fn every_page_of_the_book_is_run() -> Result<()> {
     Ok(())
 }
 
-/// Everything that is run. Each block says first where it stands.
+/// Everything to run. Each block first prints its place.
 fn tour() -> Result<String> {
     let mut readme = blocks("README.md")?;
     readme.retain(|(_, block)| !is_of_the_whole(block));
@@ -138,7 +137,7 @@ fn tour() -> Result<String> {
     Ok(told.collect::<Vec<_>>().join("\n"))
 }
 
-/// Whether a block shows the two commands of the whole.
+/// Whether a block shows the two commands of the whole system.
 fn is_of_the_whole(block: &str) -> bool {
     block.contains("cargo stack test")
 }
@@ -163,7 +162,7 @@ fn blocks(name: &str) -> Result<Vec<(String, String)>> {
     Ok(blocks)
 }
 
-/// The words of every command in a page: the name of the program, then what it is given.
+/// The words of every command in a page: the program's name, then its arguments.
 fn commands(text: &str) -> Vec<Vec<String>> {
     let (mut prose, mut lines) = (String::new(), Vec::new());
     let mut is_code = false;
@@ -173,7 +172,7 @@ fn commands(text: &str) -> Vec<Vec<String>> {
         } else if is_code {
             lines.push(line.split('#').next().unwrap_or_default());
         } else {
-            // A quotation may go on in the next line.
+            // A quotation may continue on the next line.
             prose.extend([line, " "]);
         }
     }
@@ -187,7 +186,7 @@ fn commands(text: &str) -> Vec<Vec<String>> {
         let first = words.next()?;
         let rest: Vec<String> = words.collect();
         match (first.as_str(), rest.first()?.as_str(), rest.get(1).map(String::as_str)) {
-            // `run PROGRAM` stands for any of them.
+            // `run PROGRAM` stands for any program.
             ("cargo", "stack", Some("run")) if rest[2..].iter().any(|word| word == "PROGRAM") => {
                 None
             }
@@ -210,7 +209,7 @@ fn manifest() -> PathBuf {
     root().join("Cargo.toml")
 }
 
-/// The test run's servers and cargo before anything else.
+/// The test run's servers and cargo come first.
 pub(crate) fn path() -> Result<std::ffi::OsString> {
     let mut folders = Vec::new();
     for variable in ["DAYBOOK_TEST_NATS_SERVER", "CARGO"] {

@@ -1,4 +1,4 @@
-//! `docs/configuration.md` lists every setting of every process, with the default that it has.
+//! Checks that `docs/configuration.md` lists every setting of every process, with its default.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use local_servers::finish_async;
 use crate::readme::page;
 
 const LIMIT: Duration = Duration::from_mins(1);
-/// The commands whose settings people set.
+/// The commands with settings.
 const PROCESSES: [&str; 5] =
     ["command-api serve", "query-api serve", "event-relay run", "projector run", "stack up"];
 
@@ -25,7 +25,7 @@ async fn the_page_on_configuration_lists_every_setting_with_its_default() -> Res
         ensure!(!listed.is_empty(), "the page does not list the settings of {process}");
         let mut words = process.split_whitespace();
         let name = words.next().context("a program")?;
-        // Without the variables of whoever runs the tests, which the help would show.
+        // Removes variables of the current user, which the help would show.
         let mut command = tokio::process::Command::new(program(name)?);
         let output = finish_async(command.args(words).arg("--help").env_clear(), LIMIT).await?;
         assert_eq!(listed, settings(&String::from_utf8(output.stdout)?)?, "{process}");
@@ -56,7 +56,7 @@ fn listed(text: &str, process: &str) -> Result<BTreeSet<Setting>> {
     Ok(listed)
 }
 
-/// What a help text says, as in `[env: LOG=] [default: info]`, wherever its lines are broken.
+/// Parses a help text with parts like `[env: LOG=] [default: info]`, wherever its lines break.
 fn settings(help: &str) -> Result<BTreeSet<Setting>> {
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut found = BTreeSet::new();
@@ -68,7 +68,7 @@ fn settings(help: &str) -> Result<BTreeSet<Setting>> {
         let default = default.and_then(|default| default.split(']').next());
         found.insert((name, default.map(str::to_owned)));
     }
-    // Each secret can be in a file too, which the page says once.
+    // Each secret can also be in a file, which the page says once.
     let names: BTreeSet<String> = found.iter().map(|(name, _)| name.clone()).collect();
     let is_file = |name: &str| name.strip_suffix("_FILE").is_some_and(|base| names.contains(base));
     found.retain(|(name, _)| !is_file(name));

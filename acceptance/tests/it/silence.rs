@@ -1,16 +1,15 @@
-//! The silence matrix: for each process and each kind of connection that it holds, that one alone
-//! falls silent under load.
+//! The silence matrix: for each process and each kind of its connections, only that kind falls
+//! silent under load.
 //!
-//! Within 10 s the process says that it is not ready, if it cannot work, and it stays ready if it
-//! can. What does not need that connection goes on, what does is refused in time, a stand-by takes
-//! over where there is one, and within 5 s of the end of the silence everything works again without
-//! anybody's doing.
+//! Within 10 s, the process reports not ready if it cannot work, and stays ready if it can. Work
+//! that does not need the connection continues, and other work is refused in time. A standby takes
+//! over if there is one. Within 5 s of the end of the silence, everything works again without
+//! intervention.
 //!
-//! A line below is a cell, and a test of its own. A proxy silences connections; where rows are
-//! held, the server's backend that holds them is stopped by SIGSTOP. Nobody can take such rows
-//! over: who needs them is refused in time until the backend goes on. With `--long` a cell with a
-//! proxy is also run without load, and with the server's backends stopped that serve the
-//! connections.
+//! Each line below is a cell, and a separate test. A proxy silences connections. Where rows are
+//! held, the server's backend that holds them is stopped with SIGSTOP. Nobody can take over such
+//! rows: work that needs them is refused in time until the backend continues. With `--long`, a cell
+//! with a proxy also runs without load, and with the server's backends of the connections stopped.
 
 mod cell;
 mod freeze;
@@ -31,7 +30,7 @@ macro_rules! matrix {
             }
         )+
 
-        /// Every cell.
+        /// All cells.
         const MATRIX: &[Cell] = &[$($cell),+];
     };
 }
@@ -40,13 +39,13 @@ const fn kind(says: &'static [&'static str], never_says: &'static [&'static str]
     Kind { says, never_says }
 }
 
-/// A connection for appends: it alone waits for the lock on the log.
+/// A connection for appends, which alone waits for the lock on the log.
 const APPENDS: Kind = kind(&["lock_timeout"], &[]);
 /// A connection that only reads the log.
 const READS: Kind = kind(&["default_transaction_read_only"], &["query-api"]);
 const LEASE: Kind = kind(&["event-relay lease"], &[]);
 const WAKE: Kind = kind(&["event-relay wake"], &[]);
-/// What asks for single rows, and what asks for lists.
+/// The connections for single rows, and those for lists.
 const ROWS: Kind = kind(&["force_generic_plan"], &[]);
 const LISTS: Kind = kind(&["force_custom_plan"], &[]);
 
@@ -63,7 +62,7 @@ const USERS: Holder = Holder {
     is_held: "SELECT NOT EXISTS (SELECT FROM read_model.checkpoints WHERE projection = 'users' \
         FOR UPDATE SKIP LOCKED)",
 };
-/// New keys of subjects; nobody else waits for the rows.
+/// New keys of subjects. Nothing else waits for these rows.
 const NEW_KEYS: Holder = Holder {
     table: "subject_keys.keys",
     lock: "LOCK TABLE subject_keys.keys IN EXCLUSIVE MODE",
@@ -97,7 +96,7 @@ matrix! {
         .goes_on(&[Work::Query, Work::List]).refused(Work::Register);
     command_api_reads: Cell::of(Service::CommandApi, Server::EventStore, READS).then(Then::NotReady)
         .goes_on(&[Work::Query, Work::List]);
-    // It goes on taking commands without personal data, so it stays ready; `/readyz?verbose` names
+    // It keeps accepting commands without personal data, so it stays ready. `/readyz?verbose` names
     // the keys.
     command_api_keys: Cell::of(Service::CommandApi, Server::SubjectKeys,
         Kind::EVERY).then(Then::Ready)

@@ -1,4 +1,4 @@
-//! The references: plain INSERTs of the same rows into tables of the same shape, by the same
+//! The references: plain INSERTs of the same rows into tables of the same shape, with the same
 //! driver.
 
 use std::future::Future;
@@ -19,19 +19,19 @@ use crate::bench::server::BenchDatabase;
 type Doing = Pin<Box<dyn Future<Output = anyhow::Result<u64>> + Send>>;
 type Worker = Box<dyn FnMut() -> Doing + Send>;
 
-/// Positions that the references hand out, as a sequence would.
+/// The next position for the references, like a sequence.
 static NEXT: AtomicI64 = AtomicI64::new(1);
 
 const ROWS: usize = 1_000;
 
-/// Which one-row INSERT.
+/// The kind of one-row INSERT.
 #[derive(Clone, Copy)]
 pub(in crate::bench) enum Single {
     Tagged,
     Untagged,
 }
 
-/// Connections for one-row INSERTs, shared by both kinds: never at work at once.
+/// Connections for one-row INSERTs. Both kinds share them, because they never run at the same time.
 #[derive(Clone)]
 pub(in crate::bench) struct Connections(Vec<Arc<Mutex<PgConnection>>>);
 
@@ -48,7 +48,7 @@ impl Connections {
     }
 }
 
-/// So many connections that insert one row a statement.
+/// Connections that insert one row per statement.
 pub(in crate::bench) struct Reference {
     workers: Vec<Worker>,
 }
@@ -57,7 +57,7 @@ impl Reference {
     pub(in crate::bench) fn new(connections: &Connections, count: usize, kind: Single) -> Self {
         let worker = |connection: &Arc<Mutex<PgConnection>>| {
             let connection = Arc::clone(connection);
-            // A worker has its connection to itself; the lock is never waited for.
+            // Each worker has its own connection, so the lock never blocks.
             let worker: Worker = Box::new(move || {
                 let connection = Arc::clone(&connection);
                 Box::pin(async move { insert_one(&mut *connection.lock().await, kind).await })
@@ -97,7 +97,7 @@ async fn insert_one(connection: &mut PgConnection, kind: Single) -> anyhow::Resu
     Ok(1)
 }
 
-/// One session that inserts 1,000 rows a statement.
+/// One session that inserts 1,000 rows per statement.
 pub(super) struct Bulk {
     workers: Vec<Worker>,
 }
@@ -140,8 +140,8 @@ async fn insert_many(connection: &mut PgConnection) -> anyhow::Result<u64> {
     Ok(done.rows_affected())
 }
 
-/// Counts what was written: every acknowledged append is there once, the log is dense, and no
-/// INSERT of a reference is missing.
+/// Checks the row counts: every acknowledged append exists once, the log has no gaps, and no INSERT
+/// of a reference is missing.
 pub(super) async fn check_rows(
     admin: &mut PgConnection,
     store: &PostgresStore,

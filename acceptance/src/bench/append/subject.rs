@@ -1,5 +1,4 @@
-//! The subject: `NoStream` appends of one event with one tag through the library, from so many
-//! tasks.
+//! The subject: concurrent `NoStream` appends of one event with one tag through the library.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,12 +16,12 @@ use crate::bench::round::{Round, run};
 type Doing = Pin<Box<dyn Future<Output = anyhow::Result<u64>> + Send>>;
 type Worker = Box<dyn FnMut() -> Doing + Send>;
 
-/// The writers, kept between rounds.
+/// The writers, which are kept between rounds.
 pub(super) struct Subject {
     workers: Vec<Worker>,
 }
 
-/// What one event holds, for subject and references alike.
+/// The content of one event, for subject and references.
 pub(super) struct Sample {
     pub(super) id: Uuid,
     pub(super) stream: String,
@@ -32,7 +31,7 @@ pub(super) struct Sample {
 }
 
 pub(super) const EVENT_TYPE: &str = "bench.appended";
-/// Bytes of the JSON of one event.
+/// The size of an event's JSON, in bytes.
 const DATA_BYTES: usize = 250;
 
 impl Sample {
@@ -76,7 +75,7 @@ async fn append(store: &PostgresStore, keyed: bool) -> anyhow::Result<u64> {
     send(store, Append { idempotency, ..append }).await
 }
 
-/// An append of one event with one tag to a stream of its own, and that event's id.
+/// An append of one event with one tag to a new stream, and the event's id.
 pub(in crate::bench) fn sample() -> anyhow::Result<(Uuid, Append)> {
     let Sample { id, stream, tag, data, .. } = Sample::new();
     let event = NewEvent {
@@ -100,7 +99,7 @@ pub(in crate::bench) fn sample() -> anyhow::Result<(Uuid, Append)> {
     Ok((id, Append { streams: vec![stream], ..Append::default() }))
 }
 
-/// Appends what nothing stands in the way of, and says how many events that were.
+/// Sends an append that must succeed. Returns its number of events.
 pub(in crate::bench) async fn send(store: &PostgresStore, append: Append) -> anyhow::Result<u64> {
     match store.append(append).await.context("an append failed")? {
         AppendOutcome::Appended(appended) => Ok(appended.count.into()),
@@ -108,7 +107,7 @@ pub(in crate::bench) async fn send(store: &PostgresStore, append: Append) -> any
     }
 }
 
-/// A key as random as a digest, with an answer as long as a command's.
+/// A random key like a digest, with an answer as long as a command's.
 fn key(id: Uuid) -> anyhow::Result<Idempotency> {
     let (first, second) = (Uuid::new_v4(), Uuid::new_v4());
     let mut key = [0; 32];

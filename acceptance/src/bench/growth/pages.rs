@@ -1,5 +1,5 @@
-//! How many pages the load of a stream touches, and how many of them the server has to take from
-//! outside its shared buffers.
+//! Counts the pages that a stream load touches, and how many come from outside the server's shared
+//! buffers.
 
 use std::ops::Range;
 
@@ -10,20 +10,20 @@ use sqlx::postgres::PgConnection;
 
 use crate::bench::fill::stream;
 
-/// How many loads are looked at.
+/// The number of inspected loads.
 const LOADS: u32 = 200;
-/// As the store reads a stream, told what it touched.
+/// The store's query for a stream, with a report of the touched pages.
 const LOAD: &str = include_str!("load.sql");
 
-/// Of one load, on average.
+/// The average page counts of one load.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pages {
     pub(super) touched: f64,
-    /// Of those, how many were not in the server's shared buffers.
+    /// The number of pages that were not in the server's shared buffers.
     pub(super) read: f64,
 }
 
-/// Looks at loads of some of these streams.
+/// Inspects loads of some of these streams.
 pub(super) async fn of_loads(
     connection: &mut PgConnection,
     streams: Range<u64>,

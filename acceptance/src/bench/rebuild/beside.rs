@@ -1,9 +1,8 @@
-//! The second run: what a throttled rebuild costs live projecting while commands come in at a fifth
-//! of the peak rate.
+//! The second run: how a throttled rebuild affects the lag of live projection, at a fifth of the
+//! peak rate.
 //!
-//! The peak is what the whole system does with one command an append, no further ahead of the
-//! projector than some thousand events. Rounds with and without a rebuild alternate, at the same
-//! rate.
+//! The peak is the rate of the whole system with one command per append, at most a few thousand
+//! events ahead of the projector. Rounds with and without a rebuild alternate, at the same rate.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -18,11 +17,11 @@ use crate::bench::say;
 use crate::bench::system::System;
 use crate::{POLL, Service};
 
-/// Of the peak rate.
+/// The share of the peak rate.
 const SHARE: f64 = 0.2;
-/// How many times the lag may grow while a rebuild runs.
+/// The maximum factor by which the lag may grow during a rebuild.
 const MOST: f64 = 3.0;
-/// How far the projector may be behind the writers at the peak, in events.
+/// The maximum lag of the projector behind the writers at the peak, in events.
 const MOST_AHEAD: i64 = 5_000;
 const FILL_APPEND: usize = 250;
 const FILL_LIMIT: Duration = Duration::from_mins(30);
@@ -36,7 +35,7 @@ struct Rounds {
     rates: Vec<f64>,
 }
 
-/// Runs it.
+/// Runs the rounds and returns the results.
 pub(super) async fn run(bench: &RebuildBench) -> anyhow::Result<Vec<Figure>> {
     let system = System::create(&bench.url).await?;
     let mut flow = Flow::new(system.database.url(), FILL_APPEND).await?;
@@ -68,7 +67,7 @@ pub(super) async fn run(bench: &RebuildBench) -> anyhow::Result<Vec<Figure>> {
     Ok(rounds.figures(bench.throttle))
 }
 
-/// The lag of a round, and the rate that it had.
+/// The lag of a round, and its actual rate.
 async fn lag(
     system: &System,
     flow: &mut Flow,
@@ -85,7 +84,7 @@ async fn lag(
     ))
 }
 
-/// The same while a rebuild runs, which must not end before.
+/// The same during a rebuild, which must not end before the round.
 async fn lag_beside(
     system: &System,
     flow: &mut Flow,
@@ -106,7 +105,7 @@ struct Rebuild {
 }
 
 impl Rebuild {
-    /// Begins, and waits until it is loading.
+    /// Starts a rebuild and waits until it is loading.
     async fn begin(system: &System, throttle: u32) -> anyhow::Result<Self> {
         let mut command = system.command("projector")?;
         command.args([
@@ -131,13 +130,13 @@ impl Rebuild {
         Ok(rebuild)
     }
 
-    /// Kills it and removes what it made.
+    /// Kills the rebuild and drops its generation.
     async fn end(mut self, system: &System) -> anyhow::Result<()> {
         self.child.kill().await?;
         let generation =
             building(system).await?.context("a generation that is being built")?.to_string();
         let deadline = tokio::time::Instant::now() + START_LIMIT;
-        // Its lease is free in a moment.
+        // Its lease expires soon.
         while let Err(error) = system.projector(&["drop", "orders", &generation, "--yes"]).await {
             ensure!(tokio::time::Instant::now() < deadline, "{error:#}");
             tokio::time::sleep(POLL).await;

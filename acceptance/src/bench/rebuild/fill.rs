@@ -1,4 +1,4 @@
-//! The log that is rebuilt, put in by statements, which is faster than appending.
+//! Fills the log to rebuild with SQL statements, which is faster than appending.
 
 use serde_json::json;
 use sqlx::PgConnection;
@@ -6,12 +6,12 @@ use uuid::Uuid;
 
 use crate::bench::mix::{Event, Mix};
 
-/// How many events one statement inserts.
+/// The number of events per statement.
 const BATCH: usize = 5_000;
-/// The same log every time.
+/// The seed, so that the log is always the same.
 const SEED: u64 = 4;
 
-/// Fills an empty log with so many events.
+/// Fills an empty log with this many events.
 pub(super) async fn fill(connection: &mut PgConnection, events: usize) -> anyhow::Result<()> {
     let mut mix = Mix::new(SEED);
     let mut filled = 0;

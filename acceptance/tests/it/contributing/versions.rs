@@ -1,5 +1,5 @@
-//! Another version of two events, as CONTRIBUTING says to make one: of the new aggregate's, which
-//! its new projection reads, and of one that a projection with a history reads.
+//! Adds a second version of two events, as CONTRIBUTING describes. One belongs to the new aggregate
+//! and its new projection, the other to a projection with existing history.
 
 use std::fs;
 use std::path::Path;
@@ -38,7 +38,7 @@ pub(super) fn change(tree: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A version 2 of the same shape, and what becomes of version 1.
+/// Adds a version 2 with the same shape, and an upcaster for version 1.
 fn raise(tree: &Path, file: &str, category: &str, event_type: &str) -> Result<()> {
     let (old, new) = (format!("=> \"{event_type}\", 1;"), format!("=> \"{event_type}\", 2;"));
     replace(tree, file, &old, &new)?;

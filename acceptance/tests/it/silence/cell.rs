@@ -1,4 +1,4 @@
-//! A cell of the matrix, and what is asserted of it.
+//! A cell of the matrix, and its assertions.
 
 use std::time::Duration;
 
@@ -9,28 +9,28 @@ use tokio::time::Instant;
 use super::freeze::{Freeze, Holder};
 use super::work::{Work, Worker};
 
-/// Within so much a process that cannot work says so.
+/// How soon a process that cannot work must report so.
 const SAYS_SO: Duration = Duration::from_secs(10);
-/// For how long it is silent at least: every deadline passes meanwhile.
+/// The minimum length of a silence. Every deadline passes meanwhile.
 const SILENCE: Duration = Duration::from_secs(13);
-/// Within 5 s of the end of the silence everything works again. The rest is slack for a machine
-/// that does other work.
+/// Everything works again within 5 s of the end of the silence. The rest is slack for a loaded
+/// machine.
 const RECOVERY: Duration = Duration::from_secs(5 + 3);
-/// How long a stand-by may take to take over: a lease runs out, and the next look finds it free.
+/// How long a standby may take to take over: a lease expires, and the next check finds it free.
 const TAKE_OVER: Duration = Duration::from_secs(20);
-/// Clients that register users all the while.
+/// The number of clients that register users throughout.
 const CLIENTS: usize = 3;
-/// So many of their commands are answered before the silence.
+/// The number of their commands answered before the silence.
 const ANSWERED: u64 = 20;
 /// How long the system may take to be busy.
 const BUSY_LIMIT: Duration = Duration::from_mins(1);
 
-/// What a process is while a kind of its connections is silent.
+/// The state of a process while a kind of its connections is silent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Then {
     /// It can work without them.
     Ready,
-    /// It cannot work, and says so within [`SAYS_SO`].
+    /// It cannot work, and reports so within [`SAYS_SO`].
     NotReady,
 }
 
@@ -44,12 +44,12 @@ pub(super) struct Cell {
     then: Then,
     goes_on: &'static [Work],
     refused: Option<Work>,
-    /// What a second process of the service does in its place.
+    /// The work that a second process of the service takes over.
     stand_by: Option<Work>,
 }
 
 impl Cell {
-    /// These connections of this process to this server.
+    /// Selects these connections of this process to this server.
     pub(super) const fn of(service: Service, server: Server, kind: Kind) -> Self {
         Self {
             service,
@@ -63,33 +63,33 @@ impl Cell {
         }
     }
 
-    /// One backend of the server that works for this process, stopped where it holds rows.
+    /// Selects one backend of the server that works for this process, stopped where it holds rows.
     pub(super) const fn holding(service: Service, server: Server, holder: Holder) -> Self {
         Self { freeze: Freeze::Holder(holder), ..Self::of(service, server, Kind::EVERY) }
     }
 
-    /// What the process is meanwhile.
+    /// Sets the state of the process meanwhile.
     pub(super) const fn then(self, then: Then) -> Self {
         Self { then, ..self }
     }
 
-    /// What is done all the while.
+    /// Sets the work that continues throughout.
     pub(super) const fn goes_on(self, goes_on: &'static [Work]) -> Self {
         Self { goes_on, ..self }
     }
 
-    /// What is refused in time.
+    /// Sets the work that is refused in time.
     pub(super) const fn refused(self, work: Work) -> Self {
         Self { refused: Some(work), ..self }
     }
 
-    /// There is a second process, which does this in the first one's place.
+    /// Adds a second process, which takes over this work.
     pub(super) const fn stand_by(self, work: Work) -> Self {
         Self { stand_by: Some(work), ..self }
     }
 }
 
-/// Runs a cell on a system of its own.
+/// Runs a cell on a separate system.
 pub(super) async fn run(cell: &Cell) -> Result<()> {
     let mut system = Launched::start_behind_ways().await?;
     if cell.stand_by.is_some() {
@@ -109,7 +109,7 @@ pub(super) async fn run(cell: &Cell) -> Result<()> {
     log.check_stream().await
 }
 
-/// The connections of the cell fall silent, and speak again.
+/// Silences the connections of the cell, then resumes them.
 async fn silence(
     system: &Launched,
     cell: &Cell,
@@ -141,7 +141,7 @@ async fn silence(
     }
 }
 
-/// What holds during the silence.
+/// Checks what holds during the silence.
 async fn during(system: &Launched, cell: &Cell, worker: &Worker, since: Instant) -> Result<()> {
     let watching = async {
         let mut said_so = None;
@@ -205,7 +205,7 @@ async fn during(system: &Launched, cell: &Cell, worker: &Worker, since: Instant)
     tokio::try_join!(watching, working, refused, taken_over).map(drop)
 }
 
-/// Everything works again, by itself.
+/// Checks that everything works again by itself.
 async fn recovers(system: &Launched, cell: &Cell, worker: &Worker) -> Result<()> {
     let since = Instant::now();
     until("everything works again", RECOVERY, async || {
@@ -221,8 +221,8 @@ async fn recovers(system: &Launched, cell: &Cell, worker: &Worker) -> Result<()>
     Ok(())
 }
 
-/// The backends that serve a process stop, while it is at rest; it helps itself with others, before
-/// they go on.
+/// Stops the backends of an idle process. It must recover with other backends before these
+/// continue.
 async fn backends_stop(system: &Launched, cell: &Cell, worker: &Worker) -> Result<()> {
     let frozen = Freeze::Backends.begin(system, cell).await?;
     until("it works on new connections", TAKE_OVER, async || {

@@ -1,4 +1,4 @@
-//! How connections are made to fall silent.
+//! The ways to make connections fall silent.
 
 use std::time::Duration;
 
@@ -9,32 +9,32 @@ use sqlx::{Connection as _, PgConnection};
 
 use super::cell::Cell;
 
-/// How long a backend may take to come to where it is stopped.
+/// How long a backend may take to reach the place where it is stopped.
 const CAUGHT_WITHIN: Duration = Duration::from_secs(30);
 
 /// How the connections of a cell fall silent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Freeze {
-    /// Nothing comes through any more, nor through new ones.
+    /// Nothing comes through any more, on existing and new connections.
     Way,
-    /// The server's backends that serve them are stopped; new connections get others.
+    /// The server's backends of the connections are stopped. New connections get other backends.
     Backends,
-    /// One backend is stopped in the middle of a transaction, with the rows that it has locked.
+    /// One backend is stopped in the middle of a transaction, with locked rows.
     Holder(Holder),
 }
 
-/// Where a backend is stopped: it holds rows, and has yet to write to a table.
+/// Where a backend is stopped: it holds rows and is about to write to a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Holder {
-    /// The table that it writes to after it has locked the rows.
+    /// The table that it writes to after locking the rows.
     pub(super) table: &'static str,
-    /// Keeps that table from being written to, so that the backend is sure to be met there.
+    /// The statement that blocks writes to that table, so that the backend is sure to wait there.
     pub(super) lock: &'static str,
-    /// Asks whether somebody holds the rows.
+    /// The query whether a backend holds the rows.
     pub(super) is_held: &'static str,
 }
 
-/// Silence, until this is dropped.
+/// A silence, which ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Frozen<'a> {
     system: &'a Launched,
@@ -65,8 +65,8 @@ impl Drop for Frozen<'_> {
     }
 }
 
-/// Stops all backends that serve a process, none of them within a transaction that writes: nobody
-/// could have the rows that it locks before it goes on.
+/// Stops all backends of a process outside any writing transaction. Otherwise, nobody could get the
+/// rows that they lock.
 async fn stop_at_rest(system: &Launched, cell: &Cell) -> Result<Stopped> {
     let admin = PgConnection::connect(&system.as_superuser(cell.server)).await?;
     let admin = tokio::sync::Mutex::new(admin);
@@ -87,8 +87,8 @@ async fn stop_at_rest(system: &Launched, cell: &Cell) -> Result<Stopped> {
     .await
 }
 
-/// Stops a backend that holds rows. It waits for a table just then, so it holds nothing else that
-/// the server needs.
+/// Stops a backend that holds rows. It waits for a table at that moment, so it holds nothing else
+/// that the server needs.
 async fn stop_holder(system: &Launched, cell: &Cell, holder: Holder) -> Result<Stopped> {
     let url = system.as_superuser(cell.server);
     let (mut gate, mut admin) =

@@ -1,4 +1,4 @@
-//! What is asked of the system while something is silent, and how soon it must be answered.
+//! The work during a silence, and how soon it must be answered.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
-/// How long one piece of work may take that does not need what is silent.
+/// How long work may take that does not need the silent connection.
 const WORK_LIMIT: Duration = Duration::from_secs(10);
 /// How long a refusal may take.
 const REFUSAL_LIMIT: Duration = Duration::from_secs(15);
@@ -19,29 +19,29 @@ const REFUSAL_LIMIT: Duration = Duration::from_secs(15);
 pub(super) enum Work {
     /// A command with personal data.
     Register,
-    /// A command without.
+    /// A command without personal data.
     AddProduct,
     /// A query for one row.
     Query,
     /// A query for a list.
     List,
-    /// A command, and a query that shows what it did.
+    /// A command, and a query that shows its result.
     Show,
     /// A command, and its event in the broker's stream.
     Publish,
 }
 
-/// Which process works.
+/// Does pieces of work on the system.
 #[derive(Debug, Clone)]
 pub(super) struct Worker {
     client: Client,
     log: Log,
-    /// A product that is shown since before the silence.
+    /// A product that was added before the silence.
     known: String,
 }
 
 impl Worker {
-    /// One who knows a product.
+    /// Creates a worker with a visible product.
     pub(super) async fn new(client: Client, log: Log) -> Result<Worker> {
         let added = add_product(&client).await?.expect(StatusCode::CREATED)?;
         let known = format!("/api/v1/products/{}", added.id()?);
@@ -49,7 +49,7 @@ impl Worker {
         Ok(Worker { client, log, known })
     }
 
-    /// Does it, in time.
+    /// Does the work within its limit.
     pub(super) async fn does(&self, work: Work) -> Result<()> {
         timeout(WORK_LIMIT, self.tries(work))
             .await
@@ -77,7 +77,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Is told in time that it cannot be done now.
+    /// Checks that the work is refused in time.
     pub(super) async fn is_refused(&self, work: Work) -> Result<()> {
         let since = Instant::now();
         let answer = timeout(REFUSAL_LIMIT, self.ask(work))
