@@ -1,4 +1,4 @@
--- The schema of users' credentials. Nobody can sign in yet, so it holds no table but that of its
+-- The schema of users' credentials. Nobody can sign in yet, so its only table is that of its
 -- migrations.
 CREATE SCHEMA IF NOT EXISTS auth;
 COMMENT ON SCHEMA auth IS

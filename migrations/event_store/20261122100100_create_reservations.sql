@@ -1,5 +1,5 @@
--- Unique reservations: values that one stream alone may hold, as keyed hashes, so that no personal
--- value stands here.
+-- Uniqueness reservations: values that only one stream may hold. They are keyed hashes, so the
+-- table has no personal values.
 
 CREATE TABLE event_store.reservations (
     scope    text   COLLATE "C" NOT NULL,   -- what kind of value, such as user.email
@@ -9,7 +9,7 @@ CREATE TABLE event_store.reservations (
     CONSTRAINT reservations_scope_hash PRIMARY KEY (scope, hash)
 );
 
--- Serves the reservations of all streams with one id (sql/reservations_of.sql): whose they are is
--- erased.
+-- Serves finding the reservations of all streams with one id (sql/reservations_of.sql), for
+-- erasures.
 CREATE INDEX reservations_owner_id ON event_store.reservations (substr(owner, strpos(owner,
     '-') + 1));

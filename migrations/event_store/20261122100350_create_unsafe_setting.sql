@@ -1,15 +1,15 @@
--- The setting under which this server can lose what it has acknowledged, as a sentence; null when
+-- Returns, as a sentence, the setting with which this server can lose acknowledged events; null if
 -- there is none.
 --
--- Every append asks: a reload can change each of these settings at any moment. A session takes new
--- values over between two calls and never within one, so what is asked under the lock still holds
--- at that call's commit.
+-- Every append checks, because a reload can change these settings at any moment. A session takes
+-- new values only between two calls. So the answer under the lock still holds at that call's
+-- commit.
 --
--- A server whose events may be lost, as one that runs tests, says so in its own configuration:
--- event_store.may_lose_events = on. It may then run without fsync and full_page_writes.
+-- A server whose events may be lost, such as a test server, has event_store.may_lose_events = on in
+-- its configuration. It may then run without fsync and full_page_writes.
 
 CREATE FUNCTION event_store.unsafe_setting() RETURNS text
-LANGUAGE sql STABLE  -- without a SET clause, so that it is taken into the statement that calls it
+LANGUAGE sql STABLE  -- no SET clause, so that the caller can inline it
 AS $$
     SELECT CASE
         WHEN pg_catalog.current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')

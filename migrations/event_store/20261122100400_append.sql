@@ -1,60 +1,57 @@
--- The way to write to the log: the procedure event_store.append, over the function
--- event_store.append_batch.
+-- Writes to the log: the procedure event_store.append, over the function event_store.append_batch.
 --
--- The function checks and writes, the procedure commits: the row lock is gone before the answer
--- reaches the client, so that a client cut off in between stops nobody. A SECURITY DEFINER
--- procedure could not commit, so there are two.
+-- The function checks and writes, and the procedure commits. So the row lock is released before the
+-- answer reaches the client, and a disconnected client blocks nobody. There are two, because a
+-- SECURITY DEFINER procedure could not commit.
 --
--- A batch is many appends ("members"). Each is decided for itself, in order; one that is refused
--- fails no other. All of it is set-based, and statements whose arrays are empty are skipped. That
--- is the same as one by one only when members do not affect each other, which the caller sees to; a
--- batch that breaks the rule is rejected whole (DB002 or a unique violation).
+-- A batch contains many appends ("members"). Each is decided in order, and a refused one does not
+-- affect the others. Everything is set-based, and statements with empty arrays are skipped. The
+-- result equals one-by-one execution only if members do not affect each other, which the caller
+-- ensures. A batch that breaks this rule is rejected as a whole (DB002 or a unique violation).
 --
--- Members may name the same stream when each names, in p_behind, the last event of the one before:
--- a chain. Its versions are looked at one after the other, so that each member sees what those
--- before it leave. Where one is refused, everyone behind it is, with the actual version: the event
--- that it was decided on is not there, whatever version the stream has by then.
+-- Members may name the same stream if each names, in p_behind, the last event of the previous
+-- member: a chain. Its versions are checked in order, so each member sees what the earlier ones
+-- leave. After a refused member, all later ones are refused with the actual version: the event that
+-- they were decided on does not exist, whatever version the stream has by then.
 --
 -- Arrays run over members (p_append_id, p_epoch, p_event_count, p_key, p_request_hash, p_answer),
 -- over the streams that members name (p_stream…), over events in order of member and stream
 -- (p_event…), over the items of the conditions' queries (p_condition…), over reservations
--- (p_reservation…), and over subjects (p_subject…). Indexes count from 1. Arrays that would be
--- empty, or hold nothing but nulls, are null: the language unpacks every array it is given, even an
--- empty one.
+-- (p_reservation…), and over subjects (p_subject…). Indexes start at 1. Arrays that would be empty,
+-- or contain only nulls, are null, because PL/pgSQL unpacks every array, even an empty one.
 --
--- A plain batch, the common one, has a shorter way: append_plain, in the next migration.
+-- A plain batch, the most common one, has a fast path: append_plain, in the next migration.
 --
--- Answers: o_status per member (event_store.append_status, below), null when all were appended now;
--- what goes with it is in o_number, o_index and o_detail. o_version per stream: its version before
--- the batch. o_head, o_head_event_id: the log before the batch. The procedure also says how many
--- seconds passed until the lock was held (waited): from the arrival of the call to the time of the
--- batch.
+-- Answers: o_status per member (event_store.append_status, below), null if all were appended now;
+-- details are in o_number, o_index and o_detail. o_version per stream: its version before the
+-- batch. o_head, o_head_event_id: the log before the batch. The procedure also returns the seconds
+-- until the lock was held (waited), from the arrival of the call to the time of the batch.
 --
--- A stream is closed by an event of the type stream.closed: the last one that it ever has. The look
--- at a stream's version sees it, as a version of -2 and less (-2 - version), so that nobody pays
--- for streams that are open.
+-- An event of the type stream.closed closes a stream: it is the stream's last event. The version
+-- lookup reports a closed stream as a version of -2 or less (-2 - version), so open streams cost
+-- nothing extra.
 --
--- The store's connection plans each statement once, with every table reached by an index
--- (event-store/src/postgres/connect.rs): a plan is made while the tables may be empty and must stay
--- right as they grow. Set by the connection and not here: six SET clauses cost 14 us a call, of 86.
--- For the same reason the search_path is asked for and not set, which alone costs 26 us: a function
--- that runs with its owner's rights must not look names up where its caller could put others. That
--- first look is spelled out, so that nobody can redirect it.
+-- The store's connection plans each statement once, with index access to every table
+-- (event-store/src/postgres/connect.rs). A plan is made while the tables may be empty, and must
+-- stay good as they grow. The connection sets this and not the function: six SET clauses cost 14 us
+-- per call, of 86. For the same reason the search_path is checked and not set, which alone costs 26
+-- us. A function that runs with its owner's rights must not look up names where its caller could
+-- put others. The check itself uses qualified names, so nobody can redirect it.
 
--- What came of a member. event-store/src/postgres/call/status.rs has the same names; its test
--- compares them. An enum costs as much as a number: it is stored as one.
+-- The result for a member. event-store/src/postgres/call/status.rs has the same names, and its test
+-- compares them. An enum is as cheap as a number, because it is stored as one.
 CREATE TYPE event_store.append_status AS ENUM (
     'appended',          -- now
-    'sent_again',        -- before: the batch was sent again
-    'repeated',          -- before, under its idempotency key; o_detail: the record
-    'key_reused',        -- refused, as all below: the key is another request's
+    'sent_again',        -- earlier: the batch was sent again
+    'repeated',          -- earlier, with its idempotency key; o_detail: the record
+    'key_reused',        -- refused, like all below: the key belongs to another request
     'other_epoch',       -- the log has another epoch
-    'duplicate_event',   -- an event id is taken; o_detail: which
-    'wrong_version',     -- o_index: which of p_stream; o_number: its version
-    'condition_broken',  -- o_index: which; o_number: the position of the event that breaks it
-    'reserved',          -- o_index: which of the reservations; o_detail: its owner
-    'stream_closed',     -- o_index: which of p_stream
-    'subject_erased'     -- o_detail: which
+    'duplicate_event',   -- an event id exists; o_detail: which one
+    'wrong_version',     -- o_index: index in p_stream; o_number: its version
+    'condition_broken',  -- o_index: which one; o_number: the position of the violating event
+    'reserved',          -- o_index: which reservation; o_detail: its owner
+    'stream_closed',     -- o_index: index in p_stream
+    'subject_erased'     -- o_detail: which one
 );
 
 CREATE FUNCTION event_store.append_batch(
@@ -66,12 +63,12 @@ CREATE FUNCTION event_store.append_batch(
     p_answer           text[],
     p_stream           text[],
     p_stream_member    integer[],
-    p_stream_count     integer[],   -- how many events it gets
-    p_expected         bigint[],    -- -1 any, -2 at least one event, else exactly this version
+    p_stream_count     integer[],   -- the number of its events
+    p_expected         bigint[],    -- -1 any, -2 at least one event, otherwise exactly this version
     p_behind           uuid[],      -- the id that its last event must have, or null
     p_event_member     integer[],
-    p_event_stream     integer[],   -- which of p_stream
-    p_event_nth        integer[],   -- which of the member's events
+    p_event_stream     integer[],   -- index in p_stream
+    p_event_nth        integer[],   -- index among the member's events
     p_event_nth_in_stream integer[],
     p_event_id         uuid[],
     p_event_type       text[],
@@ -81,19 +78,19 @@ CREATE FUNCTION event_store.append_batch(
     p_event_tags       text[],      -- joined by blanks
     p_condition_member integer[],
     p_condition_index  integer[],
-    p_condition_after  bigint[],    -- checked up to here already
-    -- the position found by that check, or null; for the procedure also -1: see there
+    p_condition_after  bigint[],    -- already checked up to here
+    -- the position found by that check, or null; for the procedure also -1: see below
     p_condition_broken bigint[],
     p_condition_tags   text[],      -- joined by blanks; an event must carry all
-    p_condition_types  text[],      -- joined by blanks; an event must be of one, of any when empty
+    p_condition_types  text[],      -- joined by blanks; an event must have one, or any if empty
     p_reservation_member     integer[],
     p_reservation_index      integer[],
     p_reservation_scope      text[],
     p_reservation_hash       bytea[],
-    p_reservation_release    text[],      -- who gives it back, or null
-    p_reservation_take       text[],      -- who takes it then, or null
+    p_reservation_release    text[],      -- the stream that releases it, or null
+    p_reservation_take       text[],      -- the stream that then takes it, or null
     p_subject_member   integer[],
-    -- must not be erased: nothing stands in the stream subject-<subject>
+    -- must not be erased: the stream subject-<subject> has no events
     p_subject          uuid[],
     OUT o_epoch         uuid,
     OUT o_head          bigint,
@@ -109,22 +106,22 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 AS $function$
 DECLARE
     isolation  text;
-    -- a setting under which the server can lose what it acknowledges
+    -- a setting with which the server can lose what it acknowledges
     unsafe     text;
     members    integer;
-    none       event_store.append_status[];  -- nobody is refused
-    clean      boolean;             -- nobody was refused, and nobody was here before
-    -- per member: the position before its first event; only filled when it is asked for
+    none       event_store.append_status[];  -- no member is refused
+    clean      boolean;             -- no member was refused or appended earlier
+    -- per member: the position before its first event; only filled if it is needed
     base       bigint[];
     next_base  bigint;
-    duplicate  text[];              -- per member: an event id of it that stands in the log
+    duplicate  text[];              -- per member: an event id of it that exists in the log
     broken     boolean;             -- a stream has another version than expected
-    seen       boolean;             -- an event id stands in the log
-    ends       integer[];           -- per stream: which event is its last of this batch
-    -- per stream: its last event before the member; filled when p_behind is
+    seen       boolean;             -- an event id exists in the log
+    ends       integer[];           -- per stream: the index of its last event in this batch
+    -- per stream: its last event before the member; filled if p_behind is
     lasts      uuid[];
     closed     boolean[];           -- per stream: whether it is closed before the member
-    -- the member before on the same stream was appended now, with events
+    -- the previous member on the same stream was appended now, with events
     happened   boolean;
     i          integer;
     r          record;
@@ -132,8 +129,8 @@ BEGIN
     IF pg_catalog.current_setting('search_path') OPERATOR(pg_catalog.<>) 'pg_catalog, pg_temp' THEN
         RAISE EXCEPTION 'append needs the search_path pg_catalog, pg_temp' USING ERRCODE = 'DB001';
     END IF;
-    -- Every check below reads what committed before this lock was granted: each statement of a
-    -- volatile function has its own snapshot.
+    -- Every check below reads everything committed before this lock was granted, because each
+    -- statement of a volatile function has its own snapshot.
     SELECT l.epoch, current_setting('transaction_isolation'), event_store.unsafe_setting()
         INTO STRICT o_epoch, isolation, unsafe FROM event_store.log AS l FOR UPDATE;
     IF isolation <> 'read committed' THEN
@@ -142,8 +139,8 @@ BEGIN
         RAISE EXCEPTION '%', unsafe USING ERRCODE = 'DB004';
     END IF;
 
-    -- The head, the versions of the streams in order of p_stream, and whether an event id stands in
-    -- the log: one look, since each statement has a fixed cost.
+    -- The head, the versions of the streams in order of p_stream, and whether an event id exists in
+    -- the log. It is one query, because each statement has a fixed cost.
     SELECT coalesce(h.position, 0), h.event_id, greatest(clock_timestamp(), h.recorded_at),
         v.versions, v.broken,
            EXISTS (SELECT FROM event_store.events AS e WHERE e.event_id = ANY (p_event_id))
@@ -156,7 +153,7 @@ BEGIN
                                 FROM event_store.events AS e WHERE e.stream = p_stream[n]
                                     ORDER BY e.version DESC LIMIT 1), 0) AS actual
                             FROM generate_subscripts(p_stream, 1) AS n
-                            OFFSET 0) AS s) AS v  -- offset 0: else each look-up would be made twice
+                            OFFSET 0) AS s) AS v  -- OFFSET 0 prevents a second look-up
         LEFT JOIN (SELECT e.position, e.event_id, e.recorded_at FROM event_store.events AS e
             ORDER BY e.position DESC LIMIT 1) AS h ON true;
 
@@ -167,7 +164,7 @@ BEGIN
     o_index := array_fill(NULL::integer, ARRAY[members]);
     o_detail := array_fill(NULL::text, ARRAY[members]);
 
-    -- Sent again, or an event id that stands in the log with another append?
+    -- Was it sent again, or does the log have an event id in another append?
     IF seen THEN
         FOR r IN
             SELECT u.member, min(e.position - u.nth) AS first, min(e.event_id::text) AS id,
@@ -192,15 +189,15 @@ BEGIN
     -- The idempotency keys.
     IF p_key IS NOT NULL THEN
         FOR r IN
-            -- An append with events was recognised by them: its first event's id alone may be in
-            -- another append under the same key.
+            -- An append with events was recognised by those. Its first event's id alone may be in
+            -- another append with the same key.
             SELECT u.member, k.append_id = p_append_id[u.member] AND p_event_count[u.member] = 0
                 AS sent_again, k.request_hash = p_request_hash[u.member] AS same,
                    k.position, k.event_count, k.streams, k.versions, k.answer,
                    (SELECT e.event_id FROM event_store.events AS e WHERE e.position = k.position)
                        AS event_id,
-                   -- What stands where the record says is part of the current history, whichever it
-                   -- was appended in.
+                   -- Whatever is where the record says belongs to the current history, in whichever
+                   -- epoch it was appended.
                    CASE WHEN k.position = 0 OR EXISTS (
                        SELECT FROM event_store.events AS e
                            WHERE e.position = k.position - greatest(k.event_count - 1, 0)
@@ -244,7 +241,7 @@ BEGIN
         END LOOP;
     END IF;
 
-    -- The subjects whose data the append brings: behind subject.erased there is none.
+    -- The subjects whose data the append contains. After subject.erased there may be none.
     IF p_subject IS NOT NULL THEN
         IF members > 1 AND EXISTS (SELECT FROM unnest(p_subject) AS u (subject)
             WHERE 'subject-' || u.subject = ANY (p_stream)) THEN
@@ -264,7 +261,7 @@ BEGIN
         END LOOP;
     END IF;
 
-    -- The conditions: only what came since the caller's own check.
+    -- The conditions: only events since the caller's own check.
     IF p_condition_member IS NOT NULL THEN
         FOR r IN
             SELECT c.member, c.index, min(coalesce(c.broken, (
@@ -314,10 +311,10 @@ BEGIN
         END LOOP;
     END IF;
 
-    -- The versions come last, since each member must know what became of those before it on its
-    -- streams. They count first: a refusal by a condition or a reservation gives way. While
-    -- everybody is appended and no stream stands here twice, the look above has said all; a stream
-    -- that stands here twice unnoticed is a unique violation.
+    -- The versions come last, because each member must know the result of earlier ones on its
+    -- streams. They take precedence over a refusal by a condition or a reservation. If all members
+    -- are appended and no stream occurs twice here, the query above is sufficient. An unnoticed
+    -- second occurrence is a unique violation.
     IF broken OR p_behind IS NOT NULL OR members > 1 AND (o_status <> none
         OR 0 = ANY (p_stream_count)) THEN
         i := 0;
@@ -333,7 +330,7 @@ BEGIN
                          AS u (stream, member, count, expected, behind, nth)
                 ORDER BY u.nth
         LOOP
-            -- Events stand in order of p_stream.
+            -- Events are in the order of p_stream.
             i := i + r.count;
             ends[r.nth] := i;
             IF r.before IS NULL THEN
@@ -370,8 +367,8 @@ BEGIN
         END LOOP;
     END IF;
 
-    -- Members that name the same thing? While nobody is refused, the unique constraints would say
-    -- so.
+    -- Do members name the same thing? If no member is refused, the unique constraints would report
+    -- it.
     clean := o_status = none;
     IF members > 1 AND NOT clean AND (
         (SELECT count(*) <> count(DISTINCT u.id) FROM unnest(p_event_id) AS u (id))
@@ -381,7 +378,7 @@ BEGIN
             USING ERRCODE = 'DB002';
     END IF;
 
-    -- Positions, for those that were not refused.
+    -- Positions, for members that were not refused.
     next_base := o_head + coalesce(cardinality(p_event_id), 0);
     IF NOT clean OR p_key IS NOT NULL OR p_reservation_member IS NOT NULL
         OR p_condition_member IS NOT NULL THEN
@@ -442,7 +439,7 @@ BEGIN
                 FROM unnest(p_reservation_member, p_reservation_scope, p_reservation_hash,
                     p_reservation_take) AS u (member, scope, hash, take)
                 WHERE o_status[u.member] = 'appended' AND u.take IS NOT NULL
-            -- its own already: anyone else's was refused above
+            -- already its own: others were refused above
             ON CONFLICT (scope, hash) DO NOTHING;
     END IF;
 
@@ -469,7 +466,7 @@ BEGIN
     IF clean THEN
         o_status := NULL;
     ELSIF 'sent_again' = ANY (o_status) THEN
-        -- The versions that an append sent again had left behind, as if it were new.
+        -- The versions that a resent append left behind, as if it were new.
         FOR r IN
             SELECT u.nth, coalesce((SELECT e.version FROM event_store.events AS e
                        WHERE e.stream = u.stream AND e.position <= o_number[u.member]
@@ -508,12 +505,12 @@ AS $procedure$
 DECLARE
     r record;
 BEGIN
-    -- Items marked -1 are not checked yet: here, before the lock, so that under it only what came
-    -- since is left to look at. Of each no more than 64 events with its first tag are looked at,
-    -- since the next batch waits meanwhile. One that has more is not decided: it is refused as
-    -- broken at -2 - (the last position looked at), and its caller checks it by a statement of its
-    -- own (sql/check_conditions.sql) and sends the append again. All is one snapshot: what is
-    -- looked at goes up to the head that is read here.
+    -- Items marked -1 are not checked yet. They are checked here, before the lock, so that only
+    -- newer events remain to be checked under it. At most 64 events with an item's first tag are
+    -- inspected, because the next batch waits meanwhile. An item with more stays undecided: it is
+    -- refused as broken at -2 - (the last inspected position). Its caller then checks it with a
+    -- separate statement (sql/check_conditions.sql) and sends the append again. All of this is one
+    -- snapshot: it covers events up to the head that is read here.
     IF -1 = ANY (p_condition_broken) THEN
         SELECT array_agg(CASE WHEN c.broken = -1 AND near.broken IS NULL THEN greatest(c.after,
             head.position) ELSE c.after END ORDER BY c.nth),
@@ -538,7 +535,7 @@ BEGIN
                               FROM event_store.tags AS t
                               WHERE c.broken = -1 AND t.tag = split_part(c.tags, ' ', 1)
                                   AND t.position > c.after
-                              -- By a tag alone the first that is found decides.
+                              -- With only a tag, the first event found decides.
                               ORDER BY t.position LIMIT CASE WHEN strpos(c.tags, ' ') = 0
                                   AND c.types = '' THEN 1 ELSE 64 END) AS t
             ) AS near;
@@ -553,8 +550,8 @@ BEGIN
         p_condition_tags, p_condition_types, p_reservation_member, p_reservation_index,
             p_reservation_scope, p_reservation_hash, p_reservation_release, p_reservation_take,
         p_subject_member, p_subject);
-    -- Before the commit: in the new transaction after it every expression would have to be prepared
-    -- again.
+    -- This runs before the commit. In the new transaction after it, every expression would have to
+    -- be prepared again.
     epoch := r.o_epoch;
     head := r.o_head;
     head_event_id := r.o_head_event_id;

@@ -1,13 +1,13 @@
--- The short way to append: for a plain batch, whose members have one event for one stream each, ask
--- for a version at most, and may bring an idempotency key. Three statements, four with keys: lock,
--- look, insert. A batch that turns out to hold a refusal is spelled out and goes the long way
--- (event_store.append_batch) under the same lock. So does one that was sent before, or repeats a
--- key: that is left to the unique constraints to notice, since it is rare, and asking first costs
--- 0.7 of 11.2 us an append.
+-- The fast path for appends: for a plain batch. Its members have one event for one stream each,
+-- expect at most a version, and may have an idempotency key. It takes three statements, or four
+-- with keys: lock, look, insert. A batch with a refusal takes the full path
+-- (event_store.append_batch) under the same lock. So does a batch that was sent before or repeats a
+-- key. The unique constraints detect that, because it is rare, and checking first would cost 0.7 of
+-- 11.2 us per append.
 --
--- Members of a chain may share a stream, as in the long way.
+-- Members of a chain may share a stream, as in the full path.
 --
--- Arrays run over members. p_epoch is null or has all of them, p_key and its companions are null or
+-- Arrays run over members. p_epoch is null or has all of them. p_key and its companions are null or
 -- have nulls for members without a key.
 
 CREATE TYPE event_store.append_answer AS (
@@ -56,8 +56,8 @@ BEGIN
     IF pg_catalog.current_setting('search_path') OPERATOR(pg_catalog.<>) 'pg_catalog, pg_temp' THEN
         RAISE EXCEPTION 'append needs the search_path pg_catalog, pg_temp' USING ERRCODE = 'DB001';
     END IF;
-    -- Every check below reads what committed before this lock was granted: each statement of a
-    -- volatile function has its own snapshot.
+    -- Every check below reads everything committed before this lock was granted, because each
+    -- statement of a volatile function has its own snapshot.
     SELECT l.epoch, current_setting('transaction_isolation'), event_store.unsafe_setting()
         INTO STRICT v_epoch, isolation, unsafe FROM event_store.log AS l FOR UPDATE;
     IF isolation <> 'read committed' THEN
@@ -79,8 +79,8 @@ BEGIN
 
     refused := v_epoch <> ANY (p_epoch);
     IF p_behind IS NOT NULL AND refused IS NOT true THEN
-        -- Chains: each member stands behind those of its stream that come before it. One that does
-        -- not fit sends all the long way.
+        -- Chains: each member follows the earlier members of its stream. If one does not fit, the
+        -- whole batch takes the full path.
         SELECT array_agg(c.version ORDER BY c.nth),
                bool_or(v_version[c.nth] < 0 OR c.before_type = 'stream.closed'
                    OR p_behind[c.nth] IS NOT NULL AND p_behind[c.nth] IS DISTINCT
@@ -124,7 +124,7 @@ BEGIN
             RETURN (v_epoch, head, head_event_id, v_recorded_at, NULL, v_version, NULL, NULL,
                 NULL)::event_store.append_answer;
         EXCEPTION WHEN unique_violation THEN
-            -- an event id or a key that stands in the log: the long way tells which, and what it
+            -- an event id or a key exists in the log: the full path finds out which, and what it
             -- means
             NULL;
         END;
@@ -160,8 +160,8 @@ BEGIN
         p_epoch, p_key, p_request_hash, p_answer, p_stream, p_expected, p_behind, p_event_id,
             p_event_type, p_event_schema, p_event_data,
         p_event_metadata, p_event_tags);
-    -- Before the commit: in the new transaction after it every expression would have to be prepared
-    -- again.
+    -- This runs before the commit. In the new transaction after it, every expression would have to
+    -- be prepared again.
     epoch := answer.epoch;
     head := answer.head;
     head_event_id := answer.head_event_id;

@@ -1,11 +1,11 @@
--- Digests of stretches of the log, made behind the head. See event_store.digests.
+-- Computes digests of ranges of the log, behind the head. See event_store.digests.
 --
--- An event's digest is over its columns as text, a line each. No column before the last two can
--- hold a line end, the last but one is preceded by its length, so that no two events have the same
--- text. event-store/src/postgres/verify/chain.rs works the same out once more in another language.
+-- An event's digest covers its columns as text, one per line. Only the last two columns can contain
+-- a line end, and the last but one is preceded by its length. So no two events have the same text.
+-- event-store/src/postgres/verify/chain.rs computes the same in Rust.
 
 CREATE FUNCTION event_store.event_digest(e event_store.events) RETURNS bytea
-LANGUAGE sql STABLE  -- without a SET clause, so that it is taken into the statement that calls it
+LANGUAGE sql STABLE  -- no SET clause, so that the caller can inline it
 AS $$
     SELECT pg_catalog.sha256(convert_to(concat_ws(E'\n', e.position, e.version, e.event_id,
         (extract(epoch FROM e.recorded_at) * 1000000)::bigint,
@@ -13,7 +13,7 @@ AS $$
             octet_length(e.metadata::text), e.metadata, e.data), 'UTF8'))
 $$;
 
--- Digests up to p_most events after the last digest. Callers may race: the second one to finish
+-- Digests up to p_most events after the last digest. Callers may race; the second one to finish
 -- changes nothing.
 CREATE FUNCTION event_store.digest_log(p_most integer, OUT o_digested_to bigint, OUT o_head bigint)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

@@ -1,8 +1,8 @@
--- Begins a new history of the log: after a copy was restored or a standby promoted with commits
--- missing, once a person has decided that this copy goes on. Whoever appends waits for its lock, so
--- the epoch begins after a position of its own.
+-- Begins a new history of the log. A person decides on it after a copy was restored, or a standby
+-- promoted with commits missing. Appends wait for its lock, so the epoch begins after a definite
+-- position.
 --
--- p_abandoned: epochs that other copies of the log had begun and that end here; processes that know
+-- p_abandoned: epochs that other copies of the log had begun and that end here. Processes that know
 -- one of them follow.
 
 CREATE FUNCTION event_store.begin_epoch(p_reason text, p_abandoned uuid[]) RETURNS uuid

@@ -1,5 +1,5 @@
--- Who may do what. Roles belong to the whole cluster and may be there already, or be made by
--- another database's migration just now.
+-- Roles and their rights. Roles belong to the whole cluster, so they may exist already, or another
+-- database's migration may be creating them now.
 
 DO $$
 DECLARE
@@ -10,7 +10,7 @@ BEGIN
         BEGIN
             EXECUTE format('CREATE ROLE %I NOLOGIN', name);
         EXCEPTION WHEN duplicate_object OR unique_violation THEN
-            NULL;  -- there already
+            NULL;  -- exists already
         END;
     END LOOP;
 END
@@ -28,6 +28,6 @@ GRANT EXECUTE ON FUNCTION event_store.unsafe_setting TO event_store_appender, ev
 GRANT EXECUTE ON FUNCTION event_store.append_batch, event_store.append_plain_batch,
     event_store.digest_log TO event_store_appender;
 GRANT EXECUTE ON PROCEDURE event_store.append, event_store.append_plain TO event_store_appender;
--- event_store.begin_epoch is its owner's alone: that a history has ended is a person's decision.
+-- Only the owner may call event_store.begin_epoch, because ending a history is a person's decision.
 GRANT INSERT, UPDATE ON event_store.leases, event_store.relay_cursors TO event_store_relay;
 GRANT INSERT, UPDATE, DELETE ON event_store.snapshots TO event_store_appender;

@@ -1,13 +1,14 @@
--- What is done to the schema of a generation, whose name is made here and nowhere else.
+-- Functions for the schema of a generation. Only they build its name.
 SET LOCAL ROLE read_model_owner;
 
--- The schema of a generation.
+-- Returns the schema name of a generation.
 CREATE FUNCTION read_model.generation_schema(projection text, generation integer) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT AS $$
     SELECT projection || '_g' || generation;
 $$;
 
--- Makes the schema and works in it, as its owner, until the end of the transaction.
+-- Creates the schema, and makes it current with its owner's rights until the end of the
+-- transaction.
 CREATE FUNCTION read_model.begin_generation(projection text, generation integer) RETURNS void
 LANGUAGE plpgsql STRICT AS $$
 DECLARE
@@ -21,7 +22,7 @@ BEGIN
     PERFORM set_config('search_path', quote_ident(schema), true);
 END $$;
 
--- Works in a generation's schema, as its owner, until the end of the transaction.
+-- Makes a generation's schema current, with its owner's rights, until the end of the transaction.
 CREATE FUNCTION read_model.work_in_generation(projection text, generation integer) RETURNS void
 LANGUAGE plpgsql STRICT AS $$
 BEGIN
@@ -30,8 +31,8 @@ BEGIN
         generation)), true);
 END $$;
 
--- Takes the keys off a generation's empty tables and notes them in its rebuild: a key that is made
--- over rows that are there costs a fraction of one that is kept while they come.
+-- Removes the keys of a generation's empty tables and records them in its rebuild. Creating a key
+-- after loading costs a fraction of maintaining it during loading.
 CREATE FUNCTION read_model.set_constraints_aside(projection text, generation integer) RETURNS void
 LANGUAGE plpgsql STRICT AS $$
 DECLARE
@@ -56,7 +57,7 @@ BEGIN
         AND r.generation = set_constraints_aside.generation;
 END $$;
 
--- Puts them back.
+-- Restores the removed keys.
 CREATE FUNCTION read_model.restore_constraints(projection text, generation integer) RETURNS void
 LANGUAGE plpgsql STRICT AS $$
 DECLARE
@@ -74,7 +75,7 @@ BEGIN
         AND r.generation = restore_constraints.generation;
 END $$;
 
--- Tells the planner of a generation's rows before the first query does.
+-- Analyses a generation's tables before the first query.
 CREATE FUNCTION read_model.analyze_generation(projection text, generation integer) RETURNS void
 LANGUAGE plpgsql STRICT AS $$
 DECLARE
@@ -89,12 +90,12 @@ BEGIN
     END LOOP;
 END $$;
 
--- Makes the view read_model.<projection> show this generation's main table. Its columns may be
--- others than before.
+-- Makes the view read_model.<projection> show this generation's main table. Its columns may differ
+-- from the previous ones.
 CREATE FUNCTION read_model.show_generation(projection text, generation integer) RETURNS void
 LANGUAGE plpgsql STRICT AS $$
 BEGIN
-    -- The view is its owner's, whose default grants let readers see it.
+    -- The view belongs to the owner, whose default grants let readers see it.
     PERFORM set_config('role', 'read_model_owner', true);
     EXECUTE format('DROP VIEW IF EXISTS read_model.%I', projection);
     EXECUTE format('CREATE VIEW read_model.%I AS SELECT * FROM %I.%I',
@@ -105,12 +106,11 @@ BEGIN
     WHERE g.projection = show_generation.projection AND g.generation = show_generation.generation;
 END $$;
 
--- Removes a generation with all its rows.
+-- Drops a generation with all its rows.
 CREATE FUNCTION read_model.drop_generation(projection text, generation integer) RETURNS void
 LANGUAGE plpgsql STRICT AS $$
 BEGIN
-    -- The checkpoint first, as the projector takes it first: so neither waits for the other in a
-    -- circle.
+    -- The checkpoint is locked first, as in the projector, so that the two cannot deadlock.
     DELETE FROM read_model.checkpoints AS c
     WHERE c.projection = drop_generation.projection AND c.generation = drop_generation.generation;
     EXECUTE format('DROP SCHEMA %I CASCADE', read_model.generation_schema(projection, generation));

@@ -1,9 +1,9 @@
--- Compares two tables of one projection by chunks of their keys: the live one, whose rows move, and
--- one that was folded again. A chunk of live rows is copied in one short snapshot; the other table
--- is then brought to that snapshot's position and compared.
+-- Compares two tables of one projection in chunks of keys: the live one, whose rows change, and a
+-- replayed one. A chunk of live rows is copied in one short snapshot. The other table is then
+-- brought to that snapshot's position and compared.
 SET LOCAL ROLE read_model_owner;
 
--- The columns of a table's primary key, in their order.
+-- Returns the columns of a table's primary key, in order.
 CREATE FUNCTION read_model.key_columns(compared regclass) RETURNS text[]
 LANGUAGE sql STABLE STRICT AS $$
     SELECT array_agg(a.attname::text ORDER BY k.place)
@@ -13,16 +13,16 @@ LANGUAGE sql STABLE STRICT AS $$
     WHERE i.indrelid = compared AND i.indisprimary;
 $$;
 
--- Whether a key is in the sample that a seed and a share (of 2^32) choose. The program's folds ask
--- the same of the same text.
+-- Whether a key is in the sample with this seed and share (of 2^32). The program's folds decide in
+-- the same way.
 CREATE FUNCTION read_model.is_sampled(key text, seed text, below bigint) RETURNS boolean
 LANGUAGE sql IMMUTABLE STRICT AS $$
     SELECT ('x' || encode(substr(sha256(convert_to(seed || key, 'UTF8')), 1, 4),
         'hex'))::bit(32)::bigint < below;
 $$;
 
--- The condition "after $1, up to $2 if there is one, in the sample of seed $3 and share $4, and in
--- partition $5 of $6" over a table's key, as SQL.
+-- Returns the SQL condition "after $1, up to $2 if it is set, in the sample of seed $3 and share
+-- $4, and in partition $5 of $6" on a table's key.
 CREATE FUNCTION read_model.chunk_condition(compared regclass, alias text) RETURNS text
 LANGUAGE sql STABLE STRICT AS $$
     SELECT format('($1 IS NULL OR (%1$s) > (%2$s)) AND ($2 IS NULL OR (%1$s) <= (%3$s))'
@@ -37,9 +37,9 @@ LANGUAGE sql STABLE STRICT AS $$
     JOIN pg_attribute AS a ON a.attrelid = compared AND a.attname = k.name;
 $$;
 
--- Copies the next chunk of a partition's live rows after a key. Returns how many there were, and
--- the last one's key unless there are no more. Runs in a snapshot of the caller's, who reads the
--- checkpoint in it.
+-- Copies the next chunk of a partition's live rows after a key. Returns the number of rows, and the
+-- last key unless there are no more rows. It runs in the caller's snapshot, in which the caller
+-- reads the checkpoint.
 CREATE FUNCTION read_model.take_chunk(live regclass, after text[], size integer, seed text,
     below bigint, partition integer, partitions integer,
                                       OUT taken bigint, OUT last text[])
@@ -68,8 +68,8 @@ BEGIN
     END IF;
 END $$;
 
--- Compares the chunk that was taken with the same keys of the other table, in the columns that both
--- have. Samples come with the rows. Rows of stale keys lack events, as is known: those that differ
+-- Compares the copied chunk with the same keys of the other table, in the columns that both have.
+-- It also returns sample rows. Rows with stale keys are known to lack events, so their differences
 -- are only counted.
 CREATE FUNCTION read_model.compare_chunk(live regclass, other regclass, after text[], upto text[],
     seed text, below bigint,
@@ -89,7 +89,7 @@ DECLARE
     only_other text[];
     differs text;
 BEGIN
-    -- Values of types without an equality, or of two types, are compared as JSON.
+    -- Values whose types have no equality, or differ, are compared as JSON.
     SELECT COALESCE(array_agg(a.attname::text) FILTER (WHERE b.attname IS NULL), '{}'),
            COALESCE(array_agg(b.attname::text) FILTER (WHERE a.attname IS NULL), '{}'),
            string_agg(format(CASE WHEN a.atttypid = b.atttypid AND a.atttypid <> 'json'::regtype

@@ -1,12 +1,13 @@
--- What people asked the projectors to do: a record of who and why, and how far each request is. The
--- projectors work through it; a request outlives the process that took it.
+-- Operations that people requested from the projectors: who, why, and the progress of each. The
+-- projectors work through them. A request survives the process that accepted it.
 SET LOCAL ROLE read_model_owner;
 
 CREATE TABLE read_model.operations (
     id            uuid        PRIMARY KEY,     -- version 7: by time
     kind          text        NOT NULL,
     projection    text        NOT NULL,
-    -- what folds it in the process that took the request: only its like may carry it out
+    -- the fold of the process that accepted the request; only a process with the same fold may run
+    -- it
     fold          text        NOT NULL,
     arguments     jsonb       NOT NULL DEFAULT '{}',
     requested_by  text        NOT NULL CHECK (requested_by <> ''),
@@ -14,10 +15,10 @@ CREATE TABLE read_model.operations (
     requested_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     state         text        NOT NULL DEFAULT 'queued'
         CHECK (state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')),
-    work          text,                        -- what is being done, in words for people
+    work          text,                        -- the current stage, for people
     position      bigint      NOT NULL DEFAULT 0,
     end_position  bigint      NOT NULL DEFAULT 0,
-    -- the attempt that may write here: another one has taken over from whoever has another id
+    -- the attempt that may write here; a process with another id has been replaced
     worker        uuid,
     attempts      integer     NOT NULL DEFAULT 0,
     started_at    timestamptz,
@@ -30,13 +31,13 @@ CREATE TABLE read_model.operations (
     finished_at   timestamptz,
     CHECK ((finished_at IS NULL) = (state IN ('queued', 'running')))
 ) WITH (fillfactor = 50);                      -- progress is written once a second
--- One at a time for each projection.
+-- One at a time per projection.
 CREATE UNIQUE INDEX operations_unfinished ON read_model.operations (projection)
     WHERE finished_at IS NULL;
--- Names of people and their reasons are not for whoever reads the tables.
+-- Readers of the tables may not see people's names and reasons.
 REVOKE SELECT ON read_model.operations FROM read_model_reader;
 
--- Projections that nobody projects until somebody resumes them.
+-- Projections that are paused until a person resumes them.
 CREATE TABLE read_model.pauses (
     projection text        PRIMARY KEY,
     paused_by  text        NOT NULL,

@@ -1,5 +1,5 @@
--- Who may do what. Roles belong to the whole cluster and may be there already, or be made by
--- another database's migration just now.
+-- Roles and their rights. Roles belong to the whole cluster, so they may exist already, or another
+-- database's migration may be creating them now.
 
 DO $$
 DECLARE
@@ -9,7 +9,7 @@ BEGIN
         BEGIN
             EXECUTE format('CREATE ROLE %I NOLOGIN', name);
         EXCEPTION WHEN duplicate_object OR unique_violation THEN
-            NULL;  -- there already
+            NULL;  -- exists already
         END;
     END LOOP;
 END
@@ -18,7 +18,7 @@ $$;
 REVOKE ALL ON SCHEMA subject_keys FROM PUBLIC;
 GRANT USAGE ON SCHEMA subject_keys TO subject_keys_writer, subject_keys_reader;
 GRANT SELECT ON ALL TABLES IN SCHEMA subject_keys TO subject_keys_writer, subject_keys_reader;
--- Keys and ledger lines are never deleted: a key is destroyed in its place.
+-- Keys and ledger rows are never deleted. A destroyed key's row stays.
 GRANT INSERT, UPDATE ON subject_keys.keys, subject_keys.erasures,
     subject_keys.known_head TO subject_keys_writer;
 GRANT UPDATE ON subject_keys.applied TO subject_keys_writer;

@@ -24,7 +24,7 @@ pub fn registry() -> Result<Registry, InvalidRegistry> {
 /// Returns all projections.
 pub fn all() -> Vec<Arc<dyn AnyProjection>> {
     vec![
-        // One line per projection.
+        // One line each.
         of::<users::Users>(),
         of::<orders::Orders>(),
         of::<products::Products>(),

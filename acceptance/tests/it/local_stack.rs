@@ -1,6 +1,6 @@
-//! The stack tool minds its own stack: not the one whose folder was copied, not the one that a
-//! killed supervisor left, and none that runs older programs than the ones that are there. Nobody
-//! but its owner reads what it keeps.
+//! The stack tool manages only its own stack. It ignores one whose folder was copied or that a
+//! killed supervisor left behind, and restarts one with outdated programs. Only the owner can read
+//! its files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,11 +17,12 @@ use nix::unistd::Pid;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-/// A cluster is made and four processes are started, perhaps while other tests run.
+/// The limit includes creating a cluster and starting four processes, possibly while other tests
+/// run.
 const LIMIT: Duration = Duration::from_mins(3);
 const PROGRAMS: [&str; 5] = ["command-api", "query-api", "event-relay", "projector", "event-store"];
 
-/// Runs a command to its end.
+/// Runs a command to completion.
 async fn end(mut command: Command, arguments: &[&str]) -> Result<Output> {
     command.args(arguments);
     Ok(finish_async(&mut command.into(), LIMIT).await?)
@@ -81,7 +82,7 @@ async fn up_waits_for_its_stack_and_restarts_one_of_older_programs() -> Result<(
 
     let supervisor = stack.endpoints()?["supervisor"]["pid"].as_i64().context("a supervisor")?;
     kill(Pid::from_raw(i32::try_from(supervisor)?), Signal::SIGKILL)?;
-    // Until the system has ended it, the stack is up.
+    // Until the system has ended the process, the stack counts as running.
     let lock = fs::File::open(stack.state().join("lock"))?;
     until("the supervisor has ended", LIMIT, async || Ok(lock.try_lock().is_ok().then_some(())))
         .await?;
@@ -107,7 +108,7 @@ async fn up_waits_for_its_stack_and_restarts_one_of_older_programs() -> Result<(
 #[tokio::test]
 async fn only_its_owner_reads_what_a_stack_keeps_and_it_reads_no_certificates() -> Result<()> {
     let mut stack = Detached::new()?;
-    // A process that opens this file waits for ever, since nobody writes to it.
+    // A process that opens this file waits forever, because nothing writes to it.
     let certificates = stack.folder.path().join("certificates");
     nix::unistd::mkfifo(&certificates, nix::sys::stat::Mode::S_IRWXU)?;
     stack.certificates = Some(certificates);
@@ -119,8 +120,8 @@ async fn only_its_owner_reads_what_a_stack_keeps_and_it_reads_no_certificates() 
     let (mut open, mut names) = (Vec::new(), Vec::new());
     visit(&stack.state(), &mut |path, mode| {
         names.push(path.to_owned());
-        // As root, the database's account passes through the stack's folder to its own, but cannot
-        // list it.
+        // As root, the database's account can traverse the stack's folder to its own folder, but
+        // cannot list it.
         let others = if path == stack.state() { 0o066 } else { 0o077 };
         if mode & others != 0 {
             open.push(format!("{} {mode:o}", path.display()));
@@ -154,7 +155,7 @@ async fn restart_replaces_one_process_and_leaves_the_others_alone() -> Result<()
     let after = stack.pids()?;
     let changed: Vec<_> = before.keys().filter(|name| before[*name] != after[*name]).collect();
     assert_eq!(changed, ["query_api"]);
-    // The new build runs now: `up` finds nothing to do.
+    // The new build is running, so `up` has nothing to do.
     let up = stack.up().await?;
     ensure!(said(&up).contains("up already"), "{}", said(&up));
 
@@ -165,16 +166,16 @@ async fn restart_replaces_one_process_and_leaves_the_others_alone() -> Result<()
     Ok(())
 }
 
-/// Of one core: for what the supervisor does while something is not ready. One that read the
-/// system's certificates for each look took 40 to 50.
+/// The maximum CPU use of the supervisor while something is not ready, in percent of one core.
+/// Reading the system's certificates for each check took 40 to 50.
 const MOST_PERCENT: f64 = 5.0;
-/// For how long it is watched.
+/// How long the supervisor is watched.
 const WATCHED: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn a_supervisor_costs_hardly_anything_while_something_is_not_ready() -> Result<()> {
     let stack = Detached::new()?;
-    // A relay that answers each look that it is not ready.
+    // A relay that answers each readiness check with not ready.
     let (program, real) = (stack.programs().join("event-relay"), program("event-relay")?);
     fs::write(
         &program,
@@ -206,7 +207,7 @@ async fn a_supervisor_costs_hardly_anything_while_something_is_not_ready() -> Re
     Ok(())
 }
 
-/// A fold that waited for a person would make `up` wait longer than this.
+/// If `up` waited for the projection that needs a person, it would take longer than this.
 const SAID_WITHIN: Duration = Duration::from_secs(100);
 
 #[tokio::test]
@@ -214,7 +215,7 @@ async fn after_a_fold_version_is_raised_the_stack_stays_up_for_the_rebuild_that_
 -> Result<()> {
     let stack = Detached::new()?;
     stack.up().await?;
-    // As if the programs from here on folded another version than those before.
+    // From here on, the programs have another fold version than before.
     let raised = "UPDATE read_model.generations SET fold_version = fold_version + 1 WHERE \
         projection = 'products'";
     let raised = end(stack.tool()?, &["psql", "-c", raised]).await?;
@@ -248,9 +249,9 @@ async fn after_a_fold_version_is_raised_the_stack_stays_up_for_the_rebuild_that_
     Ok(())
 }
 
-/// Looks at a folder and all in it, but the fetched servers: those are everybody's.
+/// Visits a folder and everything in it, except the downloaded servers, which are shared.
 fn visit(path: &Path, look: &mut impl FnMut(&Path, u32)) -> Result<()> {
-    // The servers make and remove files all the time.
+    // The servers create and remove files all the time.
     let Ok(found) = fs::symlink_metadata(path) else { return Ok(()) };
     look(path, found.permissions().mode() & 0o777);
     if !found.is_dir() {
@@ -270,8 +271,8 @@ fn programs() -> Result<String> {
     Ok(stack.parent().and_then(Path::to_str).context("the folder of the programs")?.to_owned())
 }
 
-/// A stack that `up --detach` starts from programs of its own folder; it is stopped when this is
-/// dropped.
+/// A stack that `up --detach` starts from programs in a separate folder. Dropping it stops the
+/// stack.
 struct Detached {
     folder: tempfile::TempDir,
     certificates: Option<PathBuf>,
@@ -295,7 +296,7 @@ impl Detached {
         self.folder.path().join("programs")
     }
 
-    /// Puts a program in place, as a build does: a new file under the same name.
+    /// Replaces a program like a build does: a new file with the same name.
     fn renew_program(&self, name: &str) -> Result<()> {
         let draft = self.folder.path().join(name);
         fs::copy(program(name)?, &draft)?;
@@ -329,7 +330,7 @@ impl Detached {
         Ok(Endpoints::read(&self.state())?.pids)
     }
 
-    /// Looks once: `up` has waited.
+    /// Checks once, because `up` has already waited.
     async fn is_ready(&self) -> Result<()> {
         let status = end(self.tool()?, &["status", "--json"]).await?;
         let report: Value = serde_json::from_slice(&status.stdout)?;

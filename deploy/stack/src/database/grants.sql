@@ -1,5 +1,5 @@
--- What the stack adds to the migrations' own grants: nobody but the processes' roles connects, only
--- two of them to the keys, and the command API owns `auth`.
+-- The stack's additions to the migrations' grants: only the processes' roles may connect, only two
+-- of them to the keys, and the command API owns `auth`.
 REVOKE ALL ON DATABASE daybook FROM PUBLIC;
 GRANT CONNECT ON DATABASE daybook TO command_api, event_relay, projector, query_api;
 REVOKE ALL ON DATABASE daybook_keys FROM PUBLIC;

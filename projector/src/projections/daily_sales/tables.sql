@@ -1,11 +1,11 @@
--- One row a day (UTC) and currency, of confirmed orders by ordered_at. Runs once per generation, in
--- that generation's own schema.
+-- One row per day (UTC) and currency, with confirmed orders by ordered_at. It runs once per
+-- generation, in that generation's schema.
 CREATE TABLE daily_sales (
     day           date NOT NULL,
     currency      text NOT NULL,
     orders        bigint NOT NULL,
     units         bigint NOT NULL,
     revenue_minor bigint NOT NULL,          -- minor units of currency
-    position      bigint NOT NULL,          -- of the last event that changed this row
+    position      bigint NOT NULL,          -- the last event that changed this row
     PRIMARY KEY (day, currency)
 );

@@ -1,4 +1,4 @@
--- One row an order, with its lines. Runs once per generation, in that generation's own schema.
+-- One row per order, with its lines. It runs once per generation, in that generation's schema.
 CREATE TABLE orders (
     id           uuid PRIMARY KEY,
     user_id      uuid NOT NULL,
@@ -9,12 +9,12 @@ CREATE TABLE orders (
     -- [{"line_id", "product_id", "product_name", "quantity", "unit_price_minor"}] in the order
     -- added
     lines        jsonb NOT NULL,
-    -- an import's date from the first, else the confirmation's
+    -- for an import, its historical date from the start; otherwise the confirmation's time
     ordered_at   timestamptz,
     confirmed_at timestamptz,
     cancelled_at timestamptz,
     created_at   timestamptz NOT NULL,
     updated_at   timestamptz NOT NULL,
-    version      bigint NOT NULL,           -- of the order's own stream
-    position     bigint NOT NULL            -- of the last event that changed this row
+    version      bigint NOT NULL,           -- the version of the order's stream
+    position     bigint NOT NULL            -- the last event that changed this row
 );

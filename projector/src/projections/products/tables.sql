@@ -1,4 +1,4 @@
--- One row a product. Runs once per generation, in that generation's own schema.
+-- One row per product. It runs once per generation, in that generation's schema.
 CREATE TABLE products (
     id               uuid PRIMARY KEY,
     name             text NOT NULL,
@@ -7,6 +7,6 @@ CREATE TABLE products (
     stock            bigint NOT NULL,
     created_at       timestamptz NOT NULL,
     updated_at       timestamptz NOT NULL,
-    version          bigint NOT NULL,       -- of the product's own stream
-    position         bigint NOT NULL        -- of the last event that changed this row
+    version          bigint NOT NULL,       -- the version of the product's stream
+    position         bigint NOT NULL        -- the last event that changed this row
 );

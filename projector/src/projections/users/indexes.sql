@@ -2,5 +2,5 @@
 CREATE INDEX users_created_at ON users (created_at, id);
 -- Serves GET /users sorted by the number of orders.
 CREATE INDEX users_order_count ON users (order_count, id);
--- Serves GET /users?email=…: letters of any case are one address.
+-- Serves GET /users?email=…; addresses are compared without case.
 CREATE INDEX users_email ON users (lower(email COLLATE "C"));

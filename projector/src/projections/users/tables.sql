@@ -1,4 +1,4 @@
--- One row a user. Runs once per generation, in that generation's own schema.
+-- One row per user. It runs once per generation, in that generation's schema.
 CREATE TABLE users (
     id            uuid PRIMARY KEY,
     email         text,                     -- personal: null once erased
@@ -10,6 +10,6 @@ CREATE TABLE users (
     last_order_at timestamptz,              -- the latest ordered_at of a confirmed order
     created_at    timestamptz NOT NULL,
     updated_at    timestamptz NOT NULL,
-    version       bigint NOT NULL,          -- of the user's own stream
-    position      bigint NOT NULL           -- of the last event that changed this row
+    version       bigint NOT NULL,          -- the version of the user's stream
+    position      bigint NOT NULL           -- the last event that changed this row
 );
