@@ -95,12 +95,12 @@ async fn up_waits_for_its_stack_and_restarts_one_of_older_programs() -> Result<(
     stack.is_ready().await?;
 
     let up = stack.up().await?;
-    ensure!(said(&up).contains("up already"), "{}", said(&up));
+    ensure!(said(&up).contains("is already running"), "{}", said(&up));
     assert_eq!(stack.pids()?, second);
 
     stack.renew_program("projector")?;
     let up = stack.up().await?;
-    ensure!(said(&up).contains("other builds of projector"), "{}", said(&up));
+    ensure!(said(&up).contains("older builds of projector"), "{}", said(&up));
     ensure!(stack.pids()?["projector"] != second["projector"], "the older projector still runs");
     stack.is_ready().await
 }
@@ -157,11 +157,11 @@ async fn restart_replaces_one_process_and_leaves_the_others_alone() -> Result<()
     assert_eq!(changed, ["query_api"]);
     // The new build is running, so `up` has nothing to do.
     let up = stack.up().await?;
-    ensure!(said(&up).contains("up already"), "{}", said(&up));
+    ensure!(said(&up).contains("is already running"), "{}", said(&up));
 
     let unknown = end(stack.tool()?, &["restart", "query-app"]).await?;
     ensure!(unknown.status.code() == Some(2), "{}", said(&unknown));
-    ensure!(said(&unknown).contains("say one of command-api"), "{}", said(&unknown));
+    ensure!(said(&unknown).contains("use one of command-api"), "{}", said(&unknown));
     assert_eq!(stack.pids()?, after);
     Ok(())
 }

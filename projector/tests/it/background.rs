@@ -48,7 +48,7 @@ async fn a_row_that_is_not_what_the_log_makes_raises_the_alarm_until_it_is_right
     let said = std::fs::read_to_string(log.path()).unwrap();
     let line = said
         .lines()
-        .find(|line| line.contains("not what the log makes"))
+        .find(|line| line.contains("differs from the log"))
         .unwrap_or_else(|| panic!("{said}"));
     assert!(
         line.contains("ERROR")

@@ -219,7 +219,7 @@ async fn a_full_parked_set_stops_the_part_which_goes_on_by_itself_once_there_is_
     let mut runner = runner_of(&projection, &store, url);
     let standings = runner.run_once().await.unwrap();
     let Standing::Stopped(reason) = &standings[0].1 else { panic!("{standings:?}") };
-    assert!(reason.contains("event 10001") && reason.contains("parked already"), "{reason}");
+    assert!(reason.contains("event 10001") && reason.contains("which is the limit"), "{reason}");
     let kept = account(url, "ledger").await;
     assert_eq!((kept.position, kept.parked, kept.adds_up), (10_000, 10_000, true), "{kept:?}");
     FIXED[1].store(true, Ordering::SeqCst);
@@ -404,7 +404,7 @@ async fn a_person_sees_what_is_parked(url: &str, late: Uuid) {
     );
     assert!(
         list.contains("users g1  order.confirmed  2 events of 2 rows")
-            && list.contains("there is no row"),
+            && list.contains("the row that it changes does not exist"),
         "{list}"
     );
     let shown = succeeds(

@@ -180,7 +180,7 @@ async fn a_generation_is_dropped_unless_queries_see_it() {
     let process = Process::start(url);
     succeeds(url, &["rebuild", "orders"]).await;
     assert!(fails(url, &["drop", "orders", "2", "--yes"]).await.contains("queries see it"));
-    assert!(fails(url, &["drop", "orders", "7", "--yes"]).await.contains("there is none"));
+    assert!(fails(url, &["drop", "orders", "7", "--yes"]).await.contains("it does not exist"));
     succeeds(url, &["drop", "orders", "1", "--yes"]).await;
     assert_eq!(
         ask::<i64>(url, "SELECT count(*) FROM pg_namespace WHERE nspname = 'orders_g1'").await,
