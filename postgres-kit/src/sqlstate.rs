@@ -14,7 +14,7 @@ pub const QUERY_CANCELED: &str = "57014";
 pub const UNIQUE_VIOLATION: &str = "23505";
 /// A row conflicts with an exclusion constraint.
 pub const EXCLUSION_VIOLATION: &str = "23P01";
-/// Among others: the result of a prepared statement has other columns now.
+/// A feature is not supported; also sent when a prepared statement's result columns changed.
 pub const FEATURE_NOT_SUPPORTED: &str = "0A000";
 /// A prepared statement does not exist any more.
 pub const INVALID_SQL_STATEMENT_NAME: &str = "26000";
