@@ -1,4 +1,5 @@
-//! The test kit lets a sound projection pass, and finds each fault that it promises to find.
+//! Tests that the test kit accepts a sound projection, and finds each fault that it promises to
+//! find.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -13,14 +14,14 @@ use projection::{Incoming, Projection, Reason, add, of, row};
 use serde_json::json;
 use uuid::Uuid;
 
-/// What a projection can do wrong.
+/// No fault.
 const SOUND: u8 = 0;
 /// The fold depends on more than its arguments.
 const FOLDS_BY_CHANCE: u8 = 1;
-/// The table has another type for a column than the row.
+/// A column has another type in the table than in the row.
 const MISFITS: u8 = 2;
 
-/// How often each book was lent.
+/// The number of loans of each book.
 struct Loans<const FAULT: u8>;
 
 row! {
@@ -91,7 +92,7 @@ async fn checked<const FAULT: u8>() -> Vec<serde_json::Value> {
     check(database.url(), &of::<Loans<FAULT>>(), registry, events).await
 }
 
-/// What the kit says of a projection with this fault.
+/// The kit's report on a projection with this fault.
 async fn found<const FAULT: u8>() -> String {
     let failed = AssertUnwindSafe(checked::<FAULT>()).catch_unwind().await;
     *failed.expect_err("the fault is not found").downcast::<String>().unwrap()

@@ -1,5 +1,5 @@
-//! A target that cannot tell where it ends: the relay's cursor says. However a relay ends, events
-//! come again and in order, and none is left out.
+//! A target that cannot tell where it ends: the relay's cursor tells. However a relay ends, events
+//! may be repeated but stay in order, and none is skipped.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::support::{
 };
 use crate::tape::{Line, NAME, Point, Tape};
 
-/// Where a cursor stands, and who moved it there.
+/// The position of a cursor, and the term that moved it there.
 #[derive(Debug, PartialEq, Eq)]
 struct Stand {
     position: i64,
@@ -25,7 +25,7 @@ struct Stand {
     term: i64,
 }
 
-/// A log of the test's own, and a tape for it.
+/// A separate log, and a tape for it.
 struct Taped {
     store: PostgresStore,
     database: TestDatabase,
@@ -43,7 +43,7 @@ impl Taped {
         append_to(&self.store, events).await.0
     }
 
-    /// Starts a relay under the role that relays have.
+    /// Starts a relay with the relay's database role.
     async fn relay(&self, settings: RelaySettings) -> RunningRelay {
         let url = self.database.url_in_group("event_store_relay").await;
         start_relay_to(&url, &url, self.tape.clone(), settings)
@@ -53,7 +53,7 @@ impl Taped {
         PgConnection::connect(self.database.url()).await.unwrap()
     }
 
-    /// Runs statements that only a test runs.
+    /// Runs statements that only tests may run.
     async fn tamper(&self, statements: &'static str) {
         sqlx::raw_sql(statements).execute(&mut self.admin().await).await.unwrap();
     }
@@ -71,7 +71,7 @@ impl Taped {
         })
     }
 
-    /// Waits until the cursor is there.
+    /// Waits until the cursor has reached a position.
     async fn reaches(&self, position: i64) {
         eventually("the cursor moves", async || {
             self.cursor().await.is_some_and(|cursor| cursor.position == position)
@@ -79,7 +79,7 @@ impl Taped {
         .await;
     }
 
-    /// Where the cursor of this term stands at the head.
+    /// The expected cursor of this term at the head.
     async fn head(&self, term: i64) -> Stand {
         let head = self.store.head().await.unwrap();
         let (position, event_id) = (head.mark.position.0, head.mark.event_id);
@@ -87,7 +87,7 @@ impl Taped {
     }
 }
 
-/// A lease that is not renewed while a test takes it away.
+/// A long lease, which is not renewed while the test takes it away.
 fn lasting() -> RelaySettings {
     RelaySettings { lease_duration: Duration::from_mins(1), ..quick().relay }
 }
@@ -180,7 +180,8 @@ async fn a_leader_that_lost_its_lease_does_not_move_the_cursor() {
     let mut held = world.tape.hold_next(Point::Written);
     world.append(10).await;
     held.reached().await;
-    // It does not know: its next renewal is far. Somebody else has led since, and left.
+    // It does not notice, because its next renewal is far away. Another relay has led since, and
+    // stopped.
     world
         .tamper(
             "UPDATE event_store.leases SET owner = NULL, backend_pid = NULL, expires_at = \
@@ -192,7 +193,7 @@ async fn a_leader_that_lost_its_lease_does_not_move_the_cursor() {
     world.append(10).await;
     world.reaches(40).await;
     held.release();
-    // It finishes what it had begun.
+    // It finishes the batch that it had begun.
     first.stop().await;
     assert_eq!(world.cursor().await, Some(world.head(3).await));
     second.stop().await;
@@ -215,7 +216,7 @@ async fn the_relay_of_an_epoch_that_is_over_goes_on_after_its_cursor_in_the_new_
     world.append(5).await;
     let relay = world.relay(quick().relay).await;
     world.reaches(25).await;
-    // Also while one runs, and though there is nothing to publish.
+    // The same holds while a relay runs and has nothing to publish.
     let newest = begin_epoch(&mut world.admin().await, "a test", &[]).await.unwrap();
     eventually("the cursor follows", async || world.cursor().await.unwrap().epoch == newest).await;
     world.append(5).await;
@@ -270,7 +271,7 @@ async fn a_target_keeps_the_place_where_it_began_though_its_first_relay_is_kille
     held.reached().await;
     assert_eq!(world.cursor().await.unwrap().position, 40);
     relay.kill().await;
-    // The window below this head begins later.
+    // The window before this head begins later.
     world.append(20).await;
     let relay = world.relay(settings()).await;
     world.reaches(70).await;
@@ -288,7 +289,7 @@ async fn a_target_that_is_away_makes_leader_and_standby_not_ready() {
     let ready = || (leader.health.report().ready, standby.health.report().ready);
     eventually("both are ready", async || ready() == (true, true)).await;
     world.tape.set_away(true);
-    // Noticed though there is nothing to publish.
+    // The leader notices although it has nothing to publish.
     eventually("neither is ready", async || ready() == (false, false)).await;
     assert!(leader.reasons().contains("the tape is away"), "{}", leader.reasons());
     world.append(5).await;

@@ -1,4 +1,4 @@
-//! The follower against a real store and a real broker, with the relay in its ordinary place.
+//! The follower with a real store, a real broker and a normal relay.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::support::{World, event, quick, quick_follower, read_all};
 
-/// A follower and everything that it gave.
+/// A follower, and all events that it returned.
 struct Reader {
     follower: Follower,
     seen: Vec<RecordedEvent>,
@@ -25,7 +25,7 @@ impl Reader {
         Self { follower, seen: Vec::new() }
     }
 
-    /// One batch; a store that is away for a moment is waited for.
+    /// Reads one batch; retries while the store is briefly away.
     async fn step(&mut self) -> Mode {
         match self.follower.next_batch(500).await {
             Ok(batch) => {
@@ -55,7 +55,7 @@ impl Reader {
         in_time(&format!("the follower at {position}"), reached).await;
     }
 
-    /// Everything that was seen is the log, exactly.
+    /// Checks that the events seen are exactly the log.
     async fn assert_is_log(&self, world: &World) {
         let log = read_all(&world.store, Position::START).await;
         assert_eq!(format!("{:?}", self.seen), format!("{log:?}"));

@@ -1,5 +1,5 @@
-//! A stream that has what the log lost: the relay publishes nothing, is not ready and says which
-//! command goes on, and the stream stays as it is until that was run (A5).
+//! A stream with events that the log lost: the relay publishes nothing, is not ready and names the
+//! command to run. The stream stays as it is until that was run (A5).
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::support::{RunningRelay, World, append_to, event, eventually, open, quick};
 
-/// A relay has published this many events and was stopped.
+/// A stream with this many published events, whose relay was stopped.
 async fn published(count: usize) -> (World, Info) {
     let world = World::new().await;
     world.append(count).await;
@@ -27,7 +27,7 @@ async fn admin(world: &World) -> PgConnection {
     PgConnection::connect(world.database.url()).await.unwrap()
 }
 
-/// As a restored copy: the same epoch, and what came later is gone.
+/// Simulates a restored copy: the epoch is the same, and later events are gone.
 async fn lose_events_after(world: &World, position: i64) {
     let mut admin = admin(world).await;
     for statement in [
@@ -38,7 +38,7 @@ async fn lose_events_after(world: &World, position: i64) {
     }
 }
 
-/// The relay says what was lost and what to run, and the stream stays as it was.
+/// Checks that the relay reports the loss and the command, and leaves the stream alone.
 async fn stays_away(world: &World, relay: &RunningRelay, said: &[&str], before: &Info) {
     eventually("the relay says what to run", || async {
         said.iter().all(|words| relay.reasons().contains(words))
@@ -52,7 +52,7 @@ async fn stays_away(world: &World, relay: &RunningRelay, said: &[&str], before: 
     );
 }
 
-/// Once the epoch has begun, the same relay makes the stream of the new history.
+/// Checks that the same relay recreates the stream once the new epoch has begun.
 async fn goes_on(world: &World, relay: RunningRelay, abandoned: &[Epoch], before: &Info) {
     let epoch = begin_epoch(&mut admin(world).await, "a test", abandoned).await.unwrap();
     eventually("there is a stream of the new epoch", || async {
@@ -116,7 +116,7 @@ async fn p5_an_emptied_stream_that_is_ahead_of_its_log_waits_for_a_person() {
 #[tokio::test]
 async fn p5_a_stream_of_an_epoch_that_the_log_never_was_in_waits_for_a_person_to_name_it() {
     let (world, before) = published(20).await;
-    // As a copy from before that epoch: the log is in one of its own and knows nothing of the
+    // Simulates a copy from before that epoch: the log has another epoch and does not know the
     // stream's.
     let mut admin = admin(&world).await;
     let unknown = Epoch(before.config.metadata["daybook-epoch"].parse().unwrap());

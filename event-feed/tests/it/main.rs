@@ -1,4 +1,4 @@
-//! The feed on a real Postgres and a real nats-server.
+//! Tests of the feed with a real Postgres and a real nats-server.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 

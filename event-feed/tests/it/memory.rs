@@ -1,17 +1,17 @@
-//! How much memory the relay takes with events near the limit of their size.
+//! The memory use of the relay with events near the size limit.
 
 use serde_json::json;
 
 use crate::support::{World, event};
 
-/// How many events there are, and the bytes of each: together several times what the relay may
-/// take.
+/// The number of events and the bytes of each. Their total is several times the relay's memory
+/// limit.
 const EVENTS: usize = 3_000;
 const BYTES: usize = 94_000;
-/// The most that the process may take: what it takes by itself, and the pages and the batch under
-/// way.
+/// The memory limit of the process, in KiB. It covers the process itself, the pages and the current
+/// batch.
 const MOST_KIB: u64 = 128 * 1_024;
-/// Events that are made at once, so that the test itself takes little.
+/// The number of events created at once, so that the test itself needs little memory.
 const AT_ONCE: usize = 10;
 
 #[tokio::test]

@@ -1,31 +1,30 @@
-//! A model of append, relay and follower, checked in every order in which their steps can fall,
-//! with lost answers, publishes that come late, a lease that runs out under its holder (two leaders
-//! at once), crashes, a broker that loses its tail or all, and the promotion of a standby, with or
-//! without everything.
+//! A model of append, relay and follower. It is checked in every order of their steps, with lost
+//! answers, late publishes, a lease that expires under its holder (two concurrent leaders),
+//! crashes, a broker that loses its tail or everything, and the promotion of a complete or
+//! incomplete standby.
 //!
-//! What each action stands for in the code:
+//! The actions correspond to this code:
 //!
-//! - `Decide`, `Call`: a use case loads and decides; `CALL event_store.append` is one step because
-//!   of its lock. An answer may be lost: then `batch/sender.rs` sends the batch again.
+//! - `Decide`, `Call`: a use case loads and decides. `CALL event_store.append` is one step because
+//!   of its lock. If the answer is lost, `batch/sender.rs` sends the batch again.
 //! - `Chain` (`command-api/src/application/repository/line.rs`): the next command in line is
-//!   decided on what the one before will leave, and joins its batch.
-//! - `Replicate`, `Promote`: streaming replication; the standby becomes the primary, with or
-//!   without everything.
+//!   decided on what the previous one will leave, and joins its batch.
+//! - `Replicate`, `Promote`: streaming replication. The standby becomes the primary, complete or
+//!   not.
 //! - `BeginEpoch`: a person runs `event-store epoch begin` at any time after events were lost.
-//! - `Take`, `Expire` (`lease.rs`): a free lease is taken in the next term; the holder may not know
-//!   yet that its lease ran out.
-//! - `Work`: one step of `relay/{resume,leader,publish}.rs`: look at the stream, make it again
-//!   (look at the lease, delete, create), read a page, look at the lease, send.
-//! - `Arrive`, `Lose`, `TimeOut`: a publish reaches the broker, whose guard is the expected last
-//!   sequence, or does not; the relay gives up waiting.
+//! - `Take`, `Expire` (`lease.rs`): a free lease is taken in the next term. The holder may not know
+//!   yet that its lease expired.
+//! - `Work`: one step of `relay/{resume,leader,publish}.rs`: inspect the stream, recreate it (check
+//!   the lease, delete, create), read a page, check the lease, send.
+//! - `Arrive`, `Lose`, `TimeOut`: a publish reaches the broker, which checks the expected last
+//!   sequence, or is lost; or the relay stops waiting.
 //! - `LoseStream`, `LoseTail`: what JetStream may do (hazards of its default sync interval).
 //! - `ReadStore`, `Join`, `Receive`, `Judge`, `LoseConsumer`: `follower/{catch_up,join,live}.rs`.
-//! - `CrashRelay`, `CrashFollower`: the process ends; what is in a database stays.
+//! - `CrashRelay`, `CrashFollower`: the process ends; data in a database stays.
 //!
-//! Left out: several events in one append, tags and streams (event-store's own histories have
-//! them), chains of more than two, the beacon and all clocks: time is an action that may happen at
-//! any moment. A step that both a mutant and the model lack is not looked for: what is checked is
-//! what stands in `properties.rs`.
+//! The model leaves out several events in one append, tags and streams (event-store's own histories
+//! cover them), chains of more than two, the beacon, and all clocks: time is an action that may
+//! happen at any moment. Only the properties in `properties.rs` are checked.
 
 use local_servers::test_run;
 use stateright::{Checker, HasDiscoveries, Model, Property};
@@ -38,7 +37,7 @@ mod properties;
 mod relay;
 mod state;
 
-/// A step of somebody.
+/// A step of one of the actors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
     Decide(usize),
@@ -68,30 +67,31 @@ enum Action {
 /// A bug planted in the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mutant {
-    /// The append looks at its condition before it has the lock.
+    /// The append checks its condition before it has the lock.
     CheckBeforeLock,
-    /// A link looks at the version that the one before it was to leave, and not at its event.
+    /// A chained append checks the previous one's version but not its event.
     ChainByVersion,
-    /// The append does not know events that are sent again.
+    /// The append does not recognise resent events.
     NoDedupe,
-    /// A process goes on after a lossy promotion without the proof of continuity.
+    /// A process continues after a lossy promotion without proving continuity.
     WriterGoesOn,
-    /// A lossy promotion begins no new epoch.
+    /// A lossy promotion does not begin a new epoch.
     KeepEpoch,
     /// The relay publishes without the expected last sequence.
     NoExpectedSequence,
-    /// The relay goes on after the stream's last sequence without comparing what stands there.
+    /// The relay continues after the stream's last sequence without comparing the message there.
     ResumeUnproved,
-    /// Nobody looks at the lease: harmless, since the broker's guard holds (the model says so).
+    /// Nobody checks the lease. It is harmless because the broker checks the sequence, as the model
+    /// shows.
     NoLeaseCheck,
     /// The follower does not compare its checkpoint with the store.
     NoContinuity,
-    /// The follower believes a stream that has not proved its history: harmless as long as every
-    /// other history has its own epoch.
+    /// The follower trusts a stream that has not proved its history. It is harmless as long as
+    /// every other history has its own epoch.
     NoProof,
-    /// The follower takes messages of any epoch.
+    /// The follower accepts messages of any epoch.
     AnyEpoch,
-    /// The follower takes the next message that comes, whatever is missing before it.
+    /// The follower accepts the next message that comes, whatever is missing before it.
     SkipGaps,
 }
 
@@ -185,8 +185,7 @@ impl Whole {
     }
 }
 
-/// Two of everything that can go wrong would be more states than time; one of each, wherever it may
-/// fall, is what is checked.
+/// Two of every fault would give too many states. One of each is checked, at every possible moment.
 const FULL: Budget = Budget {
     appends: 3,
     lost_answers: 1,
@@ -206,13 +205,13 @@ const QUIET: Budget = Budget {
 };
 const LOSSY: Budget = Budget { promotions: 1, ..QUIET };
 
-/// What a check came to.
+/// The result of a check.
 struct Found {
     broken: Vec<&'static str>,
     unreached: Vec<&'static str>,
 }
 
-/// Tries every sequence of at most so many steps from each of the beginnings.
+/// Tries every sequence of up to `depth` steps from each initial state.
 fn explore(budget: Budget, mutant: Option<Mutant>, depth: usize) -> Found {
     let began = std::time::Instant::now();
     let enough = if mutant.is_some() { HasDiscoveries::AnyFailures } else { HasDiscoveries::All };
@@ -274,7 +273,8 @@ fn every_planted_bug_of_the_model_is_caught() {
     }
 }
 
-/// Two guards are second lines: without them nothing breaks as long as the first ones hold.
+/// Two checks are second lines of defence: without them, nothing breaks as long as the first ones
+/// hold.
 #[test]
 fn the_lease_and_the_streams_proof_are_not_what_safety_rests_on() {
     for mutant in [Mutant::NoLeaseCheck, Mutant::NoProof] {

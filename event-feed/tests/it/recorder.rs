@@ -1,7 +1,7 @@
-//! A consumer that writes down what the stream gives it, while relays come and go.
+//! A consumer that records the stream while relays come and go.
 //!
-//! The stream as it is in the end shows too little: a relay that publishes without the broker's
-//! guard damages it, finds that out, and makes a new one. A consumer has seen the damage by then.
+//! The final stream shows too little. A relay that published without the broker's check would
+//! damage the stream, notice that, and recreate it. A consumer would have seen the damage by then.
 
 use async_nats::jetstream::consumer::pull::OrderedConfig;
 use async_nats::jetstream::stream::Info;
@@ -14,7 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::support::{World, eventually, read_all};
 
-/// Records from the moment it is started until it is asked what it saw.
+/// Records messages from its start until it is checked.
 pub(crate) struct Recorder {
     at_first: Info,
     stop: DropGuard,
@@ -22,7 +22,7 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Waits for the stream and follows it from its first message on.
+    /// Waits for the stream, and follows it from its first message.
     pub(crate) async fn start(world: &World) -> Self {
         eventually("there is a stream", || async { world.stream_info().await.is_some() }).await;
         let at_first = world.stream_info().await.unwrap();
@@ -33,7 +33,7 @@ impl Recorder {
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
             let mut seen = Vec::new();
-            // For as long as it is not stopped.
+            // Runs until it is stopped.
             while let Some(Some(message)) = stopped.run_until_cancelled(messages.next()).await {
                 let message = message.unwrap();
                 let (_, mark) =
@@ -45,8 +45,8 @@ impl Recorder {
         Self { at_first, stop: stop.drop_guard(), task }
     }
 
-    /// Every sequence came once and in order, each with the event of that position, and the stream
-    /// is still the one it was.
+    /// Checks that every sequence came once and in order, each with the event of that position, and
+    /// that the stream was not recreated.
     pub(crate) async fn saw_only_p5(self, world: &World) {
         drop(self.stop);
         let seen = in_time("the record", self.task).await.unwrap();

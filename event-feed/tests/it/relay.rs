@@ -1,4 +1,4 @@
-//! The relay's ordinary work.
+//! The relay without faults.
 
 use async_nats::jetstream::consumer::pull;
 use event_feed::beacon::{BEACON_SUBJECT, Beacon};

@@ -1,5 +1,4 @@
-//! The relay while everything around it breaks. After each fault, every message's id is the one of
-//! the event at its sequence.
+//! The relay under faults. After each fault, every message has the id of the event at its sequence.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,13 +20,13 @@ use crate::support::{
     start_relay,
 };
 
-/// Between two appends, so that the load is steady and not all that the machine can do.
+/// The pause between two appends, so that the load is steady and below the machine's capacity.
 const PACE: Duration = Duration::from_millis(5);
-/// Where relays are killed again and again: what they do not come to publish must not pile up past
-/// what one test waits for.
+/// A longer pause, for tests that kill relays repeatedly. The backlog must stay small enough to
+/// wait for.
 const SLOW_PACE: Duration = Duration::from_millis(50);
 
-/// Appends for as long as it lives.
+/// Appends until it is dropped.
 struct Load {
     stop: Option<DropGuard>,
     task: JoinHandle<usize>,
@@ -102,7 +101,7 @@ async fn p5_a_frozen_leader_that_wakes_does_no_harm() {
     let standby = world.relay(quick()).await;
     for _ in 0..2 {
         frozen.signal(Signal::SIGSTOP);
-        // The standby takes over: what was appended after the freeze can only come from it.
+        // The standby takes over: only it can have published what was appended after the freeze.
         let head = world.head().await.mark.position;
         eventually("the standby takes over", || async {
             last_sequence(&world).await > u64::try_from(head.0).unwrap()
@@ -114,7 +113,7 @@ async fn p5_a_frozen_leader_that_wakes_does_no_harm() {
     load.stop().await;
     world.all_published().await;
     standby.stop().await;
-    // The woken one is a standby now, and takes over in its turn.
+    // The relay that woke up is now a standby, and takes over in turn.
     world.append(10).await;
     world.all_published().await;
     recorder.saw_only_p5(&world).await;
@@ -201,7 +200,7 @@ async fn p5_a_strangers_message_makes_the_stream_anew() {
         .unwrap()
         .await
         .unwrap();
-    // Noticed even though there is nothing to publish.
+    // The relay notices even if it has nothing to publish.
     eventually("the stream is made anew", || async {
         world.stream_info().await.is_some_and(|info| info.created > created)
     })

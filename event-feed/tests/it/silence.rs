@@ -1,6 +1,6 @@
-//! Servers that are silent rather than dead, one kind of connection after the other: publishing
-//! goes on where it can, the process says when it cannot, no figure claims what nobody knows, and
-//! all is well soon after the silence.
+//! Silent servers, one kind of connection after another. Publishing continues where it can, the
+//! process reports where it cannot, no metric shows an unknown value, and everything recovers soon
+//! after.
 
 use std::time::Duration;
 
@@ -18,14 +18,14 @@ use crate::support::{
     start_relay_that_reads,
 };
 
-/// How soon a process must say that it cannot work, or go on by other connections.
+/// How soon a process must report that it cannot work, or continue with other connections.
 const NOTICED: Duration = Duration::from_secs(10);
-/// How soon all must be well after the silence.
+/// How soon everything must work again after the silence.
 const HEALED: Duration = Duration::from_secs(5);
-/// What a loaded machine may take on top.
+/// The extra time that a loaded machine may take.
 const SLACK: Duration = Duration::from_secs(2);
 
-/// Waits until `what` holds, for this long and what a loaded machine may take on top.
+/// Waits until `what` holds, at most this long plus [`SLACK`].
 async fn within(limit: Duration, what: &str, holds: impl AsyncFnMut() -> bool) {
     until_within(limit + SLACK, what, holds).await;
 }
@@ -53,7 +53,7 @@ fn ready(relay: &RunningRelay) -> bool {
     relay.health.report().ready
 }
 
-/// Appends until `stopped` connections have been left behind: what came while they were stopped is
+/// Appends until `stopped` connections were replaced. What was appended while they were stopped is
 /// published.
 async fn publishing_goes_on(world: &World, relay: &RunningRelay) {
     world.append(20).await;
@@ -86,7 +86,7 @@ async fn p5_read_connections_that_are_silent_are_left_behind() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p5_a_lease_connection_that_is_silent_is_left_behind() {
-    // As by default: the lease outlasts the limit of a statement.
+    // As by default, the lease lasts longer than the limit of a statement.
     let lasting = RelaySettings { lease_duration: Duration::from_secs(4), ..quick().relay };
     let (world, relay) = world_and_relay(Settings { relay: lasting, ..quick() }).await;
     let stopped = stop(&world, "event-relay lease").await;
@@ -129,11 +129,11 @@ async fn p5_a_leader_that_cannot_read_any_more_gives_the_lease_to_one_who_can() 
     world.append(20).await;
     world.all_published().await;
     let second = start_relay_that_reads(lease, lease, &nats, quick()).await;
-    // The first one's lease goes on being renewed; what it reads by gets no answer any more.
+    // The first relay's lease is still renewed, but its read connections get no answers.
     let role = readers.parse::<PgConnectOptions>().unwrap().get_username().to_owned();
     let mut admin = PgConnection::connect(lease).await.unwrap();
-    // Of this database alone: other tests use the role in theirs. It does not count for a
-    // superuser.
+    // Only in this database, because other tests use the role in theirs. It does not affect
+    // superusers.
     let closed = format!("ALTER DATABASE \"{}\" CONNECTION LIMIT 0", world.database.name());
     sqlx::raw_sql(AssertSqlSafe(closed)).execute(&mut admin).await.unwrap();
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1 AND \
@@ -153,7 +153,7 @@ async fn p5_a_standby_says_that_the_broker_is_silent_though_its_connection_stand
     let standby = world.relay(quick()).await;
     within(HEALED, "the stand-by is ready", async || ready(&standby)).await;
     world.nats.pause();
-    // The client itself gives the connection up after ten seconds at the earliest.
+    // The client drops the connection after ten seconds at the earliest.
     within(HEALED, "the stand-by is not ready", async || !ready(&standby)).await;
     world.nats.resume();
     within(HEALED, "both are ready", async || ready(&leader) && ready(&standby)).await;
@@ -163,7 +163,7 @@ async fn p5_a_standby_says_that_the_broker_is_silent_though_its_connection_stand
     standby.stop().await;
 }
 
-/// A gauge; `None` while it says that its value is not known.
+/// Reads a gauge; `None` while its value is unknown.
 fn gauge(metrics: &Metrics, name: &str) -> Option<f64> {
     let text = metrics.render();
     text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())

@@ -1,4 +1,4 @@
-//! A log, a broker and relays for each test, and the one check of promise P5.
+//! A log, a broker and relays for each test, and the check of promise P5.
 
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -29,7 +29,7 @@ use uuid::Uuid;
 
 const MOST_IN_ONE_APPEND: usize = 500;
 
-/// A migrated database of the test's own.
+/// A separate, migrated database.
 pub(crate) async fn database() -> TestDatabase {
     TestDatabase::create("event_store", &schema_fingerprint(), |url| async move {
         Ok(migrate(&url).await?)
@@ -37,7 +37,7 @@ pub(crate) async fn database() -> TestDatabase {
     .await
 }
 
-/// A log and a broker of the test's own.
+/// A separate log and broker.
 pub(crate) struct World {
     pub(crate) store: PostgresStore,
     pub(crate) nats: NatsServer,
@@ -61,7 +61,7 @@ impl World {
             .await
     }
 
-    /// Appends events, several appends if there are many.
+    /// Appends events, in several appends if there are many.
     pub(crate) async fn append_events(&self, mut events: Vec<NewEvent>) -> Position {
         loop {
             let later = events.split_off(events.len().min(MOST_IN_ONE_APPEND));
@@ -77,7 +77,7 @@ impl World {
         self.store.head().await.unwrap()
     }
 
-    /// A connection with JetStream, as any client's.
+    /// A connection with JetStream, like that of any client.
     pub(crate) async fn jetstream(&self) -> jetstream::Context {
         jetstream::new(self.client().await)
     }
@@ -90,7 +90,7 @@ impl World {
         NatsHandle::connect(&self.nats.url(), "test").await.unwrap()
     }
 
-    /// What the stream is now, if there is one.
+    /// The current state of the stream, if it exists.
     pub(crate) async fn stream_info(&self) -> Option<Info> {
         let stream = self.jetstream().await.get_stream(STREAM).await.ok()?;
         Some(stream.cached_info().clone())
@@ -101,7 +101,7 @@ impl World {
         start_relay(self.database.url(), &self.nats.url(), settings).await
     }
 
-    /// Starts the real process.
+    /// Starts the real relay process.
     pub(crate) fn relay_process(&self) -> RelayProcess {
         let child = Command::new(env!("CARGO_BIN_EXE_event-relay"))
             .args(["run", "--admin-listen", "127.0.0.1:0", "--lease-seconds", "2"])
@@ -114,7 +114,7 @@ impl World {
         RelayProcess { child }
     }
 
-    /// Waits until everything is published, then checks every message: promise P5.
+    /// Waits until everything is published, then checks every message (promise P5).
     pub(crate) async fn all_published(&self) {
         let head = self.head().await.mark.position;
         eventually("the stream ends at the head", || async {
@@ -126,8 +126,8 @@ impl World {
         self.assert_p5().await;
     }
 
-    /// Each message's sequence is the position of the event whose id it carries, and none is
-    /// missing between first and last.
+    /// Checks that each message's sequence is the position of its event, and that none is missing
+    /// between the first and the last.
     pub(crate) async fn assert_p5(&self) {
         let jetstream = self.jetstream().await;
         let stream = jetstream.get_stream(STREAM).await.unwrap();
@@ -171,7 +171,7 @@ pub(crate) async fn start_relay(database: &str, nats: &str, settings: Settings) 
     start_relay_that_reads(database, database, nats, settings).await
 }
 
-/// The same for one that reads the log under another address than that of its lease.
+/// The same, for a relay that reads the log at another address than that of its lease.
 pub(crate) async fn start_relay_that_reads(
     log: &str,
     lease: &str,
@@ -238,7 +238,7 @@ pub(crate) async fn read_all(store: &PostgresStore, mut after: Position) -> Vec<
     }
 }
 
-/// An event with a tag and every kind of metadata.
+/// An event with a tag and all kinds of metadata.
 pub(crate) fn event(data: &serde_json::Value) -> NewEvent {
     let metadata = Metadata {
         correlation_id: Uuid::now_v7(),
@@ -251,14 +251,14 @@ pub(crate) fn event(data: &serde_json::Value) -> NewEvent {
         .tagged("thing:1".parse().unwrap())
 }
 
-/// How a relay to JetStream is set.
+/// The settings of a relay to JetStream.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Settings {
     pub(crate) relay: RelaySettings,
     pub(crate) stream: JetStreamSettings,
 }
 
-/// Everything quick, so that a test waits for little.
+/// Short intervals, so that tests wait little.
 pub(crate) fn quick() -> Settings {
     let relay = RelaySettings {
         lease_duration: Duration::from_millis(1_500),
@@ -280,7 +280,7 @@ pub(crate) fn quick_follower() -> FollowerSettings {
     FollowerSettings { idle_report: Duration::from_millis(200), ..FollowerSettings::default() }
 }
 
-/// A relay in the test's process; it ends when dropped.
+/// A relay in the test's process. Dropping it ends it.
 pub(crate) struct RunningRelay {
     pub(crate) health: Health,
     drain: CancellationToken,
@@ -288,7 +288,7 @@ pub(crate) struct RunningRelay {
 }
 
 impl RunningRelay {
-    /// Asks it to finish and waits for it.
+    /// Asks the relay to finish, and waits for its end.
     pub(crate) async fn stop(mut self) {
         self.drain.cancel();
         if let Some(task) = self.task.take() {
@@ -296,7 +296,7 @@ impl RunningRelay {
         }
     }
 
-    /// Ends it anywhere and at once, as by kill -9: nothing of it goes on, and its lease runs out.
+    /// Ends the relay at once, like SIGKILL. Nothing of it continues, and its lease expires.
     pub(crate) async fn kill(mut self) {
         if let Some(task) = self.task.take() {
             task.abort();
@@ -305,7 +305,7 @@ impl RunningRelay {
         }
     }
 
-    /// Why it is not ready, if it is not.
+    /// Why the relay is not ready, if it is not.
     pub(crate) fn reasons(&self) -> String {
         let report = self.health.report();
         report
@@ -325,7 +325,7 @@ impl Drop for RunningRelay {
     }
 }
 
-/// A real `event-relay`; killed when dropped.
+/// A real `event-relay` process. Dropping it kills it.
 pub(crate) struct RelayProcess {
     child: Child,
 }
@@ -340,7 +340,7 @@ impl RelayProcess {
         local_servers::peak_memory_kib(self.child.id()).unwrap()
     }
 
-    /// Waits for its end and says with which code.
+    /// Waits for the process's end, and returns its exit code.
     pub(crate) async fn ended(&mut self) -> Option<i32> {
         let mut code = None;
         eventually("the relay has ended", async || {
@@ -355,7 +355,7 @@ impl RelayProcess {
 
 impl Drop for RelayProcess {
     fn drop(&mut self) {
-        // It may have ended already; then there is nothing to kill.
+        // It may have ended already.
         drop(self.child.kill());
         drop(end_of(&mut self.child, "event-relay", PATIENCE));
     }

@@ -1,5 +1,5 @@
-//! A second target at the relay's port, and one that cannot tell where it ends: a file of
-//! CloudEvents, a JSON object in each line, whose writer fails when a test says so.
+//! A second relay target, which cannot tell where it ends: a file with one CloudEvents JSON object
+//! per line. Its writer fails on request.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -26,9 +26,9 @@ use tokio::sync::oneshot;
 
 use crate::support::read_all;
 
-/// Names the target's cursor, its lease and its component.
+/// The name of the target's cursor, lease and component.
 pub(crate) const NAME: &str = "tape";
-/// The most events of one publish.
+/// The maximum number of events in one publish.
 const BATCH: usize = 40;
 
 /// Where a publish is held.
@@ -36,23 +36,23 @@ const BATCH: usize = 40;
 pub(crate) enum Point {
     /// Nothing is written yet.
     BeforeWriting,
-    /// All is written, and the relay does not know yet.
+    /// Everything is written, and the relay does not know yet.
     Written,
 }
 
-/// A publish that will be held, or is.
+/// A publish that is held, or will be.
 pub(crate) struct Held {
     reached: oneshot::Receiver<()>,
     release: oneshot::Sender<()>,
 }
 
 impl Held {
-    /// Waits until the publish is there.
+    /// Waits until the publish is held.
     pub(crate) async fn reached(&mut self) {
         in_time("the held publish", &mut self.reached).await.unwrap();
     }
 
-    /// Lets it go on, if its relay still lives.
+    /// Releases the publish, if its relay still exists.
     pub(crate) fn release(self) {
         let _ = self.release.send(());
     }
@@ -64,7 +64,7 @@ struct Gate {
     release: oneshot::Receiver<()>,
 }
 
-/// What a tape has of one event.
+/// An event as written on the tape.
 pub(crate) struct Line {
     pub(crate) term: Term,
     pub(crate) epoch: Epoch,
@@ -78,7 +78,7 @@ impl Line {
     }
 }
 
-/// The target. Its clones write to the same file.
+/// The tape. Clones write to the same file.
 #[derive(Clone)]
 pub(crate) struct Tape {
     shared: Arc<Shared>,
@@ -88,7 +88,7 @@ struct Shared {
     path: PathBuf,
     _folder: tempfile::TempDir,
     gate: Mutex<Option<Gate>>,
-    /// Makes some publishes fail.
+    /// Makes random publishes fail.
     faults: Mutex<Option<StdRng>>,
     is_away: AtomicBool,
 }
@@ -115,31 +115,31 @@ impl Tape {
         Held { reached: is_reached, release }
     }
 
-    /// From now on some publishes fail, or none.
+    /// Sets whether random publishes fail from now on.
     pub(crate) fn set_faults(&self, random: Option<StdRng>) {
         *self.shared.faults.lock().unwrap() = random;
     }
 
-    /// Whether nobody can reach it.
+    /// Sets whether the tape is unreachable.
     pub(crate) fn set_away(&self, is_away: bool) {
         self.shared.is_away.store(is_away, Ordering::SeqCst);
     }
 
-    /// What is on it.
+    /// The content of the tape.
     pub(crate) fn lines(&self) -> Vec<Line> {
         let Ok(text) = std::fs::read_to_string(&self.shared.path) else { return Vec::new() };
-        // The last line may be under way.
+        // The last line may be incomplete.
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         whole.lines().map(line).collect()
     }
 
-    /// The positions that are on it, from line `first` on.
+    /// The positions on the tape, starting at line `first`.
     pub(crate) fn positions_from(&self, first: usize) -> Vec<i64> {
         self.lines().iter().skip(first).map(Line::position).collect()
     }
 
-    /// Each event from `first` to the head is there, exactly as the log has it; where it is there
-    /// for the first time, all before it are. Says how many are there again.
+    /// Checks that each event from `first` to the head is on the tape exactly as in the log, and
+    /// that first occurrences are in order. Returns the number of repeated events.
     pub(crate) async fn has_all_in_order(&self, store: &PostgresStore, first: i64) -> usize {
         let log = read_all(store, event_store::Position(first - 1)).await;
         let lines = self.lines();
@@ -165,12 +165,12 @@ impl Tape {
         let gate = self.shared.gate.lock().unwrap().take_if(at_gate);
         if let Some(Gate { reached, release, .. }) = gate {
             reached.send(()).unwrap();
-            // A test that ends without it releases it too.
+            // A test that ends without releasing it also releases it.
             drop(in_time("the release of the held publish", release).await);
         }
     }
 
-    /// Does what a broken connection does: some of the batch may be stored.
+    /// Fails like a broken connection: part of the batch may be stored.
     fn write(&self, lines: &[String], term: Term) -> Result<(), NotPublished> {
         let fault = {
             let mut faults = self.shared.faults.lock().unwrap();
@@ -241,7 +241,7 @@ impl RelayTarget for Tape {
     }
 }
 
-/// CloudEvents' structured mode.
+/// Encodes an event in CloudEvents' structured mode.
 fn json(event: CloudEvent<'_>) -> String {
     let values = event.values(&Attribute::IDENTIFYING).chain(event.values(&Attribute::LABELS));
     let mut object: BTreeMap<&str, Box<RawValue>> = values

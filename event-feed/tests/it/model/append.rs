@@ -1,13 +1,13 @@
-//! Appending, and the log's promotion to another server.
+//! Appends, and the promotion of the log's standby.
 
 use super::state::{Event, State, Writer};
 use super::{Action, Mutant};
 
-/// What a writer and the database may do next.
+/// The possible next steps of a writer and the database.
 pub(super) fn actions(state: &State, mutant: Option<Mutant>, actions: &mut Vec<Action>) {
     for (who, writer) in state.writers.iter().enumerate() {
         match writer.sent {
-            // Who knows of what was lost takes nothing until the new epoch has begun.
+            // A process that knows of lost events accepts nothing until the new epoch has begun.
             Some(_) if state.store.lost && mutant != Some(Mutant::WriterGoesOn) => {}
             None if state.left.appends > 0 => actions.push(Action::Decide(who)),
             None => {}
@@ -36,7 +36,7 @@ pub(super) fn actions(state: &State, mutant: Option<Mutant>, actions: &mut Vec<A
     }
 }
 
-/// Load and decide: the condition is that nothing has come since.
+/// Loads and decides, on the condition that nothing has been appended since.
 pub(super) fn decide(state: &mut State, who: usize) {
     let head = state.store.head();
     let event = Event::alone(state.next_id, head);
@@ -45,7 +45,7 @@ pub(super) fn decide(state: &mut State, who: usize) {
     state.writers[who] = Writer { sent: Some(event), ..Writer::default() };
 }
 
-/// The next in line decides on what the one before will leave, and joins its batch.
+/// The next command in line is decided on what the previous one will leave, and joins its batch.
 pub(super) fn chain(state: &mut State, who: usize) -> Option<()> {
     let link = state.writers[who].sent?.behind(state.next_id);
     state.next_id += 1;
@@ -54,8 +54,8 @@ pub(super) fn chain(state: &mut State, who: usize) -> Option<()> {
     Some(())
 }
 
-/// `CALL event_store.append`: lock, look, insert and commit are one step, since the lock is held
-/// throughout. The appends of a batch are decided one after the other, and each is refused alone.
+/// `CALL event_store.append`: lock, look-up, insert and commit are one step, because the lock is
+/// held throughout. The appends of a batch are decided in order, and each is refused separately.
 pub(super) fn call(
     state: &mut State,
     who: usize,
@@ -67,7 +67,7 @@ pub(super) fn call(
     let outcomes: Vec<_> =
         batch.iter().map(|event| (event.id, append(state, *event, checked, mutant))).collect();
     if !answered {
-        // The connection was cut after the commit: the batch is sent again.
+        // The connection was cut after the commit, so the batch is sent again.
         state.left.lost_answers -= 1;
         return Some(());
     }
@@ -81,15 +81,15 @@ pub(super) fn call(
     Some(())
 }
 
-/// One append of a batch: where it stands, or nothing when it is refused.
+/// Decides one append of a batch. Returns its position, or nothing if it is refused.
 fn append(state: &mut State, event: Event, checked: bool, mutant: Option<Mutant>) -> Option<usize> {
     let there = state.store.log.iter().position(|logged| logged.id == event.id);
     if let Some(at) = there.filter(|_| mutant != Some(Mutant::NoDedupe)) {
         return Some(at + 1);
     }
     let head = state.store.head();
-    // Who names a version alone proves what it read by the epoch; a link proves the one before it
-    // by its event.
+    // A writer that expects only a version proves what it read by the epoch. A chained append
+    // proves the previous one by its event.
     let is_behind =
         !event.behind || head.id == event.seen || mutant == Some(Mutant::ChainByVersion);
     if (head.position != event.after || !is_behind) && !checked {
@@ -99,9 +99,9 @@ fn append(state: &mut State, event: Event, checked: bool, mutant: Option<Mutant>
     Some(state.store.log.len())
 }
 
-/// The standby takes over with what it has. When events are missing, nobody appends until a person
-/// has begun a new epoch. Every connection is new: a process that knows of what is missing ends
-/// with it, the outcome of what it had sent unknown.
+/// The standby takes over with what it has. If events are missing, nobody appends until a person
+/// has begun a new epoch. All connections are new: a process that knows of the loss ends with its
+/// connection, and the outcome of its last batch is unknown.
 pub(super) fn promote(state: &mut State, mutant: Option<Mutant>) {
     state.left.promotions -= 1;
     let store = &mut state.store;
@@ -115,14 +115,14 @@ pub(super) fn promote(state: &mut State, mutant: Option<Mutant>) {
         if mutant != Some(Mutant::WriterGoesOn) {
             state.writers = [Writer::default(); 2];
         }
-        // P4 is a promise of the server that has the commits; what a lossy promotion dropped is not
-        // held against it.
+        // P4 is a promise of the server that has the commits. Events dropped by a lossy promotion
+        // do not violate it.
         let log = &state.store.log;
         state.acknowledged.retain(|(id, _)| log.iter().any(|event| event.id == *id));
     }
 }
 
-/// A person decides that the log goes on as it is.
+/// A person decides that the log continues as it is.
 pub(super) fn begin_epoch(state: &mut State) {
     state.store.epoch += 1;
     state.store.lost = false;

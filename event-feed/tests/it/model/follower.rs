@@ -1,10 +1,10 @@
-//! The follower: pages from the store, messages from the stream once it is proved, and every doubt
-//! is taken to the store.
+//! The follower: it reads pages from the store and messages from a proven stream, and resolves
+//! every doubt with the store.
 
 use super::state::{Message, State};
 use super::{Action, Mutant};
 
-/// Events of one page.
+/// The number of events per page.
 const PAGE: usize = 2;
 
 pub(super) fn actions(state: &State, actions: &mut Vec<Action>) {
@@ -41,7 +41,7 @@ pub(super) fn actions(state: &State, actions: &mut Vec<Action>) {
     }
 }
 
-/// A page from the store, the last event handed out inclusive, which must be what it was.
+/// Reads a page from the store that includes the last event returned, which must be unchanged.
 pub(super) fn read_store(state: &mut State, mutant: Option<Mutant>) {
     let follower = &mut state.follower;
     let last = follower.last();
@@ -64,7 +64,7 @@ pub(super) fn read_store(state: &mut State, mutant: Option<Mutant>) {
     follower.handed.extend(page);
 }
 
-/// A consumer from the last event handed out on, inclusive.
+/// Creates a consumer that starts at the last event returned, inclusive.
 pub(super) fn join(state: &mut State) -> Option<()> {
     let made = state.stream.as_ref()?.made;
     let next = state.follower.last().position;
@@ -80,7 +80,7 @@ pub(super) fn receive(state: &mut State) -> Option<()> {
     Some(())
 }
 
-/// What a message means for what was handed out so far.
+/// Decides what a message means after the events returned so far.
 pub(super) fn judge(state: &mut State, mutant: Option<Mutant>) -> Option<()> {
     let follower = &mut state.follower;
     let (sequence, message) = follower.received.take()?;
@@ -90,7 +90,7 @@ pub(super) fn judge(state: &mut State, mutant: Option<Mutant>) -> Option<()> {
     if mark.position != sequence || other_epoch {
         follower.leave();
     } else if sequence < last.position {
-        // Handed out already.
+        // Already returned.
     } else if sequence == last.position {
         if mark == last { follower.proven = true } else { follower.leave() }
     } else {
@@ -105,7 +105,7 @@ pub(super) fn judge(state: &mut State, mutant: Option<Mutant>) -> Option<()> {
     Some(())
 }
 
-/// Rows and checkpoint are in the database; what it knew of store and stream is gone.
+/// Crashes: rows and checkpoint stay in the database, and knowledge of store and stream is lost.
 pub(super) fn crash(state: &mut State) {
     state.left.crashes -= 1;
     state.follower.leave();

@@ -1,5 +1,5 @@
-//! What must hold in every state, and what must be reachable, so that the rest is not true of
-//! nothing.
+//! The properties that must hold in every state, and the states that must be reachable, so that the
+//! properties are not trivially true.
 
 use stateright::Property;
 
@@ -8,7 +8,7 @@ use super::state::{EventRef, Phase, State};
 
 pub(super) type Predicate = fn(&Whole, &State) -> bool;
 
-/// What holds always.
+/// What always holds.
 pub(super) const ALWAYS: &[(&str, Predicate)] = &[
     ("I2, I5: what was acknowledged is there once, what was refused is not", outcomes_are_true),
     ("I4: nothing came between what an author had read and its event", conditions_hold),
@@ -26,7 +26,7 @@ pub(super) const ALWAYS: &[(&str, Predicate)] = &[
     ),
 ];
 
-/// What happens sometimes.
+/// What is reachable.
 pub(super) const SOMETIMES: &[(&str, Predicate)] = &[
     ("two relays believe that they lead, and the stream grows", |_, state| {
         let leading = state.relays.iter().filter(|phase| **phase != Phase::StandingBy).count();
@@ -99,9 +99,8 @@ fn handed_out_in_order(_: &Whole, state: &State) -> bool {
         && state.store.ever_had(None, handed)
 }
 
-/// Plays on without faults: everything under way is lost or gives up, one relay leads, the follower
-/// reads. The order is one of those that the checker tries anyway; what counts is that it ends
-/// where it should.
+/// Continues without faults: pending work is lost or times out, one relay leads, and the follower
+/// reads. The checker tries other orders anyway; only the end result counts.
 fn everything_heals(whole: &Whole, state: &State) -> bool {
     let mut state = state.clone();
     if state.store.lost {
@@ -136,12 +135,12 @@ fn everything_heals(whole: &Whole, state: &State) -> bool {
             super::follower::read_store(&mut state, whole.mutant);
         }
     }
-    // Who stands in another history stops, and only who does.
+    // A follower stops if and only if it is in another history.
     let of_this_log =
         state.follower.handed.iter().all(|mark| state.store.mark(mark.position) == *mark);
     let followed = state.follower.last() == state.store.head();
     published && state.follower.stopped != of_this_log && (state.follower.stopped || followed)
 }
 
-/// More than enough to make the stream anew and to publish all.
+/// More than enough steps to recreate the stream and publish everything.
 const MOST_STEPS: usize = 40;

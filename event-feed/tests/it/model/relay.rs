@@ -1,14 +1,14 @@
-//! The relays: lease, resume, read, check, publish; and the broker, which stores what follows its
-//! last sequence.
+//! The relays: lease, resume, read, check, publish. The broker stores only what follows its last
+//! sequence.
 
 use super::state::{Message, Phase, Publish, Remake, State, Stream};
 use super::{Action, Mutant};
 
-/// Events of one page.
+/// The number of events per page.
 const PAGE: usize = 2;
-/// A stream that is made anew begins so many events below the head.
+/// The number of events before the head at which a recreated stream begins.
 const WINDOW: usize = 1;
-/// Publishes that may be under way at once.
+/// The maximum number of concurrent publishes.
 const UNDER_WAY: usize = 2;
 
 pub(super) fn actions(state: &State, actions: &mut Vec<Action>) {
@@ -68,7 +68,7 @@ pub(super) fn work(state: &mut State, who: usize, mutant: Option<Mutant>) {
             state.stream = None;
             Phase::Remaking { term, epoch, last, step: Remake::Create }
         }
-        // The other one was faster: a stream of that name exists.
+        // The other relay was faster: the stream exists.
         Phase::Remaking { term, step: Remake::Create, .. } if state.stream.is_some() => {
             Phase::Resuming { term }
         }
@@ -83,7 +83,7 @@ pub(super) fn work(state: &mut State, who: usize, mutant: Option<Mutant>) {
             state.stream = Some(stream);
             Phase::At { term, epoch, last }
         }
-        // Each read begins with the last event published, and a new connection proves the epoch.
+        // Each read includes the last published event, and a new connection proves the epoch.
         Phase::At { term, epoch, last }
             if state.store.mark(last.position) == last && state.store.epoch == epoch =>
         {
@@ -114,7 +114,7 @@ pub(super) fn work(state: &mut State, who: usize, mutant: Option<Mutant>) {
 }
 
 /// The stream's last sequence is the checkpoint, once its message is proved to be the log's event
-/// there.
+/// at that position.
 fn resume(state: &State, term: u8, mutant: Option<Mutant>) -> Phase {
     let (epoch, head) = (state.store.epoch, state.store.head());
     let anew = Phase::Remaking {
@@ -126,8 +126,8 @@ fn resume(state: &State, term: u8, mutant: Option<Mutant>) -> Phase {
     let Some(stream) = &state.stream else { return anew };
     let last = state.store.mark(stream.last());
     let message = stream.at(stream.last());
-    // What the stream has of this very epoch and the log has not, was lost: the relay waits for a
-    // person.
+    // An event of the current epoch that is in the stream but not in the log was lost, so the relay
+    // waits for a person.
     let lost = match message {
         Some(message) => message.epoch == epoch && message.mark != last,
         None => stream.last() > head.position,
@@ -143,8 +143,7 @@ fn resume(state: &State, term: u8, mutant: Option<Mutant>) -> Phase {
     if ours { Phase::At { term, epoch, last } } else { anew }
 }
 
-/// A publish reaches the broker, whose guard is the sequence that it expects to be the last; its
-/// answer may be lost.
+/// A publish reaches the broker, which checks the expected last sequence. The answer may be lost.
 pub(super) fn arrive(
     state: &mut State,
     request: u8,
@@ -173,7 +172,7 @@ pub(super) fn arrive(
     Some(())
 }
 
-/// No answer in time: nothing is believed but what the stream says.
+/// No answer came in time, so only the stream is trusted.
 pub(super) fn time_out(state: &mut State, who: usize) {
     if let Phase::Waiting { term, .. } = state.relays[who] {
         state.relays[who] = Phase::Resuming { term };

@@ -1,41 +1,41 @@
-//! The state of the whole: the log and its standby, two appending processes, two relays and their
+//! The state of the model: the log and its standby, two appending processes, two relays and their
 //! lease, the network, the broker's stream and one follower. Everything is a value, so that the
 //! checker can compare states.
 
 use std::collections::BTreeSet;
 
-/// An event, by what is special about it.
+/// An event, reduced to what matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Event {
     pub(super) id: u8,
-    /// What its author had read: how many events, and the last of them. Its condition is that
-    /// nothing has come since.
+    /// What its author had read: the number of events, and the last of them. The append requires
+    /// that nothing was appended since.
     pub(super) after: usize,
     pub(super) seen: Option<u8>,
-    /// It stands behind one of the same batch, whose event it names: that one must be the last.
+    /// The previous event of the same batch, which must be the last one in the log.
     pub(super) behind: bool,
 }
 
 impl Event {
-    /// Decided on what was read.
+    /// An event decided on what was read.
     pub(super) fn alone(id: u8, read: EventRef) -> Self {
         Self { id, after: read.position, seen: read.id, behind: false }
     }
 
-    /// Decided on what this one will leave.
+    /// An event decided on what this one will leave.
     pub(super) fn behind(self, id: u8) -> Self {
         Self { id, after: self.after + 1, seen: Some(self.id), behind: true }
     }
 }
 
-/// A position with the id there; none before the first event.
+/// A position with the event id there; no id before the first event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub(super) struct EventRef {
     pub(super) position: usize,
     pub(super) id: Option<u8>,
 }
 
-/// A message of the stream: what its headers say.
+/// The headers of a message in the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Message {
     pub(super) mark: EventRef,
@@ -51,11 +51,11 @@ pub(super) struct Store {
     pub(super) standby: usize,
     pub(super) leader: Option<usize>,
     pub(super) term: u8,
-    /// The term as the standby has it.
+    /// The term on the standby.
     pub(super) standby_term: u8,
-    /// Logs that were cut short by a lossy promotion, with their epochs.
+    /// Logs that a lossy promotion cut short, with their epochs.
     pub(super) past: Vec<(u8, Vec<Event>)>,
-    /// Whether events were lost in the current epoch: a person is to begin another one.
+    /// Whether events were lost in the current epoch, so a person must begin another one.
     pub(super) lost: bool,
 }
 
@@ -71,12 +71,12 @@ impl Store {
         }
     }
 
-    /// Up to so many marks after a position.
+    /// Up to `most` marks after a position.
     pub(super) fn after(&self, position: usize, most: usize) -> Vec<EventRef> {
         (position + 1..=self.log.len()).take(most).map(|position| self.mark(position)).collect()
     }
 
-    /// Whether marks stand in one log of that epoch, now or before it was cut.
+    /// Whether all marks are in one log of that epoch, now or before it was cut.
     pub(super) fn ever_had(&self, epoch: Option<u8>, marks: &[EventRef]) -> bool {
         let now = (self.epoch, self.log.clone());
         let mut logs = self.past.iter().chain(std::iter::once(&now));
@@ -90,13 +90,13 @@ impl Store {
     }
 }
 
-/// A process that appends: the batch that it has under way, one append or a chain of two.
+/// A process that appends, with its current batch: one append or a chain of two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(super) struct Writer {
     pub(super) sent: Option<Event>,
     /// Decided on what `sent` will leave.
     pub(super) behind: Option<Event>,
-    /// Only in a mutant: the condition was looked at before the lock.
+    /// Only in a mutant: the condition was checked before the lock.
     pub(super) checked: bool,
 }
 
@@ -104,31 +104,31 @@ pub(super) struct Writer {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Phase {
     StandingBy,
-    /// Leading in this term, knowing nothing of the stream.
+    /// Leads in this term, and knows nothing of the stream.
     Resuming {
         term: u8,
     },
-    /// The stream is to be made anew after this mark.
+    /// Will recreate the stream after this mark.
     Remaking {
         term: u8,
         epoch: u8,
         last: EventRef,
         step: Remake,
     },
-    /// The stream ends here, and is the log's.
+    /// Knows that the stream belongs to the log, and where it ends.
     At {
         term: u8,
         epoch: u8,
         last: EventRef,
     },
-    /// Read these; the lease is to be looked at before they are sent.
+    /// Has read these events, and will check the lease before sending them.
     Read {
         term: u8,
         epoch: u8,
         last: EventRef,
         page: Vec<EventRef>,
     },
-    /// May send them.
+    /// May send the events.
     Checked {
         term: u8,
         epoch: u8,
@@ -151,7 +151,7 @@ pub(super) enum Remake {
     Create,
 }
 
-/// A publish under way, which may arrive late.
+/// A publish that may arrive late.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Publish {
     pub(super) request: u8,
@@ -178,20 +178,20 @@ impl Stream {
     }
 }
 
-/// A reader of the log: what it has handed out, and how it is joined to the stream.
+/// A reader of the log: what it has returned, and its state with the stream.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct Follower {
-    /// The rows and the checkpoint, which outlive it.
+    /// The rows and the checkpoint, which survive a crash.
     pub(super) handed: Vec<EventRef>,
-    /// The epoch as it last read it from the store.
+    /// The epoch that it last read from the store.
     pub(super) epoch: Option<u8>,
-    /// Which stream it reads, and the next sequence.
+    /// The stream that it reads, and the next sequence.
     pub(super) joined: Option<(u8, usize)>,
     pub(super) proven: bool,
-    /// A message that it has received and not yet judged, and one that waits for the store.
+    /// A received message that was not judged yet, and one that waits for the store.
     pub(super) received: Option<(usize, Message)>,
     pub(super) held: Option<(usize, Message)>,
-    /// The log has another history than its checkpoint: it says so and stands still.
+    /// Whether the log has another history than its checkpoint. It then reports that and stops.
     pub(super) stopped: bool,
 }
 
@@ -205,7 +205,7 @@ impl Follower {
     }
 }
 
-/// How much may still happen.
+/// How many faults and steps may still happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Budget {
     pub(super) appends: u8,
@@ -226,7 +226,7 @@ pub(super) struct State {
     pub(super) stream: Option<Stream>,
     pub(super) streams: u8,
     pub(super) follower: Follower,
-    /// What callers were told: appended at, refused.
+    /// The answers to callers: appended at a position, or refused.
     pub(super) acknowledged: BTreeSet<(u8, usize)>,
     pub(super) refused: BTreeSet<u8>,
     pub(super) next_id: u8,
@@ -261,8 +261,8 @@ impl State {
         }
     }
 
-    /// A state that is common: two events, of which the standby has the first; one relay leads and
-    /// has published both, the follower has handed both out and reads the stream.
+    /// A common state: two events, of which the standby has the first. One relay leads and has
+    /// published both. The follower has returned both and reads the stream.
     pub(super) fn at_work(left: Budget) -> Self {
         let mut state = Self::new(left);
         let log = vec![
@@ -287,9 +287,9 @@ impl State {
         state
     }
 
-    /// What a lossy promotion can leave behind: events 2 and 3 are lost, 4 stands in place of 2;
-    /// the old stream is there, a publish of 3 is still under way, and the follower has read the
-    /// new log up to its first event.
+    /// A state after a lossy promotion: events 2 and 3 are lost, and 4 is in place of 2. The old
+    /// stream exists, a publish of 3 is still pending, and the follower has read the new log up to
+    /// its first event.
     pub(super) fn late_publish(left: Budget, epoch: u8) -> Self {
         let mut state = Self::at_work(left);
         let lost = Event::alone(3, EventRef { position: 2, id: Some(2) });
