@@ -86,7 +86,7 @@ impl Log {
             sqlx::query_as(positions).fetch_one(&self.event_store).await?;
         ensure!(
             first == 1 && last == count,
-            "I1: {count} events stand at the positions {first} to {last}"
+            "I1: {count} events have the positions {first} to {last}"
         );
         let gaps = "SELECT stream FROM event_store.events GROUP BY stream \
                     HAVING min(version) <> 1 OR max(version) <> count(*) LIMIT 10";
@@ -131,7 +131,7 @@ impl Log {
             let (id, at) = (one.id, one.position);
             ensure!(
                 highest < at,
-                "I3: user {id} stands at {at}, but {highest} was answered before it was asked for"
+                "I3: user {id} is at {at}, but {highest} was answered before its request"
             );
         }
         Ok(())

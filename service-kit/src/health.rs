@@ -263,7 +263,7 @@ mod tests {
             Some("nothing has moved for 10 s")
         );
         pulse.beat();
-        assert!(health.report().ready, "it moves again");
+        assert!(health.report().ready, "it makes progress again");
         pulse.rest();
         tokio::time::advance(LIMIT * 2).await;
         assert!(health.report().ready, "it has nothing to do");

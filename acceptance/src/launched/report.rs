@@ -46,7 +46,7 @@ impl Launched {
         let asked = async { Ok(http_get(&address).await?.text().await?) };
         tokio::time::timeout(SAY_LIMIT, asked)
             .await
-            .with_context(|| format!("{service:?} tells no metrics"))?
+            .with_context(|| format!("{service:?} does not report metrics"))?
     }
 
     /// Waits until a process reports that it is ready.

@@ -107,7 +107,7 @@ fn check_host(headers: &HeaderMap, version: Version) -> Result<(), Problem> {
     };
     let mut hosts = headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
-        (None, _) if version == Version::HTTP_11 => refuse("HTTP/1.1 wants one Host"),
+        (None, _) if version == Version::HTTP_11 => refuse("HTTP/1.1 requires one Host"),
         (None, _) => Ok(()),
         (Some(_), Some(_)) => refuse("there is more than one"),
         (Some(host), None) => match Authority::try_from(host.as_bytes()) {

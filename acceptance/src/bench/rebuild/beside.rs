@@ -153,7 +153,7 @@ async fn building(system: &System) -> anyhow::Result<Option<i32>> {
 
 impl Rounds {
     fn figures(&self, throttle: u32) -> Vec<Figure> {
-        let case = format!("live at a fifth of the peak, beside --throttle {throttle}");
+        let case = format!("live at a fifth of the peak, during --throttle {throttle}");
         let values = |lags: &[Lag], of: fn(&Lag) -> f64| lags.iter().map(of).collect::<Vec<_>>();
         let figure = |metric, of: fn(&Lag) -> f64, target| {
             let reference = values(&self.without, of);
