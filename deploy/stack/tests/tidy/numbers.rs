@@ -1,5 +1,5 @@
-//! Prints the size of each crate, to compare before and after a change: `cargo test -p stack --test
-//! tidy -- --nocapture numbers`.
+//! Prints the size of each crate, to compare before and after a change:
+//! `cargo test -p stack --test tidy -- --nocapture numbers`.
 
 use super::lengths::{functions, sql_functions};
 use super::{EDGES, Source, files};
