@@ -1,4 +1,4 @@
-//! What one append may require, and what comes of it.
+//! An append: its events, its requirements and its outcome.
 
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -17,51 +17,52 @@ pub use prepared::{
 };
 pub use reservation::{ReservationChange, ReservationKey, ReservedValue};
 
-/// One unit of work: all of it happens or none of it (promise P3).
+/// One unit of work. All of it happens or none of it (promise P3).
 ///
-/// At most [`MAX_EVENTS`] events and [`MAX_APPEND_BYTES`] in all; what breaks a limit is
-/// [`StoreError::Invalid`](crate::StoreError::Invalid) before anything is sent.
+/// It has at most [`MAX_EVENTS`] events and [`MAX_APPEND_BYTES`] bytes in total. An append that
+/// breaks a limit fails with [`StoreError::Invalid`](crate::StoreError::Invalid) before anything is
+/// sent.
 #[derive(Debug, Clone, Default)]
 pub struct Append {
-    /// Events per stream, with what each stream's version must be. A stream may stand here once; at
-    /// most [`MAX_STREAMS`].
+    /// The events per stream, with the required version of each stream. Each stream may appear
+    /// once; at most [`MAX_STREAMS`] streams.
     pub streams: Vec<StreamAppend>,
-    /// No event matching the query may exist after the position. At most [`MAX_CONDITION_ITEMS`]
-    /// items over all conditions.
+    /// The conditions: no event that matches the query may exist after the position. At most
+    /// [`MAX_CONDITION_ITEMS`] items over all conditions.
     pub conditions: Vec<AppendCondition>,
-    /// Unique values to take or release; at most [`MAX_STREAMS`], and the append must have an
-    /// event.
+    /// The unique values to take or release, at most [`MAX_STREAMS`]. An append with reservations
+    /// must have an event.
     pub reservations: Vec<ReservationChange>,
-    /// Makes a repeat of the command answer as the first did.
+    /// The idempotency key, if any. A repeated command with the same key gets the first answer.
     pub idempotency: Option<Idempotency>,
-    /// Refuses to append to another history than the caller has read.
+    /// The epoch that the caller has read. The append is refused if the log is in another one.
     pub epoch: Option<Epoch>,
-    /// Whose personal data it brings: refused once one of them is erased. At most [`MAX_SUBJECTS`].
-    /// Whoever encrypts personal fields names their subjects here; who takes a reservation is
-    /// looked at without being named.
+    /// The subjects whose personal data the append brings, at most [`MAX_SUBJECTS`]. The append is
+    /// refused if one of them is erased. The code that encrypts personal fields names their
+    /// subjects here. Streams that take a reservation are checked without being named.
     pub subjects: Vec<Uuid>,
 }
 
-/// Events for one stream. No events: only the expectation is checked.
+/// The events to append to one stream. Without events, only the expected version is checked.
 #[derive(Debug, Clone)]
 pub struct StreamAppend {
     /// The stream's name.
     pub stream: StreamName,
-    /// What its version must be before.
+    /// The version that the stream must have before the append.
     pub expected: ExpectedVersion,
-    /// What is added, in order.
+    /// The events to append, in order.
     pub events: Vec<NewEvent>,
 }
 
 impl StreamAppend {
-    /// Closes a stream for good, by a last event of the type
-    /// [`STREAM_CLOSED`](crate::event::STREAM_CLOSED). Every later append of events to it is
-    /// refused as [`Refusal::Closed`]; reads are as before.
+    /// Closes a stream for good with a last event of the type
+    /// [`STREAM_CLOSED`](crate::event::STREAM_CLOSED). Every later append of events to the stream
+    /// is refused as [`Refusal::Closed`]. Reads still work.
     pub fn closing(stream: StreamName, expected: ExpectedVersion, metadata: Metadata) -> Self {
         Self { stream, expected, events: vec![NewEvent::stream_closed(metadata)] }
     }
 
-    /// What refuses it when the stream has this last event.
+    /// Returns the refusal, if any, when `last` is the stream's last event.
     pub(crate) fn refusal(&self, last: Option<&RecordedEvent>) -> Option<Refusal> {
         if !self.events.is_empty() && last.is_some_and(|last| last.event_type.closes_stream()) {
             return Some(Refusal::Closed { stream: self.stream.clone() });
@@ -84,119 +85,119 @@ impl StreamAppend {
     }
 }
 
-/// A dynamic consistency boundary: the append is refused when an event that matches `query` stands
-/// after `after`.
+/// A dynamic consistency boundary. The append is refused if an event that matches `query` exists
+/// after the position `after`.
 ///
-/// Every item of the query names at least one tag, or the append is
-/// [`StoreError::Invalid`](crate::StoreError::Invalid). The events that carry an item's first tag
-/// are looked at from `after` on until one matches: it costs least when that tag is the rarest and
-/// the position a recent one.
+/// Every item of the query must name at least one tag; otherwise the append is
+/// [`StoreError::Invalid`](crate::StoreError::Invalid). The check scans the events with an item's
+/// first tag from `after` until one matches. It is cheapest when that tag is rare and the position
+/// is recent.
 #[derive(Debug, Clone)]
 pub struct AppendCondition {
-    /// What must not have happened.
+    /// The query that no event may match.
     pub query: EventQuery,
-    /// Up to where the caller has read.
+    /// The position up to which the caller has read.
     pub after: Position,
 }
 
-/// An idempotency key with what is needed to recognise the request and to give the same answer
-/// again.
+/// An idempotency key, with the data to recognise the request and to repeat its answer.
 #[derive(Debug, Clone)]
 pub struct Idempotency {
-    /// SHA-256 of scope and key, so that no client text is stored.
+    /// The SHA-256 of scope and key. Client text is never stored.
     pub key: [u8; 32],
-    /// SHA-256 of the request.
+    /// The SHA-256 of the request.
     pub request_hash: [u8; 32],
-    /// What the caller wants back on a repeat; never personal data.
+    /// The answer to return on a repeat. It never holds personal data.
     pub answer: Box<RawValue>,
 }
 
-/// What came of an append that was not refused.
+/// The result of a successful append.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Appended {
-    /// The epoch appended in.
+    /// The log's epoch at the append.
     pub epoch: Epoch,
-    /// The last event of this append, or the log's head when it appended no event.
+    /// The last event of this append. For an append without events, it is the log's head.
     pub last: EventRef,
-    /// How many events.
+    /// The number of appended events.
     pub count: u32,
     /// The version of each stream after this append, in the order of [`Append::streams`].
     pub versions: Vec<(StreamName, Version)>,
 }
 
-/// What came of an append.
+/// The outcome of an append: appended, repeated or refused.
 #[derive(Debug, Clone)]
 pub enum AppendOutcome {
-    /// It was appended now.
+    /// The append succeeded now.
     Appended(Appended),
-    /// The same idempotency key had appended before: what came of it then, and the answer stored
-    /// with it.
+    /// An earlier append used the same idempotency key. Its result and its stored answer are
+    /// returned.
     Repeated {
-        /// What came of the first.
+        /// The result of the first append.
         appended: Appended,
-        /// [`Idempotency::answer`] of the first.
+        /// The [`Idempotency::answer`] of the first append.
         answer: Box<RawValue>,
     },
-    /// Nothing was appended, and why.
+    /// Nothing was appended, for this reason.
     Refused(Refusal),
 }
 
 /// Why an append was refused, with the facts that a caller needs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// A stream had another version, or another last event than [`ExpectedVersion::Behind`] named.
+    /// A stream has another version than required, or another last event than
+    /// [`ExpectedVersion::Behind`] named.
     #[error("stream {stream} is at version {actual}, not as expected ({expected:?})")]
     Version {
         /// The stream's name.
         stream: StreamName,
-        /// What was required.
+        /// The required version.
         expected: ExpectedVersion,
-        /// What it has.
+        /// The version that the stream has.
         actual: Version,
     },
-    /// A stream was closed for good: no event can be added to it any more, whatever is expected of
-    /// it.
+    /// A stream was closed for good. No event can be added to it, whatever version the append
+    /// expects.
     #[error("stream {stream} is closed")]
     Closed {
         /// The stream's name.
         stream: StreamName,
     },
-    /// An event that must not exist does.
+    /// A condition does not hold: an event matches its query.
     #[error("condition {index} is broken by the event at position {position}")]
     Condition {
-        /// Which of [`Append::conditions`].
+        /// The index of the condition in [`Append::conditions`].
         index: usize,
-        /// The first event that breaks it.
+        /// The position of the first event that matches.
         position: Position,
     },
-    /// A unique value is held by another stream.
+    /// Another stream holds the unique value.
     #[error("reservation {index} is held by {owner}")]
     Reservation {
-        /// Which of [`Append::reservations`].
+        /// The index of the reservation in [`Append::reservations`].
         index: usize,
-        /// The stream that holds it.
+        /// The stream that holds the value.
         owner: StreamName,
     },
     /// The idempotency key was used for another request.
     #[error("the idempotency key belongs to another request")]
     KeyReused,
-    /// An event id stands in the log already, with another append.
-    #[error("event id {id} stands in the log already")]
+    /// The log already has an event with this id, from another append.
+    #[error("event id {id} is already in the log")]
     DuplicateEvent {
         /// The event's id.
         id: Uuid,
     },
-    /// The log's history is another than the caller's.
+    /// The log is in another epoch than the caller.
     #[error("the log is in epoch {actual}")]
     Epoch {
-        /// The log's.
+        /// The epoch that the log is in.
         actual: Epoch,
     },
-    /// The append has a personal value of a subject that was erased, which could never be read, or
-    /// takes a reservation for it, which nobody would release.
+    /// The append has personal data of an erased subject, or takes a reservation for one. Nobody
+    /// could read such data, and nobody would release such a reservation.
     #[error("subject {subject} is erased")]
     SubjectErased {
-        /// The subject: the person whose data it is.
+        /// The erased subject: the person whose data it is.
         subject: Uuid,
     },
 }

@@ -1,4 +1,4 @@
-//! Events: as handed in to be appended, and as recorded in the log.
+//! Events, both new ones to append and recorded ones from the log.
 
 use std::fmt;
 
@@ -11,16 +11,17 @@ use uuid::Uuid;
 use crate::error::InvalidName;
 use crate::stream::{StreamName, Version, is_category};
 
-/// Longest event type, in bytes.
+/// The maximum length of an event type, in bytes.
 pub const MAX_EVENT_TYPE_LEN: usize = 128;
-/// Longest tag, in bytes.
+/// The maximum length of a tag, in bytes.
 pub const MAX_TAG_LEN: usize = 128;
 
-/// The type of the event that closes its stream for good. It is the last one of its stream: an
+/// The type of the event that closes its stream for good. It is the last event of its stream: an
 /// append with an event after it is invalid.
 pub const STREAM_CLOSED: &str = "stream.closed";
 
-/// A global position in the log: dense from 1 (promise P1); 0 means "before the first event".
+/// A global position in the log. Positions are dense from 1 (promise P1); 0 means "before the first
+/// event".
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
 )]
@@ -28,10 +29,10 @@ pub const STREAM_CLOSED: &str = "stream.closed";
 pub struct Position(pub i64);
 
 impl Position {
-    /// Before the first event.
+    /// The position before the first event.
     pub const START: Self = Self(0);
 
-    /// The position after this one.
+    /// Returns the position after this one.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0 + 1)
@@ -44,8 +45,8 @@ impl fmt::Display for Position {
     }
 }
 
-/// A position together with the id of the event there: what proves that two parties speak of one
-/// history.
+/// A position and the id of the event there. Two parties with equal references share one history up
+/// to that position.
 ///
 /// `event_id` is `None` only at [`Position::START`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -57,12 +58,12 @@ pub struct EventRef {
 }
 
 impl EventRef {
-    /// Before the first event.
+    /// The reference before the first event.
     pub const START: Self = Self { position: Position::START, event_id: None };
 }
 
-/// The identity of one history of the log; a restored or lossily promoted database begins a new
-/// one.
+/// The identity of one history of the log. A restored database begins a new epoch, and so does a
+/// standby that was promoted with commits missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Epoch(pub Uuid);
@@ -73,13 +74,14 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// What happened: category, then the event, as in `letter.sent`; each fragment `[a-z][a-z0-9_]*`.
+/// The name of what happened: a category and an event, as in `letter.sent`. Each half is
+/// `[a-z][a-z0-9_]*`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct EventType(Box<str>);
 
 impl EventType {
-    /// The whole type.
+    /// The full text, as in `letter.sent`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -124,8 +126,8 @@ impl fmt::Display for EventType {
     }
 }
 
-/// A label that conditions and reads can ask for, such as `letter:0190…`; printable ASCII without
-/// blanks. Never personal data.
+/// A label that conditions and reads can search for, such as `letter:0190…`. It is printable ASCII
+/// without blanks and never holds personal data.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Tag(Box<str>);
@@ -140,7 +142,7 @@ impl Tag {
         format!("{key}:{value}").parse()
     }
 
-    /// The whole tag.
+    /// The full text, as in `key:value`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -170,15 +172,15 @@ impl From<Tag> for String {
     }
 }
 
-/// Where an event came from: never personal data.
+/// The origin of an event: the flow, the cause and the actor. It never holds personal data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metadata {
-    /// The whole business flow that this event belongs to.
+    /// The id of the whole business flow that this event belongs to.
     pub correlation_id: Uuid,
-    /// The command or event that directly caused this one.
+    /// The id of the command or event that directly caused this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub causation_id: Option<Uuid>,
-    /// Who acted, as an opaque id.
+    /// The actor, as an opaque id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
     /// The W3C trace context of the command.
@@ -186,27 +188,28 @@ pub struct Metadata {
     pub traceparent: Option<String>,
 }
 
-/// An event to be appended: at most [`MAX_EVENT_BYTES`](crate::append::MAX_EVENT_BYTES) of data,
-/// metadata and tags together, [`MAX_TAGS`](crate::append::MAX_TAGS) tags, and JSON no deeper than
-/// [`MAX_JSON_DEPTH`](crate::append::MAX_JSON_DEPTH).
+/// An event to append. Data, metadata and tags together have at most
+/// [`MAX_EVENT_BYTES`](crate::append::MAX_EVENT_BYTES) bytes. It has at most
+/// [`MAX_TAGS`](crate::append::MAX_TAGS) tags, and its JSON is nested at most
+/// [`MAX_JSON_DEPTH`](crate::append::MAX_JSON_DEPTH) deep.
 #[derive(Debug, Clone)]
 pub struct NewEvent {
-    /// Its id (UUIDv7), unique in the log.
+    /// The event's id (UUIDv7), unique in the log.
     pub id: Uuid,
-    /// What happened.
+    /// The event's type.
     pub event_type: EventType,
     /// The version of the shape of `data`, from 1.
     pub schema_version: i32,
     /// The JSON payload.
     pub data: Box<RawValue>,
-    /// Labels for conditions and reads.
+    /// The labels that conditions and reads can search for.
     pub tags: Vec<Tag>,
-    /// Where it came from.
+    /// The origin of the event.
     pub metadata: Metadata,
 }
 
 impl NewEvent {
-    /// Makes an event with a fresh UUIDv7 and no tags from anything that serialises to JSON.
+    /// Makes an event with a fresh UUIDv7 and no tags from a value that serialises to JSON.
     ///
     /// # Errors
     /// When `data` cannot be serialised.
@@ -226,7 +229,7 @@ impl NewEvent {
         })
     }
 
-    /// The event that closes its stream for good; see [`crate::StreamAppend::closing`].
+    /// Makes the event that closes its stream for good; see [`crate::StreamAppend::closing`].
     pub fn stream_closed(metadata: Metadata) -> Self {
         #[expect(clippy::expect_used, reason = "it is JSON")]
         let data = RawValue::from_string("{}".into()).expect("an empty object");
@@ -240,7 +243,7 @@ impl NewEvent {
         }
     }
 
-    /// Adds a label.
+    /// Adds a tag.
     #[must_use]
     pub fn tagged(mut self, tag: Tag) -> Self {
         self.tags.push(tag);
@@ -248,34 +251,34 @@ impl NewEvent {
     }
 }
 
-/// An event of the log. Past events never change.
+/// An event recorded in the log. Recorded events never change.
 #[derive(Debug, Clone)]
 pub struct RecordedEvent {
-    /// Its place in the log.
+    /// The position in the log.
     pub position: Position,
-    /// Its stream.
+    /// The stream that the event belongs to.
     pub stream: StreamName,
-    /// Its place in the stream.
+    /// The version of the event within its stream.
     pub version: Version,
-    /// Its place among what an older stored event has become, see [`crate::Registry`]; 0 for the
-    /// first, and for one as it is stored.
+    /// The index among the events that upcasting made of one stored event, see [`crate::Registry`].
+    /// It is 0 for the first, and for an event that was not upcast.
     pub fragment: u32,
     /// The event's id.
     pub id: Uuid,
-    /// What happened.
+    /// The event's type.
     pub event_type: EventType,
     /// The version of the shape of `data`.
     pub schema_version: i32,
     /// The JSON payload.
     pub data: Box<RawValue>,
-    /// Labels that conditions and reads can ask for.
+    /// The labels that conditions and reads can search for.
     pub tags: Vec<Tag>,
-    /// Where it came from.
+    /// The origin of the event.
     pub metadata: Metadata,
-    /// When it was appended; never earlier than the event before it.
+    /// The time of the append. It is never earlier than that of the event before it.
     pub recorded_at: DateTime<Utc>,
-    /// The bytes of payload and metadata as they are stored, whatever was made of them since: what
-    /// pages and buffers are bounded by. From a broker it is about that.
+    /// The size of payload and metadata as stored, in bytes, also after upcasting. It bounds pages
+    /// and buffers. For an event from a broker it is approximate.
     pub bytes: u32,
 }
 
@@ -288,7 +291,7 @@ impl RecordedEvent {
         serde_json::from_str(self.data.get())
     }
 
-    /// Position and id.
+    /// Returns the event's position and id.
     pub const fn mark(&self) -> EventRef {
         EventRef { position: self.position, event_id: Some(self.id) }
     }

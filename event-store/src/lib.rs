@@ -1,5 +1,5 @@
-//! An append-only log of events in Postgres, with optimistic concurrency. It knows no business
-//! word.
+//! An append-only event log in Postgres with optimistic concurrency. It knows nothing of the
+//! business domain.
 
 #![doc = include_str!("guide.md")]
 

@@ -1,30 +1,31 @@
-//! Which events a read or an append condition asks for.
+//! Queries over event types and tags, for reads and append conditions.
 
 use crate::event::{EventType, RecordedEvent, Tag};
 
-/// Matches an event that matches any of its items; without items it matches every event.
+/// A query that matches an event if any of its items does. Without items it matches every event.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct EventQuery {
-    /// The alternatives: an event matches when it matches one of them.
+    /// The alternatives: an event must match at least one of them.
     pub items: Vec<QueryItem>,
 }
 
-/// Matches an event whose type is one of `types` (any, when empty) and that carries all of `tags`.
+/// One alternative of a query. An event matches if its type is one of `types` (any type if empty)
+/// and it carries all of `tags`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct QueryItem {
-    /// Types, alternatives.
+    /// The accepted types; empty means any type.
     pub types: Vec<EventType>,
-    /// Tags, all of them.
+    /// The tags that an event must carry, all of them.
     pub tags: Vec<Tag>,
 }
 
 impl EventQuery {
-    /// Whether `event_type` and `tags` match.
+    /// Whether an event with this type and these tags matches.
     pub fn matches(&self, event_type: &EventType, tags: &[Tag]) -> bool {
         self.items.is_empty() || self.items.iter().any(|item| item.matches(event_type, tags))
     }
 
-    /// Whether a recorded event matches.
+    /// Whether a recorded event matches the query.
     pub fn matches_event(&self, event: &RecordedEvent) -> bool {
         self.matches(&event.event_type, &event.tags)
     }
@@ -37,7 +38,7 @@ impl QueryItem {
     }
 }
 
-/// What a read of the log asks for.
+/// The filter of a read of the log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Filter {
     /// Every event.
@@ -52,7 +53,7 @@ pub enum Filter {
 }
 
 impl Filter {
-    /// Whether a recorded event matches.
+    /// Whether a recorded event passes the filter.
     pub fn matches(&self, event: &RecordedEvent) -> bool {
         match self {
             Self::All => true,

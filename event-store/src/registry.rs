@@ -1,18 +1,18 @@
-//! Which event types and versions a program reads, and what an older one stands for now.
+//! The event types and versions that a program reads, and the upcasting of older ones.
 //!
-//! An event is stored for ever in the version in which it was written. An *upcaster* makes of it
-//! what is written today: a newer version of itself, the same under another name, several events (a
-//! split), or none (a type that no longer means anything). Upcasters are chained until everything
-//! is current. Consequences, and where they are kept:
-//! - the fragments of a split share position, version and id of the stored event;
-//!   [`RecordedEvent::fragment`] tells them apart;
-//! - a query for a type is *widened* to all that may become it before it reaches a store or a
-//!   broker, and what comes back is *narrowed* after upcasting, see [`crate::UpcastingLog`];
-//! - tags, metadata and time are those of the stored event, so that a query by tag finds every
-//!   fragment of it.
+//! The log keeps an event for ever in the version in which it was written. An *upcaster* converts
+//! it to the form that is written today: a newer version of itself, the same event under another
+//! name, several events (a split), or none (a type without meaning today). Upcasters run in a chain
+//! until every event is current. Consequences:
+//! - The fragments of a split share position, version and id of the stored event.
+//!   [`RecordedEvent::fragment`] tells them apart.
+//! - A query for a type is *widened* to all types that may become it before it reaches a store or a
+//!   broker. The results are *narrowed* after upcasting, see [`crate::UpcastingLog`].
+//! - Tags, metadata and time are those of the stored event, so a query by tag finds every fragment
+//!   of it.
 //!
-//! An upcaster gets the whole payload and hands on what it does not know. Personal values are plain
-//! or erased there, never encrypted.
+//! An upcaster gets the whole payload and passes unknown fields on. Personal values are plain text
+//! or erased at that point, never encrypted.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -25,24 +25,24 @@ use crate::query::{EventQuery, Filter, QueryItem};
 
 mod build;
 
-/// The most events that one stored event can become.
+/// The maximum number of events that one stored event can become.
 pub const MAX_FRAGMENTS: usize = 1_000;
 
 /// An event type and the version of its payload's shape, from 1.
 pub type Shape = (&'static str, i32);
 
-/// What a payload of an older shape has become: the type and the payload of each fragment, in
-/// order; or why it is none of that shape, in words without any value of it.
+/// An upcaster: converts a payload to the type and payload of each fragment, in order. On a payload
+/// of the wrong shape it returns the reason, without any value of the payload.
 pub type Upcast = fn(Value) -> Result<Vec<(&'static str, Value)>, &'static str>;
 
-/// A shape that is no longer written, the shapes that it may become, and how. In plain types, so
-/// that a crate that knows nothing of this one can list them.
+/// A shape that is no longer written, the shapes that it may become, and its upcaster. It uses
+/// plain types, so a crate that does not depend on this one can list them.
 pub type Past = (Shape, &'static [Shape], Upcast);
 
-/// A type and a version that the log holds.
+/// An event type and schema version that the log holds.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WrittenType {
-    /// What happened.
+    /// The event's type.
     pub event_type: EventType,
     /// The version of the payload's shape.
     pub schema_version: i32,
@@ -54,49 +54,49 @@ impl std::fmt::Display for WrittenType {
     }
 }
 
-/// Every type and version that a program reads. See the module.
+/// Every event type and version that a program reads. See the module.
 #[derive(Debug)]
 pub struct Registry {
     types: HashMap<EventType, Versions>,
-    /// Of each current type: the stored types that may become it, itself among them.
+    /// For each current type, the stored types that may become it, including itself.
     stored_as: HashMap<EventType, BTreeSet<EventType>>,
 }
 
 /// The versions of one type.
 #[derive(Debug, Default)]
 struct Versions {
-    /// The one that is written; none when the type is no longer.
+    /// The version that is written today; `None` when the type is no longer written.
     current: Option<i32>,
     past: BTreeMap<i32, Step>,
 }
 
-/// What a past shape becomes.
+/// The upcasting step of a past shape.
 #[derive(Debug)]
 struct Step {
-    /// Type and version of the next shapes, as the upcaster names the type.
+    /// The type and version of the next shapes. The name is the one that the upcaster uses.
     into: Vec<(&'static str, EventType, i32)>,
     upcast: Upcast,
 }
 
-/// A registry that would leave an event unreadable.
+/// An error in a registry that would leave an event unreadable.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidRegistry {
-    /// A type is not one.
+    /// The text is not a valid event type.
     #[error(transparent)]
     Name(#[from] InvalidName),
     /// A shape is listed twice.
     #[error("{0} v{1} is listed twice")]
     Twice(EventType, i32),
-    /// A version below the newest has no upcaster, so that its events would be unreadable.
+    /// A version below the newest has no upcaster, so its events would be unreadable.
     #[error("{0} v{1} has no upcaster")]
     NoUpcaster(EventType, i32),
-    /// A past version is above the one that is written.
-    #[error("{0} v{1} is listed as past and is newer than the version that is written")]
+    /// A past version is newer than the version that is written.
+    #[error("{0} v{1} is listed as past but is newer than the version that is written")]
     Newer(EventType, i32),
     /// An upcaster leads to a shape that is not listed.
     #[error("{0} v{1} becomes a shape that is not listed: {2} v{3}")]
     Nowhere(EventType, i32, EventType, i32),
-    /// Upcasters lead back to where they began.
+    /// A chain of upcasters leads back to its start.
     #[error("{0} v{1} becomes itself again")]
     Circle(EventType, i32),
 }
@@ -107,23 +107,23 @@ pub enum InvalidRegistry {
 pub struct Unreadable {
     /// The position in the log.
     pub position: Position,
-    /// Its type.
+    /// The event's type.
     pub event_type: EventType,
-    /// Its version.
+    /// The schema version of the payload.
     pub schema_version: i32,
-    /// Why, without any value of the payload.
+    /// The reason, without any value of the payload.
     pub why: String,
 }
 
-/// Calls an upcaster. One that panics says of its event alone that it cannot be read; its message
-/// may hold values and is not repeated.
+/// Calls an upcaster. A panic makes only this event unreadable. The panic message may hold personal
+/// values, so it is not repeated.
 fn upcast(upcast: Upcast, data: Value) -> Result<Vec<(&'static str, Value)>, String> {
     let done = std::panic::catch_unwind(|| upcast(data));
     done.unwrap_or(Err("its upcaster panicked")).map_err(str::to_owned)
 }
 
 impl Registry {
-    /// A registry of the shapes that are written and of those that were.
+    /// Makes a registry of the current shapes and the past ones.
     ///
     /// # Errors
     /// [`InvalidRegistry`], when some version from 1 to a type's newest would be unreadable.
@@ -134,14 +134,14 @@ impl Registry {
         build::build(current, past)
     }
 
-    /// The event as it is written today: itself when it is current, else what it has become, all
-    /// fragments under its one position.
+    /// Converts an event to its current form. A current event stays as it is. An older one becomes
+    /// its fragments, all at the same position.
     ///
-    /// An event of a type that is not listed is handed on as it is: whoever reads it knows whether
-    /// that matters.
+    /// An event of an unlisted type passes unchanged: its reader knows whether that matters.
     ///
     /// # Errors
-    /// [`Unreadable`]: a version that is not listed, or a payload that is none of its version.
+    /// [`Unreadable`]: the version is not listed, or the payload does not have the shape of its
+    /// version.
     pub fn upcast<'e>(
         &self,
         event: &'e RecordedEvent,
@@ -186,7 +186,7 @@ impl Registry {
             let step = versions.and_then(|known| known.past.get(&version));
             let step =
                 step.ok_or_else(|| format!("version {version} of {event_type} is not known"))?;
-            // Waiting is a stack: the first fragment goes on top.
+            // `waiting` is a stack, so the fragments go onto it in reverse order.
             for (name, data) in upcast(step.upcast, data)?.into_iter().rev() {
                 let next = step.into.iter().find(|(declared, ..)| *declared == name);
                 let (_, event_type, version) = next.ok_or_else(|| {
@@ -198,14 +198,14 @@ impl Registry {
         Ok(fragments)
     }
 
-    /// The stored types that may become one of these: what to ask a store or a broker for. A type
-    /// that is not listed stands for itself.
+    /// Returns the stored types that may become one of these types, to query a store or broker. An
+    /// unlisted type stands for itself.
     pub fn widen_types(&self, types: &[EventType]) -> Vec<EventType> {
         let mut widened = BTreeSet::new();
         for event_type in types {
             match self.stored_as.get(event_type) {
                 Some(stored) => widened.extend(stored.iter().cloned()),
-                // A type that was and is no longer: nothing becomes it.
+                // A past type that is no longer written: nothing becomes it.
                 None if self.types.contains_key(event_type) => {}
                 None => {
                     widened.insert(event_type.clone());
@@ -215,7 +215,7 @@ impl Registry {
         widened.into_iter().collect()
     }
 
-    /// A query for what may become an event that matches `query`.
+    /// Widens a query to all stored events that may become a match.
     pub fn widen_query(&self, query: &EventQuery) -> EventQuery {
         let items = query
             .items
@@ -224,14 +224,14 @@ impl Registry {
         EventQuery { items: items.collect() }
     }
 
-    /// No types means any type, so an item all of whose types are gone asks for those instead, and
-    /// is narrowed to nothing.
+    /// Widens the types of one item. An empty list would mean any type, so an item with only
+    /// retired types keeps them; narrowing then removes every result.
     fn widen_item(&self, types: &[EventType]) -> Vec<EventType> {
         let widened = self.widen_types(types);
         if widened.is_empty() { types.to_vec() } else { widened }
     }
 
-    /// A filter for what may become an event that matches `filter`.
+    /// Widens a filter to all stored events that may become a match.
     pub fn widen(&self, filter: &Filter) -> Filter {
         match filter {
             Filter::All => Filter::All,
@@ -241,13 +241,12 @@ impl Registry {
         }
     }
 
-    /// Whether every stored event is what it was written as: nothing needs to be widened or
-    /// narrowed.
+    /// Whether upcasting changes nothing, so nothing needs widening or narrowing.
     pub fn is_plain(&self) -> bool {
         self.types.values().all(|versions| versions.past.is_empty())
     }
 
-    /// Of what the log holds, the types and versions that this program cannot read.
+    /// Returns those of the types and versions in the log that this program cannot read.
     pub fn unreadable(&self, written: Vec<WrittenType>) -> Vec<WrittenType> {
         let readable = |written: &WrittenType| {
             self.types.get(&written.event_type).is_some_and(|versions| {

@@ -1,9 +1,9 @@
-//! Snapshots: the state of a stream at some version, kept so that a long stream need not be folded
+//! Snapshots of a stream's state at a version. With one, a load of a long stream need not fold it
 //! from its first event.
 //!
-//! A snapshot is never needed for a right answer: any may be lost at any time. One that does not
-//! fit, because its shape or its epoch is another, because the log has another event where it was
-//! taken or because somebody in it is erased, is passed over and later replaced.
+//! Snapshots are an optimisation: losing one never changes an answer. A snapshot is ignored and
+//! later replaced in four cases: its shape differs, its epoch differs, the log has another event at
+//! its position, or a subject in it is erased.
 
 use async_trait::async_trait;
 use serde_json::value::RawValue;
@@ -12,31 +12,31 @@ use crate::error::StoreError;
 use crate::event::{Epoch, EventRef};
 use crate::stream::{StreamName, Version};
 
-/// The largest state that is kept, in bytes of JSON.
+/// The maximum size of a stored state, in bytes of JSON.
 pub const MAX_SNAPSHOT_BYTES: usize = 1024 * 1024;
 
-/// The state of a stream at a version.
+/// The state of a stream at one version.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     /// The stream's name.
     pub stream: StreamName,
-    /// The version of the state's shape, and of all that it is worked out by.
+    /// The version of the state's shape and of the code that computes it.
     pub shape: i32,
-    /// The history that it belongs to.
+    /// The epoch of the history that the state belongs to.
     pub epoch: Epoch,
-    /// The version of the last event in it.
+    /// The stream version of the last event in the state.
     pub version: Version,
     /// The last event in the state.
     pub last: EventRef,
-    /// The state as JSON; encrypted where personal data stand in it.
+    /// The state as JSON, encrypted if it holds personal data.
     pub state: Box<RawValue>,
 }
 
-/// Where snapshots are kept: one a stream, the newest.
+/// A store of snapshots. It keeps the newest one of each stream.
 #[async_trait]
 pub trait SnapshotStore: Send + Sync + 'static {
-    /// The snapshot of a stream, if there is one of this shape and epoch and the log has its event
-    /// where it was taken.
+    /// Returns the snapshot of a stream if its shape and epoch match and the log still has its last
+    /// event at that position.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -47,7 +47,7 @@ pub trait SnapshotStore: Send + Sync + 'static {
         epoch: Epoch,
     ) -> Result<Option<Snapshot>, StoreError>;
 
-    /// Keeps a snapshot in place of an older one, or of one with another shape or epoch.
+    /// Stores a snapshot. It replaces an older one, or one with another shape or epoch.
     ///
     /// # Errors
     /// [`StoreError`]; [`StoreError::Invalid`] when the state is larger than
@@ -56,19 +56,20 @@ pub trait SnapshotStore: Send + Sync + 'static {
 }
 
 impl Snapshot {
-    /// Checks the limits.
+    /// Checks the size limit.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         let bytes = self.state.get().len();
         if bytes > MAX_SNAPSHOT_BYTES {
             return Err(StoreError::Invalid(format!(
-                "a snapshot of {bytes} bytes, {MAX_SNAPSHOT_BYTES} are the most"
+                "a snapshot of {bytes} bytes exceeds the maximum of {MAX_SNAPSHOT_BYTES}",
             )));
         }
         Ok(())
     }
 
-    /// Whether it replaces `kept`: it never goes back within a shape and an epoch. One of the same
-    /// version may not open any more.
+    /// Whether this snapshot replaces `kept`. The version never goes back within a shape and an
+    /// epoch. A snapshot of the same version does replace, because the old one may no longer
+    /// decrypt.
     pub(crate) fn replaces(&self, kept: &Self) -> bool {
         (self.shape, self.epoch) != (kept.shape, kept.epoch) || self.version >= kept.version
     }

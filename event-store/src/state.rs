@@ -1,13 +1,16 @@
-//! The state of a stream, worked out from its events: with what is cached and what was kept as a
-//! snapshot, so that only what is newer is read. Both are short cuts to the same answer: a state is
-//! always the fold of the stream's events up to its version.
+//! The state of a stream, computed from its events.
 //!
-//! A cached state may be old: newer events are read on top of it, and the append checks the
-//! version. A snapshot is written in the background and ignored when its shape, its epoch or the
-//! event at its position does not match. A state with personal data stays in memory only as long
-//! as the keys of all its subjects, and goes as soon as the process hears of an erasure; its
-//! snapshot is encrypted under a key made from all of theirs, so an erasure ends both. Any stream
-//! can be loaded as of a version, a position or a time.
+//! A cache and snapshots reduce the events to read. They never change the answer: a state is always
+//! the fold of the stream's events up to its version.
+//!
+//! A cached state may be old. Newer events are read on top of it, and the append checks the
+//! version. Snapshots are written in the background. One is ignored if its shape, its epoch or the
+//! event at its position does not match.
+//!
+//! A state with personal data stays in memory only as long as the keys of all its subjects. It is
+//! dropped as soon as the process learns of an erasure. Its snapshot is encrypted under a key
+//! derived from all of their keys, so an erasure ends both. Any stream can be loaded as of a
+//! version, a position or a time.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -36,57 +39,58 @@ pub use as_of::AsOf;
 use keeper::Keeper;
 use shared::Rounds;
 
-/// How many events of a stream are read at a time. A stream with fewer never needs a snapshot.
+/// The number of events of a stream to read at a time. A shorter stream never needs a snapshot.
 const PAGE: u32 = 200;
 
-/// What a stream comes to.
+/// A state that is folded from the events of a stream.
 pub trait StreamState: Default + Clone + Send + Sync + 'static {
-    /// Why an event makes no sense to it.
+    /// The error when an event cannot be applied.
     type Error: std::error::Error + Send + Sync + 'static;
 
-    /// The version of the state's shape and of all that it is worked out by (its fold, the
-    /// upcasters): a state that was kept under another is never used. `None`: it is neither cached
-    /// nor kept as a snapshot.
+    /// The version of the state's shape and of the code that computes it (its fold, the upcasters).
+    /// A state stored under another version is never used. `None`: the state is neither cached nor
+    /// stored as a snapshot.
     ///
-    /// A state may have personal data: it is let go of when a subject whose values stand in its
-    /// events is erased, and its snapshot is encrypted under their keys, which the store's
-    /// [`Vault`] has. Without one it is neither cached nor kept, as one of more than 64 subjects.
+    /// A state may hold personal data. It is dropped when a subject whose values are in its events
+    /// is erased. Its snapshot is encrypted under the subjects' keys, which come from the store's
+    /// [`Vault`]. Without a vault, or with more than 64 subjects, the state is neither cached nor
+    /// stored.
     const SHAPE: Option<i32>;
 
-    /// The state after an event; it is never given the one that closes the stream.
+    /// Applies an event. It never receives the event that closes the stream.
     ///
     /// # Errors
     /// The event cannot be of this stream.
     fn apply(self, event: &RecordedEvent) -> Result<Self, Self::Error>;
 
-    /// The state as JSON, for a snapshot.
+    /// Writes the state as JSON, for a snapshot.
     ///
     /// # Errors
     /// It cannot be written.
     fn write(&self) -> Result<Box<RawValue>, serde_json::Error>;
 
-    /// Reads what [`StreamState::write`] wrote.
+    /// Reads a state that [`StreamState::write`] wrote.
     ///
     /// # Errors
-    /// It is not such a state.
+    /// The JSON is not such a state.
     fn read(state: &RawValue) -> Result<Self, serde_json::Error>;
 
-    /// About how many bytes it holds on the heap.
+    /// Returns the approximate heap size of the state, in bytes.
     fn heap_bytes(&self) -> usize;
 }
 
 /// A state and the last stored event in it.
 #[derive(Debug, Clone)]
 pub struct Current<S> {
-    /// The state; the default one when there is no event.
+    /// The state; the default one if the stream has no event.
     pub state: S,
     /// The version of the stream.
     pub version: Version,
     /// The last event.
     pub last: EventRef,
-    /// The newest version that was kept as a snapshot, or is about to be, as far as is known here.
+    /// The newest version stored as a snapshot, or about to be, as far as this process knows.
     pub(crate) kept: Version,
-    /// Whose values could be read in the events that it was worked out from.
+    /// The subjects whose values were readable in the folded events.
     pub(crate) personal: Personal,
 }
 
@@ -102,41 +106,41 @@ impl<S: Default> Default for Current<S> {
     }
 }
 
-/// When a state is kept as a snapshot.
+/// The rule for when a state is stored as a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SnapshotPolicy {
-    /// After so many events since the last one.
+    /// The number of events since the last snapshot after which a new one is stored.
     pub every: i64,
-    /// Or when to load it took so long, and at least [`SnapshotPolicy::least`] events came since
-    /// the last one.
+    /// The load time after which a snapshot is stored, if at least [`SnapshotPolicy::least`] events
+    /// were added since the last one.
     pub slow: Duration,
-    /// See [`SnapshotPolicy::slow`].
+    /// The minimum number of events for [`SnapshotPolicy::slow`].
     pub least: i64,
 }
 
 impl Default for SnapshotPolicy {
-    /// Every 200 events; from 50 events on when to load them took 50 ms.
+    /// Every 200 events, or from 50 events on if the load took 50 ms.
     fn default() -> Self {
         Self { every: 200, slow: Duration::from_millis(50), least: 50 }
     }
 }
 
-/// Why a state could not be loaded.
+/// The reason why a state could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError<E: std::error::Error + 'static> {
     /// The store gave no outcome.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A stored event is of a version that this program does not know, or not of the shape of its
+    /// A stored event has a version that this program does not know, or not the shape of its
     /// version.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
-    /// An event makes no sense to the state.
+    /// The state rejects an event.
     #[error("the event at position {position} cannot be applied")]
     Apply {
-        /// Where the event stands in the log.
+        /// The position of the event in the log.
         position: Position,
-        /// What the state says of it.
+        /// The error of the state.
         #[source]
         source: E,
     },
@@ -151,7 +155,7 @@ impl<E: std::error::Error + 'static> From<UpcastingError> for StateError<E> {
     }
 }
 
-/// Loads states. Cheap to clone; clones share the cache and what is loaded at once.
+/// Loads states. It is cheap to clone; clones share the cache and concurrent loads.
 #[derive(Clone)]
 pub struct StateLoader {
     log: UpcastingLog,
@@ -161,7 +165,7 @@ pub struct StateLoader {
 }
 
 impl StateLoader {
-    /// States of the streams of `log`, with a cache and without snapshots.
+    /// Makes a loader for the streams of `log`, with a cache and without snapshots.
     pub fn new(log: UpcastingLog, limits: CacheLimits) -> Self {
         let cache = Arc::new(StateCache::new(limits));
         if let Some(vault) = log.store().vault() {
@@ -171,8 +175,7 @@ impl StateLoader {
         Self { log, cache, rounds: Rounds::default(), snapshots: None }
     }
 
-    /// Takes snapshots and uses them. Call it inside a tokio runtime: a task keeps them, next to
-    /// whoever loads.
+    /// Adds snapshots. Call it inside a tokio runtime: a background task stores them.
     #[must_use]
     pub fn with_snapshots(mut self, store: Arc<dyn SnapshotStore>, policy: SnapshotPolicy) -> Self {
         let keeper = Keeper::start(Arc::clone(&store), self.vault().cloned(), policy);
@@ -180,17 +183,17 @@ impl StateLoader {
         self
     }
 
-    /// The task that keeps snapshots, if they are kept.
+    /// The task that stores snapshots, if snapshots are enabled.
     pub fn task(&self) -> Option<Task> {
         self.snapshots.as_ref().map(|(_, keeper)| keeper.task())
     }
 
-    /// The log that the states are worked out from.
+    /// The log that the states are folded from.
     pub const fn log(&self) -> &UpcastingLog {
         &self.log
     }
 
-    /// The states in memory.
+    /// The cache of states in memory.
     pub fn cache(&self) -> &StateCache {
         &self.cache
     }
@@ -199,9 +202,9 @@ impl StateLoader {
         self.log.store().vault()
     }
 
-    /// The state of a stream now: never one from before the call. `epoch` is the history that the
-    /// caller appends to: no state of another is used. Who asks for one stream at once shares a
-    /// load (`state/shared.rs`).
+    /// Loads the current state of a stream, never one from before the call. `epoch` is the history
+    /// that the caller appends to; states of other epochs are not used. Concurrent calls for one
+    /// stream share a load (`state/shared.rs`).
     ///
     /// # Errors
     /// [`StateError`].
@@ -244,8 +247,8 @@ impl StateLoader {
         Ok(current)
     }
 
-    /// The state in memory, unless somebody whose values are in it is erased: it is shown only as
-    /// long as its events could be.
+    /// Returns the state in memory, unless a subject whose values are in it is erased. A state is
+    /// shown only as long as its events could be.
     async fn cached<S: StreamState>(
         &self,
         stream: &StreamName,
@@ -261,7 +264,7 @@ impl StateLoader {
 
     fn put<S: StreamState>(&self, stream: &StreamName, epoch: Epoch, current: &Current<S>) {
         self.cache.put(stream, epoch, current.clone(), current.state.heap_bytes());
-        // Whoever was found to be erased since the events were read was not found here.
+        // This also covers a subject that was found to be erased after the events were read.
         if let (Some(vault), Some(subjects)) = (self.vault(), current.personal.subjects())
             && vault.knows_erased(subjects)
         {
@@ -270,13 +273,13 @@ impl StateLoader {
         telemetry::cache_holds(self.cache.size());
     }
 
-    /// Whether a state with these values may be held in memory or kept: whether an erasure would
-    /// reach it there.
+    /// Whether a state with these values may be cached or stored: an erasure must be able to reach
+    /// it there.
     fn may_hold(&self, personal: &Personal) -> bool {
         personal.subjects().is_some_and(|subjects| subjects.is_empty() || self.vault().is_some())
     }
 
-    /// The state of a stream as it was then.
+    /// Loads the state of a stream as of a past moment.
     ///
     /// # Errors
     /// [`StateError`].
@@ -289,8 +292,8 @@ impl StateLoader {
         self.fold(stream, epoch, Current::default(), true, Some(as_of)).await
     }
 
-    /// Applies what is newer. A snapshot, where one may be used, is looked for once there is more
-    /// than a page.
+    /// Applies newer events. If a snapshot is allowed, it is looked up once there is more than one
+    /// page.
     async fn fold<S: StreamState>(
         &self,
         stream: &StreamName,
@@ -306,15 +309,16 @@ impl StateLoader {
                 }
                 None => self.log.read_stream(stream, current.version, PAGE).await?,
             };
-            // That the stream is closed is the store's word and no part of the state: an append
-            // will be told.
+            // That the stream is closed is not part of the state. The store refuses an append to
+            // it.
             for event in events.iter().filter(|event| !event.event_type.closes_stream()) {
                 let applied = std::mem::take(&mut current.state).apply(event);
                 current.state = applied
                     .map_err(|source| StateError::Apply { position: event.position, source })?;
             }
             current.personal.add_all(&personal);
-            // Of the stream, not of the last event: what is stored last may mean nothing any more.
+            // These belong to the stream, not to the last upcast event: the last stored event may
+            // become none.
             (current.version, current.last) = last.unwrap_or((current.version, current.last));
             if is_last {
                 return Ok(current);

@@ -1,4 +1,4 @@
-//! The store as its users see it. Postgres and memory stand behind it and pass the same contract.
+//! The store's interface. The Postgres store and the in-memory store pass the same contract tests.
 
 use std::sync::Arc;
 
@@ -13,58 +13,60 @@ use crate::query::Filter;
 use crate::registry::WrittenType;
 use crate::stream::{StreamName, Version};
 
-/// The most events that one page of a read holds.
+/// The maximum number of events in one page of a read.
 pub const MAX_PAGE: u32 = 10_000;
 
-/// About the most bytes that one page of a read holds: it ends with the event whose
-/// [`RecordedEvent::bytes`] fill it, at the earliest after one event.
+/// The approximate maximum size of one page of a read, in bytes. A page ends with the event whose
+/// [`RecordedEvent::bytes`] fill it, so it holds at least one event.
 ///
-/// Memory is bounded in bytes, not in events: whoever reads the log (a rebuild, a verification, a
+/// Pages are bounded in bytes because memory is. A reader of the log (a rebuild, a verification, a
 /// follower, the relay) holds a few pages, whatever the size of the events.
 pub const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 
-/// Whether a read that was asked for `limit` events had no more of them when it gave this page,
-/// rather than that the page is full.
+/// Whether `page`, read with this `limit`, ended because no more events existed, and not because
+/// the page was full.
 pub fn is_last_page(page: &[RecordedEvent], limit: u32) -> bool {
     page.len() < limit.min(MAX_PAGE) as usize
         && page.iter().map(|event| event.bytes as usize).sum::<usize>() < MAX_PAGE_BYTES
 }
 
-/// The head of the log.
+/// The epoch and the last event of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
-    /// The epoch: the history that the log is in.
+    /// The epoch that the log is in: the identity of its history.
     pub epoch: Epoch,
-    /// Its last event.
+    /// The last event of the log.
     pub mark: EventRef,
 }
 
 /// An append-only log of events with optimistic concurrency.
 ///
-/// Reads give pages, which end by number and by bytes ([`MAX_PAGE`], [`MAX_PAGE_BYTES`]):
-/// [`is_last_page`] tells whether there was more.
+/// Reads return pages, bounded by [`MAX_PAGE`] events and [`MAX_PAGE_BYTES`] bytes.
+/// [`is_last_page`] tells whether more events follow.
 #[async_trait]
 pub trait EventStore: Send + Sync + 'static {
-    /// Appends, all or nothing. See [`Append`] for what can be required.
+    /// Appends, all or nothing. See [`Append`] for what an append can require.
     ///
-    /// Appends to one stream that are first polled one after the other are made in that order,
-    /// where nothing is refused: so each may stand behind the one before
-    /// ([`ExpectedVersion::Behind`]) without waiting for its answer. A store that must first ask
-    /// somebody (for keys, say) may let one overtake another; it is then refused.
+    /// Appends to one stream run in the order in which their futures are first polled, as long as
+    /// none is refused. An append may therefore follow one that has no answer yet
+    /// ([`ExpectedVersion::Behind`]). A store that must first fetch something (keys, for example)
+    /// may let one append overtake another; the later one is then refused.
     ///
     /// [`ExpectedVersion::Behind`]: crate::ExpectedVersion::Behind
     ///
-    /// A caller may drop the future: the append then goes on to its end or is never sent.
+    /// A caller may drop the future. The append then either completes or is never sent.
     ///
     /// # Errors
-    /// [`StoreError`]; a refusal is an outcome, not an error.
+    /// [`StoreError`]. A refusal is an outcome, not an error.
     async fn append(&self, append: Append) -> Result<AppendOutcome, StoreError>;
 
-    /// What came of an earlier append under this key, looked up before load and decide.
+    /// Looks up the result of an earlier append under this idempotency key, before the caller loads
+    /// and decides.
     ///
-    /// Only `key` and `request_hash` are looked at. `None`: no such append. `Refused(KeyReused)`:
-    /// another request's. What is found is as safe as an append that was acknowledged just now,
-    /// also where that takes a standby.
+    /// Only `key` and `request_hash` are used. `None` means that no such append exists;
+    /// `Refused(KeyReused)` means that another request used the key. A result found here is as
+    /// durable as an append acknowledged now, including the wait for a standby where one is
+    /// required.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -73,21 +75,21 @@ pub trait EventStore: Send + Sync + 'static {
         idempotency: &Idempotency,
     ) -> Result<Option<AppendOutcome>, StoreError>;
 
-    /// The log's epoch and last event.
+    /// Returns the log's epoch and last event.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn head(&self) -> Result<Head, StoreError>;
 
-    /// The id of the event at a position, for the proof of continuity; `None` when there is none.
+    /// Returns the position and id of the event at a position, to prove that two histories agree.
+    /// `None` when the log has no event there.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn event_ref_at(&self, position: Position) -> Result<Option<EventRef>, StoreError>;
 
-    /// Whether the log is or was in this epoch, or goes on in place of a copy that was: what stands
-    /// under another epoch than the current one is then of its past, and else of a history that it
-    /// knows nothing of.
+    /// Whether the log is or was in this epoch, or continues in place of a copy that was. If so,
+    /// data from that epoch belongs to the log's past. Otherwise it belongs to an unknown history.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -95,8 +97,8 @@ pub trait EventStore: Send + Sync + 'static {
         Ok(self.head().await?.epoch == epoch)
     }
 
-    /// Up to `limit` events of a stream with a version above `after`, ascending. A `limit` above
-    /// [`MAX_PAGE`] is taken for that.
+    /// Reads up to `limit` events of a stream with a version above `after`, ascending. A `limit`
+    /// above [`MAX_PAGE`] is lowered to it.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -107,8 +109,8 @@ pub trait EventStore: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<RecordedEvent>, StoreError>;
 
-    /// Up to `limit` events of a stream with a version below `before` (`None`: from the end),
-    /// descending. A `limit` above [`MAX_PAGE`] is taken for that.
+    /// Reads up to `limit` events of a stream with a version below `before` (`None`: from the end),
+    /// descending. A `limit` above [`MAX_PAGE`] is lowered to it.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -119,8 +121,8 @@ pub trait EventStore: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<RecordedEvent>, StoreError>;
 
-    /// Up to `limit` events after a position that match the filter, ascending. A `limit` above
-    /// [`MAX_PAGE`] is taken for that.
+    /// Reads up to `limit` events after a position that match the filter, ascending. A `limit`
+    /// above [`MAX_PAGE`] is lowered to it.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -131,8 +133,8 @@ pub trait EventStore: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<RecordedEvent>, StoreError>;
 
-    /// A page of the events of these types after a position and up to another one, ascending, for
-    /// who folds the whole log by ranges of at most [`MAX_PAGE`] positions.
+    /// Reads one page of the events of these types after one position and up to another, ascending.
+    /// It serves callers that fold the whole log in ranges of at most [`MAX_PAGE`] positions.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -147,7 +149,7 @@ pub trait EventStore: Send + Sync + 'static {
         Ok(events)
     }
 
-    /// The stream that holds each of these values, in their order.
+    /// Returns the stream that holds each of these values, in the order of the values.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -156,8 +158,8 @@ pub trait EventStore: Send + Sync + 'static {
         reservations: &[ReservedValue],
     ) -> Result<Vec<Option<StreamName>>, StoreError>;
 
-    /// What refuses the append whatever the log holds, if anything does: values of an erased
-    /// subject, say. Nothing is changed by asking.
+    /// Returns the refusal that the append's content causes whatever the log holds, if any. An
+    /// example is data of an erased subject. The call changes nothing.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -168,19 +170,19 @@ pub trait EventStore: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// What encrypts and reveals personal data in front of this store, if anything does.
+    /// The vault that encrypts and decrypts personal data in front of this store, if there is one.
     fn vault(&self) -> Option<&Arc<Vault>> {
         None
     }
 
-    /// Every event type and version that the log holds, in order.
+    /// Returns every event type and schema version in the log, in order.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn written_types(&self) -> Result<Vec<WrittenType>, StoreError>;
 
-    /// Up to `limit` of the reservations that streams with this id hold, whatever their category,
-    /// each with its owner.
+    /// Returns up to `limit` reservations held by streams with this id, in any category, each with
+    /// its owner.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -190,8 +192,8 @@ pub trait EventStore: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<(ReservedValue, StreamName)>, StoreError>;
 
-    /// Events after a position that match the filter, without an end: goes on live once it has
-    /// caught up.
+    /// Subscribes to the events after a position that match the filter. The subscription never
+    /// ends: it continues live once it has caught up.
     fn subscribe(
         &self,
         filter: Filter,

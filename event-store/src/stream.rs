@@ -1,4 +1,4 @@
-//! Names of streams and the versions within them.
+//! Stream names and versions within a stream.
 
 use std::fmt;
 
@@ -7,14 +7,14 @@ use uuid::Uuid;
 
 use crate::error::InvalidName;
 
-/// Longest category, in bytes.
+/// The maximum length of a category, in bytes.
 pub const MAX_CATEGORY_LEN: usize = 64;
-/// Longest stream id, in bytes.
+/// The maximum length of a stream id, in bytes.
 pub const MAX_STREAM_ID_LEN: usize = 128;
 
-/// One stream: a category (`order`) and an id within it, written `order-0190…`.
+/// The name of a stream: a category (`order`) and an id within it, written `order-0190…`.
 ///
-/// The category is `[a-z][a-z0-9_]*`, the id `[A-Za-z0-9_-]+`, so that the text form splits at its
+/// The category is `[a-z][a-z0-9_]*` and the id `[A-Za-z0-9_-]+`, so the text form splits at its
 /// first `-`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -24,7 +24,7 @@ pub struct StreamName {
 }
 
 impl StreamName {
-    /// Names the stream `id` of `category`.
+    /// Makes the name of the stream `id` of `category`.
     ///
     /// # Errors
     /// [`InvalidName`] when either half is empty, too long or has a character outside its alphabet.
@@ -32,17 +32,17 @@ impl StreamName {
         format!("{category}-{id}").parse()
     }
 
-    /// What stands before the first `-`.
+    /// The category: the text before the first `-`.
     pub fn category(&self) -> &str {
         &self.text[..self.category_len]
     }
 
-    /// What stands after the first `-`.
+    /// The id: the text after the first `-`.
     pub fn id(&self) -> &str {
         &self.text[self.category_len + 1..]
     }
 
-    /// The whole name.
+    /// The full name, as in `order-0190…`.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -65,7 +65,7 @@ impl std::str::FromStr for StreamName {
     }
 }
 
-/// Whether `text` may be a category: `[a-z][a-z0-9_]*`, at most [`MAX_CATEGORY_LEN`] bytes.
+/// Whether `text` is a valid category: `[a-z][a-z0-9_]*`, at most [`MAX_CATEGORY_LEN`] bytes.
 pub fn is_category(text: &str) -> bool {
     text.len() <= MAX_CATEGORY_LEN
         && text.bytes().next().is_some_and(|b| b.is_ascii_lowercase())
@@ -92,7 +92,7 @@ impl fmt::Display for StreamName {
     }
 }
 
-/// A version within a stream: dense from 1 (promise P2); 0 means "no event yet".
+/// A version within a stream. Versions are dense from 1 (promise P2); 0 means "no event yet".
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
 )]
@@ -100,7 +100,7 @@ impl fmt::Display for StreamName {
 pub struct Version(pub i64);
 
 impl Version {
-    /// Before the first event.
+    /// The version of a stream without events.
     pub const NONE: Self = Self(0);
 }
 
@@ -110,10 +110,10 @@ impl fmt::Display for Version {
     }
 }
 
-/// What an append requires of a stream's version before it.
+/// The version of a stream that an append requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ExpectedVersion {
-    /// No expectation: the append is accepted in any version.
+    /// No requirement: the append is accepted at any version.
     Any,
     /// The stream has no event.
     NoStream,
@@ -123,18 +123,18 @@ pub enum ExpectedVersion {
     Exact(Version),
     /// The stream's last event has exactly this version and this id.
     ///
-    /// This is for an append that was decided on an event which is itself still on its way. The
-    /// version alone would not do: were that event refused, another one could take its version.
+    /// It is for an append that was decided on an event whose own append has no answer yet. The
+    /// version alone is not enough: if that event is refused, another one can take its version.
     Behind {
         /// The version that the stream must have.
         version: Version,
-        /// The id of the event.
+        /// The id of the stream's last event.
         event_id: Uuid,
     },
 }
 
 impl ExpectedVersion {
-    /// The event that must be the stream's last, where the append names one.
+    /// The id that the stream's last event must have, if the append names one.
     pub(crate) const fn event_id(&self) -> Option<Uuid> {
         match self {
             Self::Behind { event_id, .. } => Some(*event_id),

@@ -1,5 +1,4 @@
-//! An append that has passed its own rules and limits: what both stores work with. Nothing here
-//! looks at the log.
+//! A validated append, the form that both stores work with. Nothing here reads the log.
 
 use std::collections::HashSet;
 use std::hash::Hash;
@@ -13,38 +12,39 @@ use crate::error::StoreError;
 use crate::event::{Epoch, NewEvent, Tag};
 use crate::stream::StreamName;
 
-/// The most bytes that data, metadata and tags of one event may have together.
+/// The maximum size of one event, in bytes: data, metadata and tags together.
 pub const MAX_EVENT_BYTES: usize = 512 * 1024;
-/// The most tags of one event.
+/// The maximum number of tags of one event.
 pub const MAX_TAGS: usize = 32;
-/// How deep the JSON of an event or an answer may be nested.
+/// The maximum nesting depth of an event's or answer's JSON.
 pub const MAX_JSON_DEPTH: usize = 64;
-/// The most events of one append.
+/// The maximum number of events of one append.
 pub const MAX_EVENTS: usize = 1_000;
-/// The most bytes of one append, all events and the stored answer together.
+/// The maximum size of one append, in bytes: all events and the stored answer together.
 pub const MAX_APPEND_BYTES: usize = 4 * 1024 * 1024;
-/// The most streams, and the most reservations, of one append.
+/// The maximum number of streams, and of reservations, of one append.
 pub const MAX_STREAMS: usize = 256;
-/// The most items of all conditions of one append.
+/// The maximum number of items over all conditions of one append.
 pub const MAX_CONDITION_ITEMS: usize = 256;
-/// The most bytes of a reservation's scope.
+/// The maximum length of a reservation's scope, in bytes.
 pub const MAX_SCOPE_LEN: usize = 64;
-/// The most subjects whose data one append may bring.
+/// The maximum number of subjects whose data one append may bring.
 pub const MAX_SUBJECTS: usize = 4_096;
 
-/// A valid append, with what is derived from it.
+/// A valid append and the values derived from it.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    /// The same whenever this append is sent, so that a batch whose answer was lost can be sent
-    /// again.
+    /// The id of the append, the same on every send. A batch whose answer was lost can therefore be
+    /// sent again.
     pub(crate) append_id: Uuid,
     pub(crate) append: Append,
-    /// Per event in order of streams: metadata as JSON, tags joined by blanks.
+    /// Per event, in order of streams: the metadata as JSON and the tags joined by blanks.
     pub(crate) texts: Vec<EventText>,
     pub(crate) reservations: Vec<ReservationStep>,
-    /// Per item of each condition in order.
+    /// The check of each item of each condition, in order.
     pub(crate) checks: Vec<ItemCheck>,
-    /// Who must not be erased, each once: [`Append::subjects`], and those who take a reservation.
+    /// The subjects that must not be erased, each once: [`Append::subjects`] and the ids of streams
+    /// that take a reservation.
     pub(crate) subjects: Vec<Uuid>,
     pub(crate) bytes: usize,
 }
@@ -55,10 +55,11 @@ pub(crate) struct EventText {
     pub(crate) tags: String,
 }
 
-/// What becomes of one reserved value: given back by one, then taken by another.
+/// The change of one reserved value: one stream releases it, then another takes it.
 #[derive(Debug)]
 pub(crate) struct ReservationStep {
-    /// Which of [`Append::reservations`] takes it (or else gives it back).
+    /// The index in [`Append::reservations`] of the change that takes the value, or else of the one
+    /// that releases it.
     pub(crate) index: usize,
     pub(crate) reservation: ReservedValue,
     pub(crate) release: Option<StreamName>,
@@ -66,7 +67,7 @@ pub(crate) struct ReservationStep {
 }
 
 impl ReservationStep {
-    /// Which reservation cannot be taken while `owner` holds the value, and who that is.
+    /// Returns the reservation that `owner` blocks, and the owner.
     pub(crate) fn refusal(&self, owner: Option<&StreamName>) -> Option<(usize, StreamName)> {
         let (take, owner) = (self.take.as_ref()?, owner?);
         let free = owner == take || self.release.as_ref() == Some(owner);
@@ -74,10 +75,10 @@ impl ReservationStep {
     }
 }
 
-/// One item of a condition, and how far it has been checked.
+/// One item of a condition and the position up to which it was checked.
 #[derive(Debug)]
 pub(crate) struct ItemCheck {
-    /// Which of [`Append::conditions`].
+    /// The index of the condition in [`Append::conditions`].
     pub(crate) condition: usize,
     pub(crate) tags: String,
     pub(crate) types: String,
@@ -124,15 +125,15 @@ impl Prepared {
         }
         let checks = item_checks(&append.conditions)?;
         let subjects = subjects(&append, &reservations)?;
-        // The first event's id will do: unique in the log, and known to whoever sends the append
-        // again.
+        // The first event's id serves as append id: it is unique in the log, and a sender that
+        // repeats the append knows it.
         let first = append.streams.iter().find_map(|s| s.events.first());
         let append_id = first.map_or_else(Uuid::new_v4, |event| event.id);
         Ok(Self { append_id, append, texts, reservations, checks, subjects, bytes })
     }
 
-    /// Looks at an idempotency key as an append does, under the lock and with a commit of its own,
-    /// and appends nothing: where the key is not found, no log is in the epoch that this names.
+    /// Prepares an append that only looks up an idempotency key, under the lock and with its own
+    /// commit. It never appends: its epoch matches no log, so an unknown key is refused.
     pub(crate) fn look(idempotency: &Idempotency) -> Result<Self, StoreError> {
         Self::new(Append {
             idempotency: Some(idempotency.clone()),
@@ -141,7 +142,7 @@ impl Prepared {
         })
     }
 
-    /// Its events in order, with their texts.
+    /// Returns the events in order, with their texts.
     pub(crate) fn events(&self) -> impl Iterator<Item = (&NewEvent, &EventText)> {
         self.append.streams.iter().flat_map(|s| &s.events).zip(&self.texts)
     }
@@ -156,7 +157,7 @@ fn check_streams(append: &Append) -> Result<(), StoreError> {
         return Err(invalid(format!("it names more than {MAX_STREAMS} streams or reservations")));
     }
     if let Some(twice) = twice(append.streams.iter().map(|s| &s.stream)) {
-        return Err(invalid(format!("stream {twice} stands in it twice")));
+        return Err(invalid(format!("stream {twice} appears in it twice")));
     }
     let events = append.streams.iter().map(|s| s.events.len()).sum::<usize>();
     if events > MAX_EVENTS {
@@ -165,27 +166,27 @@ fn check_streams(append: &Append) -> Result<(), StoreError> {
     for stream in append.streams.iter().filter(|s| s.events.len() > 1) {
         if stream.events.iter().rev().skip(1).any(|e| e.event_type.closes_stream()) {
             return Err(invalid(format!(
-                "an event of stream {} comes after the one that closes it",
+                "an event of stream {} follows the one that closes it",
                 stream.stream
             )));
         }
     }
     if let Some(twice) = twice(append.streams.iter().flat_map(|s| &s.events).map(|e| e.id)) {
-        return Err(invalid(format!("event id {twice} stands in it twice")));
+        return Err(invalid(format!("event id {twice} appears in it twice")));
     }
     Ok(())
 }
 
-/// The first that stands there a second time.
+/// Returns the first value that appears a second time.
 fn twice<T: Eq + Hash + Copy>(mut all: impl Iterator<Item = T>) -> Option<T> {
     let first = all.next()?;
     let second = all.next()?;
-    // The common append has one stream and one event, and does not get here.
+    // Most appends have one stream and one event and return before this line.
     let mut seen = HashSet::from([first]);
     std::iter::once(second).chain(all).find(|one| !seen.insert(*one))
 }
 
-/// Checks one event; a tag given twice counts once.
+/// Checks one event and removes duplicate tags.
 fn prepare_event(event: &mut NewEvent) -> Result<EventText, StoreError> {
     if event.schema_version < 1 {
         return Err(invalid(format!(
@@ -193,7 +194,7 @@ fn prepare_event(event: &mut NewEvent) -> Result<EventText, StoreError> {
             event.id, event.schema_version
         )));
     }
-    // Each length before the text is looked through, byte for byte.
+    // Check each length before scanning the text byte by byte.
     check_size(event, event.data.get().len())?;
     check_json("data", event.data.get())?;
     let mut seen: Vec<Tag> = Vec::new();
@@ -237,10 +238,10 @@ fn joined<'a>(mut words: impl Iterator<Item = &'a str>) -> String {
     joined
 }
 
-/// Refuses the character NUL, which Postgres can store in no text, half a surrogate pair, which no
-/// reader can decode, and nesting that would exhaust a parser's stack.
+/// Rejects the NUL character, which Postgres cannot store in text. Also rejects half a surrogate
+/// pair, which no reader can decode, and nesting that could exhaust a parser's stack.
 fn check_json(what: &str, json: &str) -> Result<(), StoreError> {
-    // Most texts have no escape and few brackets, which is told many bytes at a time.
+    // Most texts have no escape and few brackets. This count scans many bytes at a time.
     let opening = json.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count();
     if opening <= MAX_JSON_DEPTH && !json.as_bytes().contains(&b'\\') {
         return Ok(());
@@ -280,13 +281,13 @@ fn check_json(what: &str, json: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// What an escape like `\u0041` at the start of the text stands for.
+/// Returns the UTF-16 unit of an escape like `\u0041` at the start of the text.
 fn utf16_unit(escape: &[u8]) -> Option<u16> {
     let digits = std::str::from_utf8(escape.strip_prefix(b"\\u")?.get(..4)?).ok()?;
     u16::from_str_radix(digits, 16).ok()
 }
 
-/// Brings the changes of one value together: at most one gives it back, then at most one takes it.
+/// Groups the changes by value: at most one releases it, then at most one takes it.
 fn reservation_steps(changes: &[ReservationChange]) -> Result<Vec<ReservationStep>, StoreError> {
     let mut steps: Vec<ReservationStep> = Vec::with_capacity(changes.len());
     for (index, change) in changes.iter().enumerate() {
@@ -324,8 +325,9 @@ fn reservation_steps(changes: &[ReservationChange]) -> Result<Vec<ReservationSte
     Ok(steps)
 }
 
-/// Whose data the append brings, each once: those named, and those who take a reservation, since an
-/// erasure releases the reservations of streams with the subject's id.
+/// Returns the subjects of the append, each once: those it names and the ids of streams that take a
+/// reservation. An erasure releases the reservations of streams with the subject's id, so those
+/// count too.
 fn subjects(append: &Append, reservations: &[ReservationStep]) -> Result<Vec<Uuid>, StoreError> {
     let taking = reservations.iter().filter_map(|step| step.take.as_ref()?.id().parse().ok());
     let mut subjects: Vec<Uuid> = append.subjects.iter().copied().chain(taking).collect();

@@ -1,5 +1,5 @@
-//! Unique reservations: set-wide rules (one user per e-mail address) without a race and without a
-//! personal value in the store.
+//! Uniqueness reservations. They enforce rules over a set (one user per e-mail address) without a
+//! race and without personal data in the store.
 
 use std::fmt;
 
@@ -9,18 +9,18 @@ use sha2::Sha256;
 
 use crate::stream::StreamName;
 
-/// The secret under which reserved values are hashed.
+/// The secret key that hashes reserved values.
 pub struct ReservationKey(SecretSlice<u8>);
 
 impl ReservationKey {
-    /// Takes the secret; at least 32 bytes of randomness.
+    /// Makes a key from a secret of at least 32 random bytes.
     pub fn new(secret: Vec<u8>) -> Self {
         Self(secret.into())
     }
 
-    /// Hashes `value` in `scope` (`user.email`).
+    /// Hashes `value` within `scope` (for example `user.email`).
     pub fn hash(&self, scope: &str, value: &str) -> ReservedValue {
-        // HMAC takes a key of any length (RFC 2104), so this cannot fail; an empty hash would be
+        // HMAC accepts a key of any length (RFC 2104), so this cannot fail. An empty hash would be
         // worse than a panic.
         #[expect(clippy::expect_used, reason = "HMAC accepts every key length")]
         let mut mac =
@@ -38,31 +38,31 @@ impl fmt::Debug for ReservationKey {
     }
 }
 
-/// A reserved value, hashed under a key.
+/// A reserved value, hashed with a [`ReservationKey`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ReservedValue {
-    /// What kind of value.
+    /// The kind of value, such as `user.email`.
     pub scope: Box<str>,
-    /// Keyed hash of scope and value.
+    /// The keyed hash of scope and value.
     pub hash: [u8; 32],
 }
 
-/// A change to the set of reserved values, made with the append.
+/// A change to the set of reserved values, made together with the append.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReservationChange {
-    /// `owner` takes the value: refused when another stream holds it, nothing to do when `owner`
-    /// itself does.
+    /// `owner` takes the value. The append is refused if another stream holds it. Nothing changes
+    /// if `owner` already holds it.
     Take {
         /// The reserved value.
         reservation: ReservedValue,
-        /// Who holds it from now on.
+        /// The stream that takes the value.
         owner: StreamName,
     },
-    /// `owner` gives the value back; nothing to do when it does not hold it.
+    /// `owner` releases the value. Nothing changes if it does not hold the value.
     Release {
         /// The reserved value.
         reservation: ReservedValue,
-        /// Who held it.
+        /// The stream that releases the value.
         owner: StreamName,
     },
 }

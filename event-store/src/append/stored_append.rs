@@ -1,6 +1,6 @@
-//! What an append leaves in the metadata of its last event in addition to the caller's own: the
-//! reservations that it changed and its idempotency record. The tables of reservations and keys can
-//! be worked out again from it, which `verify` does. Plain appends leave nothing.
+//! The record of an append in the metadata of its last event: the reservations that it changed and
+//! its idempotency key. `verify` rebuilds the tables of reservations and keys from these records.
+//! An append with neither leaves no record.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -10,7 +10,7 @@ use super::prepared::ReservationStep;
 use crate::event::Metadata;
 use crate::stream::StreamName;
 
-/// Metadata as it stands in the log.
+/// An event's metadata as written to the log.
 #[derive(Serialize)]
 struct Written<'a> {
     #[serde(flatten)]
@@ -18,12 +18,12 @@ struct Written<'a> {
     append: StoredAppend<&'a str, &'a RawValue>,
 }
 
-/// What an append changed besides its events.
+/// The changes that an append made in addition to its events.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct StoredAppend<S, R> {
-    /// How many events it has; this one is the last.
+    /// The number of events in the append; this event is the last of them.
     pub(crate) events: usize,
-    /// Its idempotency record.
+    /// The idempotency record, if the append had a key.
     #[serde(default = "none", skip_serializing_if = "Option::is_none")]
     pub(crate) key: Option<StoredKeyUse<S, R>>,
     /// The reservations that it changed.
@@ -31,7 +31,7 @@ pub(crate) struct StoredAppend<S, R> {
     pub(crate) reservations: Vec<StoredReservation<S>>,
 }
 
-/// See the table `event_store.idempotency`.
+/// The use of an idempotency key, as in the table `event_store.idempotency`.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct StoredKeyUse<S, R> {
     #[serde(with = "hex::serde")]
@@ -42,7 +42,7 @@ pub(crate) struct StoredKeyUse<S, R> {
     pub(crate) answer: R,
 }
 
-/// One value given back by one stream, then taken by another.
+/// The change of one value: one stream releases it, then another takes it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct StoredReservation<S> {
     pub(crate) scope: S,
@@ -58,7 +58,7 @@ fn none<T>() -> Option<T> {
     None
 }
 
-/// The metadata of an append's last event, when there is something to keep.
+/// Returns the metadata of an append's last event if the append has something to record.
 pub(super) fn metadata(
     append: &Append,
     steps: &[ReservationStep],
@@ -87,7 +87,7 @@ pub(super) fn metadata(
     Some(serde_json::to_string(&written))
 }
 
-/// What stands in an event's metadata as read from the log.
+/// Reads the append's record from an event's metadata in the log.
 pub(crate) fn read(
     metadata: &str,
 ) -> serde_json::Result<Option<StoredAppend<String, Box<RawValue>>>> {
@@ -96,7 +96,7 @@ pub(crate) fn read(
         #[serde(default)]
         append: Option<StoredAppend<String, Box<RawValue>>>,
     }
-    // Most events have nothing: finding that out must not cost a parse.
+    // Most events have no record. This test avoids parsing them.
     if !metadata.contains("\"append\":") {
         return Ok(None);
     }

@@ -1,4 +1,4 @@
-//! Checks the lists that a registry is made of, and works out which stored types may become which.
+//! Checks the lists of a registry and computes which stored types may become which current ones.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -6,10 +6,10 @@ use super::{InvalidRegistry, Past, Registry, Shape, Step, Versions};
 use crate::erasure::{SUBJECT_ERASED, SUBJECT_ERASED_VERSION};
 use crate::event::{EventType, STREAM_CLOSED};
 
-/// What the store itself writes: known to every registry.
+/// The shapes that the store itself writes. Every registry knows them.
 const OURS: [Shape; 2] = [(SUBJECT_ERASED, SUBJECT_ERASED_VERSION), (STREAM_CLOSED, 1)];
 
-/// The types that a shape comes to in the end.
+/// The types that a shape finally becomes.
 type Ends = BTreeSet<EventType>;
 
 pub(super) fn build(
@@ -17,7 +17,7 @@ pub(super) fn build(
     past: impl IntoIterator<Item = Past>,
 ) -> Result<Registry, InvalidRegistry> {
     let mut types: HashMap<EventType, Versions> = HashMap::new();
-    // What the store itself writes is read by every program.
+    // Every program reads the events that the store itself writes.
     for (name, version) in current.into_iter().chain(OURS) {
         let event_type: EventType = name.parse()?;
         let versions = types.entry(event_type.clone()).or_default();
@@ -45,7 +45,7 @@ pub(super) fn build(
     Ok(Registry { types, stored_as })
 }
 
-/// Every version from 1 to the newest has an upcaster, but the current one.
+/// Checks that every version from 1 to the newest has an upcaster, except the current one.
 fn check_versions(event_type: &EventType, versions: &Versions) -> Result<(), InvalidRegistry> {
     let newest_past = versions.past.keys().next_back().copied().unwrap_or(0);
     let end = versions.current.unwrap_or(newest_past + 1);
@@ -74,7 +74,7 @@ fn stored_as(
     Ok(stored_as)
 }
 
-/// Follows the upcasters of a shape to their ends; `path` is how it came here.
+/// Follows the upcasters of a shape to their final types; `path` holds the shapes on the way.
 fn follow<'t>(
     types: &'t HashMap<EventType, Versions>,
     (event_type, version): (&'t EventType, i32),

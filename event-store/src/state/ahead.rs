@@ -1,6 +1,6 @@
-//! States ahead of the log: what a stream will come to once events that are on their way are
-//! appended. A command that is decided on one is appended behind the last of those events
-//! ([`ExpectedVersion::Behind`]), so that nothing rests on what never happened.
+//! States ahead of the log: what a stream becomes once its pending events are appended. A command
+//! decided on such a state requires the last of those events ([`ExpectedVersion::Behind`]), so it
+//! never builds on an event that was refused.
 
 use super::{Current, StateLoader, StreamState};
 use crate::erasure::vault::held::Personal;
@@ -9,16 +9,16 @@ use crate::event::{Epoch, EventRef, NewEvent};
 use crate::stream::{ExpectedVersion, StreamName, Version};
 
 impl<S> Current<S> {
-    /// The same place in the stream with something else as its state.
+    /// Replaces the state and keeps the place in the stream.
     pub fn with<T>(self, state: T) -> Current<T> {
         let Self { version, last, kept, personal, .. } = self;
         Current { state, version, last, kept, personal }
     }
 
-    /// The stream once these events are appended to it; `state` is what it then comes to.
+    /// Returns the stream as it will be once these events are appended, with `state` as its state.
     ///
-    /// Where they will stand is not known: [`Current::last`] has the id of the last of them, and
-    /// the position of the last event that is stored.
+    /// The positions of the events are not known yet. [`Current::last`] holds the id of the last
+    /// one and the position of the last stored event.
     #[must_use]
     pub fn followed_by(&self, state: S, events: &[NewEvent]) -> Self {
         let mut personal = self.personal.clone();
@@ -36,7 +36,7 @@ impl<S> Current<S> {
         }
     }
 
-    /// What an append requires that was decided on this state while its last event is on its way.
+    /// Returns the requirement of an append decided on this state while its last event is pending.
     pub const fn behind(&self) -> ExpectedVersion {
         match self.last.event_id {
             Some(event_id) => ExpectedVersion::Behind { version: self.version, event_id },
@@ -46,17 +46,17 @@ impl<S> Current<S> {
 }
 
 impl StateLoader {
-    /// Whether a command may be decided on this state, which was not loaded just now: nobody whose
-    /// personal values are in it may be erased, and an erasure must be able to reach it.
+    /// Whether a command may use this earlier state. No subject with personal values in it may be
+    /// erased, and an erasure must be able to reach it.
     ///
     /// # Errors
-    /// [`StoreError::Keys`], when nobody can say who is erased.
+    /// [`StoreError::Keys`] when the erased subjects cannot be determined.
     pub async fn may_use<S: StreamState>(&self, ahead: &Current<S>) -> Result<bool, StoreError> {
         Ok(self.may_hold(&ahead.personal) && self.may_show(&ahead.personal).await?)
     }
 
-    /// Puts a state into memory whose events are appended by now, the last of them at `last`: as if
-    /// it had been loaded.
+    /// Caches a state whose events are now appended, the last of them at `last`, as if it had been
+    /// loaded.
     pub fn confirm<S: StreamState>(
         &self,
         stream: &StreamName,
@@ -69,8 +69,8 @@ impl StateLoader {
         }
     }
 
-    /// Whether nobody whose values are in a state is erased: it is shown only as long as its events
-    /// could be.
+    /// Whether no subject with values in a state is erased. A state is shown only as long as its
+    /// events could be.
     pub(super) async fn may_show(&self, personal: &Personal) -> Result<bool, StoreError> {
         let subjects = personal.subjects().unwrap_or_default();
         match self.vault() {

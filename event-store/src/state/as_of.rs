@@ -1,23 +1,23 @@
-//! Moments at which a stream's state can be asked for.
+//! Past moments as of which a stream's state can be loaded.
 
 use chrono::{DateTime, Utc};
 
 use crate::event::{EventRef, Position, RecordedEvent};
 use crate::stream::Version;
 
-/// A moment in the life of a stream.
+/// A moment in the history of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AsOf {
-    /// With this version.
+    /// When the stream had this version.
     Version(Version),
     /// When the log ended at this position.
     Position(Position),
-    /// At this time, the events recorded at it included.
+    /// At this time, including the events recorded at exactly this time.
     Time(DateTime<Utc>),
 }
 
 impl AsOf {
-    /// Whether the event had happened then.
+    /// Whether the event had happened by this moment.
     pub fn includes(&self, event: &RecordedEvent) -> bool {
         match self {
             Self::Version(version) => event.version <= *version,
@@ -26,7 +26,7 @@ impl AsOf {
         }
     }
 
-    /// Whether all up to this version and event had happened then; when that cannot be told, no.
+    /// Whether all events up to this version had happened by this moment; false if that is unknown.
     pub(super) fn includes_all(&self, version: Version, last: EventRef) -> bool {
         match self {
             Self::Version(bound) => version <= *bound,

@@ -8,7 +8,8 @@ use crate::snapshot::{Snapshot, SnapshotStore};
 use crate::stream::StreamName;
 
 impl StateLoader {
-    /// The snapshot of a stream, if there is one that fits. That there is none is never an error.
+    /// Returns the snapshot of a stream if a usable one exists. A missing snapshot is never an
+    /// error.
     pub(super) async fn snapshot<S: StreamState>(
         &self,
         stream: &StreamName,
@@ -25,7 +26,7 @@ impl StateLoader {
             }
         };
         let (found, personal) = found?;
-        // What serde says is left out: it repeats values.
+        // The serde error is not logged because it repeats values.
         let Ok(state) = S::read(&found.state) else {
             tracing::warn!(%stream, version = found.version.0, "a snapshot is not of its shape: \
                 the stream is read instead");
@@ -40,7 +41,8 @@ impl StateLoader {
         })
     }
 
-    /// The snapshot with its state readable; `None` also when it does not open any more.
+    /// Returns the snapshot with its state decrypted; `None` also when it can no longer be
+    /// decrypted.
     async fn found_and_opened(
         &self,
         store: &dyn SnapshotStore,

@@ -1,5 +1,4 @@
-//! Keeps snapshots, in a task of its own: whoever loads a state only hands it over, and never
-//! waits.
+//! Stores snapshots in a background task. A load only hands its state over and never waits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +15,8 @@ use crate::snapshot::{Snapshot, SnapshotStore};
 use crate::stream::StreamName;
 use crate::telemetry;
 
-/// The most states that wait to be kept; one more is passed over, and is handed in again with its
-/// next events.
+/// The maximum number of states waiting to be stored. A state beyond it is dropped and submitted
+/// again with its stream's next events.
 const MAX_WAITING: usize = 64;
 
 #[derive(Clone)]
@@ -27,17 +26,17 @@ pub(super) struct Keeper {
     pulse: Pulse,
 }
 
-/// A state on its way: it is written as JSON by the task, not by who loaded it.
+/// A state in the queue. The task, not the loader, writes it as JSON.
 type Waiting = Box<dyn FnOnce() -> Option<Written> + Send>;
 
-/// A state as JSON, and whose values can be read in it.
+/// A state as JSON, and the subjects whose values are readable in it.
 struct Written {
     snapshot: Snapshot,
     personal: Personal,
 }
 
 impl Keeper {
-    /// Starts the task, which ends with the keeper once all that waited is kept.
+    /// Starts the task. It ends after the keeper is dropped and the queue is empty.
     pub(super) fn start(
         store: Arc<dyn SnapshotStore>,
         vault: Option<Arc<Vault>>,
@@ -60,7 +59,7 @@ impl Keeper {
                     Err(error) => {
                         telemetry::snapshot("failed");
                         let error: &dyn std::error::Error = &error;
-                        tracing::warn!(error, %stream, "a snapshot could not be kept");
+                        tracing::warn!(error, %stream, "a snapshot could not be stored");
                     }
                 }
                 beating.rest();
@@ -73,7 +72,7 @@ impl Keeper {
         Task { name: "snapshots", pulse: self.pulse.clone() }
     }
 
-    /// Hands the state in if it is time to.
+    /// Submits the state if the policy asks for a snapshot.
     pub(super) fn consider<S: StreamState>(
         &self,
         stream: &StreamName,
@@ -114,7 +113,7 @@ impl Keeper {
     }
 }
 
-/// False when it cannot be encrypted, because one of its subjects is erased.
+/// Stores a snapshot. Returns false if it cannot be encrypted because a subject is erased.
 async fn keep(
     store: &dyn SnapshotStore,
     vault: Option<&Vault>,
@@ -126,7 +125,7 @@ async fn keep(
         store.keep_snapshot(snapshot).await?;
         return Ok(true);
     }
-    // Without a vault the loader hands in no state with values.
+    // Without a vault, the loader submits no state with personal values.
     let Some(vault) = vault else { return Ok(false) };
     let Snapshot { stream, shape, epoch, version, last, .. } = &snapshot;
     let place = StatePlace { stream, shape: *shape, epoch: *epoch, version: *version, last: *last };

@@ -1,9 +1,9 @@
-//! Loads of one stream that are asked for at once are made once. Many who wait for the same events
-//! would only wait for each other's connections.
+//! Concurrent loads of one stream share one read. Separate reads of the same events would only
+//! compete for connections.
 //!
-//! Loads go in rounds. A caller joins a round that has not begun yet, so nobody is answered
-//! from a state that is older than the question. A round begins once the one before has ended; one
-//! that takes long, on a connection that is silent say, holds up the next for [`PATIENCE`] only.
+//! Loads run in rounds. A caller joins a round that has not begun yet, so no caller gets a state
+//! older than its call. A round begins once the previous one has ended. If that one takes long (on
+//! a silent connection, for example), the next waits at most [`PATIENCE`].
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -20,15 +20,15 @@ use super::{Current, StateError, StreamState};
 use crate::event::Epoch;
 use crate::stream::StreamName;
 
-/// How long a round waits for the one before.
+/// The maximum time that a round waits for the previous one.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What a load comes to.
+/// The result of a load.
 pub(super) type Loaded<S> = Result<Current<S>, StateError<<S as StreamState>::Error>>;
-/// The same for many: the first who takes the error has it.
+/// The shared result of a round. The first caller to take the error gets it.
 type Outcome<S> = Result<Current<S>, Arc<Mutex<Option<StateError<<S as StreamState>::Error>>>>>;
 
-/// The newest round of each stream that somebody waits for.
+/// The newest round of each stream that has waiting callers.
 #[derive(Clone, Default)]
 pub(super) struct Rounds(Arc<Mutex<HashMap<Key, Weak<dyn Any + Send + Sync>>>>);
 
@@ -42,15 +42,15 @@ struct Key {
 struct Round<S: StreamState> {
     key: Key,
     rounds: Rounds,
-    /// Set with the map locked.
+    /// Set while the map is locked.
     has_begun: Arc<AtomicBool>,
     ended: CancellationToken,
     outcome: Shared<BoxFuture<'static, Outcome<S>>>,
 }
 
 impl Rounds {
-    /// Loads, together with all callers that ask for the same before the load begins. When it
-    /// fails, one of them is told why, and the others load for themselves.
+    /// Loads together with all callers that ask for the same before the load begins. On a failure,
+    /// one of them gets the error and the others load for themselves.
     pub(super) async fn load<S, F>(
         &self,
         stream: &StreamName,
@@ -79,7 +79,8 @@ impl Rounds {
         S: StreamState,
         F: Future<Output = Loaded<S>> + Send + 'static,
     {
-        // Outlives the lock: should it be the last one left, its end locks the map.
+        // Declared before the lock so that it is dropped after it: dropping the last reference
+        // locks the map.
         let before;
         let mut newest = self.newest();
         before = newest
@@ -100,7 +101,7 @@ impl Rounds {
     }
 
     fn newest(&self) -> MutexGuard<'_, HashMap<Key, Weak<dyn Any + Send + Sync>>> {
-        // Nothing that is done with it locked leaves it half changed.
+        // No critical section panics halfway, so a poisoned map is still consistent.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -113,7 +114,7 @@ impl<S: StreamState> Round<S> {
         load: impl Future<Output = Loaded<S>> + Send + 'static,
     ) -> Self {
         let (has_begun, ended) = (Arc::new(AtomicBool::new(false)), CancellationToken::new());
-        // Held by the load, so that a round that is left by all, or panics, has ended too.
+        // The load holds the guard, so a round also ends when all callers leave or it panics.
         let guard = ended.clone().drop_guard();
         let (begun, map) = (Arc::clone(&has_begun), rounds.clone());
         let outcome = async move {
