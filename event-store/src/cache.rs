@@ -1,7 +1,8 @@
-//! States of streams in memory: those used last, bounded in number and in bytes.
+//! A cache of stream states: the most recently used ones, bounded in number and in bytes.
 //!
-//! A state found here may be old: whoever takes it reads what is newer, and the append checks the
-//! version. One with personal values goes as soon as a subject of them is known to be erased.
+//! A cached state may be old. The caller reads newer events on top of it, and the append checks the
+//! version. A state with personal values is dropped as soon as one of its subjects is known to be
+//! erased.
 
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -14,28 +15,28 @@ use crate::event::Epoch;
 use crate::state::Current;
 use crate::stream::{StreamName, Version};
 
-/// About what an entry takes besides its state and its name.
+/// The approximate size of an entry without its state and its name, in bytes.
 const ENTRY_BYTES: usize = 256;
-/// About what it takes to find an entry by a subject, besides its stream's name.
+/// The approximate size of the index entry of one subject without the stream's name, in bytes.
 const SUBJECT_BYTES: usize = 128;
 
-/// How much a cache may hold.
+/// The limits of a cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CacheLimits {
-    /// The most states.
+    /// The maximum number of states.
     pub states: usize,
-    /// The most bytes, of all states together, as far as they tell their size.
+    /// The maximum total size of all states in bytes, by their own estimates.
     pub bytes: usize,
 }
 
 impl Default for CacheLimits {
-    /// 10,000 states and 64 MiB.
+    /// Returns 10,000 states and 64 MiB.
     fn default() -> Self {
         Self { states: 10_000, bytes: 64 * 1024 * 1024 }
     }
 }
 
-/// States by stream, of any type.
+/// A cache of states by stream, of any state type.
 pub struct StateCache {
     limits: CacheLimits,
     held: Mutex<Held>,
@@ -44,9 +45,9 @@ pub struct StateCache {
 #[derive(Default)]
 struct Held {
     entries: HashMap<StreamName, Entry>,
-    /// The streams by when they were used last.
+    /// The streams in order of their last use.
     by_use: BTreeMap<u64, StreamName>,
-    /// The streams in whose states values of a subject stand.
+    /// For each subject, the streams whose states have values of it.
     by_subject: HashMap<Uuid, HashSet<StreamName>>,
     uses: u64,
     bytes: usize,
@@ -56,19 +57,19 @@ struct Entry {
     state: Box<dyn Any + Send + Sync>,
     epoch: Epoch,
     version: Version,
-    /// Whose values stand in it.
+    /// The subjects whose values are in the state.
     subjects: Vec<Uuid>,
     bytes: usize,
     used: u64,
 }
 
 impl StateCache {
-    /// An empty cache.
+    /// Makes an empty cache.
     pub fn new(limits: CacheLimits) -> Self {
         Self { limits, held: Mutex::default() }
     }
 
-    /// The state of a stream as it was when it was put here in this epoch.
+    /// Returns the state of a stream as last cached in this epoch.
     pub fn get<S: Clone + Send + Sync + 'static>(
         &self,
         stream: &StreamName,
@@ -83,8 +84,8 @@ impl StateCache {
         found
     }
 
-    /// Puts a state here unless a newer one is or it has values of too many subjects, and lets go
-    /// of those used longest ago until the limits hold.
+    /// Caches a state, unless a newer one is cached or it has values of too many subjects. Evicts
+    /// the least recently used states until the limits hold.
     pub fn put<S: Clone + Send + Sync + 'static>(
         &self,
         stream: &StreamName,
@@ -124,24 +125,24 @@ impl StateCache {
         }
     }
 
-    /// Lets go of a stream's state.
+    /// Evicts a stream's state.
     pub(crate) fn remove(&self, stream: &StreamName) {
         self.held().remove(stream);
     }
 
-    /// Lets go of everything.
+    /// Evicts everything.
     pub fn clear(&self) {
         *self.held() = Held::default();
     }
 
-    /// How many states are held, and about how many bytes they take.
+    /// Returns the number of cached states and their approximate size in bytes.
     pub fn size(&self) -> (usize, usize) {
         let held = self.held();
         (held.entries.len(), held.bytes)
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
-        // A panic inside leaves at worst a sum that is too large, which lets go of more.
+        // A panic inside leaves at worst a sum that is too large, which only evicts more.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -251,7 +252,7 @@ mod tests {
         }
         assert!(cache.size().0 > 20);
         cache.put(&stream(1), NOW, at(1), 200_000);
-        assert!(cache.size().0 > 20, "one that is too large for the cache pushes nothing out");
+        assert!(cache.size().0 > 20, "a state too large for the cache evicts nothing");
         cache.clear();
         assert_eq!(cache.size(), (0, 0));
     }
@@ -264,7 +265,7 @@ mod tests {
         assert_eq!(versions(&cache, 0..1), [Some(5)]);
         let later = Epoch(Uuid::from_u128(2));
         assert!(cache.get::<i64>(&stream(0), later).is_none());
-        assert!(cache.get::<String>(&stream(0), NOW).is_none(), "a state of another type is none");
+        assert!(cache.get::<String>(&stream(0), NOW).is_none(), "it has another type");
         cache.put(&stream(0), later, at(1), 0);
         assert_eq!((versions(&cache, 0..1), cache.size().0), (vec![None], 1));
     }
@@ -287,7 +288,7 @@ mod tests {
         cache.let_go_of_all();
         assert_eq!(versions(&cache, 0..4), [Some(1), None, None, None]);
         assert!(cache.held().by_subject.is_empty());
-        // Pushed out or replaced, it is found by its subjects no more.
+        // After eviction or replacement, its subjects no longer lead to it.
         cache.put(&stream(3), NOW, with_values_of(2..3), 0);
         cache.put(&stream(3), NOW, at(2), 0);
         assert!(cache.held().by_subject.is_empty());

@@ -1,36 +1,35 @@
-//! Personal data in events: encrypted under a key of its subject, and erased by destroying that
-//! key.
+//! Personal data in events, encrypted under a key of its subject. Destroying that key erases it.
 //!
-//! A field is personal when its JSON is `{"$subject": <uuid>, "$personal": <value>}`; the three
-//! names `$subject`, `$personal` and `$sealed` are reserved for this. What stands in the log, and
-//! so in every copy of it, is `{"$subject": <uuid>, "$sealed": <text>}`; what a reader gets is the
-//! value, or `"$personal": null` once the subject is erased.
+//! A field is personal when its JSON is `{"$subject": <uuid>, "$personal": <value>}`. The names
+//! `$subject`, `$personal` and `$sealed` are reserved. The log, and so every copy of it, holds
+//! `{"$subject": <uuid>, "$sealed": <text>}`. A reader gets the value, or `"$personal": null` once
+//! the subject is erased.
 //!
-//! - [`Vault`] encrypts and reveals fields; it is the only thing that does, and [`EncryptingStore`]
-//!   puts it in front of a store.
-//! - [`SubjectKeyStore`] keeps one key a subject, wrapped by a [`MasterKeys`], in a store of its
-//!   own, never in the log's.
-//! - [`erase`] erases a subject: ledger and key first, then `subject.erased` and the reservations,
-//!   each step as often as it takes.
-//! - [`reconcile`] applies the ledger to a restored log and a restored key store to the log; run it
-//!   before serving.
+//! - [`Vault`] is the only type that encrypts and reveals fields. [`EncryptingStore`] puts it in
+//!   front of a store.
+//! - [`SubjectKeyStore`] keeps one key per subject, wrapped by [`MasterKeys`]. It is separate from
+//!   the log's database.
+//! - [`erase`] erases a subject: first ledger and key, then `subject.erased` and the reservations.
+//!   Every step can be repeated.
+//! - [`reconcile`] applies the ledger to a restored log, and the log to a restored key store. Run
+//!   it before serving.
 //!
-//! States of streams that a [`StateLoader`](crate::StateLoader) holds in memory or keeps as
-//! snapshots are within reach too, whatever they make of a value: it knows whose values could be
-//! read in the events that a state was worked out from.
+//! A [`StateLoader`](crate::StateLoader) holds states in memory and stores snapshots. An erasure
+//! reaches these too, whatever a state makes of a value: the loader knows the subjects whose values
+//! were readable in the events of a state.
 //!
-//! That a key is *destroyed* is a fact of the key store, which keeps a tombstone: only then is a
-//! value `erased`. That the key store is away, that it does not know the subject, or that no master
-//! key fits, are errors: a value is never given up by mistake.
+//! A *destroyed* key is a fact of the key store, which keeps a tombstone. Only then is a value
+//! `erased`. An unreachable key store, an unknown subject and a missing master key are errors, so a
+//! value is never given up by mistake.
 //!
 //! The consequences, and why:
-//! - The log, its backups, the relay and JetStream carry ciphertext only (AES-256-GCM-SIV, bound
-//!   to stream, event and field), so destroying one key reaches every copy.
-//! - The keys and the ledger of erasures live in a database of their own, wrapped by a master key:
-//!   a backup of the log alone reveals nothing.
-//! - The append functions accept nothing of a subject after its `subject.erased`, and a projection
-//!   blanks the subject's fields when it reads that event. So the log means the same whenever it
-//!   is read, and a rebuilt read model equals the live one (promise P7).
+//! - The log, its backups, the relay and JetStream carry only ciphertext (AES-256-GCM-SIV, bound to
+//!   stream, event and field). Destroying one key therefore reaches every copy.
+//! - The keys and the ledger of erasures are in a separate database, wrapped by a master key. A
+//!   backup of the log alone reveals nothing.
+//! - The append functions reject data of a subject after its `subject.erased`, and a projection
+//!   blanks the subject's fields when it reads that event. The log therefore means the same
+//!   whenever it is read, and a rebuilt read model equals the live one (promise P7).
 
 mod cache;
 mod encrypting_store;

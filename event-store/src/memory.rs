@@ -1,5 +1,5 @@
-//! The event store in memory: for tests of what stands on the store. It passes the same contract as
-//! Postgres.
+//! The in-memory event store, for tests of code that uses a store. It passes the same contract
+//! tests as the Postgres store.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,7 +23,7 @@ use crate::stream::{StreamName, Version};
 
 mod decide;
 
-/// A log in memory. Cheap to clone; clones share the log.
+/// An event store in memory. It is cheap to clone; clones share the log.
 #[derive(Clone)]
 pub struct MemoryStore {
     inner: Arc<Inner>,
@@ -34,11 +34,11 @@ struct Inner {
     head: watch::Sender<Position>,
 }
 
-/// What the tables hold.
+/// The contents of the log, like the tables in Postgres.
 struct Log {
     epoch: Epoch,
     events: Vec<RecordedEvent>,
-    /// The places in `events` of a stream's events, by version.
+    /// For each stream, the indexes of its events in `events`, by version.
     streams: HashMap<StreamName, Vec<usize>>,
     ids: HashMap<Uuid, usize>,
     reservations: HashMap<ReservedValue, StreamName>,
@@ -46,7 +46,7 @@ struct Log {
     snapshots: HashMap<StreamName, Snapshot>,
 }
 
-/// What is kept with an idempotency key.
+/// The record of a used idempotency key.
 struct UsedKey {
     request_hash: [u8; 32],
     outcome: AppendOutcome,
@@ -59,7 +59,7 @@ impl Default for MemoryStore {
 }
 
 impl MemoryStore {
-    /// An empty log in a fresh epoch.
+    /// Makes an empty log in a fresh epoch.
     pub fn new() -> Self {
         let log = Log {
             epoch: Epoch(Uuid::new_v4()),
@@ -79,8 +79,7 @@ impl MemoryStore {
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {
-        // A panic inside leaves no half-made append: everything is decided before anything is
-        // added.
+        // A panic leaves no partial append: every decision is made before anything is added.
         self.inner.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -98,16 +97,16 @@ impl Log {
         self.streams.get(stream).into_iter().flatten().filter_map(|place| self.events.get(*place))
     }
 
-    /// The events after a position.
+    /// Returns the events after a position.
     fn after(&self, after: Position) -> impl Iterator<Item = &RecordedEvent> {
         let passed = usize::try_from(after.0).unwrap_or(0);
         self.events.iter().skip(passed)
     }
 
-    /// The clock, but never going back.
+    /// Reads the clock, but never goes back.
     #[allow(
         clippy::disallowed_methods,
-        reason = "stands for the clock of the database, which no caller gives either"
+        reason = "replaces the database clock, which callers do not pass in either"
     )]
     fn now(&self) -> DateTime<Utc> {
         let now = Utc::now();
@@ -276,7 +275,7 @@ impl EventStore for MemoryStore {
                     );
                     after = page.back().map_or(log.head().position, |e: &RecordedEvent| e.position);
                 }
-                // The sender lives in the store, which this stream holds.
+                // The sender lives in the store, which this stream keeps alive.
                 if page.is_empty() && head.wait_for(|newest| *newest > after).await.is_err() {
                     return None;
                 }

@@ -1,5 +1,5 @@
-//! Reading through the log or a stream to its end, page by page: the next page is read and decoded
-//! while the caller works on the one it has.
+//! Reads the log or a stream to its end, page by page. The next page is read and decoded while the
+//! caller works on the current one.
 
 use std::sync::Arc;
 
@@ -16,12 +16,12 @@ use crate::stream::{StreamName, Version};
 type Page = Result<Vec<RecordedEvent>, StoreError>;
 type Read = Box<dyn Fn(i64) -> BoxFuture<'static, Page> + Send>;
 
-/// Events after a position that match, in pages of at most `page` events and
-/// [`MAX_PAGE_BYTES`](crate::store::MAX_PAGE_BYTES), up to where the log ended when the last page
-/// was read.
+/// Streams the events after a position that match the filter, up to the end of the log at the last
+/// read. A page has at most `page` events and about
+/// [`MAX_PAGE_BYTES`](crate::store::MAX_PAGE_BYTES).
 ///
-/// No page is empty. One page is read ahead, in a task of the current Tokio runtime, so that about
-/// two pages are held at a time. After an error the stream ends.
+/// No page is empty. A task of the current Tokio runtime reads one page ahead, so about two pages
+/// are in memory. The stream ends after an error.
 ///
 /// # Errors
 /// Each page may be a [`StoreError`] in place of events.
@@ -56,7 +56,7 @@ pub fn of_log(
     pages(read, after.0, page, |event| event.position.0)
 }
 
-/// Events of a stream with a version above `after`, as [`of_log`] reads the log.
+/// Streams the events of a stream with a version above `after`, as [`of_log`] does for the log.
 ///
 /// # Errors
 /// Each page may be a [`StoreError`] in place of events.
@@ -73,7 +73,7 @@ pub fn of_stream(
     pages(read, after.0, page, |event| event.version.0)
 }
 
-/// A page that is being read, and how to go on.
+/// The page that is being read ahead, and how to continue.
 struct Ahead {
     read: Read,
     page: u32,
@@ -90,7 +90,7 @@ fn pages(
     let page = page.max(1);
     let first = Ahead { read, page, place, next: None };
     stream::unfold((first, Some(after)), |(mut ahead, start)| async move {
-        // The first page is asked for when the stream is, not before.
+        // The first page is requested when the stream is first polled, not before.
         if let Some(after) = start {
             ahead.ask(after);
         }

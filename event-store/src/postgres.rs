@@ -1,39 +1,39 @@
-//! The event store on Postgres: one schema, one procedure that appends, reads in pages.
+//! The event store on Postgres: one schema, one procedure for appends, and reads in pages.
 //!
 //! # Measured
-//! What the shape of the tables rests on; PostgreSQL 15, CPU time of the backend, 253 bytes of JSON
-//! a row, 1,000 rows a statement.
+//! These measurements led to the shape of the tables. PostgreSQL 15, CPU time of the backend, 253
+//! bytes of JSON a row, 1,000 rows a statement.
 //! - Type of `data`: text 1.4 to 1.6 µs a row, json 2.0 to 2.2, bytea 1.7 to 2.2, jsonb 3.6 to 4.1
-//!   (and 372 bytes a row against 303; giving 20,000 rows back as text 53 ms against 22 for json
-//!   and 9 for text). json it is: the text stays as it came, and Postgres refuses what is no JSON,
-//!   for half a microsecond.
-//! - Hash chain: a digest per event, each over the one before, is 0.9 to 1.2 µs a row that nothing
-//!   can make set-based, and 32 bytes a row, all while the lock is held. It therefore stands in
-//!   `digests`, behind the head, over stretches of the log.
-//! - The plain append function (`*_append_plain.sql`) in batches of 512: 10.6 µs an append, with an
-//!   idempotency key 14.0; one at a time 50 µs a call, of which 5 the lock and 15 the look.
-//! - The look for a stream's version that an append expects not to exist: 1.0 of 11 µs. It stays:
-//!   leaving it to the unique constraint would leave dead rows in the log whenever an append is
-//!   refused.
+//!   (and 372 bytes a row against 303). Returning 20,000 rows as text takes 53 ms for jsonb, 22
+//!   for json and 9 for text. The choice is json: it keeps the text unchanged, and Postgres rejects
+//!   invalid JSON, for half a microsecond.
+//! - Hash chain: a digest per event, each over the one before, costs 0.9 to 1.2 µs and 32 bytes a
+//!   row. It cannot be set-based, and the lock would be held meanwhile. The digests are therefore
+//!   in `digests`, computed behind the head over stretches of the log.
+//! - The plain append function (`*_append_plain.sql`) in batches of 512: 10.6 µs an append, 14.0
+//!   with an idempotency key. One append at a time: 50 µs a call, of which the lock takes 5 and the
+//!   lookup 15.
+//! - The lookup of the version of a stream that should not exist: 1.0 of 11 µs. It stays: relying
+//!   on the unique constraint would leave dead rows in the log on every refused append.
 //!
 //! # One serial append
-//! All appends go through two SQL functions: a general one, and a shorter one for the common
-//! batch. Both begin by locking the same row, so every later check sees everything that committed
-//! before. A procedure wraps them and commits inside the same call, so a client that is cut off
-//! holds no lock. Group commit (`batch.rs`) makes up for the serial lock: while one batch is in
-//! flight, the next one gathers. The answer to a repeat comes from such a call too, so its commit
-//! waits for a synchronous standby as every append's does.
+//! All appends go through two SQL functions: a general one and a shorter one for the common batch.
+//! Both first lock the same row, so every later check sees everything committed before. A procedure
+//! wraps them and commits inside the same call, so a disconnected client holds no lock. Group
+//! commit (`batch.rs`) makes up for the serial lock: while one batch is in flight, the next one
+//! fills. A repeat is answered by such a call too, so its commit waits for a synchronous standby
+//! like that of every append.
 //!
-//! The functions refuse a server whose settings would lose what it acknowledges
-//! (`event_store.unsafe_setting`); they look at each call, since a reload can change the settings.
-//! A server with `event_store.may_lose_events = on`, such as the ones that the tests start, may
-//! run without `fsync` and `full_page_writes`.
+//! The functions reject a server whose settings would lose acknowledged data
+//! (`event_store.unsafe_setting`). They check on every call, since a reload can change the
+//! settings. A server with `event_store.may_lose_events = on`, such as the test servers, may run
+//! without `fsync` and `full_page_writes`.
 //!
 //! An append sends no notification: NOTIFY would serialise the commits. `wake.rs` sends one
 //! debounced notification after the commit, on another connection.
 //!
-//! A stream is closed by its last event, `stream.closed`. The check of the stream's version sees
-//! that event, so streams that are open pay nothing for the rule.
+//! The last event of a closed stream is `stream.closed`. The check of the stream's version sees
+//! that event, so the rule costs open streams nothing.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -85,11 +85,11 @@ use batch::Batcher;
 use connect::ReadPools;
 use continuity::Continuity;
 
-/// How long an append of nothing may take that shows whether appends get through: as long as the
-/// wait for the lock on the log.
+/// The time limit of the empty append that tests whether appends get through. It equals the wait
+/// for the lock on the log.
 const PROBE_LIMIT: Duration = Duration::from_secs(2);
 
-/// How to reach the log, and the limits of this process's use of it.
+/// The options of a [`PostgresStore`]: the database and this process's limits.
 #[derive(Clone, Debug)]
 pub struct PostgresOptions {
     connect: PgConnectOptions,
@@ -101,10 +101,10 @@ pub struct PostgresOptions {
 }
 
 impl PostgresOptions {
-    /// The defaults, for a database URL.
+    /// Makes the default options for a database URL.
     ///
     /// # Errors
-    /// [`StoreError::Unusable`] when the URL cannot be read; the message does not repeat it, since
+    /// [`StoreError::Unusable`] when the URL is invalid. The message does not repeat the URL, since
     /// it may hold a password.
     pub fn from_url(url: &str) -> Result<Self, StoreError> {
         let connect = PgConnectOptions::from_str(url)
@@ -119,29 +119,30 @@ impl PostgresOptions {
         })
     }
 
-    /// The name under which Postgres lists the connections.
+    /// Sets the name under which Postgres lists the connections.
     #[must_use]
     pub fn application_name(mut self, name: &str) -> Self {
         name.clone_into(&mut self.application_name);
         self
     }
 
-    /// The most connections for reads by a key or in the log's order, and as many for selections; 8
-    /// by default. Readiness has one more, appends have one of their own.
+    /// Sets the maximum number of connections per read pool; 8 by default. One pool serves lookups
+    /// by key and reads in log order, the other one scans. Readiness and appends have one more
+    /// connection each.
     #[must_use]
     pub fn read_connections(mut self, most: u32) -> Self {
         self.read_connections = most;
         self
     }
 
-    /// How long an append may wait for its outcome; 5 seconds by default.
+    /// Sets how long an append may wait for its outcome; 5 seconds by default.
     #[must_use]
     pub fn append_deadline(mut self, deadline: Duration) -> Self {
         self.append_deadline = deadline;
         self
     }
 
-    /// The most appends that wait at once; 4,096 by default. One more is refused as
+    /// Sets the maximum number of waiting appends; 4,096 by default. One more is rejected with
     /// [`StoreError::Unavailable`].
     #[must_use]
     pub fn max_queued(mut self, most: usize) -> Self {
@@ -149,9 +150,9 @@ impl PostgresOptions {
         self
     }
 
-    /// The newest event that is known from elsewhere, as from before a restart: a log that does not
-    /// have it is refused as [`StoreError::OtherHistory`], until it has or has begun a new epoch.
-    /// By default any log is taken at its word.
+    /// Sets the newest event known from elsewhere, such as from before a restart. A log without it
+    /// is rejected with [`StoreError::OtherHistory`] until it has the event or has begun a new
+    /// epoch. By default any log is accepted.
     #[must_use]
     pub const fn known_head(mut self, known: Option<Head>) -> Self {
         self.known_head = known;
@@ -159,35 +160,34 @@ impl PostgresOptions {
     }
 }
 
-/// The log in Postgres. Cheap to clone; clones share connections and batches.
+/// The event store on Postgres. It is cheap to clone; clones share connections and batches.
 #[derive(Clone)]
 pub struct PostgresStore {
     inner: Arc<Inner>,
 }
 
 struct Inner {
-    /// For what is read by a key or in the log's own order.
+    /// The pool for lookups by key and reads in log order.
     lookup: Pool,
-    /// For selections from the log, and what is seldom written.
+    /// The pool for scans of the log and for rare writes.
     scan: Pool,
     continuity: Arc<Continuity>,
     batcher: Batcher,
-    /// The pulse of the task that digests.
+    /// The pulse of the digesting task.
     digesting: Pulse,
-    /// The pulse of the watcher.
+    /// The pulse of the continuity watcher.
     proving: Pulse,
     _watcher: AbortOnDropHandle<()>,
 }
 
 impl PostgresStore {
-    /// Connects for reading and appending; the connection for appends is opened by the first
-    /// append.
+    /// Connects for reads and appends. The first append opens the append connection.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when Postgres is away (try again later),
-    /// [`StoreError::Unusable`] when the schema is not this program's or the server's settings
-    /// would break a promise, [`StoreError::OtherHistory`] when the log has not what is known of
-    /// it.
+    /// - [`StoreError::Unavailable`] when Postgres cannot be reached (try again later).
+    /// - [`StoreError::Unusable`] when the schema does not match this program or the server's
+    ///   settings would break a promise.
+    /// - [`StoreError::OtherHistory`] when the log lacks the known head.
     pub async fn connect(options: PostgresOptions) -> Result<Self, StoreError> {
         let continuity = Arc::new(Continuity::new(options.known_head));
         let ReadPools { lookup, scan } =
@@ -211,13 +211,14 @@ impl PostgresStore {
         })
     }
 
-    /// Whether the log can be read now, and appended to: asks for its head and for the server's
-    /// settings, and appends nothing when the last batch got no answer. It answers within seconds,
-    /// also when the server is silent, and does not wait behind reads: a busy store is ready.
+    /// Checks that the log can be read and appended to now, and returns its head.
+    ///
+    /// It reads the head and the server's settings. If the last batch got no answer, it also sends
+    /// an empty append. It answers within seconds even if the server is silent, and does not queue
+    /// behind reads, so a busy store is ready.
     ///
     /// # Errors
-    /// [`StoreError`]; [`StoreError::Unsafe`] for as long as the server can lose what it
-    /// acknowledges.
+    /// [`StoreError`]; [`StoreError::Unsafe`] as long as the server can lose acknowledged data.
     pub async fn ready(&self) -> Result<Head, StoreError> {
         let (head, (), ()) = tokio::try_join!(
             self.inner.head_past_the_queue(),
@@ -227,7 +228,8 @@ impl PostgresStore {
         Ok(head)
     }
 
-    /// Whether appends get through, as far as this process can know: it may not append at all.
+    /// Checks that appends get through, as far as this process can know: it may have no right to
+    /// append.
     async fn appends(&self) -> Result<(), StoreError> {
         if !self.inner.batcher.state().is_in_doubt() {
             return Ok(());
@@ -239,7 +241,7 @@ impl PostgresStore {
         }
     }
 
-    /// The background tasks.
+    /// The background tasks of the store.
     pub fn tasks(&self) -> [Task; 3] {
         let Inner { batcher, digesting, proving, .. } = &*self.inner;
         [
@@ -250,14 +252,15 @@ impl PostgresStore {
     }
 }
 
-/// One call of the stored procedure with exactly these members, which must not affect each other:
-/// no queue, no repetition. For tests of the procedure and for tools; everyone else appends through
-/// [`PostgresStore`]. The connection's search_path must be `pg_catalog, pg_temp`, or the call is
-/// refused.
+/// Calls the append procedure once with exactly these members, without a queue or a retry. The
+/// members must not affect each other.
+///
+/// It is for tests of the procedure and for tools; everyone else appends through [`PostgresStore`].
+/// The connection's search_path must be `pg_catalog, pg_temp`, or the call is rejected.
 ///
 /// # Errors
-/// [`StoreError::Invalid`] as for an append, [`StoreError::Database`] with whatever Postgres said,
-/// a batch that breaks the rule included.
+/// [`StoreError::Invalid`] as for an append; [`StoreError::Database`] for any error from Postgres,
+/// including that members affect each other.
 pub async fn append_batch(
     connection: &mut PgConnection,
     members: Vec<Append>,

@@ -1,5 +1,5 @@
-//! Background tasks and their pulse, for the code that has to say whether the process can do its
-//! work: a task that hangs cannot say so itself.
+//! Background tasks and their pulse, for health checks. A task that hangs cannot report it, so its
+//! pulse does.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,29 +9,29 @@ use tokio::time::Instant;
 /// A background task of this crate.
 #[derive(Debug, Clone)]
 pub struct Task {
-    /// Its name, as health reports show it.
+    /// The task's name in health reports.
     pub name: &'static str,
-    /// When it last moved.
+    /// The task's pulse.
     pub pulse: Pulse,
 }
 
-/// When a task last moved. While it waits for something to do it rests, and says nothing. Cheap to
-/// clone; clones share it.
+/// The time of a task's last progress. A task that waits for work rests and counts as healthy. It
+/// is cheap to clone; clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Pulse(Arc<Mutex<Option<Instant>>>);
 
 impl Pulse {
-    /// The task has something to do and moves.
+    /// Records progress: the task has work.
     pub(crate) fn beat(&self) {
         *self.last() = Some(Instant::now());
     }
 
-    /// The task waits for something to do.
+    /// Records that the task waits for work.
     pub(crate) fn rest(&self) {
         *self.last() = None;
     }
 
-    /// For how long the task has not moved although it has something to do; zero while it rests.
+    /// Returns how long the task has made no progress although it has work; zero while it rests.
     pub fn silence(&self) -> Duration {
         self.last().map_or(Duration::ZERO, |last| last.elapsed())
     }

@@ -61,7 +61,7 @@ impl Snapshot {
         let bytes = self.state.get().len();
         if bytes > MAX_SNAPSHOT_BYTES {
             return Err(StoreError::Invalid(format!(
-                "a snapshot of {bytes} bytes exceeds the maximum of {MAX_SNAPSHOT_BYTES}",
+                "a snapshot of {bytes} bytes exceeds the maximum of {MAX_SNAPSHOT_BYTES}"
             )));
         }
         Ok(())

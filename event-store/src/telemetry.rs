@@ -1,8 +1,8 @@
-//! What the metrics of this crate mean.
+//! Descriptions of this crate's metrics, and functions that record some of them.
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
-/// Describes every metric that this crate records; call once the process has its recorder.
+/// Describes every metric that this crate records. Call it once the process has its recorder.
 pub fn describe_metrics() {
     describe_histogram!(
         "eventstore_append_duration_seconds",
@@ -50,7 +50,7 @@ pub fn describe_metrics() {
     );
 }
 
-/// A state was loaded: from the cache, past it, or without one.
+/// Counts a loaded state: cached, not cached, or loaded without a cache.
 pub(crate) fn state_loaded(cached: Option<bool>) {
     let cache = match cached {
         Some(true) => "hit",
@@ -60,14 +60,14 @@ pub(crate) fn state_loaded(cached: Option<bool>) {
     metrics::counter!("eventstore_state_loads_total", "cache" => cache).increment(1);
 }
 
-/// How many states are in memory, and how many bytes they take.
+/// Records how many states are in memory and how many bytes they take.
 #[allow(clippy::cast_precision_loss, reason = "metrics are floats; sizes stay exact up to 2^53")]
 pub(crate) fn cache_holds((states, bytes): (usize, usize)) {
     metrics::gauge!("eventstore_cache_states").set(states as f64);
     metrics::gauge!("eventstore_cache_bytes").set(bytes as f64);
 }
 
-/// What became of a snapshot.
+/// Counts the result of a snapshot.
 pub(crate) fn snapshot(result: &'static str) {
     metrics::counter!("eventstore_snapshots_total", "result" => result).increment(1);
 }

@@ -1,11 +1,11 @@
-//! A log as it would be if today's program had written all of it: read through a [`Registry`].
+//! The log as if today's program had written all of it, read through a [`Registry`].
 //!
-//! Filters and conditions over types are widened before the store sees them, and what comes back is
-//! upcast and narrowed, so that a renamed or split event is still found and a dropped one is not.
+//! Filters and conditions over types are widened before they reach the store. The results are
+//! upcast and narrowed, so a renamed or split event is still found and a dropped one is not.
 //!
-//! A condition over a type therefore holds even against appends of an older program, which still
-//! writes the former type. A [`Registry`] is made of plain types, so the crate that lists the
-//! former types of a domain needs no crate that reads the log.
+//! A condition over a type therefore holds even against appends of an older program that still
+//! writes the former type. A [`Registry`] is made of plain types, so a crate can list the former
+//! types of a domain without depending on a crate that reads the log.
 
 use std::sync::Arc;
 
@@ -24,74 +24,75 @@ use crate::stream::{StreamName, Version};
 
 mod check;
 
-/// How often an append is sent again because what seemed to break its condition turned out, upcast,
-/// not to. Past it the refusal stands: the caller decides again, which is always right.
+/// The maximum number of times that an append is sent again because the event that broke its
+/// condition, once upcast, does not match. After that the refusal stands, and the caller decides
+/// again, which is always correct.
 const MAX_SENT_AGAIN: u32 = 8;
-/// The most stored events that are read at a time to see whether a condition is broken.
+/// The maximum number of stored events to read at a time when checking a condition.
 const CONDITION_PAGE: u32 = 500;
 
-/// A store and the registry it is read through. Cheap to clone.
+/// A store and the registry through which it is read. It is cheap to clone.
 #[derive(Clone)]
 pub struct UpcastingLog {
     store: Arc<dyn EventStore>,
     registry: Arc<Registry>,
 }
 
-/// Some events of the log, as they are written today.
+/// A page of events of the log, upcast to their current form.
 #[derive(Debug, Clone)]
 pub struct Page {
     /// The events; the fragments of one stored event are never on two pages.
     pub events: Vec<RecordedEvent>,
-    /// Where to read on: the last stored event that was looked at.
+    /// The position to continue from: that of the last stored event that was read.
     pub after: Position,
-    /// Whether the store had no more. A page without events need not be the last.
+    /// Whether the store had no more events. A page without events need not be the last.
     pub is_last: bool,
 }
 
-/// Some events of a stream, as they are written today.
+/// A page of events of a stream, upcast to their current form.
 #[derive(Debug, Clone)]
 pub struct StreamPage {
     /// The events; the fragments of one stored event are never on two pages.
     pub events: Vec<RecordedEvent>,
-    /// The version of the last stored event that was looked at, which may have become no event, and
-    /// which it is; none when there was none.
+    /// The version and reference of the last stored event that was read, even if upcasting dropped
+    /// it. `None` when none was read.
     pub last: Option<(Version, EventRef)>,
-    /// Whether the stream had no more.
+    /// Whether the stream had no more events.
     pub is_last: bool,
-    /// Whose personal values can be read in the stored events.
+    /// The subjects whose personal values are readable in the stored events.
     pub(crate) personal: Personal,
 }
 
-/// Why a log could not be read or appended to through its registry.
+/// The reason why a log could not be read or appended to through its registry.
 #[derive(Debug, thiserror::Error)]
 pub enum UpcastingError {
     /// The store gave no outcome.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A stored event is of a version that this program does not know, or not of the shape of its
+    /// A stored event has a version that this program does not know, or not the shape of its
     /// version.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
 }
 
 impl UpcastingLog {
-    /// The log in `store`, read through `registry`.
+    /// Makes the log in `store`, read through `registry`.
     pub fn new(store: Arc<dyn EventStore>, registry: Arc<Registry>) -> Self {
         Self { store, registry }
     }
 
-    /// The log as it is stored.
+    /// The underlying store, without upcasting.
     pub fn store(&self) -> &Arc<dyn EventStore> {
         &self.store
     }
 
-    /// What it is read through.
+    /// The registry through which the log is read.
     pub fn registry(&self) -> &Arc<Registry> {
         &self.registry
     }
 
-    /// What becomes of up to `limit` stored events after a position that may match the filter, as
-    /// far as it matches.
+    /// Reads up to `limit` stored events after a position, upcasts them and returns those that
+    /// match the filter.
     ///
     /// # Errors
     /// [`UpcastingError`].
@@ -111,7 +112,7 @@ impl UpcastingLog {
         Ok(Page { events, after, is_last })
     }
 
-    /// What becomes of up to `limit` stored events of a stream with a version above `after`.
+    /// Reads and upcasts up to `limit` stored events of a stream with a version above `after`.
     ///
     /// # Errors
     /// [`UpcastingError`].
@@ -126,7 +127,7 @@ impl UpcastingLog {
         self.stream_page(stored, is_last)
     }
 
-    /// As [`UpcastingLog::read_stream`], of the stream as it was then.
+    /// Reads as [`UpcastingLog::read_stream`], but the stream as of a past moment.
     ///
     /// # Errors
     /// [`UpcastingError`].
@@ -138,7 +139,7 @@ impl UpcastingLog {
         as_of: AsOf,
     ) -> Result<StreamPage, UpcastingError> {
         let mut stored = self.store.read_stream(stream, after, limit).await?;
-        // Versions, positions and times of a stream only rise.
+        // Versions, positions and times of a stream never decrease.
         let included = stored.partition_point(|event| as_of.includes(event));
         let is_last = included < stored.len() || is_last_page(&stored, limit);
         stored.truncate(included);
@@ -153,15 +154,15 @@ impl UpcastingLog {
         let last = stored.last().map(|event| (event.version, event.mark()));
         let (mut events, mut personal) = (Vec::with_capacity(stored.len()), Personal::default());
         for event in stored {
-            // As it is stored: what an upcaster makes of a personal field need not look like one.
+            // Use the stored payload: an upcaster may turn a personal field into something else.
             personal.add(event.data.get());
             events.extend(self.narrowed(event, &Filter::All)?);
         }
         Ok(StreamPage { events, last, is_last, personal })
     }
 
-    /// Events after a position that match the filter, without an end. An event that cannot be read
-    /// is an error, and what follows it comes.
+    /// Subscribes to the events after a position that match the filter. The subscription never
+    /// ends. An unreadable event is an error, and the events after it still follow.
     pub fn subscribe(
         &self,
         filter: Filter,
@@ -181,11 +182,11 @@ impl UpcastingLog {
         events.boxed()
     }
 
-    /// Appends; the conditions are those of today's types. See [`EventStore::append`].
+    /// Appends, with conditions over today's types. See [`EventStore::append`].
     ///
     /// # Errors
-    /// [`UpcastingError`]; nothing was appended when an event that may break a condition cannot be
-    /// read.
+    /// [`UpcastingError`]. Nothing was appended when an event that may break a condition is
+    /// unreadable.
     pub async fn append(&self, append: Append) -> Result<AppendOutcome, UpcastingError> {
         if append.conditions.is_empty() || self.registry.is_plain() {
             return Ok(self.store.append(append).await?);
@@ -216,8 +217,8 @@ impl UpcastingLog {
         Ok(self.store.append(widened).await?)
     }
 
-    /// The types and versions in the log that this program cannot read: to be said before it
-    /// serves.
+    /// Returns the types and versions in the log that this program cannot read. Report them before
+    /// serving.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -225,7 +226,7 @@ impl UpcastingLog {
         Ok(self.registry.unreadable(self.store.written_types().await?))
     }
 
-    /// The first event from `from` on, itself included, that matches once it is upcast.
+    /// Returns the first event at or after `from` that matches once it is upcast.
     async fn first_match(
         &self,
         query: &EventQuery,
@@ -245,7 +246,7 @@ impl UpcastingLog {
         }
     }
 
-    /// What a stored event has become, as far as it matches.
+    /// Returns the fragments of a stored event that match.
     fn narrowed(
         &self,
         event: RecordedEvent,

@@ -1,9 +1,9 @@
-//! The keys that this process has at hand: bounded in number and in time, and given up at once when
-//! their subject is erased.
+//! A cache of subject keys, bounded in number and in time. A key is dropped at once when its
+//! subject is erased.
 //!
-//! Two generations stand for the order of use: when the young one is full it becomes the old one,
-//! and what is used in the old one becomes young again. That a subject is erased never stops being
-//! true, so it has no time limit, and asking again tells the same.
+//! Two generations approximate the order of use. When the young one is full it becomes the old one,
+//! and an entry used in the old one moves to the young one. An erasure is final, so that fact has
+//! no time limit, and a new query would give the same answer.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::master::SubjectKey;
 
-/// What is known of a subject.
+/// The cached knowledge about a subject.
 #[derive(Debug, Clone)]
 pub(super) enum Known {
     Key(SubjectKey),
@@ -28,13 +28,13 @@ struct Entry {
 pub(super) struct Cache {
     young: HashMap<Uuid, Entry>,
     old: HashMap<Uuid, Entry>,
-    /// The most entries of one generation.
+    /// The maximum number of entries of one generation.
     half: usize,
     lifetime: Duration,
 }
 
 impl Cache {
-    /// Holds up to `most` subjects, each key for no longer than `lifetime`.
+    /// Makes a cache of up to `most` subjects that holds each key for at most `lifetime`.
     pub(super) fn new(most: usize, lifetime: Duration) -> Self {
         Self { young: HashMap::new(), old: HashMap::new(), half: (most / 2).max(1), lifetime }
     }
@@ -54,8 +54,8 @@ impl Cache {
         Some(known)
     }
 
-    /// Keeps what the store of keys said. A subject known to be erased stays so: an answer from
-    /// before cannot bring its key back.
+    /// Caches an answer of the key store. A subject known to be erased stays erased: an older
+    /// answer cannot bring its key back.
     pub(super) fn put(&mut self, subject: Uuid, known: Known) {
         if matches!(self.get(subject), Some(Known::Erased)) {
             return;
@@ -68,7 +68,7 @@ impl Cache {
         self.insert(subject, Entry { known, until });
     }
 
-    /// The subject is erased.
+    /// Marks the subject as erased.
     pub(super) fn erase(&mut self, subject: Uuid) {
         self.put(subject, Known::Erased);
     }

@@ -1,4 +1,4 @@
-//! A store whose users see values: it encrypts what they append and reveals what they read.
+//! A store that encrypts personal data on append and reveals it on read.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,15 +20,15 @@ use crate::registry::WrittenType;
 use crate::store::{EventStore, Head};
 use crate::stream::{StreamName, Version};
 
-/// How often the log is asked whom it says to be erased.
+/// The interval between queries of the log for new erasures.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How many events of a subscription are revealed at once, at most.
+/// The maximum number of a subscription's events to reveal at once.
 const CHUNK: usize = 256;
-/// The pause before a subscription tries again to reveal what it could not.
+/// The pause before a subscription retries a failed reveal.
 const RETRY: Duration = Duration::from_millis(200);
 
-/// Puts a [`Vault`] in front of a store. Erasures that other processes append become known within a
-/// second, and the vault forgets.
+/// A store with a [`Vault`] in front. It learns of other processes' erasures within a second and
+/// makes the vault forget their subjects.
 pub struct EncryptingStore {
     inner: Arc<dyn EventStore>,
     vault: Arc<Vault>,
@@ -36,8 +36,8 @@ pub struct EncryptingStore {
 }
 
 impl EncryptingStore {
-    /// Seals and reveals in front of `inner`. Call it inside a tokio runtime: it starts a task,
-    /// which ends with it.
+    /// Encrypts and reveals in front of `inner`. Call it inside a tokio runtime: it starts a task
+    /// that ends when the store is dropped.
     pub fn new(inner: Arc<dyn EventStore>, vault: Arc<Vault>) -> Self {
         let watching = tokio::spawn(watch(Arc::clone(&inner), Arc::clone(&vault)));
         Self { inner, vault, watching }
@@ -63,13 +63,13 @@ async fn reveal(vault: &Vault, events: &mut [RecordedEvent]) -> Result<(), Store
     match vault.reveal(events).await?.first() {
         None => Ok(()),
         Some(unreadable) => Err(StoreError::Unusable(format!(
-            "a personal field of the event at position {} does not open",
+            "a personal field of the event at position {} cannot be decrypted",
             unreadable.0
         ))),
     }
 }
 
-/// Lets the vault forget whom other processes erase.
+/// Makes the vault forget subjects that other processes erase.
 async fn watch(store: Arc<dyn EventStore>, vault: Arc<Vault>) {
     let Ok(event_type) = SUBJECT_ERASED.parse() else { return };
     let filter = Filter::Types(vec![event_type]);
@@ -83,8 +83,7 @@ async fn watch(store: Arc<dyn EventStore>, vault: Arc<Vault>) {
                 Some((epoch, position)) if epoch == head.epoch => {
                     Ok((epoch, forget_erased(store.as_ref(), &vault, &filter, position).await?))
                 }
-                // What was erased before is for the store of keys to say, which is asked for every
-                // key from here on.
+                // The key store covers earlier erasures: from here on it is asked for every key.
                 _ => {
                     vault.forget_all();
                     Ok::<_, StoreError>((head.epoch, head.mark.position))
@@ -114,7 +113,7 @@ async fn forget_erased(
     Ok(page.last().map_or(after, |last| last.position))
 }
 
-/// Whom these events say to be erased.
+/// Returns the subject that these events report as erased.
 fn told_erased(append: &StreamAppend) -> Option<Uuid> {
     let says_so = append.events.iter().any(|event| event.event_type.as_str() == SUBJECT_ERASED);
     if says_so && append.stream.category() == SUBJECT_CATEGORY {
@@ -128,7 +127,7 @@ fn told_erased(append: &StreamAppend) -> Option<Uuid> {
 impl EventStore for EncryptingStore {
     async fn append(&self, mut append: Append) -> Result<AppendOutcome, StoreError> {
         if let Some(refusal) = self.vault.encrypt(&mut append).await? {
-            // A repeat gets the first's answer, whatever became of its subject since.
+            // A repeat gets the first answer, even if its subject was erased since.
             let repeated = match &append.idempotency {
                 Some(idempotency) => self.inner.repeated(idempotency).await?,
                 None => None,
@@ -143,7 +142,7 @@ impl EventStore for EncryptingStore {
                     self.vault.forget(subject);
                 }
             }
-            // Erased elsewhere, after its key was at hand here.
+            // Another process erased the subject after this one cached its key.
             AppendOutcome::Refused(Refusal::SubjectErased { subject }) => {
                 self.vault.forget(*subject);
             }
@@ -250,8 +249,8 @@ impl EventStore for EncryptingStore {
     }
 }
 
-/// What a subscription has read and not yet handed on. Nothing is lost by an error: the next poll
-/// tries again.
+/// A subscription with the events that it has read but not yet returned. An error loses nothing:
+/// the next poll retries.
 struct Subscription {
     chunks: ReadyChunks<BoxStream<'static, Result<RecordedEvent, StoreError>>>,
     vault: Arc<Vault>,
@@ -270,7 +269,7 @@ impl Subscription {
                 for read in self.chunks.next().await? {
                     match read {
                         Ok(event) => self.encrypted.push(event),
-                        // After those before it.
+                        // The error follows the events before it.
                         Err(error) => self.ready.push_back(Err(error)),
                     }
                 }

@@ -1,10 +1,10 @@
-//! One encrypted value: AES-256-GCM-SIV (RFC 8452) in a versioned envelope, bound to where it
-//! stands.
+//! The envelope of one encrypted value: AES-256-GCM-SIV (RFC 8452), versioned and bound to its
+//! place.
 //!
-//! `base64url(version ‖ nonce ‖ ciphertext and tag)`. The nonce is 12 random bytes, with which one
-//! key may encrypt 2^32 values and more (RFC 8452, section 9); should one ever come twice, it tells
-//! no more than whether two values of one place are equal. The value's JSON is filled up with
-//! blanks to a multiple of 32 bytes, so that an encrypted value tells little of its length.
+//! The format is `base64url(version ‖ nonce ‖ ciphertext and tag)`. The nonce is 12 random bytes,
+//! with which one key may encrypt at least 2^32 values (RFC 8452, section 9). A repeated nonce
+//! would only reveal whether two values of one place are equal. The value's JSON is padded with
+//! blanks to a multiple of 32 bytes, to hide most of its length.
 
 use aes_gcm_siv::aead::{Aead as _, AeadInOut as _, Payload};
 use aes_gcm_siv::{Aes256GcmSiv, KeyInit as _, Nonce};
@@ -18,10 +18,10 @@ use super::master::SubjectKey;
 const VERSION: u8 = 1;
 const NONCE_LEN: usize = 12;
 const TAG_LEN: usize = 16;
-/// Values are filled up to a multiple of this.
+/// The block size in bytes to which values are padded.
 const STEP: usize = 32;
 
-/// Where a value stands: it opens nowhere else.
+/// The place of a value. Its envelope cannot be decrypted anywhere else.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place<'a> {
     pub(super) stream: &'a str,
@@ -30,14 +30,14 @@ pub(super) struct Place<'a> {
     pub(super) path: &'a str,
 }
 
-/// An encrypted value does not open: changed, moved, of an unknown version, or under another key.
-/// The text never varies.
+/// The error when a value cannot be decrypted: changed, moved, of an unknown version, or under
+/// another key. The text is always the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an encrypted value does not open")]
+#[error("an encrypted value cannot be decrypted")]
 pub(super) struct DoesNotOpen;
 
 impl Place<'_> {
-    /// Each part with its length before it, so that no two places are written alike.
+    /// Encodes each component after its length, so no two places have the same encoding.
     fn associated(&self, version: u8) -> Vec<u8> {
         let mut data = Vec::with_capacity(96);
         data.extend_from_slice(b"personal field");
@@ -55,7 +55,7 @@ impl Place<'_> {
     }
 }
 
-/// Seals the JSON of a value.
+/// Encrypts the JSON of a value.
 pub(super) fn encrypt(
     key: &SubjectKey,
     place: Place<'_>,
@@ -64,7 +64,7 @@ pub(super) fn encrypt(
     let (from, length) = (1 + NONCE_LEN, json.len().next_multiple_of(STEP));
     let mut nonce = [0_u8; NONCE_LEN];
     rand::rng().fill(&mut nonce);
-    // Encrypted in its place: it never grows, so that no copy of the value is left behind.
+    // Encrypts in place. The buffer never grows, so no copy of the value stays in memory.
     let mut envelope = Vec::with_capacity(from + length + TAG_LEN);
     envelope.push(VERSION);
     envelope.extend_from_slice(&nonce);
@@ -81,7 +81,7 @@ pub(super) fn encrypt(
     Ok(URL_SAFE_NO_PAD.encode(envelope))
 }
 
-/// Opens what [`encrypt`] encrypted under this key in this place.
+/// Decrypts a value that [`encrypt`] encrypted under this key in this place.
 pub(super) fn decrypt(
     key: &SubjectKey,
     place: Place<'_>,

@@ -1,16 +1,17 @@
-//! Erasing a subject. The steps, each repeatable until all are done:
+//! The erasure of a subject, in three steps. All can be repeated until they are done:
 //!
-//! 1. in the key store, at once: the key is destroyed, a tombstone stays, the ledger has its line.
-//!    From here on nobody who asks can read;
-//! 2. in the log, at once: `subject.erased` on the stream `subject-<id>`, and the reservations of
-//!    streams with that id are released;
-//! 3. in the ledger: where that event stands.
+//! 1. In the key store, in one transaction: the key is destroyed, a tombstone stays, and the ledger
+//!    gets its entry. From here on no new query gets the key.
+//! 2. In the log, in one append: `subject.erased` on the stream `subject-<id>`, and the release of
+//!    the reservations of streams with that id.
+//! 3. In the ledger: the position of that event.
 //!
-//! From step 2 on the log refuses whatever brings data of the subject or takes a reservation for
-//! it, also from a process that has not heard of the erasure yet.
+//! From step 2 on the log rejects appends with data of the subject and reservations for it. That
+//! includes appends of a process that has not learned of the erasure yet.
 //!
-//! The key goes first. A reader that has not reached `subject.erased` may still use a cached key. A
-//! reader that has passed it never does. So a fold of the log gives the same rows whenever it runs.
+//! The key is destroyed first. A reader that has not reached `subject.erased` may still use a
+//! cached key. A reader that has passed it never does. So a fold of the log gives the same rows
+//! whenever it runs.
 
 use uuid::Uuid;
 
@@ -21,52 +22,53 @@ use crate::event::{EventRef, EventType, Metadata, NewEvent, RecordedEvent, Tag};
 use crate::store::EventStore;
 use crate::stream::{ExpectedVersion, StreamName, Version};
 
-/// The event that says that a subject is erased.
+/// The type of the event that records that a subject is erased.
 pub const SUBJECT_ERASED: &str = "subject.erased";
-/// The version of its shape: `{"subject": <uuid>}`.
+/// The schema version of that event: `{"subject": <uuid>}`.
 pub const SUBJECT_ERASED_VERSION: i32 = 1;
-/// The longest name of who asks, in bytes.
+/// The maximum length of the requester's id, in bytes.
 pub const MAX_BY_LEN: usize = 128;
 
 pub(super) const CATEGORY: &str = "subject";
-/// How often it is looked again for what others did meanwhile, and for more reservations.
+/// The maximum number of attempts, because of concurrent changes and further reservations.
 const MAX_ROUNDS: u32 = 1_000;
 const RESERVATIONS_AT_ONCE: u32 = 256;
 const _: () = assert!(RESERVATIONS_AT_ONCE as usize <= MAX_STREAMS, "an append takes them");
 
-/// Whose data is to be erased, and who says so.
+/// A request to erase a subject's data.
 #[derive(Debug, Clone)]
 pub struct EraseRequest {
-    /// Whose: what stands as `$subject` in personal fields, and as the id of streams that hold
+    /// The subject: the `$subject` of personal fields, and the id of streams that hold
     /// reservations.
     pub subject: Uuid,
-    /// Who asks for it: an opaque id, printable ASCII without blanks. It is kept, so it is no
-    /// personal data.
+    /// The requester, as an opaque id of printable ASCII without blanks. It is stored, so it must
+    /// not be personal data.
     pub by: String,
 }
 
-/// Why an erasure is not done, or not known to be done. Whatever was done stays; run it again.
+/// The reason why an erasure is not complete, or not known to be. Finished steps stay; run it
+/// again.
 #[derive(Debug, thiserror::Error)]
 pub enum EraseError {
-    /// Who asks is not named, or not by an opaque id.
+    /// The requester is missing or is not an opaque id.
     #[error(
         "who asks for it must be an id of 1 to {MAX_BY_LEN} printable ASCII characters without \
             blanks"
     )]
     By,
-    /// The key store.
+    /// The key store failed.
     #[error(transparent)]
     Keys(#[from] KeyError),
     /// The log gave no outcome.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The log said no.
-    #[error("the log refused to note the erasure")]
+    /// The log refused the append.
+    #[error("the log refused to record the erasure")]
     Refused(#[source] Refusal),
-    /// New reservations came faster than they could be released.
+    /// New reservations were taken faster than they could be released.
     #[error("reservations of the subject are left")]
     StillReserved,
-    /// A name of ours is not one.
+    /// A stream or type name of this crate is invalid.
     #[error(transparent)]
     Name(#[from] InvalidName),
     /// The event could not be written as JSON.
@@ -74,7 +76,7 @@ pub enum EraseError {
     Json(#[from] serde_json::Error),
 }
 
-/// The stream in which it stands that a subject is erased.
+/// Returns the stream that records a subject's erasure.
 ///
 /// # Errors
 /// Never, for a uuid.
@@ -82,14 +84,14 @@ pub fn subject_stream(subject: Uuid) -> Result<StreamName, InvalidName> {
     StreamName::new(CATEGORY, subject)
 }
 
-/// The subject that this event says to be erased.
+/// Returns the subject that this event reports as erased.
 pub fn erased_subject(event: &RecordedEvent) -> Option<Uuid> {
     let says_so =
         event.event_type.as_str() == SUBJECT_ERASED && event.stream.category() == CATEGORY;
     if says_so { event.stream.id().parse().ok() } else { None }
 }
 
-/// Erases a subject, or finishes an erasure that was begun. Done when it answers.
+/// Erases a subject, or completes an earlier erasure. The erasure is complete when it returns.
 ///
 /// # Errors
 /// [`EraseError`]; run it again.
@@ -106,7 +108,7 @@ pub async fn erase(
     tell(store, keys, entry).await
 }
 
-/// Steps 2 and 3, for a line of the ledger.
+/// Runs steps 2 and 3 for an entry of the ledger.
 pub(super) async fn tell(
     store: &dyn EventStore,
     keys: &dyn SubjectKeyStore,
@@ -132,7 +134,8 @@ pub(super) async fn tell(
             .collect();
         let expected = match told {
             None => ExpectedVersion::NoStream,
-            // The log keeps reservations with an event, so it says so once more.
+            // The log stores reservation changes with an event, so this appends another
+            // `subject.erased`.
             Some(_) => ExpectedVersion::StreamExists,
         };
         let append = Append {
@@ -143,7 +146,7 @@ pub(super) async fn tell(
         acknowledged = true;
         match store.append(append).await? {
             AppendOutcome::Appended(_) => released += count,
-            // Somebody else was here meanwhile: look again.
+            // Another process acted at the same time: try again.
             AppendOutcome::Repeated { .. } | AppendOutcome::Refused(Refusal::Version { .. }) => {}
             AppendOutcome::Refused(refusal) => return Err(EraseError::Refused(refusal)),
         }
@@ -151,8 +154,8 @@ pub(super) async fn tell(
     Err(EraseError::StillReserved)
 }
 
-/// Returns once what was read is as safe as an acknowledged append: a read also shows a commit that
-/// no standby has yet, and an append, of nothing here, waits for all before it.
+/// Waits until the data read is as durable as an acknowledged append. A read also shows a commit
+/// that no standby has yet. An empty append waits for all commits before it.
 async fn confirm(store: &dyn EventStore) -> Result<(), EraseError> {
     match store.append(Append::default()).await? {
         AppendOutcome::Appended(_) | AppendOutcome::Repeated { .. } => Ok(()),
@@ -176,7 +179,7 @@ async fn note(
     })
 }
 
-/// `subject.erased`.
+/// Makes the event `subject.erased`.
 fn erased(
     entry: &LedgerEntry,
     stream: StreamName,

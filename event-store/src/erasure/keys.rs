@@ -1,6 +1,6 @@
-//! The store of subject keys, as the rest of the crate sees it: one wrapped key a subject, a
-//! tombstone where it was destroyed, and the ledger of erasures next to them. Postgres and memory
-//! stand behind it and pass the same contract.
+//! The interface of the key store. It holds one wrapped key per subject, a tombstone for each
+//! destroyed key, and the ledger of erasures. The Postgres and in-memory versions pass the same
+//! contract tests.
 
 use std::sync::Arc;
 
@@ -18,96 +18,96 @@ mod postgres;
 pub use memory::MemoryKeys;
 pub use postgres::{PostgresKeys, migrate, schema_fingerprint};
 
-/// Why the keys cannot be had. Never means that a value is erased.
+/// The reason why keys are not available. It never means that a value is erased.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum KeyError {
-    /// The store of keys, or what wraps them, gives no answer now. Try again later.
+    /// The key store, or the service that wraps its keys, does not answer now. Try again later.
     #[error("the store of subject keys is not available")]
     Unavailable(#[source] Option<Arc<sqlx::Error>>),
-    /// The store of keys is not what this program can work with.
+    /// This program cannot work with the key store.
     #[error("the store of subject keys cannot be used: {0}")]
     Unusable(String),
-    /// A key is wrapped by a master key that is not at hand, or was changed.
-    #[error("no master key at hand opens the key of a subject")]
+    /// A key is wrapped by a master key that this process does not have, or was changed.
+    #[error("no available master key can unwrap the key of a subject")]
     MasterKey,
-    /// A value is encrypted under a key that the store of keys never had: it is another one than
-    /// this log's, or was restored from a backup that is older than the key. A value that is lost
-    /// for good is given up by erasing its subject.
+    /// A value is encrypted under a key that the key store does not know. The store belongs to
+    /// another log, or was restored from a backup older than the key. If the value is lost for
+    /// good, erase its subject.
     #[error(
         "the store of subject keys does not know subject {0}: it is not this log's, or was \
             restored from an older backup"
     )]
     UnknownSubject(Uuid),
-    /// Anything else that Postgres said.
+    /// Any other error from Postgres.
     #[error("the store of subject keys failed")]
     Database(#[source] Arc<sqlx::Error>),
 }
 
 impl KeyError {
-    /// Whether trying again may help without anybody's doing.
+    /// Whether a retry may succeed without intervention.
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_))
     }
 }
 
-/// A subject's key under a master key.
+/// A subject's key, encrypted under a master key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrappedKey {
     /// The name of the master key.
     pub master: String,
-    /// What it made of the key.
+    /// The encrypted key.
     pub bytes: Vec<u8>,
 }
 
-/// What the store has for a subject.
+/// The key store's entry for a subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoredKey {
     /// The subject's key, encrypted under a master key.
     Wrapped(WrappedKey),
-    /// It had been erased: there is no key, and never will be.
+    /// The subject was erased: its key is gone, and it never gets another.
     Destroyed,
 }
 
-/// One line of the ledger: an erasure, and how far it has come.
+/// A ledger entry: an erasure and its progress.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerEntry {
     /// The subject: the person whose data it is.
     pub subject: Uuid,
-    /// Who asked for it: an opaque id.
+    /// The requester, as an opaque id.
     pub requested_by: String,
-    /// When the key was destroyed, by the clock of the key store.
+    /// The time when the key was destroyed, by the key store's clock.
     pub requested_at: DateTime<Utc>,
-    /// Where `subject.erased` stands; `None` until it is appended.
+    /// The position of `subject.erased`; `None` until it is appended.
     pub erased_at: Option<EventRef>,
-    /// How many reservations were released with it and since.
+    /// The number of reservations released by the erasure and since.
     pub reservations_released: i64,
 }
 
-/// Keeps the keys of subjects and the ledger of erasures.
+/// A store of subject keys and of the ledger of erasures.
 #[async_trait]
 pub trait SubjectKeyStore: Send + Sync + 'static {
-    /// What is stored for each subject, in their order; `None` for one that never had a key.
+    /// Returns the entry of each subject, in order; `None` for a subject that never had a key.
     ///
     /// # Errors
     /// [`KeyError`].
     async fn find(&self, subjects: &[Uuid]) -> Result<Vec<Option<StoredKey>>, KeyError>;
 
-    /// Stores each key unless its subject has one or had one; answers what is then stored for each,
-    /// in their order. Durable once it answers.
+    /// Stores each key unless its subject has or had one. Returns the entries then stored, in
+    /// order; they are durable.
     ///
     /// # Errors
     /// [`KeyError`].
     async fn ensure(&self, keys: &[(Uuid, WrappedKey)]) -> Result<Vec<StoredKey>, KeyError>;
 
-    /// Destroys a subject's key, leaves a tombstone and writes the ledger: all or nothing. The
-    /// first request's entry stays.
+    /// Destroys a subject's key, leaves a tombstone and writes the ledger, all or nothing. An
+    /// existing ledger entry stays.
     ///
     /// # Errors
     /// [`KeyError`].
     async fn destroy(&self, subject: Uuid, requested_by: &str) -> Result<LedgerEntry, KeyError>;
 
-    /// Notes in the ledger where `subject.erased` stands, and how many more reservations were
-    /// released.
+    /// Records in the ledger the position of `subject.erased` and the number of further released
+    /// reservations.
     ///
     /// # Errors
     /// [`KeyError`].
@@ -118,46 +118,46 @@ pub trait SubjectKeyStore: Send + Sync + 'static {
         reservations_released: i64,
     ) -> Result<(), KeyError>;
 
-    /// The subject's line of the ledger.
+    /// Returns the subject's ledger entry.
     ///
     /// # Errors
     /// [`KeyError`].
     async fn entry(&self, subject: Uuid) -> Result<Option<LedgerEntry>, KeyError>;
 
-    /// Up to `limit` lines of the ledger, of subjects above `after`, ascending by subject.
+    /// Returns up to `limit` ledger entries of subjects above `after`, ascending by subject.
     ///
     /// # Errors
     /// [`KeyError`].
     async fn ledger(&self, after: Uuid, limit: u32) -> Result<Vec<LedgerEntry>, KeyError>;
 
-    /// Up to which event of the log every `subject.erased` has been applied to these keys.
+    /// Returns the event of the log up to which every `subject.erased` was applied to these keys.
     ///
     /// # Errors
     /// [`KeyError`].
     async fn applied(&self) -> Result<EventRef, KeyError>;
 
-    /// Moves [`SubjectKeyStore::applied`].
+    /// Sets [`SubjectKeyStore::applied`].
     ///
     /// # Errors
     /// [`KeyError`].
     async fn set_applied(&self, mark: EventRef) -> Result<(), KeyError>;
 
-    /// The newest event of the log that was noted here, and in which history: `None` before the
-    /// first. A log that does not have it has lost commits; see
+    /// Returns the newest recorded head of the log, with its epoch; `None` before the first. A log
+    /// without that event has lost commits; see
     /// [`PostgresOptions::known_head`](crate::PostgresOptions::known_head).
     ///
     /// # Errors
     /// [`KeyError`].
     async fn known_head(&self) -> Result<Option<Head>, KeyError>;
 
-    /// Notes the newest event of the log, for whoever starts later. Within one history it never
-    /// goes back.
+    /// Records the newest head of the log, for processes that start later. Within one epoch it
+    /// never goes back.
     ///
     /// # Errors
     /// [`KeyError`].
     async fn set_known_head(&self, head: Head) -> Result<(), KeyError>;
 
-    /// Up to `limit` keys that another master key than this wraps.
+    /// Returns up to `limit` keys that are wrapped by a master key other than this one.
     ///
     /// # Errors
     /// [`KeyError`].
@@ -167,8 +167,8 @@ pub trait SubjectKeyStore: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<(Uuid, WrappedKey)>, KeyError>;
 
-    /// Replaces each subject's old wrapped key by the new one where the old one still stands; says
-    /// how many it replaced.
+    /// Replaces each subject's old wrapped key by the new one if the old one is still stored.
+    /// Returns the number of replaced keys.
     ///
     /// # Errors
     /// [`KeyError`].

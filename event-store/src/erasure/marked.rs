@@ -1,5 +1,5 @@
-//! Finds personal fields in the text of a JSON payload and replaces them there, so that everything
-//! else stays byte for byte.
+//! Finds personal fields in the text of a JSON payload and replaces them in place. All other bytes
+//! stay unchanged.
 
 use std::ops::Range;
 
@@ -15,27 +15,28 @@ const ENCRYPTED: &str = "$sealed";
 /// A personal field of a payload.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Field<'a> {
-    /// Where its object stands in the text.
+    /// The byte range of the field's object in the text.
     span: Range<usize>,
-    /// Which field it is: a JSON pointer.
+    /// The JSON pointer of the field.
     pub(super) path: String,
     /// The subject: the person whose data it is.
     pub(super) subject: Uuid,
-    /// What it holds.
+    /// The content of the field.
     pub(super) content: Content<'a>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Content<'a> {
-    /// The JSON of a value that can be read.
+    /// A readable value, as JSON.
     Plain(&'a str),
-    /// Nothing any more.
+    /// No value, because the subject is erased.
     Erased,
     /// An encrypted value.
     Encrypted(&'a str),
 }
 
-/// A reserved name stands in an object that is not a personal field, or the nesting is too deep.
+/// The error when a reserved name is in an object that is not a personal field, or the nesting is
+/// too deep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "$subject, $personal and $sealed are reserved for personal fields, and one stands in another \
@@ -43,12 +44,12 @@ pub(super) enum Content<'a> {
 )]
 pub(super) struct Malformed;
 
-/// Whether the payload may have a personal field; a look at its bytes, without reading it.
+/// Whether the payload may have a personal field. This scans its bytes without parsing.
 pub(super) fn may_have_fields(json: &str) -> bool {
     json.contains("\"$") || json.contains("\\u0024")
 }
 
-/// The personal fields of a payload, in the order in which they stand in it.
+/// Returns the personal fields of a payload, in order of the text.
 pub(super) fn fields(json: &str) -> Result<Vec<Field<'_>>, Malformed> {
     if !may_have_fields(json) {
         return Ok(Vec::new());
@@ -58,8 +59,8 @@ pub(super) fn fields(json: &str) -> Result<Vec<Field<'_>>, Malformed> {
     Ok(scanner.found)
 }
 
-/// The payload with each of these fields' content replaced: the fields in their order, each with
-/// its new JSON.
+/// Returns the payload with the content of these fields replaced. The fields are in order of the
+/// text, each with its new JSON.
 pub(super) fn replaced(
     json: &str,
     edits: impl IntoIterator<Item = (Range<usize>, String)>,
@@ -76,7 +77,7 @@ pub(super) fn replaced(
 }
 
 impl Field<'_> {
-    /// The edit that encrypts it.
+    /// Returns the edit that replaces the value by its encrypted form.
     pub(super) fn encrypted(&self, encrypted: &str) -> (Range<usize>, String) {
         (
             self.span.clone(),
@@ -84,14 +85,14 @@ impl Field<'_> {
         )
     }
 
-    /// The edit that shows its value, or that it is erased.
+    /// Returns the edit that replaces the content by its value, or by `null` if it is erased.
     pub(super) fn revealed(&self, value: Option<&str>) -> (Range<usize>, String) {
         let value = value.unwrap_or("null");
         (self.span.clone(), format!(r#"{{"{SUBJECT}":"{}","{PERSONAL}":{value}}}"#, self.subject))
     }
 }
 
-/// Walks over text that is known to be JSON.
+/// A scanner over text that is known to be JSON.
 struct Scanner<'a> {
     json: &'a str,
     at: usize,
@@ -204,7 +205,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Goes past one value without looking into it; gives back its text.
+    /// Skips one value without reading it and returns its text.
     fn skip_value(&mut self) -> Result<&'a str, Malformed> {
         self.peek();
         let start = self.at;
@@ -227,7 +228,7 @@ impl<'a> Scanner<'a> {
         self.json.get(start..self.at).filter(|text| !text.is_empty()).ok_or(Malformed)
     }
 
-    /// From the opening quote to the closing one.
+    /// Skips from the opening quote to the closing one.
     fn skip_string(&mut self) {
         let bytes = self.json.as_bytes();
         self.at += 1;
@@ -242,7 +243,7 @@ impl<'a> Scanner<'a> {
 }
 
 impl<'a> Reserved<'a> {
-    /// The field that the object is, if it is one.
+    /// Returns the field that the object is, if it is one.
     fn field(self, span: Range<usize>, path: &str) -> Result<Option<Field<'a>>, Malformed> {
         let (subject, content) = match (self.subject, self.personal, self.encrypted) {
             (None, None, None) => return Ok(None),
@@ -359,7 +360,8 @@ mod tests {
         })
     }
 
-    /// What a walk over the parsed value finds: path and value, not looking into what is personal.
+    /// Collects what a walk over the parsed value finds: path and value, without entering personal
+    /// fields.
     fn expected(value: &Value, path: &str, into: &mut Vec<(String, Value)>) {
         match value {
             Value::Object(map) if map.contains_key("$subject") => {
@@ -390,7 +392,7 @@ mod tests {
             pretty in any::<bool>(),
         ) {
             let text = if pretty { format!("{value:#}") } else { value.to_string() };
-            // As it is written: reading a float can change its last digit.
+            // Compare the written text: parsing a float can change its last digit.
             let value: Value = serde_json::from_str(&text).unwrap();
             let found = fields(&text).unwrap();
             let mut wanted = Vec::new();

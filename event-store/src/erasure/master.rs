@@ -1,5 +1,5 @@
-//! The keys of subjects, and the port to what wraps them: a master key from a file or the
-//! environment by default, a KMS in its place later.
+//! Subject keys and the interface that wraps them. The default is a master key from a file or the
+//! environment; a KMS can replace it.
 
 use aes_gcm_siv::aead::{Aead as _, Payload};
 use aes_gcm_siv::{Aes256GcmSiv, KeyInit as _, Nonce};
@@ -17,20 +17,20 @@ use super::keys::{KeyError, SubjectKeyStore, WrappedKey};
 const KEY_LEN: usize = 32;
 const NONCE_LEN: usize = 12;
 const WRAP_VERSION: u8 = 1;
-/// How many keys are wrapped again at a time.
+/// The number of keys to rewrap at a time.
 const ROTATE_PAGE: u32 = 1_000;
-/// The most master keys that a file may hold: the current one and those it replaced.
+/// The maximum number of master keys in a file: the current one and its predecessors.
 const MAX_MASTER_KEYS: usize = 16;
 
-/// The key of one subject. Wiped from memory when dropped; never printed.
+/// The key of one subject. It is wiped from memory on drop and never printed.
 #[derive(Clone)]
 pub struct SubjectKey(Zeroizing<[u8; KEY_LEN]>);
 
 impl SubjectKey {
-    /// A fresh one, from the operating system's source of randomness.
+    /// Makes a fresh key from the operating system's source of randomness.
     ///
     /// # Panics
-    /// When the operating system has no randomness to give: there is no key without.
+    /// When the operating system provides no randomness: a key cannot be made without it.
     pub fn random() -> Self {
         let mut bytes = Zeroizing::new([0_u8; KEY_LEN]);
         #[expect(
@@ -44,12 +44,12 @@ impl SubjectKey {
         Self(bytes)
     }
 
-    /// Takes the bytes that a [`MasterKeys`] unwrapped.
+    /// Makes a key from bytes that [`MasterKeys`] unwrapped.
     pub fn from_bytes(bytes: Zeroizing<[u8; KEY_LEN]>) -> Self {
         Self(bytes)
     }
 
-    /// The bytes, for wrapping and encrypting.
+    /// Returns the bytes, for wrapping and encrypting.
     pub fn expose(&self) -> &[u8; KEY_LEN] {
         &self.0
     }
@@ -61,44 +61,45 @@ impl std::fmt::Debug for SubjectKey {
     }
 }
 
-/// Wraps and unwraps the keys of subjects. Many at a time, since a KMS is a network away.
+/// A service that wraps and unwraps subject keys. It takes many at a time, since a KMS is a network
+/// call away.
 #[async_trait]
 pub trait MasterKeys: Send + Sync + 'static {
-    /// The name of the master key that wraps now; kept next to each wrapped key.
+    /// The name of the current master key. It is stored next to each wrapped key.
     fn current(&self) -> &str;
 
     /// Wraps each subject's key under the current master key, bound to the subject.
     ///
     /// # Errors
-    /// [`KeyError::Unavailable`] when it cannot be asked now.
+    /// [`KeyError::Unavailable`] when the service does not answer now.
     async fn wrap(&self, keys: &[(Uuid, SubjectKey)]) -> Result<Vec<WrappedKey>, KeyError>;
 
-    /// Unwraps each, whichever master key had wrapped it.
+    /// Unwraps each key with the master key that wrapped it.
     ///
     /// # Errors
-    /// [`KeyError::MasterKey`] when a key was wrapped by a master key that is not at hand, or does
-    /// not open.
+    /// [`KeyError::MasterKey`] when a key's master key is not available or the key cannot be
+    /// unwrapped.
     async fn unwrap(&self, wrapped: &[(Uuid, WrappedKey)]) -> Result<Vec<SubjectKey>, KeyError>;
 }
 
-/// The text is no master key.
+/// The error when a text is not a list of master keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a master key is 1 to {MAX_MASTER_KEYS} lines, each base64 of {KEY_LEN} bytes")]
 pub struct InvalidMasterKey;
 
-/// Master keys held by this process: the first wraps, all unwrap.
+/// The master keys of this process: the first wraps, all unwrap.
 ///
-/// To rotate: add the new key as the last line everywhere; then make it the first; then run
-/// [`rotate`]; then take the old one out.
+/// To rotate, add the new key as the last line everywhere, then move it to the first line. Then run
+/// [`rotate`] and remove the old key.
 pub struct LocalMasterKeys {
     keys: Vec<(String, Zeroizing<[u8; KEY_LEN]>)>,
 }
 
 impl LocalMasterKeys {
-    /// Reads one key a line, each 32 bytes in base64; the first is the current one.
+    /// Parses one key per line, each 32 bytes in base64. The first is the current one.
     ///
     /// # Errors
-    /// [`InvalidMasterKey`]; the text is not repeated.
+    /// [`InvalidMasterKey`]; the error does not repeat the text.
     pub fn parse(text: &SecretString) -> Result<Self, InvalidMasterKey> {
         let lines = text.expose_secret().lines().map(str::trim).filter(|line| !line.is_empty());
         let keys = lines.map(|line| {
@@ -124,13 +125,13 @@ impl std::fmt::Debug for LocalMasterKeys {
     }
 }
 
-/// A master key's name follows from it and tells nothing of it.
+/// Derives a master key's name from the key without revealing anything of it.
 fn name_of(key: &[u8; KEY_LEN]) -> String {
     let digest = Sha256::new().chain_update(b"master key name").chain_update(key).finalize();
     hex::encode(&digest[..8])
 }
 
-/// A wrapped key opens for its subject alone.
+/// The associated data that binds a wrapped key to its subject.
 fn associated(subject: Uuid) -> Vec<u8> {
     [b"subject key".as_slice(), &[WRAP_VERSION], subject.as_bytes()].concat()
 }
@@ -174,11 +175,11 @@ impl MasterKeys for LocalMasterKeys {
     }
 }
 
-/// Wraps every key that another master key wraps under the current one; no event is touched. Says
-/// how many. Safe when run twice or at once.
+/// Rewraps under the current master key every key that another one wraps, and returns their number.
+/// No event changes. It is safe to run twice or concurrently.
 ///
 /// # Errors
-/// [`KeyError`]; what was wrapped again until then stays so.
+/// [`KeyError`]; keys rewrapped by then stay so.
 pub async fn rotate(keys: &dyn SubjectKeyStore, master: &dyn MasterKeys) -> Result<u64, KeyError> {
     let mut rotated = 0;
     loop {

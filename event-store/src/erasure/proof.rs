@@ -1,5 +1,5 @@
-//! The proof of an erasure, to be printed: what was erased, when, by whom, and that nothing
-//! readable is left, as far as this can reach.
+//! The printable proof of an erasure: what was erased, when and by whom, and that nothing readable
+//! is left within this program's reach.
 
 use std::fmt;
 
@@ -16,10 +16,10 @@ use crate::store::EventStore;
 use crate::stream::Version;
 
 const PAGE: u32 = 2_000;
-/// The most reservations that are counted.
+/// The maximum number of reservations to count.
 const RESERVATIONS: u32 = 1_000;
 
-/// What lies outside this program's reach, named in every proof.
+/// The data outside this program's reach. Every proof names it.
 const OUT_OF_REACH: [&str; 5] = [
     "read models: backups made before subject.erased took effect in them, and old rows in their \
         servers' files until those are vacuumed and overwritten",
@@ -32,57 +32,57 @@ const OUT_OF_REACH: [&str; 5] = [
         for their key lifetime, a minute by default",
 ];
 
-/// The proof.
+/// The proof of one erasure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Proof {
     /// The subject: the person whose data it is.
     pub subject: Uuid,
-    /// Who asked for it.
+    /// The requester, as an opaque id.
     pub requested_by: Option<String>,
-    /// When the key was destroyed.
+    /// The time when the key was destroyed.
     pub requested_at: Option<DateTime<Utc>>,
-    /// Whether the store of keys has a tombstone in the key's place.
+    /// Whether the key store has a tombstone in place of the key.
     pub key_destroyed: bool,
-    /// Which history of the log was looked at.
+    /// The epoch of the log that was searched.
     pub epoch: Epoch,
-    /// Where `subject.erased` stands in it.
+    /// The position and id of `subject.erased` in that epoch.
     pub erased_at: Option<EventRef>,
-    /// When it was appended.
+    /// The time when `subject.erased` was appended.
     pub recorded_at: Option<DateTime<Utc>>,
-    /// How many reservations were released.
+    /// The number of reservations that were released.
     pub reservations_released: i64,
-    /// How many reservations of the subject are left.
+    /// The number of reservations of the subject that are left.
     pub reservations_left: usize,
-    /// What a search of the log found.
+    /// The result of the search of the log.
     pub search: Search,
-    /// What this proof says nothing of.
+    /// The data that this proof does not cover.
     pub out_of_reach: Vec<&'static str>,
 }
 
-/// What stands of the subject in the log.
+/// The result of searching the log for a subject's data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
 pub struct Search {
-    /// Up to where every event was looked at.
+    /// The position up to which every event was searched.
     pub up_to: Position,
-    /// How many events have personal fields of the subject.
+    /// The number of events with personal fields of the subject.
     pub events: u64,
-    /// How many of its fields are encrypted, and so unreadable for good.
+    /// The number of encrypted fields of the subject, which are unreadable for good.
     pub encrypted: u64,
-    /// How many say that they are erased.
+    /// The number of fields that are stored as erased.
     pub erased: u64,
-    /// How many can be read: the positions of their events, the first few.
+    /// The positions of the first few events with readable fields.
     pub readable: Vec<Position>,
-    /// Which events behind `subject.erased` have personal fields of the subject: the positions of
-    /// the first few. The log refuses such an event.
+    /// The positions of the first few events after `subject.erased` that have personal fields of
+    /// the subject. The log refuses such events.
     pub behind: Vec<Position>,
 }
 
-/// How many positions of each kind a proof names.
+/// The maximum number of positions of each kind in a proof.
 const MAX_NAMED: usize = 20;
 
 impl Proof {
-    /// Whether the erasure is whole: key destroyed, event appended and nothing of the subject
-    /// behind it, no reservation and no readable field left.
+    /// Whether the erasure is complete. The key must be destroyed and the event appended, with no
+    /// data of the subject after it, no reservation and no readable field left.
     pub fn holds(&self) -> bool {
         let Search { readable, behind, .. } = &self.search;
         self.key_destroyed
@@ -93,8 +93,8 @@ impl Proof {
     }
 }
 
-/// Looks at key, ledger, log and reservations. `store` is the log as it is stored, without a vault
-/// in front of it. It reads the whole log.
+/// Proves an erasure from key, ledger, log and reservations. `store` is the stored log, without a
+/// vault in front. It reads the whole log.
 ///
 /// # Errors
 /// [`EraseError`].
@@ -124,8 +124,8 @@ pub async fn prove(
     })
 }
 
-/// Whether there is anything of a subject to erase: a key or what was one, a reservation, or a
-/// field in the log. Where none of the first is, it reads the whole log.
+/// Whether a subject has anything to erase: a key, a tombstone, a reservation, or a field in the
+/// log. It reads the whole log if the first three are missing.
 ///
 /// # Errors
 /// [`EraseError`].
@@ -164,7 +164,7 @@ async fn search(
 impl Search {
     fn look_at(&mut self, event: &RecordedEvent, subject: Uuid, erased_at: Option<Position>) {
         let Ok(fields) = marked::fields(event.data.get()) else {
-            // A reserved name in a wrong place: nobody can say that nothing readable is in it.
+            // A reserved name is in a wrong place, so this may contain readable data.
             return self.found_readable(event.position);
         };
         let before = (self.encrypted, self.erased, self.readable.len());

@@ -1,5 +1,5 @@
-//! What makes an erasure outlast a restored backup: the ledger is applied to the log, and the log
-//! to the keys, before anybody serves.
+//! Makes erasures survive a restored backup. Before serving, the ledger is applied to the log and
+//! the log to the keys.
 
 use std::collections::HashSet;
 
@@ -13,25 +13,25 @@ use crate::query::Filter;
 use crate::store::EventStore;
 
 const PAGE: u32 = 1_000;
-/// Stands for who asked, where the log does not say.
+/// The requester to record when the log does not name one.
 const NOT_SAID: &str = "not-said";
 
-/// What had to be done.
+/// The number of repairs that [`reconcile`] made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Reconciled {
-    /// Keys that were there although the log says that their subject is erased: the key store had
-    /// been restored.
+    /// The number of keys that existed although the log reports their subject as erased: the key
+    /// store was restored.
     pub destroyed: u64,
-    /// Erasures that the log did not know, or that had not been finished: the log had been
+    /// The number of erasures that the log did not have, or that were incomplete: the log was
     /// restored, or a process died.
     pub told: u64,
 }
 
-/// Destroys the keys of every subject that the log says to be erased, and tells the log of every
-/// erasure in the ledger. Run it before serving; run twice or at once it does no harm.
+/// Destroys the keys of every subject that the log reports as erased, and appends every erasure in
+/// the ledger to the log. Run it before serving; it is safe to run twice or concurrently.
 ///
 /// # Errors
-/// [`EraseError`]; what was done stays. Do not serve: run it again.
+/// [`EraseError`]; finished work stays. Do not serve: run it again.
 pub async fn reconcile(
     store: &dyn EventStore,
     keys: &dyn SubjectKeyStore,
@@ -41,11 +41,11 @@ pub async fn reconcile(
     Ok(Reconciled { destroyed, told })
 }
 
-/// Whether every `subject.erased` of the log has been applied to the keys: for those who may only
-/// read the keys, before they start.
+/// Whether every `subject.erased` of the log was applied to the keys. Processes that can only read
+/// the keys check this before they start.
 ///
 /// # Errors
-/// [`StoreError`], [`StoreError::Keys`] included.
+/// [`StoreError`], including [`StoreError::Keys`].
 pub async fn is_settled(
     store: &dyn EventStore,
     keys: &dyn SubjectKeyStore,
@@ -91,7 +91,7 @@ async fn apply_ledger(
     keys: &dyn SubjectKeyStore,
 ) -> Result<u64, EraseError> {
     let (mut after, mut told) = (Uuid::nil(), 0);
-    // A log that has the event of one mark has those of all marks before it.
+    // A log that has this event also has all events before it.
     let mut proved = Position::START;
     loop {
         let page = keys.ledger(after, PAGE).await?;
@@ -112,7 +112,7 @@ async fn apply_ledger(
     }
 }
 
-/// Up to where the log has been applied, if that was this log.
+/// Returns how far the log was applied, if it was this log.
 async fn applied(
     store: &dyn EventStore,
     keys: &dyn SubjectKeyStore,

@@ -1,10 +1,10 @@
-//! The one place where personal fields are encrypted and revealed.
+//! The vault: the only code that encrypts and reveals personal fields.
 //!
-//! Keys are asked for in batches: the new subjects of all concurrent appends in one statement,
-//! those of a page of events in another. What is at hand is kept as [`super::cache`] says. A reader
-//! of a subject's `subject.erased` sees none of its values from that page on, whatever the store
-//! of keys says; the key was destroyed before that event was appended, so a process
-//! that asks for it again is told the same.
+//! Keys are fetched in batches. One statement covers the new subjects of all concurrent appends,
+//! another one those of a page of events. [`super::cache`] describes how keys are cached. A reader
+//! of a subject's `subject.erased` sees none of its values from that page on, whatever the key
+//! store says. The key was destroyed before that event was appended, so a process that fetches it
+//! again gets the same answer.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -30,18 +30,18 @@ use fields::{DoesNotRead, encrypted, readable, revealed, subjects_of};
 use held::HoldsValues;
 use waiting::Waiting;
 
-/// The most subjects that are asked for in one statement.
+/// The maximum number of subjects to fetch in one statement.
 const MAX_BATCH: usize = 1_000;
-/// After so many events a long page lets other tasks run.
+/// The number of events of a long page after which other tasks may run.
 const YIELD_EVERY: usize = 256;
 
 /// The limits of a vault.
 #[derive(Debug, Clone, Copy)]
 pub struct VaultOptions {
-    /// The most subjects whose keys are held in memory.
+    /// The maximum number of subjects whose keys are cached.
     pub cached_keys: usize,
-    /// The longest that a key is used without asking the store of keys again: the bound on how long
-    /// a process that has heard nothing of an erasure can still read.
+    /// The maximum time that a key is used without asking the key store again. It bounds how long a
+    /// process that has not learned of an erasure can still read.
     pub key_lifetime: Duration,
 }
 
@@ -51,12 +51,12 @@ impl Default for VaultOptions {
     }
 }
 
-/// An event with a field that does not open, or with a reserved name in a wrong place. It is left
-/// as it is stored.
+/// An event with a field that cannot be decrypted, or with a reserved name in a wrong place. It
+/// stays as it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unreadable(pub Position);
 
-/// Seals and reveals personal fields. Shared as an `Arc`.
+/// Encrypts and reveals personal fields. It is shared as an `Arc`.
 pub struct Vault {
     shared: Arc<Shared>,
     waiting: Waiting,
@@ -66,13 +66,13 @@ struct Shared {
     keys: Arc<dyn SubjectKeyStore>,
     master: Arc<dyn MasterKeys>,
     cache: Mutex<Cache>,
-    /// Who holds values that were revealed.
+    /// The holders of revealed values.
     holders: Mutex<Vec<Weak<dyn HoldsValues>>>,
 }
 
 impl Vault {
-    /// A vault over these keys. Call it inside a tokio runtime: it starts a task, which ends with
-    /// it.
+    /// Makes a vault over these keys. Call it inside a tokio runtime: it starts a task that ends
+    /// when the vault is dropped.
     pub fn new(
         keys: Arc<dyn SubjectKeyStore>,
         master: Arc<dyn MasterKeys>,
@@ -89,18 +89,18 @@ impl Vault {
         self.waiting.task()
     }
 
-    /// The store of its keys.
+    /// The key store of this vault.
     pub fn keys(&self) -> &Arc<dyn SubjectKeyStore> {
         &self.shared.keys
     }
 
-    /// Seals every readable personal field of the append, under keys that are made where a subject
-    /// has none. `Some`: it is refused, since a subject of it is erased. One that is erased from
-    /// here on is for the append to notice, which names every subject.
+    /// Encrypts every readable personal field of the append. Subjects without a key get one.
+    /// Returns a refusal if a subject is erased. The append itself names every subject, so the log
+    /// notices later erasures.
     ///
     /// # Errors
-    /// [`StoreError::Keys`] when the keys cannot be had, [`StoreError::Invalid`] when a reserved
-    /// name stands in a wrong place.
+    /// [`StoreError::Keys`] when the keys are not available, [`StoreError::Invalid`] when a
+    /// reserved name is in a wrong place.
     pub async fn encrypt(&self, append: &mut Append) -> Result<Option<Refusal>, StoreError> {
         let found = readable(append)?;
         let subjects = subjects_of(&found);
@@ -125,11 +125,11 @@ impl Vault {
         Ok(None)
     }
 
-    /// A subject of the append that is erased, so that [`Vault::encrypt`] would refuse it. No key
-    /// is made.
+    /// Returns an erased subject of the append, for which [`Vault::encrypt`] would refuse it. No
+    /// key is made.
     ///
     /// # Errors
-    /// As [`Vault::encrypt`].
+    /// The same as for [`Vault::encrypt`].
     pub async fn erased_among(&self, append: &Append) -> Result<Option<Uuid>, StoreError> {
         let (known, missing) = self.shared.at_hand(&Self::subjects_of(append)?);
         if let Some((subject, _)) =
@@ -138,7 +138,7 @@ impl Vault {
             return Ok(Some(subject));
         }
         for page in missing.chunks(MAX_BATCH) {
-            // A subject without a key is a new one.
+            // A subject without a key is new.
             let found = self.waiting.patiently(self.shared.keys.find(page)).await?;
             let mut stored = page.iter().zip(found);
             if let Some((subject, _)) =
@@ -150,21 +150,21 @@ impl Vault {
         Ok(None)
     }
 
-    /// Whose readable values stand in the append, each once.
+    /// Returns the subjects whose readable values are in the append, each once.
     ///
     /// # Errors
-    /// [`StoreError::Invalid`] when a reserved name stands in a wrong place.
+    /// [`StoreError::Invalid`] when a reserved name is in a wrong place.
     pub(crate) fn subjects_of(append: &Append) -> Result<Vec<Uuid>, StoreError> {
         Ok(subjects_of(&readable(append)?))
     }
 
-    /// Puts the values into the personal fields of these events, `null` where the subject is
-    /// erased. The events are in the order of the log, or in any order when they are of one stream.
-    /// Those that cannot be read are left as they are and named.
+    /// Decrypts the personal fields of these events, to `null` if the subject is erased. The events
+    /// are in log order, or in any order if they are of one stream. Unreadable events stay
+    /// unchanged and are returned.
     ///
     /// # Errors
-    /// [`KeyError`] when the keys cannot be had: nothing is changed then, and the call can be made
-    /// again.
+    /// [`KeyError`] when the keys are not available. Nothing was changed, and the call can be
+    /// repeated.
     pub async fn reveal(&self, events: &mut [RecordedEvent]) -> Result<Vec<Unreadable>, KeyError> {
         let mut subjects = HashSet::new();
         for event in events.iter() {
@@ -194,15 +194,15 @@ impl Vault {
         Ok(unreadable)
     }
 
-    /// The subject is erased: its key is gone from memory at once and never fetched again, and so
-    /// are states with values of it.
+    /// Marks the subject as erased. Its key and all states with its values leave memory at once,
+    /// and the key is never fetched again.
     pub fn forget(&self, subject: Uuid) {
-        // First: who puts a state away looks here afterwards.
+        // This comes first: a concurrent cache of a state checks it afterwards.
         self.shared.cache().erase(subject);
         self.shared.tell_erased([subject]);
     }
 
-    /// Gives up everything at hand: what is needed is asked for again.
+    /// Drops all cached keys. They are fetched again when needed.
     pub fn forget_all(&self) {
         self.shared.cache().clear();
         self.shared.tell_all();
@@ -217,7 +217,7 @@ impl Vault {
             self.waiting.make(missing.clone()).await?;
             let (more, still_missing) = self.shared.at_hand(&missing);
             known.extend(more);
-            // Pushed out of a small cache by others in between, or not to be opened.
+            // Other entries evicted these from a small cache, or they could not be unwrapped.
             known.extend(self.waiting.patiently(self.shared.fetch(&still_missing)).await?);
         }
         Ok(known)
@@ -240,12 +240,11 @@ impl std::fmt::Debug for Vault {
 
 impl Shared {
     fn cache(&self) -> MutexGuard<'_, Cache> {
-        // Every change to the cache is whole or absent: a panic elsewhere leaves it as good as
-        // before.
+        // Every change to the cache is complete or absent, so a panic elsewhere does not damage it.
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is known of these subjects, and those of whom nothing is.
+    /// Returns the cached knowledge about these subjects, and the subjects without any.
     fn at_hand(&self, subjects: &[Uuid]) -> (HashMap<Uuid, Known>, Vec<Uuid>) {
         let (mut known, mut missing) = (HashMap::with_capacity(subjects.len()), Vec::new());
         let mut cache = self.cache();
@@ -280,7 +279,7 @@ impl Shared {
         for (((subject, key), (_, candidate)), stored) in
             fresh.into_iter().zip(candidates).zip(stored)
         {
-            // Its own needs no opening.
+            // A key of this process needs no unwrapping.
             if stored == StoredKey::Wrapped(candidate) {
                 self.cache().put(subject, Known::Key(key));
             } else {
@@ -288,14 +287,14 @@ impl Shared {
             }
         }
         if let Err(error) = self.opened(others).await {
-            // Who wants one of these asks once more and gets the error; who wants another one of
-            // the batch has it.
-            tracing::debug!(%error, "a key of the batch does not open");
+            // A caller that needs a failed key fetches it again and gets the error. The other
+            // callers of the batch get their keys.
+            tracing::debug!(%error, "a key of the batch cannot be unwrapped");
         }
         Ok(())
     }
 
-    /// Unwraps what was stored and keeps it at hand.
+    /// Unwraps stored keys and caches them.
     async fn opened(&self, stored: Vec<(Uuid, StoredKey)>) -> Result<Vec<(Uuid, Known)>, KeyError> {
         let (mut known, mut wrapped) = (Vec::with_capacity(stored.len()), Vec::new());
         for (subject, stored) in stored {
@@ -314,7 +313,7 @@ impl Shared {
         Ok(known)
     }
 
-    /// Keeps this at hand, and takes back whoever is erased meanwhile, as the log says.
+    /// Caches these answers, except for subjects that the log meanwhile reported as erased.
     fn remember(&self, known: &mut [(Uuid, Known)]) {
         let mut cache = self.cache();
         for (subject, found) in known {

@@ -1,5 +1,5 @@
-//! One append against the log in memory: the checks in the order of the stored function, then the
-//! additions.
+//! Decides one append on the in-memory log: the checks in the order of the stored function, then
+//! the additions.
 
 use uuid::Uuid;
 
@@ -30,8 +30,8 @@ impl Log {
         Some(if same { kept.outcome.clone() } else { AppendOutcome::Refused(Refusal::KeyReused) })
     }
 
-    /// The same events, at successive positions, in the same streams: the very same append, sent
-    /// again.
+    /// Returns the result of this very append if it was made before: the same events at successive
+    /// positions in the same streams.
     fn appended_before(&self, prepared: &Prepared) -> Option<Appended> {
         let (first, _) = prepared.events().next()?;
         let start = *self.ids.get(&first.id)?;
@@ -160,7 +160,7 @@ impl Log {
     }
 }
 
-/// As Postgres counts them.
+/// Counts an event's bytes as Postgres does.
 fn bytes_of(event: &NewEvent) -> u32 {
     let metadata = serde_json::to_vec(&event.metadata).map_or(0, |text| text.len());
     u32::try_from(event.data.get().len() + metadata).unwrap_or(u32::MAX)

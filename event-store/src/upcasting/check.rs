@@ -1,4 +1,4 @@
-//! A dry run of an append: what would refuse it now, without appending.
+//! The dry run of an append: reports a refusal without appending.
 
 use super::{Match, UpcastingError, UpcastingLog};
 use crate::append::prepared::Prepared;
@@ -7,9 +7,9 @@ use crate::erasure::{Vault, subject_stream};
 use crate::error::StoreError;
 
 impl UpcastingLog {
-    /// What would refuse this append, as the log is now: the first reason in the order in which an
-    /// append is checked. Nothing is appended or locked, so another append may change the answer at
-    /// once. The idempotency key is not looked at.
+    /// Returns the refusal that this append would get now: the first one in the order of an
+    /// append's checks. Nothing is appended or locked, so another append may change the answer at
+    /// once. The idempotency key is ignored.
     ///
     /// # Errors
     /// [`UpcastingError`]; [`crate::StoreError::Invalid`] when the append breaks a limit or a rule
