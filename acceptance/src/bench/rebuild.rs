@@ -197,10 +197,7 @@ async fn stated(
 async fn equal(admin: &mut PgConnection) -> anyhow::Result<()> {
     let (rows, differing): (i64, i64) =
         sqlx::query_as(include_str!("rebuild/compare.sql")).fetch_one(admin).await?;
-    ensure!(
-        rows > 0 && differing == 0,
-        "{differing} of {rows} rows differ between the tables"
-    );
+    ensure!(rows > 0 && differing == 0, "{differing} of {rows} rows differ between the tables");
     say(&format!("{rows} rows, the same in both tables\n"))?;
     Ok(())
 }

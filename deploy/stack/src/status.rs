@@ -65,9 +65,7 @@ pub(crate) async fn tell_not_ready(layout: &Layout) -> anyhow::Result<bool> {
         }
     }
     if !all_ready {
-        eprintln!(
-            "stack: it keeps running; see `cargo stack status` and `cargo stack logs NAME`"
-        );
+        eprintln!("stack: it keeps running; see `cargo stack status` and `cargo stack logs NAME`");
     }
     Ok(all_ready)
 }

@@ -31,10 +31,7 @@ pub async fn run(layout: &Layout, args: &UpArgs) -> anyhow::Result<ExitCode> {
             show(&endpoints, args.output.json)?;
             return once_ready(layout, args).await;
         }
-        progress(&format!(
-            "the running stack has older builds of {}",
-            other.join(", ")
-        ));
+        progress(&format!("the running stack has older builds of {}", other.join(", ")));
         progress("stopping it, to start the current builds");
         down::stop(layout).await?;
     }

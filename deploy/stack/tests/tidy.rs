@@ -473,10 +473,7 @@ fn postgres_is_reached_through_connections_with_deadlines() {
             }
         }
     }
-    none(
-        "Postgres is used only through postgres-kit, which gives every call a deadline",
-        offences,
-    );
+    none("Postgres is used only through postgres-kit, which gives every call a deadline", offences);
 }
 
 #[test]

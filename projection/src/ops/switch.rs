@@ -339,9 +339,7 @@ async fn drop_with(
         return Err(not_dropped("queries see it"));
     }
     if found.state == "building" && found.held {
-        return Err(not_dropped(
-            "it is being built: stop that with `projector rebuild --pause`",
-        ));
+        return Err(not_dropped("it is being built: stop that with `projector rebuild --pause`"));
     }
     sqlx::query!("SELECT read_model.drop_generation($1, $2)", projection, generation)
         .execute(&mut *transaction)

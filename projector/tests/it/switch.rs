@@ -132,10 +132,7 @@ async fn a_switch_back_that_would_go_back_in_time_says_why_it_cannot() {
     )
     .await;
     let said = fails(url, &["switch-back", "orders", "--patience", "2"]).await;
-    assert!(
-        said.contains("is at 100, behind 200") && said.contains("fold version 0"),
-        "{said}"
-    );
+    assert!(said.contains("is at 100, behind 200") && said.contains("fold version 0"), "{said}");
     assert_eq!(ask::<i32>(url, LIVE).await, 2);
 }
 

@@ -117,9 +117,5 @@ where
 
 /// Describes the budget's metric.
 pub(super) fn describe() {
-    metrics::describe_gauge!(
-        BODY_BYTES,
-        metrics::Unit::Bytes,
-        "Request body bytes held in memory"
-    );
+    metrics::describe_gauge!(BODY_BYTES, metrics::Unit::Bytes, "Request body bytes held in memory");
 }
