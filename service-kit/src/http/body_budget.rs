@@ -1,5 +1,5 @@
-//! A process-wide budget, in bytes, for request bodies in memory. A request that exceeds it gets a
-//! 503. Without it, endless bodies would fill the memory.
+//! A process-wide budget, in bytes, for request bodies in memory. A request beyond it is answered
+//! with 503. Without it, endless bodies would fill the memory.
 //!
 //! It counts the bytes that a body's reader has received. Unread bytes stay in the connection: at
 //! most one HTTP/1 read buffer or one HTTP/2 window, each 64 KiB.
