@@ -1,6 +1,5 @@
-//! For the tests of whoever uses this crate: makers of events and appends, a wait until something
-//! has caught up, and the contract that every store must keep, for a store of your own. With the
-//! feature `test-kit`.
+//! Helpers for tests of code that uses this crate, behind the feature `test-kit`. They make events
+//! and appends, wait until a reader has caught up, and test the contract of any store.
 //!
 //! A use case is tested over [`MemoryStore`], which keeps the same contract as Postgres:
 //!
@@ -22,16 +21,15 @@
 //! # }
 //! ```
 //!
-//! A store of your own runs the contract in its tests by
-//! [`store_contract!`](crate::store_contract). All of this panics where a test should fail; none of
-//! it belongs into a program.
+//! A custom store runs the contract in its tests with [`store_contract!`](crate::store_contract).
+//! All helpers panic where a test should fail, so a program must not use them.
 //!
 //! [`MemoryStore`]: crate::MemoryStore
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "for tests: what is not as it should be fails them"
+    reason = "for tests: an unexpected value fails them"
 )]
 
 mod caught_up;
@@ -45,7 +43,7 @@ pub use make::{
 };
 pub use outcome::{appended, check_dense, refused, repeated};
 
-/// Runs one test to its end, on a runtime of its own.
+/// Runs one test to its end on a new runtime.
 ///
 /// # Panics
 /// When the runtime cannot be started, or the test fails.
@@ -58,11 +56,11 @@ pub fn run<F: Future>(test: F) -> F::Output {
         .block_on(test)
 }
 
-/// Makes a test of each promise in [`test_kit::contract`](crate::test_kit::contract) for a store,
-/// named as the promise.
+/// Makes a test for each promise in [`test_kit::contract`](crate::test_kit::contract), named like
+/// the promise.
 ///
-/// The expression is a future, evaluated again for each test, of an empty store and of whatever has
-/// to live as long as the test: a database, say, or nothing.
+/// The expression is a future, evaluated again for each test. It returns an empty store, and a
+/// value that must live as long as the test (a database or nothing).
 ///
 /// ```
 /// mod contract {
@@ -110,7 +108,7 @@ macro_rules! store_contract {
         $(#[test]
         fn $name() {
             $crate::test_kit::run(async {
-                // The second lives until the test has ended.
+                // The second value lives until the test has ended.
                 let (store, _alive) = $store.await;
                 $crate::test_kit::contract::$name(::std::sync::Arc::new(store)).await;
             });

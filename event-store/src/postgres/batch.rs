@@ -1,16 +1,17 @@
-//! Group commit: the appends of a process are gathered into batches, each one call and one commit.
+//! Group commit: the appends of a process form batches. Each batch is one call and one commit.
 //!
-//! States of a request: queued → sent → answered; a caller that gives up takes it out of the queue
-//! (queued → given up), and no longer can once it was sent. Guarantees:
-//! - one batch is in flight at a time; what arrives meanwhile is the next one, nobody waits for a
-//!   timer;
-//! - members of a batch do not affect each other, unless they say what they stand behind; who would
-//!   otherwise waits for the next batch, behind the append that came first (`conflict.rs`);
-//! - a batch whose answer was lost is sent again as it was: members made before are recognised by
-//!   their ids;
-//! - a batch that fails for something in its data is halved until the culprit stands alone;
-//! - the task owns the connection, so that a caller who drops its future leaves nothing behind;
-//! - every wait has an end: the queue is bounded in appends and bytes, each request has a deadline.
+//! States of a request: queued → sent → answered. A caller that gives up removes it from the queue
+//! (queued → given up); after sending this is no longer possible. Guarantees:
+//! - One batch is in flight at a time. Appends that arrive meanwhile form the next one; no append
+//!   waits for a timer.
+//! - Members of a batch do not affect each other, except for chains in which each names its
+//!   predecessor. An append that would affect another one waits for the next batch, in order
+//!   (`conflict.rs`).
+//! - A batch whose answer was lost is sent again unchanged. Members that were appended before are
+//!   recognised by their ids.
+//! - A batch that fails because of its data is halved until the faulty append is alone.
+//! - The task owns the connection, so a dropped future leaves nothing behind.
+//! - Every wait is bounded: the queue in appends and bytes, each request by a deadline.
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
@@ -35,12 +36,12 @@ mod conflict;
 mod metrics;
 mod sender;
 
-/// The most appends of one batch. Under more writers than that two groups take turns: while one is
-/// appended, the other gathers.
+/// The maximum number of appends in one batch. With more writers, two groups take turns: while one
+/// is appended, the other one gathers.
 pub(crate) const MAX_BATCH: usize = 512;
-/// The most bytes of one batch; one append always fits.
+/// The maximum size of one batch in bytes. A single append always fits.
 pub(crate) const MAX_BATCH_BYTES: usize = 2 * MAX_APPEND_BYTES;
-/// The most bytes that wait in the queue, in kibibytes.
+/// The maximum size of the queue, in kibibytes.
 const MAX_QUEUED_KIB: usize = 64 * 1_024;
 
 const QUEUED: u8 = 0;
@@ -49,7 +50,7 @@ const GIVEN_UP: u8 = 2;
 
 type Reply = Result<AppendOutcome, StoreError>;
 
-/// Where callers hand in their appends.
+/// The queue to which callers submit their appends.
 pub(crate) struct Batcher {
     queue: mpsc::Sender<Request>,
     room: Arc<Semaphore>,
@@ -58,17 +59,17 @@ pub(crate) struct Batcher {
     waiting: metrics::Queue,
 }
 
-/// How the task that sends the batches is. Clones share it.
+/// The state of the task that sends the batches. Clones share it.
 #[derive(Clone, Default)]
 pub(crate) struct BatcherState {
-    /// Beats while there are batches.
+    /// The pulse, which beats while there are batches.
     pub(crate) pulse: Pulse,
-    /// The last batch got no answer: whether appends get through is not known.
+    /// Whether the last batch got no answer. Then it is unknown whether appends get through.
     in_doubt: Arc<AtomicBool>,
 }
 
 impl BatcherState {
-    /// Whether appends get through, as far as the last batch says.
+    /// Whether the last batch leaves it unknown if appends get through.
     pub(crate) fn is_in_doubt(&self) -> bool {
         self.in_doubt.load(Ordering::Relaxed)
     }
@@ -78,7 +79,7 @@ impl BatcherState {
     }
 }
 
-/// An append on its way.
+/// An append in the queue or in flight.
 pub(crate) struct Request {
     prepared: Prepared,
     conflict_set: ConflictSet,
@@ -108,12 +109,12 @@ impl Batcher {
         Self { queue, room, deadline, state, waiting: metrics::Queue::new() }
     }
 
-    /// How the task is.
+    /// The state of the sending task.
     pub(crate) const fn state(&self) -> &BatcherState {
         &self.state
     }
 
-    /// Queues an append and waits for what comes of it.
+    /// Queues an append and waits for its outcome.
     pub(crate) async fn append(&self, prepared: Prepared) -> Reply {
         let kib = u32::try_from(prepared.bytes / 1_024 + 1)
             .map_err(|_| StoreError::Invalid("it is too large".into()))?;
@@ -136,8 +137,8 @@ impl Batcher {
         let _waiting = self.waiting.wait();
         let answered = timeout_at(deadline, answer).await;
         if answered.is_err() {
-            // Before the caller learns of it: who asks for readiness next must not meet what was
-            // known before.
+            // Set this before the caller gets its answer: a readiness check that follows must not
+            // see the old state.
             self.state.doubt(true);
         }
         match answered {
@@ -148,21 +149,21 @@ impl Batcher {
     }
 }
 
-/// Takes a request back that was not sent yet.
+/// Withdraws a request that was not sent yet.
 fn give_up(state: &AtomicU8) -> bool {
     state.compare_exchange(QUEUED, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire).is_ok()
 }
 
 impl Request {
-    /// Reservations the request for sending; false when its caller has given up.
+    /// Marks the request as sent; false when its caller has given up.
     fn mark_sent(&self) -> bool {
         let marked = self.state.compare_exchange(QUEUED, SENT, Ordering::AcqRel, Ordering::Acquire);
         !matches!(marked, Err(GIVEN_UP))
     }
 
-    /// Takes back that it was sent: it certainly had no effect.
+    /// Marks the request as queued again: the attempt certainly had no effect.
     fn mark_queued(&self) {
-        // A caller cannot have given up meanwhile: it could not while the state was SENT.
+        // The caller cannot have given up meanwhile, since the state was SENT.
         self.state.store(QUEUED, Ordering::Release);
     }
 
@@ -171,7 +172,7 @@ impl Request {
     }
 
     fn answer(self, reply: Reply) {
-        // A caller that went away wants no answer.
+        // A caller that dropped its future needs no answer.
         drop(self.reply.send(reply));
     }
 }
@@ -181,9 +182,9 @@ async fn run(mut requests: mpsc::Receiver<Request>, mut sender: Sender, pulse: P
     while let Some(first) = next(&mut pending, &mut requests).await {
         pulse.beat();
         pending.push_front(first);
-        // Those just answered may come with their next append: they are ready to run, so let them,
-        // and the batch is fuller by them. Not where enough others wait: Postgres would stand idle
-        // until everyone had its turn.
+        // Callers that were just answered are ready to run and may submit their next append.
+        // Letting them run first fills the batch. If enough others wait, skip this: Postgres would
+        // be idle until all of them had run.
         if pending.len() + requests.len() < TOGETHER {
             tokio::task::yield_now().await;
         }
@@ -215,8 +216,8 @@ async fn next(
     }
 }
 
-/// Takes the next batch out of the queue: in order, passing over whoever affects, or is affected
-/// by, one that came before.
+/// Takes the next batch from the queue, in order. It leaves out appends that conflict with an
+/// earlier one.
 fn pick(pending: &mut VecDeque<Request>) -> Vec<Request> {
     let members = pending.len().min(MAX_BATCH);
     let mut before = conflict::ConflictSets::with_capacity(members);
@@ -234,8 +235,7 @@ fn pick(pending: &mut VecDeque<Request>) -> Vec<Request> {
             continue;
         }
         if before.affects(&request.conflict_set) {
-            // Those passed over count too: what is affected by one of them keeps its place behind
-            // it.
+            // Appends left out count too: a later append that conflicts with one stays behind it.
             before.pass_over(&request.conflict_set);
             rest.push_back(request);
         } else {

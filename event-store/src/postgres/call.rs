@@ -1,7 +1,7 @@
-//! One call of `event_store.append`: a batch laid out as parallel arrays. `plain.rs` lays out the
-//! common batch, which has a shorter way, `answer.rs` reads what comes back of either.
+//! One call of `event_store.append`, with a batch laid out as parallel arrays. `plain.rs` lays out
+//! the common batch, for which the function is shorter. `answer.rs` reads the answers of both.
 //!
-//! What each array holds is said in `migrations/event_store/*_append.sql`.
+//! `migrations/event_store/*_append.sql` describes each array.
 
 use std::borrow::Borrow;
 
@@ -23,7 +23,7 @@ pub(crate) use answer::Answers;
 const ANY: i64 = -1;
 const STREAM_EXISTS: i64 = -2;
 
-/// Appends a batch and commits. Its members must not affect each other, but for chains
+/// Appends a batch and commits. Its members must not affect each other, except for chains
 /// (`batch/conflict.rs`).
 pub(crate) async fn append<P: Borrow<Prepared>>(
     connection: &mut PgConnection,
@@ -37,7 +37,7 @@ pub(crate) async fn append<P: Borrow<Prepared>>(
     answer::read(batch, &row)
 }
 
-/// The parallel arrays; indexes count from 1.
+/// The parallel arrays. Indexes count from 1.
 #[derive(Default)]
 struct Layout<'a> {
     append_id: Vec<Uuid>,
@@ -102,18 +102,18 @@ struct Subjects {
     subject: Vec<Uuid>,
 }
 
-/// Counts fit easily: batches and appends are bounded. One that does not is an error, not a wrong
-/// number.
+/// Converts a count. Batches and appends are bounded, so it fits. If it did not, an error is better
+/// than a wrong number.
 fn int(number: usize) -> Result<i32, Error> {
     i32::try_from(number).map_err(|error| Error::Encode(Box::new(error)))
 }
 
-/// An array, or null when it has nothing.
+/// Returns the array, or null when it is empty.
 fn filled<T>(array: Vec<T>) -> Option<Vec<T>> {
     (!array.is_empty()).then_some(array)
 }
 
-/// The array of the events that streams must end with, or null when no append names one.
+/// Returns the ids of the events that streams must end with, or null when no append names one.
 fn behind(named: Vec<Option<Uuid>>) -> Option<Vec<Option<Uuid>>> {
     named.iter().any(Option::is_some).then_some(named)
 }
@@ -210,8 +210,8 @@ impl<'a> Layout<'a> {
     }
 
     fn query(self) -> Query<'static, Postgres, PgArguments> {
-        // Not query_file!: what a CALL returns cannot be described by EXPLAIN, which the checked
-        // macros use.
+        // Not query_file!: the checked macros use EXPLAIN, which cannot describe the result of a
+        // CALL.
         sqlx::query(include_str!("../../sql/append.sql"))
             .bind(filled(self.append_id))
             .bind(filled(self.epoch))

@@ -1,13 +1,13 @@
-//! The conditions of an append, from its caller's position up to the head: before the lock on the
-//! log, under which only what came since is left.
+//! Checks the conditions of an append before the lock, from the caller's position up to the head.
+//! Under the lock, only newer events are left to check.
 //!
-//! - *near*: the call itself looks, before it locks: there is no round trip, and many appends share
-//!   the call. It looks only so far at each item, so that an old position or a broad tag holds up
-//!   nobody; what it leaves open comes back undecided;
-//! - *far*: a statement of its own looks as far as it takes, and the append is sent again, or for
-//!   the first time when it has many items.
+//! - *near*: the call itself checks before it locks. This needs no round trip, and many appends
+//!   share the call. It scans only a few events per item, so an old position or a broad tag delays
+//!   nobody. Unfinished checks are returned as undecided.
+//! - *far*: a separate statement scans as far as needed, and the append is sent again. An append
+//!   with many items takes this way first.
 //!
-//! The near look stops after 64 events with the item's first tag.
+//! The near check stops after 64 events with the item's first tag.
 
 use super::Inner;
 use crate::append::prepared::Prepared;
@@ -15,9 +15,9 @@ use crate::append::{Append, AppendOutcome, Refusal};
 use crate::error::StoreError;
 use crate::event::Position;
 
-/// The most items of an append that its call looks at.
+/// The maximum number of items of an append for the near check.
 const MAX_NEAR_ITEMS: usize = 4;
-/// What the procedure takes for an item that it should look at.
+/// The position that makes the procedure check an item itself.
 const NOT_CHECKED: i64 = -1;
 
 impl Inner {
@@ -55,7 +55,7 @@ impl Inner {
     }
 }
 
-/// Whether the call found neither a broken condition nor the end of what it had to look at.
+/// Whether the call neither found a broken condition nor finished its check.
 fn is_undecided(outcome: &AppendOutcome) -> bool {
     matches!(outcome, AppendOutcome::Refused(Refusal::Condition { position,
         .. }) if *position < Position::START)

@@ -1,4 +1,4 @@
-//! Connections: their settings, what is asserted of the server, and the pool for reads.
+//! Connections: their settings, the checks of the server, and the read pools.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,27 +14,27 @@ use super::error::read_error;
 use super::migrate::assert_schema;
 use crate::error::StoreError;
 
-/// What the append functions ask for: with it nobody can put a name of their own before ours.
+/// The search path that the append functions require. With it, nobody can shadow our names.
 pub(crate) const APPEND_SEARCH_PATH: &str = "pg_catalog, pg_temp";
-/// How long an append waits for the lock on the log.
+/// The maximum wait of an append for the lock on the log.
 const LOCK_TIMEOUT: &str = "2s";
-/// How long a read waits for a place in the pool while no other comes to an end, and for a new
-/// connection: a silent server shows within seconds. A process that is short of CPU time needs most
+/// The maximum wait of a read for a pooled connection while no other read ends, and for a new
+/// connection. A silent server is detected within seconds. A process short of CPU time needs most
 /// of a second for a new connection.
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(2);
-/// How long a read waits for its place while the server answers others. With the read itself this
-/// stays below the deadline of whatever it is a part of.
+/// The maximum wait of a read for a pooled connection while the server answers others. Together
+/// with the read it stays below the deadline of the request that it belongs to.
 const WAIT_LIMIT: Duration = Duration::from_secs(8);
-/// How long a connection outside the pools may take to be made.
+/// The maximum time to open a connection outside the pools.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
-/// How long the checks of a new connection outside the pools may take together.
+/// The maximum time of all checks of a new connection outside the pools.
 const CHECK_LIMIT: Duration = Duration::from_secs(5);
-/// A pooled connection this old is replaced.
+/// The age at which a pooled connection is replaced.
 const MAX_LIFETIME: Duration = Duration::from_mins(30);
-/// A pooled connection unused for this long is closed.
+/// The idle time after which a pooled connection is closed.
 const IDLE_LIMIT: Duration = Duration::from_mins(10);
-/// What is planned once is planned while the tables may be empty, and must stay right as they grow:
-/// every table is reached by an index.
+/// Settings that make every plan use an index. A cached plan may be made while the tables are
+/// empty, and must stay right as they grow.
 const BY_INDEX: [(&str, &str); 5] = [
     ("enable_seqscan", "off"),
     ("enable_bitmapscan", "off"),
@@ -42,33 +42,34 @@ const BY_INDEX: [(&str, &str); 5] = [
     ("enable_mergejoin", "off"),
     ("jit", "off"),
 ];
-/// How long the server lets a read by a key run. Readiness rests on such a read, so a silent server
-/// shows within seconds.
+/// The server's time limit of a lookup by key. Readiness uses such a read, so a silent server is
+/// detected within seconds.
 const LOOKUP_TIMEOUT: &str = "4s";
-/// How long this side waits for it: a little longer, so that a slow server gets to say so.
+/// This process's time limit of a lookup. It is a little longer, so a slow server can report its
+/// own timeout.
 const LOOKUP_LIMIT: Duration = Duration::from_secs(5);
-/// How long the server lets a selection from the log run. It may have to look at many events.
+/// The server's time limit of a scan of the log, which may read many events.
 const SCAN_TIMEOUT: &str = "10s";
-/// How long this side waits for it.
+/// This process's time limit of a scan.
 const SCAN_LIMIT: Duration = Duration::from_secs(11);
 
-/// The connections for reads; every new one proves continuity.
+/// The pools for reads. Every new connection proves continuity.
 pub(crate) struct ReadPools {
-    /// For what is read by a key or in the log's own order: planned once for all values, which
-    /// saves three quarters of a small read's work.
+    /// The pool for lookups by key and reads in log order. A query is planned once for all values,
+    /// which saves three quarters of a small read's work.
     pub(crate) lookup: Pool,
-    /// For selections from the log: planned for the very values, since the best plan for a rare
-    /// type or category is the worst for a frequent one.
+    /// The pool for scans of the log. A query is planned for its values, since the best plan for a
+    /// rare type or category is the worst for a frequent one.
     pub(crate) scan: Pool,
 }
 
-/// Makes the pools for reads; they connect when they are used.
+/// Makes the read pools. They connect on first use.
 pub(crate) async fn read_pools(
     options: &PostgresOptions,
     continuity: Arc<Continuity>,
 ) -> Result<ReadPools, StoreError> {
     let connect = base(options).options([("default_transaction_read_only", "on")]);
-    // Outside the pool first: a pool would hide the reason behind "no connection in time".
+    // First connect outside the pool: a pool would hide the reason behind "no connection in time".
     let mut connection = open(&connect, CHECK_LIMIT).await?;
     checks(&mut connection, async |raw: &mut PgConnection| {
         assert_schema(raw).await?;
@@ -110,9 +111,9 @@ fn read_pool(
     Pool::new(connect, settings)
 }
 
-/// Does something in a transaction on a connection for reads, which refuses to write unless it is
-/// told to. The pool's limit is for all of it; a caller that gives up ends the connection, and with
-/// it the transaction.
+/// Runs `work` in a read-write transaction on a read connection; these are read-only by default.
+/// The pool's limit covers all of it. A caller that gives up closes the connection, which ends the
+/// transaction.
 pub(crate) async fn write<T: Send>(
     reads: &Pool,
     work: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, sqlx::Result<T>> + Send,
@@ -126,7 +127,7 @@ pub(crate) async fn write<T: Send>(
     written.await.map_err(read_error)
 }
 
-/// A connection for appends.
+/// Opens a connection for appends.
 pub(crate) async fn append_connection(
     options: &PostgresOptions,
     continuity: &Continuity,
@@ -139,7 +140,7 @@ pub(crate) async fn append_connection(
         ("search_path", APPEND_SEARCH_PATH),
         ("default_transaction_read_only", "off"),
     ]);
-    // All who wait for an append have given up by then.
+    // After this deadline every caller that waits for an append has given up.
     let mut connection = open(&connect.options(BY_INDEX), options.append_deadline).await?;
     checks(&mut connection, async |raw: &mut PgConnection| {
         continuity.prove(raw).await?;
@@ -149,7 +150,7 @@ pub(crate) async fn append_connection(
     Ok(connection)
 }
 
-/// Proves the history on a connection of its own.
+/// Proves the history on a separate connection.
 pub(crate) async fn prove_on_fresh_connection(
     options: &PostgresOptions,
     continuity: &Continuity,
@@ -164,7 +165,7 @@ async fn open(connect: &PgConnectOptions, limit: Duration) -> Result<Connection,
     Connection::open(connect, CONNECT_LIMIT, limit).await.map_err(read_error)
 }
 
-/// Does what a new connection is checked by, all within the connection's limit.
+/// Runs the checks of a new connection, all within its time limit.
 async fn checks(
     connection: &mut Connection,
     work: impl AsyncFnOnce(&mut PgConnection) -> Result<(), StoreError>,
@@ -177,7 +178,7 @@ async fn checks(
 
 fn base(options: &PostgresOptions) -> PgConnectOptions {
     options.connect.clone().application_name(&options.application_name).options([
-        // Whatever role or database have as theirs.
+        // These override the defaults of the role and the database.
         ("default_transaction_isolation", "read committed"),
         ("idle_in_transaction_session_timeout", "5s"),
         ("tcp_keepalives_idle", "5"),
@@ -187,14 +188,14 @@ fn base(options: &PostgresOptions) -> PgConnectOptions {
     ])
 }
 
-/// Refuses a server that can lose what it acknowledges; warns of one that says of itself that its
-/// events may be lost, and of one that would not notice damage. Every append asks again, since a
+/// Rejects a server that can lose acknowledged data. Warns of a server that declares that its
+/// events may be lost, and of one that would not notice damage. Every append checks again, since a
 /// reload can change the settings.
 async fn assert_settings(connection: &mut PgConnection) -> Result<(), StoreError> {
     let settings =
         sqlx::query_file!("sql/settings.sql").fetch_one(connection).await.map_err(read_error)?;
     if settings.in_recovery {
-        // It may be about to be promoted: waited for like one that is away.
+        // The standby may be about to be promoted, so retry as for an unreachable server.
         let why = "the server is in recovery (a standby): promote it, or name the primary";
         return Err(StoreError::Unavailable(Some(sqlx::Error::Configuration(why.into()))));
     }

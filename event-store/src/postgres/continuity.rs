@@ -1,25 +1,24 @@
-//! The proof that the log behind a connection is the one that this process has read and written
+//! Proves that the log behind a connection is the one that this process has read and written
 //! before.
 //!
 //! Three states:
 //! - *proved*: every new connection has shown the event that this process knows at its newest
-//!   position;
-//! - *in doubt*: an answer came from another epoch; calls wait a moment for the proof to be made
-//!   again;
-//! - *broken*: what is there is another history; every call is refused, and the reason says which
-//!   command goes on.
+//!   position.
+//! - *in doubt*: an answer came from another epoch. Calls wait a moment for a new proof.
+//! - *broken*: the server has another history. Every call is refused, and the error names the
+//!   command that resolves it.
 //!
-//! Out of the last two a watcher proves again and again on fresh connections: a process goes on by
-//! itself once the right server is back, or once a new epoch was begun that descends from the one
-//! it knows. A log that never was in that epoch is not followed.
+//! In the last two states a watcher repeats the proof on fresh connections. A process resumes by
+//! itself once the right server is back, or once a new epoch has begun that descends from the known
+//! one. It does not follow a log that never was in the known epoch.
 //!
 //! Why a proof is needed: a position means something only within one history. A database restored
-//! from a backup, or a standby promoted with commits missing, gives old numbers to new events. No
-//! label inside the database can tell, since a restored copy has the same label. So checkpoints,
-//! tokens, snapshots, the JetStream stream and the newest position that a process knows all carry
-//! the *event id at that position* (`EventRef`), and whoever reconnects compares the two. Each
-//! history has an *epoch*. A standby that has every commit is the same history: nobody notices the
-//! failover.
+//! from a backup, or a standby promoted with commits missing, gives old numbers to new events. A
+//! label inside the database cannot show this, since a restored copy has the same label.
+//! Checkpoints, tokens, snapshots, the JetStream stream and the newest position that a process
+//! knows therefore all carry the *event id at that position* (`EventRef`). A process that
+//! reconnects compares the two. Each history has an *epoch*. A standby that has every commit has
+//! the same history, so nobody notices the failover.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -36,12 +35,12 @@ use crate::event::{Epoch, EventRef, Position};
 use crate::pulse::Pulse;
 use crate::store::Head;
 
-/// How often the proof is tried again.
+/// The interval between proofs while the history is not proved.
 const PROVE_EVERY: Duration = Duration::from_secs(1);
-/// How long a call waits for a doubt to be settled.
+/// The maximum time that a call waits for a doubt to be settled.
 const DOUBT_LIMIT: Duration = Duration::from_secs(2);
 
-/// Whether the log is known to be ours.
+/// The state of the proof.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
     Proved,
@@ -49,11 +48,11 @@ enum State {
     Broken(String),
 }
 
-/// The newest mark and the epoch that this process knows.
+/// The newest event and the epoch that this process knows, and the state of the proof.
 #[derive(Debug)]
 pub(crate) struct Continuity {
     known: Mutex<Known>,
-    /// The newest position, for those who wait for events.
+    /// The newest position, for subscribers.
     position: watch::Sender<Position>,
     state: watch::Sender<State>,
 }
@@ -65,7 +64,7 @@ struct Known {
 }
 
 impl Continuity {
-    /// Knows what the process was told when it started, if anything.
+    /// Starts from the head that the process was configured with, if any.
     pub(crate) fn new(head: Option<Head>) -> Self {
         let newest = head.map_or(EventRef::START, |head| head.mark);
         Self {
@@ -75,7 +74,7 @@ impl Continuity {
         }
     }
 
-    /// Takes note of a mark that was read or written.
+    /// Records an event that was read or written.
     pub(crate) fn learn(&self, mark: EventRef) {
         let mut known = self.known();
         if mark.position > known.newest.position {
@@ -84,12 +83,12 @@ impl Continuity {
         }
     }
 
-    /// Follows the newest known position.
+    /// Returns a receiver of the newest known position.
     pub(crate) fn positions(&self) -> watch::Receiver<Position> {
         self.position.subscribe()
     }
 
-    /// Refuses every call while the history is another one; waits a moment while that is in doubt.
+    /// Refuses every call while the history is another one. Waits a moment while it is in doubt.
     pub(crate) async fn check(&self) -> Result<(), StoreError> {
         if *self.state.borrow() == State::Proved {
             return Ok(());
@@ -101,12 +100,12 @@ impl Continuity {
                 State::Broken(why) => Err(StoreError::OtherHistory(why.clone())),
                 State::Proved | State::InDoubt => Ok(()),
             },
-            // Not settled in time; the sender lives in `self`.
+            // Not settled in time. The sender cannot be gone: it lives in `self`.
             Ok(Err(_)) | Err(_) => Err(StoreError::Unavailable(None)),
         }
     }
 
-    /// Why the history was found to be another one.
+    /// Returns the error if the history is known to be another one.
     pub(crate) fn broken(&self) -> Option<StoreError> {
         match &*self.state.borrow() {
             State::Broken(why) => Some(StoreError::OtherHistory(why.clone())),
@@ -114,9 +113,8 @@ impl Continuity {
         }
     }
 
-    /// Takes note of the epoch that an answer came from. Another one than before puts the history
-    /// in doubt; when that is settled and the answer's is still another one, it came from a server
-    /// that is not the log's any more.
+    /// Checks the epoch of an answer. A different epoch puts the history in doubt. If it still
+    /// differs once the doubt is settled, the answer came from a server that no longer has the log.
     pub(crate) async fn accept(&self, epoch: Epoch) -> Result<(), StoreError> {
         let known = *self.known().epoch.get_or_insert(epoch);
         if known == epoch {
@@ -135,7 +133,7 @@ impl Continuity {
         if self.known().epoch == Some(epoch) { Ok(()) } else { Err(StoreError::Unavailable(None)) }
     }
 
-    /// Compares the log behind a connection with what this process knows, and follows it into an
+    /// Compares the log behind a connection with what this process knows. Follows the log into an
     /// epoch that descends from the known one.
     pub(crate) async fn prove(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
         let before = *self.known();
@@ -165,10 +163,10 @@ impl Continuity {
         }
     }
 
-    /// Goes on in another epoch; what is known of events after the fork is dropped.
+    /// Switches to another epoch and drops the known events after the fork.
     fn follow(&self, before: Known, epoch: Epoch, shared: bool) {
         let mut known = self.known();
-        // Another connection may have been first.
+        // Another connection may have switched already.
         if known.epoch == before.epoch {
             known.epoch = Some(epoch);
             if !shared {
@@ -208,7 +206,7 @@ impl Continuity {
     }
 }
 
-/// Proves again for as long as the history is in doubt or broken. Ends only when it is dropped.
+/// Repeats the proof while the history is in doubt or broken. It ends only when it is dropped.
 pub(crate) async fn watch(
     continuity: Arc<Continuity>,
     options: Arc<PostgresOptions>,

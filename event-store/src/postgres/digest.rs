@@ -1,12 +1,13 @@
-//! Digests of stretches of the log, chained, made behind the head by whichever process has
-//! the task.
+//! Chained digests of stretches of the log, made behind the head by every process that runs the
+//! task.
 //!
-//! The database works the digests out (`event_store.digest_log`), so that nobody can digest what
-//! does not stand in the log; several processes may digest at once, and the slower one changes
-//! nothing. [`super::verify`] works them out once more.
+//! The database computes the digests (`event_store.digest_log`), so nobody can digest data that is
+//! not in the log. Several processes may digest at once; the slower one changes nothing.
+//! [`super::verify`] computes them again.
 //!
-//! The log is digested behind its head because a chain over every event would be worked out while
-//! the lock is held (see the figures in `postgres.rs`). `event-store verify` works the digests out
+//! Digests are made behind the head because a chain over every event would have to be computed
+//! under the lock (see the measurements in `postgres.rs`). `event-store verify` recomputes the
+//! digests and names an event that was changed, removed or moved.
 //! again and names an event that was changed, removed or moved.
 
 use std::time::Duration;
@@ -17,22 +18,22 @@ use super::{PostgresStore, connect};
 use crate::error::StoreError;
 use crate::event::Position;
 
-/// The most events of one digest.
+/// The maximum number of events of one digest.
 pub const DIGEST_EVENTS: i32 = 1_000;
-/// The name of the task that digests.
+/// The name of the digesting task.
 pub const DIGESTING: &str = "digesting";
-/// How often it is looked whether there is something to digest.
+/// The interval between checks for events to digest.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// After so many looks a stretch is digested that is shorter than [`DIGEST_EVENTS`].
+/// The number of checks after which a stretch shorter than [`DIGEST_EVENTS`] is digested.
 const SHORT_AFTER: u32 = 30;
 
 impl PostgresStore {
-    /// Digests up to [`DIGEST_EVENTS`] events after the last digest, and says up to where the log
-    /// is digested now.
+    /// Digests up to [`DIGEST_EVENTS`] events after the last digest, and returns the last digested
+    /// position.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when Postgres is away, [`StoreError::Database`] for whatever
-    /// else it said: a lack of rights, or a gap in the log (SQLSTATE DB003), which `event-store
+    /// [`StoreError::Unavailable`] when Postgres cannot be reached. [`StoreError::Database`] for
+    /// any other error: missing rights, or a gap in the log (SQLSTATE DB003), which `event-store
     /// verify` names.
     pub async fn digest(&self) -> Result<Position, StoreError> {
         self.inner.continuity.check().await?;
@@ -49,8 +50,8 @@ impl PostgresStore {
         Ok(Position(digested))
     }
 
-    /// Digests behind the head for as long as it is polled: whole stretches at once, a shorter one
-    /// after half a minute. Never ends. Its pulse is among [`PostgresStore::tasks`].
+    /// Digests behind the head as long as it is polled: full stretches at once, a shorter one after
+    /// half a minute. It never ends. Its pulse is among [`PostgresStore::tasks`].
     pub async fn keep_digesting(&self) -> std::convert::Infallible {
         let mut digested = Position::START;
         let mut looks = 0;
@@ -71,7 +72,7 @@ impl PostgresStore {
                     tracing::warn!(%error, "the log could not be digested; it will be tried again");
                 }
             }
-            // What is left of a long stretch is due at the next look.
+            // The rest of a long stretch is due at the next check.
             looks = if newest.0 - digested.0 >= DIGEST_EVENTS.into() { SHORT_AFTER } else { 0 };
         }
     }

@@ -1,17 +1,16 @@
-//! The epochs of a log: which there were, and beginning another one.
+//! The epochs of a log, and the start of a new one.
 //!
-//! A new epoch is a person's decision. A process that finds that commits were lost refuses every
-//! call, and its error names the command that goes on: `event-store epoch begin`. Once somebody
-//! has run it, or the right server is back, the process goes on without a restart. The command API
-//! first applies every erasure to the new history.
+//! A person decides to begin a new epoch. A process that finds that commits were lost refuses every
+//! call, and its error names the command to run: `event-store epoch begin`. Once somebody has run
+//! it, or the right server is back, the process resumes without a restart. The command API first
+//! applies every erasure to the new history.
 //!
-//! A command API that was started only after the loss cannot remember the head that was lost. It
-//! is held to the head that the command APIs write down next to the subject keys every second
-//! (`SubjectKeyStore::known_head`).
+//! A command API that starts only after the loss does not know the lost head. It uses the head that
+//! the command APIs record next to the subject keys every second (`SubjectKeyStore::known_head`).
 //!
-//! Epoch ids are UUIDv7, and each is later than the epochs that it follows. A query whose token
-//! names an epoch that its projections have not reached yet waits for it; a token of an epoch that
-//! is over is refused.
+//! Epoch ids are UUIDv7, and each is later than the epochs that it follows. If a query's token
+//! names an epoch that its projections have not reached yet, the query waits for it. A token of a
+//! past epoch is refused.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
@@ -20,26 +19,25 @@ use super::error::read_error;
 use crate::error::StoreError;
 use crate::event::{Epoch, Position};
 
-/// One history of the log.
+/// The record of one epoch of the log.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct EpochRecord {
-    /// The epoch: the history that the log is in.
+    /// The id of the epoch.
     pub epoch: Epoch,
-    /// The last position that it shares with the epoch before.
+    /// The last position that it shares with the previous epoch.
     pub began_after: Position,
-    /// Why it began.
+    /// The reason for its start, for people.
     pub reason: String,
-    /// Epochs of other copies of the log in whose place it goes on.
+    /// The epochs of other copies of the log that this one replaces.
     pub abandoned: Vec<Epoch>,
-    /// When it was created.
+    /// The time when the epoch was created.
     pub created_at: DateTime<Utc>,
 }
 
-/// The epochs of a log in the order in which they began; the last one is the current one.
-///
+/// Returns the epochs of a log in order of their start. The last one is current.
 /// # Errors
-/// [`StoreError::Unavailable`] when Postgres is away, [`StoreError::Database`] for whatever else it
-/// said.
+/// [`StoreError::Unavailable`] when Postgres cannot be reached, [`StoreError::Database`] for any
+/// other error.
 pub async fn epochs(executor: impl PgExecutor<'_>) -> Result<Vec<EpochRecord>, StoreError> {
     let rows = sqlx::query_file!("sql/epochs.sql").fetch_all(executor).await.map_err(read_error)?;
     let records = rows.into_iter().map(|row| EpochRecord {
@@ -52,13 +50,15 @@ pub async fn epochs(executor: impl PgExecutor<'_>) -> Result<Vec<EpochRecord>, S
     Ok(records.collect())
 }
 
-/// Begins a new epoch after the log's head, as the owner of its database: a copy was restored, or a
-/// standby promoted with commits missing, and it is to go on as it is. Processes that know an epoch
-/// of this log, or one of `abandoned`, follow by themselves.
+/// Begins a new epoch after the log's head. It needs the rights of the database's owner.
+///
+/// Use it when a copy was restored, or a standby was promoted with commits missing, and this log is
+/// to continue as it is. Processes that know an epoch of this log, or one of `abandoned`, follow by
+/// themselves.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`] when Postgres is away, [`StoreError::Database`] for whatever else it
-/// said, a lack of rights included.
+/// [`StoreError::Unavailable`] when Postgres cannot be reached, [`StoreError::Database`] for any
+/// other error, including missing rights.
 pub async fn begin_epoch(
     executor: impl PgExecutor<'_>,
     reason: &str,

@@ -1,5 +1,5 @@
-//! What an error of Postgres means for the caller: the SQLSTATEs that our own functions raise, on
-//! top of the table in [`postgres_kit::sqlstate`](mod@postgres_kit::sqlstate).
+//! The meaning of Postgres errors for the caller. It adds the SQLSTATEs that our functions raise to
+//! the table in [`postgres_kit::sqlstate`](mod@postgres_kit::sqlstate).
 
 pub(crate) use postgres_kit::Meaning;
 use postgres_kit::SchemaError;
@@ -9,19 +9,19 @@ use postgres_kit::sqlstate::{
 
 use crate::error::StoreError;
 
-/// The append function ran under another isolation level than read committed, or with a search path
-/// that its caller chose.
+/// SQLSTATE: the append function ran under an isolation level other than read committed, or with a
+/// search path that its caller chose.
 const WRONG_SESSION: &str = "DB001";
-/// Appends of one batch affect each other.
+/// SQLSTATE: appends of one batch affect each other.
 const BATCH_AFFECTS_ITSELF: &str = "DB002";
-/// The log has a gap, which no digest may cover.
+/// SQLSTATE: the log has a gap, which a digest must not cover.
 const GAP: &str = "DB003";
-/// The append function ran on a server that can lose what it acknowledges
+/// SQLSTATE: the append function ran on a server that can lose acknowledged data
 /// (`event_store.unsafe_setting`).
 const UNSAFE: &str = "DB004";
 
-/// What a failed call of the append procedure means. The procedure commits before it returns, so an
-/// error that can arrive after a COMMIT says nothing about whether the batch was appended.
+/// Returns the meaning of a failed call of the append procedure. The procedure commits before it
+/// returns. So an error that can follow a COMMIT does not show whether the batch was appended.
 pub(crate) fn meaning_of_append(error: &sqlx::Error) -> Meaning {
     match error {
         sqlx::Error::Database(database)
@@ -33,16 +33,17 @@ pub(crate) fn meaning_of_append(error: &sqlx::Error) -> Meaning {
     }
 }
 
-/// Whether the server can raise this after the procedure's COMMIT, while it forms and sends the
-/// answer: a cancel, or a lack of memory or disk. The ends of a session are [`Meaning::Lost`] for
-/// every call. Not among them: what is raised by a lock or a write, since nothing is locked or
-/// written after the COMMIT; "too many connections", which only a new connection meets.
+/// Whether the server can raise this error after the procedure's COMMIT, while it forms and sends
+/// the answer. Such errors are a cancel and a lack of memory or disk. The end of a session is
+/// [`Meaning::Lost`] for every call. Errors of a lock or a write are not included, since nothing is
+/// locked or written after the COMMIT. Neither is "too many connections", which only a new
+/// connection can get.
 fn may_follow_commit(code: &str) -> bool {
     code == QUERY_CANCELED
         || (code.starts_with(INSUFFICIENT_RESOURCES) && code != TOO_MANY_CONNECTIONS)
 }
 
-/// The error of a call that certainly changed nothing and never will.
+/// Makes the error of a call that certainly changed nothing and never will.
 pub(crate) fn unusable(error: sqlx::Error) -> StoreError {
     match error {
         sqlx::Error::Database(database) if database.code().as_deref() == Some(UNSAFE) => {
@@ -52,7 +53,7 @@ pub(crate) fn unusable(error: sqlx::Error) -> StoreError {
     }
 }
 
-/// What a failed call means.
+/// Returns the meaning of a failed call.
 pub(crate) fn meaning(error: &sqlx::Error) -> Meaning {
     match sqlstate(error) {
         Some(code) => meaning_of_code(&code),
@@ -68,7 +69,7 @@ fn meaning_of_code(code: &str) -> Meaning {
     }
 }
 
-/// The error of a read.
+/// Converts the error of a read.
 pub(crate) fn read_error(error: sqlx::Error) -> StoreError {
     match meaning(&error) {
         Meaning::Busy | Meaning::Lost => StoreError::Unavailable(Some(error)),
@@ -112,7 +113,7 @@ mod tests {
 
     #[test]
     fn what_can_arrive_after_the_commit_is_never_taken_for_an_append_that_changed_nothing() {
-        // A cancel; no memory, no disk; the ends of a session; internal errors.
+        // A cancel, lack of memory or disk, the end of a session, internal errors.
         for code in [
             "57014", "53200", "53100", "53400", "57P01", "57P02", "57P04", "57P05", "25P03",
             "25P04", "08006", "58030", "XX000",
@@ -121,7 +122,7 @@ mod tests {
                 if may_follow_commit(code) { Meaning::Lost } else { meaning_of_code(code) };
             assert_eq!(meaning, Meaning::Lost, "{code}");
         }
-        // What a lock, a first write or a new connection meets comes before it.
+        // Errors of a lock, a first write or a new connection come before the COMMIT.
         for code in ["55P03", "40P01", "40001", "25006", "53300", "57P03"] {
             assert!(!may_follow_commit(code) && meaning_of_code(code) == Meaning::Busy, "{code}");
         }

@@ -1,10 +1,9 @@
-//! Hears the warnings of Postgres during a call, which the client library passes to `tracing`
-//! alone.
+//! Detects Postgres warnings during a call. The client library passes them only to `tracing`.
 //!
-//! One of them changes what an answer means: when somebody cancels a commit that waits for a
-//! synchronous standby, Postgres answers as for any commit and adds a warning (01000) that it may
-//! not have been replicated. Such an answer is no acknowledgement. A call has no other warning, so
-//! every warning counts.
+//! One warning changes the meaning of an answer. If somebody cancels a commit that waits for a
+//! synchronous standby, Postgres answers as for any commit. It adds a warning (01000) that the
+//! commit may not have been replicated. Such an answer is no acknowledgement. A call causes no
+//! other warning, so every warning counts.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -16,16 +15,16 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::{Interest, NoSubscriber};
 use tracing::{Dispatch, Event, Level, Metadata, Subscriber, dispatcher};
 
-/// Where sqlx writes what Postgres had to say in addition to the answer.
+/// The target under which sqlx logs Postgres notices.
 const TARGET: &str = "sqlx::postgres::notice";
 
-/// Listens during calls; whatever is logged meanwhile goes on to where it went before.
+/// Listens during calls. All log output still reaches its previous subscriber.
 pub(crate) struct Notices {
     warned: Arc<AtomicBool>,
     dispatch: Dispatch,
-    /// While there is but one dispatcher, `tracing` asks the current default alone whether anybody
-    /// wants a log statement, and keeps the answer: in a program without a subscriber, a notice
-    /// outside a call would make those in calls unheard. So there are two.
+    /// A second dispatcher. With only one, `tracing` asks just the current default whether a log
+    /// statement is wanted, and caches the answer. In a program without a subscriber, a notice
+    /// outside a call would then silence the notices in calls.
     _second: Dispatch,
 }
 
@@ -42,7 +41,7 @@ impl Notices {
         }
     }
 
-    /// Runs a call to its end; `true` when Postgres warned of something meanwhile.
+    /// Runs a call to its end; `true` when Postgres sent a warning meanwhile.
     pub(crate) async fn during<F: Future>(&self, call: F) -> (F::Output, bool) {
         self.warned.store(false, Ordering::Release);
         let output = call.with_subscriber(self.dispatch.clone()).await;

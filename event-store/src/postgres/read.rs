@@ -1,4 +1,4 @@
-//! Reads: one autocommit statement each, so that no page holds a snapshot while its reader thinks.
+//! Reads. Each is one autocommit statement, so no page holds a snapshot while its reader works.
 
 use postgres_kit::Pool;
 use serde_json::value::RawValue;
@@ -63,7 +63,7 @@ fn damaged(position: i64, error: &dyn std::error::Error) -> StoreError {
     StoreError::Unusable(format!("the event at position {position} cannot be read: {error}"))
 }
 
-/// [`MAX_PAGE_BYTES`] for Postgres.
+/// The value of [`MAX_PAGE_BYTES`] as a Postgres integer.
 #[expect(clippy::cast_possible_wrap, reason = "a few MiB")]
 const PAGE_BYTES: i64 = MAX_PAGE_BYTES as i64;
 
@@ -72,8 +72,8 @@ fn page(limit: u32) -> i64 {
 }
 
 impl Inner {
-    /// The error of a read; that the proof of continuity failed on the way says more than that no
-    /// connection was to be had.
+    /// Converts the error of a read. A failed proof of continuity explains more than "no
+    /// connection", so it comes first.
     pub(super) fn failed(&self, error: sqlx::Error) -> StoreError {
         self.continuity.broken().unwrap_or_else(|| read_error(error))
     }
@@ -91,7 +91,7 @@ impl Inner {
         self.head_through(&self.lookup).await
     }
 
-    /// The head, however many reads wait for their connections.
+    /// Reads the head without queueing behind other reads.
     pub(super) async fn head_past_the_queue(&self) -> Result<Head, StoreError> {
         self.head_through(&self.lookup.past_the_queue()).await
     }
@@ -112,8 +112,8 @@ impl Inner {
         Ok(Head { epoch, mark })
     }
 
-    /// Refuses a server that can lose what it acknowledges. Appends ask for themselves, so this is
-    /// for readiness, and does not wait behind reads.
+    /// Rejects a server that can lose acknowledged data, for readiness; appends check by
+    /// themselves. It does not queue behind reads.
     pub(super) async fn assert_safe(&self) -> Result<(), StoreError> {
         self.continuity.check().await?;
         let row = sqlx::query_file!("sql/unsafe_setting.sql")
@@ -316,19 +316,19 @@ impl Inner {
         if !row.map_err(|error| self.failed(error))?.there {
             return Ok(None);
         }
-        // A read sees a commit that still waits for its standby, or has given up waiting. An
-        // append's own commit waits for all before it, so what is there is only answered after one.
+        // A read also sees a commit that still waits for its standby or has stopped waiting. An
+        // append's commit waits for all before it, so the answer is sent only after such a commit.
         match self.batcher.append(Prepared::look(idempotency)?).await {
             Ok(
                 outcome @ (AppendOutcome::Repeated { .. }
                 | AppendOutcome::Refused(Refusal::KeyReused)),
             ) => Ok(Some(outcome)),
-            // The server that had it is gone, and it with the server.
+            // The server that had the record is gone, and the record with it.
             Ok(AppendOutcome::Refused(Refusal::Epoch { .. })) => Ok(None),
             Ok(_) => Err(StoreError::Unusable(
-                "the look at an idempotency key was answered as an append".to_owned(),
+                "the lookup of an idempotency key was answered as an append".to_owned(),
             )),
-            // What the first one changed is there, and may be lost yet.
+            // The first append's changes are there, but may still be lost.
             Err(StoreError::Unavailable(error)) => Err(StoreError::OutcomeUnknown(error)),
             Err(error) => Err(error),
         }
@@ -363,8 +363,7 @@ fn joined<'a>(words: impl Iterator<Item = &'a str>) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// Whether a query asks for nothing in particular: it has no item, or one that names neither tag
-/// nor type.
+/// Whether a query matches every event: it has no item, or one with neither tag nor type.
 fn matches_all(query: &EventQuery) -> bool {
     query.items.is_empty()
         || query.items.iter().any(|item| item.tags.is_empty() && item.types.is_empty())

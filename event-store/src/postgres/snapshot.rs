@@ -1,4 +1,4 @@
-//! Snapshots in Postgres: a row a stream, next to the log.
+//! Snapshots in Postgres, one row per stream, next to the log.
 
 use async_trait::async_trait;
 use futures::FutureExt as _;

@@ -1,4 +1,4 @@
-//! How the log stands, for people and programs.
+//! The status of the log, for people and programs.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -9,37 +9,37 @@ use super::error::read_error;
 use crate::error::StoreError;
 use crate::event::{Epoch, Position};
 
-/// How the log stands.
+/// The status of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LogStatus {
-    /// The current history.
+    /// The current epoch.
     pub epoch: Epoch,
-    /// How many histories there were, this one included.
+    /// The number of epochs so far, including the current one.
     pub epochs: i64,
     /// The last position.
     pub position: Position,
-    /// The id of the event there.
+    /// The id of the event at the last position.
     pub event_id: Option<Uuid>,
-    /// When it was appended.
+    /// The time when that event was appended.
     pub recorded_at: Option<DateTime<Utc>>,
-    /// Up to where the log is digested.
+    /// The last digested position.
     pub digested_to: Position,
-    /// How many unique values are held.
+    /// The number of unique values that are held.
     pub reservations: i64,
-    /// How many idempotency keys are kept, as Postgres last estimated it.
+    /// The approximate number of stored idempotency keys, as Postgres last estimated it.
     pub keys_about: i64,
-    /// The size of events and tags with their indexes.
+    /// The size of events and tags with their indexes, in bytes.
     pub bytes: i64,
-    /// How many appends wait for the lock on the log at this moment.
+    /// The number of appends that wait for the lock on the log now.
     pub waiting_appends: i64,
 }
 
 impl LogStatus {
-    /// Asks for it.
+    /// Reads the status.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when Postgres is away, [`StoreError::Database`] for whatever
-    /// else it said.
+    /// [`StoreError::Unavailable`] when Postgres cannot be reached, [`StoreError::Database`] for
+    /// any other error.
     pub async fn read(executor: impl PgExecutor<'_>) -> Result<Self, StoreError> {
         let row =
             sqlx::query_file!("sql/status.sql").fetch_one(executor).await.map_err(read_error)?;

@@ -1,5 +1,5 @@
-//! Reading without an end: pages until the head, then whatever comes, told by this process's own
-//! appends or by polling.
+//! Endless reads: pages up to the head, then new events. This process's own appends announce them;
+//! others are found by polling.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use crate::event::{Position, RecordedEvent};
 use crate::query::Filter;
 use crate::store::EventStore;
 
-/// Events per page.
+/// The number of events per page.
 const PAGE: u32 = 500;
-/// How often to ask for the head while nothing is heard.
+/// The interval between polls of the head when no append is announced.
 const POLL: Duration = Duration::from_millis(200);
 
 struct State {
@@ -25,8 +25,8 @@ struct State {
     page: VecDeque<RecordedEvent>,
 }
 
-/// Events after a position that match, without an end. After an error the stream may be polled
-/// again: it tries again.
+/// Subscribes to the events after a position that match, without an end. After an error the stream
+/// may be polled again; it then retries.
 pub(super) fn subscribe(
     store: PostgresStore,
     filter: Filter,
@@ -47,8 +47,8 @@ impl State {
                 self.after = event.position;
                 return Ok(event);
             }
-            // Asked for before the page is read, so that the page has everything up to it that
-            // matches.
+            // Subscribe before reading the page, so the page has every match up to the announced
+            // position.
             let mut positions = self.store.inner.continuity.positions();
             let head = self.store.head().await?.mark.position;
             if head > self.after {

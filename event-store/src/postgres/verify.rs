@@ -1,14 +1,13 @@
-//! Checks the whole log against its promises, and what is derived from it against the log.
+//! Checks the whole log against its promises, and the derived tables against the log.
 //!
-//! - positions and versions are dense, and the clock never went back;
-//! - every event is the one that was digested (`chain.rs`): a changed, missing or reordered one is
-//!   named by its position;
-//! - tags, reservations and idempotency keys are what the log makes of them (`derived.rs`);
-//! - the epochs follow each other within the log, and the last one is the current one
-//!   (`epochs.rs`).
+//! - Positions and versions are dense, and the clock never went back.
+//! - Every event is the one that was digested (`chain.rs`). A changed, missing or reordered event
+//!   is named by its position.
+//! - Tags, reservations and idempotency keys agree with the log (`derived.rs`).
+//! - The epochs follow each other within the log, and the last one is current (`epochs.rs`).
 //!
-//! It reads in pages, each a snapshot of its own, and only what came since the last page in one;
-//! memory is bounded whatever the log's size.
+//! It reads in pages, each in its own snapshot. Only the events since the last page are read
+//! together in one. Memory use is bounded whatever the log's size.
 
 use std::time::Duration;
 
@@ -27,49 +26,48 @@ mod chain;
 mod derived;
 mod epochs;
 
-/// Events per page.
+/// The number of events per page.
 const PAGE: i64 = 2_000;
-/// About how many bytes of events are looked at at a time.
+/// The approximate number of bytes of events to check at a time.
 const PAGE_BYTES: i64 = 4 * 1_024 * 1_024;
-/// How long one page of events may take.
+/// The time limit of one page of events.
 const PAGE_LIMIT: Duration = Duration::from_mins(1);
-/// How long the comparison of a whole table may take.
+/// The time limit of the comparison of a whole table.
 const TABLE_LIMIT: Duration = Duration::from_mins(30);
-/// The most findings that are kept; the others are counted.
+/// The maximum number of findings to keep; more are only counted.
 pub const MAX_FINDINGS: usize = 100;
 
-/// What was checked and found.
+/// The result of a verification.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Verification {
-    /// The last position.
+    /// The last position of the log.
     pub head: Position,
-    /// Up to where events were compared with their digests.
+    /// The position up to which events were compared with their digests.
     pub digested_to: Position,
-    /// How many events were read.
+    /// The number of events read.
     pub events: u64,
-    /// How many reservations were compared with the log.
+    /// The number of reservations compared with the log.
     pub reservations: i64,
-    /// How many idempotency records were compared with the log.
+    /// The number of idempotency records compared with the log.
     pub keys: i64,
-    /// How many idempotency records belong to appends without events: the log knows nothing of
-    /// them.
+    /// The number of idempotency records of appends without events. The log has no record of them.
     pub keys_without_events: i64,
-    /// What is wrong, at most [`MAX_FINDINGS`].
+    /// The problems found, at most [`MAX_FINDINGS`].
     pub findings: Vec<Finding>,
-    /// How many findings there were beyond these.
+    /// The number of further problems.
     pub more_findings: u64,
 }
 
-/// One thing that is wrong.
+/// A problem found by a verification.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// Where, when it is about one event.
+    /// The position of the event concerned, if it is about one.
     pub position: Option<Position>,
-    /// What was found.
+    /// The description of the problem.
     pub what: String,
 }
 
-/// An event as it stands in the table.
+/// An event as stored in the table.
 struct Row {
     position: i64,
     version: i64,
@@ -87,7 +85,7 @@ struct Row {
 }
 
 impl Verification {
-    /// Whether nothing is wrong.
+    /// Whether no problem was found.
     pub fn holds(&self) -> bool {
         self.findings.is_empty() && self.more_findings == 0
     }
@@ -101,12 +99,12 @@ impl Verification {
     }
 }
 
-/// Checks the log. The connection's role must be able to read the schema and to make temporary
-/// tables. Each statement has a limit of its own, whatever the connection's is.
+/// Verifies the log. The connection's role must be able to read the schema and to create temporary
+/// tables. Each statement has its own time limit, whatever the connection's is.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`] when Postgres is away, [`StoreError::Database`] for whatever else it
-/// said. What is wrong with the log is no error, but a finding.
+/// [`StoreError::Unavailable`] when Postgres cannot be reached, [`StoreError::Database`] for any
+/// other error. A problem of the log is a finding, not an error.
 pub async fn verify(connection: &mut Connection) -> Result<Verification, StoreError> {
     let limit = connection.limit();
     let found = check(connection).await.map_err(read_error);
@@ -121,7 +119,8 @@ async fn check(connection: &mut Connection) -> Result<Verification, sqlx::Error>
     let mut derived = Derived::begin(connection).await?;
     let mut last = None;
     while page(connection, (&mut last, &mut found), &mut chain, &mut derived).await? {}
-    // Reservations change with the log: what came since and what is held now must be of one moment.
+    // Reservations change with the log, so the last events and the held reservations must come from
+    // one snapshot.
     connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
     let ended = end(connection, last, &mut found, chain, derived).await;
     connection.execute(if ended.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
@@ -129,8 +128,8 @@ async fn check(connection: &mut Connection) -> Result<Verification, sqlx::Error>
     Ok(found)
 }
 
-/// What must be of one moment: the last events, the digests behind them, and what is derived from
-/// all.
+/// Checks the parts that must come from one snapshot: the last events, their digests, and the
+/// derived tables.
 async fn end(
     connection: &mut Connection,
     mut last: Option<Row>,
@@ -145,7 +144,7 @@ async fn end(
     epochs::check(connection, found).await
 }
 
-/// Checks the next events; `false` when there were none left for a full page.
+/// Checks the next page of events; `false` when fewer than a full page were left.
 async fn page(
     connection: &mut Connection,
     (last, found): (&mut Option<Row>, &mut Verification),

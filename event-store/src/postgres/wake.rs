@@ -1,23 +1,22 @@
-//! The wake-up of the relay: one debounced, empty notification after commits, from another
-//! connection than theirs.
+//! Wakes the relay with a debounced, empty notification after commits, on another connection.
 //!
-//! NOTIFY serialises the commits that carry it, so the append has none. It is a hint: the relay
-//! polls anyway.
+//! NOTIFY serialises the commits that carry it, so appends have none. The notification is a hint:
+//! the relay polls anyway.
 
 use std::time::Duration;
 
 use postgres_kit::Pool;
 use tokio::sync::mpsc;
 
-/// The channel on which the relay, and nobody else, LISTENs.
+/// The channel on which only the relay LISTENs.
 pub const WAKE_CHANNEL: &str = "event_store_appended";
-/// The shortest time between two notifications: the first while appends come one at a time, doubled
-/// up to the second while they come without a pause, when the relay has enough to do and each
-/// notification costs a commit.
+/// The shortest pause between two notifications. It is the first value while appends come one at a
+/// time. Under continuous appends it doubles up to the second value: the relay is busy then, and
+/// each notification costs a commit.
 const PAUSE_LEAST: Duration = Duration::from_millis(1);
 const PAUSE_MOST: Duration = Duration::from_millis(10);
 
-/// Asks for a wake-up; cheap, and many at once make one.
+/// Requests wake-ups. A request is cheap, and many at once cause one notification.
 #[derive(Clone)]
 pub(crate) struct Waker(mpsc::Sender<()>);
 

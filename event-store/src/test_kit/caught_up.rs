@@ -1,4 +1,4 @@
-//! Waiting until a reader has seen all that the log had.
+//! Waits until a reader has caught up with the log.
 
 use std::time::Duration;
 
@@ -8,33 +8,33 @@ use crate::error::StoreError;
 use crate::event::Position;
 use crate::store::EventStore;
 
-/// How often it is looked.
+/// The interval between checks.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// Why a wait ended without success.
+/// The reason why a wait failed.
 #[derive(Debug, thiserror::Error)]
 pub enum NotCaughtUp {
-    /// The log's head could not be asked for.
+    /// The log's head could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The time was up.
+    /// The time limit passed.
     #[error("at position {shown} after {waited:?}, and the log's head was {head}")]
     Late {
-        /// How far the reader had come.
+        /// The position of the reader.
         shown: Position,
-        /// How far the log was when the wait began.
+        /// The position of the log's head when the wait began.
         head: Position,
-        /// For how long it was waited.
+        /// The time waited.
         waited: Duration,
     },
 }
 
-/// Waits until a reader has come to where the log ends now: `shown` says how far it is, and is
-/// asked every 10 ms. What is appended meanwhile is not waited for. Answers with how far the reader
-/// is.
+/// Waits until a reader has reached the log's current head, and returns its position. `shown`
+/// returns the reader's position and is called every 10 ms. Events appended meanwhile are not
+/// waited for.
 ///
 /// # Errors
-/// [`NotCaughtUp::Late`] after `limit`, [`NotCaughtUp::Store`] when the head cannot be asked for.
+/// [`NotCaughtUp::Late`] after `limit`, [`NotCaughtUp::Store`] when the head cannot be read.
 ///
 /// ```
 /// # use std::sync::atomic::{AtomicI64, Ordering};

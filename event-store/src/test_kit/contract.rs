@@ -1,6 +1,6 @@
-//! What every event store keeps, each promise a function that panics when the store at hand does
-//! not. [`store_contract!`](crate::store_contract) makes a test of each; each is given a store with
-//! an empty log.
+//! The contract of every event store. Each promise is a function that panics when a store breaks
+//! it. [`store_contract!`](crate::store_contract) makes a test of each one, with a store with an
+//! empty log.
 #![allow(missing_docs, reason = "each name says what is checked")]
 
 mod append;
@@ -13,7 +13,7 @@ pub use chains::*;
 pub use reading::*;
 pub use requirements::*;
 
-/// Fails when a promise is not among those that were made tests.
+/// Fails when a promise has no test.
 ///
 /// # Panics
 /// With the promise's name.

@@ -1,4 +1,4 @@
-//! What a test expects of an outcome, and of a log as a whole.
+//! Assertions about outcomes, and about a log as a whole.
 
 use std::collections::HashMap;
 
@@ -8,13 +8,13 @@ use crate::query::Filter;
 use crate::store::EventStore;
 use crate::stream::StreamName;
 
-/// Events of a page.
+/// The number of events per page.
 const PAGE: u32 = 1_000;
 
-/// What was appended.
+/// Returns the result of a successful append.
 ///
 /// # Panics
-/// When it was refused or is a repeat.
+/// When the append was refused or repeated.
 #[track_caller]
 pub fn appended(outcome: AppendOutcome) -> Appended {
     match outcome {
@@ -23,10 +23,10 @@ pub fn appended(outcome: AppendOutcome) -> Appended {
     }
 }
 
-/// Why it was refused.
+/// Returns the refusal of an append.
 ///
 /// # Panics
-/// When it was not.
+/// When the append was not refused.
 #[track_caller]
 pub fn refused(outcome: AppendOutcome) -> Refusal {
     match outcome {
@@ -35,10 +35,10 @@ pub fn refused(outcome: AppendOutcome) -> Refusal {
     }
 }
 
-/// What came of the first append under the key, and the answer kept with it.
+/// Returns the result of the first append under the key, and its stored answer.
 ///
 /// # Panics
-/// When it is no repeat.
+/// When the append is not a repeat.
 #[track_caller]
 pub fn repeated(outcome: AppendOutcome) -> (Appended, String) {
     match outcome {
@@ -47,7 +47,7 @@ pub fn repeated(outcome: AppendOutcome) -> (Appended, String) {
     }
 }
 
-/// Reads the whole log and answers with its last position.
+/// Reads the whole log, checks it and returns its last position.
 ///
 /// # Panics
 /// When positions or versions are not dense, or the log's clock goes back.

@@ -126,7 +126,7 @@ async fn what_is_about_nothing_says_so_and_fails() {
     for (arguments, why) in [
         (&["stream", "thing-b"][..], "there is no stream thing-b"),
         (&["stream", "thing-b", "--backward"], "there is no stream thing-b"),
-        (&["stream", "thing-a", "--as-of", "2020-01-01T00:00:00Z"], "was not there then"),
+        (&["stream", "thing-a", "--as-of", "2020-01-01T00:00:00Z"], "did not exist then"),
         (&["read", "--after", "2"], "the log ends at position 1, before 2"),
         (&["read", "--type", "thing.unknown"], "is of that kind"),
         (&["read", "--tag", "thing:unknown"], "is of that kind"),

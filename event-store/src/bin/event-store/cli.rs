@@ -10,30 +10,30 @@ use event_store::{AsOf, Epoch, EventType, Position, StreamName, Tag, Version};
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
-/// Looks after a log of events: shows it, checks it, and begins a new epoch.
+/// Manages an event log: shows it, verifies it, and begins a new epoch.
 ///
-/// Exit codes: 0 done and in order, 1 something is wrong with the log, 2 wrong usage, 3 could not
-/// be done or could not look. An erasure is `command-api erase-subject`.
+/// Exit codes: 0 success, 1 the log has a problem, 2 wrong usage, 3 the command failed. To erase a
+/// subject, use `command-api erase-subject`.
 #[derive(Debug, Parser)]
 #[command(name = "event-store", version)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) log: LogArgs,
-    /// Print JSON: one value, or one a line for events.
+    /// Print JSON: one value, or one line per event.
     #[arg(long, global = true)]
     pub(crate) json: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
-/// Where the log is.
+/// The address of the log.
 #[derive(Debug, Args)]
 pub(crate) struct LogArgs {
     /// postgres://user:password@host:port/database
     #[arg(long, env = "EVENT_STORE_URL", hide_env_values = true, global = true,
         value_parser = StringValueParser::new().map(SecretString::from))]
     event_store_url: Option<SecretString>,
-    /// A file that holds it.
+    /// A file that holds the URL.
     #[arg(long, env = "EVENT_STORE_URL_FILE", global = true, conflicts_with = "event_store_url")]
     event_store_url_file: Option<PathBuf>,
 }
@@ -42,14 +42,14 @@ pub(crate) struct LogArgs {
 pub(crate) enum Command {
     /// Show epoch, head, digests and size.
     Status,
-    /// Show events of the log from a position on.
+    /// Show events of the log after a position.
     Read(ReadArgs),
     /// Show the events of one stream.
     Stream(StreamArgs),
-    /// Check the whole log: positions, versions and digests, and that tags, reservations and keys
-    /// are what it makes of them.
+    /// Verify the whole log: positions, versions and digests, and that tags, reservations and keys
+    /// agree with it.
     Verify,
-    /// Show the epochs, or begin one.
+    /// Show the epochs, or begin a new one.
     Epoch {
         #[command(subcommand)]
         action: Option<EpochAction>,
@@ -61,34 +61,34 @@ pub(crate) struct ReadArgs {
     /// Only events after this position.
     #[arg(long, default_value_t = 0)]
     pub(crate) after: i64,
-    /// At most so many.
+    /// The maximum number of events.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) limit: u32,
-    /// Only of this type; may stand several times.
+    /// Only events of this type; may be repeated.
     #[arg(long = "type")]
     pub(crate) types: Vec<EventType>,
-    /// Only with this tag; may stand several times, and then all are asked for.
+    /// Only events with this tag; if repeated, events with all of them.
     #[arg(long = "tag")]
     pub(crate) tags: Vec<Tag>,
-    /// Only of streams of this category.
+    /// Only events of streams of this category.
     #[arg(long, conflicts_with_all = ["types", "tags"])]
     pub(crate) category: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct StreamArgs {
-    /// Its name, such as order-0190….
+    /// The stream's name, such as order-0190….
     pub(crate) name: StreamName,
     /// Only events after this version.
     #[arg(long, default_value_t = 0)]
     pub(crate) after: i64,
-    /// At most so many.
+    /// The maximum number of events.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) limit: u32,
-    /// The newest first.
+    /// Show the newest events first.
     #[arg(long, conflicts_with = "after")]
     pub(crate) backward: bool,
-    /// The stream as it was then: `version:7`, `position:1200`, or a time such as
+    /// Show the stream as of a moment: `version:7`, `position:1200`, or a time such as
     /// 2026-11-23T05:00:00Z.
     #[arg(long, value_name = "MOMENT", value_parser = as_of)]
     pub(crate) as_of: Option<AsOf>,
@@ -96,30 +96,29 @@ pub(crate) struct StreamArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EpochAction {
-    /// Begin a new epoch after the head, as the owner of the database: this copy of the log goes on
-    /// as it is.
+    /// Begin a new epoch after the head: this copy of the log continues as it is.
     ///
-    /// For after a restore, or after a standby was promoted with commits missing. Running processes
-    /// follow by themselves.
+    /// Use it after a restore, or after a standby was promoted with commits missing. It needs the
+    /// rights of the database's owner. Running processes follow by themselves.
     Begin {
-        /// Why, for people.
+        /// The reason, for people.
         #[arg(long, default_value = "not said")]
         reason: String,
-        /// An epoch of another copy, in whose place this one goes on; may stand several times. A
-        /// process that knows it names it.
+        /// An epoch of another copy that this one replaces; may be repeated. A process that knows
+        /// that epoch names it.
         #[arg(long = "abandon", value_parser = epoch)]
         abandoned: Vec<Epoch>,
-        /// Do not ask.
+        /// Do not ask for confirmation.
         #[arg(long)]
         yes: bool,
     },
 }
 
 impl LogArgs {
-    /// The URL, from wherever it is.
+    /// Reads the URL from the option, the environment or the file.
     pub(crate) fn url(&self) -> anyhow::Result<SecretString> {
         let url = self.given()?;
-        // The parser's error might repeat the URL, and so a password.
+        // The parser's error might repeat the URL with its password.
         if postgres_kit::is_address(url.expose_secret()) {
             return Ok(url);
         }
@@ -164,11 +163,11 @@ fn epoch(text: &str) -> Result<Epoch, uuid::Error> {
     text.parse::<Uuid>().map(Epoch)
 }
 
-/// For connections: the options with the name under which Postgres lists them.
+/// Makes connection options with the name under which Postgres lists the connections.
 pub(crate) fn connect_options(
     url: &SecretString,
 ) -> anyhow::Result<sqlx::postgres::PgConnectOptions> {
-    // The parser's error might repeat the URL, and so a password.
+    // The parser's error might repeat the URL with its password.
     let options = url.expose_secret().parse::<sqlx::postgres::PgConnectOptions>();
     Ok(options
         .map_err(|_| Usage("EVENT_STORE_URL is not a Postgres URL".to_owned()))?

@@ -1,5 +1,4 @@
-//! The program for people who look after a log. `cli.rs` says what it can do, `show.rs` how it
-//! prints.
+//! The program for operators of an event log. `cli.rs` describes its commands, `show.rs` prints.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -22,9 +21,9 @@ use crate::show::Events;
 mod cli;
 mod show;
 
-/// How long the connection may take to be made.
+/// The maximum time to connect.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// How long one statement may take; a verification sets limits of its own.
+/// The maximum time of one statement; a verification sets its own limits.
 const CALL_LIMIT: Duration = Duration::from_secs(15);
 
 #[tokio::main]
@@ -36,10 +35,10 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Does what the command line says; `false` when something is wrong with the log.
+/// Runs the command; `false` when the log has a problem.
 async fn run(cli: Cli) -> anyhow::Result<bool> {
     let url = cli.log.url()?;
-    // A wrong URL is wrong usage, whichever way the command goes on to connect.
+    // Report a wrong URL as wrong usage before any command connects.
     cli::connect_options(&url)?;
     let mut out = cli_kit::stdout();
     match cli.command {
@@ -90,8 +89,7 @@ async fn store(url: &str) -> anyhow::Result<PostgresStore> {
     Ok(PostgresStore::connect(options).await?)
 }
 
-/// Events of the log, page by page: a page is as large as memory allows, and what is asked for may
-/// be more.
+/// Reads events of the log page by page, since the requested number may be larger than a page.
 async fn read(
     store: &PostgresStore,
     args: ReadArgs,
@@ -130,7 +128,7 @@ async fn read(
     Ok(())
 }
 
-/// The events of a stream that is there, as it is or as it was then.
+/// Reads the events of an existing stream, now or as of a past moment.
 async fn stream(
     store: &PostgresStore,
     args: StreamArgs,
@@ -151,7 +149,7 @@ async fn stream(
         let read = page.len();
         page.retain(then);
         shown.add(&page)?;
-        // Versions, positions and times of a stream only rise.
+        // Versions, positions and times of a stream never decrease.
         if is_last || (!args.backward && page.len() < read) {
             break;
         }
@@ -160,12 +158,12 @@ async fn stream(
         let first = store.read_stream(&args.name, Version::NONE, 1).await?;
         let first =
             first.first().ok_or_else(|| anyhow::anyhow!("there is no stream {}", args.name))?;
-        anyhow::ensure!(then(first), "the stream {} was not there then", args.name);
+        anyhow::ensure!(then(first), "the stream {} did not exist then", args.name);
     }
     Ok(())
 }
 
-/// Whether the person at the keyboard means it.
+/// Asks the person at the keyboard for confirmation.
 async fn confirmed(connection: &mut Connection) -> anyhow::Result<bool> {
     let status = LogStatus::read(&mut *connection).await?;
     let mut ask = std::io::stderr();

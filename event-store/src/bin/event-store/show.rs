@@ -1,4 +1,4 @@
-//! What is printed: tables for people, JSON for programs.
+//! Output: tables for people, JSON for programs.
 
 use std::fmt::Display;
 use std::io::Write;
@@ -9,7 +9,7 @@ use event_store::RecordedEvent;
 use event_store::postgres::{EpochRecord, LogStatus, Verification};
 use serde::Serialize;
 
-/// The most characters of an event's data that a table shows.
+/// The maximum number of characters of an event's data in a table.
 const MAX_DATA: usize = 80;
 
 /// Prints one value.
@@ -83,7 +83,7 @@ pub(crate) fn verification(found: &Verification) -> String {
     text
 }
 
-/// An event as JSON shows it.
+/// An event in JSON output.
 #[derive(Serialize)]
 struct Line<'a> {
     position: i64,
@@ -99,7 +99,7 @@ struct Line<'a> {
     metadata: &'a event_store::Metadata,
 }
 
-/// Events on their way out: a line of JSON each, at once, or a table in the end.
+/// The output of events: JSON lines at once, or a table at the end.
 pub(crate) struct Events<'o, W> {
     out: &'o mut W,
     json: bool,
@@ -109,22 +109,22 @@ pub(crate) struct Events<'o, W> {
 }
 
 impl<'o, W: Write> Events<'o, W> {
-    /// At most so many.
+    /// Makes an output of at most `limit` events.
     pub(crate) fn new(out: &'o mut W, json: bool, limit: u32) -> Self {
         Self { out, json, left: limit, is_empty: true, rows: Vec::new() }
     }
 
-    /// How many more there may be.
+    /// The number of events that may still be added.
     pub(crate) const fn left(&self) -> u32 {
         self.left
     }
 
-    /// Whether there was none.
+    /// Whether no event was added.
     pub(crate) const fn is_empty(&self) -> bool {
         self.is_empty
     }
 
-    /// The next ones.
+    /// Adds the next events.
     pub(crate) fn add(&mut self, events: &[RecordedEvent]) -> anyhow::Result<()> {
         for event in events {
             if self.json { self.line(event)? } else { self.rows.push(row(event)) }
@@ -134,7 +134,7 @@ impl<'o, W: Write> Events<'o, W> {
         Ok(())
     }
 
-    /// There are no more.
+    /// Ends the output.
     pub(crate) fn end(self) -> anyhow::Result<()> {
         if self.json {
             return Ok(());
@@ -157,12 +157,12 @@ impl<'o, W: Write> Events<'o, W> {
             data: &event.data,
             metadata: &event.metadata,
         };
-        // Text first: an error of the JSON writer would hide that nobody reads any more.
+        // Make the text first: an error of the JSON writer would hide a closed output.
         Ok(self.out.write_all((serde_json::to_string(&line)? + "\n").as_bytes())?)
     }
 }
 
-/// An event in a table, with the beginning of its data.
+/// Makes a table row of an event, with the start of its data.
 fn row(event: &RecordedEvent) -> [String; 6] {
     let data: String = event.data.get().chars().take(MAX_DATA).collect();
     [

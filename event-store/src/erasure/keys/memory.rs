@@ -1,4 +1,4 @@
-//! The store of subject keys in memory: for tests of what stands on it.
+//! The in-memory key store, for tests of code that uses a key store.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use super::{KeyError, LedgerEntry, StoredKey, SubjectKeyStore, WrappedKey};
 use crate::event::EventRef;
 use crate::store::Head;
 
-/// Keys in memory.
+/// A key store in memory.
 #[derive(Debug, Default)]
 pub struct MemoryKeys {
     inner: Mutex<Inner>,
@@ -37,13 +37,13 @@ impl Default for Inner {
 }
 
 impl MemoryKeys {
-    /// No key yet.
+    /// Makes an empty key store.
     pub fn new() -> Self {
         Self::default()
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        // Every change is one insertion: a panic leaves nothing half-done.
+        // Every change is one insertion, so a panic leaves nothing half-done.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -65,7 +65,7 @@ impl SubjectKeyStore for MemoryKeys {
 
     #[allow(
         clippy::disallowed_methods,
-        reason = "stands for the clock of the database, which no caller gives either"
+        reason = "replaces the database clock, which callers do not pass in either"
     )]
     async fn destroy(&self, subject: Uuid, requested_by: &str) -> Result<LedgerEntry, KeyError> {
         let mut inner = self.inner();

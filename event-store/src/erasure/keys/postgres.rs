@@ -1,5 +1,5 @@
-//! The store of subject keys on Postgres: a schema of its own, best in a database of its own with a
-//! short backup.
+//! The key store on Postgres. It has its own schema, best in its own database with a short backup
+//! retention.
 
 use std::collections::HashSet;
 use std::str::FromStr as _;
@@ -19,31 +19,30 @@ use crate::event::{Epoch, EventRef, Position};
 use crate::postgres::read_error;
 use crate::store::Head;
 
-/// How long a call waits for a place in the pool while no other comes to an end, and for a new
-/// connection.
+/// The maximum wait for a pooled connection while no other call ends, and for a new connection.
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(2);
-/// How long a call waits for its place while the server answers others.
+/// The maximum wait for a pooled connection while the server answers other calls.
 const WAIT_LIMIT: Duration = Duration::from_secs(6);
-/// How long a connection outside the pool may take to be made, and then its check.
+/// The maximum time to open a connection outside the pool, and again to check it.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 const CHECK_LIMIT: Duration = Duration::from_secs(5);
-/// How long the server lets a statement run.
+/// The server's time limit of a statement.
 const STATEMENT_TIMEOUT: &str = "10s";
-/// How long a statement waits for the row of another transaction. One that does not end must not
-/// hold up all new subjects.
+/// The maximum wait for a row that another transaction has locked. A transaction that does not end
+/// must not block all new subjects.
 const LOCK_TIMEOUT: &str = "1s";
-/// How long this side waits for what commands and readiness wait for: a few rows by their keys.
+/// This process's time limit of short calls: a few rows by their keys, for commands and readiness.
 const CALL_LIMIT: Duration = Duration::from_secs(3);
-/// How long it waits for what reads or changes many rows: a little longer than the server lets it
-/// run.
+/// This process's time limit of calls that read or change many rows. It is a little longer than the
+/// server's.
 const LONG_CALL_LIMIT: Duration = Duration::from_secs(11);
-/// The most connections of one process, besides those that add keys.
+/// The maximum number of connections of one process, in addition to those that add keys.
 const MAX_CONNECTIONS: u32 = 3;
-/// The most connections that add keys. One is in use unless it is silent.
+/// The maximum number of connections that add keys. One is in use unless it is silent.
 const MAX_ADDING: usize = 2;
-/// A pooled connection this old is replaced.
+/// The age at which a pooled connection is replaced.
 const MAX_LIFETIME: Duration = Duration::from_mins(30);
-/// A pooled connection unused for this long is closed.
+/// The idle time after which a pooled connection is closed.
 const IDLE_LIMIT: Duration = Duration::from_mins(10);
 
 fn schema() -> Schema {
@@ -51,32 +50,33 @@ fn schema() -> Schema {
     Schema::new("subject_keys", migrator, "command-api migrate subject-keys")
 }
 
-/// Brings the schema `subject_keys` of the database up to date. Safe when run twice or at once.
+/// Migrates the schema `subject_keys` to the current version. It is safe to run twice or
+/// concurrently.
 ///
 /// # Errors
-/// [`KeyError::Unavailable`] when Postgres is away, [`KeyError::Unusable`] when the schema is newer
-/// than this program.
+/// [`KeyError::Unavailable`] when Postgres cannot be reached, [`KeyError::Unusable`] when the
+/// schema is newer than this program.
 pub async fn migrate(url: &str) -> Result<(), KeyError> {
     let options = crate::postgres::options(url)?;
     Ok(schema().migrate(&options).await.map_err(StoreError::from)?)
 }
 
-/// Names the schema that this program makes: another one, another name. For templates of test
+/// Returns a name that changes with this program's schema. It names the templates of test
 /// databases.
 pub fn schema_fingerprint() -> String {
     schema().fingerprint()
 }
 
-/// The keys in Postgres. Cheap to clone; clones share connections.
+/// A key store in Postgres. It is cheap to clone; clones share connections.
 #[derive(Clone)]
 pub struct PostgresKeys {
     pool: Pool,
     adding: Arc<Adding>,
 }
 
-/// The connections that add keys. Many appends wait for each of their statements, and a pool would
-/// ask the server after each whether it is still there. No lock is held while a statement runs: a
-/// caller that comes while one is silent takes another.
+/// The connections that add keys. Many appends wait for each statement, and a pool would ping the
+/// server after each one. No lock is held while a statement runs. If one connection is silent, the
+/// next caller takes another.
 struct Adding {
     options: PgConnectOptions,
     room: Semaphore,
@@ -88,9 +88,8 @@ impl Adding {
         Self { options, room: Semaphore::new(MAX_ADDING), idle: Mutex::default() }
     }
 
-    /// Adds those that are not there; says which it added. Adding them twice does no harm, so it is
-    /// tried again on a new connection when the one at hand turns out to be gone or gives no
-    /// answer.
+    /// Adds the keys that are missing and returns which ones it added. Adding is idempotent. It is
+    /// therefore retried on a new connection when the current one is closed or does not answer.
     async fn add(
         &self,
         subjects: &[Uuid],
@@ -127,16 +126,17 @@ impl Adding {
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
-        // A list of connections stays whole when a caller panics.
+        // The list stays valid when a caller panics.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl PostgresKeys {
-    /// Connects, and refuses a schema that is not this program's.
+    /// Connects, and rejects a schema that does not match this program.
     ///
     /// # Errors
-    /// [`KeyError::Unavailable`] when Postgres is away (try again later), [`KeyError::Unusable`].
+    /// [`KeyError::Unavailable`] when Postgres cannot be reached (try again later),
+    /// [`KeyError::Unusable`] when the schema or the URL is wrong.
     pub async fn connect(url: &str, application_name: &str) -> Result<Self, KeyError> {
         let options = PgConnectOptions::from_str(url)
             .map_err(|_| KeyError::Unusable("its URL cannot be read".to_owned()))?
@@ -145,7 +145,7 @@ impl PostgresKeys {
                 ("statement_timeout", STATEMENT_TIMEOUT),
                 ("lock_timeout", LOCK_TIMEOUT),
                 ("default_transaction_isolation", "read committed"),
-                // What is encrypted under a key is acknowledged right after: the key must be as
+                // A value encrypted under a key is acknowledged right after, so the key must be as
                 // durable.
                 ("synchronous_commit", "on"),
             ]);
@@ -162,7 +162,7 @@ impl PostgresKeys {
         Ok(Self { pool: Pool::new(options, settings), adding })
     }
 
-    /// For what reads or changes many rows.
+    /// The pool with the limit of calls that read or change many rows.
     fn long(&self) -> Pool {
         self.pool.with_limit(LONG_CALL_LIMIT)
     }
@@ -188,7 +188,7 @@ fn failed(error: sqlx::Error) -> KeyError {
     read_error(error).into()
 }
 
-/// A row's key: there, or destroyed.
+/// Converts a row to a key or to its tombstone.
 fn stored(master: Option<String>, wrapped: Option<Vec<u8>>) -> StoredKey {
     match (master, wrapped) {
         (Some(master), Some(bytes)) => StoredKey::Wrapped(WrappedKey { master, bytes }),
@@ -318,7 +318,7 @@ impl SubjectKeyStore for PostgresKeys {
     }
 
     async fn set_known_head(&self, head: Head) -> Result<(), KeyError> {
-        // Before the first event there is nothing to lose.
+        // A log without events has nothing to lose.
         let EventRef { position, event_id: Some(event_id) } = head.mark else { return Ok(()) };
         let done =
             sqlx::query_file!("sql/keys/set_known_head.sql", head.epoch.0, position.0, event_id);

@@ -1,5 +1,5 @@
-//! The personal fields of single events: found in a payload, encrypted under their subjects' keys,
-//! and revealed with them. No key is fetched here.
+//! The personal fields of single events: finding them, encrypting them under their subjects' keys,
+//! and revealing them. No key is fetched here.
 
 use std::collections::HashMap;
 
@@ -15,14 +15,14 @@ use crate::error::StoreError;
 use crate::event::{NewEvent, RecordedEvent};
 use crate::stream::StreamName;
 
-/// The personal fields of an event that is to be appended.
+/// The personal fields of an event to append.
 pub(super) struct Found<'a> {
     stream: &'a StreamName,
     event: &'a NewEvent,
     fields: Vec<Field<'a>>,
 }
 
-/// The personal fields of the append, event by event.
+/// Returns the personal fields of the append, event by event.
 pub(super) fn readable(append: &Append) -> Result<Vec<Found<'_>>, StoreError> {
     let events = append
         .streams
@@ -35,7 +35,7 @@ pub(super) fn readable(append: &Append) -> Result<Vec<Found<'_>>, StoreError> {
     found.collect()
 }
 
-/// Whose readable values stand in them, each once.
+/// Returns the subjects whose readable values are in these fields, each once.
 pub(super) fn subjects_of(found: &[Found<'_>]) -> Vec<Uuid> {
     let fields = found.iter().flat_map(|found| &found.fields).filter(|field| !is_erased(field));
     let mut subjects: Vec<Uuid> = fields.map(|field| field.subject).collect();
@@ -44,7 +44,7 @@ pub(super) fn subjects_of(found: &[Found<'_>]) -> Vec<Uuid> {
     subjects
 }
 
-/// A field cannot be revealed.
+/// The error when a field cannot be revealed.
 pub(super) struct DoesNotRead;
 
 fn is_erased(field: &Field<'_>) -> bool {
@@ -55,7 +55,7 @@ fn malformed(event: &NewEvent, error: Malformed) -> StoreError {
     StoreError::Invalid(format!("event {}: {error}", event.id))
 }
 
-/// The payload with its fields encrypted; `None` when it has none.
+/// Returns the payload with its fields encrypted; `None` when it has none.
 pub(super) fn encrypted(
     found: &Found<'_>,
     known: &HashMap<Uuid, Known>,
@@ -68,7 +68,7 @@ pub(super) fn encrypted(
             Content::Erased => continue,
             Content::Encrypted(_) => {
                 return Err(StoreError::Invalid(format!(
-                    "event {} brings an encrypted value along",
+                    "event {} already has an encrypted value",
                     event.id
                 )));
             }
@@ -95,7 +95,7 @@ pub(super) fn encrypted(
     })
 }
 
-/// The payload with its values; `None` when nothing in it is encrypted.
+/// Returns the payload with its values; `None` when nothing in it is encrypted.
 pub(super) fn revealed(
     event: &RecordedEvent,
     known: &HashMap<Uuid, Known>,

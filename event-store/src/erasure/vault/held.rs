@@ -1,9 +1,9 @@
-//! Values that are held on to after they were revealed, as in states of streams: what an erasure
-//! must reach besides the events.
+//! Revealed values that are held for later, such as in stream states. An erasure must reach them
+//! too.
 //!
-//! In memory whoever holds values is told at once who is erased, and asks before it shows any. On
-//! disk a state is encrypted as a whole, under a key that is made of the keys of everybody whose
-//! values are in it: without any one of them it cannot be made again.
+//! In memory, every holder of values is notified at once of an erasure, and checks before it shows
+//! any. On disk, a state is encrypted as a whole, under a key derived from the keys of all subjects
+//! whose values are in it. Without any one of them it cannot be derived again.
 
 use std::collections::BTreeMap;
 use std::sync::{PoisonError, Weak};
@@ -22,21 +22,21 @@ use crate::erasure::master::SubjectKey;
 use crate::event::{Epoch, EventRef};
 use crate::stream::{StreamName, Version};
 
-/// The most subjects whose values one state may hold to be held in memory or kept.
+/// The maximum number of subjects in a state that may be cached or stored.
 pub(crate) const MAX_SUBJECTS: usize = 64;
-/// How an encrypted state begins, which no other does: the name is reserved.
+/// The start of every encrypted state. No other state starts so, since the name is reserved.
 const BEGINS: &str = r#"{"$subjects":"#;
 
-/// Holds values that a vault revealed.
+/// A holder of values that a vault revealed.
 pub(crate) trait HoldsValues: Send + Sync {
-    /// The subject is erased: what has values of it goes at once.
+    /// Drops at once everything with values of this subject, because it is erased.
     fn let_go_of(&self, subject: Uuid);
 
-    /// Who is erased is not known any more: what has values of anybody goes.
+    /// Drops everything with personal values, because it is no longer known who is erased.
     fn let_go_of_all(&self);
 }
 
-/// Where a kept state stands: it opens nowhere else.
+/// The place of a stored state. It cannot be decrypted anywhere else.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StatePlace<'a> {
     pub(crate) stream: &'a StreamName,
@@ -46,15 +46,15 @@ pub(crate) struct StatePlace<'a> {
     pub(crate) last: EventRef,
 }
 
-/// A state that could be opened.
+/// A decrypted state.
 #[derive(Debug)]
 pub(crate) struct OpenedState {
     pub(crate) json: Box<RawValue>,
-    /// Whose values are in it.
+    /// The subjects whose values are in the state.
     pub(crate) subjects: Vec<Uuid>,
 }
 
-/// What is kept of a state with values.
+/// The stored form of a state with personal values.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct EncryptedState {
@@ -64,21 +64,21 @@ struct EncryptedState {
     encrypted: String,
 }
 
-/// Whose readable personal values stand in something.
+/// The subjects whose readable personal values are in a state or in events.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Personal {
     subjects: Vec<Uuid>,
-    /// They are too many, or cannot be told.
+    /// Whether the subjects are too many or cannot be determined.
     unknown: bool,
 }
 
 impl Personal {
-    /// Those whose values were encrypted together.
+    /// Makes the set of the subjects whose values were encrypted together.
     pub(crate) const fn of(subjects: Vec<Uuid>) -> Self {
         Self { subjects, unknown: false }
     }
 
-    /// And those in this payload.
+    /// Adds the subjects of this payload.
     pub(crate) fn add(&mut self, json: &str) {
         let Ok(fields) = marked::fields(json) else {
             self.unknown = true;
@@ -95,12 +95,13 @@ impl Personal {
         more.subjects.iter().for_each(|subject| self.add_subject(*subject));
     }
 
-    /// Each once; `None` when they are too many, or cannot be told: then nothing is held on to.
+    /// Returns each subject once; `None` when they are too many or cannot be determined. Then
+    /// nothing is held.
     pub(crate) fn subjects(&self) -> Option<&[Uuid]> {
         (!self.unknown).then_some(&self.subjects)
     }
 
-    /// Whether all of those are among these.
+    /// Whether these subjects include all of `others`.
     pub(crate) fn covers(&self, others: &Self) -> bool {
         !self.unknown
             && !others.unknown
@@ -116,33 +117,33 @@ impl Personal {
     }
 }
 
-/// Whether a state was encrypted before it was kept.
+/// Whether a stored state is encrypted.
 pub(crate) fn is_encrypted(state: &RawValue) -> bool {
     state.get().starts_with(BEGINS)
 }
 
 impl Vault {
-    /// Tells this one from now on who is erased.
+    /// Registers a holder to be notified of erasures.
     pub(crate) fn tell(&self, holder: Weak<dyn HoldsValues>) {
         let mut holders = self.shared.holders.lock().unwrap_or_else(PoisonError::into_inner);
         holders.retain(|holder| holder.strong_count() > 0);
         holders.push(holder);
     }
 
-    /// Whether one of these subjects is known to be erased, without asking anybody.
+    /// Whether one of these subjects is known to be erased, without a query.
     pub(crate) fn knows_erased(&self, subjects: &[Uuid]) -> bool {
         let mut cache = self.shared.cache();
         subjects.iter().any(|subject| matches!(cache.get(*subject), Some(Known::Erased)))
     }
 
-    /// Whether one of these subjects is erased, so that nothing that was revealed of it may be
-    /// shown. As for [`Vault::reveal`], the store of keys is asked for whom nothing is at hand of.
+    /// Whether one of these subjects is erased, so that none of its revealed values may be shown.
+    /// As in [`Vault::reveal`], the key store is asked about subjects that are not cached.
     pub(crate) async fn any_erased(&self, subjects: &[Uuid]) -> Result<bool, KeyError> {
         let (known, missing) = self.shared.at_hand(subjects);
         if known.values().any(|known| matches!(known, Known::Erased)) {
             return Ok(true);
         }
-        // One that never had a key was not erased.
+        // A subject that never had a key was not erased.
         Ok(self
             .shared
             .look_up(&missing)
@@ -151,8 +152,8 @@ impl Vault {
             .any(|(_, known)| matches!(known, Known::Erased)))
     }
 
-    /// Seals a state in which values of these subjects stand; `None` when one of them has no key,
-    /// or none any more.
+    /// Encrypts a state with values of these subjects; `None` when one of them has no key or is
+    /// erased.
     pub(crate) async fn encrypt_state(
         &self,
         place: StatePlace<'_>,
@@ -166,8 +167,8 @@ impl Vault {
         }))
     }
 
-    /// Opens what [`Vault::encrypt_state`] encrypted for this place; `None` when it does not open,
-    /// as after one of its subjects was erased.
+    /// Decrypts a state that [`Vault::encrypt_state`] encrypted for this place. `None` when it
+    /// cannot be decrypted, such as after an erasure of one of its subjects.
     pub(crate) async fn decrypt_state(
         &self,
         place: StatePlace<'_>,
@@ -187,7 +188,7 @@ impl Vault {
     async fn joint_key(&self, subjects: &[Uuid]) -> Result<Option<SubjectKey>, KeyError> {
         let (mut known, missing) = self.shared.at_hand(subjects);
         known.extend(self.shared.look_up(&missing).await?);
-        // In one order, whatever the caller's.
+        // A fixed order, whatever the caller's.
         let mut keys = BTreeMap::new();
         for subject in subjects {
             let Some(Known::Key(key)) = known.remove(subject) else { return Ok(None) };
@@ -198,7 +199,7 @@ impl Vault {
 }
 
 impl Shared {
-    /// What the store of keys says of these subjects; those that never had a key are left out.
+    /// Asks the key store about these subjects; those that never had a key are left out.
     async fn look_up(&self, subjects: &[Uuid]) -> Result<Vec<(Uuid, Known)>, KeyError> {
         let mut all = Vec::with_capacity(subjects.len());
         for page in subjects.chunks(MAX_BATCH) {
@@ -212,7 +213,7 @@ impl Shared {
         Ok(all)
     }
 
-    /// Says to everybody who holds values that these subjects are erased.
+    /// Notifies every holder of values that these subjects are erased.
     pub(super) fn tell_erased(&self, subjects: impl IntoIterator<Item = Uuid>) {
         let holders = self.living_holders();
         for subject in subjects {
@@ -222,14 +223,14 @@ impl Shared {
         }
     }
 
-    /// Says to everybody who holds values that it is not known any more who is erased.
+    /// Notifies every holder of values that it is no longer known who is erased.
     pub(super) fn tell_all(&self) {
         for holder in self.living_holders() {
             holder.let_go_of_all();
         }
     }
 
-    /// Not called with the lock held: a holder may ask back.
+    /// Must be called without the lock: a holder may call back.
     fn living_holders(&self) -> Vec<std::sync::Arc<dyn HoldsValues>> {
         self.holders
             .lock()
@@ -249,7 +250,7 @@ impl StatePlace<'_> {
         self.with_place(|place| envelope::decrypt(key, place, encrypted).ok())
     }
 
-    /// No event's field stands there: the name of a stream has no blank.
+    /// This place never equals that of an event's field: a stream name has no blank.
     fn with_place<T>(&self, work: impl FnOnce(Place<'_>) -> T) -> T {
         let stream = format!("state of {}", self.stream);
         let path =
@@ -259,8 +260,8 @@ impl StatePlace<'_> {
     }
 }
 
-/// One key out of several: each is of a fixed length and random, so that a digest over all of them
-/// tells nothing of any.
+/// Derives one key from several. Each is random and of a fixed length, so the digest over all of
+/// them reveals nothing of any.
 fn joined(keys: &BTreeMap<Uuid, SubjectKey>) -> SubjectKey {
     let mut digest = Sha256::new().chain_update(b"the key of a state");
     for (subject, key) in keys {

@@ -1,7 +1,7 @@
-//! Waiting for the store of keys: not for long, and not with too many others.
+//! Bounded waiting for the key store, in time and in number of callers.
 //!
-//! A store of keys that is silent makes everybody wait who needs a key. They must get an answer in
-//! time, and must leave room in the process for those who need none.
+//! A silent key store blocks every caller that needs a key. These callers must get an answer in
+//! time, and must leave room in the process for those that need no key.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,26 +15,26 @@ use super::{MAX_BATCH, Shared};
 use crate::erasure::keys::KeyError;
 use crate::pulse::{Pulse, Task};
 
-/// The most calls that wait for the store of keys at once. One more is refused.
+/// The maximum number of concurrent calls that wait for the key store. One more is rejected.
 const MAX_WAITING: usize = 1_024;
-/// How long a call waits.
+/// The maximum time that a call waits.
 const LIMIT: Duration = Duration::from_secs(6);
 
-/// Those who wait.
+/// The calls that wait for the key store.
 pub(super) struct Waiting {
     wanted: mpsc::Sender<Wanted>,
     room: Semaphore,
     pulse: Pulse,
 }
 
-/// A call that waits for the keys of these subjects, to be made where they have none.
+/// A call that waits for the keys of these subjects; missing keys are made.
 struct Wanted {
     subjects: Vec<Uuid>,
     answer: oneshot::Sender<Result<(), KeyError>>,
 }
 
 impl Waiting {
-    /// Starts the task that makes keys. It ends when this is dropped.
+    /// Starts the task that makes keys. It ends when this value is dropped.
     pub(super) fn start(shared: Arc<Shared>) -> Self {
         let (wanted, waiting) = mpsc::channel(MAX_WAITING);
         let pulse = Pulse::default();
@@ -47,7 +47,7 @@ impl Waiting {
         Task { name: "subject_key_making", pulse: self.pulse.clone() }
     }
 
-    /// Waits for something that the store of keys is asked for.
+    /// Waits for an answer of the key store, within the limits.
     pub(super) async fn patiently<T>(
         &self,
         work: impl Future<Output = Result<T, KeyError>>,
@@ -68,15 +68,15 @@ impl Waiting {
     }
 }
 
-/// Makes the keys of new subjects: while one batch is being stored, the next gathers.
+/// Makes the keys of new subjects. While one batch is being stored, the next one fills.
 async fn make_keys(shared: Arc<Shared>, mut waiting: mpsc::Receiver<Wanted>, pulse: Pulse) {
     while let Some(first) = waiting.recv().await {
         if first.answer.is_closed() {
-            // Who asked for it has given up.
+            // The caller has given up.
             continue;
         }
-        // Those whose appends were just answered come with their next: let them have their turn
-        // first, and one statement serves them all.
+        // Callers that were just answered may send their next append. Let them run first, so one
+        // statement serves them all.
         tokio::task::yield_now().await;
         let mut subjects: HashSet<Uuid> = first.subjects.iter().copied().collect();
         let mut batch = vec![first];

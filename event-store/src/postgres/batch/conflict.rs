@@ -1,9 +1,9 @@
-//! Whether two appends could affect each other, so that they must not share a batch.
+//! Conflicts between appends: two appends that could affect each other must not share a batch.
 //!
-//! Several appends to one stream do share one when each names the last event of the one before
-//! ([`ExpectedVersion::Behind`]): a chain. The stored function decides them one after the other,
-//! and refuses everyone behind one that was refused. Appends that only look at a stream's version
-//! share a batch too.
+//! Several appends to one stream may share a batch if each names the last event of the previous one
+//! ([`ExpectedVersion::Behind`]): a chain. The stored function decides them in order, and refuses
+//! every append after a refused one. Appends that only check a stream's version may share a batch
+//! too.
 //!
 //! [`ExpectedVersion::Behind`]: crate::ExpectedVersion::Behind
 
@@ -16,15 +16,14 @@ use crate::append::StreamAppend;
 use crate::append::prepared::Prepared;
 use crate::erasure::subject_stream;
 
-/// What an append touches, as hashes: two different things with one hash merely wait for each other
-/// without need.
+/// The keys that an append touches, as hashes. A hash collision only delays an append.
 #[derive(Debug)]
 pub(crate) struct ConflictSet {
-    /// Its reservations, idempotency key and event ids: nobody else in the batch may have one of
-    /// them.
+    /// Its reservations, idempotency key and event ids. No other append of the batch may have one
+    /// of them.
     owned: Vec<u64>,
     streams: Vec<Stream>,
-    /// Its events' tags.
+    /// The tags of its events.
     tags: Vec<u64>,
     /// The first tag of each item of its conditions.
     asked: Vec<u64>,
@@ -36,37 +35,37 @@ pub(crate) struct ConflictSet {
 #[derive(Debug)]
 struct Stream {
     hash: u64,
-    /// The event that it must end with before.
+    /// The event that the stream must end with before the append.
     behind: Option<Uuid>,
-    /// The event that it ends with afterwards; none when the append only looks at its version.
+    /// The last event after the append; `None` when the append only checks the version.
     last: Option<Uuid>,
 }
 
-/// What came before on a stream.
+/// The effect of earlier appends on a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Before {
-    /// Nobody of the batch changes it.
+    /// No append of the batch changes the stream.
     Unchanged,
-    /// The batch leaves it with this event as its last.
+    /// The stream ends with this event after the batch.
     EndsWith(Uuid),
-    /// Somebody who was passed over names it.
+    /// An append that was left out names the stream.
     PassedOver,
 }
 
-/// The conflict_sets of all that came before.
+/// The conflict sets of all earlier appends.
 pub(crate) struct ConflictSets {
     owned: Hashes,
     streams: HashMap<u64, Before, BuildHasherDefault<Hashed>>,
     tags: Hashes,
-    /// Tags asked for by conditions. An earlier condition is not affected by a later event, but one
-    /// that was passed over would be.
+    /// The tags in conditions. A later event does not affect an earlier condition of the batch, but
+    /// it would affect one that was left out.
     asked: Hashes,
     unerased: Hashes,
 }
 
 type Hashes = HashSet<u64, BuildHasherDefault<Hashed>>;
 
-/// Hashes nothing: what is looked for is a hash already.
+/// A hasher that returns its input: the keys already are hashes.
 #[derive(Default)]
 struct Hashed(u64);
 
@@ -132,8 +131,8 @@ impl Stream {
 }
 
 impl ConflictSets {
-    /// None yet; there is room for those of so many appends of the common kind, which own a stream,
-    /// a key and an event id.
+    /// Makes an empty collection with room for this many common appends, which own a stream, a key
+    /// and an event id.
     pub(crate) fn with_capacity(appends: usize) -> Self {
         let room = |hashes| Hashes::with_capacity_and_hasher(hashes, BuildHasherDefault::default());
         let streams = HashMap::with_capacity_and_hasher(appends, BuildHasherDefault::default());
@@ -159,7 +158,7 @@ impl ConflictSets {
                 && next.streams.iter().any(|stream| self.unerased.contains(&stream.hash)))
     }
 
-    /// Counts in one that joins the batch.
+    /// Adds an append that joins the batch.
     pub(crate) fn join(&mut self, conflict_set: &ConflictSet) {
         for stream in &conflict_set.streams {
             match stream.last {
@@ -170,7 +169,7 @@ impl ConflictSets {
         self.add(conflict_set);
     }
 
-    /// Counts in one that waits for a later batch.
+    /// Adds an append that waits for a later batch.
     pub(crate) fn pass_over(&mut self, conflict_set: &ConflictSet) {
         self.streams
             .extend(conflict_set.streams.iter().map(|stream| (stream.hash, Before::PassedOver)));
@@ -191,7 +190,7 @@ mod tests {
 
     const LAST: Uuid = Uuid::from_u128(7);
 
-    /// An append to one stream: the event that it names, and the one that it brings.
+    /// Makes an append to one stream, with the event that it names and the one that it brings.
     fn on_stream(behind: Option<Uuid>, last: Option<Uuid>) -> ConflictSet {
         let streams = vec![Stream { hash: 1, behind, last }];
         ConflictSet {

@@ -1,7 +1,6 @@
-//! What is counted of batches. See `telemetry.rs` for what the names mean.
+//! The metrics of batches. `telemetry.rs` describes their names.
 //!
-//! The labels are bounded by the program that appends: its event types and its categories of
-//! streams.
+//! The appending program bounds the labels: they are its event types and stream categories.
 
 use std::time::Duration;
 
@@ -12,24 +11,24 @@ use crate::append::AppendOutcome;
 use crate::event::EventType;
 use crate::postgres::call::Answers;
 
-/// Stands for the category of an append that names no stream.
+/// The category label of an append without a stream.
 const NO_STREAM: &str = "none";
 
-/// How many appends wait for an answer. The figure moves with the callers, so it stays true while
-/// the server is silent.
+/// The gauge of appends that wait for an answer. Callers update it, so it stays true while the
+/// server is silent.
 #[derive(Clone)]
 pub(super) struct Queue(Gauge);
 
-/// One of them, until this is dropped.
+/// One waiting append; dropping it lowers the gauge.
 pub(super) struct Waiting(Gauge);
 
 impl Queue {
-    /// The gauge of the recorder that is installed by now.
+    /// Makes the gauge with the recorder that is installed now.
     pub(super) fn new() -> Self {
         Self(metrics::gauge!("eventstore_append_queue"))
     }
 
-    /// One more waits.
+    /// Counts one more waiting append.
     pub(super) fn wait(&self) -> Waiting {
         self.0.increment(1.0);
         Waiting(self.0.clone())
@@ -42,15 +41,15 @@ impl Drop for Waiting {
     }
 }
 
-/// A batch was answered after `took`, `waited` seconds of which its call waited for the lock.
+/// Records that a batch was answered after `took`; its call waited `waited` seconds for the lock.
 pub(super) fn sent(took: Duration, waited: f64) {
     metrics::histogram!("eventstore_append_duration_seconds").record(took.as_secs_f64());
     metrics::histogram!("eventstore_append_lock_wait_seconds").record(waited);
 }
 
-/// Counts what came of a batch.
+/// Counts the outcomes of a batch.
 pub(super) fn record(batch: &[Request], answers: &Answers) {
-    // Few types stand in one batch, so that a list is faster than a map.
+    // A batch has few types, so a list is faster than a map.
     let mut types: Vec<(&EventType, u64)> = Vec::new();
     for (request, outcome) in batch.iter().zip(&answers.outcomes) {
         match outcome {

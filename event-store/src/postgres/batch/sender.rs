@@ -1,4 +1,4 @@
-//! Sends batches over the one connection for appends; sends again, halves, and gives up in time.
+//! Sends batches over the one append connection: retries, halves, and gives up in time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,16 +19,16 @@ use crate::postgres::error::{Meaning, meaning_of_append, unusable};
 use crate::postgres::notices::Notices;
 use crate::postgres::wake::Waker;
 
-/// How long to wait before the same batch is sent again.
+/// The pause before the same batch is sent again.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
-/// Up to so many writers, waiting or just answered, share one batch: the next one waits until those
-/// just answered had their turn and came back. What a batch costs at least then counts once for all
-/// of them. With more of them two groups take turns, and one prepares its appends while the other's
-/// are written.
+/// The number of writers, waiting or just answered, up to which all share one batch. The next batch
+/// then waits until those just answered have run and returned, so all share the fixed cost of a
+/// batch. With more writers, two groups take turns: one prepares its appends while the other's are
+/// written.
 pub(super) const TOGETHER: usize = 128;
 
-/// Owns the connection for appends.
+/// The owner of the append connection.
 pub(crate) struct Sender {
     options: Arc<PostgresOptions>,
     continuity: Arc<Continuity>,
@@ -38,13 +38,13 @@ pub(crate) struct Sender {
     state: BatcherState,
 }
 
-/// Why a batch got no answers.
+/// The reason why a batch got no answers.
 enum Failure {
-    /// Something in its data.
+    /// Its data caused an error.
     Data(sqlx::Error),
-    /// Nothing was appended, and the time is up.
+    /// Nothing was appended before the deadline.
     Unavailable(Option<sqlx::Error>),
-    /// It may have been appended, and the time is up.
+    /// It may have been appended, but no answer came before the deadline.
     Unknown(Option<sqlx::Error>),
     /// Nothing was appended and nothing will be.
     Unusable(StoreError),
@@ -66,14 +66,15 @@ impl Sender {
         Self { options, continuity, waker, connection: None, notices: Notices::new(), state }
     }
 
-    /// Lets go of a connection whose state is not known.
+    /// Drops a connection whose state is unknown.
     pub(crate) fn disconnect(&mut self) {
         self.connection = None;
     }
 
-    /// Sends a batch and answers each of its members; `waiting` says how many others wait by then.
+    /// Sends a batch and answers each of its members. `waiting` returns the number of other waiting
+    /// appends.
     pub(crate) async fn send(&mut self, batch: Vec<Request>, waiting: impl Fn() -> usize) {
-        // A stack with the next batch on top: the halves of a halved batch keep their order.
+        // A stack with the next batch on top, so the halves of a batch keep their order.
         let mut batches = vec![batch];
         while let Some(mut batch) = batches.pop() {
             match self.call(&mut batch).await {
@@ -105,13 +106,14 @@ impl Sender {
         if batch.len() + waiting <= TOGETHER {
             deliver(batch, answers.outcomes);
         } else {
-            // Beside the next batch: it need not wait until everyone has been woken.
+            // Deliver concurrently with the next batch, which need not wait until all callers are
+            // woken.
             tokio::spawn(async move { deliver(batch, answers.outcomes) });
         }
     }
 
-    /// Calls until there is an answer or every member's time is up. Members whose callers gave up
-    /// before anything was sent drop out.
+    /// Calls until an answer arrives or every member's deadline has passed. Members whose callers
+    /// gave up before the first send are removed.
     async fn call(&mut self, batch: &mut Vec<Request>) -> Result<Answers, Failure> {
         let mut unknown = false;
         loop {
@@ -129,8 +131,8 @@ impl Sender {
                 }
                 Ok(Err(Attempt::NotSent(error))) => return Err(Failure::Unusable(error)),
                 Ok(Err(Attempt::Failed(error))) => match meaning_of_append(&error) {
-                    // Sent before: whoever succeeded then would be found by its ids, so the data
-                    // error is this attempt's alone.
+                    // If an earlier attempt had succeeded, the ids would show it. The data error is
+                    // therefore that of this attempt.
                     Meaning::Data => return Err(Failure::Data(error)),
                     Meaning::Unusable if unknown => return Err(Failure::Unknown(Some(error))),
                     Meaning::Unusable => return Err(Failure::Unusable(unusable(error))),
@@ -147,7 +149,7 @@ impl Sender {
                     }
                 },
                 Err(_) => {
-                    // Whether a call was under way is not known: its connection may hold one.
+                    // The connection may have had a call in flight, so the outcome is unknown.
                     unknown = unknown || self.connection.is_some();
                     self.disconnect();
                     None
@@ -205,7 +207,7 @@ impl Sender {
     }
 }
 
-/// Why one attempt failed.
+/// The reason why one attempt failed.
 enum Attempt {
     NotSent(StoreError),
     Failed(sqlx::Error),
@@ -224,7 +226,7 @@ fn appended_events(outcome: &AppendOutcome) -> u64 {
     }
 }
 
-/// Answers every member of a batch that failed; the cause goes to the first, and was logged.
+/// Answers every member of a failed batch. The first gets the cause, which was logged.
 fn refuse(batch: Vec<Request>, failure: Failure) {
     let mut members = batch.into_iter();
     let Some(first) = members.next() else { return };

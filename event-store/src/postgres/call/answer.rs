@@ -1,5 +1,4 @@
-//! What `event_store.append` answers: outcomes per member, and the record kept with an idempotency
-//! key.
+//! The answer of `event_store.append`: outcomes per member, and the record of an idempotency key.
 
 use std::borrow::Borrow;
 
@@ -15,22 +14,23 @@ use crate::append::{AppendOutcome, Appended, Refusal, StreamAppend};
 use crate::event::{Epoch, EventRef, Position};
 use crate::stream::{StreamName, Version};
 
-/// What came of a batch.
+/// The answers to a batch.
 pub(crate) struct Answers {
-    /// Per member, in order.
+    /// The outcome of each member, in order.
     pub(crate) outcomes: Vec<AppendOutcome>,
     /// The epoch of the log.
     pub(crate) epoch: Epoch,
     /// The log's head after the batch.
     pub(crate) head: EventRef,
-    /// How many seconds the call waited for the lock on the log.
+    /// The time that the call waited for the lock on the log, in seconds.
     pub(crate) waited: f64,
 }
 
 /// The columns of an answer; see the migration.
 struct Columns {
     epoch: Epoch,
-    /// None when all were appended now; then the last three are empty.
+    /// The statuses; `None` when all members were appended now. Then the last three columns are
+    /// empty.
     status: Option<Vec<Status>>,
     version: Vec<i64>,
     number: Vec<Option<i64>>,
@@ -42,7 +42,7 @@ fn bad_answer(what: &str) -> Error {
     Error::Decode(format!("event_store.append answered with {what}").into())
 }
 
-/// An array of the answer; empty when it is null.
+/// Returns an array of the answer; empty when it is null.
 fn array<'r, T>(row: &'r PgRow, column: usize) -> Result<Vec<T>, Error>
 where
     Vec<T>: Decode<'r, Postgres> + Type<Postgres>,
@@ -70,7 +70,7 @@ pub(super) fn read<P: Borrow<Prepared>>(batch: &[P], row: &PgRow) -> Result<Answ
     Ok(Answers { outcomes, epoch: columns.epoch, head, waited })
 }
 
-/// The head of the log once this append is on it.
+/// Returns the head of the log after this append.
 fn head_after(head: EventRef, prepared: &Prepared) -> Result<EventRef, Error> {
     let Some((last, _)) = prepared.events().last() else { return Ok(head) };
     let count = i64::from(int(prepared.texts.len())?);
@@ -154,7 +154,7 @@ impl Columns {
         })
     }
 
-    /// Where an append stands that a batch sent before had made.
+    /// Returns the last event of an append that an earlier send of the batch had made.
     fn mark_sent_before(&self, member: usize, prepared: &Prepared) -> Result<EventRef, Error> {
         let position = Position(self.number(member)?);
         let event_id = match prepared.events().last() {
@@ -194,7 +194,7 @@ impl Columns {
     }
 }
 
-/// The record that is kept with an idempotency key.
+/// The record that is stored with an idempotency key.
 #[derive(serde::Deserialize)]
 struct Record {
     epoch: Epoch,

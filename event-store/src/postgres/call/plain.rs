@@ -1,5 +1,5 @@
-//! The common batch: one event for one stream each, a version at most asked for, with or without
-//! idempotency keys.
+//! The layout of the common batch. Each append has one event for one stream and at most a version
+//! requirement, with or without idempotency keys.
 
 use std::borrow::Borrow;
 
@@ -14,7 +14,7 @@ use crate::append::prepared::{EventText, Prepared};
 use crate::event::NewEvent;
 use crate::stream::StreamName;
 
-/// The parallel arrays, one entry a member.
+/// The parallel arrays, one entry per member.
 #[derive(Default)]
 struct Plain<'a> {
     epoch: Vec<Uuid>,
@@ -24,17 +24,17 @@ struct Plain<'a> {
     behind: Vec<Option<Uuid>>,
     event: Vec<&'a NewEvent>,
     text: Vec<&'a EventText>,
-    /// About how many bytes the call takes.
+    /// The approximate size of the call in bytes.
     bytes: usize,
 }
 
-/// The arrays of a call.
+/// The number of arrays of a call.
 const ARRAYS: usize = 13;
-/// What a member takes in the call in addition to its texts: ids, numbers, its type, and the length
-/// of each entry.
+/// The bytes of a member in addition to its texts: ids, numbers, its type, and the length of each
+/// entry.
 const BYTES_BESIDE: usize = 128;
 
-/// The call for a plain batch; none when it is not plain.
+/// Makes the call for a plain batch; `None` when the batch is not plain.
 pub(super) fn query<P: Borrow<Prepared>>(
     batch: &[P],
 ) -> Option<Query<'static, Postgres, PgArguments>> {
@@ -42,7 +42,7 @@ pub(super) fn query<P: Borrow<Prepared>>(
     for prepared in batch {
         plain.add(prepared.borrow())?;
     }
-    // All of one epoch or all of none: one without would have to be told apart.
+    // Either all members name an epoch or none does: the arrays cannot represent a mix.
     (plain.epoch.is_empty() || plain.epoch.len() == batch.len()).then(|| plain.into_query())
 }
 
@@ -86,7 +86,7 @@ impl<'a> Plain<'a> {
     fn into_query(self) -> Query<'static, Postgres, PgArguments> {
         let Self { epoch, idempotency, stream, expected, behind: named, event, text, bytes } = self;
         let any_key = idempotency.iter().any(Option::is_some);
-        // An array over the keys, or null when there is none.
+        // Builds an array over the keys, or null when there is none.
         let keys = |of: fn(&Idempotency) -> &[u8]| {
             any_key.then(|| idempotency.iter().map(|i| i.map(of)).collect::<Vec<_>>())
         };
@@ -94,8 +94,8 @@ impl<'a> Plain<'a> {
             .then(|| idempotency.iter().map(|i| i.map(|i| i.answer.get())).collect::<Vec<_>>());
         let mut arguments = PgArguments::default();
         arguments.reserve(ARRAYS, bytes);
-        // Not query_file!: what a CALL returns cannot be described by EXPLAIN, which the checked
-        // macros use.
+        // Not query_file!: the checked macros use EXPLAIN, which cannot describe the result of a
+        // CALL.
         sqlx::query_with(include_str!("../../../sql/append_plain.sql"), arguments)
             .bind(filled(epoch))
             .bind(keys(|i| &i.key))

@@ -1,21 +1,22 @@
-//! What came of each append of a batch, as the append function names it: the names of the SQL enum
+//! The status of each append of a batch, with the names of the SQL enum
 //! `event_store.append_status`.
 
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgHasArrayType, PgTypeInfo, PgValueRef};
 use sqlx::{Decode, Postgres, Type};
 
-/// Lists every status with its name in SQL.
+/// Lists every status with its SQL name.
 macro_rules! statuses {
     ($($(#[$doc:meta])* $status:ident = $name:literal,)+) => {
-        /// What came of one append. What goes with a status is said in the migration.
+        /// The status of one append. The migration describes the values that go with each status.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(super) enum Status {
             $($(#[$doc])* $status,)+
         }
 
         impl Status {
-            /// The status of this name; none when the function is newer than this program.
+            /// Returns the status of this name; `None` when the function is newer than this
+            /// program.
             pub(super) fn named(name: &str) -> Option<Self> {
                 match name {
                     $($name => Some(Self::$status),)+
@@ -30,32 +31,32 @@ macro_rules! statuses {
 }
 
 statuses! {
-    /// It was appended now.
+    /// The append succeeded now.
     Appended = "appended",
-    /// It was appended before: the batch was sent again.
+    /// An earlier send of the same batch had appended it.
     SentAgain = "sent_again",
-    /// It was appended before under its idempotency key.
+    /// An earlier append used its idempotency key with the same request.
     Repeated = "repeated",
-    /// Its idempotency key is another request's.
+    /// Another request used its idempotency key.
     KeyReused = "key_reused",
     /// The log has another epoch.
     OtherEpoch = "other_epoch",
-    /// An event id of it is taken.
+    /// The log already has one of its event ids.
     DuplicateEvent = "duplicate_event",
-    /// A stream has another version than expected.
+    /// A stream does not have the required version.
     WrongVersion = "wrong_version",
     /// An event breaks a condition.
     ConditionBroken = "condition_broken",
-    /// Another stream owns a reservation that it takes.
+    /// Another stream holds a value that it takes.
     Reserved = "reserved",
-    /// A stream of it is closed.
+    /// One of its streams is closed.
     StreamClosed = "stream_closed",
-    /// A subject of it is erased.
+    /// One of its subjects is erased.
     SubjectErased = "subject_erased",
 }
 
-// The procedures answer with names as text: the type of the enum has another number in each
-// database, which every connection would have to ask for.
+// The procedures return status names as text. The enum type has a different OID in each database,
+// and every connection would have to look it up.
 impl Type<Postgres> for Status {
     fn type_info() -> PgTypeInfo {
         <str as Type<Postgres>>::type_info()
@@ -84,7 +85,7 @@ mod tests {
     const APPEND: &str =
         include_str!("../../../../migrations/event_store/20261122100400_append.sql");
 
-    /// What stands in single quotes in a line, its comment left out.
+    /// Returns the texts in single quotes of a line, without its comment.
     fn quoted(line: &str) -> impl Iterator<Item = &str> {
         line.split("--").next().unwrap().split('\'').skip(1).step_by(2)
     }
@@ -96,7 +97,7 @@ mod tests {
         let named: Vec<&str> = values.lines().flat_map(quoted).collect();
         assert_eq!(named, Status::NAMES);
 
-        // plpgsql looks at a name only when it gets there.
+        // plpgsql resolves a name only when it executes the line.
         let uses = function.lines().filter(|line| line.contains("o_status"));
         let used: Vec<&str> = uses.flat_map(quoted).collect();
         let unknown: Vec<_> = used.iter().filter(|name| Status::named(name).is_none()).collect();

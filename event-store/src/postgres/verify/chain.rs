@@ -1,5 +1,5 @@
-//! Compares events with their digests. The same digests as in
-//! `migrations/event_store/*_create_digest.sql`, worked out by other means.
+//! Compares events with their digests. It computes the digests of
+//! `migrations/event_store/*_create_digest.sql` independently.
 
 use std::collections::VecDeque;
 
@@ -9,9 +9,9 @@ use sha2::{Digest, Sha256};
 use super::{Row, Verification};
 use crate::event::Position;
 
-/// Digests per page.
+/// The number of digests per page.
 const DIGESTS: i64 = 100;
-/// So many bytes of each event's digest are kept in its digest.
+/// The number of bytes of each event's digest that go into the digest of its stretch.
 const KEPT: usize = 8;
 
 struct LogDigest {
@@ -22,21 +22,21 @@ struct LogDigest {
     event_digests: Vec<u8>,
 }
 
-/// Where in the chain the check is.
+/// The progress of the check along the chain.
 #[derive(Default)]
 pub(super) struct Chain {
     digests: VecDeque<LogDigest>,
     /// The last position whose digests were read.
     read_to: i64,
     exhausted: bool,
-    /// The last position of the digest before, and its digest.
+    /// The last position of the previous digest, and the digest.
     before: (i64, Option<Vec<u8>>),
-    /// The digests of the digest's events so far.
+    /// The shortened digests of this stretch's events so far.
     events: Vec<u8>,
     named: bool,
 }
 
-/// An event's columns as text, a line each.
+/// Computes an event's digest from its columns as text, one line each.
 fn digest(row: &Row) -> [u8; 32] {
     let Row {
         position, version, event_id, schema_version, stream, event_type, data, metadata, ..
@@ -80,7 +80,7 @@ impl Chain {
         }
     }
 
-    /// After the last event: digests that speak of more are of events that are missing.
+    /// Runs after the last event: digests of later positions mean that events are missing.
     pub(super) async fn end(
         &mut self,
         connection: &mut Connection,
@@ -102,10 +102,10 @@ impl Chain {
         }
     }
 
-    /// Reads the next digests when those before are compared.
+    /// Reads the next digests once the previous ones are compared.
     async fn look(&mut self, connection: &mut Connection) -> sqlx::Result<()> {
-        // More may have been digested since the last look, but nothing that is not behind the head
-        // then: a short check is of what was there.
+        // New digests may exist since the last read, but only of events behind the head at that
+        // time. A short check covers only the digests that existed then.
         if self.digests.is_empty() && !self.exhausted {
             let page =
                 sqlx::query_file_as!(LogDigest, "sql/verify_digests.sql", self.read_to, DIGESTS)
@@ -118,7 +118,7 @@ impl Chain {
         Ok(())
     }
 
-    /// Compares the digest as a whole, and goes on to the next.
+    /// Compares the digest of the stretch and starts the next one.
     fn close(&mut self, found: &mut Verification) {
         let Some(stretch) = self.digests.pop_front() else { return };
         let (first, last) = (stretch.first_position, stretch.last_position);

@@ -1,7 +1,7 @@
-//! Works reservations and idempotency records out from the log again, and compares.
+//! Rebuilds reservations and idempotency records from the log and compares them with the tables.
 //!
-//! Tags, reservations and idempotency records can all be derived from the log, since its events
-//! keep what their append changed.
+//! All tags, reservations and idempotency records can be derived from the log, since the events
+//! record what their append changed.
 
 use postgres_kit::Connection;
 use sqlx::Executor;
@@ -19,14 +19,14 @@ const RELEASE: &str =
 const TAKE: &str = "INSERT INTO pg_temp.told_reservations (scope, hash, owner, position) VALUES \
     ($1, $2, $3, $4) ON CONFLICT (scope, hash) DO NOTHING";
 
-/// What was counted on the way.
+/// The counts of the comparison.
 #[derive(Default)]
 pub(super) struct Derived {
     tags: i64,
     keys: i64,
 }
 
-/// The idempotency records that a page tells of, as parallel arrays.
+/// The idempotency records of a page, as parallel arrays.
 #[derive(Default)]
 struct Keys {
     key: Vec<Vec<u8>>,
@@ -44,7 +44,7 @@ impl Derived {
         Ok(Self::default())
     }
 
-    /// Takes note of a page's reservations, and compares its idempotency records.
+    /// Collects a page's reservations and compares its idempotency records.
     pub(super) async fn compare_keys(
         &mut self,
         connection: &mut Connection,
@@ -100,8 +100,8 @@ impl Derived {
         Ok(())
     }
 
-    /// Compares what is there now with what the log told, in the snapshot in which its last events
-    /// were read.
+    /// Compares the current reservations with those from the log, in the snapshot in which its last
+    /// events were read.
     pub(super) async fn end(
         self,
         connection: &mut Connection,
@@ -129,7 +129,7 @@ impl Derived {
             );
         }
         let most = i64::try_from(MAX_FINDINGS).unwrap_or(i64::MAX);
-        // Not query_file!: the table is this connection's own.
+        // Not query_file!: the table exists only on this connection.
         let differing = sqlx::query_as::<_, (String, String, Option<String>, Option<String>, i64)>(
             include_str!("../../../sql/verify_reservations.sql"),
         )

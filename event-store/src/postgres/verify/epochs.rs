@@ -1,11 +1,11 @@
-//! Checks the epochs of the log: each began at a position that the log has, none before the one it
-//! follows, and the last of them is the one that appends happen in.
+//! Checks the epochs of the log. Each began at a position of the log and not before its
+//! predecessor, and appends happen in the last one.
 
 use postgres_kit::Connection;
 
 use super::Verification;
 
-/// Compares the epochs with each other, and with the log's head.
+/// Compares the epochs with each other and with the log's head.
 pub(super) async fn check(
     connection: &mut Connection,
     found: &mut Verification,

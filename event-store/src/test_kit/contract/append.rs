@@ -1,4 +1,4 @@
-//! An append is all or nothing, once and no more.
+//! An append is all or nothing, and happens at most once.
 
 use std::sync::Arc;
 

@@ -1,5 +1,4 @@
-//! Appends to one stream that stand behind one another: each was decided on what the one before
-//! will leave.
+//! Chained appends to one stream: each was decided on the state that the previous one will leave.
 
 use std::sync::Arc;
 
@@ -40,7 +39,7 @@ pub async fn an_append_behind_a_refused_one_is_refused_whoever_took_the_version(
     appended(store.append(one("a")).await.unwrap());
     let late = append_to(stream("a"), ExpectedVersion::NoStream, vec![event("thing.made")]);
     let next = |expected| append_to(stream("a"), expected, vec![event("thing.used")]);
-    // It names version 1, which is the stream's, but the event of that version is another one.
+    // It names version 1, the stream's version, but another event has that version.
     let (second, expected) = (next(behind(&late, 1)), behind(&late, 1));
     let outcomes = futures::future::join_all([store.append(late), store.append(second)]).await;
     let mut refusals = outcomes.into_iter().map(|outcome| refused(outcome.unwrap()));

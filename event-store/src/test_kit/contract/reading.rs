@@ -1,4 +1,4 @@
-//! What is read is what was appended.
+//! A read returns the events that were appended.
 
 use std::sync::Arc;
 
@@ -212,7 +212,7 @@ pub async fn a_long_read_goes_on_page_by_page_to_the_end(store: Arc<dyn EventSto
     assert_eq!(nothing.count().await, 0);
 }
 
-/// A page ends by bytes, however many events were asked for, and every event is on some page.
+/// A page is bounded in bytes, whatever the requested number of events, and no event is lost.
 pub async fn pages_are_bounded_by_bytes(store: Arc<dyn EventStore>) {
     const LARGE: usize = MAX_EVENT_BYTES - 1_024;
     let store = &*store;

@@ -1,4 +1,4 @@
-//! What an append may require, and what it is told when that does not hold.
+//! The requirements of an append, and the refusals when they do not hold.
 
 use std::sync::Arc;
 
@@ -89,12 +89,12 @@ pub async fn reservations_are_taken_moved_and_released(store: Arc<dyn EventStore
     appended(attempt(vec![take(1, "a")]).await);
     assert_eq!(refused(attempt(vec![take(3, "b"), take(2, "b")]).await), held(1, "a"));
     appended(attempt(vec![take(3, "b")]).await);
-    // Not its own: nothing to do, and still held.
+    // The stream does not hold the value: nothing changes, and the holder keeps it.
     appended(attempt(vec![release(1, "b")]).await);
     assert_eq!(refused(attempt(vec![take(1, "b")]).await), held(0, "a"));
     appended(attempt(vec![release(1, "a"), take(4, "a")]).await);
     appended(attempt(vec![take(1, "b")]).await);
-    // Moved from one to the other in one append.
+    // One append moves the value from one stream to the other.
     appended(attempt(vec![release(1, "b"), take(1, "c")]).await);
     assert_eq!(refused(attempt(vec![release(1, "b"), take(1, "b")]).await), held(1, "c"));
     let error = store
@@ -196,7 +196,7 @@ pub async fn a_closed_stream_takes_no_event_and_says_so(store: Arc<dyn EventStor
         ),
         closed
     );
-    // What only asks for its version still gets it, and others are not held up.
+    // A stream entry that only requires a version still gets it, and other appends are not held up.
     let asking = |expected| StreamAppend { stream: stream("a"), expected, events: Vec::new() };
     let other = append_to(stream("b"), NoStream, vec![event("thing.happened")]);
     let with = |expected| Append {
