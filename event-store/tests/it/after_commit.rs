@@ -1,5 +1,5 @@
-//! An error that comes after the COMMIT: the batch is there, so it is never said to have changed
-//! nothing (P4, I5).
+//! Errors that arrive after the COMMIT. The batch is in the log, so no answer may claim that
+//! nothing changed (P4, I5).
 
 use std::time::{Duration, Instant};
 
@@ -9,13 +9,13 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use crate::support::{appended, check_dense, connect, database, one, plain, take};
 
 const LIMIT: Duration = Duration::from_secs(20);
-/// The store's call, which sleeps after its COMMIT.
+/// A statement that cancels the store's call while it sleeps after its COMMIT.
 const SLEEPING: &str = "SELECT coalesce(bool_or(pg_cancel_backend(pid)), false) FROM \
     pg_stat_activity
     WHERE datname = current_database() AND wait_event = 'PgSleep' AND query LIKE 'CALL \
     event_store.append%'";
 
-/// Lets both procedures sleep between their COMMIT and their answer.
+/// Makes both procedures sleep between their COMMIT and their answer.
 async fn sleep_after_commit(admin: &mut PgConnection) {
     let procedures = "SELECT pg_get_functiondef(p.oid) FROM pg_proc AS p
         WHERE p.pronamespace = 'event_store'::regnamespace AND p.prokind = 'p'";
@@ -31,7 +31,7 @@ async fn sleep_after_commit(admin: &mut PgConnection) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p4_a_call_that_is_cancelled_after_its_commit_is_not_said_to_have_changed_nothing() {
-    // The plain way, and the long one.
+    // The plain function, and the general one.
     for append in [one("a"), Append { reservations: vec![take(1, "a")], ..one("a") }] {
         let database = database().await;
         let store = connect(database.url()).await;
@@ -41,7 +41,7 @@ async fn p4_a_call_that_is_cancelled_after_its_commit_is_not_said_to_have_change
             let (store, append) = (store.clone(), append.clone());
             async move { store.append(append).await }
         });
-        // It is not sent again: that would find out what came of it.
+        // The store must not send it again: that would reveal the outcome.
         let since = Instant::now();
         let committed = "SELECT count(*) FROM event_store.events";
         while sqlx::query_scalar::<_, i64>(committed).fetch_one(&mut admin).await.unwrap() == 0 {

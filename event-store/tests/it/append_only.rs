@@ -1,4 +1,4 @@
-//! Who may do what: the log is only ever added to, and only through the procedure (A11).
+//! The rights of each role: the log can only be added to, and only through the procedure (A11).
 
 use event_store::{EventStore, Position, StoreError};
 use sqlx::AssertSqlSafe;

@@ -1,6 +1,6 @@
-//! What a hostile or broken caller may hand in: each is refused alone, with a reason, and its
-//! neighbours do not notice. Then a stream of a million events, and a clock that jumps. Figures are
-//! printed.
+//! Hostile or broken input. Each append is refused alone and with a reason, and its neighbours
+//! succeed. Also a stream of a million events, and a clock that jumps. The tests print their
+//! measurements.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use crate::support::{
     stream, tagged,
 };
 
-/// Good appends around each attack.
+/// The number of good appends around each attack.
 const NEIGHBOURS: usize = 64;
 const MIB: usize = 1024 * 1024;
 
@@ -160,8 +160,8 @@ fn names_and_tags_with_anything_unprintable_are_refused_where_they_are_made() {
     }
 }
 
-/// Appends in blocks until the stream is long, and compares its last appends and reads with its
-/// first.
+/// Appends in blocks until the stream is long. Compares its last appends and reads with its first
+/// ones.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_of_a_million_events_is_appended_to_and_read_as_a_short_one() {
     const BLOCK: u64 = 1_000;
@@ -205,10 +205,10 @@ async fn a_stream_of_a_million_events_is_appended_to_and_read_as_a_short_one() {
     assert_eq!(check_dense(&store).await, Position(length));
 }
 
-/// Appends whose time is taken.
+/// The number of appends to time.
 const SAMPLES: usize = 25;
 
-/// The middle time of appends of one event each, from this version on.
+/// Returns the median time of single-event appends from this version on.
 async fn one_at_a_time(store: &PostgresStore, version: i64) -> Duration {
     let mut times = Vec::new();
     for expected in (version..).take(SAMPLES) {
@@ -225,8 +225,8 @@ async fn one_at_a_time(store: &PostgresStore, version: i64) -> Duration {
     times[SAMPLES / 2]
 }
 
-/// The server's clock cannot be set here, so the past is: the last event says that it was recorded
-/// tomorrow, as it would after the clock had been put back by a day, or in another century.
+/// The server's clock cannot be set here, so the test changes the past: the last event's time is
+/// tomorrow, or in another century, as if the clock had been set back.
 #[tokio::test]
 async fn a_clock_that_jumps_neither_stops_appends_nor_turns_the_time_of_the_log_back() {
     let database = database().await;
@@ -245,7 +245,7 @@ async fn a_clock_that_jumps_neither_stops_appends_nor_turns_the_time_of_the_log_
             .fetch_one(&mut admin)
             .await;
         let jumped = jumped.unwrap();
-        // Ids that are made of the time say nothing: the first instant, the last, and now.
+        // Time-based event ids must not matter: the first instant, the last, and now.
         for id in [0, (1 << 48) - 1].map(|millis: u64| {
             Uuid::from_u64_pair(millis << 16 | 0x7000, 1 << 63 | rand::random::<u64>() >> 2)
         }) {

@@ -1,6 +1,6 @@
-//! Batches: one bad member harms nobody else (A7), refusals cost no subtransaction (A6), members
-//! that affect each other are refused. Chains, several appends to one stream in one batch, are in
-//! `chains.rs`.
+//! Batches: one bad member affects no other (A7), refusals use no subtransaction (A6), and members
+//! that affect each other are refused. Tests of chains (several appends to one stream in one batch)
+//! are in `chains.rs`.
 
 use chrono::{DateTime, Utc};
 use event_store::postgres::append_batch;
@@ -66,7 +66,7 @@ async fn refusals_in_a_batch_cost_no_subtransaction() {
     cluster.stop().await;
 }
 
-/// The next transaction id, and how often Postgres had to look a subtransaction up.
+/// Returns the next transaction id, and how often Postgres has looked up a subtransaction.
 async fn subtransactions(connection: &mut PgConnection) -> (i64, i64) {
     let question = "SELECT txid_current(), (SELECT blks_hit + blks_read FROM pg_stat_slru WHERE \
         name = 'Subtrans')";
@@ -98,7 +98,7 @@ async fn a_batch_whose_members_affect_each_other_is_refused_whole() {
     }
     let store = connect(database.url()).await;
     assert_eq!(check_dense(&store).await, Position::START);
-    // The other way round the condition comes first, and is met.
+    // In the reverse order the condition comes first and holds.
     for outcome in append_batch(&mut connection, vec![asking, telling]).await.unwrap() {
         appended(outcome);
     }
@@ -150,7 +150,7 @@ async fn the_logs_clock_does_not_go_back_when_the_servers_does_on_either_way_to_
     let database = database().await;
     let store = connect(database.url()).await;
     appended(store.append(one("a")).await.unwrap());
-    // The server's clock was ahead when this one came.
+    // The server's clock was ahead when this event was recorded.
     let ahead = "UPDATE event_store.events SET recorded_at = clock_timestamp() + interval '1 \
         hour' RETURNING recorded_at";
     let ahead = sqlx::query_scalar::<_, DateTime<Utc>>(ahead)

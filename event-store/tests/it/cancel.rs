@@ -1,4 +1,4 @@
-//! Callers that go away at any moment, 10,000 of them: no connection is left in a transaction or
+//! Callers that give up at any moment, 10,000 of them. No connection stays in a transaction or is
 //! lost to the pool, and no append is lost or made twice (F1, F2; I2, I5).
 
 use std::collections::HashMap;
@@ -19,13 +19,13 @@ use crate::support::{
     appended, check_dense, connect, database, key, one, options, plain, query, random,
 };
 
-/// Callers at once.
+/// The number of concurrent callers.
 const CALLERS: u64 = 6;
-/// What each of the two pools for reads holds.
+/// The size of each of the two read pools.
 const READS: u32 = 4;
-/// Nobody may idle in a transaction for longer.
+/// The maximum time that a connection may be idle in a transaction.
 const IDLE: Duration = Duration::from_secs(1);
-/// The name under which the watched store connects.
+/// The application name of the watched store.
 const NAME: &str = "event-store cancelled";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -62,7 +62,7 @@ async fn p3_p4_callers_that_go_away_at_any_moment_leave_nothing_open_and_no_appe
         most <= i64::from(2 * READS) + 1,
         "{most} connections, more than the pools and the one for appends"
     );
-    // Each connection of the pool that they read from can still be had, all at once.
+    // All connections of the pool are still available at once.
     let reads = (0..READS).map(|_| prompt_read(&store));
     futures::future::join_all(reads).await;
     assert_eq!(check_dense(&connect(database.url()).await).await, last);
@@ -107,7 +107,7 @@ impl Caller {
                 continue;
             }
             given_up.fetch_add(1, Ordering::SeqCst);
-            // Some ask again, and get the one effect that there is.
+            // Some callers repeat the append, and must get the result of the first.
             if self.random.random_bool(0.3) {
                 let outcome = self.store.append(append).await.unwrap();
                 self.acknowledged.insert(id, appended(outcome).last.position);
@@ -116,8 +116,8 @@ impl Caller {
         self
     }
 
-    /// One event; sometimes under a key, sometimes on a condition that always holds, so that the
-    /// way there has more steps.
+    /// Makes an append of one event. Some have a key, some a condition that always holds, for more
+    /// steps at which to give up.
     fn append(&mut self, number: u64) -> Append {
         let mut append = one(format!("{number}-{}", self.asked % 5));
         if self.random.random_bool(0.3) {
@@ -134,8 +134,8 @@ impl Caller {
     }
 }
 
-/// A moment from none at all to some milliseconds: counted in turns of the scheduler, which are
-/// finer than its clock, or by the clock.
+/// Waits from no time at all to some milliseconds. It counts scheduler turns, which are finer than
+/// the clock, or uses the clock.
 async fn patience(kind: u8, random_length: u64) {
     if kind == 0 {
         for _ in 0..random_length {
@@ -146,8 +146,8 @@ async fn patience(kind: u8, random_length: u64) {
     }
 }
 
-/// Looks at the store's connections: how often, and the most there were. Nobody idles in a
-/// transaction for long.
+/// Watches the store's connections. Returns the number of checks and the maximum number of
+/// connections. None may be idle in a transaction for long.
 async fn watch(mut admin: PgConnection, done: Arc<AtomicBool>) -> (u64, i64) {
     let open = format!(
         "SELECT count(*), count(*) FILTER (WHERE state LIKE 'idle in transaction%' AND \
@@ -167,7 +167,7 @@ async fn watch(mut admin: PgConnection, done: Arc<AtomicBool>) -> (u64, i64) {
     (looks, most)
 }
 
-/// A read that gets its connection and its answer soon.
+/// Reads, and requires a connection and an answer soon.
 async fn prompt_read(store: &PostgresStore) {
     let since = Instant::now();
     let read: Result<_, StoreError> = store.read(&Filter::All, Position::START, 1_000).await;
@@ -175,8 +175,8 @@ async fn prompt_read(store: &PostgresStore) {
     assert!(since.elapsed() < Duration::from_secs(5));
 }
 
-/// Every acknowledged append stands where it was said to, and no event stands there twice; answers
-/// how many events there are.
+/// Checks that every acknowledged append is at its position and that no event is there twice.
+/// Returns the number of events.
 async fn once_each(store: &PostgresStore, acknowledged: &HashMap<Uuid, Position>) -> usize {
     let mut found = HashMap::new();
     let mut after = Position::START;

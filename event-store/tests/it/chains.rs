@@ -1,5 +1,6 @@
-//! Chains: several appends to one stream in one batch, each behind the last event of the one
-//! before. One that is refused takes along everyone behind it on its stream, and nobody else.
+//! Chains: several appends to one stream in one batch, each of which requires the last event of the
+//! previous one. A refused append causes the refusal of all later ones of its chain, and of no
+//! other append.
 
 use event_store::postgres::append_batch;
 use event_store::{
@@ -13,7 +14,7 @@ use crate::support::{
     plain, refused, repeated, sqlstate, stream, take,
 };
 
-/// Appends of one event each to a stream that has none, each behind the one before.
+/// Makes a chain of single-event appends to a new stream.
 fn chain(name: &str, length: usize) -> Vec<Append> {
     let mut chain: Vec<Append> = Vec::with_capacity(length);
     for version in 0.. {
@@ -27,7 +28,7 @@ fn chain(name: &str, length: usize) -> Vec<Append> {
     chain
 }
 
-/// How many transactions wrote the log.
+/// Returns the number of transactions that wrote the log.
 async fn batches(connection: &mut PgConnection) -> i64 {
     sqlx::query_scalar("SELECT count(DISTINCT xmin::text) FROM event_store.events")
         .fetch_one(connection)
@@ -35,7 +36,7 @@ async fn batches(connection: &mut PgConnection) -> i64 {
         .unwrap()
 }
 
-/// The versions appended, and the actual ones told to those refused.
+/// Returns the appended versions, and the actual versions in the refusals.
 fn versions(outcomes: Vec<AppendOutcome>) -> Vec<Result<i64, i64>> {
     let version = |outcome| match outcome {
         AppendOutcome::Appended(made) => Ok(made.versions[0].1.0),
@@ -68,7 +69,7 @@ async fn a_chain_that_was_sent_at_once_through_the_store_takes_few_batches() {
             .await;
     let outcomes = outcomes.into_iter().collect::<Result<Vec<_>, _>>().unwrap();
     assert_eq!(versions(outcomes), (1..=300).map(Ok).collect::<Vec<_>>());
-    // The first may be on its way before the others come.
+    // The first append may be in flight before the others arrive.
     let batches = batches(&mut plain(database.url()).await).await;
     assert!(batches <= 3, "{batches} batches");
 }
@@ -116,7 +117,7 @@ async fn who_stands_behind_a_refused_one_is_refused_and_nobody_else() {
     .unwrap();
     let mut members = chain("a", 6);
     members[2].reservations.push(take(1, "a"));
-    // Behind the second again: a refused append takes no place.
+    // This one follows the second append again: the refused one between them left no event.
     members.push(append_to(stream("a"), behind(&members[1], 2), vec![event("thing.used")]));
     members.push(one("other"));
     let mut outcomes = append_batch(&mut connection, members).await.unwrap();
@@ -126,8 +127,8 @@ async fn who_stands_behind_a_refused_one_is_refused_and_nobody_else() {
     assert_eq!(check_dense(&connect(database.url()).await).await, Position(5));
 }
 
-/// Somebody else appends as many events as the first link would have: the second one's version is
-/// right, and its event is not.
+/// Another writer appends as many events as the first link would have. The second link's version is
+/// right, but its event is not.
 #[tokio::test]
 async fn a_version_that_another_one_took_does_not_let_a_chain_go_on() {
     let database = database().await;
@@ -142,7 +143,7 @@ async fn a_version_that_another_one_took_does_not_let_a_chain_go_on() {
             versions(append_batch(&mut connection, members.clone()).await.unwrap()),
             [Err(1), Err(1), Err(1)]
         );
-        // Nor when it comes in a batch of its own.
+        // It is also refused in a separate batch.
         assert_eq!(
             versions(append_batch(&mut connection, members[1..2].to_vec()).await.unwrap()),
             [Err(1)]
@@ -235,8 +236,8 @@ async fn a_poisonous_link_fails_alone_and_who_stands_behind_it_is_refused() {
     assert_eq!(check_dense(&store).await, Position(17));
 }
 
-/// Appends that look at a stream and add nothing to it share a batch, whatever they expect of it;
-/// so do those that change it then.
+/// Appends that only check a stream share a batch, whatever they require of it. So do appends that
+/// change it afterwards.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn looking_at_one_stream_keeps_nobody_apart() {
     let database = database().await;

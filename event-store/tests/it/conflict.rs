@@ -1,5 +1,5 @@
-//! Races for one condition: exactly one contestant wins each (I4). The planted bug of a check that
-//! is older than its lock is caught.
+//! Races for one condition: exactly one contestant wins each (I4). A planted bug, a check with a
+//! snapshot older than its lock, is caught.
 
 use std::sync::Arc;
 
@@ -14,17 +14,17 @@ use uuid::Uuid;
 
 use crate::support::{append_to, check_dense, connect, database, plain, query, stream, tagged};
 
-/// Someone who wants the one seat of each round.
+/// A contestant for the one seat of each round.
 enum Contestant {
-    /// Through the library, several of them sharing a store.
+    /// Uses the library; several contestants share a store.
     Store(PostgresStore),
-    /// Through the stored procedure alone.
+    /// Uses the stored procedure alone.
     Procedure(PgConnection),
-    /// Through the planted bug.
+    /// Uses the planted bug.
     Mutant(PgConnection),
 }
 
-/// The seat is free as long as no event carries its tag.
+/// Makes an append on the condition that the seat is free: no event has its tag.
 fn take_seat(round: u64, number: usize) -> Append {
     let tag = format!("seat:{round}");
     Append {
@@ -40,9 +40,8 @@ fn take_seat(round: u64, number: usize) -> Append {
     }
 }
 
-/// What a single statement makes of it: the snapshot of its check is older than the lock that it
-/// waits for. The pause widens the window, so that catching it does not hang on how busy the
-/// machine is.
+/// The planted bug: a single statement whose snapshot is older than the lock that it waits for. The
+/// pause widens the race window, so the bug is caught however busy the machine is.
 const MUTANT: &str = "
     WITH locked AS MATERIALIZED (SELECT epoch FROM event_store.log FOR UPDATE),
     added AS (
@@ -80,8 +79,8 @@ impl Contestant {
     }
 }
 
-/// Runs the contestants' attempts of each round at once; answers in how many rounds not exactly one
-/// of them won.
+/// Runs all contestants' attempts of each round concurrently. Returns the number of rounds without
+/// exactly one winner.
 async fn violations(contestants: Vec<Contestant>, rounds: u64) -> usize {
     let barrier = Arc::new(Barrier::new(contestants.len()));
     let tasks = contestants.into_iter().enumerate().map(|(number, mut contestant)| {

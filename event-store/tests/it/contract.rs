@@ -1,4 +1,4 @@
-//! The contract of an event store, kept by both of ours through the same door as by anyone else's.
+//! The contract tests, run on both of our stores as on any other store.
 
 mod in_postgres {
     use crate::support::{connect, database};

@@ -1,4 +1,4 @@
-//! Lost answers: a batch whose connection was cut is sent again and has one effect (A3; I2, I5).
+//! Lost answers: a batch whose connection was cut is sent again and takes effect once (A3; I2, I5).
 
 use std::collections::HashMap;
 
@@ -66,16 +66,16 @@ async fn an_append_that_stays_without_an_answer_says_so_and_is_there_at_most_onc
                 .unwrap();
         while store.append(one("b")).await.is_err() {}
         let before = check_dense(&connect(database.url()).await).await;
-        // Nobody gets through any more, so it cannot be sent again. Whether its call arrived nobody
-        // here can tell.
+        // All further connections fail, so the store cannot send it again. Whether the call arrived
+        // is unknown here.
         proxy.cut_next_and_all_after(cut);
         let append = one("a");
         let first = store.append(append.clone()).await;
         assert!(matches!(first, Err(StoreError::OutcomeUnknown(_))), "{cut:?}: {first:?}");
-        // Nothing was sent of another one.
+        // The store sent nothing of a second append.
         let second = store.append(one("a")).await;
         assert!(matches!(second, Err(StoreError::Unavailable(_))), "{cut:?}: {second:?}");
-        // The same append again is recognised, whichever way the first one went.
+        // Repeating the same append is recognised, whatever the first attempt did.
         let patient = connect(database.url()).await;
         assert!(matches!(patient.append(append).await, Ok(AppendOutcome::Appended(_))));
         assert_eq!(check_dense(&patient).await, before.next());

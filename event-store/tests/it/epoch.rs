@@ -1,5 +1,5 @@
-//! A new epoch: begun by a person, followed by every process that knows the history it descends
-//! from, and by no other (A5).
+//! New epochs. A person begins one, and every process that knows an ancestor history follows; no
+//! other process does (A5).
 
 use std::time::{Duration, Instant};
 
@@ -14,10 +14,10 @@ use crate::support::{
     repeated, sqlstate, stream,
 };
 
-/// How long a process may take to notice.
+/// The maximum time for a process to notice.
 const SOON: Duration = Duration::from_secs(20);
 
-/// Appends until it works.
+/// Appends until it succeeds.
 async fn goes_on(store: &PostgresStore) -> Appended {
     let since = Instant::now();
     loop {
@@ -55,7 +55,7 @@ async fn a_process_goes_on_in_an_epoch_that_was_begun_while_it_worked() {
     {
         assert_eq!(store.descends_from(epoch).await.unwrap(), descends);
     }
-    // A caller that still names the old one decides again.
+    // A caller that still names the old epoch is refused and decides again.
     let refusal = refused(store.append(Append { epoch: Some(old), ..one("a") }).await.unwrap());
     assert_eq!(refusal, Refusal::Epoch { actual: new });
     check_dense(&store).await;
@@ -80,8 +80,7 @@ async fn p9_a_repeat_answers_in_the_epoch_that_its_event_is_still_part_of() {
         appended(store.append(keyed(3)).await.unwrap()),
     ];
     let mut admin = plain(database.url()).await;
-    // What once stood at the last position is another event now, so its record is of a history that
-    // is over.
+    // The last position now has another event, so the record at it belongs to a past history.
     let swap = "UPDATE event_store.events SET event_id = gen_random_uuid() WHERE position = 4";
     sqlx::raw_sql(swap).execute(&mut admin).await.unwrap();
     let new = begin_epoch(&mut admin, "a test", &[]).await.unwrap();
@@ -89,7 +88,7 @@ async fn p9_a_repeat_answers_in_the_epoch_that_its_event_is_still_part_of() {
     for (nth, append) in [keyed(1), of_two, without_events(), keyed(3)].into_iter().enumerate() {
         let epoch = if nth == 3 { before[nth].epoch } else { new };
         let lookup = append.idempotency.clone().unwrap();
-        // A client that repeats has made the event again.
+        // A client that retries makes the event again.
         let append = Append { streams: one("other").streams, ..append };
         for outcome in
             [store.append(append).await.unwrap(), store.repeated(&lookup).await.unwrap().unwrap()]
@@ -159,7 +158,7 @@ async fn a_copy_from_before_the_known_epoch_is_followed_only_when_a_person_says_
     let second = begin_epoch(&mut admin, "a test", &[]).await.unwrap();
     let store = connect(database.url()).await;
     appended(store.append(one("a")).await.unwrap());
-    // The copy knows of the first epoch alone.
+    // The copy knows only the first epoch.
     let restore = sqlx::query(
         "WITH log AS (UPDATE event_store.log SET epoch = $1) DELETE FROM event_store.epochs WHERE \
             epoch = $2",
@@ -169,7 +168,7 @@ async fn a_copy_from_before_the_known_epoch_is_followed_only_when_a_person_says_
     let wanted = format!("`event-store epoch begin --abandon {second}`");
     let error = other_history(&store).await;
     assert!(matches!(&error, StoreError::OtherHistory(why) if why.contains(&wanted)), "{error:?}");
-    // A new epoch alone is no proof that it goes on in place of the known one.
+    // A new epoch alone does not prove that it replaces the known one.
     begin_epoch(&mut admin, "somebody else's", &[]).await.unwrap();
     sqlx::raw_sql(END_CONNECTIONS).execute(&mut admin).await.unwrap();
     assert!(matches!(other_history(&store).await, StoreError::OtherHistory(_)));

@@ -1,4 +1,4 @@
-//! Personal data: encrypted in the log, values for who has the keys, erased for good for everybody.
+//! Personal data: encrypted in the log, readable with the keys, and erased for good for everybody.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -30,7 +30,7 @@ fn vault(keys: &Arc<dyn SubjectKeyStore>) -> Arc<Vault> {
     Vault::new(Arc::clone(keys), master(&[1]), VaultOptions::default())
 }
 
-/// A log and its keys, and the log as those see it who have the keys.
+/// A log and its keys, with the decrypting view of the log.
 struct World {
     log: Arc<dyn EventStore>,
     keys: Arc<dyn SubjectKeyStore>,
@@ -47,7 +47,7 @@ impl World {
         Self::over(Arc::new(MemoryStore::new()), Arc::new(MemoryKeys::new()))
     }
 
-    /// The same log and keys in another process.
+    /// Opens the same log and keys as another process.
     fn another_process(&self) -> Self {
         Self::over(Arc::clone(&self.log), Arc::clone(&self.keys))
     }
@@ -56,7 +56,7 @@ impl World {
         erase(self.log.as_ref(), self.keys.as_ref(), &request(subject)).await
     }
 
-    /// The names in the log, as they are read.
+    /// Returns the names in the log as they are read.
     async fn names(&self) -> Vec<Value> {
         let events = self.encrypted.read(&Filter::All, Position::START, 1_000).await.unwrap();
         events
@@ -89,7 +89,7 @@ async fn a_check_tells_of_an_erased_subject_and_makes_no_key_for_a_new_one() {
         Arc::new(encrypted),
         Arc::new(Registry::new([("thing.named", 1)], []).unwrap()),
     );
-    // It has read of the erasure: until then it has the key at hand, as an append has.
+    // It must read the erasure first: until then it has a cached key, as an append has.
     upcasting.store().read(&Filter::All, Position::START, 10).await.unwrap();
     assert_eq!(
         upcasting.check(&naming(ADA, SECRET)).await.unwrap(),
@@ -192,10 +192,10 @@ async fn a_process_that_only_appends_hears_of_an_erasure_by_itself() {
     assert!(other.another_process().names().await.iter().all(Value::is_null));
 }
 
-/// Keys, or a log, of which some call fails.
+/// A key store or a log in which one call fails.
 struct Failing<T: ?Sized> {
     inner: Arc<T>,
-    /// Which call fails, from 0; none from its number on.
+    /// The index of the call that fails, from 0; none fails once the calls are used up.
     fails: AtomicU32,
     lasting: bool,
 }
@@ -330,7 +330,7 @@ async fn an_erasure_cut_at_any_call_is_finished_by_running_it_again_or_before_se
             } else {
                 reconcile(world.log.as_ref(), world.keys.as_ref()).await.unwrap();
                 if cuts == 0 {
-                    // Nothing was begun, so there is nothing to finish.
+                    // Nothing was started, so there is nothing to finish.
                     world.erase(ADA).await.unwrap();
                 }
             }

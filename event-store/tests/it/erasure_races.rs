@@ -1,5 +1,5 @@
-//! An erasure and appends with the subject's data at the same time: whatever the order, nothing of
-//! the subject comes behind its `subject.erased`, and no reservation is left for it (P7).
+//! An erasure concurrent with appends of the subject's data. In any order, no data of the subject
+//! follows its `subject.erased`, and no reservation is left for it (P7).
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::keys::{keys_database, master, postgres_keys};
 use crate::support::{append_to, appended, connect, database, metadata, random, refused};
 
-/// Who writes of a subject while it is erased.
+/// The number of writers of a subject's data during its erasure.
 const WRITERS: u64 = 4;
 
 struct World {
@@ -28,7 +28,7 @@ struct World {
 }
 
 impl World {
-    /// One more process: it keeps the keys it has used, and learns of erasures once a second.
+    /// Makes one more process. It caches its keys and learns of erasures once a second.
     fn process(&self) -> Arc<EncryptingStore> {
         let vault = Vault::new(Arc::clone(&self.keys), master(&[1]), VaultOptions::default());
         Arc::new(EncryptingStore::new(Arc::clone(&self.log), vault))
@@ -39,8 +39,8 @@ impl World {
         erase(self.log.as_ref(), self.keys.as_ref(), &request).await.unwrap();
     }
 
-    /// Nothing of the subject, whose events all stand behind `after`, stands behind its erasure,
-    /// and the proof says so.
+    /// Checks that no event of the subject follows its erasure, and that the proof holds. All its
+    /// events are after `after`.
     async fn check(&self, subject: Uuid, after: Position) {
         let events = self.log.read(&Filter::All, after, 10_000).await.unwrap();
         let erased =
@@ -68,7 +68,7 @@ fn user(subject: Uuid) -> StreamName {
     StreamName::new("user", subject).unwrap()
 }
 
-/// The subject gets another address, and the reservation on it.
+/// Makes an append that gives the subject another address and its reservation.
 fn moving(subject: Uuid, address: u64) -> Append {
     let data =
         json!({"email": {"$subject": subject, "$personal": format!("{address}@example.com")}});
@@ -85,7 +85,7 @@ fn moving(subject: Uuid, address: u64) -> Append {
 async fn p7_a_process_that_has_not_heard_of_an_erasure_appends_nothing_behind_it() {
     let (world, _databases) = in_postgres().await;
     let subject = Uuid::from_u128(0xada);
-    // Nobody tells this one of an erasure: it has the key at hand, and goes on encrypting with it.
+    // This vault never learns of an erasure: it has a cached key and keeps encrypting with it.
     let deaf = Vault::new(Arc::clone(&world.keys), master(&[1]), VaultOptions::default());
     let append = async |mut append: Append| {
         assert_eq!(deaf.encrypt(&mut append).await.unwrap(), None);
@@ -113,7 +113,7 @@ async fn p7_nothing_of_a_subject_comes_behind_its_erasure_however_many_write_of_
             .map(|writer| {
                 let process = Arc::clone(&processes[usize::try_from(writer % 2).unwrap()]);
                 tokio::spawn(async move {
-                    // Until it is told.
+                    // Until the append is refused.
                     for nth in 0.. {
                         match process
                             .append(moving(subject, round * 1_000_000 + writer * 10_000 + nth))
@@ -150,7 +150,7 @@ async fn the_proof_notices_what_another_program_put_behind_an_erasure() {
     let encrypted =
         log.read_stream(&user(subject), event_store::Version::NONE, 1).await.unwrap().remove(0);
     world.erase(subject).await;
-    // One that names no subjects and takes no reservation.
+    // An append that names no subjects and takes no reservation.
     let data = encrypted.data;
     let late = NewEvent {
         data,

@@ -1,5 +1,5 @@
-//! A log written by programs of several ages, read and appended to as today's program sees it:
-//! against Postgres and memory alike.
+//! A log written by programs of several ages, read and appended to by today's program. The tests
+//! run on Postgres and in memory.
 
 use std::sync::Arc;
 
@@ -23,25 +23,25 @@ use crate::support::{
 const CURRENT: &[Shape] =
     &[("thing.made", 3), ("thing.taken", 1), ("thing.put", 2), ("thing.seen", 1)];
 const PAST: &[Past] = &[
-    // Another shape, twice.
+    // Two changes of shape.
     (("thing.made", 1), &[("thing.made", 2)], |data| with(data, "colour", "thing.made")),
     (("thing.made", 2), &[("thing.made", 3)], |data| with(data, "size", "thing.made")),
-    // Another name, of an older shape.
+    // A new name, leading to an older shape.
     (("thing.begun", 1), &[("thing.made", 1)], |data| Ok(vec![("thing.made", data)])),
-    // Two events, the second of an older shape.
+    // A split into two events, the second of an older shape.
     (("thing.moved", 1), &[("thing.taken", 1), ("thing.put", 1)], |data| {
         Ok(vec![("thing.taken", data.clone()), ("thing.put", data)])
     }),
     (("thing.put", 1), &[("thing.put", 2)], |data| with(data, "place", "thing.put")),
-    // Nothing any more, now and then.
+    // Dropped for some payloads.
     (("thing.looked_at", 1), &[("thing.seen", 1)], |data| {
         let odd = data["number"].as_u64().ok_or("it has no number")? % 2 == 1;
         Ok(if odd { vec![("thing.seen", data)] } else { Vec::new() })
     }),
-    // Nothing any more.
+    // Always dropped.
     (("thing.smelled", 1), &[], |_| Ok(Vec::new())),
 ];
-/// What a log of several ages is made of.
+/// The shapes in a log of several ages.
 const WRITTEN: &[Shape] = &[
     ("thing.made", 1),
     ("thing.made", 2),
@@ -94,7 +94,7 @@ fn types(names: &[&str]) -> Filter {
     Filter::Types(names.iter().map(|name| name.parse().unwrap()).collect())
 }
 
-/// All that a filter finds, in pages of this size.
+/// Reads all matches of a filter, in pages of this size.
 async fn all(log: &UpcastingLog, filter: &Filter, page: u32) -> Vec<RecordedEvent> {
     let (mut events, mut after) = (Vec::new(), Position::START);
     loop {
@@ -213,7 +213,7 @@ async fn a_subscription_gives_what_an_event_has_become(store: Arc<dyn EventStore
     );
 }
 
-/// Appends an event unless one that matches stands after the position.
+/// Appends an event unless a matching event exists after the position.
 async fn unless(log: &UpcastingLog, query: EventQuery, after: Position) -> AppendOutcome {
     let conditions = vec![AppendCondition { query, after }];
     let append = append_to(
@@ -253,7 +253,7 @@ async fn a_condition_is_not_broken_by_what_was_only_asked_for_to_be_looked_at(
     let at = write(&store, "a", vec![seen]).await;
     let outcome = unless(&log(&store), query(&["thing.seen"], &["thing:1"]), Position::START).await;
     assert_eq!(refused(outcome), Refusal::Condition { index: 0, position: at });
-    // A tag alone asks for any event, and what means nothing any more is none.
+    // A tag alone matches any event, but a dropped event is none.
     write(&store, "b", vec![written(("thing.smelled", 1), &["thing:2"])]).await;
     appended(unless(&log(&store), query(&[], &["thing:2"]), Position::START).await);
 }
@@ -309,7 +309,7 @@ async fn an_event_that_cannot_be_read_is_an_error_that_says_where(store: Arc<dyn
     assert_eq!((other.position, other.why.as_str()), (Position(3), "it has no number"));
     assert!(matches!(log.read(&types(&["thing.made"]), Position::START, 10).await,
             Ok(page) if page.events.is_empty()));
-    // Whether it breaks a condition cannot be told: nothing is appended.
+    // It is unknown whether the event breaks a condition, so nothing is appended.
     let conditions = vec![AppendCondition {
         query: query(&["thing.seen"], &["thing:1"]),
         after: Position::START,
@@ -377,7 +377,7 @@ async fn a_check_tells_what_would_refuse_an_append_and_appends_nothing(store: Ar
     assert_eq!(at, Position(1));
 }
 
-/// Random types that a query could name, of today and of former days.
+/// Returns random current and past types for a query.
 fn some_types(random: &mut StdRng) -> Vec<event_store::EventType> {
     let count = random.random_range(0..3);
     (0..count).map(|_| WRITTEN.choose(random).unwrap().0.parse().unwrap()).collect()

@@ -1,6 +1,6 @@
 //! Histories of many concurrent clients against the real store, while clients and Postgres are
-//! killed with -9, checked for I1 to I6 and I12 by our own checker and by `adya` (T5, T7). Bugs
-//! planted in the append function are caught, so that silence means something.
+//! killed with -9. Our own checker checks them for I1 to I6 and I12, and so does `adya` (T5, T7).
+//! Both must also catch bugs planted in the append function, which shows that they can fail.
 
 use std::time::{Duration, Instant};
 
@@ -16,13 +16,13 @@ mod client;
 mod planted;
 mod process;
 
-/// Processes of clients.
+/// The number of client processes.
 const PROCESSES: usize = 2;
-/// One of so many kills is of Postgres.
+/// One in this many kills is of Postgres.
 const POSTGRES_IN: u64 = 4;
-/// Events that must have come since the last kill.
+/// The number of new events required between two kills.
 const BETWEEN_KILLS: i64 = 120;
-/// How long the log may stand still.
+/// The maximum time without a new event.
 const STANDSTILL: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -55,7 +55,7 @@ async fn i1_to_i6_and_i12_hold_while_clients_and_postgres_are_killed() {
     cluster.stop().await;
 }
 
-/// Fails unless both checkers find nothing.
+/// Fails if a checker finds a violation.
 fn hold(history: &History) {
     tell(history);
     let began = Instant::now();
@@ -95,7 +95,7 @@ fn tell(history: &History) {
     );
 }
 
-/// Waits until the log's head is there.
+/// Waits until the log's head reaches this position.
 async fn grown(url: &str, head: i64) -> i64 {
     let deadline = Instant::now() + STANDSTILL;
     loop {
@@ -110,7 +110,7 @@ async fn grown(url: &str, head: i64) -> i64 {
     }
 }
 
-/// The whole log.
+/// Reads the whole log.
 async fn log(store: &PostgresStore) -> Vec<Entry> {
     let mut log = Vec::new();
     loop {

@@ -1,7 +1,7 @@
-//! What concurrent clients asked and were answered, and whether one log explains it: a checker of
-//! the invariants I1 to I6 and I12 (ARCHITECTURE.md). Positions are a total order that the store
-//! itself states, so one walk over the log and one over the clients' moments decide; apart from the
-//! sorting of moments the time is linear.
+//! A checker of the invariants I1 to I6 and I12 (ARCHITECTURE.md). It decides whether one log
+//! explains the requests and answers of concurrent clients. The store itself states the positions,
+//! which are a total order. One walk over the log and one over the clients' moments are therefore
+//! enough. Apart from sorting the moments, the time is linear.
 
 use std::collections::HashMap;
 
@@ -14,12 +14,12 @@ mod tests;
 
 pub(crate) use check::{Violation, check};
 
-/// One line that a client writes down: before it asks, and after it was answered.
+/// A line of a client's record, written before each request and after each answer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Line {
-    /// Which client; never used again after its process has died.
+    /// The client's number, which is never used again after its process has died.
     pub(crate) client: u64,
-    /// Nanoseconds of a clock that all clients share.
+    /// The time in nanoseconds, by a clock that all clients share.
     pub(crate) at: u64,
     pub(crate) said: Said,
 }
@@ -30,40 +30,40 @@ pub(crate) enum Said {
     Ended(Answer),
 }
 
-/// What a client asks of the log.
+/// A client's request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Asked {
     Append(Wanted),
-    /// The events with this tag, all of them.
+    /// Read all events with this tag.
     ReadTag(String),
-    /// The whole log after this position.
+    /// Read the whole log after this position.
     ReadLog(i64),
 }
 
 /// An append.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Wanted {
-    /// Per stream: the version that it must have, if any, and the ids of the events that it gets.
+    /// Per stream: the required version, if any, and the ids of the new events.
     pub(crate) streams: Vec<(String, Option<i64>, Vec<Uuid>)>,
-    /// No event with this tag may stand after this position.
+    /// The condition: no event with this tag may exist after this position.
     pub(crate) condition: Option<(String, i64)>,
     pub(crate) key: Option<u64>,
-    /// What the streams held, by event, if it was appended: its requirements make sure.
+    /// The contents of the streams, by event, if it was appended; its requirements guarantee them.
     pub(crate) decided_on: Vec<(String, Vec<Uuid>)>,
 }
 
-/// What a client was answered.
+/// The answer to a client's request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Answer {
-    /// Its last event stands here.
+    /// Appended; the position of its last event.
     Appended(i64),
-    /// Another one under the same key had been appended, its last event here.
+    /// An earlier append used the same key; the position of that append's last event.
     Repeated(i64),
     Refused(Refused),
-    /// It certainly was not appended.
+    /// It was certainly not appended.
     Failed(String),
     Unknown(String),
-    /// Position and id of each event found; none is missing at the end.
+    /// Position and id of each event found, without a gap at the end.
     Read(Vec<(i64, Uuid)>),
 }
 
@@ -74,7 +74,7 @@ pub(crate) enum Refused {
     Other(String),
 }
 
-/// An event of the log as it is in the end.
+/// An event of the final log.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) position: i64,
@@ -84,7 +84,7 @@ pub(crate) struct Entry {
     pub(crate) tags: Vec<String>,
 }
 
-/// A question with its answer, if there was one.
+/// A request and its answer, if there was one.
 #[derive(Debug, Clone)]
 pub(crate) struct Operation {
     pub(crate) client: u64,
@@ -93,7 +93,7 @@ pub(crate) struct Operation {
     pub(crate) asked: Asked,
 }
 
-/// What is checked.
+/// The history to check.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct History {
     pub(crate) log: Vec<Entry>,
@@ -101,8 +101,8 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// Pairs what each client began with what it ended next. A line that a dying process did not
-    /// finish is left out.
+    /// Pairs each request of a client with its answer. Ignores a line that a dying process did not
+    /// finish.
     pub(crate) fn new(log: Vec<Entry>, lines: Vec<Line>) -> Self {
         let mut operations: Vec<Operation> = Vec::new();
         let mut open = HashMap::new();
@@ -132,7 +132,7 @@ impl Operation {
         self.ended.as_ref().map(|(_, answer)| answer)
     }
 
-    /// The append that it is, if it is one.
+    /// Returns the append if this operation is one.
     pub(crate) fn wanted(&self) -> Option<&Wanted> {
         if let Asked::Append(wanted) = &self.asked { Some(wanted) } else { None }
     }

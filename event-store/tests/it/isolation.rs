@@ -1,4 +1,4 @@
-//! The procedure under other isolation levels than its own: an error, never a broken condition.
+//! Other isolation levels: the procedure returns an error and never breaks a condition.
 
 use event_store::postgres::append_batch;
 use event_store::{Append, EventStore, Position, ReservationChange, StoreError};

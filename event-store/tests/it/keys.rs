@@ -1,5 +1,5 @@
-//! The store of subject keys: Postgres and memory keep the same promises; who may do what; rotating
-//! the master key.
+//! The key store. Postgres and memory keep the same promises. Also the rights of roles, and the
+//! rotation of the master key.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::support::{plain, sqlstate};
 
-/// A fresh, migrated database of keys.
+/// Makes a fresh, migrated key database.
 pub(crate) async fn keys_database() -> TestDatabase {
     TestDatabase::create("subject_keys", &schema_fingerprint(), |url| async move {
         Ok(migrate(&url).await?)
@@ -27,7 +27,7 @@ pub(crate) async fn postgres_keys(url: &str) -> Arc<PostgresKeys> {
     Arc::new(PostgresKeys::connect(url, "keys test").await.unwrap())
 }
 
-/// Master keys made of these bytes, the current one first.
+/// Makes master keys from these bytes, the current one first.
 pub(crate) fn master(seeds: &[u8]) -> Arc<LocalMasterKeys> {
     use base64::Engine as _;
     let line = |seed: &u8| base64::engine::general_purpose::STANDARD.encode([*seed; 32]);
@@ -49,7 +49,7 @@ const C: Uuid = Uuid::from_u128(3);
 const NEVER_HAD_A_KEY: Uuid = Uuid::from_u128(8);
 const LAST: EventRef = EventRef { position: Position(5), event_id: Some(B) };
 
-/// What every store of keys promises, told to one store from its first key on.
+/// Checks every promise of a key store on an empty one.
 async fn contract(keys: &dyn SubjectKeyStore) {
     the_first_key_of_a_subject_stays(keys).await;
     a_destroyed_key_never_comes_back(keys).await;
@@ -76,7 +76,7 @@ async fn the_first_key_of_a_subject_stays(keys: &dyn SubjectKeyStore) {
     );
 }
 
-/// Destroys the keys of `A` and [`NEVER_HAD_A_KEY`].
+/// Checks that the destroyed keys of `A` and [`NEVER_HAD_A_KEY`] stay destroyed.
 async fn a_destroyed_key_never_comes_back(keys: &dyn SubjectKeyStore) {
     let entry = keys.destroy(A, "ops-1").await.unwrap();
     assert_eq!((entry.subject, entry.requested_by.as_str(), entry.erased_at), (A, "ops-1", None));

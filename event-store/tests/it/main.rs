@@ -1,4 +1,4 @@
-//! The event store against a real Postgres, and in memory against the same contract.
+//! Tests of the event store on a real Postgres and in memory.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod after_commit;

@@ -1,5 +1,5 @@
-//! States with personal data: in memory and as snapshots they are short cuts as others are, and an
-//! erasure reaches them there.
+//! States with personal data. The cache and snapshots only speed up their loads, and an erasure
+//! reaches both.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -31,12 +31,11 @@ const SECRET: &str = "Ada Lovelace";
 const EVERY_EVENT: SnapshotPolicy = SnapshotPolicy { every: 1, slow: Duration::MAX, least: 1 };
 
 thread_local! {
-    /// How many events were applied in this test, which has its thread for itself.
+    /// The number of events applied in this test, which has its own thread.
     static APPLIED: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The names in a stream, taken out of what marks them as personal: nothing in such a state tells
-/// whose they are.
+/// The names in a stream without their personal marks: nothing in this state says whose they are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Names(Vec<Option<String>>);
 
@@ -70,7 +69,7 @@ struct Process {
     states: StateLoader,
 }
 
-/// What the processes share: the log with the snapshots, and the keys.
+/// The log with its snapshots and the keys, which the processes share.
 struct Shared<S> {
     store: Arc<S>,
     keys: Arc<dyn SubjectKeyStore>,
@@ -119,7 +118,7 @@ impl Process {
         );
     }
 
-    /// The state, and how many events were applied to get it.
+    /// Loads the state, and returns the number of events applied for it.
     async fn load(&self, stream: &StreamName) -> (Current<Names>, u64) {
         let (before, epoch) = (APPLIED.get(), self.encrypted.head().await.unwrap().epoch);
         let current = self.states.load::<Names>(stream, epoch).await.unwrap();
@@ -157,7 +156,7 @@ async fn a_state_with_personal_data_stays_in_memory_until_its_subject_is_erased_
     assert_eq!(here.names(&name).await, [None]);
     until("the other process hears of it by itself", async || elsewhere.holds_no_state()).await;
     assert_eq!(elsewhere.names(&name).await, [None]);
-    // What is left has no value of hers, so that it may stay.
+    // The remaining state has no value of hers, so it may stay.
     assert_eq!(elsewhere.load(&name).await.1, 0);
 }
 
@@ -172,7 +171,7 @@ async fn a_process_that_hears_nothing_shows_a_value_from_memory_no_longer_than_a
     let name = stream("a");
     process.name(&name, ADA, SECRET).await;
     assert_eq!(process.names(&name).await, ada());
-    // The log is not told.
+    // The key is destroyed without an event in the log.
     shared.keys.destroy(ADA, "ops-7").await.unwrap();
     tokio::time::advance(lifetime + Duration::from_secs(1)).await;
     assert_eq!(process.names(&name).await, [None]);
@@ -186,8 +185,8 @@ async fn a_state_in_memory_alone_is_not_shown_either_once_a_key_has_lived_its_ti
         CacheLimits::default(),
         VaultOptions { key_lifetime: lifetime, ..VaultOptions::default() },
     );
-    // Nothing but the look at the keys can tell it: no snapshot is kept, which would ask for them
-    // too.
+    // Only the check of the keys can notice the erasure. Snapshots are off because storing one
+    // checks the keys too.
     let states = StateLoader::new(log(Arc::clone(&process.encrypted) as _), CacheLimits::default());
     let process = Process { states, ..process };
     let name = stream("a");
@@ -234,7 +233,7 @@ async fn without_a_vault_a_state_with_personal_data_is_neither_held_nor_kept() {
     assert_eq!(states.load::<Names>(&personal, epoch).await.unwrap().state.0, ada());
     assert_eq!(states.cache().size(), (0, 0));
     states.load::<Names>(&other, epoch).await.unwrap();
-    // They are kept one after the other: when the second is, the first would be.
+    // Snapshots are stored in order: once the second is there, the first would be.
     until("the other is kept", async || store.snapshot(&other, 1, epoch).await.unwrap().is_some())
         .await;
     assert!(store.snapshot(&personal, 1, epoch).await.unwrap().is_none());
@@ -247,7 +246,7 @@ async fn a_personal_snapshot_is_encrypted_used_by_others_and_unused_after_the_er
         Shared { store: Arc::new(connect(log.url()).await), keys: postgres_keys(keys.url()).await };
     let first = shared.process(CacheLimits::default());
     let (name, epoch) = (stream("a"), first.encrypted.head().await.unwrap().epoch);
-    // A snapshot is looked for once there is more than a page.
+    // A snapshot is looked up once there is more than one page.
     let many = (0..300).map(|_| named(ADA, SECRET)).collect();
     appended(
         first.encrypted.append(append_to(name.clone(), ExpectedVersion::Any, many)).await.unwrap(),
@@ -278,8 +277,7 @@ async fn a_personal_snapshot_is_encrypted_used_by_others_and_unused_after_the_er
     let cold = shared.process(CacheLimits::default());
     let (current, _) = cold.load(&name).await;
     assert_eq!((current.version, current.state), (Version(300), Names(vec![None; 300])));
-    // In its place comes one without her, which needs no encryption any more, though the stream has
-    // not grown.
+    // A state without her replaces it. It needs no encryption, although the stream has not grown.
     until("it is replaced", async || {
         let kept = shared.store.snapshot(&name, 1, epoch).await.unwrap().unwrap();
         !kept.state.get().contains("$sealed")
@@ -317,7 +315,7 @@ async fn p7_after_an_erasure_neither_memory_nor_snapshots_give_a_value_away() {
                     .unwrap();
                 erased.push(subject);
                 for process in &processes {
-                    // It reads of the erasure.
+                    // It reads the erasure.
                     process
                         .encrypted
                         .read_stream(&subject_stream(subject).unwrap(), Version::NONE, 1)
@@ -350,8 +348,7 @@ async fn p7_after_an_erasure_neither_memory_nor_snapshots_give_a_value_away() {
     assert!(!erased.is_empty());
 }
 
-/// A state whose events are on their way is used only as long as nobody whose values are in it is
-/// erased.
+/// A state with pending events is used only as long as no subject with values in it is erased.
 #[tokio::test]
 async fn a_state_ahead_of_the_log_is_not_used_once_a_subject_of_it_is_erased() {
     let shared = in_memory();
@@ -379,7 +376,7 @@ async fn a_state_ahead_of_the_log_is_not_used_once_a_subject_of_it_is_erased() {
         (&ahead.state, made.last, 0),
         "it was kept as if it had been loaded"
     );
-    // Bob's values came with the event that was on its way.
+    // Bob's values came with the pending event.
     erase(process.encrypted.as_ref(), shared.keys.as_ref(), &request(BOB)).await.unwrap();
     assert!(!process.states.may_use(&ahead).await.unwrap());
     let unreachable = StateLoader::new(log(Arc::clone(&shared.store) as _), CacheLimits::default());

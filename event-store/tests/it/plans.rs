@@ -1,5 +1,5 @@
-//! The hot statements reach their rows by the index that was made for them, whatever was planned
-//! before and however large the log is.
+//! Query plans: the hot statements use the index made for them, whatever was planned before and
+//! however large the log is.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ async fn fill(connection: &mut PgConnection) {
         .unwrap();
 }
 
-/// The plan of a statement for these arguments, as the store's connections for reads make it.
+/// Returns the plan of a statement for these arguments, as the store's read connections make it.
 async fn plan(connection: &mut PgConnection, statement: &str, arguments: &str) -> String {
     let arguments = if arguments.is_empty() { String::new() } else { format!("({arguments})") };
     let statements = format!(
@@ -90,8 +90,8 @@ async fn every_hot_statement_uses_its_index() {
     }
 }
 
-/// One append for every statement of the function: plain, with everything at once, refused for each
-/// reason, and sent again.
+/// Makes appends for every statement of the function: a plain one, one with all features, one
+/// refused for each reason, and repeats.
 async fn every_kind_of_append(store: &PostgresStore, round: u8) {
     let name = format!("every-{round}");
     let made = append_to(
@@ -139,8 +139,8 @@ async fn every_kind_of_append(store: &PostgresStore, round: u8) {
     }
 }
 
-/// How often each table of the log was read from end to end, and how many entries of each index
-/// were passed.
+/// Returns the number of sequential scans of each table of the log, and the number of entries read
+/// from each index.
 async fn reads(admin: &mut PgConnection) -> (BTreeMap<String, i64>, BTreeMap<String, i64>) {
     let scans = "SELECT relname::text, seq_scan FROM pg_stat_user_tables
         WHERE schemaname = 'event_store' AND relname IN ('events', 'tags', 'reservations', \
@@ -152,11 +152,11 @@ async fn reads(admin: &mut PgConnection) -> (BTreeMap<String, i64>, BTreeMap<Str
     (scans.into_iter().collect(), entries.into_iter().collect())
 }
 
-/// The store's own connection plans the function's statements while the tables are empty, and keeps
+/// The store's connection plans the function's statements while the tables are empty, and keeps
 /// those plans.
 #[tokio::test]
 async fn every_statement_of_the_append_reaches_its_rows_by_an_index_even_after_growth() {
-    /// The most entries of one index that a round may pass, out of thousands.
+    /// The maximum number of entries of one index that a round may read, out of thousands.
     const FEW: i64 = 200;
     let database = database().await;
     let store = connect(database.url()).await;
@@ -188,8 +188,8 @@ async fn every_statement_of_the_append_reaches_its_rows_by_an_index_even_after_g
     }
 }
 
-/// Waits until nobody else of that kind is connected: a backend reports all its figures when it
-/// ends.
+/// Waits until no other connection of that kind exists: a backend reports all its statistics when
+/// it ends.
 async fn gone(admin: &mut PgConnection, kind: &str) {
     let others = format!(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND \

@@ -1,4 +1,4 @@
-//! Readers and writers at once: every read of the log, at any moment, is a prefix (I6, A11).
+//! Concurrent readers and writers: every read of the log, at any moment, is a prefix (I6, A11).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

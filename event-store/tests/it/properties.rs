@@ -1,7 +1,7 @@
-//! Random histories against the reference (A8, T4): expected versions, several streams, conditions,
-//! reservations, idempotency keys, appends sent again and stolen event ids; split into batches
-//! every way, through one store and through two at once. Then the log itself and random reads. A
-//! history that diverges is shrunk.
+//! Random histories against the reference (A8, T4). They cover expected versions, several streams,
+//! conditions, reservations, idempotency keys, repeated appends and stolen event ids. They run in
+//! batches of random sizes, through one store and through two at once. Then the log and random
+//! reads are compared too. A diverging history is shrunk.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ use crate::support::{check_dense, connect, database, plain};
 mod plan;
 mod settle;
 
-/// Where histories are played: two stores over one log, and the procedure.
+/// The systems under test: two stores over one log, and the procedure.
 struct Stage {
     stores: [PostgresStore; 2],
     procedure: Mutex<PgConnection>,
@@ -64,7 +64,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
-/// Plays histories until enough appends were made; shrinks one that diverges.
+/// Runs histories until enough appends were made; shrinks a diverging one.
 fn random_histories(play: impl Fn(&[Round], &mut Figures) -> Result<(), String>) {
     let run = test_run();
     let wanted = run.count(3_000, 100_000);
@@ -138,7 +138,7 @@ fn count(figures: &mut Figures, outcomes: &[Outcome]) {
     }
 }
 
-/// Every refusal that a history can meet.
+/// The refusals that a history can meet.
 const REFUSALS: [&str; 7] =
     ["closed", "condition", "duplicate event", "epoch", "key reused", "reservation", "version"];
 
@@ -155,7 +155,7 @@ fn kind(refusal: &Refusal) -> &'static str {
     }
 }
 
-/// One append after the other, through the store in memory.
+/// Runs the appends one after the other on the in-memory store.
 async fn play_in_memory(rounds: &[Round], figures: &mut Figures) -> Result<(), String> {
     let (names, store) = (Names(figures.histories), MemoryStore::new());
     let mut model = Reference::new(store.head().await.map_err(told)?.epoch, (0, None));
@@ -196,8 +196,8 @@ impl Stage {
         outcomes.into_iter().map(|outcome| outcome.map(Outcome::from).map_err(told)).collect()
     }
 
-    /// Sends batches of these sizes; halves of one that is refused whole, because its members
-    /// affect each other.
+    /// Sends batches of these sizes. A batch that is refused because its members affect each other
+    /// is halved.
     async fn split(&self, sizes: &[usize], appends: &[Append]) -> Result<Vec<Outcome>, String> {
         let mut procedure = self.procedure.lock().await;
         let (mut rest, mut sizes) = (appends, sizes.iter().cycle());
@@ -236,9 +236,9 @@ fn in_order(model: &mut Reference, appends: &[Append], outcomes: &[Outcome]) -> 
     Ok(())
 }
 
-/// Appends of one store that touch the same things keep the order in which they came: apart from
-/// where they stand, the outcomes are those of that order. Not so with conditions, which are looked
-/// at before the queue.
+/// Checks that one store keeps the order of appends that touch the same keys. Apart from positions,
+/// the outcomes must be those of that order. Appends with conditions are exempt: conditions are
+/// checked before the queue.
 fn keeps_its_order(
     mut model: Reference,
     appends: &[Append],
@@ -320,8 +320,8 @@ async fn compare(
     }
 }
 
-/// The reference is right about the first thing that it is relied on for: what one of two that name
-/// one stream learns of the other.
+/// Tests a property of the reference on which the others rely: what one of two plans for a stream
+/// learns of the other.
 #[test]
 fn two_plans_of_one_stream_are_two_versions() {
     let epoch = event_store::Epoch(uuid::Uuid::nil());

@@ -1,4 +1,4 @@
-//! A TCP proxy in front of Postgres that cuts the connection for appends where a test wants it cut.
+//! A TCP proxy in front of Postgres that cuts the append connection at a chosen point.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
@@ -6,30 +6,30 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Where the next call is cut.
+/// The point at which the next call is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Cut {
     Nowhere,
     /// The call does not reach the server.
     BeforeTheCall,
-    /// The call reaches the server; nothing of the answer comes back.
+    /// The call reaches the server, but no byte of the answer returns.
     BeforeTheAnswer,
-    /// A part of the answer comes back.
+    /// Part of the answer returns.
     InsideTheAnswer,
 }
 
-/// Forwards to Postgres until it is told to cut.
+/// A proxy that forwards to Postgres until it has to cut.
 pub(crate) struct Proxy {
     next: Arc<AtomicU8>,
     cuts: Arc<AtomicUsize>,
-    /// Whether nobody gets through any more once a call was cut.
+    /// Whether all connections fail after a cut.
     for_good: Arc<AtomicBool>,
     url: String,
 }
 
 impl Proxy {
-    /// Stands before the server that the URL names.
+    /// Starts a proxy in front of the server that the URL names.
     pub(crate) async fn start(url: &str) -> Self {
         let (user, rest) = url.trim_start_matches("postgres://").split_once('@').unwrap();
         let (server, database) = rest.split_once('/').unwrap();
@@ -58,24 +58,24 @@ impl Proxy {
         &self.url
     }
 
-    /// Cuts the next call there.
+    /// Cuts the next call at this point.
     pub(crate) fn cut_next(&self, cut: Cut) {
         self.next.store(cut as u8, Ordering::SeqCst);
     }
 
-    /// The same, and nobody gets through any more once it was cut.
+    /// Cuts the next call at this point and refuses all connections afterwards.
     pub(crate) fn cut_next_and_all_after(&self, cut: Cut) {
         self.for_good.store(true, Ordering::SeqCst);
         self.cut_next(cut);
     }
 
-    /// How many connections were cut.
+    /// The number of connections that were cut.
     pub(crate) fn cuts(&self) -> usize {
         self.cuts.load(Ordering::SeqCst)
     }
 }
 
-/// Ends, and with it both connections, when either side ends or the call is cut.
+/// Forwards until either side ends or the call is cut; then both connections end.
 async fn forward(
     mut client: TcpStream,
     mut server: TcpStream,
@@ -83,7 +83,7 @@ async fn forward(
     cuts: &AtomicUsize,
 ) {
     let (mut to_server, mut to_client) = (vec![0; 65_536], vec![0; 65_536]);
-    // The connections for appends are told by their start-up packet.
+    // Start-up packets identify the append connections.
     let (mut appends, mut cutting) = (false, Cut::Nowhere);
     loop {
         tokio::select! {

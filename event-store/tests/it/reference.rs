@@ -1,6 +1,6 @@
-//! The obviously right event store: one list of events that every question walks through from the
-//! start. It shares nothing with the stores but the types of their interface, knows no batches and
-//! no speed, and is what random histories are compared with.
+//! The reference for random histories: an obviously correct event store. It is one list of events,
+//! and every query scans it from the start. It shares only the interface types with the stores and
+//! has no batches or optimisations.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use event_store::{
 };
 use uuid::Uuid;
 
-/// What came of an append, without what a test need not compare.
+/// The outcome of an append, reduced to what tests compare.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Outcome {
     Appended(Done),
@@ -19,7 +19,7 @@ pub(crate) enum Outcome {
     Refused(Refusal),
 }
 
-/// An append that was made.
+/// The result of a successful append.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Done {
     pub(crate) last: i64,
@@ -65,7 +65,7 @@ pub(crate) struct Logged {
 }
 
 impl Logged {
-    /// Whether the store's event is this one.
+    /// Whether the store's event equals this one.
     pub(crate) fn is(&self, read: &RecordedEvent) -> bool {
         let (ours, data) = (&self.event, self.event.data.get());
         (read.position.0, &read.stream, read.version.0)
@@ -93,19 +93,19 @@ impl Logged {
     }
 }
 
-/// The log from some position on: what came before is no concern of this history, whose names are
-/// its own.
+/// The log from some position on. Earlier events do not matter, since each history has its own
+/// names.
 #[derive(Debug, Clone)]
 pub(crate) struct Reference {
     epoch: Epoch,
     /// The head when this history began.
     base: (i64, Option<Uuid>),
     pub(crate) events: Vec<Logged>,
-    /// Who holds what, by scope and hash.
+    /// The holder of each value, by scope and hash.
     reservations: BTreeMap<(String, [u8; 32]), StreamName>,
-    /// What was made under each key, for which request, and the answer kept.
+    /// For each key: the request hash, the result and the stored answer.
     keys: BTreeMap<[u8; 32], ([u8; 32], Done, String)>,
-    /// What each append with events made, by its events.
+    /// The result of each append with events, by its events.
     made: Vec<(Vec<Told>, Done)>,
 }
 
@@ -121,7 +121,7 @@ impl Reference {
         }
     }
 
-    /// The last position and the id of the event there.
+    /// Returns the last position and the id of the event there.
     pub(crate) fn head(&self) -> (i64, Option<Uuid>) {
         self.events.last().map_or(self.base, |last| (last.position, Some(last.event.id)))
     }
@@ -149,7 +149,7 @@ impl Reference {
         self.events.iter().filter(|logged| logged.stream == *stream).collect()
     }
 
-    /// What a look-up of the key before load and decide gives.
+    /// Returns the result of a key lookup before load and decide.
     pub(crate) fn repeated(&self, idempotency: &Idempotency) -> Option<Outcome> {
         let (request, done, answer) = self.keys.get(&idempotency.key)?;
         Some(if *request == idempotency.request_hash {
@@ -159,7 +159,7 @@ impl Reference {
         })
     }
 
-    /// One append, all of it or nothing.
+    /// Makes one append, all or nothing.
     pub(crate) fn append(&mut self, append: &Append) -> Outcome {
         if let Some(done) = self.made_before(append) {
             return Outcome::Appended(done);
@@ -175,7 +175,7 @@ impl Reference {
         }
     }
 
-    /// The very same events, sent again.
+    /// Returns the result if the same events were appended before.
     fn made_before(&self, append: &Append) -> Option<Done> {
         let told = told(append);
         let made = self.made.iter().find(|(made, _)| *made == told && !told.is_empty());
@@ -228,7 +228,7 @@ impl Reference {
         version.or_else(condition).or_else(|| self.clone().change_reservations(append).err())
     }
 
-    /// Change after change, as written.
+    /// Makes the changes one by one, as written.
     fn change_reservations(&mut self, append: &Append) -> Result<(), Refusal> {
         for (index, change) in append.reservations.iter().enumerate() {
             let (ReservationChange::Take { reservation, .. }
@@ -280,7 +280,7 @@ impl Reference {
     }
 }
 
-/// An event as its append told it: stream, id, type and data.
+/// An event as its append gave it: stream, id, type and data.
 type Told = (StreamName, Uuid, String, String);
 
 fn told(append: &Append) -> Vec<Told> {
@@ -295,7 +295,7 @@ fn told(append: &Append) -> Vec<Told> {
         .collect()
 }
 
-/// The ids of an append's events, in order.
+/// Returns the ids of an append's events, in order.
 pub(crate) fn ids(append: &Append) -> Vec<Uuid> {
     append.streams.iter().flat_map(|named| &named.events).map(|event| event.id).collect()
 }

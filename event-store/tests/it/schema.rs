@@ -1,5 +1,5 @@
-//! The schema is made safely, and refused when it is another one; the history behind it is proved
-//! at every connection.
+//! The schema: migrations are safe, an unknown version is rejected, and every connection proves the
+//! history.
 
 use event_store::postgres::migrate;
 use event_store::{EventStore, PostgresStore, StoreError};
@@ -83,7 +83,7 @@ async fn settings_under_which_an_acknowledged_append_would_be_lost_are_refused()
     assert!(refusal(database.url()).await.contains("synchronous_commit"));
 }
 
-/// Ends every connection of the store, as a failover does.
+/// A statement that ends every connection of the store, as a failover does.
 pub(crate) const END_CONNECTIONS: &str =
     "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()";
@@ -101,8 +101,8 @@ async fn a_clean_reconnect_is_no_outage() {
     check_dense(&store).await;
 }
 
-/// The error of an append. The first one's call may have gone out on a connection that was ended
-/// under it: what came of that is unknown.
+/// Returns the error of an append. The first append's connection may end during the call, which
+/// leaves its outcome unknown.
 pub(crate) async fn other_history(store: &PostgresStore) -> StoreError {
     match store.append(one("a")).await.unwrap_err() {
         StoreError::OutcomeUnknown(_) => store.append(one("a")).await.unwrap_err(),
@@ -127,7 +127,7 @@ async fn another_history_behind_a_new_connection_stops_the_store() {
         let mut admin = plain(database.url()).await;
         sqlx::raw_sql(change).execute(&mut admin).await.unwrap();
         sqlx::raw_sql(END_CONNECTIONS).execute(&mut admin).await.unwrap();
-        // The connection for appends is new: nothing is appended to another history.
+        // The append connection is new: nothing is appended to another history.
         let error = other_history(&store).await;
         assert!(
             matches!(&error, StoreError::OtherHistory(found) if found.contains(why)),

@@ -1,6 +1,6 @@
-//! Settings under which a server loses what it acknowledges, changed by a reload while the store
-//! appends: nothing is acknowledged under them, and the store goes on by itself once they are put
-//! right (P4).
+//! Settings under which a server loses acknowledged data, changed by a reload while the store
+//! appends. Nothing is acknowledged under them, and the store resumes by itself once they are
+//! corrected (P4).
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ async fn reload_with(admin: &mut PgConnection, change: &str) {
     sqlx::raw_sql("SELECT pg_reload_conf()").execute(admin).await.unwrap();
 }
 
-/// A cluster whose commits reach the disk, and not by chance before they must.
+/// Starts a cluster whose commits reach the disk, but not before they must.
 async fn durable() -> PostgresCluster {
     let settings = vec![("wal_writer_delay".to_owned(), "10s".to_owned())];
     let cluster = PostgresCluster::start(ClusterOptions {
@@ -35,8 +35,8 @@ async fn durable() -> PostgresCluster {
     cluster
 }
 
-/// Appends until one is refused for a setting, and answers how many were acknowledged and why the
-/// last one was not.
+/// Appends until a setting causes a refusal. Returns the number of acknowledged appends and the
+/// reason.
 async fn until_refused(store: &PostgresStore) -> (i64, String) {
     let (mut acknowledged, since) = (0, Instant::now());
     loop {
@@ -68,7 +68,7 @@ async fn p4_an_unsafe_setting_stops_appends_and_readiness_from_reload_to_repair(
         let (acknowledged, why) = until_refused(&store).await;
         count += acknowledged + 1;
         assert!(why.starts_with(&format!("{setting} is {value}")), "{why}");
-        // So is one that goes the long way.
+        // The general function refuses too.
         let reserving = store.append(Append { reservations: vec![take(1, "a")], ..one("a") }).await;
         assert!(matches!(reserving, Err(StoreError::Unsafe(_))), "{reserving:?}");
         until("it says that it is not ready", async || {

@@ -1,5 +1,5 @@
-//! A server that is silent rather than dead: every call ends in time, the others go on, and all is
-//! well soon after it speaks again.
+//! A silent server, as opposed to a dead one. Every call ends in time, other calls continue, and
+//! everything recovers soon after the server answers again.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,12 +25,11 @@ use crate::support::{
     reservation, stream,
 };
 
-/// How long a single call may take that meets a silent connection: its limit, and what a loaded
-/// machine may take on top.
+/// The maximum time of a call on a silent connection: its limit, plus slack for a loaded machine.
 const CALL: Duration = Duration::from_secs(8);
-/// How soon a process must know that it cannot work.
+/// The maximum time until a process reports that it cannot work.
 const NOTICED: Duration = Duration::from_secs(10);
-/// How soon all must be well after the silence.
+/// The maximum time to recover after the silence.
 const HEALED: Duration = Duration::from_secs(5);
 
 fn key(byte: u8) -> WrappedKey {
@@ -41,7 +40,7 @@ async fn ensure(keys: &PostgresKeys, subject: u128) -> Result<Vec<StoredKey>, Ke
     keys.ensure(&[(Uuid::from_u128(subject), key(1))]).await
 }
 
-/// The backends whose last statement begins like this.
+/// Returns the backends whose last statement begins like this.
 async fn backends(admin: &mut PgConnection, like: &str) -> Vec<i32> {
     let ask = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> \
         pg_backend_pid() AND query LIKE $1";
@@ -52,7 +51,7 @@ async fn stop(admin: &mut PgConnection, like: &str) -> Stopped {
     Stopped::stop(backends(admin, like).await)
 }
 
-/// Waits until `work` succeeds, for as long as healing may take.
+/// Waits until `work` succeeds, at most as long as the recovery may take.
 async fn heals<T, E: std::fmt::Debug>(mut work: impl AsyncFnMut() -> Result<T, E>) -> T {
     let since = Instant::now();
     loop {
@@ -90,7 +89,7 @@ async fn a_row_that_a_silent_backend_holds_is_an_answer_in_time_and_other_rows_a
     sqlx::raw_sql(begin).execute(&mut holder).await.unwrap();
     let stopped = stop(&mut admin, "BEGIN; INSERT INTO subject_keys.keys").await;
     let started = Instant::now();
-    // More than could have their turn one after the other.
+    // More calls than could run one after the other in time.
     for held in join_all((0..40).map(|_| ensure(&keys, 1))).await {
         assert!(matches!(held, Err(KeyError::Unavailable(_))), "{held:?}");
     }
@@ -107,7 +106,7 @@ async fn silent_backends_that_find_keys_cost_one_limit_and_are_replaced() {
     let keys = PostgresKeys::connect(database.url(), "silent keys").await.unwrap();
     ensure(&keys, 1).await.unwrap();
     let subjects = [Uuid::from_u128(1)];
-    // As many as the pool may have.
+    // As many calls as the pool has connections.
     join_all((0..8).map(|_| keys.find(&subjects))).await;
     let stopped = stop(&mut admin, "SELECT%FROM unnest").await;
     let started = Instant::now();
@@ -127,7 +126,7 @@ async fn silent_backends_for_reads_cost_one_limit_and_are_replaced() {
     let store = connect(database.url()).await;
     appended(store.append(one("a")).await.unwrap());
     let mut admin = plain(database.url()).await;
-    // As many as the pool may have: only new connections can help.
+    // As many calls as the pool has connections: only new connections can help.
     join_all((0..8).map(|_| store.head())).await;
     let stopped = stop(&mut admin, "SELECT%FROM event_store.log AS l").await;
     let started = Instant::now();
@@ -151,7 +150,7 @@ async fn a_store_whose_connections_for_reads_are_all_at_work_is_busy_and_ready()
         .await
         .unwrap();
     let reservations = [reservation(1)];
-    // As many as there are connections.
+    // As many reads as there are connections.
     let reads = join_all((0..4).map(|_| store.reservation_owners(&reservations)));
     let ready = async {
         let mut admin = plain(database.url()).await;
@@ -246,7 +245,7 @@ async fn a_silent_server_is_noticed_by_every_call_in_time_and_forgiven_soon_afte
     check_dense(&store).await;
 }
 
-/// Keys that are never made: the store of keys is silent without end.
+/// A key store that makes no key because it never answers.
 struct Silent(MemoryKeys);
 
 #[async_trait]
@@ -317,7 +316,7 @@ async fn those_who_wait_for_silent_keys_are_few_and_do_not_wait_long() {
         }
     });
     let waiting = tokio::spawn(join_all(waiting));
-    // Until the task that makes keys waits for its first answer.
+    // Wait until the task that makes keys waits for its first answer.
     for _ in 0..20 {
         if task.pulse.silence() > Duration::ZERO {
             break;

@@ -1,4 +1,4 @@
-//! Synchronous standbys: a commit whose wait was cancelled may not be replicated, and is not
+//! Synchronous standbys: a commit whose wait was cancelled may not be replicated, so it is not
 //! acknowledged (A4; P4, I5).
 
 use std::time::{Duration, Instant};
@@ -11,11 +11,11 @@ use sqlx::PgConnection;
 
 use crate::support::{appended, check_dense, key, one, options, plain, repeated};
 
-/// The store's call.
+/// The pattern of the store's call.
 const APPEND: &str = "CALL event_store.%";
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Makes every commit from now on wait for a standby that does not exist, or for none.
+/// Makes every further commit wait for a standby that does not exist, or for none.
 async fn wait_for(admin: &mut PgConnection, standby: &'static str) {
     let set = format!("ALTER SYSTEM SET synchronous_standby_names = '{standby}'");
     sqlx::raw_sql(sqlx::AssertSqlSafe(set)).execute(&mut *admin).await.unwrap();
@@ -34,8 +34,8 @@ async fn wait_for(admin: &mut PgConnection, standby: &'static str) {
 /// A commit that is not the store's.
 const PROBE: &str = "SELECT pg_logical_emit_message(true, 'probe', '')";
 
-/// Returns once commits do wait: every process hears of a new setting in its own time, and one of
-/// them for all that commit.
+/// Waits until commits do wait. Each Postgres process reads a new setting at its own time, and one
+/// of them applies it for all commits.
 async fn see_commits_wait(admin: &mut PgConnection, url: &str) {
     let mut other = plain(url).await;
     let commits = async {
@@ -49,7 +49,7 @@ async fn see_commits_wait(admin: &mut PgConnection, url: &str) {
     }
 }
 
-/// Cancels the next wait for a standby of those whose statement is like this.
+/// Cancels the next wait for a standby by a statement like this.
 async fn cancel_one_wait(admin: &mut PgConnection, statement: &str) {
     let cancel = "SELECT coalesce(bool_or(pg_cancel_backend(pid)), false) FROM pg_stat_activity
         WHERE wait_event = 'SyncRep' AND query LIKE $1";
@@ -65,7 +65,7 @@ async fn cancel_one_wait(admin: &mut PgConnection, statement: &str) {
     }
 }
 
-/// Lets every commit go that waits, so that nobody holds the lock.
+/// Cancels every waiting commit, so that the lock is free.
 async fn cancel_all_waits(admin: &mut PgConnection) {
     let cancel =
         "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
@@ -76,7 +76,7 @@ async fn cancel_all_waits(admin: &mut PgConnection) {
     }
 }
 
-/// A cluster whose standby is away, and a store with one event that does not wait for long.
+/// Starts a cluster whose standby is missing, and a store with one event and short deadlines.
 async fn without_its_standby() -> (PostgresCluster, PgConnection, PostgresStore) {
     let cluster = PostgresCluster::start(ClusterOptions::default()).await.unwrap();
     migrate(&cluster.url()).await.unwrap();
@@ -94,13 +94,13 @@ async fn without_its_standby() -> (PostgresCluster, PgConnection, PostgresStore)
 async fn p4_a_commit_whose_wait_for_a_standby_was_cancelled_is_not_acknowledged() {
     let (cluster, mut admin, store) = without_its_standby().await;
 
-    // Cancelled, it is visible here and nowhere else; it is sent again, and that waits as well.
+    // Cancelled, the commit is visible only here. The store sends it again, and that waits as well.
     let append = one("a");
     let (outcome, ()) =
         tokio::join!(store.append(append.clone()), cancel_one_wait(&mut admin, APPEND));
     assert!(matches!(outcome, Err(StoreError::OutcomeUnknown(_))), "{outcome:?}");
 
-    // Once a commit counts again, the retry settles what came of it.
+    // Once commits are acknowledged again, the retry reveals the outcome.
     let patient =
         PostgresStore::connect(options(&cluster.url()).append_deadline(LIMIT)).await.unwrap();
     let retry = tokio::spawn({
@@ -128,7 +128,7 @@ async fn p4_p9_what_no_standby_has_is_acknowledged_to_no_repeat_either() {
     assert!(matches!(erased, Err(EraseError::Store(StoreError::OutcomeUnknown(_)))), "{erased:?}");
     cancel_all_waits(&mut admin).await;
 
-    // Both can be read here, and nowhere else.
+    // Both can be read here, but on no other server.
     assert_eq!(check_dense(&store).await, Position(3));
     for round in 0..2 {
         let looked = store.repeated(&lookup).await;
@@ -144,7 +144,7 @@ async fn p4_p9_what_no_standby_has_is_acknowledged_to_no_repeat_either() {
             "nothing is there to wait for"
         );
     }
-    // Once a standby would have them, both are what they were.
+    // Once a standby would have them, both keep their results.
     let patient =
         PostgresStore::connect(options(&cluster.url()).append_deadline(LIMIT)).await.unwrap();
     wait_for(&mut admin, "").await;

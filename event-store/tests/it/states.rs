@@ -1,4 +1,4 @@
-//! States of streams: with a cache and with snapshots they are what they are without.
+//! Stream states are the same with and without a cache and snapshots.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -24,18 +24,18 @@ use crate::support::{
 };
 
 thread_local! {
-    /// How many events were applied in this test, which has its thread for itself.
+    /// The number of events applied in this test, which has its own thread.
     static APPLIED: Cell<u64> = const { Cell::new(0) };
 }
 
-/// How many events the loads in `work` applied.
+/// Returns the number of events that the loads in `work` applied.
 async fn applied<T>(work: impl Future<Output = T>) -> (u64, T) {
     let before = APPLIED.get();
     let done = work.await;
     (APPLIED.get() - before, done)
 }
 
-/// What the numbers of a stream's events come to.
+/// The sum of the numbers in a stream's events.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Sum<const SHAPE: i32> {
     sum: u64,
@@ -70,7 +70,7 @@ impl<const SHAPE: i32> StreamState for Sum<SHAPE> {
     }
 }
 
-/// A state that has a person's name in it and says that it may be kept.
+/// A state that holds a person's name but declares that it may be stored.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Careless {
     #[serde(rename = "$personal")]
@@ -98,7 +98,7 @@ impl StreamState for Careless {
     }
 }
 
-/// A store that keeps snapshots too.
+/// A store of events and of snapshots.
 trait Both: EventStore + SnapshotStore {}
 impl Both for PostgresStore {}
 impl Both for MemoryStore {}
@@ -132,7 +132,7 @@ async fn epoch<S: Both>(store: &Arc<S>) -> Epoch {
     store.head().await.unwrap().epoch
 }
 
-/// Waits until the stream's snapshot is of this version.
+/// Waits until the stream's snapshot has this version.
 async fn until_kept<S: Both>(
     store: &Arc<S>,
     name: &StreamName,
@@ -177,7 +177,7 @@ async fn a_state_in_memory_needs_only_what_is_newer<S: Both>(store: Arc<S>) {
     let (count, warm) = applied(states.load::<Sum<1>>(&name, epoch)).await;
     let cold = loader(&store, without_cache()).load::<Sum<1>>(&name, epoch).await.unwrap();
     assert_eq!((count, warm.unwrap().state, cold.version), (2, cold.state, Version(32)));
-    // One of another history is not used.
+    // A state of another epoch is not used.
     assert_eq!(applied(states.load::<Sum<1>>(&name, Epoch(Uuid::nil()))).await.0, 32);
 }
 
@@ -196,10 +196,10 @@ async fn a_snapshot_is_taken_beside_the_load_and_spares_the_next_process_the_eve
     let next = loader(&store, CacheLimits::default())
         .with_snapshots(Arc::clone(&store) as _, SnapshotPolicy::default());
     let (count, found) = applied(next.load::<Sum<1>>(&name, epoch)).await;
-    // The first page, and what came after the snapshot.
+    // The first page, and the events after the snapshot.
     assert_eq!((count, found.unwrap().version), (207, Version(507)));
     assert_eq!(expected.version, Version(500));
-    // Not taken again for a few more.
+    // A few more events cause no new snapshot.
     assert_eq!(store.snapshot(&name, 1, epoch).await.unwrap().unwrap().version, Version(500));
 }
 
@@ -238,7 +238,7 @@ async fn a_snapshot_of_another_shape_epoch_or_history_is_passed_over_and_replace
         let states = loader(&store, without_cache()).with_snapshots(Arc::clone(&store) as _, NEVER);
         assert_eq!(states.load::<Sum<2>>(&name, epoch).await.unwrap().state, right.state);
     }
-    // The last has the right shape and epoch, so that only a later version takes its place.
+    // The last one has the right shape and epoch, so only a later version replaces it.
     grow(&store, &name, 250).await;
     let states = loader(&store, without_cache())
         .with_snapshots(Arc::clone(&store) as _, SnapshotPolicy::default());
@@ -307,7 +307,7 @@ async fn nothing_personal_is_kept_even_by_mistake<S: Both>(store: Arc<S>) {
     let states = loader(&store, without_cache()).with_snapshots(Arc::clone(&store) as _, EAGER);
     states.load::<Careless>(&names.0, epoch).await.unwrap();
     states.load::<Sum<1>>(&names.1, epoch).await.unwrap();
-    // They are kept one after the other: when the second is, the first was looked at.
+    // Snapshots are stored in order: once the second is there, the first was considered.
     until_kept(&store, &names.1, 1, 20).await;
     assert!(store.snapshot(&names.0, 1, epoch).await.unwrap().is_none());
 }
@@ -338,7 +338,7 @@ async fn a_stream_is_loaded_as_of_a_version_a_position_or_a_time<S: Both>(store:
             );
         }
         if let Some(last) = then.last() {
-            // All that were recorded at the same time had happened then.
+            // All events recorded at the same time had happened then.
             let found = states
                 .load_as_of::<Sum<1>>(&name, epoch, AsOf::Time(last.recorded_at))
                 .await

@@ -1,5 +1,5 @@
-//! One that holds the lock and does not move: the others get an answer in time, and all is well
-//! once it moves again (A9).
+//! A transaction that holds the lock and does not end. Other appends get an answer in time, and
+//! everything recovers once it ends (A9).
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::support::{appended, check_dense, connect, database, one, options, plain};
 
 const DEADLINE: Duration = Duration::from_millis(1_500);
-/// What a loaded machine may take on top of a deadline.
+/// The slack on top of a deadline for a loaded machine.
 const SLACK: Duration = Duration::from_secs(2);
 
 async fn impatient(url: &str) -> PostgresStore {
@@ -40,7 +40,7 @@ async fn waiters_behind_a_stuck_holder_of_the_lock_are_answered_in_time() {
         async move { store.append(one(writer)).await }
     });
     let outcomes = futures::future::join_all(waiters).await;
-    // Those whose call was under way, and those who only waited for the next.
+    // Appends whose call was in flight, and appends that only waited for the next one.
     let unknown = outcomes
         .iter()
         .filter(|outcome| matches!(outcome, Err(StoreError::OutcomeUnknown(_))))
@@ -63,7 +63,7 @@ async fn a_store_whose_own_backend_is_stuck_answers_in_time_and_heals() {
     let store = impatient(database.url()).await;
     appended(store.append(one("a")).await.unwrap());
     let mut admin = plain(database.url()).await;
-    // The backend of the connection for appends is the one that called the procedure last.
+    // The backend of the append connection is the one that last called the procedure.
     let backend = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query \
         LIKE 'CALL event_store.append%'";
     let stopped =
@@ -89,8 +89,8 @@ async fn a_store_whose_own_backend_is_stuck_answers_in_time_and_heals() {
     assert!(started.elapsed() < DEADLINE + SLACK, "{:?}", started.elapsed());
     drop(stopped);
     heals(&store).await;
-    // Unknown means there once or not at all, unavailable means not at all: the same appends again
-    // are each there once.
+    // Unknown means appended once or not at all; unavailable means not at all. After a repeat, each
+    // append is there exactly once.
     let there = sqlx::query_scalar::<_, i64>(
         "SELECT count(*) FROM event_store.events WHERE event_id = ANY ($1)",
     )
@@ -107,7 +107,7 @@ async fn a_store_whose_own_backend_is_stuck_answers_in_time_and_heals() {
     assert_eq!(distinct.unwrap(), head.0);
 }
 
-/// Appends succeed again soon.
+/// Checks that appends succeed again soon.
 async fn heals(store: &PostgresStore) {
     let since = Instant::now();
     while let Err(error) = store.append(one("healed")).await {

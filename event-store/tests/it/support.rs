@@ -1,4 +1,4 @@
-//! Databases and connections that the tests share; appends and facts are the test kit's.
+//! Shared databases and connections for the tests. Appends and assertions come from the test kit.
 
 use event_store::postgres::{migrate, schema_fingerprint};
 pub(crate) use event_store::test_kit::{
@@ -11,8 +11,8 @@ use local_servers::{TestDatabase, in_time};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection};
 
-/// Makes two tests of each function, `in_postgres` and `in_memory`. They take the store in an
-/// `Arc`, or by reference after `&`.
+/// Makes two tests of each function, `in_postgres` and `in_memory`. The functions take the store in
+/// an `Arc`, or by reference after `&`.
 macro_rules! on_both {
     (& $($name:ident)*) => {
         on_both! { @make |store| &store; $($name)* }
@@ -40,7 +40,7 @@ macro_rules! on_both {
 }
 pub(crate) use on_both;
 
-/// A fresh, migrated database.
+/// Makes a fresh, migrated database.
 pub(crate) async fn database() -> TestDatabase {
     TestDatabase::create("event_store", &schema_fingerprint(), |url| async move {
         Ok(migrate(&url).await?)
@@ -56,29 +56,29 @@ pub(crate) async fn connect(url: &str) -> PostgresStore {
     PostgresStore::connect(options(url)).await.unwrap()
 }
 
-/// A plain connection as whoever the URL names.
+/// Opens a plain connection as the role in the URL.
 pub(crate) async fn plain(url: &str) -> PgConnection {
     let connect = url.parse::<PgConnectOptions>().unwrap();
     connect.options([("search_path", "pg_catalog, pg_temp")]).connect().await.unwrap()
 }
 
-/// The SQLSTATE of an error.
+/// Returns the SQLSTATE of an error.
 pub(crate) fn sqlstate(error: &sqlx::Error) -> String {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     code.unwrap_or_else(|| panic!("not an error of the database: {error:?}")).into_owned()
 }
 
-/// Everything random in a test comes from the run's seed.
+/// Returns a random generator with the run's seed.
 pub(crate) fn random() -> rand::rngs::StdRng {
     rand::SeedableRng::seed_from_u64(local_servers::test_run().seed)
 }
 
-/// What a subscription gives next.
+/// Returns the next item of a subscription.
 pub(crate) async fn next<T>(events: &mut (impl Stream<Item = T> + Unpin)) -> T {
     in_time("an event of the subscription", events.next()).await.unwrap()
 }
 
-/// Something that validation does not know of and Postgres refuses.
+/// A value that passes validation but that Postgres rejects.
 pub(crate) const POISON: &str = "
     CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN RAISE EXCEPTION 'poison' USING ERRCODE = '22023'; END $$;

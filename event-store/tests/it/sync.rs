@@ -1,4 +1,4 @@
-//! A client that is cut off after its call and before the protocol's Sync: it must hold up nobody.
+//! A client that is cut off after its call and before the protocol's Sync. It must block nobody.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use crate::support::{appended, check_dense, connect, database, one, options};
 
-/// A client that speaks just enough of the protocol to leave the Sync out.
+/// A client that speaks just enough of the protocol to omit the Sync.
 struct Frontend(TcpStream);
 
 impl Frontend {
@@ -33,7 +33,7 @@ impl Frontend {
         frontend
     }
 
-    /// Parse, Bind, Execute and Flush, but no Sync; waits for the statement's end.
+    /// Sends Parse, Bind, Execute and Flush, but no Sync; waits for the statement's end.
     async fn execute_without_sync(&mut self, statement: &str) {
         let mut bytes = Vec::new();
         message(&mut bytes, b'P', &[b"\0", statement.as_bytes(), b"\0\0\0"].concat());
@@ -65,7 +65,7 @@ fn message(bytes: &mut Vec<u8>, kind: u8, body: &[u8]) {
     bytes.extend(body);
 }
 
-/// One event, written out: the long way and the plain one.
+/// The arguments for one event: of the general function and of the plain one.
 const ARGUMENTS: [(&str, &str); 2] = [
     (
         "append",
@@ -114,7 +114,7 @@ async fn the_test_would_notice_a_call_that_holds_its_lock_until_the_sync() {
         cut_off
             .execute_without_sync(&format!("SELECT event_store.{name}_batch({arguments})"))
             .await;
-        // Its call waits for the lock when its time is up.
+        // Its call waits for the lock until the deadline.
         let waited = store.append(one("a")).await;
         assert!(matches!(waited, Err(StoreError::OutcomeUnknown(_))), "{name}: {waited:?}");
     }

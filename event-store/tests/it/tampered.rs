@@ -1,6 +1,6 @@
-//! Every column of every table of the log is changed behind its back, one at a time, and rows are
-//! taken away and put in: the verification notices each. The columns come from the catalogue, so
-//! that a new one is tested or named here as an exception.
+//! Tampering: the verification must notice a change of every column of every table of the log, and
+//! every removed or inserted row. The columns come from the catalogue, so a new one is tested or
+//! listed here as an exception.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::support::{
     append_to, appended, connect, database, event, key, one, release, stream, tagged, take,
 };
 
-/// What the log cannot tell: table, column (`*` for all), why.
+/// The data that the log does not determine: table, column (`*` for all), reason.
 const NOT_TOLD_BY_THE_LOG: [(&str, &str, &str); 12] = [
     (
         "_sqlx_migrations",
@@ -49,13 +49,12 @@ fn is_not_told(table: &str, column: &str) -> bool {
         .any(|(of, name, _)| *of == table && (*name == "*" || *name == column))
 }
 
-/// A log with a row in every table that is told by it, all of it digested. The last event is a
-/// plain one: nothing but its digest tells what it is like.
+/// Makes a log with a row in every derived table, all of it digested. The last event is a plain one
+/// that only its digest protects.
 async fn fill(store: &PostgresStore) {
     let two = vec![tagged("thing.made", &["thing:1"]), event("thing.used")];
     appended(store.append(append_to(stream("a"), ExpectedVersion::NoStream, two)).await.unwrap());
-    // The last digest of all may be taken away: then the log is as one that was not digested so
-    // far.
+    // Removing the last digest of all is allowed: the log is then like one digested only so far.
     assert_eq!(store.digest().await.unwrap(), Position(2));
     let held = StreamAppend {
         stream: stream("a"),
@@ -73,7 +72,7 @@ async fn fill(store: &PostgresStore) {
     assert_eq!(store.digest().await.unwrap(), Position(4));
 }
 
-/// Another value of the column's type.
+/// Returns another value of the column's type.
 fn other_value(column: &str, data_type: &str) -> String {
     match data_type {
         "bigint" | "integer" => format!("{column} + 1000"),
@@ -95,7 +94,7 @@ fn other_value(column: &str, data_type: &str) -> String {
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// A connection that plans as every other does: the check is no append.
+/// Opens a connection with default planning: the check is no append.
 async fn admin(url: &str) -> Connection {
     Connection::open(&url.parse().unwrap(), LIMIT, LIMIT).await.unwrap()
 }
@@ -114,7 +113,7 @@ async fn columns(admin: &mut Connection) -> Vec<Column> {
     sqlx::query_as(columns).fetch_all(admin).await.unwrap()
 }
 
-/// The row to change: of the events the last one.
+/// Returns the condition for the row to change; for events, the last one.
 fn row_of(table: &str) -> String {
     let position = if table == "events" { "WHERE position = 4" } else { "" };
     format!("ctid = (SELECT ctid FROM event_store.{table} {position} LIMIT 1)")
@@ -125,7 +124,7 @@ async fn execute(admin: &mut Connection, statements: String) {
     done.unwrap_or_else(|error| panic!("{statements}: {error}"));
 }
 
-/// The names of a table's columns, without those that Postgres works out by itself.
+/// Returns the names of a table's columns, without generated ones.
 async fn stored(admin: &mut Connection, table: &str) -> String {
     let names = "SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
         WHERE attrelid = ('event_store.' || $1)::regclass AND attnum > 0 AND NOT attisdropped AND \
@@ -133,8 +132,7 @@ async fn stored(admin: &mut Connection, table: &str) -> String {
     sqlx::query_scalar(names).bind(table).fetch_one(admin).await.unwrap()
 }
 
-/// Does one thing to the log and says whether the verification finds anything; then all is as it
-/// was.
+/// Makes one change to the log, returns whether the verification notices it, and undoes it.
 async fn is_noticed(admin: &mut Connection, tables: &[&str], change: &str) -> bool {
     let before = verify(admin).await.unwrap();
     assert!(before.holds(), "before {change}: {before:#?}");
@@ -169,7 +167,7 @@ async fn whatever_column_is_changed_and_whatever_row_is_taken_or_added_is_notice
     }
     let mut tables: Vec<&str> = columns.iter().map(|(table, ..)| table.as_str()).collect();
     tables.dedup();
-    // Without the checks that the schema makes.
+    // Disables the schema's own checks.
     execute(&mut admin, "SET session_replication_role = replica; CREATE SCHEMA saved".to_owned())
         .await;
     let checks = "SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) \
@@ -233,7 +231,7 @@ async fn epochs_in_another_order_than_they_began_in_are_noticed() {
     begin_epoch(&mut admin, "a test", &[]).await.unwrap();
     let last = begin_epoch(&mut admin, "another test", &[]).await.unwrap();
     assert!(verify(&mut admin).await.unwrap().holds());
-    // No event and no record was made in either: only their order can tell.
+    // Neither epoch has an event or a record, so only their order can reveal this change.
     let back = "UPDATE event_store.epochs SET began_after = 3 WHERE epoch = $1";
     sqlx::query(back).bind(last.0).execute(&mut admin).await.unwrap();
     let found = verify(&mut admin).await.unwrap();

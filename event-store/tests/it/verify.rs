@@ -1,5 +1,5 @@
-//! The whole log checked: in order it is found to be, and whatever was changed behind its back is
-//! named (A14; P1, P2, P3).
+//! The verification of the whole log. It finds an intact log in order and names every change made
+//! outside the store (A14; P1, P2, P3).
 
 use std::time::Duration;
 
@@ -16,15 +16,15 @@ use crate::support::{
     stream, tagged, take,
 };
 
-/// How long connecting and a statement may take.
+/// The maximum time to connect, and of a statement.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// A connection that plans as every other does: the check is no append.
+/// Opens a connection with default planning: the check is no append.
 async fn verifier(url: &str) -> Connection {
     Connection::open(&url.parse().unwrap(), LIMIT, LIMIT).await.unwrap()
 }
 
-/// A log of every kind of append: 12 events.
+/// Makes a log with every kind of append: 12 events.
 async fn fill(store: &PostgresStore) {
     let mut odd = tagged("thing.made", &["thing:1", "room:9"]);
     odd.data = serde_json::from_str("{\n \"a\": \"ü\\n{}\", \"big\": 1.10}").unwrap();

@@ -1,7 +1,7 @@
-//! The same histories for `adya`, a checker of other people's making: streams are lists, events
-//! their elements, and an append that was decided on what it had read is a transaction of reads and
-//! appends. It looks for cycles among the transactions (G0, G1, G2 and their kin), up to strict
-//! serializability: knowing nothing of positions, it must come to the same verdict.
+//! Checks the same histories with `adya`, an independent checker. Streams are lists and events
+//! their elements. An append decided on a read is a transaction of reads and appends. `adya` looks
+//! for cycles among the transactions (G0, G1, G2 and related ones), up to strict serializability.
+//! It knows nothing of positions, yet must reach the same verdict.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,17 +11,17 @@ use uuid::Uuid;
 
 use crate::history::{Answer, Asked, Entry, History, Operation, Wanted};
 
-/// How long it may search for one cycle.
+/// The time limit of the search for one cycle.
 const SEARCH: std::time::Duration = std::time::Duration::from_secs(20);
 
-/// The anomalies that it finds.
+/// Returns the anomalies that `adya` finds.
 pub(super) fn anomalies(history: &History) -> Vec<String> {
     let report = report(&Translation::new(&history.log).history(history));
     assert_ne!(report.valid, Valid::Unknown, "adya gave up: {:?}", report.anomaly_types);
     report.anomaly_types
 }
 
-/// The anomalies of a history that may be too broken to be translated faithfully.
+/// Returns the anomalies of a history that may be too broken to translate faithfully.
 pub(super) fn anomalies_if_any(history: &History) -> Vec<String> {
     report(&Translation::new(&history.log).history(history)).anomaly_types
 }
@@ -115,8 +115,8 @@ fn kind(operation: &Operation) -> OpType {
     }
 }
 
-/// Calibration: what it must find and what it must not, in histories made by hand and by its own
-/// simulated databases.
+/// Calibration: the anomalies that it must and must not find, in hand-made histories and those of
+/// its own simulated databases.
 mod calibration {
     use adya::sim::{Isolation, SimOpts, run};
     use adya::{History, Valid};
@@ -128,7 +128,7 @@ mod calibration {
         (report.valid, report.anomaly_types)
     }
 
-    /// Two transactions that overlap, then one that reads both lists.
+    /// Makes two overlapping transactions, then one that reads both lists.
     fn overlapping(first: &str, second: &str, last: &str) -> String {
         let line = |kind, process, value| {
             format!("{{\"type\":\"{kind}\",\"process\":{process},\"value\":{value}}}\n")

@@ -1,9 +1,9 @@
-//! A client that asks at random and writes down every question before it asks and every answer
-//! after it came, so that whatever kills it, what it was told is on record and the rest is a
-//! question without an answer.
+//! A client that makes random requests and records each request before it is sent and each answer
+//! after it arrives. Whatever kills the client, its answers are on record, and the rest are
+//! requests without an answer.
 //!
-//! Streams come in groups that share a tag; a group is worked on while the log grows by [`GROUP`]
-//! events, so that clients meet.
+//! Streams form groups that share a tag. Clients work on a group while the log grows by [`GROUP`]
+//! events, so that they meet.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -21,26 +21,26 @@ use uuid::Uuid;
 use crate::history::{Answer, Asked, Line, Refused, Said, Wanted};
 use crate::support::{key, query, tagged};
 
-/// Events per group of streams.
+/// The number of events per group of streams.
 const GROUP: i64 = 48;
-/// Streams of a group.
+/// The number of streams of a group.
 const STREAMS: u8 = 3;
-/// Most events of a page.
+/// The maximum number of events of a page.
 const PAGE: u32 = 2_000;
-/// How often an append without an answer is sent again.
+/// The number of times that an unanswered append is sent again.
 const ATTEMPTS: usize = 20;
-/// How long to wait before asking a store again that did not answer.
+/// The pause before asking an unresponsive store again.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Where lines go, one write each.
+/// The destination of the record's lines, with one write per line.
 pub(super) type Record = Arc<Mutex<dyn Write + Send>>;
 
-/// What a client likes to do.
+/// The options of a client.
 #[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
 pub(super) struct Habits {
-    /// Uses idempotency keys.
+    /// Whether it uses idempotency keys.
     pub(super) keys: bool,
-    /// Makes every append on a condition.
+    /// Whether every append has a condition.
     pub(super) conditions_only: bool,
 }
 
@@ -65,7 +65,7 @@ struct Seen {
 }
 
 impl Client {
-    /// `known`: the head when it starts, so that it works on the groups of the others.
+    /// Makes a client. `known` is the head at its start, so it works on the groups of the others.
     pub(super) fn new(
         number: u64,
         store: PostgresStore,
@@ -86,7 +86,7 @@ impl Client {
         self.record.lock().unwrap().write_all(&line).unwrap();
     }
 
-    /// Asks until `go_on` says no.
+    /// Makes requests until `go_on` returns false.
     pub(super) async fn run(&mut self, mut go_on: impl FnMut() -> bool) {
         while go_on() {
             if !self.step().await {
@@ -95,8 +95,8 @@ impl Client {
         }
     }
 
-    /// One question, or one read and the append that was decided on it; false when the store gave
-    /// no answer.
+    /// Makes one request, or one read and the append decided on it. False when the store gave no
+    /// answer.
     async fn step(&mut self) -> bool {
         match self.random.random_range(0..100) {
             _ if self.habits.conditions_only => self.guarded().await,
@@ -128,8 +128,7 @@ impl Client {
         let read = self.store.read(&Filter::All, Position(self.tail), PAGE).await;
         let full = read.as_ref().is_ok_and(|events| events.len() == PAGE as usize);
         if full {
-            // The page's end is not the log's: whether more was there, it does not say. Such a read
-            // is left without an answer.
+            // The page is full, so the log may have more. The read is recorded as unanswered.
             self.write_down(Said::Ended(Answer::Unknown("a full page".to_owned())));
             self.tail = read.unwrap().last().unwrap().position.0;
             return true;
@@ -158,7 +157,7 @@ impl Client {
         }
     }
 
-    /// Appends to one or two streams of a group, unless the group has changed since it was read.
+    /// Appends to one or two streams of a group, unless the group has changed since the read.
     async fn guarded(&mut self) -> bool {
         let Some(seen) = self.read_group().await else { return false };
         let first = self.random.random_range(0..STREAMS);
@@ -171,7 +170,7 @@ impl Client {
         self.send(append, Some((seen.tag.clone(), after.0)), all).await
     }
 
-    /// Appends to one stream, unless it has another version than was read.
+    /// Appends to one stream, unless its version has changed since the read.
     async fn exact(&mut self) -> bool {
         let Some(seen) = self.read_group().await else { return false };
         let number = self.random.random_range(0..STREAMS);
@@ -181,7 +180,7 @@ impl Client {
         self.send(append, None, vec![read]).await
     }
 
-    /// Appends whatever is there.
+    /// Appends without any requirement.
     async fn blind(&mut self) -> bool {
         let group = self.group();
         let streams = (0..STREAMS).filter(|number| *number == 0 || self.random.random_bool(0.5));
@@ -201,8 +200,8 @@ impl Client {
         append
     }
 
-    /// Sends an append, mostly until there is an answer; with a key now and then, and then
-    /// sometimes twice.
+    /// Sends an append, mostly until there is an answer. Sometimes it uses a key, and then
+    /// sometimes sends twice.
     async fn send(
         &mut self,
         mut append: Append,
@@ -278,7 +277,7 @@ fn idempotency(number: u64) -> Idempotency {
     idempotency
 }
 
-/// An append that certainly had no effect in this attempt may have had one in an earlier one.
+/// Converts an outcome. An attempt certainly without effect may follow one that had an effect.
 fn answer_of(outcome: Result<AppendOutcome, StoreError>, sent_without_answer: bool) -> Answer {
     match outcome {
         Ok(AppendOutcome::Appended(appended)) => Answer::Appended(appended.last.position.0),

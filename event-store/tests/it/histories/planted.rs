@@ -1,5 +1,5 @@
-//! Bugs planted in the append function of the test's own database. Each is one that an event store
-//! on Postgres is known for (A1, A3, A11), and each must be caught.
+//! Bugs planted in the append function of the test's own database. Event stores on Postgres are
+//! known for each of them (A1, A3, A11), and each must be caught.
 
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -13,14 +13,14 @@ use super::{adya, log};
 use crate::history::{History, Violation, check};
 use crate::support::{connect, database, plain};
 
-/// Steps of each client between two checks.
+/// The number of steps of each client between two checks.
 const STEPS: usize = 12;
-/// Checks after which a bug counts as not caught.
+/// The number of checks after which a bug counts as not caught.
 const MOST_CHECKS: usize = 60;
 
-/// The single statement: the lock and the checks have one snapshot, which is older than the lock.
-/// Positions are right, since they are drawn while the lock is held. The pause widens the window,
-/// so that catching it does not hang on how busy the machine is.
+/// A single statement: the lock and the checks share one snapshot, which is older than the lock.
+/// Positions are right, since they are drawn under the lock. The pause widens the race window, so
+/// the bug is caught however busy the machine is.
 const ONE_STATEMENT: &str = "
 DECLARE
     o record;
@@ -85,7 +85,7 @@ BEGIN
     o_detail := array_fill(NULL::text, ARRAY[cardinality(o.status)]);
 END";
 
-/// Draws as many positions in a row as are asked for, as a sequence does: nothing is held until the
+/// Draws consecutive positions without a lock, as a sequence does: nothing is held until the
 /// commit.
 const SEQUENCE: &str = "
 CREATE FUNCTION event_store.draw(count bigint) RETURNS bigint LANGUAGE plpgsql AS $$
@@ -107,7 +107,7 @@ async fn source_of(admin: &mut PgConnection, function: &str) -> String {
     source.bind(function).fetch_one(admin).await.unwrap()
 }
 
-/// Changes what must stand there once.
+/// Replaces a text that must appear exactly once.
 fn changed(source: &str, from: &str, to: &str) -> String {
     assert_eq!(
         source.matches(from).count(),
@@ -122,7 +122,7 @@ struct Planted {
     database: TestDatabase,
     admin: PgConnection,
     source: String,
-    /// How often the connections for appends are cut between two checks.
+    /// The number of cuts of the append connections between two checks.
     cuts: usize,
 }
 
@@ -130,8 +130,8 @@ impl Planted {
     async fn new() -> Self {
         let database = database().await;
         let mut admin = plain(database.url()).await;
-        // Plain batches go the long way too, and take no lock before it, so that one function is
-        // all there is.
+        // Plain batches use the general function too, without an earlier lock, so only one function
+        // matters.
         let mut plain = source_of(&mut admin, "append_plain_batch").await;
         for (from, to) in
             [(LOCK, NO_LOCK), ("refused := v_epoch <> ANY (p_epoch);", "refused := true;")]
@@ -156,7 +156,7 @@ impl Planted {
         sqlx::raw_sql(AssertSqlSafe(statements.to_owned())).execute(&mut self.admin).await.unwrap();
     }
 
-    /// Plants it, and lets clients ask until a checker finds something.
+    /// Plants the bug and runs clients until a checker finds a violation.
     async fn catch(mut self, name: &str, habits: Habits) -> Vec<Violation> {
         let source = self.source.clone();
         self.run(&source).await;
@@ -178,7 +178,7 @@ impl Planted {
             clients = asked.into_iter().map(Result::unwrap).collect();
             let history = History::new(log(&store).await, lines(&record.lock().unwrap()));
             let found = check(&history);
-            // A bug that merely stops every append is no test of the checker.
+            // A bug that merely stops every append does not test the checker.
             assert!(
                 !history.log.is_empty(),
                 "nothing is appended: {:?}",
@@ -200,8 +200,7 @@ impl Planted {
     }
 }
 
-/// Ends the connections that append, again and again, so that answers are lost and appends are sent
-/// again.
+/// Repeatedly ends the append connections, so that answers are lost and appends are sent again.
 async fn cut(admin: &mut PgConnection, times: usize) {
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE 'CALL%'";

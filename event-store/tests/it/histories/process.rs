@@ -1,5 +1,5 @@
-//! Clients in processes of their own, that can be killed: this test program starts itself again,
-//! naming one test that does nothing unless it is told to be such a process.
+//! Clients in separate processes that can be killed. The test program starts itself with the name
+//! of one test, which does nothing unless the environment makes it a client process.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -18,24 +18,24 @@ use super::client::{Client, Habits, Record};
 use crate::history::Line;
 use crate::support::{connect, options};
 
-/// Says to be a process of clients, and which.
+/// The environment variable that makes a process a client process and identifies it.
 const TOLD: &str = "DAYBOOK_TEST_HISTORY_CLIENTS";
-/// Clients of one process.
+/// The number of clients per process.
 const CLIENTS: u64 = 8;
-/// How long a process may take to finish what it has asked.
+/// The maximum time for a process to finish its open requests.
 const LIMIT: Duration = Duration::from_secs(30);
 
 #[derive(Serialize, Deserialize)]
 struct Told {
     url: String,
     record: PathBuf,
-    /// They stop when this file is there.
+    /// The file whose existence stops the clients.
     stop: PathBuf,
     first: u64,
     seed: u64,
 }
 
-/// The folder of one run's records, and its processes.
+/// The folder with one run's records, and its processes.
 pub(super) struct Processes {
     url: String,
     folder: tempfile::TempDir,
@@ -75,7 +75,7 @@ impl Processes {
         launch.start(Stdio::null(), Stdio::inherit()).unwrap()
     }
 
-    /// Kills one with -9 and starts another in its place.
+    /// Kills one process with -9 and starts another in its place.
     pub(super) async fn kill_one(&mut self, which: usize) {
         let which = which % self.running.len();
         assert!(self.running[which].ended().is_none(), "a process of clients ended by itself");
@@ -84,7 +84,7 @@ impl Processes {
         self.running[which] = self.launch();
     }
 
-    /// Lets all finish, and gives what all processes that ever ran have written down.
+    /// Lets all processes finish, and returns the records of all that ever ran.
     pub(super) async fn finish(mut self) -> Vec<Line> {
         std::fs::write(self.folder.path().join("stop"), "").unwrap();
         let deadline = std::time::Instant::now() + LIMIT;
@@ -106,7 +106,7 @@ impl Processes {
     }
 }
 
-/// All whole lines; the last one may have been cut off by a kill.
+/// Returns all complete lines; a kill may have cut off the last one.
 pub(super) fn lines(bytes: &[u8]) -> Vec<Line> {
     let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
     let texts = bytes[..whole].split(|byte| *byte == b'\n').filter(|text| !text.is_empty());
@@ -139,8 +139,8 @@ async fn a_process_of_clients_asks_until_it_is_told_to_stop() {
     }
 }
 
-/// A store and its head; Postgres may be away when a process starts. None when it is told to stop
-/// before.
+/// Returns a store and its head. Postgres may be down when a process starts, so it retries. `None`
+/// when it is told to stop first.
 async fn connected(url: &str, stop: &Path) -> Option<(PostgresStore, i64)> {
     loop {
         let found = match PostgresStore::connect(options(url)).await {
@@ -158,7 +158,7 @@ async fn connected(url: &str, stop: &Path) -> Option<(PostgresStore, i64)> {
     }
 }
 
-/// The clients of a test's own process, for histories in which nobody is killed.
+/// Runs clients in the test's own process, for histories without kills.
 pub(super) async fn beside(
     urls: [&str; 2],
     habits: Habits,

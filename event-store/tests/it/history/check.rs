@@ -1,4 +1,4 @@
-//! The walk over the log and the walk over the moments.
+//! The checks: a walk over the log and a walk over the moments.
 
 use std::collections::HashMap;
 
@@ -6,14 +6,14 @@ use uuid::Uuid;
 
 use super::{Answer, Asked, Entry, History, Operation, Refused, Wanted};
 
-/// An invariant that does not hold, and where it shows.
+/// A violated invariant and the evidence.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Violation {
     pub(crate) invariant: &'static str,
     pub(crate) what: String,
 }
 
-/// Every violation found.
+/// Returns every violation found.
 pub(crate) fn check(history: &History) -> Vec<Violation> {
     let mut check = Check::new(history);
     check.log();
@@ -25,13 +25,13 @@ pub(crate) fn check(history: &History) -> Vec<Violation> {
 
 struct Check<'a> {
     history: &'a History,
-    /// Where each event stands.
+    /// The index of each event in the log.
     place: HashMap<Uuid, usize>,
-    /// Whose event it is.
+    /// The operation that asked for each event.
     owner: HashMap<Uuid, usize>,
-    /// Positions, ascending, of the events with each tag.
+    /// The positions of the events with each tag, ascending.
     tagged: HashMap<&'a str, Vec<i64>>,
-    /// Places of each stream's events in order.
+    /// The indexes of each stream's events, in order.
     streams: HashMap<&'a str, Vec<usize>>,
     found: Vec<Violation>,
 }
@@ -74,7 +74,7 @@ impl<'a> Check<'a> {
         self.owner.get(&entry.id).map(|number| &self.history.operations[*number])
     }
 
-    /// I1: dense positions and versions. I5: nothing stands there that nobody asked for.
+    /// Checks I1 (dense positions and versions) and I5 (every event was requested).
     fn log(&mut self) {
         let mut versions = HashMap::<&str, i64>::new();
         for (entry, expected) in self.history.log.iter().zip(1..) {
@@ -100,7 +100,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// What each append was answered, against what the log holds.
+    /// Compares the answer of each append with the log.
     fn outcomes(&mut self) {
         for operation in &self.history.operations {
             let Some(wanted) = operation.wanted() else { continue };
@@ -146,7 +146,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// I4, and the versions asked for.
+    /// Checks I4 and the required versions.
     fn requirements(&mut self, wanted: &Wanted, first: i64) {
         for (stream, expected, ids) in &wanted.streams {
             let Some(version) = ids
@@ -176,7 +176,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// I5: a refusal names a fact, and one of its time.
+    /// Checks I5: a refusal states a fact, and one that held at that time.
     fn refused(&mut self, operation: &Operation, wanted: &Wanted, refused: &Refused) {
         let ended = operation.ended.as_ref().map_or(u64::MAX, |(at, _)| *at);
         let too_new = |entry: &Entry| self.owner_of(entry).is_some_and(|owner| owner.began > ended);
@@ -215,15 +215,15 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// I3 and I6: what anyone knew before is before; what was read is a prefix and has all that
-    /// anyone knew.
+    /// Checks I3 and I6: what any client knew before an append comes before it. A read is a prefix
+    /// that has everything any client knew.
     fn moments(&mut self) {
         let mut moments: Vec<(u64, bool, usize)> = Vec::new();
         for (number, operation) in self.history.operations.iter().enumerate() {
             moments.push((operation.began, false, number));
             moments.extend(operation.ended.as_ref().map(|(at, _)| (*at, true, number)));
         }
-        // At one instant, began before ended: they may have been under way together.
+        // At one instant, starts sort before ends: such operations may have overlapped.
         moments.sort_unstable();
         let mut known = 0;
         let mut floors = vec![0; self.history.operations.len()];
@@ -288,7 +288,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// I12: one effect for each key, and every repeat names it.
+    /// Checks I12: each key has one effect, and every repeat names it.
     fn keys(&mut self) {
         let mut made = HashMap::<u64, Vec<i64>>::new();
         for wanted in self.history.operations.iter().filter_map(Operation::wanted) {

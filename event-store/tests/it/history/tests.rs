@@ -1,4 +1,5 @@
-//! The checker finds every violation in a history made by hand, and none in a right one.
+//! Tests of the checker: it finds every violation in a hand-made history, and none in a correct
+//! one.
 
 use super::{Answer, Asked, Entry, History, Line, Refused, Said, Wanted, check};
 use uuid::Uuid;
@@ -7,7 +8,7 @@ fn id(number: u128) -> Uuid {
     Uuid::from_u128(number)
 }
 
-/// Who said what when.
+/// Makes a line of a client's record.
 fn line(client: u64, at: u64, said: Said) -> Line {
     Line { client, at, said }
 }
@@ -34,8 +35,8 @@ fn entry(position: i64, stream: &str, version: i64, event: u128) -> Entry {
     }
 }
 
-/// Three appends one after the other, the third under a condition and a key; a repeat, two
-/// refusals, a lost answer and two reads.
+/// Makes a correct history. It has three appends one after the other, the third with a condition
+/// and a key. Then a repeat, two refusals, a lost answer and two reads.
 fn right() -> (Vec<Entry>, Vec<Line>) {
     let log = vec![
         entry(1, "thing-a", 1, 1),
@@ -115,7 +116,7 @@ fn i2_an_acknowledged_append_that_is_lost_moved_or_doubled_is_found() {
 
 #[test]
 fn i3_an_append_before_what_was_acknowledged_before_it_began_is_found() {
-    // The second client began after the first was answered, and stands before it.
+    // The second client started after the first was answered, but its event comes first.
     let moved = found(|log, lines| {
         log.swap(0, 1);
         (log[0].position, log[1].position) = (1, 2);

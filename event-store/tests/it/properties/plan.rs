@@ -1,5 +1,4 @@
-//! Random histories, as plans of small numbers that shrink well, and the appends that they stand
-//! for.
+//! Random histories: plans of small numbers, which shrink well, and the appends made from them.
 
 use event_store::{
     Append, AppendCondition, Epoch, EventQuery, ExpectedVersion, Filter, Idempotency, NewEvent,
@@ -17,7 +16,7 @@ const TYPES: [&str; 3] = ["thing.made", "thing.used", "other.made"];
 const STREAMS: u8 = 6;
 const TAGS: u8 = 3;
 
-/// Appends that are sent together, how, and what is read afterwards.
+/// Appends that are sent together, the way they are sent, and the reads afterwards.
 #[derive(Debug, Clone)]
 pub(super) struct Round {
     pub(super) appends: Vec<Planned>,
@@ -25,14 +24,14 @@ pub(super) struct Round {
     pub(super) looks: Vec<Look>,
 }
 
-/// How the appends of a round reach the log.
+/// The way in which the appends of a round reach the log.
 #[derive(Debug, Clone)]
 pub(super) enum Way {
     /// In order, through the procedure alone, in batches of these sizes.
     Procedure(Vec<usize>),
     /// All at once through one store.
     OneStore,
-    /// All at once through two stores, as two processes have them: each bit says which.
+    /// All at once through two stores, as from two processes; each bit selects the store.
     TwoStores(u32),
 }
 
@@ -43,11 +42,11 @@ pub(super) struct Planned {
     reservations: Vec<Reservation>,
     key: Option<(u8, u8)>,
     other_epoch: bool,
-    /// The first stream that it names is closed with it.
+    /// Whether it closes the first stream that it names.
     closes: bool,
-    /// So many appends before, once more.
+    /// Repeats the append this many appends earlier.
     again: Option<usize>,
-    /// An event gets the id of the first event of the append so many before.
+    /// Gives an event the id of the first event of the append this many appends earlier.
     stolen: Option<usize>,
 }
 
@@ -56,9 +55,9 @@ enum Expect {
     Any,
     NoStream,
     Exists,
-    /// The version at the start of the round and this.
+    /// The version at the start of the round plus this number.
     Near(i64),
-    /// What the stream comes to when every append of the round before this one is made: a chain.
+    /// The end of the stream once every earlier append of the round is made: a chain.
     Behind,
 }
 
@@ -138,7 +137,7 @@ fn planned() -> impl Strategy<Value = Planned> {
     )
 }
 
-/// Types and tags as bits; at least so many of the tags' bits count.
+/// Makes an item with types and tags as bits, with at least this many tag bits in use.
 fn item(first_tags: u8) -> impl Strategy<Value = (u8, u8)> + Clone {
     (0..1_u8 << TYPES.len(), first_tags..1_u8 << TAGS)
 }
@@ -194,7 +193,7 @@ impl Names {
         ReservedValue { scope: "thing.name".into(), hash }
     }
 
-    /// A query asks for a tag of this history in every item, so that it passes over all others.
+    /// Makes a query with a tag of this history in every item, so it ignores all others.
     pub(super) fn query(&self, items: &[(u8, u8)]) -> EventQuery {
         let item = |(types, tags): &(u8, u8)| QueryItem {
             types: types_of(*types),
@@ -212,7 +211,7 @@ impl Names {
         }
     }
 
-    /// The appends of a round; `earlier` has those of the rounds before.
+    /// Makes the appends of a round; `earlier` has those of the earlier rounds.
     pub(super) fn appends(
         &self,
         planned: &[Planned],
@@ -283,7 +282,7 @@ impl Names {
         append
     }
 
-    /// Each value is given back at most once, then taken at most once.
+    /// Makes reservation changes: each value is released at most once, then taken at most once.
     fn reservations(&self, planned: &[Reservation]) -> Vec<ReservationChange> {
         let mut seen = Vec::new();
         let mut changes = Vec::new();
@@ -313,7 +312,7 @@ impl Names {
     }
 }
 
-/// Behind all that the appends before it would add to the stream.
+/// Returns the requirement to follow all events that the earlier appends would add to the stream.
 fn behind(stream: &StreamName, model: &Reference, before: &[Append]) -> ExpectedVersion {
     let stored = model.stream(stream).into_iter().map(|logged| logged.event.id);
     let coming =

@@ -1,24 +1,23 @@
-//! Whether the answers to appends that were under way together are those of *some* order of them,
-//! one after the other.
+//! Checks that the answers to concurrent appends are those of *some* serial order.
 //!
-//! Positions leave little to try: who appended events stands where the answer says. Only appends
-//! without events that stand at one position may have come in one order or another; who changed
-//! nothing must have seen one of the states in between.
+//! Positions leave few orders to try: an append with events is where its answer says. Only appends
+//! without events at one position may have run in any order. An append that changed nothing must
+//! have seen one of the states in between.
 
 use event_store::Append;
 
 use crate::reference::{Outcome, Reference, ids};
 
-/// Appends of a round that stand at one position are not settled after so many tries.
+/// The maximum number of orders to try for a round's appends at one position.
 const MOST_TRIED: usize = 20_000;
 
-/// An append and what came of it.
+/// An append and its outcome.
 pub(super) type Answered<'a> = (&'a Append, &'a Outcome);
 
-/// Brings the reference to the state after the round.
+/// Moves the reference to the state after the round.
 ///
 /// # Errors
-/// Why no order explains the answers.
+/// The reason why no order explains the answers.
 pub(super) fn settle(model: &mut Reference, answered: &[Answered<'_>]) -> Result<(), String> {
     let (writers, readers) = apart(model, answered);
     let mut search = Search { writers, readers, tried: 0, why: "no order was tried".to_owned() };
@@ -29,7 +28,8 @@ pub(super) fn settle(model: &mut Reference, answered: &[Answered<'_>]) -> Result
     Ok(())
 }
 
-/// Those that changed the log, with the head before them, and those that only learned something.
+/// Separates the appends that changed the log, with the head before them, from those that only
+/// learned something.
 fn apart<'a>(
     model: &Reference,
     answered: &[Answered<'a>],
@@ -59,7 +59,7 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Tries who may come next after the last state; gives the state after all.
+    /// Tries the possible next appends after the last state; returns the state after all of them.
     fn go_on(&mut self, states: &mut Vec<Reference>, done: &mut [bool]) -> Option<Reference> {
         let Some(before) = self
             .writers
