@@ -7,42 +7,37 @@ pub fn describe_metrics() {
     describe_histogram!(
         "eventstore_append_duration_seconds",
         Unit::Seconds,
-        "How long batches of appends took from sending to their outcome"
+        "Time of append batches from sending to their outcome"
     );
-    describe_histogram!(
-        "eventstore_append_batch_size",
-        Unit::Count,
-        "How many appends went into one batch"
-    );
+    describe_histogram!("eventstore_append_batch_size", Unit::Count, "Appends per batch");
     describe_histogram!(
         "eventstore_append_lock_wait_seconds",
         Unit::Seconds,
-        "How long batches of appends waited in Postgres for the lock on the log"
+        "Time that append batches waited in Postgres for the lock on the log"
     );
     describe_counter!(
         "eventstore_events_appended_total",
         Unit::Count,
-        "How many events of which type this process appended"
+        "Events appended by this process, by type"
     );
     describe_counter!(
         "eventstore_conflicts_total",
         Unit::Count,
-        "How many appends of this process were refused, by the category of the stream that they \
-            first name"
+        "Refused appends of this process, by the category of the first stream that they name"
     );
-    describe_gauge!("eventstore_append_queue", Unit::Count, "How many appends wait for an answer");
+    describe_gauge!("eventstore_append_queue", Unit::Count, "Appends that wait for an answer");
     describe_counter!(
         "eventstore_state_loads_total",
         Unit::Count,
-        "Loads of a stream's state, one for all who asked at once, by cache: hit, miss, or none \
+        "Loads of stream states, with concurrent ones counted once, by cache: hit, miss, or none \
             for a state that is not cached"
     );
+    describe_gauge!("eventstore_cache_states", Unit::Count, "Stream states in memory");
     describe_gauge!(
-        "eventstore_cache_states",
-        Unit::Count,
-        "How many states of streams are in memory"
+        "eventstore_cache_bytes",
+        Unit::Bytes,
+        "Approximate size of the stream states in memory"
     );
-    describe_gauge!("eventstore_cache_bytes", Unit::Bytes, "About how many bytes they take");
     describe_counter!(
         "eventstore_snapshots_total",
         Unit::Count,

@@ -199,7 +199,7 @@ async fn run(mut requests: mpsc::Receiver<Request>, mut sender: Sender, pulse: P
             .await
             .is_err()
         {
-            tracing::error!("the sender of batches panicked; it goes on with a new connection");
+            tracing::error!("the sender of batches panicked; it continues with a new connection");
             sender.disconnect();
         }
         pulse.rest();

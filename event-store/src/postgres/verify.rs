@@ -170,23 +170,23 @@ async fn page(
 fn dense(row: &Row, last: Option<&Row>, found: &mut Verification) {
     let wanted = found.head.0 + 1;
     if row.position == wanted + 1 {
-        found.find(wanted, "no event stands at this position".to_owned());
+        found.find(wanted, "this position has no event".to_owned());
     } else if row.position > wanted {
-        found.find(wanted, format!("no event stands here and up to position {}", row.position - 1));
+        found.find(wanted, format!("no event from here to position {}", row.position - 1));
     }
     if !row.follows {
         found.find(
             row.position,
             format!(
-                "version {} of {} stands here, and the one before it not before",
+                "version {} of {} is here, but the version before it is missing",
                 row.version, row.stream
             ),
         );
     }
     if !row.tagged {
-        found.find(row.position, "its tags cannot be found by the table of tags".to_owned());
+        found.find(row.position, "its tags are not in the table of tags".to_owned());
     }
     if last.is_some_and(|last| last.recorded_at > row.recorded_at) {
-        found.find(row.position, "it was recorded before the event before it".to_owned());
+        found.find(row.position, "it was recorded earlier than its predecessor".to_owned());
     }
 }

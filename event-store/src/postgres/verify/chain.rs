@@ -70,7 +70,7 @@ impl Chain {
             let own = digest(row);
             if kept.is_none_or(|kept| own[..KEPT] != *kept) {
                 self.named = true;
-                found.find(row.position, "the event is not the one that was digested".to_owned());
+                found.find(row.position, "the event differs from its digest".to_owned());
             }
             self.events.extend(own);
             if stretch.last_position == row.position {
@@ -93,9 +93,7 @@ impl Chain {
             let (first, last) = (stretch.first_position.max(head + 1), stretch.last_position);
             found.find(
                 first,
-                format!(
-                    "no event stands here and up to position {last}, and events were digested there"
-                ),
+                format!("no event from here to position {last}, but events were digested there"),
             );
             self.named = true;
             self.close(found);
@@ -138,7 +136,7 @@ impl Chain {
         } else if !named && stretch.digest != whole.as_slice() {
             found.find(
                 first,
-                format!("the events at positions {first} to {last} are not as they were digested"),
+                format!("the events at positions {first} to {last} differ from their digest"),
             );
         }
         self.before = (last, Some(stretch.digest));

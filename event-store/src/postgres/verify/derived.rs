@@ -60,7 +60,7 @@ impl Derived {
                 Err(error) => {
                     found.find(
                         row.position,
-                        format!("what its append left in its metadata cannot be read: {error}"),
+                        format!("the record of its append in its metadata cannot be read: {error}"),
                     );
                     continue;
                 }
@@ -94,7 +94,7 @@ impl Derived {
         for row in compared.fetch_all(connection).await?.into_iter().filter(|row| !row.same) {
             found.find(
                 row.position,
-                "the idempotency record of its append is missing or another one".to_owned(),
+                "the idempotency record of its append is missing or differs".to_owned(),
             );
         }
         Ok(())
@@ -114,7 +114,7 @@ impl Derived {
             found.find(
                 None,
                 format!(
-                    "the table of tags has {} rows, and the events have {} tags",
+                    "the table of tags has {} rows, but the events have {} tags",
                     counts.tags, self.tags
                 ),
             );
@@ -123,7 +123,7 @@ impl Derived {
             found.find(
                 None,
                 format!(
-                    "{} idempotency records belong to events, and the log tells of {}",
+                    "{} idempotency records belong to events, but the log records {}",
                     counts.keys, self.keys
                 ),
             );
@@ -139,7 +139,7 @@ impl Derived {
         for (scope, hash, held, told, position) in differing {
             let by = |owner: Option<String>| owner.unwrap_or_else(|| "nobody".to_owned());
             let what = format!(
-                "the reservation {hash} of {scope} is held by {} and by the log by {}",
+                "the reservation {hash} of {scope} is held by {} but according to the log by {}",
                 by(held),
                 by(told)
             );

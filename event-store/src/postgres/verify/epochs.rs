@@ -17,7 +17,7 @@ pub(super) async fn check(
             found.find(
                 None,
                 format!(
-                    "the log is in epoch {}, and the last one that began is {}",
+                    "the log is in epoch {}, but the last one that began is {}",
                     last.current, last.epoch
                 ),
             );

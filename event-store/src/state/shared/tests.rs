@@ -1,4 +1,4 @@
-//! Loads that hang, fail, panic, or lose the caller that asked for them.
+//! Tests of shared loads that hang, fail, panic, or lose their caller.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -41,12 +41,12 @@ impl StreamState for Nothing {
     }
 }
 
-/// Loads of one stream, each of which is told what to do.
+/// Loads of one stream. The test says how each one ends.
 #[derive(Clone)]
 struct Loads {
     rounds: Rounds,
     begun: Arc<AtomicUsize>,
-    /// A load ends when it has taken one of these.
+    /// A load takes one permit before it ends.
     may_end: Arc<Semaphore>,
     now: Arc<AtomicI64>,
 }
@@ -106,7 +106,7 @@ impl Loads {
 
     #[track_caller]
     fn are_forgotten(&self) {
-        assert!(self.rounds.newest().is_empty(), "a round that nobody waits for is remembered");
+        assert!(self.rounds.newest().is_empty(), "a round without callers is still remembered");
     }
 }
 
@@ -116,13 +116,13 @@ async fn who_hangs_up_takes_nobody_along() {
     let first = loads.asks(Ends::Well).await;
     let (left, stays) = (loads.asks(Ends::Well).await, loads.asks(Ends::Well).await);
     assert_eq!(loads.begun(), 1);
-    // The one that made the round and was asked first for it, and the one whose load runs.
+    // `left` made the waiting round; the load of `first` runs.
     left.abort();
     first.abort();
     loads.may_end.add_permits(1);
     let started = Instant::now();
     stays.await.unwrap().unwrap();
-    assert!(started.elapsed() < PATIENCE, "a round that was left counts as one that goes on");
+    assert!(started.elapsed() < PATIENCE, "an abandoned round still delays the next");
     assert_eq!(loads.begun(), 2);
     loads.are_forgotten();
 }
@@ -146,7 +146,7 @@ async fn a_load_that_panics_ends_its_round() {
     let loads = Loads::new();
     assert!(loads.asks(Ends::WithAPanic).await.await.unwrap_err().is_panic());
     loads.are_forgotten();
-    // With others behind it.
+    // With other loads waiting behind it.
     let held = loads.asks(Ends::Well).await;
     let panics = loads.asks(Ends::WithAPanic).await;
     loads.may_end.add_permits(2);
@@ -196,6 +196,6 @@ async fn whoever_leaves_whenever_no_answer_is_older_than_its_question() {
     for asker in askers.collect::<Vec<_>>() {
         asker.await.unwrap();
     }
-    assert!(loads.begun() < 16 * 500, "nothing was shared");
+    assert!(loads.begun() < 16 * 500, "no load was shared");
     loads.are_forgotten();
 }
