@@ -53,7 +53,7 @@ async fn p4_a_call_that_is_cancelled_after_its_commit_is_not_said_to_have_change
             sqlx::raw_sql(gone).execute(&mut admin).await.unwrap();
         }
         while !sqlx::query_scalar::<_, bool>(SLEEPING).fetch_one(&mut admin).await.unwrap() {
-            assert!(since.elapsed() < LIMIT, "nobody sleeps after the commit");
+            assert!(since.elapsed() < LIMIT, "no call sleeps after the commit");
         }
         let outcome = call.await.unwrap();
         assert!(matches!(outcome, Err(StoreError::OutcomeUnknown(_))), "{outcome:?}");
@@ -80,7 +80,7 @@ async fn p4_a_call_that_is_cancelled_after_its_commit_is_sent_again_and_answered
     }
     sqlx::raw_sql(AssertSqlSafe(awake)).execute(&mut admin).await.unwrap();
     while !sqlx::query_scalar::<_, bool>(SLEEPING).fetch_one(&mut admin).await.unwrap() {
-        assert!(since.elapsed() < LIMIT, "nobody sleeps after the commit");
+        assert!(since.elapsed() < LIMIT, "no call sleeps after the commit");
     }
     assert_eq!(appended(call.await.unwrap().unwrap()).last.position, Position(1));
     assert_eq!(check_dense(&store).await, Position(1));

@@ -23,7 +23,7 @@ async fn goes_on(store: &PostgresStore) -> Appended {
     loop {
         match store.append(one("gone-on")).await {
             Ok(outcome) => return appended(outcome),
-            Err(error) => assert!(since.elapsed() < SOON, "does not go on: {error:?}"),
+            Err(error) => assert!(since.elapsed() < SOON, "no append succeeds: {error:?}"),
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

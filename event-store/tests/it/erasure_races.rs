@@ -124,7 +124,7 @@ async fn p7_nothing_of_a_subject_comes_behind_its_erasure_however_many_write_of_
                             outcome => return refused(outcome),
                         }
                     }
-                    unreachable!("it is told")
+                    unreachable!("the loop ends with a refusal")
                 })
             })
             .collect();

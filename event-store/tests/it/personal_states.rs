@@ -152,9 +152,9 @@ async fn a_state_with_personal_data_stays_in_memory_until_its_subject_is_erased_
         assert_eq!((again.state.0, applied), (ada(), 0), "from memory");
     }
     erase(here.encrypted.as_ref(), shared.keys.as_ref(), &request(ADA)).await.unwrap();
-    assert!(here.holds_no_state(), "let go of at once, before anybody asks");
+    assert!(here.holds_no_state(), "the state is dropped at once, without a query");
     assert_eq!(here.names(&name).await, [None]);
-    until("the other process hears of it by itself", async || elsewhere.holds_no_state()).await;
+    until("the other process notices by itself", async || elsewhere.holds_no_state()).await;
     assert_eq!(elsewhere.names(&name).await, [None]);
     // The remaining state has no value of hers, so it may stay.
     assert_eq!(elsewhere.load(&name).await.1, 0);

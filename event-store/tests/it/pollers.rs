@@ -30,7 +30,7 @@ async fn p1_whoever_has_read_up_to_a_position_has_missed_nothing_below_it() {
                     appended(store.append(one(format!("{writer}-{}", round % 3))).await.unwrap())
                         .last
                         .position;
-                assert!(position > last, "what was acknowledged first stands first (I3)");
+                assert!(position > last, "appends acknowledged earlier come earlier (I3)");
                 last = position;
             }
         })

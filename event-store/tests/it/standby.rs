@@ -60,7 +60,7 @@ async fn cancel_one_wait(admin: &mut PgConnection, statement: &str) {
         .await
         .unwrap()
     {
-        assert!(since.elapsed() < LIMIT, "nobody waits for a standby");
+        assert!(since.elapsed() < LIMIT, "no commit waits for a standby");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

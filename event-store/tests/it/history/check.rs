@@ -44,7 +44,7 @@ impl<'a> Check<'a> {
         for (at, entry) in history.log.iter().enumerate() {
             if let Some(before) = place.insert(entry.id, at) {
                 let what = format!(
-                    "event {} stands at {} and at {}",
+                    "event {} is at {} and at {}",
                     entry.id, history.log[before].position, entry.position
                 );
                 found.push(Violation { invariant: "I2", what });
@@ -84,7 +84,7 @@ impl<'a> Check<'a> {
             if entry.position != expected {
                 self.violated(
                     "I1",
-                    format!("position {} stands where {expected} should", entry.position),
+                    format!("position {} is where {expected} should be", entry.position),
                 );
             }
             if entry.version != version {
