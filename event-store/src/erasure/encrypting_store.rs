@@ -93,8 +93,8 @@ async fn watch(store: Arc<dyn EventStore>, vault: Arc<Vault>) {
         match seen.await {
             Ok(seen) => after = Some(seen),
             Err(error) => {
-                tracing::debug!(%error, "the log could not be asked for erasures: keys are \
-                    forgotten in time anyway");
+                tracing::debug!(%error, "the log could not be queried for erasures; cached \
+                    keys expire anyway");
             }
         }
     }

@@ -52,7 +52,7 @@ pub struct EraseRequest {
 pub enum EraseError {
     /// The requester is missing or is not an opaque id.
     #[error(
-        "who asks for it must be an id of 1 to {MAX_BY_LEN} printable ASCII characters without \
+        "the requester must be an id of 1 to {MAX_BY_LEN} printable ASCII characters without \
             blanks"
     )]
     By,

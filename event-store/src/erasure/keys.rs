@@ -34,8 +34,8 @@ pub enum KeyError {
     /// another log, or was restored from a backup older than the key. If the value is lost for
     /// good, erase its subject.
     #[error(
-        "the store of subject keys does not know subject {0}: it is not this log's, or was \
-            restored from an older backup"
+        "the store of subject keys does not know subject {0}: it belongs to another log, \
+            or was restored from an older backup"
     )]
     UnknownSubject(Uuid),
     /// Any other error from Postgres.

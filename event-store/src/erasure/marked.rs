@@ -39,7 +39,7 @@ pub(super) enum Content<'a> {
 /// too deep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "$subject, $personal and $sealed are reserved for personal fields, and one stands in another \
+    "$subject, $personal and $sealed are reserved for personal fields, but one is in another \
         place"
 )]
 pub(super) struct Malformed;

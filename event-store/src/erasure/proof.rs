@@ -23,12 +23,12 @@ const RESERVATIONS: u32 = 1_000;
 const OUT_OF_REACH: [&str; 5] = [
     "read models: backups made before subject.erased took effect in them, and old rows in their \
         servers' files until those are vacuumed and overwritten",
-    "backups of the store of subject keys made before, for as long as they are kept: with a \
-        master key they open the values in a copy of the log",
-    "keyed hashes of reserved values, which the log keeps: who has the reservation key can try \
-        whether a guessed value was one of them",
-    "what a consumer outside has decrypted or exported",
-    "keys, and states worked out with them, in the memory of processes that have not heard of it: \
+    "earlier backups of the store of subject keys, for as long as they are kept: with a \
+        master key they decrypt the values in a copy of the log",
+    "keyed hashes of reserved values, which the log keeps: with the reservation key, somebody can \
+        test whether a guessed value was one of them",
+    "data that an outside consumer has decrypted or exported",
+    "keys, and states computed with them, in the memory of processes that have not learned of it: \
         for their key lifetime, a minute by default",
 ];
 

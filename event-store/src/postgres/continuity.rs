@@ -174,7 +174,7 @@ impl Continuity {
                 self.position.send_replace(Position::START);
             }
             tracing::warn!(%epoch, shared, "a new epoch of the log has begun, and this process \
-                goes on in it");
+                continues in it");
         }
         drop(known);
         self.proved();

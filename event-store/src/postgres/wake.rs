@@ -10,10 +10,10 @@ use tokio::sync::mpsc;
 
 /// The channel on which only the relay LISTENs.
 pub const WAKE_CHANNEL: &str = "event_store_appended";
-/// The shortest pause between two notifications. It is the first value while appends come one at a
-/// time. Under continuous appends it doubles up to the second value: the relay is busy then, and
-/// each notification costs a commit.
+/// The shortest pause between two notifications, used while appends come one at a time.
 const PAUSE_LEAST: Duration = Duration::from_millis(1);
+/// The longest pause between two notifications. Under continuous appends the pause doubles up to
+/// it: the relay is busy then, and each notification costs a commit.
 const PAUSE_MOST: Duration = Duration::from_millis(10);
 
 /// Requests wake-ups. A request is cheap, and many at once cause one notification.

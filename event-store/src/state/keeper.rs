@@ -53,8 +53,8 @@ impl Keeper {
                 match keep(store.as_ref(), vault.as_deref(), written).await {
                     Ok(true) => telemetry::snapshot("taken"),
                     Ok(false) => {
-                        tracing::debug!(%stream, "somebody in a state was erased before it could \
-                            be kept");
+                        tracing::debug!(%stream, "a subject in a state was erased before it \
+                            could be stored");
                     }
                     Err(error) => {
                         telemetry::snapshot("failed");

@@ -195,7 +195,7 @@ async fn a_process_that_only_appends_hears_of_an_erasure_by_itself() {
 /// A key store or a log in which one call fails.
 struct Failing<T: ?Sized> {
     inner: Arc<T>,
-    /// The index of the call that fails, from 0; none fails once the calls are used up.
+    /// The number of calls that succeed before the one that fails.
     fails: AtomicU32,
     lasting: bool,
 }

@@ -81,8 +81,8 @@ impl Sender {
                 _ if batch.is_empty() => {}
                 Ok(answers) => self.answer(batch, answers, waiting()),
                 Err(Failure::Data(error)) if batch.len() > 1 => {
-                    tracing::warn!(members = batch.len(), %error, "a batch failed for something \
-                        in its data and is halved");
+                    tracing::warn!(members = batch.len(), %error, "a batch failed because \
+                        of its data and is halved");
                     let second = batch.split_off(batch.len() / 2);
                     batches.push(second);
                     batches.push(batch);
@@ -125,8 +125,8 @@ impl Sender {
                 Ok(Ok(answers)) => return Ok(answers),
                 Ok(Err(Attempt::NotSent(StoreError::Unavailable(error)))) => error,
                 Ok(Err(Attempt::NotSent(error))) if unknown => {
-                    tracing::error!(%error, members = batch.len(), "what came of a batch cannot \
-                        be found out");
+                    tracing::error!(%error, members = batch.len(), "the outcome of a batch is \
+                        unknown");
                     return Err(Failure::Unknown(None));
                 }
                 Ok(Err(Attempt::NotSent(error))) => return Err(Failure::Unusable(error)),
