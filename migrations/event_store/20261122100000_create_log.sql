@@ -1,6 +1,6 @@
 -- The log: its events, their tags, its epochs, and the row whose lock serialises appends.
 --
--- Compared text has the collation "C", which orders by bytes. It is the fastest, and it does not
+-- Compared text has the collation "C", which sorts by bytes. It is the fastest, and it does not
 -- change with the operating system's locale data, on which a B-tree would otherwise depend.
 
 CREATE SCHEMA IF NOT EXISTS event_store;

@@ -52,10 +52,7 @@ const PROBLEMS: [(&str, &str); 9] = [
             key is still in flight",
     ),
     ("413", "The body is larger than 64 KiB"),
-    (
-        "422",
-        "Some of the content is invalid, or the idempotency key was used for another request",
-    ),
+    ("422", "Some of the content is invalid, or the idempotency key was used for another request"),
     ("500", "Something went wrong on the server"),
     (
         "503",

@@ -30,8 +30,9 @@ pub async fn prepare(settings: &Settings) -> anyhow::Result<()> {
         settings.ports.postgres,
         "/postgres",
     );
-    let mut server =
-        PgConnection::connect(&owner).await.context("cannot connect to the cluster as its owner")?;
+    let mut server = PgConnection::connect(&owner)
+        .await
+        .context("cannot connect to the cluster as its owner")?;
     for (name, create) in
         [(DATABASE, "CREATE DATABASE daybook"), (KEYS_DATABASE, "CREATE DATABASE daybook_keys")]
     {

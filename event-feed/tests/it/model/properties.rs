@@ -100,7 +100,7 @@ fn handed_out_in_order(_: &Whole, state: &State) -> bool {
 }
 
 /// Continues without faults: pending work is lost or times out, one relay leads, and the follower
-/// reads. The checker tries other orders anyway; only the end result counts.
+/// reads. The checker tries other sequences anyway; only the end result counts.
 fn everything_heals(whole: &Whole, state: &State) -> bool {
     let mut state = state.clone();
     if state.store.lost {

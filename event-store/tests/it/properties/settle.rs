@@ -1,6 +1,6 @@
 //! Checks that the answers to concurrent appends are those of *some* serial order.
 //!
-//! Positions leave few orders to try: an append with events is where its answer says. Only appends
+//! Positions leave few sequences: an append with events is where its answer says. Only appends
 //! without events at one position may have run in any order. An append that changed nothing must
 //! have seen one of the states in between.
 
@@ -8,7 +8,7 @@ use event_store::Append;
 
 use crate::reference::{Outcome, Reference, ids};
 
-/// The maximum number of orders to try for a round's appends at one position.
+/// The maximum number of sequences to try for a round's appends at one position.
 const MOST_TRIED: usize = 20_000;
 
 /// An append and its outcome.

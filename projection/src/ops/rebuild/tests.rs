@@ -189,7 +189,7 @@ type Parked = (i32, i64, String, Option<String>);
 #[tokio::test]
 async fn p7_a_row_that_another_row_is_in_the_way_of_is_parked_by_a_rebuild_as_it_is_live() {
     let world = World::new().await;
-    // The smaller key comes second, so keys and events have different orders.
+    // The smaller key comes second, so keys and events are sorted differently.
     world.happens(&[(9, 7), (3, 5), (1, 7), (1, 1), (4, 8), (5, 200)]).await;
     world.happens(&[(6, 7), (7, 40)]).await;
     let differences = world.rebuild(1 << 20).await;
