@@ -473,7 +473,7 @@ fn a_registry_that_would_leave_an_event_unreadable_is_refused() {
     let newer = of(&[("thing.a", 1)], &[(("thing.a", 2), &[("thing.a", 1)], KEPT)]);
     assert_eq!(
         newer,
-        Err("thing.a v2 is listed as past and is newer than the version that is written".to_owned())
+        Err("thing.a v2 is listed as past but is newer than the version that is written".to_owned())
     );
     let circle: &[Past] =
         &[(("thing.b", 1), &[("thing.c", 1)], KEPT), (("thing.c", 1), &[("thing.b", 1)], KEPT)];
