@@ -199,7 +199,7 @@ impl Registry {
     }
 
     /// Returns the stored types that may become one of these types, to query a store or broker. An
-    /// unlisted type stands for itself.
+    /// unlisted type is returned as it is.
     pub fn widen_types(&self, types: &[EventType]) -> Vec<EventType> {
         let mut widened = BTreeSet::new();
         for event_type in types {

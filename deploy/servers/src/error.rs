@@ -16,7 +16,7 @@ pub enum ServerError {
     Spawn {
         /// The program, with its arguments if it has any.
         program: String,
-        /// The cause.
+        /// The error of the operating system, as the start returned it.
         #[source]
         source: std::io::Error,
     },
@@ -75,7 +75,7 @@ pub enum ServerError {
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// The cause.
+        /// The error of the operating system for that file or folder.
         #[source]
         source: std::io::Error,
     },
@@ -84,7 +84,7 @@ pub enum ServerError {
     Signal {
         /// The process id.
         pid: u32,
-        /// The cause.
+        /// The error of the operating system for that signal.
         #[source]
         source: nix::errno::Errno,
     },

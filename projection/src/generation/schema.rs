@@ -10,7 +10,7 @@ use crate::projection::{AnyProjection, RowMisfit};
 /// Why the read model could not be migrated or used.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
-    /// Postgres failed.
+    /// Postgres returned an error, or did not answer.
     #[error("the read model's database failed")]
     Database(#[from] sqlx::Error),
     /// The applied migrations are not this program's, or one failed.

@@ -107,7 +107,7 @@ pub enum WriteError {
     /// The event at this position can be neither folded nor parked. None of the batch is applied.
     #[error("the event at position {0} cannot be folded")]
     Fold(Position, #[source] Reason),
-    /// Postgres failed.
+    /// Postgres returned an error, or did not answer.
     #[error("the rows could not be loaded or saved")]
     Database(#[from] sqlx::Error),
 }

@@ -63,7 +63,7 @@ enum Ended {
     Died(String),
 }
 
-/// Runs the service until it is told to end.
+/// Runs the service until the supervisor ends it.
 pub(super) async fn keep(
     service: Service,
     log: Log,
