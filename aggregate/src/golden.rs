@@ -4,7 +4,8 @@
 //! In each file, `data` is a payload. For a version that is written today, the test reads the
 //! payload and writes it back unchanged. The file also has `shape`: the fields that the program
 //! reads, as they were when the version was new. Another shape needs a new version. For a former
-//! version, the file has `becomes` instead: the events that the upcasters make of the payload.
+//! version, the file needs `becomes`: the events that its upcaster, and those after it, make of the
+//! payload. Its `shape` may stay.
 //!
 //! A domain's tests call [`Goldens`]. See `domain/src/golden.rs` for an example.
 

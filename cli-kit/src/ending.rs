@@ -34,8 +34,8 @@ impl Error for Usage {}
 /// Ends a failed command: prints the error on standard error and returns the exit code.
 ///
 /// The message is one line that begins with the program's name. The exit code is `code`, or
-/// [`USAGE`] if [`Usage`] is among the causes. If the only error is that the reader of the output
-/// is gone, nothing is printed and the code is [`READER_GONE`].
+/// [`USAGE`] if [`Usage`] is among the causes. If the reader of the output is gone, as the error or
+/// one of its causes says, nothing is printed and the code is [`READER_GONE`].
 pub fn failed(program: &str, error: &(dyn Error + 'static), code: u8) -> ExitCode {
     if is_reader_gone(error) {
         return ExitCode::from(READER_GONE);

@@ -94,7 +94,7 @@ impl StreamAppend {
 /// is recent.
 #[derive(Debug, Clone)]
 pub struct AppendCondition {
-    /// The query that no event may match.
+    /// The query that no event after [`AppendCondition::after`] may match.
     pub query: EventQuery,
     /// The position up to which the caller has read.
     pub after: Position,
@@ -162,7 +162,7 @@ pub enum Refusal {
         /// The stream's name.
         stream: StreamName,
     },
-    /// A condition does not hold: an event matches its query.
+    /// A condition does not hold: an event after its position matches its query.
     #[error("condition {index} is broken by the event at position {position}")]
     Condition {
         /// The index of the condition in [`Append::conditions`].

@@ -1,9 +1,9 @@
 //! Snapshots of a stream's state at a version. With one, a load of a long stream need not fold it
 //! from its first event.
 //!
-//! Snapshots are an optimisation: losing one never changes an answer. A snapshot is ignored and
-//! later replaced in four cases: its shape differs, its epoch differs, the log has another event at
-//! its position, or a subject in it is erased.
+//! Snapshots are an optimisation: losing one never changes an answer. A snapshot that does not fit
+//! is ignored and later replaced, for example if its shape or its epoch differs, the log has another
+//! event at its position, or a subject in it is erased.
 
 use async_trait::async_trait;
 use serde_json::value::RawValue;

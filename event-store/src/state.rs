@@ -53,8 +53,8 @@ pub trait StreamState: Default + Clone + Send + Sync + 'static {
     ///
     /// A state may hold personal data. It is dropped when a subject whose values are in its events
     /// is erased. Its snapshot is encrypted under the subjects' keys, which come from the store's
-    /// [`Vault`]. Without a vault, or with more than 64 subjects, the state is neither cached nor
-    /// stored.
+    /// [`Vault`]. A state with personal data is neither cached nor stored without a vault, or if it
+    /// has more than 64 subjects.
     const SHAPE: Option<i32>;
 
     /// Applies an event. It never receives the event that closes the stream.

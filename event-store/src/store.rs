@@ -50,7 +50,8 @@ pub trait EventStore: Send + Sync + 'static {
     /// Appends to one stream run in the order in which their futures are first polled, as long as
     /// none is refused. An append may therefore follow one that has no answer yet
     /// ([`ExpectedVersion::Behind`]). A store that must first fetch something (keys, for example)
-    /// may let one append overtake another; the later one is then refused.
+    /// may let an append overtake the one that it follows; the append that overtook is then
+    /// refused.
     ///
     /// [`ExpectedVersion::Behind`]: crate::ExpectedVersion::Behind
     ///

@@ -91,8 +91,8 @@ impl UpcastingLog {
         &self.registry
     }
 
-    /// Reads up to `limit` stored events after a position, upcasts them and returns those that
-    /// match the filter.
+    /// Reads up to `limit` stored events after a position that may match the filter, upcasts them
+    /// and returns the fragments that match.
     ///
     /// # Errors
     /// [`UpcastingError`].

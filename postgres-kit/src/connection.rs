@@ -105,7 +105,7 @@ impl Connection {
         if let Some(raw) = self.raw.take()
             && let Err(error) = within(CLOSE_LIMIT, raw.close()).await
         {
-            tracing::debug!(%error, "could not close a connection politely");
+            tracing::debug!(%error, "could not close a connection cleanly");
         }
     }
 

@@ -189,7 +189,7 @@ impl Pool {
     pub async fn close(&self) {
         self.queue.close();
         if timeout(self.limit, self.shared.close()).await.is_err() {
-            tracing::debug!("could not close a pool's connections politely");
+            tracing::debug!("could not close a pool's connections cleanly");
         }
     }
 

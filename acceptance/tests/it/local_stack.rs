@@ -50,7 +50,7 @@ async fn a_copy_of_a_running_stacks_folder_neither_stops_nor_uses_the_original()
         end(stack_tool(&state)?, arguments).await
     };
     for (arguments, words) in [
-        (&["status"][..], "not up"),
+        (&["status"][..], "not running"),
         (&["stop", "projector"], "was copied from"),
         (&["run", "event-store", "status"], "was copied from"),
         (&["psql", "-c", "SELECT 1"], "was copied from"),

@@ -56,7 +56,7 @@ impl OrderEvent {
     }
 }
 
-/// A line of an order, with the price at the time when it was added.
+/// A line of an order, with its own copy of the product's name and price.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct OrderLine {
     /// The line's id.
@@ -67,12 +67,13 @@ pub struct OrderLine {
     pub product_name: ProductName,
     /// The number of units, from 1.
     pub quantity: Quantity,
-    /// The price of one unit when the line was added.
+    /// The price of one unit: the offered price when the line was added, or the original price of an
+    /// imported order.
     pub unit_price: Money,
 }
 
 impl OrderLine {
-    /// A line for a product as it is offered now.
+    /// Creates a line for a product with the name and price of this offer.
     pub fn of(line_id: Uuid, offer: &Offer, quantity: Quantity) -> Self {
         let (product_id, product_name, unit_price) =
             (offer.product_id(), offer.name().clone(), offer.unit_price());

@@ -91,7 +91,7 @@ pub fn erased_subject(event: &RecordedEvent) -> Option<Uuid> {
     if says_so { event.stream.id().parse().ok() } else { None }
 }
 
-/// Erases a subject, or completes an earlier erasure. The erasure is complete when it returns.
+/// Erases a subject, or completes an earlier erasure. The erasure is complete when it returns `Ok`.
 ///
 /// # Errors
 /// [`EraseError`]; run it again.

@@ -34,7 +34,7 @@ pub enum KeyError {
     /// another log, or was restored from a backup older than the key. If the value is lost for
     /// good, erase its subject.
     #[error(
-        "the store of subject keys does not know subject {0}: it belongs to another log, \
+        "the store of subject keys does not know subject {0}: the store belongs to another log, \
             or was restored from an older backup"
     )]
     UnknownSubject(Uuid),

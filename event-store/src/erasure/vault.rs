@@ -197,7 +197,8 @@ impl Vault {
     /// Marks the subject as erased. Its key and all states with its values leave memory at once,
     /// and the key is never fetched again.
     pub fn forget(&self, subject: Uuid) {
-        // This comes first: a concurrent cache of a state checks it afterwards.
+        // This comes first: a load that caches a state at the same time looks here after it has
+        // done so.
         self.shared.cache().erase(subject);
         self.shared.tell_erased([subject]);
     }

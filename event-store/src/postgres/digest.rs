@@ -8,7 +8,6 @@
 //! Digests are made behind the head because a chain over every event would have to be computed
 //! under the lock (see the measurements in `postgres.rs`). `event-store verify` recomputes the
 //! digests and names an event that was changed, removed or moved.
-//! again and names an event that was changed, removed or moved.
 
 use std::time::Duration;
 

@@ -35,6 +35,7 @@ pub struct EpochRecord {
 }
 
 /// Returns the epochs of a log in order of their start. The last one is current.
+///
 /// # Errors
 /// [`StoreError::Unavailable`] when Postgres cannot be reached, [`StoreError::Database`] for any
 /// other error.

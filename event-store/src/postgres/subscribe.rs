@@ -47,8 +47,8 @@ impl State {
                 self.after = event.position;
                 return Ok(event);
             }
-            // Subscribe before reading the page, so the page has every match up to the announced
-            // position.
+            // The head is read before the page, so the page has every match up to that head. An
+            // empty page therefore means that nothing matches up to it.
             let mut positions = self.store.inner.continuity.positions();
             let head = self.store.head().await?.mark.position;
             if head > self.after {

@@ -6,8 +6,9 @@
 //! - Tags, reservations and idempotency keys agree with the log (`derived.rs`).
 //! - The epochs follow each other within the log, and the last one is current (`epochs.rs`).
 //!
-//! It reads in pages, each in its own snapshot. Only the events since the last page are read
-//! together in one. Memory use is bounded whatever the log's size.
+//! It reads in pages, each in its own snapshot. Only the end is read in one snapshot: the events
+//! since the last page, their digests, the derived tables and the epochs. Memory use is bounded
+//! whatever the log's size.
 
 use std::time::Duration;
 
@@ -178,13 +179,13 @@ fn dense(row: &Row, last: Option<&Row>, found: &mut Verification) {
         found.find(
             row.position,
             format!(
-                "version {} of {} is here, but the version before it is missing",
+                "version {} of {} is here, but the version before it is not at an earlier position",
                 row.version, row.stream
             ),
         );
     }
     if !row.tagged {
-        found.find(row.position, "its tags are not in the table of tags".to_owned());
+        found.find(row.position, "not all of its tags are in the table of tags".to_owned());
     }
     if last.is_some_and(|last| last.recorded_at > row.recorded_at) {
         found.find(row.position, "it was recorded earlier than its predecessor".to_owned());

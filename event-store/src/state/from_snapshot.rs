@@ -28,8 +28,8 @@ impl StateLoader {
         let (found, personal) = found?;
         // The serde error is not logged because it repeats values.
         let Ok(state) = S::read(&found.state) else {
-            tracing::warn!(%stream, version = found.version.0, "a snapshot does not have its \
-                shape: the stream is read instead");
+            tracing::warn!(%stream, version = found.version.0, "a snapshot does not have the \
+                shape of its version: the stream is read instead");
             return None;
         };
         Some(Current {

@@ -192,7 +192,7 @@ async fn a_process_that_only_appends_hears_of_an_erasure_by_itself() {
     assert!(other.another_process().names().await.iter().all(Value::is_null));
 }
 
-/// A key store or a log in which one call fails.
+/// A key store or a log in which one call fails, or every call (`lasting`).
 struct Failing<T: ?Sized> {
     inner: Arc<T>,
     /// The number of calls that succeed before the one that fails.

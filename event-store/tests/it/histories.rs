@@ -1,6 +1,7 @@
 //! Histories of many concurrent clients against the real store, while clients and Postgres are
 //! killed with -9. Our own checker checks them for I1 to I6 and I12, and so does `adya` (T5, T7).
-//! Both must also catch bugs planted in the append function, which shows that they can fail.
+//! Our own checker must also catch bugs planted in the append function, so that finding nothing
+//! means something.
 
 use std::time::{Duration, Instant};
 

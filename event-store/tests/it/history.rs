@@ -63,7 +63,7 @@ pub(crate) enum Answer {
     /// It was certainly not appended.
     Failed(String),
     Unknown(String),
-    /// Position and id of each event found, without a gap at the end.
+    /// Position and id of each event found. The read is complete up to the end of the log.
     Read(Vec<(i64, Uuid)>),
 }
 

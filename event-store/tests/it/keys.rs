@@ -76,7 +76,8 @@ async fn the_first_key_of_a_subject_stays(keys: &dyn SubjectKeyStore) {
     );
 }
 
-/// Checks that the destroyed keys of `A` and [`NEVER_HAD_A_KEY`] stay destroyed.
+/// Destroys the keys of `A` and [`NEVER_HAD_A_KEY`], which later steps rely on, and checks that no
+/// key comes back.
 async fn a_destroyed_key_never_comes_back(keys: &dyn SubjectKeyStore) {
     let entry = keys.destroy(A, "ops-1").await.unwrap();
     assert_eq!((entry.subject, entry.requested_by.as_str(), entry.erased_at), (A, "ops-1", None));

@@ -68,7 +68,7 @@ pub(super) fn encrypted(
             Content::Erased => continue,
             Content::Encrypted(_) => {
                 return Err(StoreError::Invalid(format!(
-                    "event {} already has an encrypted value",
+                    "event {} has an encrypted value ($sealed): append the plain value",
                     event.id
                 )));
             }

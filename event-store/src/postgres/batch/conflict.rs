@@ -1,9 +1,9 @@
 //! Conflicts between appends: two appends that could affect each other must not share a batch.
 //!
 //! Several appends to one stream may share a batch if each names the last event of the previous one
-//! ([`ExpectedVersion::Behind`]): a chain. The stored function decides them in order, and refuses
-//! every append after a refused one. Appends that only check a stream's version may share a batch
-//! too.
+//! ([`ExpectedVersion::Behind`]): a chain. The stored function decides them in order. If it refuses
+//! one, it refuses every append that follows it in the chain, and no other. Appends that only check
+//! a stream's version may share a batch too.
 //!
 //! [`ExpectedVersion::Behind`]: crate::ExpectedVersion::Behind
 

@@ -42,7 +42,7 @@ pub(crate) struct Sender {
 enum Failure {
     /// Its data caused an error.
     Data(sqlx::Error),
-    /// Nothing was appended before the deadline.
+    /// The deadline passed, and nothing was appended.
     Unavailable(Option<sqlx::Error>),
     /// It may have been appended, but no answer came before the deadline.
     Unknown(Option<sqlx::Error>),
