@@ -85,5 +85,6 @@ pub async fn rotate_master_key(args: &KeyArgs) -> anyhow::Result<()> {
     let master = master_keys(&args.master)?;
     let keys = PostgresKeys::connect(args.url.get()?.expose_secret(), APPLICATION_NAME).await?;
     let rotated: Result<u64, KeyError> = erasure::rotate(&keys, &master).await;
-    Ok(cli_kit::print(format_args!("{} keys are encrypted with the first master key\n", rotated?))?)
+    let again = format_args!("{} keys were encrypted again, with the first master key\n", rotated?);
+    Ok(cli_kit::print(again)?)
 }

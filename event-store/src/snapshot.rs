@@ -2,8 +2,8 @@
 //! from its first event.
 //!
 //! Snapshots are an optimisation: losing one never changes an answer. A snapshot that does not fit
-//! is ignored and later replaced, for example if its shape or its epoch differs, the log has another
-//! event at its position, or a subject in it is erased.
+//! is ignored and later replaced, for example if its shape or its epoch differs, the log has
+//! another event at its position, or a subject in it is erased.
 
 use async_trait::async_trait;
 use serde_json::value::RawValue;

@@ -11,8 +11,9 @@
 --
 -- Members may name the same stream if each names, in p_behind, the last event of the previous
 -- member: a chain. Its versions are checked in order, so each member sees what the earlier ones
--- leave. After a refused member, all later ones are refused with the actual version: the event that
--- they were decided on does not exist, whatever version the stream has by then.
+-- leave. After a refused member, all members behind it in the chain are refused with the actual
+-- version: the event that they were decided on does not exist, whatever version the stream has by
+-- then.
 --
 -- Arrays run over members (p_append_id, p_epoch, p_event_count, p_key, p_request_hash, p_answer),
 -- over the streams that members name (p_stream…), over events in order of member and stream

@@ -8,7 +8,7 @@ CREATE TABLE read_model.leases (
     term        bigint      NOT NULL DEFAULT 0, -- +1 at every change of owner
     backend_pid integer,                    -- the owner's backend; the next owner ends it
     expires_at  timestamptz NOT NULL DEFAULT '-infinity'
-) WITH (fillfactor = 20);                   -- renewed often; leaves room for HOT updates
+) WITH (fillfactor = 20);                   -- renewed every few seconds: room for HOT updates
 
 -- The running projector processes, which share the partitions among themselves.
 CREATE TABLE read_model.projectors (

@@ -116,8 +116,8 @@ impl Schema {
         migrated.map_err(|error| self.failed(error))
     }
 
-    /// Returns a text that identifies the migrations. Code that keeps copies of a schema uses it as
-    /// their name.
+    /// Returns a text that identifies the migrations: other migrations give another text. Code that
+    /// keeps copies of a schema tells them apart by it.
     pub fn fingerprint(&self) -> String {
         let migrations = self.migrator.iter();
         let named = migrations.map(|known| format!("{}:{:02x?}", known.version, known.checksum));

@@ -61,7 +61,7 @@ pub struct CheckpointUpdate {
     pub partitions: i32,
     /// The epoch, which names the history of the log. `None` before the first event.
     pub epoch: Option<Uuid>,
-    /// The position of the last event that was applied.
+    /// The position up to which the partition is complete.
     pub position: i64,
 }
 

@@ -92,7 +92,7 @@ pub enum SecretError {
     NotAnAddress(&'static str),
 }
 
-/// The one `…_URL` setting that is not a database address.
+/// The one secret named `…_URL` that is not a database address.
 const NATS_URL: &str = "NATS_URL";
 
 /// Reads a secret from its value or its file. Trailing line ends of the file are dropped.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The minimum time between log lines of one kind.
+/// The window in which the log lines of one kind are limited.
 pub const LINE_EVERY: Duration = Duration::from_secs(5);
 /// The maximum number of distinct kinds; all others share one.
 const MAX_KINDS: usize = 256;

@@ -36,9 +36,8 @@ pub use dry_run::DryRun;
 pub const MAX_COMMANDS: usize = 4096;
 /// The maximum time of one command.
 ///
-/// Each of its waits has a shorter limit, and most commands end sooner. After this time the command
-/// gives back its place, whatever it waits for. That is before the HTTP server gives up the
-/// request.
+/// Each of its waits is limited too, and most end sooner. After this time the command gives back
+/// its place, whatever it waits for. That is before the HTTP server gives up the request.
 pub const DEADLINE: Duration = Duration::from_secs(15);
 /// The maximum time for retries of a command that loses its races. It is well below [`DEADLINE`],
 /// so the caller learns why the command failed.
@@ -143,8 +142,8 @@ impl Commands {
         task.await.unwrap_or_else(|error| Err(CommandError::Died(error)))
     }
 
-    /// Runs a command. Its idempotency key is looked up first if the use case leaves traces,
-    /// otherwise only after a refusal.
+    /// Runs a command. Its idempotency key is looked up after a refusal or a lost race, and also
+    /// before the first attempt if the use case leaves traces.
     ///
     /// The append itself recognises a repeat, so a first request usually needs no lookup. A refused
     /// command may still be a repeat: the first request may have changed the state that refuses it.

@@ -35,8 +35,8 @@ impl ErasureGate {
         self.epoch.borrow().is_some()
     }
 
-    /// Reports the epoch that the log has. If it is another one, this closes the gate and wakes
-    /// [`ErasureGate::doubted`].
+    /// Reports the epoch that the log has. Unless the gate is open for it, this closes the gate and
+    /// wakes [`ErasureGate::doubted`].
     pub fn met(&self, epoch: Epoch) {
         if !self.holds(epoch) {
             self.doubted.notify_one();

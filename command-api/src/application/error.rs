@@ -61,7 +61,7 @@ pub enum CommandError {
         /// The event's id.
         id: Uuid,
     },
-    /// The operator has turned this command off.
+    /// The operator has not turned this command on.
     #[error("this is turned off")]
     NotOffered,
     /// The event store has not been reached yet.

@@ -67,7 +67,7 @@ impl Repository {
     /// or not at all.
     ///
     /// # Errors
-    /// [`RepositoryError::Store`] if the epoch is not known in time.
+    /// [`RepositoryError::Store`] if the epoch cannot be read, or is not known in time.
     pub async fn epoch(&self) -> Result<Epoch, RepositoryError> {
         if let Some(erasure_gate) = &self.erasure_gate {
             return Ok(erasure_gate.epoch().await?);

@@ -22,8 +22,8 @@ pub struct StateArgs {
         default_value_t = SnapshotPolicy::default().every,
             value_parser = clap::value_parser!(i64).range(1..))]
     pub snapshot_every_events: i64,
-    /// Also take a snapshot if loading a stream took this many milliseconds, and the stream has
-    /// enough events for the next setting.
+    /// Also take a snapshot if loading a stream took at least this many milliseconds, and it has as
+    /// many events since its last snapshot as the next setting requires.
     #[arg(long, env = "SNAPSHOT_SLOW_LOAD_MS", value_name = "MILLISECONDS",
         default_value_t = SLOW_LOAD_MS)]
     pub snapshot_slow_load_ms: u64,

@@ -18,8 +18,9 @@ const DRY_RUN: &str = "Envelope_DryRunData";
 
 const IF_MATCH: &str = "The versions that the resource may be at: `\"<version>\"`, or a tag of \
     the query API, whose version counts. The answer is 412 if it is at another one";
-const IF_NONE_MATCH: &str = "The versions that the resource must not be at, or `*` if it must not \
-    exist. The answer is 412 if it is";
+const IF_NONE_MATCH: &str = "The versions that the resource must not be at, written as in \
+    `If-Match`, or `*` if it must not exist. The answer is 412 if it is at one of them, or with \
+    `*` if it exists";
 
 /// The frame of the document. Paths and schemas come from the handlers.
 #[derive(utoipa::OpenApi)]
@@ -134,7 +135,7 @@ fn dry_run() -> Parameter {
         .build()
 }
 
-/// Describes the second form of a 200 answer: the body of a dry run.
+/// Describes the answer to a dry run: a 200 with its own body, besides the answer to the command.
 fn describe_dry_run(responses: &mut BTreeMap<String, RefOr<Response>>) {
     let dry_run = Ref::from_schema_name(DRY_RUN);
     if let Some(RefOr::T(done)) = responses.get_mut("200") {

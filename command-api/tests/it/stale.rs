@@ -138,7 +138,7 @@ async fn among_writers_every_refusal_names_a_version_no_older_than_its_request()
                 let mut made = Vec::new();
                 for round in 0..ROUNDS {
                     let seen = acknowledged.load(Ordering::SeqCst);
-                    // Every fifth client names the newest version that it knows.
+                    // Every fifth client names the newest version acknowledged to any client.
                     let named = if number.is_multiple_of(5) { seen } else { seen - 1 };
                     let reply =
                         rename(&shop, &path, &format!("{number} {round}"), named).await.unwrap();

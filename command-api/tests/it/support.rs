@@ -298,7 +298,7 @@ impl Arrivals {
         in_time("an append that reaches the store", self.0.recv()).await.unwrap();
     }
 
-    /// The number of appends that have arrived since the last call.
+    /// The number of appends that have arrived and were not yet taken by `next` or `count`.
     pub(crate) fn count(&mut self) -> u32 {
         std::iter::from_fn(|| self.0.try_recv().ok()).map(|()| 1).sum()
     }

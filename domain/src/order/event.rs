@@ -67,8 +67,8 @@ pub struct OrderLine {
     pub product_name: ProductName,
     /// The number of units, from 1.
     pub quantity: Quantity,
-    /// The price of one unit: the offered price when the line was added, or the original price of an
-    /// imported order.
+    /// The price of one unit: the offered price when the line was added, or the original price of
+    /// an imported order.
     pub unit_price: Money,
 }
 

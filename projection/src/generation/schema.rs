@@ -43,8 +43,8 @@ pub(super) fn schema() -> Schema {
     Schema::new("read_model", sqlx::migrate!("../migrations/read_model"), "projector migrate")
 }
 
-/// Returns a text that identifies the schema made by [`super::migrate`]. Code that keeps copies of
-/// schemas uses it as their name.
+/// Returns a text that identifies the schema made by [`super::migrate`]: another schema gives
+/// another text. Code that keeps copies of schemas tells them apart by it.
 pub fn schema_fingerprint(projections: &[Arc<dyn AnyProjection>]) -> String {
     let tables = projections
         .iter()

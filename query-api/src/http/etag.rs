@@ -5,7 +5,7 @@ use service_kit::PageInfo;
 use service_kit::conditional::EntityTag;
 use sha2::{Digest as _, Sha256};
 
-/// The tag of a list, which stays the same while the list shows the same rows and page.
+/// The tag of a list, which stays the same while its rows, its page and `meta.stale` do.
 ///
 /// It is weak, because `meta` also has the position and the time.
 pub(super) fn of_list(

@@ -193,8 +193,8 @@ impl<F: Filter> ListRequest<F> {
 
     /// The `Link` header: relative references to the neighbouring pages.
     ///
-    /// Each link leads to an existing page. There is none before the first page, after the last, or
-    /// beyond the last numbered page.
+    /// Each link leads to a page of this list: none before the first or after the last. Beyond the
+    /// last numbered page, `next` continues by cursor.
     pub(super) fn links(&self, page: &PageInfo) -> Option<String> {
         let mut links = Vec::new();
         if let Some(number) = page.page.map(i64::from) {

@@ -98,8 +98,8 @@ impl From<sqlx::Error> for ReadError {
 impl ReadError {
     /// Logs failures that a person should look at.
     ///
-    /// While the database is away every query fails. So each kind is logged only a few times a
-    /// minute, and the rest is counted.
+    /// While the database is away every query fails. So each kind is logged at most [`MAX_LINES`]
+    /// times in a window of [`LINE_EVERY`](service_kit::shed::LINE_EVERY), and the rest is counted.
     fn log(&self) {
         match self {
             Self::Away(cause) => {

@@ -46,9 +46,9 @@ pub const BY_DAY: Sorted<DailySalesRow, NaiveDate, String> =
 /// The question for a page of daily sales.
 #[derive(Debug, Clone)]
 pub struct ListDailySales {
-    /// The first day of the list.
+    /// Only days from this one on, inclusive.
     pub from: Option<NaiveDate>,
-    /// The last day of the list, inclusive.
+    /// Only days up to this one, inclusive.
     pub to: Option<NaiveDate>,
     /// Only sales in this currency.
     pub currency: Option<String>,

@@ -52,10 +52,10 @@ impl Snapshot {
 impl Reader {
     /// Calls `ask` with a snapshot of all read tables, so it can ask several questions.
     ///
-    /// With `wait`, it waits until the tables show the token's position, at most for the given
-    /// time. `ask` is then called again with a new snapshot. The same happens if tables are
-    /// switched or the connection breaks. So `ask` must have no other effect than asking. It sees
-    /// every error that a retry cannot fix.
+    /// With `wait`, it waits until the tables that were asked show the token's position, at most
+    /// for the given time. `ask` is then called again with a new snapshot. The same happens if
+    /// tables are switched or the connection breaks. So `ask` must have no other effect than
+    /// asking. It sees every error that a retry cannot fix.
     ///
     /// # Errors
     /// [`ReadError`] if there is no snapshot.

@@ -18,7 +18,7 @@ pub struct Integer(i64);
 pub struct InvalidInteger;
 
 impl Integer {
-    /// Above this, a number with a fraction or an exponent may already be rounded.
+    /// From this value on, a number with a fraction or an exponent may already be rounded.
     const EXACT: f64 = 9_007_199_254_740_992.0;
 
     /// Returns the number.
@@ -69,13 +69,13 @@ impl Visitor<'_> for IntegerVisitor {
         if number.fract() != 0.0 {
             return Err(E::invalid_value(Unexpected::Float(number), &self));
         }
-        if number.abs() > Integer::EXACT {
+        if number.abs() >= Integer::EXACT {
             return Err(E::invalid_value(
                 Unexpected::Float(number),
                 &"an integer written without fraction or exponent",
             ));
         }
-        #[allow(clippy::cast_possible_truncation, reason = "it is whole and within 2^53")]
+        #[allow(clippy::cast_possible_truncation, reason = "it is whole and below 2^53")]
         Ok(number as i64)
     }
 }
@@ -95,6 +95,7 @@ mod tests {
             ("1.0", 1),
             ("1e2", 100),
             ("-2.500e1", -25),
+            ("9007199254740991.0", 9_007_199_254_740_991),
             ("9223372036854775807", i64::MAX),
             ("-9223372036854775808", i64::MIN),
         ] {
@@ -117,6 +118,9 @@ mod tests {
             "0x1",
             "1_000",
             "\u{661}",
+            "9007199254740992.0",
+            // It would be rounded to the one before.
+            "9007199254740993.0",
             "1e19",
             "9223372036854775808",
             "NaN",

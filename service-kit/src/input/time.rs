@@ -47,8 +47,8 @@ macro_rules! day_pattern {
 }
 
 impl Time {
-    /// The accepted texts, as a regular expression of JSON Schema. The format `date-time` covers
-    /// days that a month does not have.
+    /// The accepted texts, as a regular expression of JSON Schema. The format `date-time` rules
+    /// out days that a month does not have.
     pub const PATTERN: &'static str = concat!(
         "^",
         day_pattern!(),
@@ -62,8 +62,8 @@ impl Time {
 }
 
 impl Day {
-    /// The accepted texts, as a regular expression of JSON Schema. The format `date` covers days
-    /// that a month does not have.
+    /// The accepted texts, as a regular expression of JSON Schema. The format `date` rules out
+    /// days that a month does not have.
     pub const PATTERN: &'static str = concat!("^", day_pattern!(), "$");
 
     /// Returns the day.

@@ -29,10 +29,10 @@ enum SortDays {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct DailySalesFilter {
-    /// The first day of the list.
+    /// Only days from this one on, inclusive.
     #[param(required = false, inline)]
     from: Option<Day>,
-    /// The last day of the list, inclusive; not before `from`.
+    /// Only days up to this one, inclusive; not before `from`.
     #[param(required = false, inline)]
     to: Option<Day>,
     /// Only sales in this currency. It may be any that ISO 4217 lists or once listed.
