@@ -111,7 +111,7 @@ pub struct FollowerSettings {
     pub live_below: i64,
     /// The time without a beacon after which NATS counts as unreliable and the store is asked.
     pub beacon_silence: Duration,
-    /// The time after a beacon that announces more events. If none come, the stream may have lost
+    /// How long to wait for events that a beacon announced. If none come, the stream may have lost
     /// its tail, and the store is asked.
     pub beacon_grace: Duration,
     /// How long a new consumer may take to prove that the stream has the same history.

@@ -32,8 +32,8 @@ const STUB_REASON: &str = "too-large-read-the-store";
 /// The header of the trace context outside CloudEvents.
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// The maximum size of an event's headers. JetStream refuses headers above 64 KiB; the difference
-/// leaves room for the relay's own headers.
+/// The maximum size of a message's headers, including [`PUBLISH_HEADER_BYTES`]. JetStream refuses
+/// headers above 64 KiB.
 const MAX_HEADER_BYTES: usize = 63 * 1024;
 /// The size of the headers that the relay adds for publishing: expected sequence, batch id, batch
 /// sequence, commit.

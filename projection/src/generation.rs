@@ -187,8 +187,8 @@ pub(crate) fn not_ours(projection: &dyn AnyProjection, generation: Option<&Gener
     )
 }
 
-/// The number of partitions for a projection's next generation: the wanted number, or else that of
-/// the live generation, or else the declared one.
+/// The number of partitions for a projection's next generation: 1 if it cannot be split; otherwise
+/// the wanted number, or else that of the live generation, or else the declared one.
 ///
 /// # Errors
 /// [`SchemaError::NotSplit`] if the projection does not allow this number.

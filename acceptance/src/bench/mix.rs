@@ -2,7 +2,7 @@
 //!
 //! Of a hundred decisions, 3 register a user and 1 adds a product. 29 import an order, which is
 //! placed with its historical date and confirmed at once. The others continue one of a thousand
-//! open orders: place a new one, add or remove a line, or end it. One in six ends is a
+//! open orders: place a new one, add or remove a line, or end it. At most one in eight ends is a
 //! cancellation; the others are confirmations.
 
 use rand::rngs::StdRng;

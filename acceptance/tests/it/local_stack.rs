@@ -100,7 +100,7 @@ async fn up_waits_for_its_stack_and_restarts_one_of_older_programs() -> Result<(
 
     stack.renew_program("projector")?;
     let up = stack.up().await?;
-    ensure!(said(&up).contains("older builds of projector"), "{}", said(&up));
+    ensure!(said(&up).contains("other builds of projector"), "{}", said(&up));
     ensure!(stack.pids()?["projector"] != second["projector"], "the older projector still runs");
     stack.is_ready().await
 }

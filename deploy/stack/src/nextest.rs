@@ -32,7 +32,7 @@ pub fn find(layout: &Layout) -> anyhow::Result<PathBuf> {
     }
     let fetched = nextest_pin().and_then(|pin| fetch(&pin, &layout.fetched()));
     fetched.or_else(|error| {
-        eprintln!("stack: cannot download nextest ({error}): building it with cargo");
+        eprintln!("stack: cannot download nextest ({error}): building it with cargo, only once");
         build(layout)
     })
 }

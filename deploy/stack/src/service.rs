@@ -27,7 +27,7 @@ pub async fn stop(layout: &Layout, name: &str) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(cli_kit::USAGE));
     };
     stop_and_wait(layout, name, &supervisor).await?;
-    eprintln!("stack: {name} is stopped; `cargo stack start {name}` restarts it");
+    eprintln!("stack: {name} is stopped; `cargo stack start {name}` starts it again");
     Ok(ExitCode::SUCCESS)
 }
 

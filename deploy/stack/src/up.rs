@@ -19,7 +19,8 @@ use crate::secrets::{KeyFiles, Passwords};
 use crate::supervisor::LogView;
 use crate::{choose, down, status};
 
-/// Starts the stack. A running stack keeps running, unless its programs have been rebuilt since.
+/// Starts the stack. A running stack keeps running, unless it runs other builds than the current
+/// ones: rebuilt since, or in another folder.
 pub async fn run(layout: &Layout, args: &UpArgs) -> anyhow::Result<ExitCode> {
     let mut programs = None;
     if layout.lock()?.is_none() {
@@ -31,7 +32,8 @@ pub async fn run(layout: &Layout, args: &UpArgs) -> anyhow::Result<ExitCode> {
             show(&endpoints, args.output.json)?;
             return once_ready(layout, args).await;
         }
-        progress(&format!("the running stack has older builds of {}", other.join(", ")));
+        let other = other.join(", ");
+        progress(&format!("the running stack has other builds of {other} than the current ones"));
         progress("stopping it, to start the current builds");
         down::stop(layout).await?;
     }

@@ -1,8 +1,8 @@
 //! Checks that the public API of each library matches its `api.txt`, so that no change goes
 //! unnoticed. To accept a change: `API=accept cargo test -p stack --test api`.
 //!
-//! The compiler describes its items in unstable JSON, so another compiler may need another version
-//! of the crate that reads it. The lists omit items that the compiler adds by itself.
+//! The tree's compiler describes the items in unstable JSON, so another compiler may need another
+//! version of the crate that reads it. The lists omit items that the compiler adds by itself.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 

@@ -3,7 +3,7 @@
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
-/// The ASCII characters to encode. Others than ASCII are always encoded.
+/// The ASCII characters to encode. All other characters are always encoded.
 const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 
 /// Encodes a text as printable ASCII without blanks.

@@ -86,7 +86,7 @@ pub struct EncodedBatch<B> {
 #[error("{0}")]
 pub struct TargetError(pub String);
 
-/// A batch may not be stored. The next resume shows what is.
+/// It is not known whether a batch was stored. The next resume shows what is.
 #[derive(Debug, thiserror::Error)]
 #[error("{why}")]
 pub struct NotPublished {

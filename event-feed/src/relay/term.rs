@@ -24,8 +24,8 @@ pub(super) const STATEMENT_TIMEOUT: &str = "2s";
 pub(super) const STATEMENT_LIMIT: Duration = Duration::from_millis(2_500);
 /// The number of renewals per lease duration.
 const RENEWALS: u32 = 3;
-/// After a renewal, nobody else can have taken the lease for the duration divided by this, whatever
-/// the clocks do.
+/// After a renewal began, nobody else can have taken the lease for its duration divided by this,
+/// whatever the clocks do.
 const SURE: u32 = 2;
 
 /// Another relay leads, or that cannot be ruled out.

@@ -107,7 +107,7 @@ impl Wanted {
     /// Selects the parked events of a projection, optionally only those of one row or at one
     /// position.
     ///
-    /// [`ParkedError::NotAKey`].
+    /// # Errors
     /// [`ParkedError::NotAKey`].
     pub fn new(
         projection: &dyn AnyProjection,

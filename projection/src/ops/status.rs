@@ -54,11 +54,11 @@ pub struct PartitionStatus {
     pub paused: Option<Pause>,
     /// The epoch, which identifies a history of the log.
     pub epoch: Option<Uuid>,
-    /// The position of the last applied event.
+    /// The position of the last event that was applied, ignored, parked or skipped.
     pub position: i64,
     /// The id of that event.
     pub event_id: Option<Uuid>,
-    /// The number of events in the log that are not applied yet.
+    /// The number of events in the log after `position`.
     pub lag_events: i64,
     /// The age in seconds of the oldest of them; `None` if the log does not answer.
     pub lag_seconds: Option<f64>,

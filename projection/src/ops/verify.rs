@@ -27,9 +27,9 @@ pub(crate) mod restraint;
 /// 2^32, which stands for all keys.
 const ALL_KEYS: f64 = 4_294_967_296.0;
 
-/// Removes constraints between rows from the temporary tables. Rows that such constraints refuse
-/// are missing in the live table and marked there. Which of two rows is refused depends on their
-/// order in time, which a fold in memory does not know.
+/// Removes constraints between rows from the temporary tables. The live table lacks the changes
+/// that such constraints refused, and marks their rows stale. Which of two rows is refused depends
+/// on their order in time, which a fold in memory does not know.
 const COMPARE_NO_ROWS: &str = "DO $$ DECLARE found record; BEGIN
     FOR found IN SELECT conrelid::regclass AS of_table, conname FROM pg_constraint
                  WHERE connamespace = pg_my_temp_schema() AND contype IN ('u', 'x')

@@ -122,6 +122,7 @@ impl Prepared {
     /// Loads the touched rows, folds the batch and saves the rows: three steps, whatever the
     /// batch's size. Call it inside a transaction whose `search_path` is the generation's schema.
     /// Refused events are left in `parking`, to be parked in the same transaction.
+    ///
     /// # Errors
     /// [`WriteError`]. Roll back the transaction and discard the parking then.
     pub(crate) async fn write(

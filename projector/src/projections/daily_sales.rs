@@ -1,4 +1,5 @@
-//! `daily_sales`: one row per day (UTC) and currency, with the confirmed orders placed on that day.
+//! `daily_sales`: one row per day (UTC) and currency, with the orders confirmed for that day. The
+//! day is that of `ordered_at`: an import's historical date, otherwise the time of the confirmation.
 
 use chrono::NaiveDate;
 use domain::DomainEvent;

@@ -56,7 +56,7 @@ impl History {
             *seen += 1;
             customers.entry(purchase.customer.clone()).or_default().push(purchase);
         }
-        anyhow::ensure!(!customers.is_empty(), "the file is empty");
+        anyhow::ensure!(!customers.is_empty(), "the file has no purchases");
         Ok(History { customers })
     }
 

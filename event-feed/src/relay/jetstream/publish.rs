@@ -45,7 +45,8 @@ pub enum PublishMode {
     Pipelined,
 }
 
-/// Why a run of messages may not be stored. The stream's last sequence tells what is.
+/// Why it is not known whether a run of messages was stored. The stream's last sequence tells what
+/// is.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PublishError {
     #[error("no answer in time")]

@@ -65,7 +65,7 @@ impl Resume<'_> {
         let (config, state) = (&info.config, &info.state);
         let foreign = |why: &str| Ok(Finding::Foreign(why.to_owned()));
         let epoch = config.metadata.get(META_EPOCH).and_then(|epoch| epoch.parse().ok().map(Epoch));
-        let Some(epoch) = epoch else { return foreign("it is a foreign stream") };
+        let Some(epoch) = epoch else { return foreign("its metadata names no epoch") };
         if self.is_over(epoch).await? {
             return foreign("its epoch is over");
         }
@@ -82,7 +82,7 @@ impl Resume<'_> {
             None => return foreign("its last message was removed"),
             Some(Err(_)) => return foreign("its last message is foreign"),
             Some(Ok((_, mark))) if mark.position != last => {
-                return foreign("its last message has another sequence");
+                return foreign("its last message has an event of another position");
             }
             Some(Ok((epoch, _))) if self.is_over(epoch).await? => {
                 return foreign("the epoch of its last message is over");
@@ -94,7 +94,7 @@ impl Resume<'_> {
             || config.retention != RetentionPolicy::Limits
             || config.sealed
         {
-            return foreign("it has another storage or retention");
+            return foreign("it has another storage or retention, or is sealed");
         }
         if config.mirror.is_some()
             || config.sources.as_ref().is_some_and(|sources| !sources.is_empty())

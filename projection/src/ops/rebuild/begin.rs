@@ -189,7 +189,7 @@ pub async fn pause(connection: &mut Connection, projection: &str) -> Result<(), 
     Ok(())
 }
 
-/// A rebuild that an operation started.
+/// A rebuild that an operation started or resumed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Begun {
     pub(crate) generation: i32,
@@ -197,8 +197,8 @@ pub(crate) struct Begun {
     pub(crate) ended: Option<End>,
 }
 
-/// Finds the rebuild that an operation started. `None` if there is none yet, or its generation was
-/// dropped.
+/// Finds the rebuild that an operation started or resumed. `None` if there is none yet, or its
+/// generation was dropped.
 ///
 /// `switch` says whether the operation wants to switch to the new generation.
 pub(crate) async fn begun_by(

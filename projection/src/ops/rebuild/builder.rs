@@ -87,7 +87,8 @@ impl Builder {
         for held in &partitions {
             source.prove(held.checkpoint.mark).await?;
         }
-        // Rows are also loaded outside transactions, because no other process moves these.
+        // For the whole session, because rows are also loaded outside transactions. That is safe:
+        // no other process moves these partitions.
         sqlx::query_scalar!(
             "SELECT set_config('search_path', quote_ident(read_model.generation_schema($1, $2)), \
                 false)",
