@@ -184,8 +184,8 @@ impl Supervisor {
         }
     }
 
-    /// Stops everything cleanly: first all processes that use the servers, at the same time, then the
-    /// servers.
+    /// Stops everything cleanly: first all processes that use the servers, at the same time, then
+    /// the servers.
     pub async fn stop(mut self) {
         let servers = ["nats", "postgres"];
         let (last, first): (Vec<Supervised>, Vec<Supervised>) =
