@@ -339,9 +339,8 @@ async fn drop_with(
         return Err(not_dropped("queries see it"));
     }
     if found.state == "building" && found.held {
-        let why =
-            format!("it is being built: stop that with `projector rebuild {projection} --pause`");
-        return Err(not_dropped(&why));
+        let why = "it is being built: stop that with `projector rebuild NAME --pause`";
+        return Err(not_dropped(why));
     }
     sqlx::query!("SELECT read_model.drop_generation($1, $2)", projection, generation)
         .execute(&mut *transaction)
