@@ -1,9 +1,10 @@
 //! Personal data on the command side: the master keys, the erasure of a subject by command, and
 //! applying erasures before serving.
 
-use event_store::erasure::{
-    self, EraseError, EraseRequest, KeyError, LocalMasterKeys, PostgresKeys, Reconciled,
-};
+use event_store::KeyError;
+use event_store::encryption::{LocalMasterKeys, rotate};
+use event_store::erasure::{self, EraseError, EraseRequest, Reconciled};
+use event_store::postgres::PostgresKeys;
 use event_store::postgres::{PostgresOptions, PostgresStore};
 use event_store::{EventStore, StoreError};
 use secrecy::ExposeSecret as _;
@@ -84,7 +85,7 @@ pub async fn erase_subject(args: &EraseSubjectArgs) -> anyhow::Result<()> {
 pub async fn rotate_master_key(args: &KeyArgs) -> anyhow::Result<()> {
     let master = master_keys(&args.master)?;
     let keys = PostgresKeys::connect(args.url.get()?.expose_secret(), APPLICATION_NAME).await?;
-    let rotated: Result<u64, KeyError> = erasure::rotate(&keys, &master).await;
+    let rotated: Result<u64, KeyError> = rotate(&keys, &master).await;
     let again = format_args!("{} keys were encrypted again, with the first master key\n", rotated?);
     Ok(cli_kit::print(again)?)
 }

@@ -1,8 +1,9 @@
 //! `command-api migrate`: brings the schemas that this process owns up to date. It is safe to run
 //! it twice or at the same time.
 
+use event_store::KeyError;
 use event_store::StoreError;
-use event_store::erasure::{KeyError, keys};
+use event_store::postgres::keys;
 use postgres_kit::{Schema, SchemaError};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::PgConnectOptions;

@@ -12,9 +12,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use event_store::erasure::{
-    EncryptingStore, LocalMasterKeys, PostgresKeys, SubjectKeyStore, Vault, VaultOptions,
-};
+use event_store::EncryptingStore;
+use event_store::encryption::{LocalMasterKeys, SubjectKeyStore, Vault, VaultOptions};
+use event_store::postgres::PostgresKeys;
 use event_store::postgres::{DIGESTING, PostgresOptions, PostgresStore};
 use event_store::{
     EventStore as _, Head, Registry, ReservationKey, StateLoader, StoreError, Task, UpcastingLog,

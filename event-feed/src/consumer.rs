@@ -14,7 +14,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_store::erasure::{KeyError, Vault};
+use event_store::KeyError;
+use event_store::encryption::Vault;
 use event_store::{EventRef, RecordedEvent};
 use tokio::time::Instant;
 

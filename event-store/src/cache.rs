@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
-use crate::erasure::vault::held::HoldsValues;
+use crate::encryption::vault::held::HoldsValues;
 use crate::event::Epoch;
 use crate::state::Current;
 use crate::stream::{StreamName, Version};
@@ -197,7 +197,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::{CacheLimits, HoldsValues as _, StateCache};
-    use crate::erasure::vault::held::{MAX_SUBJECTS, Personal};
+    use crate::encryption::vault::held::{MAX_SUBJECTS, Personal};
     use crate::event::{Epoch, EventRef};
     use crate::state::Current;
     use crate::stream::{StreamName, Version};

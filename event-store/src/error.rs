@@ -1,6 +1,8 @@
 //! The errors of the store. Refusals are not errors; see [`crate::Refusal`].
 
-use crate::erasure::KeyError;
+use std::sync::Arc;
+
+use uuid::Uuid;
 
 /// A name with an invalid length or character.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,4 +51,36 @@ pub enum StoreError {
     /// Any other error from Postgres.
     #[error("the event store failed")]
     Database(#[source] sqlx::Error),
+}
+
+/// The reason why keys are not available. It never means that a value is erased.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum KeyError {
+    /// The key store, or the service that wraps its keys, does not answer now. Try again later.
+    #[error("the store of subject keys is not available")]
+    Unavailable(#[source] Option<Arc<sqlx::Error>>),
+    /// This program cannot work with the key store.
+    #[error("the store of subject keys cannot be used: {0}")]
+    Unusable(String),
+    /// A key is wrapped by a master key that this process does not have, or was changed.
+    #[error("no available master key can unwrap the key of a subject")]
+    MasterKey,
+    /// A value is encrypted under a key that the key store does not know. The store belongs to
+    /// another log, or was restored from a backup older than the key. If the value is lost for
+    /// good, erase its subject.
+    #[error(
+        "the store of subject keys does not know subject {0}: the store belongs to another log, \
+            or was restored from an older backup"
+    )]
+    UnknownSubject(Uuid),
+    /// Any other error from Postgres.
+    #[error("the store of subject keys failed")]
+    Database(#[source] Arc<sqlx::Error>),
+}
+
+impl KeyError {
+    /// Whether a retry may succeed without intervention.
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
 }

@@ -57,6 +57,15 @@ pub struct EventRef {
     pub event_id: Option<Uuid>,
 }
 
+/// The epoch and the last event of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// The epoch that the log is in: the identity of its history.
+    pub epoch: Epoch,
+    /// The last event of the log.
+    pub mark: EventRef,
+}
+
 impl EventRef {
     /// The reference before the first event.
     pub const START: Self = Self { position: Position::START, event_id: None };

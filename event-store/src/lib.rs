@@ -5,6 +5,8 @@
 
 pub mod append;
 pub mod cache;
+mod encrypting_store;
+pub mod encryption;
 pub mod erasure;
 pub mod error;
 pub mod event;
@@ -18,6 +20,7 @@ pub mod snapshot;
 pub mod state;
 pub mod store;
 pub mod stream;
+pub mod subject;
 pub mod telemetry;
 #[cfg(feature = "test-kit")]
 pub mod test_kit;
@@ -28,9 +31,12 @@ pub use append::{
     ReservationKey, ReservedValue, StreamAppend,
 };
 pub use cache::CacheLimits;
-pub use erasure::{EncryptingStore, Vault};
-pub use error::{InvalidName, StoreError};
-pub use event::{Epoch, EventRef, EventType, Metadata, NewEvent, Position, RecordedEvent, Tag};
+pub use encrypting_store::EncryptingStore;
+pub use encryption::Vault;
+pub use error::{InvalidName, KeyError, StoreError};
+pub use event::{
+    Epoch, EventRef, EventType, Head, Metadata, NewEvent, Position, RecordedEvent, Tag,
+};
 pub use memory::MemoryStore;
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use pulse::{Pulse, Task};
@@ -38,6 +44,6 @@ pub use query::{EventQuery, Filter, QueryItem};
 pub use registry::{Registry, Unreadable, WrittenType};
 pub use snapshot::{Snapshot, SnapshotStore};
 pub use state::{AsOf, Current, SnapshotPolicy, StateError, StateLoader, StreamState};
-pub use store::{EventStore, Head};
+pub use store::EventStore;
 pub use stream::{ExpectedVersion, StreamName, Version};
 pub use upcasting::{UpcastingError, UpcastingLog};

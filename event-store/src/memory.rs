@@ -14,11 +14,12 @@ use uuid::Uuid;
 use crate::append::prepared::Prepared;
 use crate::append::{Append, AppendOutcome, Idempotency, ReservedValue};
 use crate::error::StoreError;
+use crate::event::Head;
 use crate::event::{Epoch, EventRef, EventType, Position, RecordedEvent};
 use crate::query::Filter;
 use crate::registry::WrittenType;
 use crate::snapshot::{Snapshot, SnapshotStore};
-use crate::store::{EventStore, Head, MAX_PAGE, MAX_PAGE_BYTES};
+use crate::store::{EventStore, MAX_PAGE, MAX_PAGE_BYTES};
 use crate::stream::{StreamName, Version};
 
 mod decide;

@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 use serde_json::value::RawValue;
 
 use crate::cache::{CacheLimits, StateCache};
-use crate::erasure::Vault;
-use crate::erasure::vault::held::Personal;
+use crate::encryption::Vault;
+use crate::encryption::vault::held::Personal;
 use crate::error::StoreError;
 use crate::event::{Epoch, EventRef, Position, RecordedEvent};
 use crate::pulse::Task;

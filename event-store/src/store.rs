@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 
 use crate::append::{Append, AppendOutcome, Idempotency, Refusal, ReservedValue};
-use crate::erasure::Vault;
+use crate::encryption::Vault;
 use crate::error::StoreError;
-use crate::event::{Epoch, EventRef, EventType, Position, RecordedEvent};
+use crate::event::{Epoch, EventRef, EventType, Head, Position, RecordedEvent};
 use crate::query::Filter;
 use crate::registry::WrittenType;
 use crate::stream::{StreamName, Version};
@@ -28,15 +28,6 @@ pub const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 pub fn is_last_page(page: &[RecordedEvent], limit: u32) -> bool {
     page.len() < limit.min(MAX_PAGE) as usize
         && page.iter().map(|event| event.bytes as usize).sum::<usize>() < MAX_PAGE_BYTES
-}
-
-/// The epoch and the last event of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Head {
-    /// The epoch that the log is in: the identity of its history.
-    pub epoch: Epoch,
-    /// The last event of the log.
-    pub mark: EventRef,
 }
 
 /// An append-only log of events with optimistic concurrency.

@@ -13,7 +13,7 @@ use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 
 use crate::append::{Append, AppendOutcome, Refusal};
-use crate::erasure::vault::held::Personal;
+use crate::encryption::vault::held::Personal;
 use crate::error::StoreError;
 use crate::event::{EventRef, Position, RecordedEvent};
 use crate::query::{EventQuery, Filter};

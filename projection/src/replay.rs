@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use event_store::erasure::{KeyError, Vault};
+use event_store::KeyError;
+use event_store::encryption::Vault;
 use event_store::store::{MAX_PAGE, is_last_page};
 use event_store::{
     EventRef, EventStore, EventType, Filter, Head, Position, RecordedEvent, StoreError,

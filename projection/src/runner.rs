@@ -23,7 +23,8 @@ use std::time::Duration;
 
 use event_feed::consumer::{Consumer, Next};
 use event_feed::{Follower, NatsHandle};
-use event_store::erasure::{KeyError, Vault};
+use event_store::KeyError;
+use event_store::encryption::Vault;
 use event_store::{EventRef, Filter, Head, RecordedEvent, Registry, StoreError, UpcastingLog};
 use futures::future::join_all;
 use postgres_kit::Pauses;

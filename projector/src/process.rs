@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_feed::{Follower, FollowerSettings, NatsHandle};
-use event_store::erasure::{
-    self, LocalMasterKeys, PostgresKeys, SubjectKeyStore, Vault, VaultOptions,
-};
+use event_store::encryption::{LocalMasterKeys, SubjectKeyStore, Vault, VaultOptions};
+use event_store::erasure::{self};
+use event_store::postgres::PostgresKeys;
 use event_store::{EventStore, PostgresStore, Registry, StoreError, UpcastingLog, WrittenType};
 use secrecy::{ExposeSecret as _, SecretString};
 use service_kit::health::Health;

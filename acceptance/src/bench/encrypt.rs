@@ -11,8 +11,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
-use event_store::erasure::keys;
-use event_store::erasure::{EncryptingStore, LocalMasterKeys, PostgresKeys, Vault, VaultOptions};
+use event_store::EncryptingStore;
+use event_store::encryption::{LocalMasterKeys, Vault, VaultOptions};
+use event_store::postgres::PostgresKeys;
+use event_store::postgres::keys;
 use event_store::{
     Append, AppendOutcome, EventStore, ExpectedVersion, Filter, Metadata, NewEvent, Position,
     PostgresOptions, PostgresStore, StreamAppend, StreamName,

@@ -40,7 +40,7 @@ impl System {
     pub(super) async fn create(server: &str) -> anyhow::Result<Self> {
         let database = BenchDatabase::create(server).await?;
         event_store::postgres::migrate(database.url()).await?;
-        event_store::erasure::keys::migrate(database.url()).await?;
+        event_store::postgres::keys::migrate(database.url()).await?;
         let nats = NatsServer::start(NatsOptions::default()).await?;
         let system = Self { database, nats, logs: tempfile::tempdir()? };
         system.projector(&["migrate"]).await?;

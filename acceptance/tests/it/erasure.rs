@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use acceptance::{Answer, Client, Launched, until};
 use anyhow::{Context, Result, ensure};
-use event_store::erasure::{PostgresKeys, prove, reconcile};
+use event_store::erasure::{prove, reconcile};
+use event_store::postgres::PostgresKeys;
 use event_store::{PostgresOptions, PostgresStore};
 use local_servers::{PostgresBinaries, finish, finish_async};
 use reqwest::{Method, StatusCode};

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use acceptance::{Answer, Client, Launched, Log, Service, Traffic, until};
 use anyhow::{Context, Result, ensure};
-use event_store::erasure::{PostgresKeys, SubjectKeyStore as _};
+use event_store::encryption::SubjectKeyStore as _;
+use event_store::postgres::PostgresKeys;
 use local_servers::{PostgresBinaries, PostgresCluster, finish};
 use reqwest::StatusCode;
 use serde_json::json;

@@ -2,7 +2,7 @@
 
 use std::process::{Child, Command, Stdio};
 
-use event_store::erasure::keys;
+use event_store::postgres::keys;
 use event_store::{
     Append, EventStore as _, ExpectedVersion, Metadata, NewEvent, PostgresOptions, PostgresStore,
     StreamAppend, postgres,

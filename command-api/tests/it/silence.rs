@@ -5,8 +5,8 @@
 
 use std::time::{Duration, Instant};
 
-use event_store::erasure::keys;
 use event_store::postgres;
+use event_store::postgres::keys;
 use local_servers::{
     ClusterOptions, PostgresCluster, Stopped, http_get, test_client, until_within,
 };

@@ -1,7 +1,7 @@
 //! Tests of a server that a reload has configured to lose acknowledged commits.
 
-use event_store::erasure::keys;
 use event_store::postgres;
+use event_store::postgres::keys;
 use local_servers::{ClusterOptions, PostgresCluster};
 use sqlx::{Connection as _, PgConnection};
 

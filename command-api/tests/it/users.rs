@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_store::erasure::{
-    EncryptingStore, EraseRequest, LocalMasterKeys, MemoryKeys, Vault, VaultOptions, erase,
-};
+use event_store::EncryptingStore;
+use event_store::encryption::{LocalMasterKeys, MemoryKeys, Vault, VaultOptions};
+use event_store::erasure::{EraseRequest, erase};
 use event_store::{EventStore, MemoryStore};
 use serde_json::json;
 use uuid::Uuid;

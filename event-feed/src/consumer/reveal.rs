@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use event_store::KeyError;
 use event_store::RecordedEvent;
-use event_store::erasure::{KeyError, Unreadable, Vault};
+use event_store::encryption::{Unreadable, Vault};
 use postgres_kit::Pauses;
 
 /// How long to wait after the keys could not be had: doubles from the first to the last.

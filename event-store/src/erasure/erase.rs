@@ -15,21 +15,17 @@
 
 use uuid::Uuid;
 
-use super::keys::{KeyError, LedgerEntry, SubjectKeyStore};
 use crate::append::{Append, AppendOutcome, MAX_STREAMS, Refusal, ReservationChange, StreamAppend};
-use crate::error::{InvalidName, StoreError};
+use crate::encryption::{LedgerEntry, SubjectKeyStore};
+use crate::error::{InvalidName, KeyError, StoreError};
 use crate::event::{EventRef, EventType, Metadata, NewEvent, RecordedEvent, Tag};
 use crate::store::EventStore;
 use crate::stream::{ExpectedVersion, StreamName, Version};
+use crate::subject::{CATEGORY, SUBJECT_ERASED, SUBJECT_ERASED_VERSION, subject_stream};
 
-/// The type of the event that records that a subject is erased.
-pub const SUBJECT_ERASED: &str = "subject.erased";
-/// The schema version of that event: `{"subject": <uuid>}`.
-pub const SUBJECT_ERASED_VERSION: i32 = 1;
 /// The maximum length of the requester's id, in bytes.
 pub const MAX_BY_LEN: usize = 128;
 
-pub(super) const CATEGORY: &str = "subject";
 /// The maximum number of attempts, because of concurrent changes and further reservations.
 const MAX_ROUNDS: u32 = 1_000;
 const RESERVATIONS_AT_ONCE: u32 = 256;
@@ -74,21 +70,6 @@ pub enum EraseError {
     /// The event could not be written as JSON.
     #[error("the event could not be written")]
     Json(#[from] serde_json::Error),
-}
-
-/// Returns the stream that records a subject's erasure.
-///
-/// # Errors
-/// Never, for a uuid.
-pub fn subject_stream(subject: Uuid) -> Result<StreamName, InvalidName> {
-    StreamName::new(CATEGORY, subject)
-}
-
-/// Returns the subject that this event reports as erased.
-pub fn erased_subject(event: &RecordedEvent) -> Option<Uuid> {
-    let says_so =
-        event.event_type.as_str() == SUBJECT_ERASED && event.stream.category() == CATEGORY;
-    if says_so { event.stream.id().parse().ok() } else { None }
 }
 
 /// Erases a subject, or completes an earlier erasure. The erasure is complete when it returns `Ok`.

@@ -7,13 +7,14 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::erase::{EraseError, subject_stream};
-use super::keys::{StoredKey, SubjectKeyStore};
-use super::marked::{self, Content};
+use super::erase::EraseError;
+use crate::encryption::marked::{self, Content};
+use crate::encryption::{StoredKey, SubjectKeyStore};
 use crate::event::{Epoch, EventRef, Position, RecordedEvent};
 use crate::query::Filter;
 use crate::store::EventStore;
 use crate::stream::Version;
+use crate::subject::subject_stream;
 
 const PAGE: u32 = 2_000;
 /// The maximum number of reservations to count.

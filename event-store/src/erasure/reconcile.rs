@@ -5,12 +5,13 @@ use std::collections::HashSet;
 
 use uuid::Uuid;
 
-use super::erase::{EraseError, SUBJECT_ERASED, erased_subject, tell};
-use super::keys::{KeyError, StoredKey, SubjectKeyStore};
-use crate::error::StoreError;
+use super::erase::{EraseError, tell};
+use crate::encryption::{StoredKey, SubjectKeyStore};
+use crate::error::{KeyError, StoreError};
 use crate::event::{EventRef, Position, RecordedEvent};
 use crate::query::Filter;
 use crate::store::EventStore;
+use crate::subject::{SUBJECT_ERASED, erased_subject};
 
 const PAGE: u32 = 1_000;
 /// The requester to record when the log does not name one.

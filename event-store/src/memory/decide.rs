@@ -6,9 +6,9 @@ use uuid::Uuid;
 use super::{Log, UsedKey};
 use crate::append::prepared::Prepared;
 use crate::append::{AppendOutcome, Appended, Idempotency, Refusal, StreamAppend};
-use crate::erasure::subject_stream;
 use crate::event::{EventRef, NewEvent, Position, RecordedEvent};
 use crate::stream::Version;
+use crate::subject::subject_stream;
 
 impl Log {
     pub(super) fn append(&mut self, prepared: Prepared) -> AppendOutcome {

@@ -31,9 +31,9 @@ use super::PostgresOptions;
 use super::connect::prove_on_fresh_connection;
 use super::error::read_error;
 use crate::error::StoreError;
+use crate::event::Head;
 use crate::event::{Epoch, EventRef, Position};
 use crate::pulse::Pulse;
-use crate::store::Head;
 
 /// The interval between proofs while the history is not proved.
 const PROVE_EVERY: Duration = Duration::from_secs(1);

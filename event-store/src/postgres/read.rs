@@ -9,10 +9,11 @@ use super::error::read_error;
 use crate::append::prepared::Prepared;
 use crate::append::{AppendOutcome, Idempotency, Refusal, ReservedValue};
 use crate::error::{InvalidName, StoreError};
+use crate::event::Head;
 use crate::event::{Epoch, EventRef, EventType, Position, RecordedEvent, Tag};
 use crate::query::{EventQuery, Filter};
 use crate::registry::WrittenType;
-use crate::store::{Head, MAX_PAGE, MAX_PAGE_BYTES};
+use crate::store::{MAX_PAGE, MAX_PAGE_BYTES};
 use crate::stream::{StreamName, Version};
 
 /// A row of `event_store.events`.

@@ -3,8 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::{InvalidRegistry, Past, Registry, Shape, Step, Versions};
-use crate::erasure::{SUBJECT_ERASED, SUBJECT_ERASED_VERSION};
 use crate::event::{EventType, STREAM_CLOSED};
+use crate::subject::{SUBJECT_ERASED, SUBJECT_ERASED_VERSION};
 
 /// The shapes that the store itself writes. Every registry knows them.
 const OURS: [Shape; 2] = [(SUBJECT_ERASED, SUBJECT_ERASED_VERSION), (STREAM_CLOSED, 1)];

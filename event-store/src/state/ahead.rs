@@ -3,7 +3,7 @@
 //! never builds on an event that was refused.
 
 use super::{Current, StateLoader, StreamState};
-use crate::erasure::vault::held::Personal;
+use crate::encryption::vault::held::Personal;
 use crate::error::StoreError;
 use crate::event::{Epoch, EventRef, NewEvent};
 use crate::stream::{ExpectedVersion, StreamName, Version};

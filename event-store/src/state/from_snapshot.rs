@@ -1,7 +1,7 @@
 //! Starts a load from a snapshot instead of from the stream's first event.
 
 use super::{Current, StateLoader, StreamState};
-use crate::erasure::vault::held::{self, OpenedState, Personal, StatePlace};
+use crate::encryption::vault::held::{self, OpenedState, Personal, StatePlace};
 use crate::error::StoreError;
 use crate::event::Epoch;
 use crate::snapshot::{Snapshot, SnapshotStore};

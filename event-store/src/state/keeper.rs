@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::mpsc::{self, error::TrySendError};
 
 use super::{Current, SnapshotPolicy, StreamState};
-use crate::erasure::Vault;
-use crate::erasure::vault::held::{Personal, StatePlace};
+use crate::encryption::Vault;
+use crate::encryption::vault::held::{Personal, StatePlace};
 use crate::error::StoreError;
 use crate::event::Epoch;
 use crate::pulse::{Pulse, Task};

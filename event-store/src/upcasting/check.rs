@@ -3,8 +3,9 @@
 use super::{Match, UpcastingError, UpcastingLog};
 use crate::append::prepared::Prepared;
 use crate::append::{Append, Refusal};
-use crate::erasure::{Vault, subject_stream};
+use crate::encryption::Vault;
 use crate::error::StoreError;
+use crate::subject::subject_stream;
 
 impl UpcastingLog {
     /// Returns the refusal that this append would get now: the first one in the order of an

@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
+use event_store::encryption::{
+    LedgerEntry, MemoryKeys, StoredKey, SubjectKeyStore, Vault, VaultOptions, WrappedKey,
+};
 use event_store::erasure::{
-    EncryptingStore, EraseError, EraseRequest, KeyError, LedgerEntry, MemoryKeys, Reconciled,
-    StoredKey, SubjectKeyStore, Vault, VaultOptions, WrappedKey, erase, is_settled, prove,
-    reconcile,
+    EraseError, EraseRequest, Reconciled, erase, is_settled, prove, reconcile,
 };
 use event_store::{
     Append, EventRef, EventStore, ExpectedVersion, Filter, Head, MemoryStore, NewEvent, Position,
     Refusal, Registry, StoreError, StreamName, UpcastingLog, Version,
 };
+use event_store::{EncryptingStore, KeyError};
 use serde_json::{Value, json};
 use uuid::Uuid;
 

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use event_store::erasure::{
-    EncryptingStore, EraseRequest, SubjectKeyStore, Vault, VaultOptions, erase, erased_subject,
-    prove,
-};
+use event_store::EncryptingStore;
+use event_store::encryption::{SubjectKeyStore, Vault, VaultOptions};
+use event_store::erasure::{EraseRequest, erase, prove};
+use event_store::subject::erased_subject;
 use event_store::{
     Append, AppendOutcome, EventStore, ExpectedVersion, Filter, MemoryStore, NewEvent, Position,
     Refusal, ReservationChange, ReservedValue, StreamName,
@@ -144,7 +144,7 @@ async fn the_proof_notices_what_another_program_put_behind_an_erasure() {
     let (log, subject) = (Arc::new(MemoryStore::new()), Uuid::from_u128(0xada));
     let world = World {
         log: Arc::clone(&log) as _,
-        keys: Arc::new(event_store::erasure::MemoryKeys::new()),
+        keys: Arc::new(event_store::encryption::MemoryKeys::new()),
     };
     appended(world.process().append(moving(subject, 1)).await.unwrap());
     let encrypted =

@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
-use event_store::erasure::keys::{migrate, schema_fingerprint};
-use event_store::erasure::{
-    KeyError, LocalMasterKeys, MasterKeys, MemoryKeys, PostgresKeys, StoredKey, SubjectKey,
-    SubjectKeyStore, WrappedKey, rotate,
+use event_store::KeyError;
+use event_store::encryption::{
+    LocalMasterKeys, MasterKeys, MemoryKeys, StoredKey, SubjectKey, SubjectKeyStore, WrappedKey,
+    rotate,
 };
+use event_store::postgres::PostgresKeys;
+use event_store::postgres::keys::{migrate, schema_fingerprint};
 use event_store::{Epoch, EventRef, Head, Position};
 use local_servers::{ClusterOptions, PostgresCluster, TestDatabase};
 use sqlx::{AssertSqlSafe, Connection};

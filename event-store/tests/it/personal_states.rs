@@ -5,10 +5,10 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_store::erasure::{
-    EncryptingStore, EraseRequest, MemoryKeys, SubjectKeyStore, Vault, VaultOptions, erase,
-    subject_stream,
-};
+use event_store::EncryptingStore;
+use event_store::encryption::{MemoryKeys, SubjectKeyStore, Vault, VaultOptions};
+use event_store::erasure::{EraseRequest, erase};
+use event_store::subject::subject_stream;
 use event_store::{
     CacheLimits, Current, EventStore, ExpectedVersion, MemoryStore, NewEvent, RecordedEvent,
     Registry, SnapshotPolicy, SnapshotStore, StateLoader, StreamName, StreamState, UpcastingLog,

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use event_store::erasure::{
-    KeyError, LedgerEntry, MemoryKeys, PostgresKeys, StoredKey, SubjectKeyStore, VaultOptions,
-    WrappedKey,
+use event_store::KeyError;
+use event_store::encryption::{
+    LedgerEntry, MemoryKeys, StoredKey, SubjectKeyStore, VaultOptions, WrappedKey,
 };
+use event_store::postgres::PostgresKeys;
 use event_store::{
     AppendOutcome, EncryptingStore, EventRef, EventStore, ExpectedVersion, Filter, Head,
     MemoryStore, NewEvent, Position, PostgresStore, StoreError, Vault,
@@ -206,7 +207,7 @@ async fn a_lock_that_is_held_in_silence_makes_the_store_not_ready_until_it_is_fr
 async fn a_silent_server_is_noticed_by_every_call_in_time_and_forgiven_soon_after() {
     let cluster = PostgresCluster::start(ClusterOptions::default()).await.unwrap();
     event_store::postgres::migrate(&cluster.url()).await.unwrap();
-    event_store::erasure::keys::migrate(&cluster.url()).await.unwrap();
+    event_store::postgres::keys::migrate(&cluster.url()).await.unwrap();
     let url = cluster.url();
     let store = PostgresStore::connect(options(&url)).await.unwrap();
     let keys = PostgresKeys::connect(&url, "silent keys").await.unwrap();

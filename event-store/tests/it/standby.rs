@@ -3,7 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use event_store::erasure::{EraseError, EraseRequest, MemoryKeys, erase};
+use event_store::encryption::MemoryKeys;
+use event_store::erasure::{EraseError, EraseRequest, erase};
 use event_store::postgres::migrate;
 use event_store::{Append, EventStore, Position, PostgresStore, StoreError};
 use local_servers::{ClusterOptions, PostgresCluster};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_store::erasure::Vault;
+use event_store::encryption::Vault;
 use event_store::{EventStore, PostgresOptions, PostgresStore, Registry, StoreError, UpcastingLog};
 use postgres_kit::Connection;
 use service_kit::Pulse;

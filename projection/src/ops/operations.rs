@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_store::UpcastingLog;
-use event_store::erasure::Vault;
+use event_store::encryption::Vault;
 use postgres_kit::Connection;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use uuid::Uuid;

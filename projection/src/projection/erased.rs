@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use event_store::erasure::{SUBJECT_ERASED, erased_subject};
+use event_store::subject::{SUBJECT_ERASED, erased_subject};
 use event_store::{EventType, Position, RecordedEvent, Registry};
 use sqlx::PgConnection;
 use uuid::Uuid;

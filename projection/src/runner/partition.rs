@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use event_feed::Term;
-use event_store::erasure::erased_subject;
+use event_store::subject::erased_subject;
 use event_store::{Epoch, EventRef, Position, RecordedEvent};
 use postgres_kit::Connection;
 use sqlx::{Connection as _, PgConnection};

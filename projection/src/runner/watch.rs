@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use event_feed::FollowError;
-use event_store::erasure::KeyError;
+use event_store::KeyError;
 use event_store::{EventStore, Position, WrittenType};
 use service_kit::clock::SharedClock;
 use service_kit::health::{Component, Health};

@@ -1,8 +1,9 @@
 //! Why a command could not be done.
 
 use event_feed::NatsError;
+use event_store::KeyError;
 use event_store::StoreError;
-use event_store::erasure::{InvalidMasterKey, KeyError};
+use event_store::encryption::InvalidMasterKey;
 use event_store::registry::InvalidRegistry;
 use service_kit::config::SecretError;
 use service_kit::http::ServeError;

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use clap::Args;
-use event_store::erasure::{self, LocalMasterKeys, PostgresKeys, Vault, VaultOptions};
+use event_store::encryption::{LocalMasterKeys, Vault, VaultOptions};
+use event_store::erasure::{self};
+use event_store::postgres::PostgresKeys;
 use event_store::{EventStore, PostgresOptions, PostgresStore, StoreError, UpcastingLog};
 use postgres_kit::Connection;
 use secrecy::{ExposeSecret as _, SecretString};

@@ -16,7 +16,7 @@ use domain::user::event::{
     UserDeactivated, UserEmailChanged, UserEvent, UserRegistered, UserRenamed,
 };
 use domain::value::{Email, PersonName, ProductName, Quantity};
-use event_store::erasure::SUBJECT_ERASED;
+use event_store::subject::SUBJECT_ERASED;
 use serde_json::{Value, json};
 use uuid::Uuid;
 

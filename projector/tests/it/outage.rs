@@ -24,7 +24,7 @@ async fn the_process_waits_while_postgres_is_away_and_goes_on() {
     let mut cluster = PostgresCluster::start(ClusterOptions::default()).await.unwrap();
     let url = cluster.url();
     event_store::postgres::migrate(&url).await.unwrap();
-    event_store::erasure::keys::migrate(&url).await.unwrap();
+    event_store::postgres::keys::migrate(&url).await.unwrap();
     projector::migrate(&url).await.unwrap();
     let mut life = Life::new(61);
     let store = postgres_store(&url).await;

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use domain::DomainEvent;
-use event_store::erasure::{LocalMasterKeys, SubjectKeyStore, Vault, VaultOptions, keys};
+use event_store::encryption::{LocalMasterKeys, SubjectKeyStore, Vault, VaultOptions};
+use event_store::postgres::keys;
 use event_store::{
     Append, EventStore, ExpectedVersion, Filter, MemoryStore, Metadata, NewEvent, Position,
     PostgresOptions, PostgresStore, RecordedEvent, Registry, StreamAppend, StreamName, Tag,

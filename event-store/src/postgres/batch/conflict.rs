@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::append::StreamAppend;
 use crate::append::prepared::Prepared;
-use crate::erasure::subject_stream;
+use crate::subject::subject_stream;
 
 /// The keys that an append touches, as hashes. A hash collision only delays an append.
 #[derive(Debug)]

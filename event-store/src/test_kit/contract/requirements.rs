@@ -5,11 +5,11 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::append::{Append, AppendCondition, MAX_SUBJECTS, Refusal, StreamAppend};
-use crate::erasure::{SUBJECT_ERASED, subject_stream};
 use crate::error::StoreError;
 use crate::event::Position;
 use crate::store::EventStore;
 use crate::stream::{ExpectedVersion, Version};
+use crate::subject::{SUBJECT_ERASED, subject_stream};
 use crate::test_kit::{
     append_to, appended, check_dense, event, key, metadata, one, query, refused, release, repeated,
     reservation, stream, tagged, take,

@@ -12,7 +12,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_store::erasure::Vault;
+use event_store::encryption::Vault;
 use event_store::{Position, UpcastingLog};
 use postgres_kit::Connection;
 use service_kit::Pulse;

@@ -5,7 +5,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_store::erasure::{KeyError, Vault};
+use event_store::KeyError;
+use event_store::encryption::Vault;
 use event_store::{Filter, Position, RecordedEvent, StoreError, UpcastingLog};
 use postgres_kit::Connection;
 use sqlx::{Connection as _, PgConnection};

@@ -10,15 +10,15 @@ use futures::stream::{self, BoxStream, ReadyChunks};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use super::erase::{CATEGORY as SUBJECT_CATEGORY, SUBJECT_ERASED, erased_subject};
-use super::vault::Vault;
 use crate::append::{Append, AppendOutcome, Idempotency, Refusal, ReservedValue, StreamAppend};
+use crate::encryption::Vault;
 use crate::error::StoreError;
-use crate::event::{Epoch, EventRef, Position, RecordedEvent};
+use crate::event::{Epoch, EventRef, Head, Position, RecordedEvent};
 use crate::query::Filter;
 use crate::registry::WrittenType;
-use crate::store::{EventStore, Head};
+use crate::store::EventStore;
 use crate::stream::{StreamName, Version};
+use crate::subject::{CATEGORY as SUBJECT_CATEGORY, SUBJECT_ERASED, erased_subject};
 
 /// The interval between queries of the log for new erasures.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -15,10 +15,11 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{Known, MAX_BATCH, Shared, Vault};
-use crate::erasure::envelope::{self, Place};
-use crate::erasure::keys::{KeyError, StoredKey};
-use crate::erasure::marked::{self, Content};
-use crate::erasure::master::SubjectKey;
+use crate::encryption::envelope::{self, Place};
+use crate::encryption::keys::StoredKey;
+use crate::encryption::marked::{self, Content};
+use crate::encryption::master::SubjectKey;
+use crate::error::KeyError;
 use crate::event::{Epoch, EventRef};
 use crate::stream::{StreamName, Version};
 
@@ -277,8 +278,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::erasure::master::{LocalMasterKeys, MasterKeys};
-    use crate::erasure::{MemoryKeys, SubjectKeyStore, VaultOptions};
+    use crate::encryption::master::{LocalMasterKeys, MasterKeys};
+    use crate::encryption::{MemoryKeys, SubjectKeyStore, VaultOptions};
     use crate::event::Position;
 
     const ADA: Uuid = Uuid::from_u128(1);

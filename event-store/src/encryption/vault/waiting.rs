@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{MAX_BATCH, Shared};
-use crate::erasure::keys::KeyError;
+use crate::error::KeyError;
 use crate::pulse::{Pulse, Task};
 
 /// The maximum number of concurrent calls that wait for the key store. One more is rejected.

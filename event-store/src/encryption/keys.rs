@@ -2,53 +2,17 @@
 //! destroyed key, and the ledger of erasures. The Postgres and in-memory versions pass the same
 //! contract tests.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::event::EventRef;
-use crate::store::Head;
+use crate::error::KeyError;
+use crate::event::{EventRef, Head};
 
 mod memory;
-mod postgres;
 
 pub use memory::MemoryKeys;
-pub use postgres::{PostgresKeys, migrate, schema_fingerprint};
-
-/// The reason why keys are not available. It never means that a value is erased.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum KeyError {
-    /// The key store, or the service that wraps its keys, does not answer now. Try again later.
-    #[error("the store of subject keys is not available")]
-    Unavailable(#[source] Option<Arc<sqlx::Error>>),
-    /// This program cannot work with the key store.
-    #[error("the store of subject keys cannot be used: {0}")]
-    Unusable(String),
-    /// A key is wrapped by a master key that this process does not have, or was changed.
-    #[error("no available master key can unwrap the key of a subject")]
-    MasterKey,
-    /// A value is encrypted under a key that the key store does not know. The store belongs to
-    /// another log, or was restored from a backup older than the key. If the value is lost for
-    /// good, erase its subject.
-    #[error(
-        "the store of subject keys does not know subject {0}: the store belongs to another log, \
-            or was restored from an older backup"
-    )]
-    UnknownSubject(Uuid),
-    /// Any other error from Postgres.
-    #[error("the store of subject keys failed")]
-    Database(#[source] Arc<sqlx::Error>),
-}
-
-impl KeyError {
-    /// Whether a retry may succeed without intervention.
-    pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
-    }
-}
 
 /// A subject's key, encrypted under a master key.
 #[derive(Debug, Clone, PartialEq, Eq)]

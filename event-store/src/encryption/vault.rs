@@ -13,14 +13,14 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::cache::{Cache, Known};
-use super::erase::erased_subject;
-use super::keys::{KeyError, StoredKey, SubjectKeyStore};
+use super::keys::{StoredKey, SubjectKeyStore};
 use super::marked::{self, Content};
 use super::master::{MasterKeys, SubjectKey};
 use crate::append::{Append, Refusal};
-use crate::error::StoreError;
+use crate::error::{KeyError, StoreError};
 use crate::event::{Position, RecordedEvent};
 use crate::pulse::Task;
+use crate::subject::erased_subject;
 
 mod fields;
 pub(crate) mod held;

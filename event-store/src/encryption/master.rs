@@ -12,7 +12,8 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::keys::{KeyError, SubjectKeyStore, WrappedKey};
+use super::keys::{SubjectKeyStore, WrappedKey};
+use crate::error::KeyError;
 
 const KEY_LEN: usize = 32;
 const NONCE_LEN: usize = 12;

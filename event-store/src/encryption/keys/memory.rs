@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use chrono::Utc;
 use uuid::Uuid;
 
-use super::{KeyError, LedgerEntry, StoredKey, SubjectKeyStore, WrappedKey};
-use crate::event::EventRef;
-use crate::store::Head;
+use super::{LedgerEntry, StoredKey, SubjectKeyStore, WrappedKey};
+use crate::error::KeyError;
+use crate::event::{EventRef, Head};
 
 /// A key store in memory.
 #[derive(Debug, Default)]

@@ -7,10 +7,10 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::append::Append;
-use crate::erasure::cache::Known;
-use crate::erasure::envelope::{self, Place};
-use crate::erasure::keys::KeyError;
-use crate::erasure::marked::{self, Content, Field, Malformed};
+use crate::encryption::cache::Known;
+use crate::encryption::envelope::{self, Place};
+use crate::encryption::marked::{self, Content, Field, Malformed};
+use crate::error::KeyError;
 use crate::error::StoreError;
 use crate::event::{NewEvent, RecordedEvent};
 use crate::stream::StreamName;

@@ -14,19 +14,19 @@ const ENCRYPTED: &str = "$sealed";
 
 /// A personal field of a payload.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Field<'a> {
+pub(crate) struct Field<'a> {
     /// The byte range of the field's object in the text.
     span: Range<usize>,
     /// The JSON pointer of the field.
-    pub(super) path: String,
+    pub(crate) path: String,
     /// The subject: the person whose data it is.
-    pub(super) subject: Uuid,
+    pub(crate) subject: Uuid,
     /// The content of the field.
-    pub(super) content: Content<'a>,
+    pub(crate) content: Content<'a>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Content<'a> {
+pub(crate) enum Content<'a> {
     /// A readable value, as JSON.
     Plain(&'a str),
     /// No value, because the subject is erased.
@@ -42,15 +42,15 @@ pub(super) enum Content<'a> {
     "$subject, $personal and $sealed are reserved for personal fields, but one is in another \
         place"
 )]
-pub(super) struct Malformed;
+pub(crate) struct Malformed;
 
 /// Whether the payload may have a personal field. This scans its bytes without parsing.
-pub(super) fn may_have_fields(json: &str) -> bool {
+pub(crate) fn may_have_fields(json: &str) -> bool {
     json.contains("\"$") || json.contains("\\u0024")
 }
 
 /// Returns the personal fields of a payload, in order of the text.
-pub(super) fn fields(json: &str) -> Result<Vec<Field<'_>>, Malformed> {
+pub(crate) fn fields(json: &str) -> Result<Vec<Field<'_>>, Malformed> {
     if !may_have_fields(json) {
         return Ok(Vec::new());
     }
@@ -61,7 +61,7 @@ pub(super) fn fields(json: &str) -> Result<Vec<Field<'_>>, Malformed> {
 
 /// Returns the payload with the content of these fields replaced. The fields are in order of the
 /// text, each with its new JSON.
-pub(super) fn replaced(
+pub(crate) fn replaced(
     json: &str,
     edits: impl IntoIterator<Item = (Range<usize>, String)>,
 ) -> Result<Box<RawValue>, serde_json::Error> {
@@ -78,7 +78,7 @@ pub(super) fn replaced(
 
 impl Field<'_> {
     /// Returns the edit that replaces the value by its encrypted form.
-    pub(super) fn encrypted(&self, encrypted: &str) -> (Range<usize>, String) {
+    pub(crate) fn encrypted(&self, encrypted: &str) -> (Range<usize>, String) {
         (
             self.span.clone(),
             format!(r#"{{"{SUBJECT}":"{}","{ENCRYPTED}":"{encrypted}"}}"#, self.subject),
@@ -86,7 +86,7 @@ impl Field<'_> {
     }
 
     /// Returns the edit that replaces the content by its value, or by `null` if it is erased.
-    pub(super) fn revealed(&self, value: Option<&str>) -> (Range<usize>, String) {
+    pub(crate) fn revealed(&self, value: Option<&str>) -> (Range<usize>, String) {
         let value = value.unwrap_or("null");
         (self.span.clone(), format!(r#"{{"{SUBJECT}":"{}","{PERSONAL}":{value}}}"#, self.subject))
     }

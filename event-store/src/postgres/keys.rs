@@ -13,11 +13,10 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::{KeyError, LedgerEntry, StoredKey, SubjectKeyStore, WrappedKey};
-use crate::error::StoreError;
-use crate::event::{Epoch, EventRef, Position};
-use crate::postgres::read_error;
-use crate::store::Head;
+use super::read_error;
+use crate::encryption::{LedgerEntry, StoredKey, SubjectKeyStore, WrappedKey};
+use crate::error::{KeyError, StoreError};
+use crate::event::{Epoch, EventRef, Head, Position};
 
 /// The maximum wait for a pooled connection while no other call ends, and for a new connection.
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(2);
