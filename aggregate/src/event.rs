@@ -7,6 +7,19 @@ use uuid::Uuid;
 
 use crate::history::Shape;
 
+/// The payload types of an aggregate's events. [`stored_events!`](crate::stored_events) implements
+/// it in tests.
+pub trait Payloads {
+    /// Shows each payload type to `visitor`.
+    fn visit(visitor: &impl PayloadVisitor);
+}
+
+/// Receives the payload types of events.
+pub trait PayloadVisitor {
+    /// Receives one payload type, with the type and version of its event.
+    fn payload<P: DeserializeOwned>(&self, shape: Shape);
+}
+
 /// The events of one aggregate, with their stored names and versions.
 pub trait DomainEvent: listed::Listed + Serialize + Sized {
     /// The category of the aggregate's streams, such as `order`: the part before the dot in each
@@ -109,29 +122,10 @@ macro_rules! stored_events {
         const _: &str = <$event as $crate::DomainEvent>::CATEGORY;
 
         #[cfg(test)]
-        impl $crate::golden::Shaped for $event {
-            fn check_shapes(goldens: &$crate::golden::Goldens) {
-                $(goldens.check_shape::<$payload>(($name, $version));)+
+        impl $crate::Payloads for $event {
+            fn visit(visitor: &impl $crate::PayloadVisitor) {
+                $(visitor.payload::<$payload>(($name, $version));)+
             }
-        }
-    };
-}
-
-/// Lists the event enums of all aggregates, one per line, so readers of the log know them.
-///
-/// An event enum must be in this list to be a [`DomainEvent`].
-#[macro_export]
-macro_rules! events_of_all_aggregates {
-    ($($event:ty,)+) => {
-        $(impl $crate::private::listed::Listed for $event {})+
-
-        /// The shapes in which the events of each aggregate are written today.
-        pub(crate) const EVENTS: &[&[$crate::Shape]] =
-            &[$(<$event as $crate::DomainEvent>::KNOWN),+];
-
-        #[cfg(test)]
-        pub(crate) fn check_golden_files(goldens: &$crate::golden::Goldens) {
-            $(goldens.check_event::<$event>();)+
         }
     };
 }

@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::{Aggregate, DomainEvent, Past, Shape};
+use crate::{Aggregate, DomainEvent, Past, PayloadVisitor, Payloads, Shape};
 
 mod shape;
 
@@ -98,9 +98,9 @@ impl Goldens {
 
     /// Checks the golden files of an aggregate's events, and that the aggregate can read what
     /// former events have become.
-    pub fn check_event<E: DomainEvent + Shaped>(&self) {
+    pub fn check_event<E: DomainEvent + Payloads>(&self) {
         // This comes first, because it knows the fields of a payload whose file is missing.
-        E::check_shapes(self);
+        E::visit(self);
         for (event_type, version) in E::KNOWN {
             let data = self.read((event_type, *version), "").data;
             let event = E::from_parts(event_type, *version, &data.to_string())
@@ -127,7 +127,7 @@ impl Goldens {
     }
 
     /// Checks one payload type against its golden file.
-    pub fn check_shape<P: DeserializeOwned>(&self, shape: Shape) {
+    fn check_shape<P: DeserializeOwned>(&self, shape: Shape) {
         let (golden, (event_type, version)) = (self.read(shape, &template::<P>()), shape);
         let found = shape::of::<P>(&golden.data);
         let what = if golden.shape.is_some() {
@@ -274,13 +274,10 @@ fn normal(mut value: Value) -> Value {
     value
 }
 
-/// The events of an aggregate with the types of their payloads. [`stored_events!`] implements it in
-/// tests.
-///
-/// [`stored_events!`]: crate::stored_events
-pub trait Shaped {
-    /// Checks that each payload still has the shape in which its version was first written.
-    fn check_shapes(goldens: &Goldens);
+impl PayloadVisitor for Goldens {
+    fn payload<P: DeserializeOwned>(&self, shape: Shape) {
+        self.check_shape::<P>(shape);
+    }
 }
 
 /// The final events that the upcasters make of a payload.

@@ -6,6 +6,7 @@
 //! [`events_of_all_aggregates!`], and implements [`Aggregate`]. Its tests use [`scenario`] (given,
 //! when, then) and [`golden`] (every event ever written stays readable).
 
+mod all_events;
 mod category;
 mod event;
 pub mod golden;
@@ -15,7 +16,7 @@ pub mod scenario;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use event::{DomainEvent, UnreadableEvent};
+pub use event::{DomainEvent, PayloadVisitor, Payloads, UnreadableEvent};
 pub use history::{Past, Shape, Upcast};
 
 /// Items for the macros of this library only.

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
 
+use crate::cause::{causes, describe};
 use crate::output::is_reader_gone;
 
 /// Exit code: the command ran and found something wrong.
@@ -45,43 +46,14 @@ pub fn failed(program: &str, error: &(dyn Error + 'static), code: u8) -> ExitCod
     ExitCode::from(if usage { USAGE } else { code })
 }
 
-/// Formats an error with its causes in one line.
-///
-/// A cause that the text before it already contains is left out. Many library errors print their
-/// cause and also return it as their source.
-pub fn describe(error: &(dyn Error + 'static)) -> String {
-    causes(error).fold(String::new(), |mut text, cause| {
-        let said = cause.to_string();
-        if text.is_empty() {
-            return said;
-        }
-        if !text.contains(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        text
-    })
-}
-
-/// Iterates over an error and its causes, from the outermost to the root cause.
-pub fn causes<'a>(
-    error: &'a (dyn Error + 'static),
-) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    let mut next = Some(error);
-    std::iter::from_fn(move || {
-        let error = next?;
-        next = error.source();
-        Some(error)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use std::error::Error;
     use std::fmt;
     use std::process::ExitCode;
 
-    use super::{FAILED, USAGE, Usage, describe, failed};
+    use super::{FAILED, USAGE, Usage, failed};
+    use crate::cause::describe;
 
     /// An error with an optional cause, which its own text may repeat.
     #[derive(Debug)]

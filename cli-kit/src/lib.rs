@@ -9,8 +9,10 @@
 //! | 3 ([`FAILED`]) | could not be done, or could not look: the answer is not known |
 //! | 141 ([`READER_GONE`]) | the reader of the output closed it early, as in `… \| head -1` |
 
+mod cause;
 mod ending;
 mod output;
 
-pub use ending::{FAILED, NOT_IN_ORDER, READER_GONE, USAGE, Usage, causes, describe, failed};
+pub use cause::{causes, describe};
+pub use ending::{FAILED, NOT_IN_ORDER, READER_GONE, USAGE, Usage, failed};
 pub use output::{Stdout, is_reader_gone, print, stdout};

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt::{self, Display};
 use std::io::{self, ErrorKind, IsTerminal as _, Write};
 
-use crate::ending::causes;
+use crate::cause::causes;
 
 /// The reader of standard output is gone. This is a separate type because a broken socket has the
 /// same I/O error kind.

@@ -4,7 +4,7 @@
 #![doc = include_str!("guide.md")]
 
 pub mod append;
-pub mod cache;
+mod as_of;
 mod encrypting_store;
 pub mod encryption;
 pub mod erasure;
@@ -30,7 +30,7 @@ pub use append::{
     Append, AppendCondition, AppendOutcome, Appended, Idempotency, Refusal, ReservationChange,
     ReservationKey, ReservedValue, StreamAppend,
 };
-pub use cache::CacheLimits;
+pub use as_of::AsOf;
 pub use encrypting_store::EncryptingStore;
 pub use encryption::Vault;
 pub use error::{InvalidName, KeyError, StoreError};
@@ -43,7 +43,7 @@ pub use pulse::{Pulse, Task};
 pub use query::{EventQuery, Filter, QueryItem};
 pub use registry::{Registry, Unreadable, WrittenType};
 pub use snapshot::{Snapshot, SnapshotStore};
-pub use state::{AsOf, Current, SnapshotPolicy, StateError, StateLoader, StreamState};
+pub use state::{CacheLimits, Current, SnapshotPolicy, StateError, StateLoader, StreamState};
 pub use store::EventStore;
 pub use stream::{ExpectedVersion, StreamName, Version};
 pub use upcasting::{UpcastingError, UpcastingLog};

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
 
-use crate::cache::{CacheLimits, StateCache};
+use crate::as_of::AsOf;
 use crate::encryption::Vault;
 use crate::encryption::vault::held::Personal;
 use crate::error::StoreError;
@@ -30,12 +30,13 @@ use crate::telemetry;
 use crate::upcasting::{StreamPage, UpcastingError, UpcastingLog};
 
 mod ahead;
-mod as_of;
+mod cache;
 mod from_snapshot;
 mod keeper;
 mod shared;
 
-pub use as_of::AsOf;
+pub use cache::CacheLimits;
+use cache::StateCache;
 use keeper::Keeper;
 use shared::Rounds;
 

@@ -13,12 +13,12 @@ use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 
 use crate::append::{Append, AppendOutcome, Refusal};
+use crate::as_of::AsOf;
 use crate::encryption::vault::held::Personal;
 use crate::error::StoreError;
 use crate::event::{EventRef, Position, RecordedEvent};
 use crate::query::{EventQuery, Filter};
 use crate::registry::{Registry, Unreadable, WrittenType};
-use crate::state::AsOf;
 use crate::store::{EventStore, is_last_page};
 use crate::stream::{StreamName, Version};
 

@@ -18,8 +18,8 @@ use sha2::{Digest as _, Sha256};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection as _, Postgres, Transaction};
 
+use crate::limits::CONNECT_LIMIT;
 use crate::projection::{AnyProjection, MAX_PARTITIONS, Split};
-use crate::runner::database::CONNECT_LIMIT;
 use schema::schema;
 
 mod schema;

@@ -17,7 +17,9 @@
 //!
 //! It knows no projection and no event of its own.
 
+mod chain;
 pub mod generation;
+mod limits;
 pub mod operation;
 pub mod ops;
 pub mod pause;
@@ -27,6 +29,7 @@ pub mod runner;
 #[cfg(feature = "test-kit")]
 pub mod test_kit;
 
+pub use chain::chain;
 pub use projection::{
     AnyProjection, AnyRows, CopyRow, Incoming, MAX_PARKED, MAX_PARTITIONS, NoSuchRow, Only,
     Parking, Partitions, Prepared, Projection, ProjectionRow, Reason, RowKey, RowMisfit, Split,

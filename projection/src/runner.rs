@@ -39,7 +39,6 @@ mod acquire;
 mod announce;
 mod assignment;
 mod backoff;
-mod chain;
 pub(crate) mod checkpoint;
 pub(crate) mod database;
 pub(crate) mod discover;
@@ -55,7 +54,6 @@ mod pulse;
 mod slot;
 mod watch;
 
-pub use chain::chain;
 use discover::{Discovery, Role};
 pub use given::project;
 pub(crate) use key::PartitionKey;

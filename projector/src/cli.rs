@@ -21,21 +21,20 @@ use rebuild::RebuildArgs;
 use switch::{DropArgs, SwitchBackArgs};
 use verify::VerifyArgs;
 
-mod account;
+pub(crate) mod account;
 mod background;
-pub mod command;
 pub mod error;
-mod explain;
-mod operations;
-mod parked;
-mod pause;
+pub(crate) mod explain;
+pub(crate) mod operations;
+pub(crate) mod parked;
+pub(crate) mod pause;
 mod progress;
 pub(crate) mod reach;
-mod rebuild;
+pub(crate) mod rebuild;
 mod remote;
-mod status;
-mod switch;
-mod verify;
+pub(crate) mod status;
+pub(crate) mod switch;
+pub(crate) mod verify;
 
 service_kit::secret_args!(
     /// Where the log is: postgres://user:password@host:port/database.
@@ -177,13 +176,13 @@ pub struct StartOverArgs {
 }
 
 /// The projection of this name.
-fn projection(name: &str) -> Result<Arc<dyn AnyProjection>, SchemaError> {
+pub(crate) fn projection(name: &str) -> Result<Arc<dyn AnyProjection>, SchemaError> {
     let known = projections::all().into_iter().find(|projection| projection.name() == name);
     known.ok_or_else(|| SchemaError::UnknownProjection(name.to_owned()))
 }
 
 /// Warns, and asks the person at the keyboard for the projection's name.
-fn confirmed(name: &str, warning: &str) -> std::io::Result<bool> {
+pub(crate) fn confirmed(name: &str, warning: &str) -> std::io::Result<bool> {
     write!(std::io::stderr(), "{warning} Type {name} to go on: ")?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;

@@ -1,6 +1,7 @@
 //! The shop's projections, the process that projects them, and the operators' command line.
 
 pub mod cli;
+pub mod dispatch;
 mod operations;
 pub mod process;
 pub mod projections;

@@ -24,7 +24,10 @@ use crate::cli::reach::{connect_options, store_options};
 use crate::{operations, projections};
 use projection::operation::{self, Executor, Reach};
 use projection::ops::verify::background::{self, Background};
-use projection::runner::{self, Runner, Watch, chain};
+use projection::{
+    chain,
+    runner::{self, Runner, Watch},
+};
 
 /// Connections for reading the log: the follower's, one to prove continuity beside it, and the
 /// background verification's.

@@ -17,4 +17,5 @@ pub mod position;
 pub mod read;
 pub mod ready;
 pub mod schema;
+pub mod scope;
 pub mod view;

@@ -9,7 +9,7 @@ use query_api::database::Pools;
 use query_api::http::Api;
 use query_api::page::CursorKey;
 use query_api::position::{self, Watcher};
-use query_api::read::Reader;
+use query_api::read::{ALL_PROJECTIONS, Reader};
 use query_api::{http, ready};
 use service_kit::consistency::TokenKey;
 use service_kit::health::Health;
@@ -76,7 +76,8 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     };
     let polling = async {
         let pulse = health.pulse("polling", position::POLL_SILENCE);
-        position::poll(watcher.clone(), pools.lookup.clone(), pulse, background.clone()).await;
+        let (watcher, pool) = (watcher.clone(), pools.lookup.clone());
+        position::poll(watcher, pool, ALL_PROJECTIONS, pulse, background.clone()).await;
         anyhow::Ok(())
     };
     let listening = async {

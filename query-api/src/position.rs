@@ -19,7 +19,7 @@ use service_kit::consistency::ConsistencyToken;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use uuid::Uuid;
 
-use crate::read::ReadScope;
+use crate::scope::ReadScope;
 
 /// The maximum number of queries that may wait at once in this process.
 pub const MAX_WAITERS: usize = 1000;

@@ -24,7 +24,6 @@ pub mod order;
 pub mod product;
 mod reader;
 pub mod sales;
-mod scope;
 mod seen;
 mod snapshot;
 mod stale;
@@ -33,15 +32,13 @@ pub mod user;
 
 pub use failure::ReadError;
 pub use reader::{Reader, View};
-pub use scope::ReadScope;
 pub use seen::{Checkpoint, Seen};
 pub use snapshot::Snapshot;
 pub use stale::Shown;
 
 use sqlx::PgConnection;
 
-/// The name of a projection, as in its checkpoint.
-pub type Projection = &'static str;
+pub use crate::scope::{Projection, ReadScope};
 
 /// All projections that questions read.
 struct All;
@@ -71,6 +68,12 @@ pub trait Read: Send + Sync + 'static {
     fn row(&self, projection: Projection) -> Option<String> {
         let _ = projection;
         None
+    }
+
+    /// The scopes of the question, one for each projection that it reads.
+    fn scopes(&self) -> Vec<ReadScope> {
+        let scope = |projection: &Projection| ReadScope { projection, row: self.row(projection) };
+        Self::PROJECTIONS.iter().map(scope).collect()
     }
 
     /// The rows that the answer shows. They are checked for events that could not be applied.

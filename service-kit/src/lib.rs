@@ -30,6 +30,7 @@ pub mod extract;
 pub mod health;
 pub mod http;
 pub mod input;
+mod loopback;
 pub mod openapi;
 pub mod partition;
 pub mod problem;

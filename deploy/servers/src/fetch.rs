@@ -9,8 +9,9 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::ServerError;
-use crate::find::{package_manager_hint, program_folders};
+use crate::find::package_manager_hint;
 use crate::finish::finish;
+use crate::program::program_folders;
 
 /// How long a download, or unpacking it, may take.
 const LIMIT: Duration = Duration::from_mins(10);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::finish::finish;
 use crate::postgres::PostgresBinaries;
+use crate::program::path_folders;
 
 /// The oldest supported PostgreSQL.
 pub const MIN_POSTGRES: Version = Version { major: 15, minor: 0 };
@@ -115,27 +116,6 @@ pub fn package_manager_hint(debian: &str, brew: &str) -> String {
         .find(|(manager, _)| Path::new(manager).exists())
         .map(|(_, command)| command);
     hint.unwrap_or_else(|| format!("install the package {debian}"))
-}
-
-/// The folders of PATH, then folders that hold programs on most systems.
-pub(crate) fn program_folders() -> Vec<PathBuf> {
-    let mut folders = path_folders();
-    folders.extend(
-        ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin", "/opt/homebrew/bin"]
-            .map(PathBuf::from),
-    );
-    folders
-}
-
-/// Finds the first program with this name.
-pub(crate) fn program(name: &str) -> Option<PathBuf> {
-    program_folders().into_iter().map(|folder| folder.join(name)).find(|path| path.is_file())
-}
-
-fn path_folders() -> Vec<PathBuf> {
-    std::env::var_os("PATH")
-        .map(|path| std::env::split_paths(&path).filter(|folder| folder.is_absolute()).collect())
-        .unwrap_or_default()
 }
 
 fn children(parent: &Path) -> Vec<PathBuf> {

@@ -13,8 +13,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, User, geteuid};
 
 use crate::ServerError;
-use crate::find::program;
 use crate::finish::{end_of, finish};
+use crate::program::program;
 
 /// How often a stopping process is checked.
 const POLL: Duration = Duration::from_millis(5);

@@ -15,6 +15,7 @@ mod memory;
 mod nats;
 mod port;
 mod postgres;
+mod program;
 mod run;
 mod stopped;
 mod wait;

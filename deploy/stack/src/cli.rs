@@ -1,14 +1,8 @@
-//! The command line and the dispatch of its commands.
+//! The command line.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-
-use crate::layout::Layout;
-use crate::{
-    bench, down, import, logs, operate, prepare, psql, reset, restart, service, status, testing, up,
-};
 
 /// Runs the whole system on this machine, and its tests.
 #[derive(Debug, Parser)]
@@ -79,7 +73,7 @@ pub enum Command {
     /// `run projector status`.
     Run {
         /// The program to run.
-        #[arg(value_parser = operate::PROGRAMS)]
+        #[arg(value_parser = crate::operate::PROGRAMS)]
         program: String,
         /// Arguments for the program.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -203,26 +197,4 @@ pub struct BenchArgs {
     /// Arguments for the benchmark.
     #[arg(last = true)]
     pub args: Vec<String>,
-}
-
-/// Runs the command.
-pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    let layout = Layout::find(cli.dir)?;
-    match cli.command {
-        Command::Up(args) => up::run(&layout, &args).await,
-        Command::Supervise(args) => up::supervise(&layout, args).await,
-        Command::Down(output) => down::run(&layout, output.json).await,
-        Command::Stop { name } => service::stop(&layout, &name).await,
-        Command::Start { name } => service::start(&layout, &name).await,
-        Command::Restart { name } => restart::run(&layout, &name).await,
-        Command::Status(output) => status::run(&layout, output.json).await,
-        Command::Reset { yes, output } => reset::run(&layout, yes, output.json).await,
-        Command::Psql { args } => psql::run(&layout, &args),
-        Command::Run { program, args } => operate::run(&layout, &program, &args),
-        Command::Logs { name, follow, lines } => logs::run(&layout, &name, follow, lines).await,
-        Command::Test(args) => testing::run(&layout, &args).await,
-        Command::Prepare { check } => prepare::run(&layout, check).await,
-        Command::Import(ImportCommand::Cdnow(args)) => import::run(&layout, &args).await,
-        Command::Bench(args) => bench::run(&layout, &args).await,
-    }
 }

@@ -10,13 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::secrets::address;
-use crate::settings::Settings;
-
-/// The database of all schemas but one. Each could also have a separate database.
-pub const DATABASE: &str = "daybook";
-/// The database of subject keys. It is separate so that no backup of the log contains the keys to
-/// its personal data.
-pub const KEYS_DATABASE: &str = "daybook_keys";
+use crate::settings::{DATABASE, KEYS_DATABASE, Settings};
 
 /// How long one migration may take, even on a large log.
 const MIGRATION_LIMIT: Duration = Duration::from_hours(1);

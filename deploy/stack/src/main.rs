@@ -4,7 +4,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use stack::cli::{Cli, run};
+use stack::cli::Cli;
+use stack::dispatch::run;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

@@ -7,10 +7,10 @@ use std::process::{Command, ExitCode};
 use anyhow::Context;
 use secrecy::ExposeSecret;
 
-use crate::database::DATABASE;
 use crate::endpoints::Endpoints;
 use crate::layout::Layout;
 use crate::secrets::Passwords;
+use crate::settings::DATABASE;
 
 /// Replaces this process by psql.
 pub fn run(layout: &Layout, args: &[String]) -> anyhow::Result<ExitCode> {

@@ -6,11 +6,16 @@ use std::process::Command;
 use secrecy::SecretString;
 
 use crate::build::Programs;
-use crate::database::{DATABASE, KEYS_DATABASE};
 use crate::endpoints::{Admin, Endpoints};
 use crate::identity::Holder;
 use crate::ports::Ports;
 use crate::secrets::{KeyFiles, Passwords, address};
+
+/// The database of all schemas but one. Each could also have a separate database.
+pub const DATABASE: &str = "daybook";
+/// The database of subject keys. It is separate so that no backup of the log contains the keys to
+/// its personal data.
+pub const KEYS_DATABASE: &str = "daybook_keys";
 
 /// The variable with the number of threads of tokio's runtime.
 const WORKER_THREADS: &str = "TOKIO_WORKER_THREADS";

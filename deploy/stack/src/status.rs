@@ -11,6 +11,7 @@ use crate::down::running;
 use crate::endpoints::Endpoints;
 use crate::layout::Layout;
 use crate::output::answer;
+use crate::shown::show;
 use crate::supervisor::{NotReady, Probe, Readiness, Running, RunningFile};
 
 /// Prints the status.
@@ -48,7 +49,7 @@ pub async fn run(layout: &Layout, json: bool) -> anyhow::Result<ExitCode> {
             table.add_row([(*name).to_owned(), pid, process.restarts.to_string(), state]);
         }
         answer(table)?;
-        crate::up::show(&endpoints, false)?;
+        show(&endpoints, false)?;
     }
     Ok(if all_ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -7,15 +7,14 @@ mod supervise;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use comfy_table::Table;
 
 use crate::build::{self, Build, Programs};
 use crate::cli::{ImportArgs, SuperviseArgs, UpArgs};
 use crate::down::running;
 use crate::endpoints::Endpoints;
 use crate::layout::Layout;
-use crate::output::answer;
 use crate::secrets::{KeyFiles, Passwords};
+use crate::shown::show;
 use crate::supervisor::LogView;
 use crate::{choose, down, status};
 
@@ -121,32 +120,4 @@ async fn once_ready(layout: &Layout, args: &UpArgs) -> anyhow::Result<ExitCode> 
 
 fn progress(text: &str) {
     eprintln!("stack: {text}");
-}
-
-/// Prints the addresses: for people without passwords, for programs as in `endpoints.json`.
-pub fn show(endpoints: &Endpoints, json: bool) -> anyhow::Result<()> {
-    if json {
-        answer(serde_json::to_string_pretty(endpoints)?)?;
-        return Ok(());
-    }
-    let mut table = Table::new();
-    table.load_style(comfy_table::presets::UTF8_BORDERS_ONLY);
-    table.set_header(["", "where", "admin (livez, readyz, metrics)"]);
-    table.add_row(["command-api", &endpoints.command_api, &endpoints.admin.command_api]);
-    table.add_row(["query-api", &endpoints.query_api, &endpoints.admin.query_api]);
-    table.add_row(["event-relay", "", &endpoints.admin.event_relay]);
-    table.add_row(["projector", "", &endpoints.admin.projector]);
-    table.add_row(["PostgreSQL", &without_password(&endpoints.postgres), "cargo stack psql"]);
-    table.add_row(["NATS", &without_password(&endpoints.nats), ""]);
-    answer(table)?;
-    Ok(())
-}
-
-fn without_password(address: &str) -> String {
-    let parts = || {
-        let (scheme, rest) = address.split_once("://")?;
-        let (user, host) = rest.split_once('@')?;
-        Some(format!("{scheme}://{}@{host}", user.split(':').next()?))
-    };
-    parts().unwrap_or_default()
 }

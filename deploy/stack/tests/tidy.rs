@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 // Named by path, because a file next to this one would become a separate test program.
+#[path = "tidy/circles.rs"]
+mod circles;
 #[path = "tidy/features.rs"]
 mod features;
 #[path = "tidy/lengths.rs"]
@@ -127,7 +129,7 @@ const SLEEPING_TESTS: &[(&str, &str)] = &[
 const ENDS: &[&str] = &[
     "command-api/src/erasure.rs",
     "command-api/src/serve.rs",
-    "projector/src/cli/command.rs",
+    "projector/src/dispatch.rs",
     "projector/src/process.rs",
 ];
 /// The only files that may notify. (The listener's test does too.) NOTIFY in an append would

@@ -20,6 +20,7 @@ use super::{
     DropArguments, ParkedRetryArguments, ParkedSkipArguments, RebuildArguments, SwitchArguments,
     Task, VerifyArguments,
 };
+use crate::chain;
 use crate::generation::{self, SchemaError};
 use crate::ops::parked::{self, Decision, ParkedError, SkipError, Wanted};
 use crate::ops::rebuild::{self, End, RebuildError, Rebuilt, Request};
@@ -29,7 +30,6 @@ use crate::ops::{self, Progress};
 use crate::pause;
 use crate::projection::AnyProjection;
 use crate::replay::{MIB, ROW_MEMORY_MIB, ReplayError};
-use crate::runner::chain;
 
 /// How long a pause waits until every process has stopped projecting: a batch may be in flight, or
 /// a process may hang, whose lease then runs out.

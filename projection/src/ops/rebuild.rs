@@ -24,12 +24,12 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Operations, Progress, Silent, Work, switch};
+use crate::chain;
 use crate::generation::{self, Generation};
 use crate::projection::{AnyProjection, Only};
 use crate::replay::compare::{Chunk, Comparison, Differences};
 use crate::replay::pace::Pace;
 use crate::replay::{RANGE, ReplayError, Source};
-use crate::runner::chain;
 use begin::{How, Phase, Unfinished};
 use builder::Builder;
 

@@ -113,7 +113,7 @@ impl Parking {
         absent: bool,
     ) -> Result<(), TooManyParked> {
         // Postgres texts cannot contain NUL.
-        let mut cause = crate::runner::chain(reason.as_ref()).replace('\0', "\u{fffd}");
+        let mut cause = crate::chain(reason.as_ref()).replace('\0', "\u{fffd}");
         cause.truncate(cause.floor_char_boundary(MAX_CAUSE));
         self.held.insert(key.clone());
         self.add(Aside { position, key, cause: Some(cause), absent })

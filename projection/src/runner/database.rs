@@ -7,9 +7,8 @@ use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;
 
 use super::lease;
+use crate::limits::CONNECT_LIMIT;
 
-/// How long connecting may take.
-pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// How long one call may take that names no other limit: more than a lock is waited for.
 const CALL_LIMIT: Duration = Duration::from_secs(3);
 

@@ -19,7 +19,8 @@ use super::acquire::{Again, Stopped};
 use super::checkpoint::{self, Checkpoint, Passed, Seen};
 use super::parked::{self, ParkedSet};
 use super::passing::Passing;
-use super::{Job, MAX_APART, PartitionKey, chain, lease};
+use super::{Job, MAX_APART, PartitionKey, lease};
+use crate::chain;
 use crate::projection::{Prepared, Reason, TooManyParked, WriteError, apart};
 
 /// How long one transaction of rows may take: less than a lease lasts. A longer one is tried again

@@ -16,7 +16,8 @@ use super::backoff::backoff;
 use super::lease::RENEW_EVERY;
 use super::parked::{self, AgainError};
 use super::partition::{Applied, Outcome, Owned};
-use super::{ACQUIRE_EVERY, Job, MAX_BATCH, PartitionKey, RETRY_MOST, RunError, Standing, chain};
+use super::{ACQUIRE_EVERY, Job, MAX_BATCH, PartitionKey, RETRY_MOST, RunError, Standing};
+use crate::chain;
 use crate::generation;
 use crate::projection::AnyProjection;
 

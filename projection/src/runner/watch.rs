@@ -11,10 +11,10 @@ use event_store::{EventStore, Position, WrittenType};
 use service_kit::clock::SharedClock;
 use service_kit::health::{Component, Health};
 
-use super::chain;
 use super::pulse::Pulse;
 use super::slot::Slot;
 use super::{RunError, Standing};
+use crate::chain;
 use crate::pause::Pause;
 
 /// A projection that is behind and has not moved for this long makes the process not ready.

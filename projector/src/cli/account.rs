@@ -20,7 +20,7 @@ pub struct AccountArgs {
     tool: ToolArgs,
 }
 
-pub(super) async fn account(args: AccountArgs) -> Result<(), CommandError> {
+pub(crate) async fn account(args: AccountArgs) -> Result<(), CommandError> {
     if let Some(name) = &args.projection {
         super::projection(name)?;
     }

@@ -42,7 +42,7 @@ fn parse_as_of(text: &str) -> Result<AsOf, String> {
 }
 
 /// Explains a row.
-pub(super) async fn explain(args: ExplainArgs) -> Result<(), CommandError> {
+pub(crate) async fn explain(args: ExplainArgs) -> Result<(), CommandError> {
     let projection = super::projection(&args.projection)?;
     let operations = args.tool.open().await?;
     let (bar, each, json) = (Bar::new(), args.as_of.is_none(), args.json);

@@ -31,7 +31,7 @@ pub struct OperationsArgs {
 }
 
 /// Shows or cancels operations.
-pub(super) async fn operations(args: OperationsArgs) -> Result<(), CommandError> {
+pub(crate) async fn operations(args: OperationsArgs) -> Result<(), CommandError> {
     let admin = args.admin.reach()?;
     let text = match (args.id, args.by.filter(|_| args.cancel)) {
         (Some(id), Some(by)) => serde_json::to_string_pretty(&admin.cancel(id, &by).await?)? + "\n",

@@ -145,7 +145,7 @@ fn parse_words(text: &str) -> Result<String, String> {
 }
 
 /// Does what the command line says.
-pub(super) async fn parked(args: ParkedArgs) -> Result<(), CommandError> {
+pub(crate) async fn parked(args: ParkedArgs) -> Result<(), CommandError> {
     match args.command {
         ParkedCommand::List(args) => list(args).await,
         ParkedCommand::Show(args) => show(args).await,

@@ -37,7 +37,7 @@ impl PauseArgs {
 }
 
 /// Pauses a projection.
-pub(super) async fn pause(args: PauseArgs) -> Result<(), CommandError> {
+pub(crate) async fn pause(args: PauseArgs) -> Result<(), CommandError> {
     let (remote, name) = args.remote()?;
     let paused: Paused = result_of(&remote.carry_out("pause", name, json!({})).await?)?;
     let Paused { pause, at_rest, position } = paused;
@@ -51,7 +51,7 @@ pub(super) async fn pause(args: PauseArgs) -> Result<(), CommandError> {
 }
 
 /// Resumes a projection.
-pub(super) async fn resume(args: PauseArgs) -> Result<(), CommandError> {
+pub(crate) async fn resume(args: PauseArgs) -> Result<(), CommandError> {
     let (remote, name) = args.remote()?;
     let resumed: Resumed = result_of(&remote.carry_out("resume", name, json!({})).await?)?;
     let said = match resumed.ended {

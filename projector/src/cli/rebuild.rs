@@ -80,7 +80,7 @@ impl RebuildArgs {
 }
 
 /// Rebuilds, or says what it would take.
-pub(super) async fn rebuild(args: RebuildArgs) -> Result<(), CommandError> {
+pub(crate) async fn rebuild(args: RebuildArgs) -> Result<(), CommandError> {
     let projection = super::projection(&args.projection)?;
     let name = projection.name();
     if args.pause {

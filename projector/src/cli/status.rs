@@ -16,9 +16,9 @@ use tokio::time::MissedTickBehavior;
 use super::StatusArgs;
 use super::error::CommandError;
 use super::reach::{connect_options, store_options};
+use projection::chain;
 use projection::ops;
 use projection::ops::status::{STORE_LIMIT, Status};
-use projection::runner::chain;
 
 /// Seconds between two looks.
 const LEAST_INTERVAL: f64 = 0.1;
@@ -35,7 +35,7 @@ pub(crate) fn parse_interval(text: &str) -> Result<Duration, String> {
 }
 
 /// Shows how far every projection is.
-pub(super) async fn status(args: &StatusArgs) -> Result<(), CommandError> {
+pub(crate) async fn status(args: &StatusArgs) -> Result<(), CommandError> {
     let options = connect_options(&args.read_model.get()?)?;
     let store_options = args.event_store.optional()?.map(|url| store_options(&url)).transpose()?;
     let mut sight = Sight { options, store_options, connection: None, store: None };

@@ -39,7 +39,7 @@ pub struct DropArgs {
 }
 
 /// Lets queries see the generation again that they saw before.
-pub(super) async fn switch_back(args: SwitchBackArgs) -> Result<(), CommandError> {
+pub(crate) async fn switch_back(args: SwitchBackArgs) -> Result<(), CommandError> {
     let projection = super::projection(&args.projection)?;
     let operations = args.tool.open().await?;
     let patience = Duration::from_secs(args.patience.into());
@@ -48,7 +48,7 @@ pub(super) async fn switch_back(args: SwitchBackArgs) -> Result<(), CommandError
 }
 
 /// Removes a generation that queries do not see.
-pub(super) async fn drop_generation(args: DropArgs) -> Result<(), CommandError> {
+pub(crate) async fn drop_generation(args: DropArgs) -> Result<(), CommandError> {
     let DropArgs { projection, generation, yes, read_model } = args;
     let name = super::projection(&projection)?.name();
     let mut connection = ops::read_model(&connect_options(&read_model.get()?)?).await?;

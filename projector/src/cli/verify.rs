@@ -48,7 +48,7 @@ fn parse_share(text: &str) -> Result<f64, String> {
 }
 
 /// Verifies, and prints what it found.
-pub(super) async fn verify(args: VerifyArgs) -> Result<(), CommandError> {
+pub(crate) async fn verify(args: VerifyArgs) -> Result<(), CommandError> {
     let projection = super::projection(&args.projection)?;
     let found = if let Some(remote) = args.through.remote(args.reveal)? {
         let arguments = json!({"sample": args.sample, "seed": args.seed, "memory": args.memory});

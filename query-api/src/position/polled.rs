@@ -7,7 +7,7 @@ use service_kit::Pulse;
 use tokio_util::sync::CancellationToken;
 
 use super::{CheckpointUpdate, Watcher};
-use crate::read::ALL_PROJECTIONS;
+use crate::scope::Projection;
 
 /// The interval between polls while a query waits.
 pub const POLL_EVERY: Duration = Duration::from_millis(50);
@@ -20,8 +20,14 @@ const ASK_LIMIT: Duration = Duration::from_secs(2);
 /// connection, waits for the answer, and pauses.
 pub const POLL_SILENCE: Duration = Duration::from_secs(8);
 
-/// Polls until cancelled.
-pub async fn poll(watcher: Watcher, pool: Pool, pulse: Pulse, stop: CancellationToken) {
+/// Polls the checkpoints of these projections until cancelled.
+pub async fn poll(
+    watcher: Watcher,
+    pool: Pool,
+    projections: &[Projection],
+    pulse: Pulse,
+    stop: CancellationToken,
+) {
     let pool = pool.with_limit(ASK_LIMIT);
     let rounds = async {
         loop {
@@ -29,7 +35,7 @@ pub async fn poll(watcher: Watcher, pool: Pool, pulse: Pulse, stop: Cancellation
             watcher.somebody_waits().await;
             pulse.beat();
             tokio::time::sleep(POLL_EVERY).await;
-            if let Err(error) = ask(&watcher, &pool).await {
+            if let Err(error) = ask(&watcher, &pool, projections).await {
                 tracing::debug!(%error, "the checkpoints could not be read");
                 tokio::time::sleep(REST).await;
             }
@@ -38,9 +44,13 @@ pub async fn poll(watcher: Watcher, pool: Pool, pulse: Pulse, stop: Cancellation
     stop.run_until_cancelled(rounds).await;
 }
 
-async fn ask(watcher: &Watcher, pool: &Pool) -> Result<(), sqlx::Error> {
+async fn ask(
+    watcher: &Watcher,
+    pool: &Pool,
+    projections: &[Projection],
+) -> Result<(), sqlx::Error> {
     let checkpoints = sqlx::query_file!("sql/checkpoints/live.sql").fetch_all(pool).await?;
-    for row in checkpoints.iter().filter(|row| ALL_PROJECTIONS.contains(&row.projection.as_str())) {
+    for row in checkpoints.iter().filter(|row| projections.contains(&row.projection.as_str())) {
         watcher.moved(
             &row.projection,
             CheckpointUpdate {

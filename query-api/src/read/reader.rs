@@ -12,7 +12,6 @@ use sqlx::{Connection as _, PgConnection};
 use tokio::time::Instant;
 
 use super::failure::ReadError;
-use super::scope::ReadScope;
 use super::seen::{self, Seen};
 use super::stale;
 use super::{Asked, Read};
@@ -65,7 +64,7 @@ impl Reader {
     ) -> Result<View<R::Answer>, ReadError> {
         let question = Arc::new(question);
         let deadline = Instant::now() + patience;
-        let subscription = self.watcher.subscription(ReadScope::of(question.as_ref()), token);
+        let subscription = self.watcher.subscription(question.scopes(), token);
         if !subscription.is_behind() {
             match self.once(&question, Some(token)).await {
                 Err(ReadError::Behind { .. }) => {}
@@ -189,7 +188,7 @@ async fn ask<R: Read>(
     question: &R,
     token: Option<&ConsistencyToken>,
 ) -> Result<View<R::Answer>, ReadError> {
-    let scopes = ReadScope::of(question);
+    let scopes = question.scopes();
     if R::BY_KEY {
         let Asked { data, checkpoints } = question.ask(snapshot).await?;
         return Ok(View {

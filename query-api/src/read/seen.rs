@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::failure::ReadError;
-use super::scope::ReadScope;
+use crate::scope::ReadScope;
 
 /// The position up to which a snapshot is complete.
 #[derive(Debug, Clone, PartialEq, Eq)]

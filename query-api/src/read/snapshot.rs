@@ -15,10 +15,10 @@ use tokio::time::{Instant, timeout_at};
 
 use super::failure::ReadError;
 use super::reader::{MAX_TRIES, Reader, View, forget_plans, rolled_back};
-use super::scope::ReadScope;
 use super::seen::{self, Checkpoint};
 use super::{All, Read, stale};
 use crate::database::Pools;
+use crate::scope::ReadScope;
 
 /// The maximum number of questions queued in a snapshot. Further ones wait until the queue has
 /// room.
@@ -205,7 +205,7 @@ struct Open<'c> {
 
 impl Open<'_> {
     async fn ask<R: Read>(&mut self, question: &R) -> Result<View<R::Answer>, ReadError> {
-        let scopes = ReadScope::of(question);
+        let scopes = question.scopes();
         let mut seen = match seen::shown(&self.checkpoints, &scopes, self.token.as_ref()) {
             Ok(seen) => seen,
             Err(error) => {

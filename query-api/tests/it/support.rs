@@ -77,6 +77,7 @@ impl App {
         tokio::spawn(position::poll(
             self.watcher.clone(),
             self.pools.lookup.clone(),
+            query_api::read::ALL_PROJECTIONS,
             pulse,
             CancellationToken::new(),
         ));

@@ -13,8 +13,8 @@ use super::connections::Connections;
 use super::limits::Limits;
 use super::refuse::Refusals;
 use super::{body_budget, connections};
-use crate::config::LoopbackAddr;
 use crate::health::Health;
+use crate::loopback::LoopbackAddr;
 use crate::shed;
 use crate::shutdown::Shutdown;
 

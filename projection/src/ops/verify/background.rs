@@ -22,12 +22,13 @@ use uuid::Uuid;
 
 use super::restraint::Restraint;
 use super::{VerifyError, Verifying, sample};
+use crate::chain;
 use crate::generation;
 use crate::ops::Silent;
 use crate::projection::AnyProjection;
 use crate::replay::compare::Differences;
 use crate::replay::{MIB, Source};
-use crate::runner::{chain, database};
+use crate::runner::database;
 
 /// The memory limit for folded rows. The rest goes to temporary tables.
 const ROW_MEMORY: usize = 16 * MIB;

@@ -14,11 +14,12 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{retry_in, skips};
+use crate::chain;
 use crate::projection::parking::Skips;
 use crate::projection::{Only, Parking, Partitions, WriteError, apart};
 use crate::runner::checkpoint::Checkpoint;
 use crate::runner::partition::{BATCH_LIMIT, Owned};
-use crate::runner::{ACQUIRE_EVERY, PartitionKey, RunError, chain, checkpoint};
+use crate::runner::{ACQUIRE_EVERY, PartitionKey, RunError, checkpoint};
 
 /// The most events of a key that one transaction takes in.
 const MAX_DRAIN: i64 = 1_000;

@@ -10,9 +10,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
+use super::Current;
 use crate::encryption::vault::held::HoldsValues;
 use crate::event::Epoch;
-use crate::state::Current;
 use crate::stream::{StreamName, Version};
 
 /// The approximate size of an entry without its state and its name, in bytes.
@@ -196,10 +196,10 @@ mod tests {
 
     use uuid::Uuid;
 
+    use super::Current;
     use super::{CacheLimits, HoldsValues as _, StateCache};
     use crate::encryption::vault::held::{MAX_SUBJECTS, Personal};
     use crate::event::{Epoch, EventRef};
-    use crate::state::Current;
     use crate::stream::{StreamName, Version};
 
     const NOW: Epoch = Epoch(Uuid::from_u128(1));

@@ -2,7 +2,8 @@
 
 use service_kit::partition::partition_of;
 
-use super::{Projection, Read};
+/// The name of a projection, as in its checkpoint.
+pub type Projection = &'static str;
 
 /// The part of one projection that an answer reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,14 +15,6 @@ pub struct ReadScope {
 }
 
 impl ReadScope {
-    /// The scopes of a question, one for each projection that it reads.
-    pub fn of<R: Read>(question: &R) -> Vec<Self> {
-        R::PROJECTIONS
-            .iter()
-            .map(|projection| Self { projection, row: question.row(projection) })
-            .collect()
-    }
-
     /// Whether the partition with this number is in scope, if there are `partitions` of them.
     pub fn reads(&self, partition: i32, partitions: i32) -> bool {
         self.row.as_ref().is_none_or(|key| partition_of(key, partitions) == partition)

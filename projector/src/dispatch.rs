@@ -4,20 +4,20 @@ use std::io::Write as _;
 
 use service_kit::process::as_task;
 
-use super::account::account;
-use super::error::CommandError;
-use super::explain::explain;
-use super::operations::operations;
-use super::parked::parked;
-use super::pause::{pause, resume};
-use super::reach::connect_options;
-use super::rebuild::rebuild;
-use super::status::status;
-use super::switch::{drop_generation, switch_back};
-use super::verify::verify;
-use super::{Cli, Command, MigrateArgs, StartOverArgs, confirmed};
+use crate::cli::account::account;
+use crate::cli::error::CommandError;
+use crate::cli::explain::explain;
+use crate::cli::operations::operations;
+use crate::cli::parked::parked;
+use crate::cli::pause::{pause, resume};
+use crate::cli::reach::connect_options;
+use crate::cli::rebuild::rebuild;
+use crate::cli::status::status;
+use crate::cli::switch::{drop_generation, switch_back};
+use crate::cli::verify::verify;
+use crate::cli::{Cli, Command, MigrateArgs, StartOverArgs, confirmed};
 use crate::process::run;
-use crate::projections;
+use crate::{cli, projections};
 use projection::generation;
 
 /// Does what the command line says.
@@ -51,7 +51,7 @@ async fn migrate(args: &MigrateArgs) -> Result<(), CommandError> {
 
 async fn start_over(args: &StartOverArgs) -> Result<(), CommandError> {
     let name = &args.projection;
-    let projection = super::projection(name)?;
+    let projection = cli::projection(name)?;
     let warning = format!("Queries will see {name} empty until it has caught up.");
     if !args.yes && !confirmed(name, &warning)? {
         return Err(CommandError::NotConfirmed);

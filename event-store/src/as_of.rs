@@ -27,7 +27,7 @@ impl AsOf {
     }
 
     /// Whether all events up to this version had happened by this moment; false if that is unknown.
-    pub(super) fn includes_all(&self, version: Version, last: EventRef) -> bool {
+    pub(crate) fn includes_all(&self, version: Version, last: EventRef) -> bool {
         match self {
             Self::Version(bound) => version <= *bound,
             Self::Position(bound) => last.position <= *bound,

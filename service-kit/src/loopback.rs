@@ -1,0 +1,80 @@
+//! The addresses that our processes listen on.
+
+use std::net::SocketAddr;
+
+/// A loopback address to listen on. Others are refused because the APIs have no sign-in yet.
+///
+/// ```
+/// # use service_kit::config::LoopbackAddr;
+/// assert!("127.0.0.1:8080".parse::<LoopbackAddr>().is_ok());
+/// assert!("0.0.0.0:8080".parse::<LoopbackAddr>().unwrap_err().to_string().contains("loopback"));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoopbackAddr(SocketAddr);
+
+/// Why a listen address was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ListenError {
+    /// The text is not `ip:port`.
+    #[error("expected an address and a port such as 127.0.0.1:8080")]
+    Malformed,
+    /// Other machines could reach the address.
+    #[error(
+        "{0} is not a loopback address: this version has no sign-in, so it listens on loopback \
+            only (127.0.0.1 or [::1]) and lets nobody else in"
+    )]
+    NotLoopback(SocketAddr),
+}
+
+impl LoopbackAddr {
+    /// Checks that only this machine can reach the address.
+    ///
+    /// # Errors
+    /// [`ListenError::NotLoopback`].
+    pub fn new(address: SocketAddr) -> Result<Self, ListenError> {
+        if address.ip().is_loopback() {
+            Ok(Self(address))
+        } else {
+            Err(ListenError::NotLoopback(address))
+        }
+    }
+
+    /// Returns the socket address.
+    pub const fn get(self) -> SocketAddr {
+        self.0
+    }
+}
+
+impl std::str::FromStr for LoopbackAddr {
+    type Err = ListenError;
+
+    fn from_str(text: &str) -> Result<Self, ListenError> {
+        let text = text
+            .strip_prefix("localhost:")
+            .map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
+        Self::new(text.parse().map_err(|_| ListenError::Malformed)?)
+    }
+}
+
+impl std::fmt::Display for LoopbackAddr {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn an_address_that_others_can_reach_is_refused_with_the_reason() {
+        for address in ["0.0.0.0:80", "192.168.1.4:80", "[::]:80"] {
+            let refused = address.parse::<LoopbackAddr>().unwrap_err().to_string();
+            assert!(refused.contains("no sign-in") && refused.contains("loopback"), "{refused}");
+        }
+        assert_eq!("localhost:80".parse::<LoopbackAddr>().unwrap().to_string(), "127.0.0.1:80");
+        assert!("[::1]:80".parse::<LoopbackAddr>().is_ok());
+        assert_eq!("nonsense".parse::<LoopbackAddr>(), Err(ListenError::Malformed));
+    }
+}
