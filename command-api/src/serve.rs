@@ -22,12 +22,11 @@ use event_store::{
 };
 use postgres_kit::Pauses;
 use secrecy::{ExposeSecret, SecretString};
+use service_kit::clock;
 use service_kit::consistency::TokenKey;
 use service_kit::health::{Component, Health};
-use service_kit::http::{Port, serve_all};
-use service_kit::shutdown::Shutdown;
-use service_kit::telemetry::Telemetry;
-use service_kit::{admin, clock};
+use service_kit::http::{Port, Ports};
+use service_kit::process::Process;
 use tokio::sync::watch;
 
 use crate::application::erasure_gate::ErasureGate;
@@ -58,11 +57,10 @@ const MIN_KEY_LEN: usize = 32;
 /// A setting is invalid, an address cannot be bound, or the event store has a schema that this
 /// program does not know.
 pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
-    let telemetry = Telemetry::start("command-api", &args.log.log)?;
+    let process = Process::start("command-api", &args.log.log)?;
     telemetry::describe();
     event_store::telemetry::describe_metrics();
-    let shutdown = Shutdown::listen()?;
-    let health = Health::new();
+    let health = process.health();
     let commands = Arc::new(OnceLock::new());
     let reservation_key = reservation_key(&args.reservation_key.get()?)?;
     let environment = Environment {
@@ -91,21 +89,21 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let registry = Arc::new(registry()?);
     let public =
         Port::public(args.listen, router(api, &args.origins.allowed_origins), args.limits.limits());
-    let admin = Port::admin(args.admin_listen, admin::router(health.clone(), telemetry.metrics()));
-    let serving = async {
-        let ports = serve_all(vec![public], admin, &shutdown, &health);
+    let ports = Ports { public: vec![public], admin: process.admin(args.admin_listen) };
+    let served = process.served();
+    let work = async {
         let watching =
             Box::pin(keep_stores(options, keys, args.states, registry, &commands, &components));
         tokio::select! {
-            ended = ports => ended.map_err(anyhow::Error::from),
-            unusable = watching => Err(unusable.into()),
-        }?;
+            () = served.cancelled() => {}
+            unusable = watching => return Err(unusable.into()),
+        }
         if let Some(commands) = commands.get() {
             commands.drain().await;
         }
         anyhow::Ok(())
     };
-    shutdown.run(serving).await?
+    process.run(ports, work).await
 }
 
 /// How to reach and decrypt the keys of personal data.

@@ -10,11 +10,9 @@ use event_store::erasure::{self};
 use event_store::postgres::PostgresKeys;
 use event_store::{EventStore, PostgresStore, Registry, StoreError, UpcastingLog, WrittenType};
 use secrecy::{ExposeSecret as _, SecretString};
-use service_kit::health::Health;
-use service_kit::http::{Port, serve_all};
-use service_kit::shutdown::Shutdown;
-use service_kit::telemetry::Telemetry;
-use service_kit::{admin, clock};
+use service_kit::clock;
+use service_kit::http::Ports;
+use service_kit::process::Process;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::Notify;
 
@@ -41,36 +39,22 @@ const RETRY: Duration = Duration::from_millis(500);
 /// A setting is wrong or a schema is not the one that this program knows. An absent server is not
 /// an error.
 pub async fn run(args: RunArgs) -> Result<(), CommandError> {
-    let telemetry = Telemetry::start("projector", &args.log.log)?;
-    let shutdown = Shutdown::listen()?;
-    let health = Health::new();
+    let process = Process::start("projector", &args.log.log)?;
     let options = connect_options(&args.read_model.get()?)?;
     let wake = Arc::new(Notify::new());
     let api = operations::routes(options.clone(), projections::all(), Arc::clone(&wake));
-    let router = admin::router_with(health.clone(), telemetry.metrics(), api);
-    let serving = tokio::spawn({
-        let (shutdown, health) = (shutdown.clone(), health.clone());
-        async move {
-            serve_all(Vec::new(), Port::admin(args.admin_listen, router), &shutdown, &health).await
-        }
-    });
-    let projecting = Box::pin(async {
-        let done = Box::pin(project(&args, options, &shutdown, (&health, wake))).await;
-        shutdown.drain().cancel();
-        done
-    });
-    // An admin port that cannot be had ends the process at once.
-    let serving = async { Ok(serving.await??) };
-    shutdown.run(async { tokio::try_join!(projecting, serving) }).await??;
-    Ok(())
+    let admin = process.admin_with(args.admin_listen, api);
+    let work = project(&args, options, &process, wake);
+    Box::pin(process.run(Ports { public: Vec::new(), admin }, work)).await
 }
 
 async fn project(
     args: &RunArgs,
     options: PgConnectOptions,
-    shutdown: &Shutdown,
-    (health, wake): (&Health, Arc<Notify>),
+    process: &Process,
+    wake: Arc<Notify>,
 ) -> Result<(), CommandError> {
+    let health = process.health();
     let watch = Watch::new(health, clock::system());
     let store_url = args.event_store.get()?;
     let nats = match args.nats.optional()? {
@@ -86,7 +70,7 @@ async fn project(
         let keys = open_keys(&keys_url, store.as_ref()).await?;
         Ok::<_, CommandError>((store, unreadable, keys))
     };
-    let drain = shutdown.drain();
+    let drain = process.drain();
     let (store, unreadable, keys) = tokio::select! {
         started = started => started?,
         () = drain.cancelled() => return Ok(()),

@@ -11,12 +11,10 @@ use query_api::page::CursorKey;
 use query_api::position::{self, Watcher};
 use query_api::read::{ALL_PROJECTIONS, Reader};
 use query_api::{http, ready};
+use service_kit::clock;
 use service_kit::consistency::TokenKey;
-use service_kit::health::Health;
-use service_kit::http::{Port, serve_all};
-use service_kit::shutdown::{CancellationToken, Shutdown};
-use service_kit::telemetry::Telemetry;
-use service_kit::{admin, clock, process};
+use service_kit::http::{Port, Ports};
+use service_kit::process::{self, Process};
 
 /// Requests make many short-lived allocations on several threads. The system allocator is slow at
 /// that.
@@ -40,9 +38,8 @@ fn describe() -> anyhow::Result<()> {
 }
 
 async fn serve(args: ServeArgs) -> anyhow::Result<()> {
-    let telemetry = Telemetry::start("query-api", &args.log.log).context("telemetry")?;
-    let shutdown = Shutdown::listen().context("signals")?;
-    let health = Health::new();
+    let process = Process::start("query-api", &args.log.log)?;
+    let health = process.health();
     let url = match args.replica.optional()? {
         Some(replica) => replica,
         None => args.read_model.get()?,
@@ -60,14 +57,9 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         http::router(api, &args.origins.allowed_origins),
         args.limits.limits(),
     );
-    let admin = Port::admin(args.admin_listen, admin::router(health.clone(), telemetry.metrics()));
+    let ports = Ports { public: vec![public], admin: process.admin(args.admin_listen) };
     // The tasks that serve requests in flight run until the last request is answered.
-    let background = CancellationToken::new();
-    let serving = async {
-        let served = serve_all(vec![public], admin, &shutdown, &health).await;
-        background.cancel();
-        anyhow::Ok(served?)
-    };
+    let background = process.served();
     // An unknown schema ends the process. It waits for everything else.
     let ready = async {
         let (component, pulse) =
@@ -92,9 +84,9 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         }
         anyhow::Ok(())
     };
-    let ended = shutdown
-        .run(Box::pin(async { tokio::try_join!(serving, ready, polling, listening) }))
-        .await?;
-    pools.close().await;
-    ended.map(drop)
+    let work = async { tokio::try_join!(ready, polling, listening).map(drop) };
+    let ended = Box::pin(process.run(ports, work)).await;
+    let closed = process.finish(pools.close()).await;
+    ended?;
+    Ok(closed?)
 }

@@ -26,5 +26,5 @@ pub use limits::{
 pub use origins::{OriginError, Origins};
 pub(crate) use screen::screen;
 pub use screen::{MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES};
-pub use serve::{Port, ServeError, bind, serve, serve_all};
+pub use serve::{Port, Ports, ServeError, bind, serve};
 pub use single::{SingleError, single};

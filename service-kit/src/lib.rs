@@ -5,17 +5,15 @@
 //! A typical `main`:
 //!
 //! ```no_run
-//! # use service_kit::{admin, config::LoopbackAddr, health::Health, http};
-//! # use service_kit::{shutdown::Shutdown, telemetry::Telemetry};
+//! # use service_kit::{config::LoopbackAddr, http, process::Process};
 //! # async fn main_like(listen: LoopbackAddr, admin_listen: LoopbackAddr) -> anyhow::Result<()> {
-//! let telemetry = Telemetry::start("example-api", "info")?;
-//! let shutdown = Shutdown::listen()?;
-//! let health = Health::new();
+//! let process = Process::start("example-api", "info")?;
 //! let router = http::layered(axum::Router::new(), &http::Origins::default());
-//! let admin = admin::router(health.clone(), telemetry.metrics());
-//! let ports = vec![http::Port::public(listen, router, http::Limits::default())];
-//! let admin = http::Port::admin(admin_listen, admin);
-//! shutdown.run(http::serve_all(ports, admin, &shutdown, &health)).await??;
+//! let public = vec![http::Port::public(listen, router, http::Limits::default())];
+//! let ports = http::Ports { public, admin: process.admin(admin_listen) };
+//! let served = process.served();
+//! let work = async { anyhow::Ok(served.cancelled().await) };
+//! process.run(ports, work).await?;
 //! # Ok(()) }
 //! ```
 

@@ -1,5 +1,6 @@
 //! Graceful shutdown. The first SIGTERM or SIGINT cancels the drain token, so work in flight can
-//! finish. A second signal, or [`DRAIN_LIMIT`] after the first, stops the process at once.
+//! finish. A second signal, or [`DRAIN_LIMIT`] after the drain began, stops the process at once. The
+//! process may also begin the drain itself, after a failure.
 
 use std::time::Duration;
 
@@ -62,12 +63,15 @@ impl Shutdown {
     }
 
     async fn watch(self, mut terminate: Signal, mut interrupt: Signal, limit: Duration) {
-        either(&mut terminate, &mut interrupt).await;
+        tokio::select! {
+            () = either(&mut terminate, &mut interrupt) => {}
+            () = self.drain.cancelled() => {}
+        }
         tracing::info!(limit_ms = limit.as_millis(), "draining");
         self.drain.cancel();
         tokio::select! {
-            () = either(&mut terminate, &mut interrupt) => tracing::warn!("second signal: \
-                stopping at once"),
+            () = either(&mut terminate, &mut interrupt) => tracing::warn!("signal during \
+                the drain: stopping at once"),
             () = tokio::time::sleep(limit) => tracing::warn!("drain limit reached: stopping"),
         }
         self.stop.cancel();

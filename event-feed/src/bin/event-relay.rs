@@ -14,11 +14,10 @@ use event_feed::relay::{
 use event_store::postgres::{PostgresOptions, PostgresStore, WAKE_CHANNEL};
 use event_store::{EventStore, StoreError};
 use secrecy::ExposeSecret as _;
+use service_kit::clock;
 use service_kit::config::{LogArgs, LoopbackAddr, NatsUrlArgs};
-use service_kit::health::Health;
-use service_kit::shutdown::Shutdown;
-use service_kit::telemetry::Telemetry;
-use service_kit::{admin, clock, http, process};
+use service_kit::http::Ports;
+use service_kit::process::{self, Process};
 use sqlx::postgres::PgConnectOptions;
 
 /// The process makes many short-lived allocations on several threads, which the system's allocator
@@ -94,9 +93,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: RunArgs) -> anyhow::Result<()> {
-    let telemetry = Telemetry::start("event-relay", &args.log.log)?;
-    let shutdown = Shutdown::listen()?;
-    let health = Health::new();
+    let process = Process::start("event-relay", &args.log.log)?;
     let url = args.event_store.get()?;
     let connect = PgConnectOptions::from_str(url.expose_secret())
         .map_err(|_| cli_kit::Usage("EVENT_STORE_URL is not a Postgres URL".to_owned()))?;
@@ -110,39 +107,16 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
         WAKE_CHANNEL,
         JetStream::new(nats, jetstream_settings(&args)),
         clock::system(),
-        &health,
+        process.health(),
         settings(&args),
     );
-    let admin = admin::router(health.clone(), telemetry.metrics());
-    let serving = http::serve_all(
-        Vec::new(),
-        http::Port::admin(args.admin_listen, admin),
-        &shutdown,
-        &health,
-    );
+    let ports = Ports { public: Vec::new(), admin: process.admin(args.admin_listen) };
     let working = async {
         refuse_unknown_schema(options).await?;
-        relay.run(shutdown.drain()).await;
-        Ok::<(), anyhow::Error>(())
+        relay.run(process.drain()).await;
+        anyhow::Ok(())
     };
-    // If one of the two ends for any reason, the other one ends too.
-    let (end_working, end_serving) = (shutdown.drain(), shutdown.drain());
-    let both = async {
-        let served = async {
-            let served = serving.await;
-            end_working.cancel();
-            served
-        };
-        let worked = async {
-            let worked = working.await;
-            end_serving.cancel();
-            worked
-        };
-        let (served, worked) = tokio::join!(served, worked);
-        served?;
-        worked
-    };
-    Box::pin(shutdown.run(both)).await?
+    Box::pin(process.run(ports, working)).await
 }
 
 /// Refuses a database with an unknown schema at once. If the database is away, the relay waits for

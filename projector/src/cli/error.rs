@@ -6,9 +6,7 @@ use event_store::StoreError;
 use event_store::encryption::InvalidMasterKey;
 use event_store::registry::InvalidRegistry;
 use service_kit::config::SecretError;
-use service_kit::http::ServeError;
-use service_kit::shutdown::StoppedEarly;
-use service_kit::telemetry::TelemetryError;
+use service_kit::process::ProcessError;
 use uuid::Uuid;
 
 use super::remote::RemoteError;
@@ -48,18 +46,9 @@ pub enum CommandError {
     /// The NATS address cannot be used.
     #[error(transparent)]
     Nats(#[from] NatsError),
-    /// Logs or metrics did not start.
+    /// The process did not start or did not end well.
     #[error(transparent)]
-    Telemetry(#[from] TelemetryError),
-    /// The admin port did not start.
-    #[error(transparent)]
-    Serve(#[from] ServeError),
-    /// The work in flight was not finished.
-    #[error(transparent)]
-    StoppedEarly(#[from] StoppedEarly),
-    /// A task of the process panicked.
-    #[error("a task of the process panicked")]
-    Panicked(#[from] tokio::task::JoinError),
+    Process(#[from] ProcessError),
     /// Reading an answer or writing the result failed.
     #[error("input or output failed")]
     Io(#[from] std::io::Error),

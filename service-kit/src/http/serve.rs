@@ -16,7 +16,6 @@ use super::{body_budget, connections};
 use crate::health::Health;
 use crate::loopback::LoopbackAddr;
 use crate::shed;
-use crate::shutdown::Shutdown;
 
 /// How long requests in flight may take to finish after the drain began.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
@@ -69,38 +68,59 @@ pub async fn bind(address: LoopbackAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address.get()).await.map_err(|source| ServeError::Bind(address.get(), source))
 }
 
-/// Serves until shutdown, then lets requests in flight finish. `/readyz` reports not ready first.
-/// The admin port keeps answering while the others drain.
-///
-/// # Errors
-/// [`ServeError`]: an address cannot be bound, in which case no request was answered.
-pub async fn serve_all(
-    public: Vec<Port>,
-    admin: Port,
-    shutdown: &Shutdown,
-    health: &Health,
-) -> Result<(), ServeError> {
-    let mut bound = Vec::new();
-    for port in public {
-        bound.push(port.bind().await?);
+/// The ports of a process.
+#[derive(Debug)]
+pub struct Ports {
+    /// The ports for clients.
+    pub public: Vec<Port>,
+    /// The port for operators.
+    pub admin: Port,
+}
+
+impl Ports {
+    /// Binds all ports.
+    pub(crate) async fn bind(self) -> Result<Bound, ServeError> {
+        let mut public = Vec::new();
+        for port in self.public {
+            public.push(port.bind().await?);
+        }
+        Ok(Bound { public, admin: self.admin.bind().await? })
     }
-    let (listener, admin) = admin.bind().await?;
-    let admin_drain = CancellationToken::new();
-    let admin_task = tokio::spawn(serve(listener, admin.router, admin.limits, admin_drain.clone()));
-    let public_drain = CancellationToken::new();
-    let serve_one = |(listener, port): (TcpListener, Port)| {
-        tokio::spawn(serve(listener, port.router, port.limits, public_drain.clone()))
-    };
-    let tasks: Vec<_> = bound.into_iter().map(serve_one).collect();
-    shutdown.drain().cancelled().await;
-    // Report not ready before refusing connections, so that load balancers stop sending them.
-    health.drain();
-    public_drain.cancel();
-    for task in tasks {
-        task.await.map_err(ServeError::Panicked)?;
+}
+
+/// Ports whose addresses are bound.
+pub(crate) struct Bound {
+    public: Vec<(TcpListener, Port)>,
+    admin: (TcpListener, Port),
+}
+
+impl Bound {
+    /// Serves until `drain` is cancelled, then lets requests in flight finish. `/readyz` reports
+    /// not ready first. The admin port keeps answering while the others drain.
+    pub(crate) async fn serve(
+        self,
+        drain: CancellationToken,
+        health: &Health,
+    ) -> Result<(), ServeError> {
+        let (listener, admin) = self.admin;
+        let admin_drain = CancellationToken::new();
+        let admin_task =
+            tokio::spawn(serve(listener, admin.router, admin.limits, admin_drain.clone()));
+        let public_drain = CancellationToken::new();
+        let serve_one = |(listener, port): (TcpListener, Port)| {
+            tokio::spawn(serve(listener, port.router, port.limits, public_drain.clone()))
+        };
+        let tasks: Vec<_> = self.public.into_iter().map(serve_one).collect();
+        drain.cancelled().await;
+        // Report not ready before refusing connections, so that load balancers stop sending them.
+        health.drain();
+        public_drain.cancel();
+        for task in tasks {
+            task.await.map_err(ServeError::Panicked)?;
+        }
+        admin_drain.cancel();
+        admin_task.await.map_err(ServeError::Panicked)
     }
-    admin_drain.cancel();
-    admin_task.await.map_err(ServeError::Panicked)
 }
 
 /// Serves one router on one listener until `drain` is cancelled, then lets requests in flight

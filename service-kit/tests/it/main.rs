@@ -1,4 +1,4 @@
-//! Tests of the HTTP layers and the server from a client's point of view.
+//! Tests of the HTTP layers, the server and the process from a client's point of view.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod abuse;
@@ -6,6 +6,7 @@ mod admin;
 mod bodies;
 mod framing;
 mod layers;
+mod process;
 mod serve;
 mod shed;
 mod support;

@@ -1,11 +1,11 @@
 //! The drain: requests in flight get their answers, and a busy port still notices the drain.
 
 use local_servers::{http_get, in_time};
-use service_kit::health::Health;
-use service_kit::http::{Limits, Port, serve_all};
+use service_kit::config::LoopbackAddr;
+use service_kit::http::{Limits, Port, Ports};
+use service_kit::process::{Process, ProcessError};
 use service_kit::shutdown::Shutdown;
 use service_kit::telemetry::Metrics;
-use service_kit::{admin, config::LoopbackAddr};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::{Served, api, get_of};
@@ -64,20 +64,14 @@ async fn during_the_drain_readiness_is_red_the_process_waits_and_new_requests_ar
     };
     let (address, admin_address) = (free().await, free().await);
     let (router, mut gate) = api();
-    let (shutdown, health) = (Shutdown::manual(), Health::new());
-    let admin =
-        Port::admin(admin_address, admin::router(health.clone(), Metrics::detached().unwrap()));
-    let serving = tokio::spawn({
-        let shutdown = shutdown.clone();
-        async move {
-            serve_all(
-                vec![Port::public(address, router, Limits::default())],
-                admin,
-                &shutdown,
-                &health,
-            )
-            .await
-        }
+    let shutdown = Shutdown::manual();
+    let process = Process::with(Metrics::detached().unwrap(), shutdown.clone());
+    let public = vec![Port::public(address, router, Limits::default())];
+    let ports = Ports { public, admin: process.admin(admin_address) };
+    let serving = tokio::spawn(async move {
+        let served = process.served();
+        let work = async { Ok::<(), ProcessError>(served.cancelled().await) };
+        process.run(ports, work).await
     });
     let readyz = async || {
         http_get(format!("http://{admin_address}/readyz")).await.unwrap().status().as_u16()
