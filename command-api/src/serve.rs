@@ -296,19 +296,20 @@ async fn patiently<T, F>(
 where
     F: Future<Output = Result<T, StoreError>>,
 {
-    let mut pauses = Pauses::new(FIRST_PAUSE, MAX_PAUSE);
-    loop {
-        let error = match attempt().await {
-            Ok(done) => return Ok(done),
-            Err(error @ (StoreError::Unusable(_) | StoreError::Invalid(_))) => return Err(error),
-            Err(StoreError::Keys(error)) if !error.is_transient() => return Err(error.into()),
-            Err(error) => error,
+    let judge = |error, pause| {
+        let is_final = match &error {
+            StoreError::Unusable(_) | StoreError::Invalid(_) => true,
+            StoreError::Keys(error) => !error.is_transient(),
+            _ => false,
         };
+        if is_final {
+            return Err(error);
+        }
         component.not_ready(error.to_string());
-        let pause = pauses.next_pause();
         warn_of_wait(&error, pause, what);
-        tokio::time::sleep(pause).await;
-    }
+        Ok(())
+    };
+    Pauses::new(FIRST_PAUSE, MAX_PAUSE).retry(attempt, judge).await
 }
 
 fn warn_of_wait(error: &StoreError, pause: Duration, what: &str) {

@@ -41,6 +41,30 @@ impl Pauses {
         tokio::time::sleep(self.next_pause()).await;
     }
 
+    /// Repeats `attempt` until it succeeds. After an error, `judge` gets the error and the length of
+    /// the next pause. It reports the error, and returns it if another attempt is useless.
+    ///
+    /// # Errors
+    /// What `judge` returns.
+    pub async fn retry<T, E, F>(
+        mut self,
+        attempt: impl Fn() -> F,
+        judge: impl Fn(E, Duration) -> Result<(), E>,
+    ) -> Result<T, E>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        loop {
+            let error = match attempt().await {
+                Ok(done) => return Ok(done),
+                Err(error) => error,
+            };
+            let pause = self.next_pause();
+            judge(error, pause)?;
+            tokio::time::sleep(pause).await;
+        }
+    }
+
     /// Starts again from the first pause; call it after a success.
     pub fn reset(&mut self) {
         self.ahead = self.shape.build();
@@ -60,5 +84,22 @@ mod tests {
         }
         pauses.reset();
         assert!(pauses.next_pause() <= Duration::from_millis(100));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn attempts_are_repeated_until_one_succeeds_or_another_one_is_useless() {
+        let (tried, fails) = (std::cell::Cell::new(0), std::cell::Cell::new(3));
+        let attempt = || async {
+            tried.set(tried.get() + 1);
+            if tried.get() > fails.get() { Ok(tried.get()) } else { Err(tried.get()) }
+        };
+        let judge = |error, pause| {
+            assert!(pause <= Duration::from_secs(2));
+            if error == 5 { Err(error) } else { Ok(()) }
+        };
+        let pauses = || Pauses::new(Duration::from_millis(100), Duration::from_secs(2));
+        assert_eq!(pauses().retry(attempt, judge).await, Ok(4));
+        fails.set(u32::MAX);
+        assert_eq!(pauses().retry(attempt, judge).await, Err(5));
     }
 }

@@ -9,6 +9,7 @@ use event_store::encryption::{LocalMasterKeys, SubjectKeyStore, Vault, VaultOpti
 use event_store::erasure::{self};
 use event_store::postgres::PostgresKeys;
 use event_store::{EventStore, PostgresStore, Registry, StoreError, UpcastingLog, WrittenType};
+use postgres_kit::Pauses;
 use secrecy::{ExposeSecret as _, SecretString};
 use service_kit::clock;
 use service_kit::http::Ports;
@@ -30,8 +31,10 @@ use projection::{
 /// Connections for reading the log: the follower's, one to prove continuity beside it, and the
 /// background verification's.
 const STORE_CONNECTIONS: u32 = 3;
-/// How long to wait between attempts to reach a database at the start.
-const RETRY: Duration = Duration::from_millis(500);
+/// The first pause between attempts to reach a database at the start. The pauses double up to
+/// [`RETRY_MOST`].
+const RETRY_FIRST: Duration = Duration::from_millis(200);
+const RETRY_MOST: Duration = Duration::from_secs(2);
 
 /// Runs until SIGTERM.
 ///
@@ -115,58 +118,53 @@ async fn open_store(
     registry: &Registry,
 ) -> Result<(Arc<dyn EventStore>, Vec<WrittenType>), CommandError> {
     let options = store_options(url)?.read_connections(STORE_CONNECTIONS);
-    loop {
-        let attempt = async {
-            let store: Arc<dyn EventStore> =
-                Arc::new(PostgresStore::connect(options.clone()).await?);
-            let unreadable = registry.unreadable(store.written_types().await?);
-            Ok((store, unreadable))
-        };
-        match attempt.await {
-            Ok(opened) => return Ok(opened),
-            Err(StoreError::Unavailable(cause)) => {
-                tracing::warn!(
-                    cause = cause.map(|cause| cause.to_string()),
-                    "the event store is away: will be tried again"
-                );
-                tokio::time::sleep(RETRY).await;
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
+    let attempt = || async {
+        let store: Arc<dyn EventStore> = Arc::new(PostgresStore::connect(options.clone()).await?);
+        let unreadable = registry.unreadable(store.written_types().await?);
+        Ok((store, unreadable))
+    };
+    let judge = waiting_for("the event store");
+    Pauses::new(RETRY_FIRST, RETRY_MOST).retry(attempt, judge).await
 }
 
-/// Waits until the keys are there and every erasure in the log has been applied to them: restored
-/// ones are put right by the command API.
+/// Waits until the keys are there and every erasure in the log has been applied to them. The
+/// command API destroys restored ones.
 async fn open_keys(
     url: &SecretString,
     store: &dyn EventStore,
 ) -> Result<Arc<dyn SubjectKeyStore>, CommandError> {
-    loop {
-        let settled = async {
-            let keys = PostgresKeys::connect(url.expose_secret(), "projector").await?;
-            Ok::<_, StoreError>(erasure::is_settled(store, &keys).await?.then_some(keys))
-        };
-        match settled.await {
-            Ok(Some(keys)) => return Ok(Arc::new(keys)),
-            Ok(None) => tracing::warn!(
-                "keys are there whose subjects are erased: waiting for the command API to destroy \
-                    them"
-            ),
-            Err(error @ (StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_))) => {
-                tracing::warn!(
-                    error = chain(&error),
-                    "the event store is away: will be tried again"
-                );
-            }
-            Err(StoreError::Keys(error)) if error.is_transient() => {
-                tracing::warn!(
-                    error = chain(&error),
-                    "the store of subject keys is away: will be tried again"
-                );
-            }
-            Err(error) => return Err(error.into()),
+    let attempt = || async {
+        let keys = PostgresKeys::connect(url.expose_secret(), "projector").await?;
+        if !erasure::is_settled(store, &keys).await? {
+            return Err(CommandError::ErasuresNotApplied);
         }
-        tokio::time::sleep(RETRY).await;
+        Ok(Arc::new(keys) as Arc<dyn SubjectKeyStore>)
+    };
+    let judge = waiting_for("the store of subject keys");
+    Pauses::new(RETRY_FIRST, RETRY_MOST).retry(attempt, judge).await
+}
+
+/// Returns a function that reports an error that passes by itself, and returns every other one.
+fn waiting_for(what: &'static str) -> impl Fn(CommandError, Duration) -> Result<(), CommandError> {
+    move |error, pause| {
+        let passes = match &error {
+            CommandError::ErasuresNotApplied
+            | CommandError::Store(StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_)) => {
+                true
+            }
+            CommandError::Store(StoreError::Keys(error)) | CommandError::Keys(error) => {
+                error.is_transient()
+            }
+            _ => false,
+        };
+        if !passes {
+            return Err(error);
+        }
+        tracing::warn!(
+            error = chain(&error),
+            retry_in_ms = pause.as_millis(),
+            "waiting for {what}"
+        );
+        Ok(())
     }
 }
