@@ -41,8 +41,8 @@ impl Pauses {
         tokio::time::sleep(self.next_pause()).await;
     }
 
-    /// Repeats `attempt` until it succeeds. After an error, `judge` gets the error and the length of
-    /// the next pause. It reports the error, and returns it if another attempt is useless.
+    /// Repeats `attempt` until it succeeds. After an error, `judge` gets the error and the length
+    /// of the next pause. It reports the error, and returns it if another attempt is useless.
     ///
     /// # Errors
     /// What `judge` returns.

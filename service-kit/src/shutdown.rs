@@ -1,6 +1,6 @@
 //! Graceful shutdown. The first SIGTERM or SIGINT cancels the drain token, so work in flight can
-//! finish. A second signal, or [`DRAIN_LIMIT`] after the drain began, stops the process at once. The
-//! process may also begin the drain itself, after a failure.
+//! finish. A second signal, or [`DRAIN_LIMIT`] after the drain began, stops the process at once.
+//! The process may also begin the drain itself, after a failure.
 
 use std::time::Duration;
 

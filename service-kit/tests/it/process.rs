@@ -1,9 +1,11 @@
 //! The one rule about the end of a process.
 
+use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use local_servers::in_time;
+use local_servers::{finish, in_time};
 use service_kit::config::LoopbackAddr;
 use service_kit::http::{Limits, Port, Ports, ServeError};
 use service_kit::process::{Process, ProcessError};
@@ -12,6 +14,9 @@ use service_kit::telemetry::Metrics;
 use tokio::net::TcpListener;
 
 use crate::support::{Client, api, get_of};
+
+/// The most time that sending a signal may take.
+const KILL_LIMIT: Duration = Duration::from_secs(10);
 
 /// An error of the work, or of the process.
 #[derive(Debug, thiserror::Error)]
@@ -121,7 +126,8 @@ async fn a_second_signal_ends_work_that_does_not_drain() {
     let ports = ports(&process, free().await, Router::new()).await;
     let terminate = || {
         let pid = std::process::id().to_string();
-        assert!(std::process::Command::new("kill").arg(pid).status().unwrap().success());
+        let killed = finish(Command::new("kill").arg(pid), KILL_LIMIT).unwrap();
+        assert!(killed.status.success());
     };
     let running = tokio::spawn({
         let process = Arc::clone(&process);

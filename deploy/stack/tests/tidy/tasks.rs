@@ -31,7 +31,6 @@ const TASKS: &[(&str, usize, Noticed)] = &[
     ("event-store/src/postgres/batch/sender.rs", 1, Noticed::Bounded),
     ("event-store/src/postgres/wake.rs", 1, Noticed::Hint),
     ("event-store/src/state/keeper.rs", 1, Noticed::Pulse),
-    ("projector/src/process.rs", 1, Noticed::Caller),
     ("projection/src/operation/attend.rs", 1, Noticed::Caller),
     ("projection/src/operation/executor.rs", 1, Noticed::Pulse),
     ("projection/src/ops/rebuild/keeper.rs", 1, Noticed::Caller),
