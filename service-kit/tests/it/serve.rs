@@ -70,7 +70,10 @@ async fn during_the_drain_readiness_is_red_the_process_waits_and_new_requests_ar
     let ports = Ports { public, admin: process.admin(admin_address) };
     let serving = tokio::spawn(async move {
         let served = process.served();
-        let work = async { Ok::<(), ProcessError>(served.cancelled().await) };
+        let work = async {
+            served.cancelled().await;
+            Ok::<(), ProcessError>(())
+        };
         process.run(ports, work).await
     });
     let readyz = async || {
