@@ -187,7 +187,8 @@ impl Attended {
                     tracing::warn!(operation = %id, %error, "cannot make the rebuild pause");
                 }
             }
-            (Kind::Verify, Stop::Cancel) => {
+            // A retry that was asked for goes on. Only the wait for its outcome ends.
+            (Kind::Verify | Kind::ParkedRetry, Stop::Cancel) => {
                 return Some(Verdict::Finished { state: "cancelled", result: None, error: None });
             }
             (Kind::Verify, Stop::Drain(_)) => return Some(Verdict::Released),

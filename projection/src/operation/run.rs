@@ -22,7 +22,9 @@ use super::{
 };
 use crate::chain;
 use crate::generation::{self, SchemaError};
-use crate::ops::parked::{self, Decision, ParkedError, SkipError, Wanted};
+use crate::ops::parked::{
+    self, Decision, ParkedError, RETRY_WAIT_SECONDS, Retried, SkipError, Wanted,
+};
 use crate::ops::rebuild::{self, End, RebuildError, Rebuilt, Request};
 use crate::ops::switch::{self, PATIENCE_SECONDS};
 use crate::ops::verify::{self, Scope, VerifyError};
@@ -34,8 +36,6 @@ use crate::replay::{MIB, ROW_MEMORY_MIB, ReplayError};
 /// How long a pause waits until every process has stopped projecting: a batch may be in flight, or
 /// a process may hang, whose lease then runs out.
 const REST_WAIT: Duration = Duration::from_secs(30);
-/// How long the outcome of a retry is waited for.
-const RETRY_WAIT: Duration = Duration::from_secs(30);
 
 /// What is to be done.
 #[derive(Clone)]
@@ -216,8 +216,11 @@ async fn parked_retry(
     let position = of.position.map(Integer::get);
     let wanted = Wanted::new(job.projection.as_ref(), of.key.as_deref(), position)?;
     let mut connection = ops::read_model(&reach.options).await?;
-    match parked::retry(&mut connection, &wanted, RETRY_WAIT).await {
-        Err(ParkedError::NothingParked(..)) if job.again => Ok(Ended::Done(json!({"rows": 0}))),
+    match parked::retry(&mut connection, &wanted, seconds(of.wait, RETRY_WAIT_SECONDS)).await {
+        // An earlier attempt asked for the retry, and it brought every row up to date.
+        Err(ParkedError::NothingParked(..)) if job.again => {
+            Ok(Ended::Done(value(&Retried::default())?))
+        }
         retried => Ok(Ended::Done(value(&retried?)?)),
     }
 }
@@ -230,27 +233,28 @@ async fn parked_skip(reach: &Reach, job: &Job, of: &ParkedSkipArguments) -> Resu
         by: job.by.clone(),
     };
     let mut connection = ops::read_model(&reach.options).await?;
-    match parked::skip(&mut connection, job.projection.as_ref(), &decision).await {
-        Err(ParkedError::Skip(SkipError::NotRefused(_)))
-            if job.again && is_skipped(&mut connection, job, &decision).await? =>
-        {
-            Ok(Ended::Done(json!({"rows": null})))
+    let rows = match parked::skip(&mut connection, job.projection.as_ref(), &decision).await {
+        Err(error @ ParkedError::Skip(SkipError::NotRefused(_))) if job.again => {
+            // An earlier attempt may have recorded the decision: the event is not parked any more.
+            match skipped_rows(&mut connection, job, &decision).await? {
+                0 => return Err(error.into()),
+                rows => usize::try_from(rows).unwrap_or(usize::MAX),
+            }
         }
-        skipped => Ok(Ended::Done(json!({"rows": skipped?}))),
-    }
+        skipped => skipped?,
+    };
+    Ok(Ended::Done(json!({"rows": rows})))
 }
 
-/// Whether an earlier attempt has recorded the decision: the event is parked no more then.
-async fn is_skipped(
+/// Counts the rows for which this decision is recorded.
+async fn skipped_rows(
     connection: &mut Connection,
     job: &Job,
     decision: &Decision,
-) -> sqlx::Result<bool> {
+) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
-        r#"SELECT EXISTS (
-               SELECT FROM read_model.skips
-               WHERE projection = $1 AND position = $2 AND skipped_by = $3 AND reason = $4
-           ) AS "skipped!""#,
+        r#"SELECT count(*) AS "rows!" FROM read_model.skips
+           WHERE projection = $1 AND position = $2 AND skipped_by = $3 AND reason = $4"#,
         job.projection.name(),
         decision.position,
         decision.by,
@@ -268,9 +272,13 @@ fn number(integer: Integer) -> Option<i32> {
     i32::try_from(integer.get()).ok()
 }
 
-fn patience(seconds: Option<Integer>) -> Duration {
-    let seconds = seconds.and_then(|seconds| u64::try_from(seconds.get()).ok());
-    Duration::from_secs(seconds.unwrap_or_else(|| PATIENCE_SECONDS.into()))
+fn seconds(wanted: Option<Integer>, default: u64) -> Duration {
+    let wanted = wanted.and_then(|seconds| u64::try_from(seconds.get()).ok());
+    Duration::from_secs(wanted.unwrap_or(default))
+}
+
+fn patience(wanted: Option<Integer>) -> Duration {
+    seconds(wanted, PATIENCE_SECONDS.into())
 }
 
 fn memory(mib: Option<Integer>) -> usize {

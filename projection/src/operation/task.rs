@@ -10,6 +10,8 @@ use crate::projection::{AnyProjection, MAX_PARTITIONS};
 
 /// The longest time that a switch may be tried, in seconds.
 const MAX_PATIENCE: i64 = 3_600;
+/// The longest wait for the outcome of a retry, in seconds.
+const MAX_WAIT: i64 = 3_600;
 /// The most memory that folded rows may take, in MiB.
 const MAX_MEMORY: i64 = 16_384;
 /// The most characters of a sample's seed.
@@ -153,8 +155,10 @@ pub struct DropArguments {
 pub struct ParkedRetryArguments {
     /// Only those of the row with this key.
     pub key: Option<String>,
-    /// Only the one at this position.
+    /// Only rows that lack the event at this position.
     pub position: Option<Integer>,
+    /// How many seconds to wait for the outcome.
+    pub wait: Option<Integer>,
 }
 
 /// Of a parked event that is skipped.
@@ -209,6 +213,7 @@ impl Task {
             Self::Pause(_) | Self::Resume(_) => {}
             Self::ParkedRetry(of) => {
                 wrong.outside("position", of.position, 1..=i64::MAX);
+                wrong.outside("wait", of.wait, 0..=MAX_WAIT);
                 wrong.no_key(projection, of.key.as_deref());
             }
             Self::ParkedSkip(of) => {

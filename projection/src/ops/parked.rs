@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use postgres_kit::Connection;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::projection::AnyProjection;
@@ -17,6 +17,8 @@ mod skip;
 pub use show::{ParkedEvent, Shown, export_after, show};
 pub use skip::{Decision, MAX_WORDS, SkipError, skip};
 
+/// How long a retry waits for its outcome by default, in seconds.
+pub const RETRY_WAIT_SECONDS: u64 = 30;
 /// How often the outcome of a retry is checked.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -85,7 +87,7 @@ pub struct Group {
 }
 
 /// The outcome of a retry.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Retried {
     /// The number of rows whose events were to be retried.
     pub rows: i64,

@@ -71,7 +71,7 @@ pub enum CommandError {
     #[error(transparent)]
     Remote(#[from] RemoteError),
     /// An operation of a running projector ended without doing it.
-    #[error("operation {id} has {state}: {why}")]
+    #[error("operation {id} ended as {state}: {why}")]
     Operation {
         /// The operation's id.
         id: Uuid,

@@ -5,11 +5,14 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use serde::Deserialize;
+use serde_json::json;
 
 use super::error::CommandError;
 use super::reach::ToolArgs;
+use super::remote::{ThroughAdmin, ThroughArgs, result_of};
 use projection::ops::parked::{
-    self, Decision, Group, List, MAX_WORDS, Page, ParkedEvent, Retried, Wanted,
+    self, Decision, Group, List, MAX_WORDS, Page, ParkedEvent, RETRY_WAIT_SECONDS, Retried, Wanted,
 };
 
 /// How many lines a page has, unless told otherwise.
@@ -77,12 +80,14 @@ struct RetryArgs {
     /// Only the rows that lack the event at this position.
     #[arg(long)]
     position: Option<i64>,
-    /// How many seconds to wait for the outcome; 0 only asks.
-    #[arg(long, default_value_t = 30)]
+    /// How many seconds to wait for the outcome; 0 does not wait.
+    #[arg(long, value_name = "SECONDS", default_value_t = RETRY_WAIT_SECONDS)]
     wait: u64,
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    through: ThroughArgs,
     #[command(flatten)]
     tool: ToolArgs,
 }
@@ -133,7 +138,16 @@ struct SkipArgs {
     #[arg(long, env = "USER", value_parser = parse_words)]
     by: String,
     #[command(flatten)]
+    through: ThroughAdmin,
+    #[command(flatten)]
     tool: ToolArgs,
+}
+
+/// The result of the operation `parked_skip`.
+#[derive(Deserialize)]
+struct Skipped {
+    /// The number of rows that the event is skipped for.
+    rows: usize,
 }
 
 fn parse_words(text: &str) -> Result<String, String> {
@@ -220,10 +234,14 @@ async fn show(args: ShowArgs) -> Result<(), CommandError> {
 async fn retry(args: RetryArgs) -> Result<(), CommandError> {
     let projection = super::projection(&args.projection)?;
     let name = projection.name();
-    let wanted = Wanted::new(projection.as_ref(), args.key.as_deref(), args.position)?;
-    let mut connection = args.tool.read_model().await?;
-    let wait = Duration::from_secs(args.wait);
-    let retried = parked::retry(&mut connection, &wanted, wait).await?;
+    let retried: Retried = if let Some(remote) = args.through.remote()? {
+        let arguments = json!({"key": args.key, "position": args.position, "wait": args.wait});
+        result_of(&remote.carry_out("parked_retry", name, arguments).await?)?
+    } else {
+        let wanted = Wanted::new(projection.as_ref(), args.key.as_deref(), args.position)?;
+        let mut connection = args.tool.read_model().await?;
+        parked::retry(&mut connection, &wanted, Duration::from_secs(args.wait)).await?
+    };
     if args.json {
         return print(&(serde_json::to_string_pretty(&retried)? + "\n"));
     }
@@ -239,11 +257,16 @@ async fn retry(args: RetryArgs) -> Result<(), CommandError> {
 
 async fn skip(args: SkipArgs) -> Result<(), CommandError> {
     let projection = super::projection(&args.projection)?;
-    let SkipArgs { position, key, reason, by, .. } = args;
-    let decision = Decision { position, key, reason, by };
-    let mut connection = args.tool.read_model().await?;
-    let rows = parked::skip(&mut connection, projection.as_ref(), &decision).await?;
     let name = projection.name();
+    let SkipArgs { position, key, reason, by, through, tool, .. } = args;
+    let rows = if let Some(remote) = through.remote(&by, &reason)? {
+        let arguments = json!({"position": position, "key": key});
+        result_of::<Skipped>(&remote.carry_out("parked_skip", name, arguments).await?)?.rows
+    } else {
+        let decision = Decision { position, key, reason, by };
+        let mut connection = tool.read_model().await?;
+        parked::skip(&mut connection, projection.as_ref(), &decision).await?
+    };
     print(&format!(
         "the event at position {position} is never to count in {rows} rows of {name}; what was \
             held back behind it follows now\n"

@@ -93,7 +93,7 @@ pub(crate) async fn rebuild(args: RebuildArgs) -> Result<(), CommandError> {
         let estimate = rebuild::estimate(&args.tool.open().await?, &projection).await?;
         return Ok(cli_kit::print(estimate.to_string())?);
     }
-    let rebuilt = match args.through.remote(args.reveal)? {
+    let rebuilt = match args.through.remote_hiding(args.reveal)? {
         Some(remote) => {
             let operation = remote.carry_out("rebuild", name, args.arguments()).await?;
             result_of(&operation)?

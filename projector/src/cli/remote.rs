@@ -1,4 +1,5 @@
-//! A running projector's operations, through its admin port: asked for, followed, cancelled.
+//! The client of a running projector's operations API: starts, follows, lists and cancels
+//! operations through the admin port.
 
 use std::time::Duration;
 
@@ -16,67 +17,95 @@ use super::progress::Bar;
 use crate::operations::PATH;
 use event_store::Position;
 
-/// How long one answer may take: more than the admin port takes for one.
+/// How long one request may take. The admin port answers within less.
 const REQUEST_LIMIT: Duration = Duration::from_secs(40);
-/// How often an operation is looked at.
+/// How often to ask how far an operation is.
 const FOLLOW_EVERY: Duration = Duration::from_millis(300);
-/// For how long a projector that does not answer is asked again: it may be restarting.
+/// How long to retry while the projector does not answer: it may be restarting.
 const AWAY_LIMIT: Duration = Duration::from_mins(2);
 
-/// Whether something is done by a running projector, and who wants that.
+/// Selects a running projector to do the work.
 #[derive(Debug, Args)]
-pub(crate) struct ThroughArgs {
-    /// Let a running projector do it, as an operation that outlives this command line: the address
-    /// of its admin port.
+pub(crate) struct ThroughAdmin {
+    /// Let a running projector do the work, as an operation that outlives this command line. The
+    /// value is the address of its admin port.
     #[arg(long, value_name = "URL", env = "PROJECTOR_ADMIN_URL")]
     admin: Option<String>,
-    /// Who asks for the operation, for the record; with --admin.
+}
+
+impl ThroughAdmin {
+    /// Returns the selected projector; `None` if this process does the work.
+    pub(super) fn remote(&self, by: &str, reason: &str) -> Result<Option<Remote>, RemoteError> {
+        let remote = |url: &String| {
+            let (by, reason) = (by.to_owned(), reason.to_owned());
+            Ok(Remote::new(Admin::at(url)?, by, reason))
+        };
+        self.admin.as_ref().map(remote).transpose()
+    }
+}
+
+/// Selects a running projector to do the work, and names who asks for it and why.
+#[derive(Debug, Args)]
+pub(crate) struct ThroughArgs {
+    #[command(flatten)]
+    through: ThroughAdmin,
+    /// Who asks for the operation, for the record. Needed with --admin.
     #[arg(long, value_name = "WHO")]
     by: Option<String>,
-    /// Why, for the record; with --admin.
+    /// Why, for the record. Needed with --admin.
     #[arg(long, value_name = "WHY")]
     reason: Option<String>,
 }
 
 impl ThroughArgs {
-    /// The running projector that is to do it, if one is.
-    pub(super) fn remote(&self, reveal: bool) -> Result<Option<Remote>, CommandError> {
-        let Some(admin) = &self.admin else { return Ok(None) };
-        let (Some(by), Some(reason)) = (&self.by, &self.reason) else {
-            return Err(CommandError::WhoAndWhy);
-        };
-        if reveal {
-            return Err(CommandError::Revealing);
+    /// Returns the selected projector; `None` if this process does the work.
+    pub(super) fn remote(&self) -> Result<Option<Remote>, CommandError> {
+        match (&self.through.admin, &self.by, &self.reason) {
+            (None, ..) => Ok(None),
+            (Some(_), Some(by), Some(reason)) => Ok(self.through.remote(by, reason)?),
+            (Some(_), ..) => Err(CommandError::WhoAndWhy),
         }
-        Ok(Some(Remote { admin: Admin::at(admin)?, by: by.clone(), reason: reason.clone() }))
+    }
+
+    /// Returns the selected projector for work whose result may hold personal values.
+    ///
+    /// # Errors
+    /// [`CommandError::Revealing`] if they are to be shown: a projector records its results.
+    pub(super) fn remote_hiding(&self, reveal: bool) -> Result<Option<Remote>, CommandError> {
+        match self.remote()? {
+            Some(_) if reveal => Err(CommandError::Revealing),
+            remote => Ok(remote),
+        }
     }
 }
 
-/// Why a running projector did not take or show an operation.
+/// Why a running projector did not accept or show an operation.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {
-    /// The HTTP library cannot make a client.
-    #[error("no HTTP client can be made")]
+    /// The HTTP client could not be created.
+    #[error("could not create an HTTP client")]
     Client(#[source] reqwest::Error),
-    /// There is no answer.
+    /// Nothing answers at this address.
     #[error("no projector answers at {0}")]
     NoAnswer(String, #[source] reqwest::Error),
-    /// There was none for long. The operation goes on, or is taken up later.
-    #[error("operation {0} was not followed to its end: `projector operations {0}` shows it")]
+    /// The projector did not answer for too long. The operation continues without this process.
+    #[error(
+        "lost sight of operation {0}, which may still run: `projector operations {0}` shows it"
+    )]
     NotFollowed(Uuid, #[source] Box<RemoteError>),
-    /// What was asked for is not valid.
+    /// An argument is not valid; the text names it.
     #[error("{0}")]
     Invalid(String),
-    /// It was refused.
+    /// The projector refused the request; the text says why.
     #[error("{1}")]
     Refused(StatusCode, String),
-    /// The answer is not one of a projector.
-    #[error("what answers at {0} is no projector of this version")]
+    /// The answer cannot be read.
+    #[error("the answer from {0} is not that of a projector of this version")]
     Malformed(String, #[source] reqwest::Error),
 }
 
 impl RemoteError {
-    /// Whether it may pass by itself.
+    /// Whether a retry may succeed.
     fn passes(&self) -> bool {
         match self {
             Self::NoAnswer(..) => true,
@@ -120,13 +149,13 @@ impl ProblemBody {
     }
 }
 
-/// A running projector's admin port.
+/// A client of a projector's admin port.
 pub(super) struct Admin {
     base: String,
     http: reqwest::Client,
 }
 
-/// Where a running projector is.
+/// Names the running projector to ask.
 #[derive(Debug, Args)]
 pub(super) struct AdminArgs {
     /// The address of a running projector's admin port.
@@ -140,7 +169,7 @@ pub(super) struct AdminArgs {
 }
 
 impl AdminArgs {
-    /// The admin port, which is not asked yet.
+    /// Creates the client. It connects with the first request.
     pub(super) fn reach(&self) -> Result<Admin, RemoteError> {
         Admin::at(&self.admin)
     }
@@ -148,7 +177,7 @@ impl AdminArgs {
 
 impl Admin {
     pub(super) fn at(url: &str) -> Result<Self, RemoteError> {
-        // It listens on loopback, where no proxy is and no certificate is needed.
+        // The port listens on loopback, so no proxy and no certificates are needed.
         let client = reqwest::Client::builder().timeout(REQUEST_LIMIT).no_proxy();
         let http = client.tls_certs_only([]).build().map_err(RemoteError::Client)?;
         Ok(Self { base: url.trim_end_matches('/').to_owned(), http })
@@ -176,23 +205,23 @@ impl Admin {
         Err(RemoteError::Refused(status, words))
     }
 
-    /// The operation of this id.
+    /// Returns the operation with this id.
     pub(super) async fn find(&self, id: Uuid) -> Result<Operation, RemoteError> {
         self.call(Method::GET, &format!("{PATH}/{id}"), None).await
     }
 
-    /// The newest operations.
+    /// Returns the newest operations.
     pub(super) async fn list(&self, limit: u32) -> Result<Vec<Operation>, RemoteError> {
         self.call(Method::GET, &format!("{PATH}?limit={limit}"), None).await
     }
 
-    /// Asks for the end of an operation.
+    /// Asks to cancel an operation.
     pub(super) async fn cancel(&self, id: Uuid, by: &str) -> Result<Operation, RemoteError> {
         let body = json!({"by": by});
         self.call(Method::POST, &format!("{PATH}/{id}/cancel"), Some(body)).await
     }
 
-    /// Follows an operation to its end.
+    /// Follows an operation until it ends, and shows its progress.
     async fn follow(&self, id: Uuid) -> Result<Operation, RemoteError> {
         let (bar, mut answered_at) = (Bar::new(), Instant::now());
         loop {
@@ -216,7 +245,7 @@ impl Admin {
     }
 }
 
-/// A running projector that does something for somebody.
+/// A running projector, and the person who asks it for operations.
 pub(super) struct Remote {
     admin: Admin,
     by: String,
@@ -228,7 +257,7 @@ impl Remote {
         Self { admin, by, reason }
     }
 
-    /// Asks for an operation, and follows it to its end.
+    /// Starts an operation, and follows it until it ends.
     pub(super) async fn carry_out(
         &self,
         kind: &str,
@@ -247,15 +276,16 @@ impl Remote {
     }
 }
 
-/// What an operation that has ended did or found.
+/// Reads the result of an operation that has ended.
+///
+/// # Errors
+/// [`CommandError::Operation`]: it has no result, because it failed or was cancelled.
 pub(super) fn result_of<T: DeserializeOwned>(operation: &Operation) -> Result<T, CommandError> {
-    let Operation { id, state, error, result, .. } = operation;
-    match result {
-        Some(result) => Ok(serde_json::from_value(result.clone())?),
-        None => Err(CommandError::Operation {
-            id: *id,
-            state: state.clone(),
-            why: error.clone().unwrap_or_else(|| "it says no more".to_owned()),
-        }),
+    let Operation { id, state, error, result, cancelled_by, .. } = operation;
+    if let Some(result) = result {
+        return Ok(serde_json::from_value(result.clone())?);
     }
+    let by = cancelled_by.as_ref().map(|by| format!("by {by}"));
+    let why = error.clone().or(by).unwrap_or_else(|| "no reason is recorded".to_owned());
+    Err(CommandError::Operation { id: *id, state: state.clone(), why })
 }

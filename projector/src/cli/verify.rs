@@ -50,7 +50,7 @@ fn parse_share(text: &str) -> Result<f64, String> {
 /// Verifies, and prints what it found.
 pub(crate) async fn verify(args: VerifyArgs) -> Result<(), CommandError> {
     let projection = super::projection(&args.projection)?;
-    let found = if let Some(remote) = args.through.remote(args.reveal)? {
+    let found = if let Some(remote) = args.through.remote_hiding(args.reveal)? {
         let arguments = json!({"sample": args.sample, "seed": args.seed, "memory": args.memory});
         result_of(&remote.carry_out("verify", projection.name(), arguments).await?)?
     } else {

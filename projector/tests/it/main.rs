@@ -22,6 +22,7 @@ mod pause;
 mod projections;
 mod rebuild;
 mod refused;
+mod remote;
 mod roles;
 mod round_trip;
 mod rounds;

@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use crate::operations::NOT_RECORDED;
 use crate::rebuild::{fails, succeeds};
-use crate::support::admin::Admin;
+use crate::support::admin::{Admin, OPERATIONS};
 use crate::support::ledger::{FIXED, Ledger, POISON, Row, Tally, adjusted, bucket, summed, traced};
 use crate::support::life::{at, money, registered};
 use crate::support::process::Process;
@@ -365,6 +365,11 @@ async fn p7_a_rebuild_parks_what_the_live_one_parks_and_a_skip_holds_for_every_g
     drop(process);
 }
 
+/// As if a process had been killed after the rows were brought up to date and before the record.
+const RETRY_NOT_RECORDED: &str = "UPDATE read_model.operations
+    SET state = 'running', finished_at = NULL, result = NULL, worker = gen_random_uuid()
+    WHERE kind = 'parked_retry'";
+
 #[tokio::test]
 async fn parked_events_are_retried_and_skipped_as_operations_by_who_asked_for_them() {
     let database = whole_database().await;
@@ -393,6 +398,13 @@ async fn parked_events_are_retried_and_skipped_as_operations_by_who_asked_for_th
     tell(url, NOT_RECORDED).await;
     let again = admin.ended(&path).await;
     assert_eq!((&again["state"], &again["attempts"]), (&"succeeded".into(), &2.into()), "{again}");
+    assert_eq!(again["result"], skipped["result"], "{again}");
+    tell(url, RETRY_NOT_RECORDED).await;
+    let (_, listed) = admin.get(OPERATIONS).await;
+    let listed = listed["data"].as_array().unwrap();
+    let retry = listed.iter().find(|found| found["kind"] == "parked_retry").unwrap();
+    let again = admin.ended(&format!("{OPERATIONS}/{}", retry["id"].as_str().unwrap())).await;
+    assert_eq!(again["result"], json!({"rows": 0, "waiting": 0, "still_stale": 0}), "{again}");
 }
 
 /// Of the rows of the test: two in each of two generations.

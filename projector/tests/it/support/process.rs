@@ -52,6 +52,15 @@ impl Process {
     /// With these settings besides, and its log to there.
     pub(crate) fn start_to(url: &str, settings: &[(&str, &str)], log: Stdio) -> Self {
         let admin = format!("127.0.0.1:{}", local_servers::free_port().unwrap());
+        Self::start_at(admin, url, settings, log)
+    }
+
+    /// Starts the next process with the admin port of this one, which has ended.
+    pub(crate) fn start_again(&self, url: &str) -> Self {
+        Self::start_at(self.admin.clone(), url, &[], Stdio::inherit())
+    }
+
+    fn start_at(admin: String, url: &str, settings: &[(&str, &str)], log: Stdio) -> Self {
         let mut command = command(url);
         command
             .arg("run")
