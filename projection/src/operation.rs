@@ -17,12 +17,14 @@ mod attempt;
 mod attend;
 mod executor;
 pub mod record;
+mod refuse;
 mod run;
 mod task;
 mod told;
 
 pub use executor::{Executor, Reach, SILENCE_LIMIT};
 pub use record::Operation;
+pub use refuse::refused;
 pub use task::{
     DropArguments, Kind, NoArguments, ParkedRetryArguments, ParkedSkipArguments, RebuildArguments,
     SwitchArguments, Task, VerifyArguments,

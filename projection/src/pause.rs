@@ -54,6 +54,14 @@ pub async fn all(connection: impl PgExecutor<'_>) -> sqlx::Result<Vec<Pause>> {
     .await
 }
 
+/// Finds the pause of a projection.
+pub(crate) async fn find(
+    connection: impl PgExecutor<'_>,
+    projection: &str,
+) -> sqlx::Result<Option<Pause>> {
+    Ok(all(connection).await?.into_iter().find(|pause| pause.projection == projection))
+}
+
 /// Whether a projection is paused.
 pub(crate) async fn is_paused(
     connection: impl PgExecutor<'_>,

@@ -14,14 +14,13 @@ use axum::routing::{get, post};
 use postgres_kit::Connection;
 use projection::AnyProjection;
 use projection::operation::record::{self, AddError, Asked, Cancelled};
-use projection::operation::{MAX_UNFINISHED, Operation};
+use projection::operation::{self, MAX_UNFINISHED, Operation, Reach};
 use projection::ops;
 use service_kit::Problem;
 use service_kit::body::read_body;
 use service_kit::extract::{Json, Path, Query, require_json};
 use service_kit::http::RequestId;
 use service_kit::input::Id;
-use sqlx::postgres::PgConnectOptions;
 use tokio::sync::{Notify, Semaphore};
 
 use answer::{RETRY_LATER, accepted, envelope, unavailable};
@@ -43,7 +42,7 @@ const TURN_LIMIT: Duration = Duration::from_secs(5);
 struct Api(Arc<Inner>);
 
 struct Inner {
-    options: PgConnectOptions,
+    reach: Reach,
     projections: Vec<Arc<dyn AnyProjection>>,
     wake: Arc<Notify>,
     turns: Semaphore,
@@ -51,7 +50,7 @@ struct Inner {
 
 /// Returns the routes. `wake` tells the executor of this process that an operation is queued.
 pub(crate) fn routes(
-    options: PgConnectOptions,
+    reach: Reach,
     projections: Vec<Arc<dyn AnyProjection>>,
     wake: Arc<Notify>,
 ) -> Router {
@@ -60,7 +59,7 @@ pub(crate) fn routes(
         .route(PATH, get(list).post(add))
         .route(&format!("{PATH}/{{id}}"), get(find))
         .route(&format!("{PATH}/{{id}}/cancel"), post(cancel))
-        .with_state(Api(Arc::new(Inner { options, projections, wake, turns })))
+        .with_state(Api(Arc::new(Inner { reach, projections, wake, turns })))
 }
 
 async fn add(
@@ -72,12 +71,18 @@ async fn add(
     let bytes = read_body(request.into_body()).await?;
     let wanted = Wanted::read(&bytes, &api.0.projections)?;
     let asked = Asked { task: &wanted.task, by: &wanted.by, reason: &wanted.reason };
+    let projection = wanted.projection;
     let added = api
         .with(async |connection: &mut Connection| {
-            record::add(connection, wanted.projection.as_ref(), asked).await
+            let refused =
+                operation::refused(&api.0.reach, connection, projection, &wanted.task).await;
+            if let Some(paused) = refused.map_err(|error| unavailable(&error))? {
+                return Err(Problem::conflict("operation/paused", "The projection is paused")
+                    .detail(paused.to_string()));
+            }
+            record::add(connection, projection.as_ref(), asked).await.map_err(not_added)
         })
-        .await?
-        .map_err(not_added)?;
+        .await??;
     api.0.wake.notify_one();
     Ok(accepted(request_id, (PATH, added.id), added))
 }
@@ -138,7 +143,7 @@ impl Api {
             return Err(Problem::shed("too-many-requests", title, RETRY_LATER));
         };
         let mut connection =
-            ops::read_model(&self.0.options).await.map_err(|error| unavailable(&error))?;
+            ops::read_model(&self.0.reach.options).await.map_err(|error| unavailable(&error))?;
         let done = work(&mut connection).await;
         connection.close().await;
         Ok(done)

@@ -14,7 +14,6 @@ use secrecy::{ExposeSecret as _, SecretString};
 use service_kit::clock;
 use service_kit::http::Ports;
 use service_kit::process::Process;
-use sqlx::postgres::PgConnectOptions;
 use tokio::sync::Notify;
 
 use crate::cli::RunArgs;
@@ -45,15 +44,21 @@ pub async fn run(args: RunArgs) -> Result<(), CommandError> {
     let process = Process::start("projector", &args.log.log)?;
     let options = connect_options(&args.read_model.get()?)?;
     let wake = Arc::new(Notify::new());
-    let api = operations::routes(options.clone(), projections::all(), Arc::clone(&wake));
+    let reach = Reach {
+        options,
+        store: store_options(&args.event_store.get()?)?,
+        registry: Arc::new(projections::registry()?),
+        vault: None,
+    };
+    let api = operations::routes(reach.clone(), projections::all(), Arc::clone(&wake));
     let admin = process.admin_with(args.admin_listen, api);
-    let work = project(&args, options, &process, wake);
+    let work = project(&args, reach, &process, wake);
     Box::pin(process.run(Ports { public: Vec::new(), admin }, work)).await
 }
 
 async fn project(
     args: &RunArgs,
-    options: PgConnectOptions,
+    reach: Reach,
     process: &Process,
     wake: Arc<Notify>,
 ) -> Result<(), CommandError> {
@@ -64,7 +69,7 @@ async fn project(
         Some(url) => Some(NatsHandle::connect(url.expose_secret(), "projector").await?),
         None => None,
     };
-    let registry = Arc::new(projections::registry()?);
+    let Reach { options, registry, .. } = reach.clone();
     let keys_url = args.subject_keys.get()?;
     let master = LocalMasterKeys::parse(&args.master_key.get()?)?;
     let started = async {
@@ -94,12 +99,7 @@ async fn project(
         vault: keys,
         pulse,
     };
-    let reach = Reach {
-        options: options.clone(),
-        store: store_options(&store_url)?,
-        registry,
-        vault: Some(Arc::clone(&vault)),
-    };
+    let reach = Reach { vault: Some(Arc::clone(&vault)), ..reach };
     let pulse = health.optional_pulse("operations", operation::SILENCE_LIMIT);
     let executor = Executor::new(reach, projections::all(), wake, pulse);
     let mut runner =

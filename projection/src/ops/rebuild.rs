@@ -26,6 +26,7 @@ use uuid::Uuid;
 use super::{Operations, Progress, Silent, Work, switch};
 use crate::chain;
 use crate::generation::{self, Generation};
+use crate::pause;
 use crate::projection::{AnyProjection, Only};
 use crate::replay::compare::{Chunk, Comparison, Differences};
 use crate::replay::pace::Pace;
@@ -38,6 +39,7 @@ pub(crate) mod builder;
 mod error;
 mod estimate;
 mod keeper;
+pub(crate) mod paused;
 #[cfg(test)]
 mod tests;
 
@@ -144,6 +146,7 @@ pub async fn rebuild(
     let source = operations.source(projection);
     let Request { resume, partitions, operation, .. } = *request;
     let how = How { resume, partitions, operation };
+    paused::refuse(operations, projection, (request.compare, resume)).await?;
     let unfinished = begin::begin(operations, projection.as_ref(), how).await?;
     let generation = unfinished.generation;
     let pace = Pace::new(request.throttle);
@@ -257,7 +260,9 @@ impl Rebuild<'_> {
         let Some(live) = self.builder.connection.run(live).await? else { return Ok(None) };
         let by_another_fold = !live.is_made_by(projection.as_ref());
         let differences = match compare(&mut self.builder, &live, self.request.reveal).await {
-            Err(behind @ RebuildError::LiveBehind { .. }) if by_another_fold => {
+            Err(behind @ (RebuildError::LiveBehind { .. } | RebuildError::ProjectionPaused(_)))
+                if by_another_fold =>
+            {
                 return Ok(Some(Compared::OtherFold(live.generation, chain(&behind))));
             }
             compared => compared?,
@@ -299,6 +304,9 @@ async fn compare(
                 .take(&mut builder.connection, (partition, least), chunk.as_ref())
                 .await?
             else {
+                if let Some(pause) = pause::find(&mut builder.connection, name).await? {
+                    return Err(RebuildError::ProjectionPaused(Box::new(pause)));
+                }
                 let (projection, built) = (projection.name().to_owned(), builder.at());
                 let live = position(&mut builder.connection, &projection, live.generation).await?;
                 return Err(RebuildError::LiveBehind { projection, live, built });

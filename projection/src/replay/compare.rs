@@ -10,6 +10,7 @@ use sqlx::{Connection as _, PgConnection, PgExecutor};
 use tokio::time::Instant;
 
 use crate::generation::Generation;
+use crate::pause;
 use crate::projection::{AnyProjection, Only};
 
 /// The number of live rows copied in one snapshot.
@@ -146,7 +147,7 @@ impl Comparison<'_> {
     }
 
     /// Copies the next live rows of a partition, once it has reached `least`, with its checkpoint.
-    /// `None` if it did not get there in time.
+    /// `None` if it did not get there in time, or does not move because it is paused.
     pub(crate) async fn take(
         &self,
         connection: &mut Connection,
@@ -155,7 +156,8 @@ impl Comparison<'_> {
     ) -> sqlx::Result<Option<Chunk>> {
         let deadline = Instant::now() + COMPARE_WAIT;
         while self.mark(&mut *connection, partition).await?.position < least {
-            if Instant::now() > deadline {
+            let name = self.projection.name();
+            if Instant::now() > deadline || pause::is_paused(&mut *connection, name).await? {
                 return Ok(None);
             }
             tokio::time::sleep(LOOK_EVERY).await;

@@ -21,6 +21,7 @@ mod partitions;
 mod pause;
 mod projections;
 mod rebuild;
+mod rebuild_paused;
 mod refused;
 mod remote;
 mod roles;

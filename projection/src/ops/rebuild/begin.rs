@@ -135,6 +135,14 @@ async fn find(
     }))
 }
 
+/// Finds the phase of the unfinished rebuild of a projection.
+pub(crate) async fn phase(
+    connection: impl PgExecutor<'_>,
+    projection: &str,
+) -> sqlx::Result<Option<Phase>> {
+    Ok(find(connection, projection).await?.map(|(_, phase)| phase))
+}
+
 /// Records that a phase is reached.
 pub(crate) async fn reached(
     connection: &mut Connection,

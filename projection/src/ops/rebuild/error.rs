@@ -3,6 +3,7 @@
 use event_store::Position;
 
 use crate::generation::SchemaError;
+use crate::pause::Pause;
 use crate::replay::ReplayError;
 use crate::runner::RunError;
 use crate::runner::parked::AgainError;
@@ -53,6 +54,15 @@ pub enum RebuildError {
         /// The position of the new generation.
         built: Position,
     },
+    /// The projection is paused, so its live rows cannot be compared at the position of the new
+    /// ones.
+    #[error(
+        "{name} is paused by {by} since {since} UTC ({reason}), and a rebuild compares with its \
+            live rows: run `projector resume {name}` first, or do not compare (`--no-compare`)",
+        name = .0.projection, by = .0.paused_by, reason = .0.reason,
+        since = .0.since.format("%Y-%m-%d %H:%M:%S")
+    )]
+    ProjectionPaused(Box<Pause>),
     /// The generation to switch to would show an earlier position.
     #[error(
         "generation {generation} of {projection} is at {at}, behind {shown}, which queries \
