@@ -1,17 +1,17 @@
-//! Operations: what people ask the projectors to do, recorded with who asked and why, and carried
-//! out whatever process dies meanwhile.
+//! Operations: work that people ask the projectors for. Each is recorded with who asked and why,
+//! and survives the death of the process that works on it.
 //!
-//! An operation is a row of `read_model.operations`. The process that accepts it only writes the
-//! row and answers. Every projector process has an [`Executor`], which takes what is queued, and
-//! what a process that is gone has left, under a lease:
-//! - One operation at a time works on a projection ([`record::add`] refuses a second one).
-//! - While it works, the executor writes once a second how far it is, and looks whether somebody
-//!   wants it cancelled.
-//! - Killed with -9, it is taken over within seconds: a rebuild goes on where its checkpoint is, a
-//!   verification begins again, and what had been done but not recorded is found to be done.
-//! - A database that is away is waited for; the record says so.
+//! An operation is a row of `read_model.operations`. The process that accepts it writes the row and
+//! answers. Every projector process has an [`Executor`]. It takes queued operations, and those that
+//! a dead process left, under a lease:
+//! - One operation at a time works on a projection. [`record::add`] refuses a second one.
+//! - Once a second, the executor records the progress and checks whether the operation is to be
+//!   cancelled.
+//! - After a kill -9, another process takes over within seconds. A rebuild continues at its
+//!   checkpoint, and a verification begins again. Each kind finds out what is done already.
+//! - While a database is away, the operation waits for it, and the record says so.
 //!
-//! Finished operations stay as a record: the newest [`MAX_KEPT`] of them.
+//! The newest [`MAX_KEPT`] finished operations are kept.
 
 mod attempt;
 mod attend;
@@ -30,9 +30,10 @@ pub use task::{
     SwitchArguments, Task, VerifyArguments,
 };
 
-/// The most operations that wait or run, of all projections.
+/// The maximum number of operations that wait or run, over all projections.
 pub const MAX_UNFINISHED: i64 = 64;
-/// The most finished operations that are kept.
+/// The maximum number of finished operations that are kept.
 pub const MAX_KEPT: i64 = 10_000;
-/// How often processes may die at an operation before it counts as failed: perhaps it kills them.
+/// The maximum number of attempts. An operation that so many processes died at has failed: it may
+/// be what kills them.
 pub const MAX_ATTEMPTS: i32 = 20;

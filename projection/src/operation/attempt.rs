@@ -1,4 +1,4 @@
-//! One attempt at an operation: the lease, the record that only it may write, and its end.
+//! One process's attempt at an operation. It holds the lease, and only it writes the record.
 
 use event_feed::{Lease, LeaseTable, Term};
 use postgres_kit::Connection;
@@ -13,10 +13,10 @@ use super::{Kind, MAX_KEPT, Task};
 use crate::runner::database;
 use crate::runner::lease::LEASE;
 
-/// How many operations are looked at in one round.
+/// The maximum number of operations to consider in one round.
 const MAX_LOOKED_AT: i64 = 32;
 
-/// An operation that nobody works on.
+/// An unfinished operation that no process works on.
 pub(super) struct Free {
     id: Uuid,
     pub(super) projection: String,
@@ -30,7 +30,8 @@ impl Free {
     }
 }
 
-/// The operations that nobody works on, of projections with these folds.
+/// Finds the operations that no process works on, for projections with these folds, the oldest
+/// first.
 pub(super) async fn free(connection: &mut Connection, folds: &[String]) -> sqlx::Result<Vec<Free>> {
     sqlx::query_as!(
         Free,
@@ -49,35 +50,35 @@ pub(super) async fn free(connection: &mut Connection, folds: &[String]) -> sqlx:
     .await
 }
 
-/// What the record asks for.
+/// The work that the record asks for.
 #[derive(Debug)]
 pub(super) enum Order {
-    /// This is to be done.
+    /// A task that this program knows.
     Task(Task),
-    /// Another version of this program wrote something that this one does not know.
+    /// A task of another version of this program. The text says what is unknown.
     Unknown(String),
 }
 
-/// What the record says at a look.
+/// Whether this attempt still holds the operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kept {
-    /// It is this attempt's still.
+    /// It does.
     Held {
-        /// Whether somebody wants it cancelled.
+        /// Whether a person asked to cancel it.
         cancel_wanted: bool,
     },
-    /// Another attempt has taken over, or may have.
+    /// Another attempt has taken over, or may have done so.
     Lost,
 }
 
-/// One process's hold on an operation.
+/// An attempt at an operation.
 pub(super) struct Attempt {
     pub(super) id: Uuid,
     pub(super) projection: String,
     pub(super) order: Order,
     pub(super) by: String,
     pub(super) reason: String,
-    /// How many attempts there were, this one included.
+    /// The number of this attempt, from 1.
     pub(super) number: i32,
     options: PgConnectOptions,
     owner: Uuid,
@@ -88,12 +89,12 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    /// Takes an operation. `None`: another process was first, or it has ended.
+    /// Takes an operation. `None` if another process was first, or the operation has ended.
     pub(super) async fn begin(
         options: &PgConnectOptions,
         free: &Free,
     ) -> sqlx::Result<Option<Self>> {
-        // Each attempt is an owner of its own, so that none is taken for the one before it.
+        // Each attempt has an owner id of its own, so it is never confused with an earlier one.
         let (owner, began) = (Uuid::now_v7(), Instant::now());
         let mut connection = database::connect(options, owner).await?;
         let name = format!("operation/{}", free.projection);
@@ -135,12 +136,12 @@ impl Attempt {
         }))
     }
 
-    /// Whether the lease may be another attempt's by now.
+    /// Whether the lease may have run out.
     pub(super) fn is_late(&self) -> bool {
         self.kept_at.elapsed() > LEASE
     }
 
-    /// A connection that holds the lease. `None`: the lease is another attempt's.
+    /// Returns a connection that holds the lease. `None` if another attempt holds it.
     async fn hold(&mut self) -> sqlx::Result<Option<Connection>> {
         if let Some(connection) = self.connection.take().filter(Connection::is_open) {
             return Ok(Some(connection));
@@ -153,7 +154,7 @@ impl Attempt {
         Ok(Some(connection))
     }
 
-    /// Renews the lease, and writes how far the work is.
+    /// Renews the lease and records the progress.
     pub(super) async fn keep(
         &mut self,
         stage: &Stage,
@@ -186,7 +187,7 @@ impl Attempt {
         Ok(cancel_wanted.map_or(Kept::Lost, |cancel_wanted| Kept::Held { cancel_wanted }))
     }
 
-    /// Does something on the connection that holds the lease.
+    /// Does some work on the connection that holds the lease. `None` if another attempt holds it.
     pub(super) async fn with<T>(
         &mut self,
         work: impl AsyncFnOnce(&mut Connection) -> sqlx::Result<T>,
@@ -197,7 +198,7 @@ impl Attempt {
         Ok(Some(done))
     }
 
-    /// Writes how the operation ended, and forgets what ended long ago.
+    /// Records how the operation ended, and deletes the oldest finished operations.
     pub(super) async fn finish(
         &mut self,
         state: &str,
@@ -229,7 +230,7 @@ impl Attempt {
         Ok(())
     }
 
-    /// Gives the operation up: another attempt may take it at once.
+    /// Gives up the lease, so that another attempt can begin at once.
     pub(super) async fn release(mut self) -> sqlx::Result<()> {
         let Some(mut connection) = self.connection.take().filter(Connection::is_open) else {
             return Ok(());

@@ -1,5 +1,5 @@
-//! Attends to one operation from the moment it is taken to its end: keeps the lease, writes how far
-//! it is, tries again what was away, and ends it when somebody wants that.
+//! Supervises one attempt at an operation: renews the lease, records the progress, retries while a
+//! database is away, and cancels the work on request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,38 +18,39 @@ use super::told::{Stage, Told};
 use super::{Kind, MAX_ATTEMPTS};
 use crate::ops::rebuild;
 
-/// How often the lease is renewed and progress written.
+/// How often to renew the lease and record the progress.
 const KEEP_EVERY: Duration = Duration::from_secs(1);
-/// How long to wait after something was away: doubles from the first to the last.
+/// The pause before the first retry. It doubles with each failure.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
+/// The longest pause before a retry.
 const RETRY_MOST: Duration = Duration::from_secs(30);
-/// How long the work may take to end once the process is to end.
+/// How long to wait for the work to stop when the process shuts down.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(8);
-/// For how long it is tried to write the end while the database is away.
+/// How long to retry recording the end while the database is away.
 const FINISH_LIMIT: Duration = Duration::from_mins(5);
-/// The most characters of an error that are kept.
+/// The maximum number of characters of a recorded error.
 const MAX_ERROR: usize = 4_000;
 
-/// Why the work is to end early.
+/// Why the work stops early.
 #[derive(Debug, Clone, Copy)]
 enum Stop {
-    /// Somebody wants that.
+    /// A person cancelled the operation.
     Cancel,
-    /// The process is to end, since then.
+    /// The process has been shutting down since this time.
     Drain(Instant),
 }
 
-/// What is to be recorded.
+/// How the attempt ended.
 enum Verdict {
     /// The operation has ended.
     Finished { state: &'static str, result: Option<Value>, error: Option<String> },
-    /// Another process is to go on with it.
+    /// Another process can continue the operation.
     Released,
-    /// Another attempt has it.
+    /// Another attempt has taken over.
     Lost,
 }
 
-/// Works on an operation until its end, or until `drain`.
+/// Works on an operation until it ends, or until `drain` and a grace period.
 pub(super) async fn attend(
     mut attempt: Attempt,
     job: Result<Job, String>,
@@ -62,7 +63,7 @@ pub(super) async fn attend(
     let verdict = match job {
         Err(error) => failed(error),
         Ok(_) if attempt.number > MAX_ATTEMPTS => {
-            failed(format!("given up: {MAX_ATTEMPTS} processes have ended in the middle of it"))
+            failed(format!("given up after {MAX_ATTEMPTS} attempts: each process died or stopped"))
         }
         Ok(job) => Attended::new(job, reach).verdict(&mut attempt, &drain).await,
     };
@@ -72,24 +73,24 @@ pub(super) async fn attend(
             finish(&mut attempt, state, result.as_ref(), error.as_deref().map(short)).await;
         }
         Verdict::Released => {
-            tracing::info!(operation = %id, projection, "operation left to other processes");
+            tracing::info!(operation = %id, projection, "operation released to other processes");
         }
         Verdict::Lost => {
             return tracing::warn!(operation = %id, projection, "operation taken over");
         }
     }
     if let Err(error) = attempt.release().await {
-        tracing::warn!(operation = %id, %error, "lease not given up: it will expire");
+        tracing::warn!(operation = %id, %error, "could not give up the lease: it will expire");
     }
 }
 
-/// An operation that is worked on.
+/// An attempt whose work runs in a task.
 struct Attended {
     job: Job,
     reach: Arc<Reach>,
     told: Arc<Told>,
     work: AbortOnDropHandle<Ended>,
-    /// What was away when it was last tried, and how far the work was then.
+    /// The error of the last try, and the progress at that time.
     trouble: Option<(String, Stage)>,
     failures: u32,
     stop: Option<Stop>,
@@ -125,7 +126,7 @@ impl Attended {
         }
     }
 
-    /// What comes of work that has ended. `None`: it is tried again.
+    /// Decides what follows from the end of the work. `None` if it is retried.
     fn ended(&mut self, ended: Ended) -> Option<Verdict> {
         let finished = |state, result, error| Some(Verdict::Finished { state, result, error });
         match (ended, self.stop) {
@@ -143,7 +144,7 @@ impl Attended {
                     operation = %self.job.id,
                     error,
                     retry_ms = pause.as_millis(),
-                    "operation held up: will be tried again"
+                    "operation failed for now: will retry"
                 );
                 self.failures = self.failures.saturating_add(1);
                 self.trouble = Some((error, self.told.stage()));
@@ -154,10 +155,10 @@ impl Attended {
         }
     }
 
-    /// Keeps the record, and sees whether the work is to end.
+    /// Renews the lease, records the progress, and checks whether to stop.
     async fn look(&mut self, attempt: &mut Attempt) -> Option<Verdict> {
         let stage = self.told.stage();
-        // It moves again.
+        // The work has made progress since the error.
         if self.trouble.as_ref().is_some_and(|(_, then)| *then != stage) {
             (self.trouble, self.failures) = (None, 0);
         }
@@ -167,15 +168,15 @@ impl Attended {
             Ok(Kept::Held { cancel_wanted: true }) => self.stop = Some(Stop::Cancel),
             Ok(Kept::Lost) => return Some(Verdict::Lost),
             Err(error) => {
-                tracing::warn!(operation = %self.job.id, %error, "cannot keep the record");
+                tracing::warn!(operation = %self.job.id, %error, "could not record the progress");
                 return attempt.is_late().then_some(Verdict::Lost);
             }
         }
         self.end_early(attempt).await
     }
 
-    /// Ends the work where somebody wants that, as far as it can be ended in the middle: a rebuild
-    /// keeps what it has, a verification has nothing to keep, and the others are short.
+    /// Stops the work early if that was asked for. A rebuild saves its work, a verification has
+    /// none to save, and the other kinds are short.
     async fn end_early(&mut self, attempt: &mut Attempt) -> Option<Verdict> {
         let stop = self.stop?;
         let id = self.job.id;
@@ -184,7 +185,7 @@ impl Attended {
                 let pause =
                     async |connection: &mut Connection| rebuild::pause_of(connection, id).await;
                 if let Err(error) = attempt.with(pause).await {
-                    tracing::warn!(operation = %id, %error, "cannot make the rebuild pause");
+                    tracing::warn!(operation = %id, %error, "could not ask the rebuild to pause");
                 }
             }
             // A retry that was asked for goes on. Only the wait for its outcome ends.
@@ -201,7 +202,7 @@ impl Attended {
     }
 }
 
-/// Begins the work after a while, in a task of its own: a panic is an error like others.
+/// Starts the work after a pause, in a task of its own, so that a panic ends only the task.
 fn start(
     job: &Job,
     reach: &Arc<Reach>,
@@ -219,20 +220,20 @@ fn panicked(panic: &JoinError) -> Ended {
     Ended::Failed(format!("the program failed: {panic}"), None)
 }
 
-/// Writes the end, and tries again while the database is away.
+/// Records the end, and retries while the database is away.
 async fn finish(attempt: &mut Attempt, state: &str, result: Option<&Value>, error: Option<&str>) {
     let until = Instant::now() + FINISH_LIMIT;
     while let Err(failure) = attempt.finish(state, result, error).await {
-        tracing::warn!(operation = %attempt.id, error = %failure, "cannot write the end");
+        tracing::warn!(operation = %attempt.id, error = %failure, "could not record the end");
         if Instant::now() >= until {
-            // The next attempt finds what is done.
+            // The next attempt finds out what is done.
             return;
         }
         tokio::time::sleep(RETRY_FIRST).await;
     }
 }
 
-/// As much of an error as is kept.
+/// Cuts an error to [`MAX_ERROR`] characters.
 fn short(error: &str) -> &str {
     error.char_indices().nth(MAX_ERROR).map_or(error, |(end, _)| &error[..end])
 }

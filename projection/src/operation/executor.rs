@@ -1,4 +1,5 @@
-//! Takes operations that nobody works on, one long one at a time, and has them attended to.
+//! Takes operations that no process works on, and starts an attempt at each. Only one of them at a
+//! time may be long.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,40 +22,40 @@ use crate::ops::Operations;
 use crate::projection::AnyProjection;
 use crate::runner::database;
 
-/// How often it is looked for operations when nobody says that there is one.
+/// How often to look for operations without a wake-up.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// The most operations that a process works on at once.
+/// The maximum number of operations that a process works on at once.
 const MAX_AT_ONCE: usize = 8;
-/// An executor that does not move for so long hangs: the calls of one look have limits that add up
-/// to less.
+/// How long the executor may be silent before it counts as hung. The time limits of one round add
+/// up to less.
 pub const SILENCE_LIMIT: Duration = Duration::from_mins(2);
 
-/// How operations reach both databases, and the keys.
+/// How operations connect to both databases and the keys.
 #[derive(Clone)]
 pub struct Reach {
-    /// Where the read model is.
+    /// How to connect to the read model.
     pub options: PgConnectOptions,
-    /// Where the log is. Each operation that reads it has connections of its own.
+    /// How to connect to the log. Each operation that reads it opens connections of its own.
     pub store: PostgresOptions,
-    /// What events are read through.
+    /// The event types and upcasters.
     pub registry: Arc<Registry>,
-    /// Opens personal values.
+    /// Decrypts personal values; without it they stay hidden.
     pub vault: Option<Arc<Vault>>,
 }
 
-/// Why the databases could not be reached.
+/// Why the databases could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OpenError {
-    /// The read model cannot be had, or is not this program's.
+    /// The read model is away, or its schema is not this program's.
     #[error(transparent)]
     Schema(#[from] SchemaError),
-    /// The log cannot be had.
+    /// The log is away or cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl Reach {
-    /// What an operation that replays the log works on.
+    /// Opens the databases for an operation that replays the log.
     pub(super) async fn open(&self) -> Result<Operations, OpenError> {
         let reads = u32::try_from(Operations::READ_CONNECTIONS).unwrap_or(u32::MAX);
         let store = PostgresStore::connect(self.store.clone().read_connections(reads)).await?;
@@ -64,7 +65,7 @@ impl Reach {
     }
 }
 
-/// Works on operations while the process runs.
+/// Carries out operations while the process runs.
 pub struct Executor {
     reach: Arc<Reach>,
     projections: Vec<Arc<dyn AnyProjection>>,
@@ -72,7 +73,7 @@ pub struct Executor {
     pulse: Pulse,
 }
 
-/// An operation that this process attends to.
+/// An operation that this process works on.
 struct Running {
     projection: String,
     is_long: bool,
@@ -80,8 +81,8 @@ struct Running {
 }
 
 impl Executor {
-    /// Works on the operations of these projections. `wake` tells it that there is one; `pulse`
-    /// beats while it looks.
+    /// Creates the executor for these projections. `wake` tells it that an operation is queued;
+    /// `pulse` beats each time it looks for operations.
     pub fn new(
         reach: Reach,
         projections: Vec<Arc<dyn AnyProjection>>,
@@ -91,14 +92,14 @@ impl Executor {
         Self { reach: Arc::new(reach), projections, wake, pulse }
     }
 
-    /// Works until `drain`, then lets a rebuild write what it has, and leaves the rest to others.
+    /// Runs until `drain`. Then a rebuild saves its work, and other processes continue.
     pub async fn run(self, drain: CancellationToken) {
         let (mut connection, mut running) = (None, Vec::new());
         while !drain.is_cancelled() {
             self.pulse.beat();
             if let Err(error) = self.look(&mut connection, &mut running, &drain).await {
                 // The runner meets the same error and reports it.
-                tracing::debug!(%error, "cannot look for operations");
+                tracing::debug!(%error, "could not look for operations");
                 connection = None;
             }
             tokio::select! {
@@ -110,12 +111,12 @@ impl Executor {
         self.pulse.rest();
         for Running { task, projection, .. } in running {
             if let Err(panic) = task.await {
-                tracing::error!(projection, %panic, "attending to an operation panicked");
+                tracing::error!(projection, %panic, "the supervisor of an operation panicked");
             }
         }
     }
 
-    /// Takes what nobody works on.
+    /// Takes operations that no process works on.
     async fn look(
         &self,
         connection: &mut Option<Connection>,
@@ -144,7 +145,7 @@ impl Executor {
             let wake = Arc::clone(&self.wake);
             let task = AbortOnDropHandle::new(tokio::spawn(async move {
                 attended.await;
-                // The next one may be waiting for its turn.
+                // Another operation may be waiting for this one to end.
                 wake.notify_one();
             }));
             running.push(Running { projection: free.projection, is_long, task });
@@ -152,7 +153,7 @@ impl Executor {
         Ok(())
     }
 
-    /// What an attempt is to do; else why it cannot be done.
+    /// Returns the work of an attempt, or why this program cannot do it.
     fn job(&self, attempt: &Attempt) -> Result<Job, String> {
         let name = &attempt.projection;
         let task = match &attempt.order {

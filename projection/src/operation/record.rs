@@ -1,4 +1,4 @@
-//! The record of operations: asked for, listed, cancelled.
+//! The record of operations: adds, lists and cancels them.
 
 use chrono::{DateTime, Utc};
 use postgres_kit::Connection;
@@ -11,51 +11,51 @@ use super::{MAX_UNFINISHED, Task};
 use crate::generation;
 use crate::projection::AnyProjection;
 
-/// The most characters of a name or a reason.
+/// The maximum number of characters of a name or a reason.
 pub const MAX_WORDS: usize = 1_000;
-/// How often to try to add one while others come and go.
+/// How often to retry adding an operation while others come and go.
 const ADD_TRIES: usize = 3;
 
-/// An operation as it is recorded.
+/// A recorded operation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Operation {
-    /// Its id, a UUID of version 7.
+    /// The id, a UUID of version 7.
     pub id: Uuid,
-    /// What kind of thing was asked for.
+    /// The name of its [`Kind`](super::Kind).
     pub kind: String,
-    /// Of which projection.
+    /// The name of the projection.
     pub projection: String,
-    /// With which arguments.
+    /// The arguments, as the kind defines them.
     pub arguments: Value,
-    /// Who asked for it.
+    /// Who asked for it: a claim, which nothing verifies.
     pub requested_by: String,
-    /// Why it was asked for, in the words of who asked.
+    /// Why it was asked for.
     pub reason: String,
-    /// When it was asked for.
+    /// When it was recorded.
     pub requested_at: DateTime<Utc>,
     /// `queued`, `running`, `succeeded`, `failed` or `cancelled`.
     pub state: String,
-    /// What is being done, in words.
+    /// A description of the current work; `None` before it begins.
     pub work: Option<String>,
-    /// How far that is, as a position of the log.
+    /// The position of the log that the current work has reached.
     pub position: i64,
-    /// Where that ends.
+    /// The position at which the current work ends; 0 if it does not read the log.
     pub end_position: i64,
-    /// How often a process has taken it.
+    /// The number of attempts: how often a process has taken it.
     pub attempts: i32,
-    /// When the first one did.
+    /// When the first attempt began.
     pub started_at: Option<DateTime<Utc>>,
-    /// When the last one was last known to live.
+    /// When the latest attempt last recorded progress.
     pub heartbeat_at: Option<DateTime<Utc>>,
-    /// Whether it is to be cancelled.
+    /// Whether a person asked to cancel it.
     pub cancel_wanted: bool,
-    /// Who wants that.
+    /// Who asked first to cancel it.
     pub cancelled_by: Option<String>,
-    /// What it found or did.
+    /// The result, as the kind defines it; `None` if there is none.
     pub result: Option<Value>,
-    /// Why it failed; while it runs, what it waits for.
+    /// Why it failed; while it runs, the error that it retries after.
     pub error: Option<String>,
-    /// When it ended.
+    /// When it ended; `None` while it waits or runs.
     pub finished_at: Option<DateTime<Utc>>,
 }
 
@@ -66,42 +66,42 @@ impl Operation {
     }
 }
 
-/// Something that a person asks for. Who and why are 1 to [`MAX_WORDS`] characters.
+/// A request for an operation. Who and why are 1 to [`MAX_WORDS`] characters each.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
-    /// What, with arguments that [`Task::check`] finds nothing wrong with.
+    /// The task, with arguments that [`Task::check`] accepts.
     pub task: &'a Task,
-    /// Who asked for it.
+    /// Who asks.
     pub by: &'a str,
-    /// Why it was asked for, in the words of who asked.
+    /// Why they ask.
     pub reason: &'a str,
 }
 
-/// Why an operation was not accepted.
+/// Why an operation was not recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum AddError {
-    /// The read model failed.
+    /// The read model's database failed.
     #[error("the read model's database failed")]
     Database(#[from] sqlx::Error),
-    /// The arguments are no JSON.
-    #[error("the arguments cannot be written as JSON")]
+    /// The arguments could not be written as JSON.
+    #[error("the arguments could not be written as JSON")]
     Json(#[from] serde_json::Error),
-    /// Another one works on the projection.
+    /// Another operation works on the projection, or waits to.
     #[error("operation {} ({} by {}) works on {}", .0.id, .0.kind, .0.requested_by, .0.projection)]
     Busy(Box<Operation>),
-    /// Too many wait.
+    /// Too many operations wait.
     #[error("{MAX_UNFINISHED} operations wait already")]
     Full,
 }
 
-/// What became of the wish to cancel an operation.
+/// The outcome of a request to cancel an operation.
 #[derive(Debug)]
 pub enum Cancelled {
-    /// It is cancelled, or will be soon.
+    /// The operation is cancelled, or will be soon.
     Wanted(Box<Operation>),
-    /// It has ended before.
+    /// The operation had already ended.
     Finished(Box<Operation>),
-    /// There is none of that id.
+    /// There is no operation with this id.
     Unknown,
 }
 
@@ -145,7 +145,7 @@ pub async fn add(
         )
         .fetch_optional(&mut *connection)
         .await?;
-        // One that has ended meanwhile is in nobody's way.
+        // If it has ended meanwhile, retry.
         if let Some(id) = unfinished
             && let Some(operation) = find(&mut *connection, id).await?
         {
@@ -155,18 +155,18 @@ pub async fn add(
     Err(AddError::Full)
 }
 
-/// The operation of this id.
+/// Finds the operation with this id.
 ///
 /// # Errors
-/// As Postgres says.
+/// Postgres's error.
 pub async fn find(connection: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Option<Operation>> {
     Ok(select(connection, Some(id), None, 1).await?.pop())
 }
 
-/// Operations, the newest first: the newest of all, or those before one.
+/// Lists operations, the newest first: from the newest of all, or from the one before an id.
 ///
 /// # Errors
-/// As Postgres says.
+/// Postgres's error.
 pub async fn list(
     connection: impl PgExecutor<'_>,
     before: Option<Uuid>,
@@ -197,10 +197,10 @@ async fn select(
     .await
 }
 
-/// Notes that somebody wants an operation cancelled. One that nobody has taken ends at once.
+/// Records a request to cancel an operation. A queued operation ends at once.
 ///
 /// # Errors
-/// As Postgres says.
+/// Postgres's error.
 pub async fn cancel(connection: &mut Connection, id: Uuid, by: &str) -> sqlx::Result<Cancelled> {
     let noted = sqlx::query!(
         "UPDATE read_model.operations

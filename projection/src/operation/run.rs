@@ -1,7 +1,7 @@
-//! Does what an operation asks for, by the same functions that the command lines call.
+//! Carries out the task of an operation, with the functions that the command lines call.
 //!
-//! It may run again after a process died in the middle, or after the effect and before the record.
-//! So each kind first finds out what is done already.
+//! It may run again because a process died in the middle, or after the effect and before the
+//! record. So each kind first finds out what is done already.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -33,11 +33,11 @@ use crate::pause;
 use crate::projection::AnyProjection;
 use crate::replay::{MIB, ROW_MEMORY_MIB, ReplayError};
 
-/// How long a pause waits until every process has stopped projecting: a batch may be in flight, or
-/// a process may hang, whose lease then runs out.
+/// How long a pause waits until every process has stopped projecting. A process may have a batch in
+/// flight, or hang until its lease runs out.
 const REST_WAIT: Duration = Duration::from_secs(30);
 
-/// What is to be done.
+/// The work of one attempt.
 #[derive(Clone)]
 pub(super) struct Job {
     /// The id of the operation.
@@ -46,24 +46,24 @@ pub(super) struct Job {
     pub(super) projection: Arc<dyn AnyProjection>,
     pub(super) by: String,
     pub(super) reason: String,
-    /// Whether it was tried before: it may be done already.
+    /// Whether there was an earlier attempt, so that the work may be done already.
     pub(super) again: bool,
 }
 
-/// How it ended.
+/// How the work ended.
 #[derive(Debug)]
 pub(super) enum Ended {
-    /// It is done, with this result.
+    /// It is done. The value is the result.
     Done(Value),
-    /// It ended early since somebody wanted it to, with so much done.
+    /// It stopped early on request. The value says what is done.
     Stopped(Value),
-    /// It cannot be done: why, and what was found.
+    /// It failed: the reason, and the result if there is one.
     Failed(String, Option<Value>),
-    /// Something is away, and may come back.
+    /// It failed for a reason that may pass, such as a database that is away.
     Trouble(String),
 }
 
-/// An error, and whether it may pass by itself.
+/// An error, and whether a retry may succeed.
 pub(super) struct Failure {
     text: String,
     passes: bool,
@@ -75,7 +75,7 @@ impl From<Failure> for Ended {
     }
 }
 
-/// Does what the operation asks for.
+/// Carries out the task.
 pub(super) async fn run(reach: &Reach, job: &Job, progress: &dyn Progress) -> Ended {
     let done = match &job.task {
         Task::Rebuild(of) => rebuild(reach, job, of, progress).await,
@@ -160,7 +160,7 @@ async fn switch(
         Some(generation) => Some(generation),
         None => switch::earlier(&mut connection, name).await?,
     };
-    // The first answer counts: once the switch is done, another generation is the earlier one.
+    // Recorded once, because after the switch the generation before the live one is another.
     let decided = sqlx::query_scalar!(
         "UPDATE read_model.operations
          SET arguments = arguments || jsonb_build_object('generation',
@@ -290,7 +290,7 @@ fn failure(error: &(dyn std::error::Error + 'static), passes: bool) -> Failure {
     Failure { text: chain(error), passes }
 }
 
-/// `again`: an attempt before this one may hold the generation for a moment still.
+/// Classifies an error. `again`: an earlier attempt may still hold the generation briefly.
 fn of_rebuild(error: &RebuildError, again: bool) -> Failure {
     let passes = match error {
         RebuildError::Schema(error) => schema_passes(error),

@@ -1,5 +1,5 @@
-//! What can be asked for, and with which arguments. The arguments have the names that they have on
-//! the command line.
+//! The kinds of operations and their arguments. An argument is named as the option of the command
+//! line.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -8,46 +8,46 @@ use service_kit::input::Integer;
 
 use crate::projection::{AnyProjection, MAX_PARTITIONS};
 
-/// The longest time that a switch may be tried, in seconds.
+/// The longest patience of a switch, in seconds.
 const MAX_PATIENCE: i64 = 3_600;
 /// The longest wait for the outcome of a retry, in seconds.
 const MAX_WAIT: i64 = 3_600;
-/// The most memory that folded rows may take, in MiB.
+/// The largest memory limit of folded rows, in MiB.
 const MAX_MEMORY: i64 = 16_384;
-/// The most characters of a sample's seed.
+/// The maximum number of characters of a sample's seed.
 const MAX_SEED: usize = 100;
 
-/// Declares the kinds once: each with its name and its arguments.
+/// Declares each kind once, with its name and its arguments.
 macro_rules! kinds {
     ($($(#[$doc:meta])+ $kind:ident($arguments:ty) => $name:literal),+ $(,)?) => {
-        /// What kind of thing is asked for.
+        /// The kind of an operation.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Kind { $($(#[$doc])+ $kind,)+ }
 
-        /// What is asked for, with its arguments.
+        /// The task of an operation: its kind with arguments.
         #[derive(Debug, Clone, PartialEq)]
         pub enum Task { $($(#[$doc])+ $kind($arguments),)+ }
 
         impl Kind {
-            /// All of them.
+            /// All kinds.
             pub const ALL: &'static [Self] = &[$(Self::$kind),+];
 
-            /// What it is called.
+            /// The name of the kind in requests and records.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$kind => $name,)+ }
             }
         }
 
         impl Task {
-            /// Its kind, as requests name it.
+            /// The kind of the task.
             pub const fn kind(&self) -> Kind {
                 match self { $(Self::$kind(_) => Kind::$kind,)+ }
             }
 
-            /// Its arguments as JSON.
+            /// The arguments as JSON.
             ///
             /// # Errors
-            /// They are no JSON.
+            /// They could not be written as JSON.
             pub fn arguments(&self) -> serde_json::Result<Value> {
                 match self { $(Self::$kind(arguments) => serde_json::to_value(arguments),)+ }
             }
@@ -55,7 +55,7 @@ macro_rules! kinds {
             /// Reads what [`Task::arguments`] wrote.
             ///
             /// # Errors
-            /// They are not the arguments of this kind.
+            /// The value does not hold the arguments of this kind.
             pub fn read(kind: Kind, arguments: Value) -> serde_json::Result<Self> {
                 match kind {
                     $(Kind::$kind => serde_json::from_value(arguments).map(Self::$kind),)+
@@ -66,118 +66,118 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// Make the next generation, compare it with the live one, and let it take its place.
+    /// Build the next generation, compare it with the live one, and switch queries to it.
     Rebuild(RebuildArguments) => "rebuild",
-    /// Fold the log again and compare with the live rows.
+    /// Fold the log again, and compare with the live rows.
     Verify(VerifyArguments) => "verify",
-    /// Let queries see another generation that is built.
+    /// Switch queries to another finished generation.
     Switch(SwitchArguments) => "switch",
-    /// Remove a generation that queries do not see.
+    /// Drop a generation that queries do not see.
     Drop(DropArguments) => "drop",
-    /// Stop projecting until somebody resumes it.
+    /// Stop projecting until a person resumes it.
     Pause(NoArguments) => "pause",
-    /// Go on with a paused projection.
+    /// Continue a paused projection.
     Resume(NoArguments) => "resume",
-    /// Try parked events again now.
+    /// Retry parked events now.
     ParkedRetry(ParkedRetryArguments) => "parked_retry",
-    /// Decide that a parked event is never to count.
+    /// Decide that a parked event never counts.
     ParkedSkip(ParkedSkipArguments) => "parked_skip",
 }
 
 impl Kind {
-    /// The kind of this name.
+    /// Finds the kind with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| kind.as_str() == name)
     }
 
-    /// Whether it reads the whole log: a process does one such thing at a time.
+    /// Whether it reads the whole log. A process works on one such operation at a time.
     pub(crate) const fn is_long(self) -> bool {
         matches!(self, Self::Rebuild | Self::Verify | Self::Switch)
     }
 }
 
-/// Of a rebuild.
+/// The arguments of a rebuild.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "independent choices of a person")]
 pub struct RebuildArguments {
-    /// Go on with a rebuild that was paused, cancelled, or not to switch.
+    /// Resume a rebuild that was paused, cancelled, or built without switching.
     pub resume: bool,
-    /// Into how many partitions the keys are split; as before, unless said.
+    /// The number of partitions of the new generation; by default as before.
     pub partitions: Option<Integer>,
-    /// The most events a second.
+    /// The maximum number of events per second; unlimited by default.
     pub throttle: Option<Integer>,
-    /// Leave the live generation in its place.
+    /// Do not switch queries to the new generation.
     pub no_switch: bool,
     /// Do not compare with the live rows.
     pub no_compare: bool,
-    /// Switch even though rows of the same fold version differ.
+    /// Switch even if rows of the same fold version differ.
     pub despite_differences: bool,
-    /// For how many seconds to try the switch.
+    /// How many seconds to retry the switch while queries hold the tables.
     pub patience: Option<Integer>,
-    /// How much memory the folded rows may take, in MiB.
+    /// The memory limit for folded rows, in MiB.
     pub memory: Option<Integer>,
 }
 
-/// Of a verification.
+/// The arguments of a verification.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct VerifyArguments {
-    /// Only this share of the keys, more than 0 and at most 1.
+    /// The share of the keys to verify, more than 0 and at most 1; by default all.
     pub sample: Option<f64>,
-    /// Chooses which keys are in the sample.
+    /// Selects the keys of the sample.
     pub seed: String,
-    /// How much memory the folded rows may take, in MiB.
+    /// The memory limit for folded rows, in MiB.
     pub memory: Option<Integer>,
 }
 
-/// Of a switch.
+/// The arguments of a switch.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SwitchArguments {
-    /// Which generation; the one that queries saw before the live one, unless said.
+    /// The number of the generation; by default the one that queries saw before the live one.
     pub generation: Option<Integer>,
-    /// For how many seconds to try the switch.
+    /// How many seconds to retry the switch while queries hold the tables.
     pub patience: Option<Integer>,
 }
 
-/// Of the end of a generation.
+/// The arguments of a drop.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DropArguments {
-    /// The number of the generation, from 1.
+    /// The number of the generation. Required.
     pub generation: Option<Integer>,
 }
 
-/// Of parked events that are tried again: of all, unless said.
+/// The arguments of a retry. By default it retries everything that is parked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ParkedRetryArguments {
-    /// Only those of the row with this key.
+    /// Retry only the row with this key.
     pub key: Option<String>,
-    /// Only rows that lack the event at this position.
+    /// Retry only rows that lack the event at this position.
     pub position: Option<Integer>,
-    /// How many seconds to wait for the outcome.
+    /// The number of seconds to wait for the outcome.
     pub wait: Option<Integer>,
 }
 
-/// Of a parked event that is skipped.
+/// The arguments of a skip.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ParkedSkipArguments {
-    /// The event at this position.
+    /// The position of the event. Required.
     pub position: Option<Integer>,
-    /// Only for the row with this key; for every row that refuses it, unless said.
+    /// The key of the row; by default every row that refused the event.
     pub key: Option<String>,
 }
 
-/// None at all.
+/// The arguments of a kind that takes none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NoArguments {}
 
 impl Task {
-    /// What is wrong with the arguments, each with its pointer.
+    /// Checks the arguments. Returns an error for each wrong field.
     pub fn check(&self, projection: &dyn AnyProjection) -> Vec<FieldError> {
         let mut wrong = Wrong::default();
         match self {
@@ -187,17 +187,18 @@ impl Task {
                 wrong.outside("patience", of.patience, 0..=MAX_PATIENCE);
                 wrong.outside("memory", of.memory, 0..=MAX_MEMORY);
                 if of.resume && of.partitions.is_some() {
-                    let text = "a rebuild that goes on is split already";
+                    let text = "a rebuild that is resumed keeps its partitions";
                     wrong.note("partitions", "conflict", text.to_owned());
                 }
             }
             Self::Verify(of) => {
                 if of.sample.is_some_and(|share| !(share > 0.0 && share <= 1.0)) {
-                    let text = "a share is more than 0 and at most 1";
+                    let text = "expected a share: more than 0, at most 1";
                     wrong.note("sample", "out-of-range", text.to_owned());
                 }
                 if of.seed.chars().count() > MAX_SEED || of.seed.contains('\0') {
-                    let text = format!("at most {MAX_SEED} characters, none of them U+0000");
+                    let text =
+                        format!("expected at most {MAX_SEED} characters, none of them U+0000");
                     wrong.note("seed", "invalid", text);
                 }
                 wrong.outside("memory", of.memory, 0..=MAX_MEMORY);
@@ -226,7 +227,7 @@ impl Task {
     }
 }
 
-/// What is wrong with arguments.
+/// Collects the errors of arguments.
 #[derive(Default)]
 struct Wrong(Vec<FieldError>);
 
@@ -249,13 +250,13 @@ impl Wrong {
     ) {
         if number.is_some_and(|number| !allowed.contains(&number.get())) {
             let (least, most) = (allowed.start(), allowed.end());
-            self.note(name, "out-of-range", format!("{least} to {most} are possible"));
+            self.note(name, "out-of-range", format!("expected {least} to {most}"));
         }
     }
 
     fn no_key(&mut self, projection: &dyn AnyProjection, key: Option<&str>) {
         if key.is_some_and(|key| projection.key(key).is_none()) {
-            self.note("key", "invalid", format!("no key of {}", projection.name()));
+            self.note("key", "invalid", format!("not a key of {}", projection.name()));
         }
     }
 }

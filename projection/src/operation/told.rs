@@ -1,4 +1,4 @@
-//! How far an operation is, as its work tells it. The keeper of the record reads it once a second.
+//! The progress of an operation. The work writes it, and the supervisor records it once a second.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -6,16 +6,16 @@ use event_store::Position;
 
 use crate::ops::{Progress, Work};
 
-/// How far an operation is.
+/// The progress of an operation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Stage {
-    /// What is being done, in words.
+    /// A description of the current work.
     pub(super) work: Option<String>,
     pub(super) position: i64,
     pub(super) end: i64,
 }
 
-/// Takes down what the work tells.
+/// Receives the progress of the work.
 #[derive(Debug, Default)]
 pub(super) struct Told(Mutex<Stage>);
 
@@ -39,6 +39,6 @@ impl Progress for Told {
         (stage.position, stage.end) = (position.0, end.0);
     }
 
-    // What comes next says so itself.
+    // The next work replaces the stage.
     fn ends(&self) {}
 }
