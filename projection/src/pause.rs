@@ -1,9 +1,9 @@
-//! Pauses: a paused projection is projected by nobody until somebody resumes it.
+//! Pauses: no process projects a paused projection until a person resumes it.
 //!
-//! A pause is a row of `read_model.pauses`, so it outlives every process. The runner looks at the
-//! rows twice a second, and gives up the partitions of a paused projection between two batches. It
-//! looks again right after it has taken a lease: so once a pause is recorded and no lease is held
-//! any more, no process moves the rows.
+//! A pause is a row of `read_model.pauses`, so it outlives every process. The runner checks the
+//! table twice a second, and gives up the partitions of a paused projection between two batches. It
+//! checks again right after it has taken a lease. So once a pause is recorded and no lease is held,
+//! no process changes the rows.
 
 use std::time::Duration;
 
@@ -13,23 +13,23 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgExecutor;
 use tokio::time::Instant;
 
-/// How often it is looked whether the projectors have stopped.
+/// How often to check whether the projectors have stopped.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// A projection that is paused.
+/// The pause of a projection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
-    /// The projection's name.
+    /// The name of the projection.
     pub projection: String,
     /// Who paused it.
     pub paused_by: String,
-    /// Why it is paused, in the words of who paused it.
+    /// Why they paused it.
     pub reason: String,
     /// When it was paused.
     pub since: DateTime<Utc>,
 }
 
-/// What [`pause`] did.
+/// The result of [`pause`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Paused {
     /// The pause: an earlier one, if the projection was paused already.
@@ -41,10 +41,10 @@ pub struct Paused {
     pub position: i64,
 }
 
-/// The projections that are paused.
+/// Lists the pauses, by the name of the projection.
 ///
 /// # Errors
-/// As Postgres says.
+/// Postgres's error.
 pub async fn all(connection: impl PgExecutor<'_>) -> sqlx::Result<Vec<Pause>> {
     sqlx::query_as!(
         Pause,
@@ -79,7 +79,7 @@ pub(crate) async fn is_paused(
 /// A projection that is paused already stays paused by the person who paused it first.
 ///
 /// # Errors
-/// As Postgres says.
+/// Postgres's error.
 pub async fn pause(
     connection: &mut Connection,
     projection: &str,
@@ -108,10 +108,11 @@ pub async fn pause(
     }
 }
 
-/// Lets a projection be projected again. Returns the pause that ends; `None`: it was not paused.
+/// Lets a projection be projected again. Returns the pause that ended; `None` if there
+/// was none.
 ///
 /// # Errors
-/// As Postgres says.
+/// Postgres's error.
 pub async fn resume(
     connection: impl PgExecutor<'_>,
     projection: &str,

@@ -37,82 +37,80 @@ pub(crate) mod switch;
 pub(crate) mod verify;
 
 service_kit::secret_args!(
-    /// Where the log is: postgres://user:password@host:port/database.
+    /// The address of the log: postgres://user:password@host:port/database.
     EventStoreUrl, "event-store-url", "EVENT_STORE_URL", "event-store-url-file",
         "EVENT_STORE_URL_FILE"
 );
 
 service_kit::secret_args!(
-    /// Where the read tables are: postgres://user:password@host:port/database.
+    /// The address of the read tables: postgres://user:password@host:port/database.
     ReadModelUrl, "read-model-url", "READ_MODEL_URL", "read-model-url-file", "READ_MODEL_URL_FILE"
 );
 
 service_kit::secret_args!(
-    /// Where the keys of personal data are kept: postgres://user:password@host:port/database.
+    /// The address of the keys of personal data: postgres://user:password@host:port/database.
     SubjectKeysUrl, "subject-keys-url", "SUBJECT_KEYS_URL", "subject-keys-url-file",
         "SUBJECT_KEYS_URL_FILE"
 );
 
 service_kit::secret_args!(
-    /// The master keys, one a line, each base64 of 32 bytes: they open the keys of personal data.
+    /// The master keys, which decrypt the keys of personal data: one per line, each base64 of 32
+    /// bytes.
     MasterKey, "master-key", "MASTER_KEY", "master-key-file", "MASTER_KEY_FILE"
 );
 
-/// Works read tables out from the log of events.
+/// Builds the read tables from the log of events.
 ///
-/// Exit codes: 0 done, 1 rows are not what the log makes, 2 wrong usage, 3 could not be done or
-/// could not look.
+/// Exit codes: 0 done, 1 rows differ from the log, 2 wrong usage, 3 could not be done or checked.
 #[derive(Debug, Parser)]
 #[command(name = "projector", version)]
 pub struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Project events as they come, until SIGTERM. Waits for whatever is away.
+    /// Project events as they arrive, until SIGTERM. Waits while a server is away.
     Run(Box<RunArgs>),
-    /// Show how far each projection is: position, head, lag, mode and heartbeat; once, or again and
-    /// again.
+    /// Show the progress of each projection: position, head, lag, mode and heartbeat.
     Status(Box<StatusArgs>),
-    /// Show where every event up to each checkpoint went: applied, ignored, parked or skipped.
+    /// Account for every event up to each checkpoint: applied, ignored, parked or skipped.
     Account(AccountArgs),
-    /// See to events that a projection's fold refused: list, show, retry, skip, export.
+    /// Manage events that a projection refused: list, show, retry, skip, export.
     Parked(ParkedArgs),
-    /// Fold the log anew and compare with the live rows at the same position. Exit code 1 when they
+    /// Fold the log again, and compare with the live rows at the same position. Exit code 1 if they
     /// differ.
     Verify(Box<VerifyArgs>),
-    /// List the events that made a row, with the row after each; or show the row as it once was.
+    /// List the events that made a row, with the row after each. Or show the row as it was.
     Explain(Box<ExplainArgs>),
-    /// Make the next generation of a projection next to the live one, compare the two, and let it
-    /// take its place.
+    /// Build the next generation of a projection next to the live one, compare the two, and switch
+    /// queries to it.
     Rebuild(Box<RebuildArgs>),
-    /// Let queries see the generation again that they saw before the live one. It is caught up
+    /// Switch queries back to the generation that they saw before the live one. It catches up
     /// first.
     SwitchBack(Box<SwitchBackArgs>),
-    /// Remove a generation that queries do not see, with all its rows.
+    /// Drop a generation that queries do not see, with all its rows.
     Drop(DropArgs),
-    /// Stop projecting a projection, in every process, until somebody resumes it. Queries see its
-    /// rows as they are.
+    /// Pause a projection in every process, until a person resumes it. Queries still see its rows.
     Pause(PauseArgs),
-    /// Project a paused projection again, from where it stands.
+    /// Resume a paused projection at its checkpoint.
     Resume(PauseArgs),
-    /// Show what people asked the running projectors to do, the newest first; or cancel it.
+    /// List the operations of the running projectors, the newest first. Or show or cancel one.
     Operations(OperationsArgs),
-    /// Bring the read model's schema into the form that this program knows. Safe twice and at once.
+    /// Migrate the read model's schema to the version of this program. Safe to run twice or at once.
     Migrate(MigrateArgs),
-    /// Project one projection from the first event again, in a new generation that takes the old
-    /// one's place at once.
+    /// Replace a projection's live generation at once by an empty one, which fills from the first
+    /// event.
     ///
-    /// For a log whose history has changed, and for a fold that has: until it has caught up,
-    /// queries see it fill.
+    /// It serves a log whose history has changed, and a fold that has changed. Until the new
+    /// generation has caught up, queries see it fill. A rebuild shows them no empty table.
     StartOver(StartOverArgs),
 }
 
-/// Settings of `run`.
+/// The settings of `run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
     #[command(flatten)]
@@ -125,7 +123,7 @@ pub struct RunArgs {
     pub(crate) master_key: MasterKey,
     #[command(flatten)]
     pub(crate) nats: NatsUrlArgs,
-    /// Where /livez, /readyz, /metrics and the operations are served; loopback only.
+    /// The address that serves /livez, /readyz, /metrics and the operations; loopback only.
     #[arg(long, env = "ADMIN_LISTEN", default_value = "127.0.0.1:9083")]
     pub(crate) admin_listen: LoopbackAddr,
     #[command(flatten)]
@@ -134,7 +132,7 @@ pub struct RunArgs {
     pub(crate) log: LogArgs,
 }
 
-/// Settings of `status`.
+/// The settings of `status`.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
     #[command(flatten)]
@@ -144,44 +142,44 @@ pub struct StatusArgs {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Show it again and again, until Ctrl-C; with --json, a document on each line.
+    /// Repeat until Ctrl-C; with --json, print one document per line.
     #[arg(long)]
     pub(crate) watch: bool,
-    /// How many seconds lie between two looks of --watch, from 0.1 to 3600.
+    /// The number of seconds between two repetitions of --watch, from 0.1 to 3600.
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = status::parse_interval,
         requires = "watch")]
     pub(crate) interval: Duration,
 }
 
-/// Settings of `migrate`.
+/// The settings of `migrate`.
 #[derive(Debug, Args)]
 pub struct MigrateArgs {
     #[command(flatten)]
     pub(crate) read_model: ReadModelUrl,
 }
 
-/// Settings of `start-over`.
+/// The settings of `start-over`.
 #[derive(Debug, Args)]
 pub struct StartOverArgs {
-    /// Which projection.
+    /// The name of the projection.
     pub(crate) projection: String,
-    /// Into how many partitions its keys are split; as before, unless said.
+    /// The number of partitions; by default as before.
     #[arg(long)]
     pub(crate) partitions: Option<i32>,
-    /// Do not ask.
+    /// Do not ask for confirmation.
     #[arg(long)]
     pub(crate) yes: bool,
     #[command(flatten)]
     pub(crate) read_model: ReadModelUrl,
 }
 
-/// The projection of this name.
+/// Finds the projection with this name.
 pub(crate) fn projection(name: &str) -> Result<Arc<dyn AnyProjection>, SchemaError> {
     let known = projections::all().into_iter().find(|projection| projection.name() == name);
     known.ok_or_else(|| SchemaError::UnknownProjection(name.to_owned()))
 }
 
-/// Warns, and asks the person at the keyboard for the projection's name.
+/// Prints a warning, and asks the person at the keyboard to type the projection's name.
 pub(crate) fn confirmed(name: &str, warning: &str) -> std::io::Result<bool> {
     write!(std::io::stderr(), "{warning} Type {name} to go on: ")?;
     let mut answer = String::new();

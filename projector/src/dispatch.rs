@@ -1,4 +1,4 @@
-//! Does what the command line says.
+//! Runs the command of the command line.
 
 use std::io::Write as _;
 
@@ -20,10 +20,10 @@ use crate::process::run;
 use crate::{cli, projections};
 use projection::generation;
 
-/// Does what the command line says.
+/// Runs the command of the command line.
 ///
 /// # Errors
-/// It could not be done; the message says why.
+/// [`CommandError`]: the command failed.
 pub async fn execute(cli: Cli) -> Result<(), CommandError> {
     match cli.command {
         Command::Run(args) => as_task(run(*args)).await,

@@ -1,5 +1,5 @@
-//! The process `projector run`: settings, connections, the runner, operations, the admin port, and
-//! the end.
+//! The process `projector run`: reads the settings, connects, projects, carries out operations,
+//! serves the admin port, and shuts down.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,8 +27,8 @@ use projection::{
     runner::{self, Runner, Watch},
 };
 
-/// Connections for reading the log: the follower's, one to prove continuity beside it, and the
-/// background verification's.
+/// The connections for reading the log: one for the follower, one to prove continuity, and one for
+/// the background verification.
 const STORE_CONNECTIONS: u32 = 3;
 /// The first pause between attempts to reach a database at the start. The pauses double up to
 /// [`RETRY_MOST`].
@@ -84,7 +84,7 @@ async fn project(
         () = drain.cancelled() => return Ok(()),
     };
     watch.unreadable(&unreadable);
-    // The partitions are looked after in between.
+    // The runner manages its partitions in between.
     let settings =
         FollowerSettings { idle_report: runner::ACQUIRE_EVERY, ..FollowerSettings::default() };
     let follower = Follower::new(Arc::clone(&store), nats.clone(), settings);

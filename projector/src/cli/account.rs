@@ -8,10 +8,10 @@ use super::error::CommandError;
 use super::reach::ToolArgs;
 use projection::ops::account::Account;
 
-/// Settings of `account`.
+/// The settings of `account`.
 #[derive(Debug, Args)]
 pub struct AccountArgs {
-    /// Of which projection; all of them unless said.
+    /// The name of the projection; by default all.
     projection: Option<String>,
     /// Print JSON.
     #[arg(long)]

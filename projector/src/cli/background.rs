@@ -1,4 +1,4 @@
-//! Settings of the verification in the background.
+//! The settings of the background verification.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -7,11 +7,11 @@ use clap::Args;
 
 use projection::ops::verify::background::Settings;
 
-/// Settings of the verification in the background.
+/// The settings of the background verification.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct BackgroundArgs {
-    /// Verify a sample of each projection in the background, so many seconds after the last time;
-    /// 0: never.
+    /// The number of seconds between two verifications of a sample of each projection in the
+    /// background; 0 disables them.
     #[arg(
         long = "verify-every",
         env = "VERIFY_EVERY",
@@ -19,10 +19,10 @@ pub(crate) struct BackgroundArgs {
         default_value_t = 900
     )]
     pub(crate) every: u32,
-    /// About how many rows of each projection a verification in the background looks at.
+    /// The approximate number of rows of each projection that a background verification compares.
     #[arg(long = "verify-rows", env = "VERIFY_ROWS", value_name = "ROWS", default_value = "1000")]
     pub(crate) rows: NonZeroU32,
-    /// How many events a second a verification in the background reads.
+    /// The number of events per second that a background verification reads.
     #[arg(
         long = "verify-rate",
         env = "VERIFY_RATE",
@@ -30,8 +30,8 @@ pub(crate) struct BackgroundArgs {
         default_value = "2000"
     )]
     pub(crate) rate: NonZeroU32,
-    /// How many events a live projection may be behind; verification in the background stands still
-    /// while one is further.
+    /// The number of events that a live projection may lag. Background verification waits while one
+    /// lags more.
     #[arg(
         long = "verify-most-lag",
         env = "VERIFY_MOST_LAG",

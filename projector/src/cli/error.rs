@@ -1,4 +1,4 @@
-//! Why a command could not be done.
+//! Why a command failed.
 
 use event_feed::NatsError;
 use event_store::KeyError;
@@ -16,20 +16,20 @@ use projection::ops::parked::ParkedError;
 use projection::ops::rebuild::RebuildError;
 use projection::ops::verify::VerifyError;
 
-/// Why a command could not be done.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
-    /// A setting is absent or cannot be read.
+    /// A setting is missing or cannot be read.
     #[error("a setting is wrong")]
     Setting(#[from] SecretError),
-    /// The address of the read model cannot be read; not repeated, since it may hold a password.
+    /// The address of the read model is not a URL. It is not shown, because it may hold a password.
     #[error("READ_MODEL_URL is not a Postgres URL")]
     ReadModelUrl,
-    /// The schema is not this program's, or could not be made so.
+    /// The schema is not this program's, or could not be migrated.
     #[error(transparent)]
     Schema(#[from] SchemaError),
-    /// The lists of what was ever written contradict each other.
-    #[error("the registry of event types and versions cannot be made")]
+    /// The lists of event types and versions contradict each other.
+    #[error("the registry of event types and versions is not valid")]
     Registry(#[from] InvalidRegistry),
     /// The log cannot be used.
     #[error(transparent)]
@@ -37,7 +37,7 @@ pub enum CommandError {
     /// The keys of personal data cannot be used.
     #[error(transparent)]
     Keys(#[from] KeyError),
-    /// The master key is not one.
+    /// The master key is not valid.
     #[error("MASTER_KEY")]
     MasterKey(#[from] InvalidMasterKey),
     /// The read model's database failed.
@@ -55,50 +55,52 @@ pub enum CommandError {
     /// The result could not be written as JSON.
     #[error("the result could not be written as JSON")]
     Json(#[from] serde_json::Error),
-    /// A projection was not verified.
+    /// A projection could not be verified.
     #[error(transparent)]
     Verify(#[from] VerifyError),
-    /// A row was not explained.
+    /// A row could not be explained.
     #[error(transparent)]
     Explain(#[from] ExplainError),
     /// A generation could not be built, switched to or dropped.
     #[error(transparent)]
     Rebuild(#[from] RebuildError),
-    /// Parked events could not be shown, tried again or skipped.
+    /// Parked events could not be shown, retried or skipped.
     #[error(transparent)]
     Parked(#[from] ParkedError),
-    /// A running projector did not take or show an operation.
+    /// A running projector did not accept or show an operation.
     #[error(transparent)]
     Remote(#[from] RemoteError),
-    /// An operation of a running projector ended without doing it.
+    /// An operation of a running projector failed or was cancelled.
     #[error("operation {id} ended as {state}: {why}")]
     Operation {
-        /// The operation's id.
+        /// The id of the operation.
         id: Uuid,
-        /// How it ended.
+        /// `failed` or `cancelled`.
         state: String,
-        /// Why it failed, as the projector says.
+        /// The reason, as the projector recorded it.
         why: String,
     },
-    /// An operation is recorded with who asked for it and why.
+    /// `--by` or `--reason` is missing: an operation is recorded with both.
     #[error("an operation on a running projector (--admin) needs --by and --reason")]
     WhoAndWhy,
-    /// Operations are recorded, and the record shows no personal values.
-    #[error("--reveal cannot be had through --admin: the result is recorded")]
+    /// `--reveal` was given with `--admin`: results are recorded, so they hide personal values.
+    #[error("--reveal cannot be combined with --admin: the result is recorded")]
     Revealing,
-    /// Keys are there whose subjects are erased.
-    #[error("keys are there whose subjects are erased: start the command API, which destroys them")]
+    /// The key store holds keys of erased subjects.
+    #[error(
+        "the key store holds keys of erased subjects: start the command API, which destroys them"
+    )]
     ErasuresNotApplied,
-    /// The live rows are not what the log makes.
+    /// The live rows differ from what the log makes.
     #[error("the rows of {0} are not what the log makes")]
     Differs(String),
-    /// The operator did not confirm.
+    /// The person did not confirm.
     #[error("nothing was done")]
     NotConfirmed,
 }
 
 impl CommandError {
-    /// What the program's exit code says of it; see `cli_kit`.
+    /// The exit code of the program; see `cli_kit`.
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Differs(_) => cli_kit::NOT_IN_ORDER,

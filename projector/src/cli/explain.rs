@@ -11,21 +11,21 @@ use super::progress::Bar;
 use super::reach::ToolArgs;
 use projection::ops::explain::{self, AsOf, Question, Step};
 
-/// Settings of `explain`.
+/// The settings of `explain`.
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
-    /// Which projection.
+    /// The name of the projection.
     pub(crate) projection: String,
-    /// The row's key; the columns of the primary key joined by `/`, as in `1997-01-02/USD`.
+    /// The key of the row: the columns of the primary key joined by `/`, such as `1997-01-02/USD`.
     pub(crate) key: String,
-    /// Print only the row as it was then: a position of the log, or a time as in
+    /// Print only the row as it was at this position of the log, or at this time, such as
     /// `2026-01-31T12:00:00Z`.
     #[arg(long, value_name = "POSITION|TIME", value_parser = parse_as_of)]
     pub(crate) as_of: Option<AsOf>,
     /// Print personal values.
     #[arg(long)]
     pub(crate) reveal: bool,
-    /// Print JSON: a line for each event.
+    /// Print JSON: one line per event.
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -41,7 +41,7 @@ fn parse_as_of(text: &str) -> Result<AsOf, String> {
     text.parse().map_or_else(|_| time(), |position: i64| Ok(AsOf::Position(Position(position))))
 }
 
-/// Explains a row.
+/// Prints the events that made a row, or the row as it was.
 pub(crate) async fn explain(args: ExplainArgs) -> Result<(), CommandError> {
     let projection = super::projection(&args.projection)?;
     let operations = args.tool.open().await?;
@@ -75,7 +75,7 @@ fn in_json(step: &Step) -> String {
     .to_string()
 }
 
-/// The event, and the columns that it changed.
+/// Describes an event and the columns that it changed.
 fn in_words(
     event: &RecordedEvent,
     before: Option<&Map<String, Value>>,

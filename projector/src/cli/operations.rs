@@ -1,4 +1,4 @@
-//! `projector operations`: what people asked the running projectors to do.
+//! `projector operations`: lists, shows and cancels operations of the running projectors.
 
 use clap::Args;
 use comfy_table::Table;
@@ -9,18 +9,18 @@ use super::error::CommandError;
 use super::remote::AdminArgs;
 use projection::operation::Operation;
 
-/// Settings of `operations`.
+/// The settings of `operations`.
 #[derive(Debug, Args)]
 pub struct OperationsArgs {
-    /// Only the one of this id, with its arguments and its result, as JSON.
+    /// Show only the operation with this id, with its arguments and its result, as JSON.
     id: Option<Uuid>,
-    /// Cancel it. A rebuild keeps what it has: `projector rebuild NAME --resume` goes on with it.
+    /// Cancel it. A rebuild keeps its work: `projector rebuild NAME --resume` continues it.
     #[arg(long, requires_all = ["id", "by"])]
     cancel: bool,
-    /// Who cancels it, for the record.
+    /// Who cancels the operation, for the record.
     #[arg(long, value_name = "WHO", requires = "cancel")]
     by: Option<String>,
-    /// How many to list, at most 100.
+    /// The maximum number of operations to list, at most 100.
     #[arg(long, default_value_t = 20, conflicts_with = "id")]
     limit: u32,
     /// Print JSON.
@@ -30,7 +30,7 @@ pub struct OperationsArgs {
     admin: AdminArgs,
 }
 
-/// Shows or cancels operations.
+/// Lists, shows or cancels operations.
 pub(crate) async fn operations(args: OperationsArgs) -> Result<(), CommandError> {
     let admin = args.admin.reach()?;
     let text = match (args.id, args.by.filter(|_| args.cancel)) {
@@ -46,7 +46,7 @@ pub(crate) async fn operations(args: OperationsArgs) -> Result<(), CommandError>
 
 fn table(operations: &[Operation]) -> String {
     let mut table = Table::new();
-    let header = ["id", "operation", "state", "how far", "by", "why"];
+    let header = ["id", "operation", "state", "progress", "by", "reason"];
     table.load_style(UTF8_HORIZONTAL_ONLY).set_header(header);
     for operation in operations {
         let far = if operation.end_position > 0 {

@@ -15,10 +15,10 @@ use projection::ops::parked::{
     self, Decision, Group, List, MAX_WORDS, Page, ParkedEvent, RETRY_WAIT_SECONDS, Retried, Wanted,
 };
 
-/// How many lines a page has, unless told otherwise.
+/// The default number of lines per page.
 const PAGE: u32 = 50;
 
-/// What to do with parked events.
+/// The settings of `parked`.
 #[derive(Debug, Args)]
 pub struct ParkedArgs {
     #[command(subcommand)]
@@ -27,22 +27,22 @@ pub struct ParkedArgs {
 
 #[derive(Debug, Subcommand)]
 enum ParkedCommand {
-    /// Count what is parked, grouped by cause.
+    /// Count the parked events, grouped by cause.
     List(ListArgs),
-    /// Show the parked events of a projection, in their order.
+    /// Show the parked events of a projection, by position.
     Show(ShowArgs),
-    /// Let the running projector try parked events again now, each row's in their order.
+    /// Let the running projector retry parked events now, by position for each row.
     Retry(RetryArgs),
-    /// Decide that a parked event is never to count in the rows that refuse it. Rebuilds and
-    /// verifications hold to it.
+    /// Decide that a parked event never counts in the rows that refuse it. Rebuilds and
+    /// verifications follow the decision.
     Skip(SkipArgs),
-    /// Write every parked event of a projection as a line of JSON.
+    /// Print every parked event of a projection as a line of JSON.
     Export(ExportArgs),
 }
 
 #[derive(Debug, Args)]
 struct ListArgs {
-    /// Only of this projection.
+    /// The name of the projection; by default all.
     projection: Option<String>,
     #[command(flatten)]
     page: PageArgs,
@@ -55,10 +55,10 @@ struct ListArgs {
 
 #[derive(Debug, Args)]
 struct PageArgs {
-    /// Which page, from 1.
+    /// The number of the page, from 1.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     page: u32,
-    /// How many lines a page has.
+    /// The number of lines per page.
     #[arg(long, default_value_t = PAGE, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     page_size: u32,
 }
@@ -72,15 +72,15 @@ impl PageArgs {
 
 #[derive(Debug, Args)]
 struct RetryArgs {
-    /// Of which projection.
+    /// The name of the projection.
     projection: String,
-    /// Only this row's events.
+    /// Retry only the row with this key.
     #[arg(long)]
     key: Option<String>,
-    /// Only the rows that lack the event at this position.
+    /// Retry only rows that lack the event at this position.
     #[arg(long)]
     position: Option<i64>,
-    /// How many seconds to wait for the outcome; 0 does not wait.
+    /// The number of seconds to wait for the outcome; 0 does not wait.
     #[arg(long, value_name = "SECONDS", default_value_t = RETRY_WAIT_SECONDS)]
     wait: u64,
     /// Print JSON.
@@ -92,15 +92,15 @@ struct RetryArgs {
     tool: ToolArgs,
 }
 
-/// Settings of `parked show`.
+/// The settings of `parked show`.
 #[derive(Debug, Args)]
 struct ShowArgs {
-    /// Of which projection.
+    /// The name of the projection.
     projection: String,
-    /// Only this row's.
+    /// Show only the row with this key.
     #[arg(long)]
     key: Option<String>,
-    /// Only the event at this position.
+    /// Show only the event at this position.
     #[arg(long)]
     position: Option<i64>,
     #[command(flatten)]
@@ -112,29 +112,29 @@ struct ShowArgs {
     tool: ToolArgs,
 }
 
-/// Settings of `parked export`.
+/// The settings of `parked export`.
 #[derive(Debug, Args)]
 struct ExportArgs {
-    /// Of which projection.
+    /// The name of the projection.
     projection: String,
     #[command(flatten)]
     tool: ToolArgs,
 }
 
-/// Settings of `parked skip`.
+/// The settings of `parked skip`.
 #[derive(Debug, Args)]
 struct SkipArgs {
-    /// Of which projection.
+    /// The name of the projection.
     projection: String,
-    /// The event at this position.
+    /// The position of the event.
     position: i64,
-    /// Only for this row; otherwise for every row that refuses it.
+    /// The key of the row; by default every row that refuses the event.
     #[arg(long)]
     key: Option<String>,
-    /// Why, for those who come after.
+    /// Why, for the record.
     #[arg(long, value_parser = parse_words)]
     reason: String,
-    /// Who decides.
+    /// Who decides, for the record.
     #[arg(long, env = "USER", value_parser = parse_words)]
     by: String,
     #[command(flatten)]
@@ -153,12 +153,12 @@ struct Skipped {
 fn parse_words(text: &str) -> Result<String, String> {
     let words = text.trim();
     if words.is_empty() || words.chars().count() > MAX_WORDS {
-        return Err(format!("1 to {MAX_WORDS} characters are wanted"));
+        return Err(format!("expected 1 to {MAX_WORDS} characters"));
     }
     Ok(words.to_owned())
 }
 
-/// Does what the command line says.
+/// Runs a command on parked events.
 pub(crate) async fn parked(args: ParkedArgs) -> Result<(), CommandError> {
     match args.command {
         ParkedCommand::List(args) => list(args).await,
@@ -205,7 +205,7 @@ async fn list(args: ListArgs) -> Result<(), CommandError> {
             "{projection} g{generation}  {event_type}  {events} events of {rows} rows, \
             positions {first} to {last}"
         )
-        .and_then(|()| writeln!(text, "    {cause} (tried again {most_tries} times)"))
+        .and_then(|()| writeln!(text, "    {cause} (retried {most_tries} times)"))
         .map_err(std::io::Error::other)?;
     }
     print(&text)
@@ -223,7 +223,7 @@ async fn show(args: ShowArgs) -> Result<(), CommandError> {
     for ParkedEvent { generation, key, position, event_type, cause, tries, .. } in &shown.page {
         let why = cause.as_ref().map_or_else(
             || "held back behind an earlier one".to_owned(),
-            |cause| format!("refused, tried again {tries} times: {cause}"),
+            |cause| format!("refused, retried {tries} times: {cause}"),
         );
         writeln!(text, "g{generation}  {position}  {event_type}  {key}  {why}")
             .map_err(std::io::Error::other)?;
@@ -251,7 +251,7 @@ async fn retry(args: RetryArgs) -> Result<(), CommandError> {
         (_, 0, _) => format!(
             "of {rows} rows {still_stale} still lack events: see `projector parked list {name}`\n"
         ),
-        _ => format!("of {rows} rows {waiting} wait for a projector to take them up\n"),
+        _ => format!("of {rows} rows {waiting} wait for a projector to retry them\n"),
     })
 }
 
@@ -268,8 +268,8 @@ async fn skip(args: SkipArgs) -> Result<(), CommandError> {
         parked::skip(&mut connection, projection.as_ref(), &decision).await?
     };
     print(&format!(
-        "the event at position {position} is never to count in {rows} rows of {name}; what was \
-            held back behind it follows now\n"
+        "the event at position {position} is skipped for {rows} rows of {name}; the events held \
+            back behind it follow now\n"
     ))
 }
 

@@ -8,12 +8,12 @@ use super::error::CommandError;
 use super::remote::{AdminArgs, Remote, result_of};
 use projection::pause::{Pause, Paused};
 
-/// Settings of `pause` and `resume`.
+/// The settings of `pause` and `resume`.
 #[derive(Debug, Args)]
 pub struct PauseArgs {
-    /// The projection's name.
+    /// The name of the projection.
     projection: String,
-    /// Who wants that, for the record.
+    /// Who asks for it, for the record.
     #[arg(long, value_name = "WHO")]
     by: String,
     /// Why, for the record.
@@ -23,9 +23,10 @@ pub struct PauseArgs {
     admin: AdminArgs,
 }
 
-/// What came of the wish to resume.
+/// The result of the operation `resume`.
 #[derive(Deserialize)]
 struct Resumed {
+    /// The pause that ended; `None` if the projection was not paused.
     ended: Option<Pause>,
 }
 

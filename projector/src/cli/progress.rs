@@ -1,5 +1,5 @@
-//! How far a long operation is, on stderr: a bar with rate and remaining time for people, a line
-//! every few seconds for a log.
+//! Shows the progress of long work on stderr: a bar with rate and remaining time on a terminal, and
+//! a line every few seconds elsewhere.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::{Mutex, PoisonError};
@@ -11,10 +11,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use projection::ops::{Progress, Work};
 
 const BAR: &str = "{msg:<24} {wide_bar} {human_pos}/{human_len} events  {per_sec}  {eta} left";
-/// How often a line is written where no bar can be drawn.
+/// How often to write a line where no bar can be drawn.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// Shows the progress of one operation.
+/// Shows the progress of one command.
 pub(super) struct Bar {
     bar: ProgressBar,
     /// When the next line is due, where no bar can be drawn.
@@ -25,14 +25,14 @@ impl Bar {
     pub(super) fn new() -> Self {
         let is_terminal = std::io::stderr().is_terminal();
         let bar = if is_terminal { ProgressBar::new(0) } else { ProgressBar::hidden() };
-        // A template that is a constant is a good one.
+        // The template is a constant, so it is valid.
         bar.set_style(
             ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar()),
         );
         Self { bar, line_at: (!is_terminal).then(|| Mutex::new(Instant::now() + LINE_EVERY)) }
     }
 
-    /// Shows how far an operation of another process is.
+    /// Shows the progress of an operation of another process.
     pub(super) fn show(&self, work: &str, position: Position, end: Position) {
         if self.bar.message() != work {
             self.bar.set_message(work.to_owned());
@@ -41,7 +41,7 @@ impl Bar {
         self.at(position, end);
     }
 
-    /// Writes something while no bar is in the way.
+    /// Writes something while the bar is hidden.
     pub(super) fn around<T>(&self, write: impl FnOnce() -> T) -> T {
         self.bar.suspend(write)
     }
@@ -58,7 +58,7 @@ impl Bar {
     }
 
     fn line(&self, text: &str) {
-        // Whoever closed stderr wants to hear nothing.
+        // If stderr is closed, nobody wants progress.
         self.around(|| drop(writeln!(std::io::stderr(), "{text}")));
     }
 }

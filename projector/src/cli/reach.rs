@@ -1,4 +1,4 @@
-//! How a command reaches both databases, and the keys where personal values are to be read.
+//! Connects a command to both databases, and to the keys if personal values are to be read.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::{EventStoreUrl, MasterKey, ReadModelUrl, SubjectKeysUrl};
 use crate::projections;
 use projection::ops::{self, Operations};
 
-/// Where everything is.
+/// The addresses of the databases and keys.
 #[derive(Debug, Args)]
 pub(crate) struct ToolArgs {
     #[command(flatten)]
@@ -30,12 +30,12 @@ pub(crate) struct ToolArgs {
 }
 
 impl ToolArgs {
-    /// Reaches everything, and checks that the read model is the one that this program knows.
+    /// Opens both databases and the keys, and checks the schema of the read model.
     pub(super) async fn open(&self) -> Result<Operations, CommandError> {
         let options = connect_options(&self.read_model.get()?)?;
         let reads = u32::try_from(Operations::READ_CONNECTIONS).unwrap_or(u32::MAX);
         let store = store_options(&self.event_store.get()?)?.read_connections(reads);
-        // What is wrong with the read model is said first.
+        // Errors of the read model come first.
         ops::read_model(&options).await?;
         let store: Arc<dyn EventStore> = Arc::new(PostgresStore::connect(store).await?);
         let vault = self.vault(store.as_ref()).await?;
@@ -43,7 +43,7 @@ impl ToolArgs {
         Ok(Operations::new(options, log, vault).await?)
     }
 
-    /// A connection to the read model alone, which is checked.
+    /// Connects to the read model only, and checks its schema.
     pub(super) async fn read_model(&self) -> Result<Connection, CommandError> {
         Ok(ops::read_model(&connect_options(&self.read_model.get()?)?).await?)
     }
@@ -63,12 +63,12 @@ impl ToolArgs {
     }
 }
 
-/// How this program connects to the store at `url`.
+/// Returns the options to connect to the store at `url`.
 pub(crate) fn store_options(url: &SecretString) -> Result<PostgresOptions, StoreError> {
     Ok(PostgresOptions::from_url(url.expose_secret())?.application_name("projector-reads"))
 }
 
-/// How this program connects to the read model at `url`.
+/// Returns the options to connect to the read model at `url`.
 pub(crate) fn connect_options(url: &SecretString) -> Result<PgConnectOptions, CommandError> {
     // The parser's error might repeat the URL, and so a password.
     url.expose_secret().parse().map_err(|_| CommandError::ReadModelUrl)

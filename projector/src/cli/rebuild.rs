@@ -17,41 +17,40 @@ use projection::ops::rebuild::{self, Compared, End, Rebuilt, Request};
 use projection::ops::switch::PATIENCE_SECONDS;
 use projection::replay::{MIB, ROW_MEMORY_MIB};
 
-/// Settings of `rebuild`.
+/// The settings of `rebuild`.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
 pub struct RebuildArgs {
-    /// Which projection.
+    /// The name of the projection.
     pub(crate) projection: String,
-    /// Go on with a rebuild that was paused, killed, or not to switch.
+    /// Resume a rebuild that was paused, killed, or built without switching.
     #[arg(long, conflicts_with = "pause")]
     pub(crate) resume: bool,
-    /// Make the running rebuild write what it has, and end.
+    /// Ask the running rebuild to save its work and end.
     #[arg(long)]
     pub(crate) pause: bool,
-    /// Into how many partitions its keys are split, by their hash, to be shared among projector
-    /// processes; as before, unless said.
+    /// The number of partitions, which projector processes share; by default as before.
     #[arg(long, conflicts_with_all = ["resume", "pause"])]
     pub(crate) partitions: Option<i32>,
-    /// Only say what it would take: time and disk, estimated from the first events of the log.
+    /// Only estimate time and disk, from the first events of the log.
     #[arg(long, conflicts_with_all = ["resume", "pause"])]
     pub(crate) dry_run: bool,
-    /// At most so many events a second.
+    /// The maximum number of events per second.
     #[arg(long, value_name = "EVENTS_PER_SECOND")]
     pub(crate) throttle: Option<NonZeroU32>,
-    /// Leave the live generation in its place; `--resume` switches later.
+    /// Do not switch queries to the new generation; `--resume` switches later.
     #[arg(long)]
     pub(crate) no_switch: bool,
     /// Do not compare with the live rows.
     #[arg(long)]
     pub(crate) no_compare: bool,
-    /// Switch even though rows of the same fold version differ: the live ones are wrong.
+    /// Switch even if rows of the same fold version differ, because the live ones are wrong.
     #[arg(long)]
     pub(crate) despite_differences: bool,
-    /// For how many seconds to try the switch, while queries hold the tables.
+    /// How many seconds to retry the switch while queries hold the tables.
     #[arg(long, default_value_t = PATIENCE_SECONDS)]
     pub(crate) patience: u32,
-    /// How much memory the folded rows may take, in MiB.
+    /// The memory limit for folded rows, in MiB.
     #[arg(long, default_value_t = ROW_MEMORY_MIB)]
     pub(crate) memory: usize,
     /// Print personal values in the rows that differ.
@@ -64,7 +63,7 @@ pub struct RebuildArgs {
 }
 
 impl RebuildArgs {
-    /// As the admin API takes them.
+    /// The arguments of the operation `rebuild`.
     fn arguments(&self) -> Value {
         json!({
             "resume": self.resume,
@@ -79,7 +78,7 @@ impl RebuildArgs {
     }
 }
 
-/// Rebuilds, or says what it would take.
+/// Rebuilds a projection, pauses its rebuild, or estimates one.
 pub(crate) async fn rebuild(args: RebuildArgs) -> Result<(), CommandError> {
     let projection = super::projection(&args.projection)?;
     let name = projection.name();
@@ -164,7 +163,7 @@ fn show_comparison(compared: &Compared) -> Result<(), CommandError> {
     }
 }
 
-/// Says what a switch did.
+/// Prints the result of a switch.
 pub(super) fn announce(
     old: Option<i32>,
     projection: &str,

@@ -1,5 +1,4 @@
-//! `projector status`, once or with `--watch`: again and again until Ctrl-C, whatever is away
-//! meanwhile.
+//! `projector status`. With `--watch` it repeats until Ctrl-C, also while a database is away.
 
 use std::time::Duration;
 
@@ -20,11 +19,11 @@ use projection::chain;
 use projection::ops;
 use projection::ops::status::{STORE_LIMIT, Status};
 
-/// Seconds between two looks.
+/// The limits of the interval of `--watch`, in seconds.
 const LEAST_INTERVAL: f64 = 0.1;
 const MOST_INTERVAL: f64 = 3_600.0;
 
-/// Reads an interval of `--watch`.
+/// Parses the interval of `--watch`, in seconds.
 pub(crate) fn parse_interval(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
     if (LEAST_INTERVAL..=MOST_INTERVAL).contains(&seconds) {
@@ -34,7 +33,7 @@ pub(crate) fn parse_interval(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Shows how far every projection is.
+/// Prints the progress of every projection.
 pub(crate) async fn status(args: &StatusArgs) -> Result<(), CommandError> {
     let options = connect_options(&args.read_model.get()?)?;
     let store_options = args.event_store.optional()?.map(|url| store_options(&url)).transpose()?;
@@ -48,7 +47,7 @@ pub(crate) async fn status(args: &StatusArgs) -> Result<(), CommandError> {
     Ok(cli_kit::print(text)?)
 }
 
-/// The status for people.
+/// Formats the status as a table.
 fn table(status: &Status) -> String {
     let mut table = Table::new();
     let header =
@@ -106,7 +105,7 @@ fn table(status: &Status) -> String {
     text
 }
 
-/// Until the first signal.
+/// Repeats the status until the first signal.
 async fn watch(sight: &mut Sight, args: &StatusArgs) -> Result<(), CommandError> {
     let ended = Shutdown::listen()?.drain();
     let mut ticks = tokio::time::interval(args.interval);
@@ -123,7 +122,7 @@ async fn watch(sight: &mut Sight, args: &StatusArgs) -> Result<(), CommandError>
     }
 }
 
-/// What one look shows. One that failed is shown too: the next may not.
+/// Formats one status, or its error: the next one may succeed.
 fn shown(looked: Result<Status, CommandError>, args: &StatusArgs) -> Result<String, CommandError> {
     let at = clock::system().now();
     if args.json {
@@ -139,7 +138,7 @@ fn shown(looked: Result<Status, CommandError>, args: &StatusArgs) -> Result<Stri
     Ok(if cli_kit::stdout().is_terminal() { redrawn(&text) } else { text + "\n" })
 }
 
-/// Drawn over what a terminal shows, line by line, so that nothing flickers.
+/// Draws over the previous table line by line, so that a terminal does not flicker.
 fn redrawn(text: &str) -> String {
     const HOME: &str = "\x1b[H";
     const TO_END_OF_LINE: &str = "\x1b[K";
@@ -148,7 +147,7 @@ fn redrawn(text: &str) -> String {
     format!("{HOME}{lines}{TO_END_OF_SCREEN}")
 }
 
-/// Both databases, reached anew after one was away.
+/// The connections to both databases. A failed one is opened again for the next status.
 struct Sight {
     options: PgConnectOptions,
     store_options: Option<PostgresOptions>,
@@ -158,7 +157,7 @@ struct Sight {
 
 impl Sight {
     async fn look(&mut self) -> Result<Status, CommandError> {
-        // Taken out, so that a connection that failed is not used again.
+        // Taken out, so that a failed connection is not used again.
         let mut connection = if let Some(connection) = self.connection.take() {
             connection
         } else {

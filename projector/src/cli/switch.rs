@@ -14,7 +14,7 @@ use super::{ReadModelUrl, confirmed};
 use projection::ops;
 use projection::ops::switch::{self, PATIENCE_SECONDS, Switched};
 
-/// Settings of `switch-back`.
+/// The settings of `switch-back`.
 #[derive(Debug, Args)]
 pub struct SwitchBackArgs {
     /// The name of the projection.
@@ -28,7 +28,7 @@ pub struct SwitchBackArgs {
     pub(crate) tool: ToolArgs,
 }
 
-/// Settings of `drop`.
+/// The settings of `drop`.
 #[derive(Debug, Args)]
 pub struct DropArgs {
     /// The name of the projection.

@@ -10,18 +10,18 @@ use super::remote::{ThroughArgs, result_of};
 use projection::ops::verify::{self, Scope, Verification};
 use projection::replay::{MIB, ROW_MEMORY_MIB};
 
-/// Settings of `verify`.
+/// The settings of `verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// Which projection.
+    /// The name of the projection.
     pub(crate) projection: String,
-    /// Only a share of the keys, chosen by a hash: `5%` or `0.05`.
+    /// The share of the keys to verify, selected by a hash: `5%` or `0.05`; by default all.
     #[arg(long, value_parser = parse_share)]
     pub(crate) sample: Option<f64>,
-    /// Chooses which keys are in the sample; the same seed chooses the same keys.
+    /// Selects the keys of the sample; the same seed selects the same keys.
     #[arg(long, default_value = "")]
     pub(crate) seed: String,
-    /// How much memory the folded rows may take, in MiB; what is more goes to temporary tables.
+    /// The memory limit for folded rows, in MiB; more rows go to temporary tables.
     #[arg(long, default_value_t = ROW_MEMORY_MIB)]
     pub(crate) memory: usize,
     /// Print personal values in the rows that differ.
@@ -43,11 +43,11 @@ fn parse_share(text: &str) -> Result<f64, String> {
     if share > 0.0 && share <= 1.0 {
         Ok(share)
     } else {
-        Err("a share is more than 0 and at most 100%".to_owned())
+        Err("expected a share: more than 0, at most 100%".to_owned())
     }
 }
 
-/// Verifies, and prints what it found.
+/// Verifies a projection, and prints the result.
 pub(crate) async fn verify(args: VerifyArgs) -> Result<(), CommandError> {
     let projection = super::projection(&args.projection)?;
     let found = if let Some(remote) = args.through.remote_hiding(args.reveal)? {

@@ -125,7 +125,7 @@ async fn parked_events_are_retried_and_skipped_through_a_running_projector() {
     let told = ends_with(3, url, &through(&address, &skip("2"))).await;
     assert!(told.contains("no row refuses the event at position 2"), "{told}");
     let told = succeeds(url, &through(&address, &skip("1"))).await;
-    let rows = "is never to count in 1 rows";
+    let rows = "is skipped for 1 rows";
     assert!(told.contains(rows) && told.contains("the event at position 1"), "{told}");
     let who = "SELECT DISTINCT skipped_by || ': ' || reason FROM read_model.skips";
     assert_eq!(ask::<String>(url, who).await, "clerk-7: why not");
@@ -227,7 +227,7 @@ async fn a_command_line_follows_its_operation_through_kill_9_of_the_projector() 
             &["parked", "retry", name, "--wait", "300"],
             "of 2 rows 2 still lack",
         ),
-        (checkpoints, &["parked", "skip", name, "1"], "in 1 rows"),
+        (checkpoints, &["parked", "skip", name, "1"], "for 1 rows"),
         (table, &["drop", name, "2", "--yes"], "generation 2"),
     ] {
         let said = killed_in_the_middle(url, &mut process, lock, words).await;
