@@ -1,5 +1,5 @@
 //! The command line: `projector run | status | account | parked | verify | explain | rebuild |
-//! switch-back | drop | pause | resume | operations | migrate | start-over`.
+//! switch-back | drop | pause | resume | operations | migrate | openapi | start-over`.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -102,6 +102,8 @@ pub enum Command {
     Operations(OperationsArgs),
     /// Migrate the read model's schema to the version of this program. Safe to run twice or at once.
     Migrate(MigrateArgs),
+    /// Print the description of the operations API as OpenAPI 3.1.
+    Openapi,
     /// Replace a projection's live generation at once by an empty one, which fills from the first
     /// event.
     ///

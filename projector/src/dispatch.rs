@@ -16,6 +16,7 @@ use crate::cli::status::status;
 use crate::cli::switch::{drop_generation, switch_back};
 use crate::cli::verify::verify;
 use crate::cli::{Cli, Command, MigrateArgs, StartOverArgs, confirmed};
+use crate::operations as operations_api;
 use crate::process::run;
 use crate::{cli, projections};
 use projection::generation;
@@ -39,8 +40,13 @@ pub async fn execute(cli: Cli) -> Result<(), CommandError> {
         Command::Resume(args) => resume(args).await,
         Command::Operations(args) => operations(args).await,
         Command::Migrate(args) => migrate(&args).await,
+        Command::Openapi => openapi(),
         Command::StartOver(args) => start_over(&args).await,
     }
+}
+
+fn openapi() -> Result<(), CommandError> {
+    Ok(cli_kit::print(serde_json::to_string_pretty(&operations_api::document())? + "\n")?)
 }
 
 async fn migrate(args: &MigrateArgs) -> Result<(), CommandError> {

@@ -23,10 +23,13 @@ use service_kit::http::RequestId;
 use service_kit::input::Id;
 use tokio::sync::{Notify, Semaphore};
 
+pub(crate) use openapi::document;
+
 use answer::{RETRY_LATER, accepted, envelope, unavailable};
 use request::{CancelBody, ListQuery, Wanted};
 
 mod answer;
+mod openapi;
 mod request;
 mod words;
 
@@ -57,6 +60,7 @@ pub(crate) fn routes(
     let turns = Semaphore::new(MAX_CONNECTIONS);
     Router::new()
         .route(PATH, get(list).post(add))
+        .route(openapi::DOCUMENT_PATH, get(openapi::serve))
         .route(&format!("{PATH}/{{id}}"), get(find))
         .route(&format!("{PATH}/{{id}}/cancel"), post(cancel))
         .with_state(Api(Arc::new(Inner { reach, projections, wake, turns })))

@@ -17,7 +17,7 @@ use super::words;
 /// The default number of operations in a list.
 const PAGE: u32 = 20;
 /// The maximum number of operations in a list.
-const MAX_PAGE: u32 = 100;
+pub(super) const MAX_PAGE: u32 = 100;
 
 /// The body of a request for an operation. The kind determines the arguments.
 #[derive(Deserialize)]

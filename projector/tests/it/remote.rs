@@ -176,6 +176,15 @@ async fn who_and_why_are_needed_and_a_second_operation_is_refused() {
     assert_eq!(admin.ended(&path).await["cancelled_by"], "clerk-8");
 }
 
+#[tokio::test]
+async fn the_admin_port_serves_the_description_that_the_command_line_prints() {
+    let database = whole_database().await;
+    let process = Process::start(database.url());
+    let (status, served) = Admin::of(&process).await.get("/admin/v1/openapi.json").await;
+    let printed = succeeds(database.url(), &["openapi"]).await;
+    assert_eq!((status, served), (200, serde_json::from_str::<Value>(&printed).unwrap()));
+}
+
 /// Locks what an operation needs, lets a command line ask for the operation, kills the projector in
 /// the middle, starts the next one, and releases the lock. Returns what the command line printed.
 async fn killed_in_the_middle(
