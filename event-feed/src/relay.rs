@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use event_store::{EventStore, StoreError};
 use futures::future::BoxFuture;
-use postgres_kit::Connection;
+use postgres_kit::{Connection, Pauses};
 use service_kit::Pulse;
 use service_kit::clock::SharedClock;
 use service_kit::health::{Component, Health};
@@ -160,13 +160,13 @@ impl<T: RelayTarget> Relay<T> {
 
     /// Runs until `drain` is cancelled, then finishes the current batch and gives up the lease.
     pub async fn run(self, drain: CancellationToken) {
-        let mut failures = 0;
+        let mut pauses = Pauses::new(RETRY_FIRST, RETRY_MOST);
         while !drain.is_cancelled() {
             self.pulse.beat();
             match self.stand_by(&drain).await {
                 Ok(None) => return,
                 Ok(Some(keeper)) => {
-                    failures = 0;
+                    pauses.reset();
                     metrics::leading(true);
                     metrics::term(keeper.term().0);
                     tracing::info!(term = keeper.term().0, owner = %self.owner, "leading");
@@ -184,10 +184,9 @@ impl<T: RelayTarget> Relay<T> {
                 }
                 Err(error) => {
                     self.postgres.not_ready(format!("lease: {error}"));
-                    failures += 1;
+                    wait(pauses.next_pause(), &drain).await;
                 }
             }
-            pause(failures, &drain).await;
         }
     }
 
@@ -246,6 +245,7 @@ impl<T: RelayTarget> Relay<T> {
         lost: &CancellationToken,
         drain: &CancellationToken,
     ) -> Ended {
+        let mut pauses = Pauses::new(RETRY_FIRST, RETRY_MOST);
         let mut failures = 0;
         let mut could_read_at = Instant::now();
         loop {
@@ -255,6 +255,7 @@ impl<T: RelayTarget> Relay<T> {
             match leader.run_once().await {
                 Ok(round) => {
                     failures = 0;
+                    pauses.reset();
                     could_read_at = Instant::now();
                     self.postgres.ready();
                     self.reach.ready();
@@ -282,7 +283,7 @@ impl<T: RelayTarget> Relay<T> {
                     ) {
                         return Ended::StepDown;
                     }
-                    pause(failures, drain).await;
+                    wait(pauses.next_pause(), drain).await;
                 }
             }
         }
@@ -327,14 +328,6 @@ impl<T: RelayTarget> Relay<T> {
         }
         *looked_at = Some(Instant::now());
     }
-}
-
-/// Waits before the next attempt, longer after more failures, and not at all without any.
-async fn pause(failures: u32, drain: &CancellationToken) {
-    if failures == 0 {
-        return;
-    }
-    wait(RETRY_FIRST.saturating_mul(1 << (failures - 1).min(16)).min(RETRY_MOST), drain).await;
 }
 
 /// Waits, unless the process is stopping.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream, ReadyChunks};
+use postgres_kit::Pauses;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -24,8 +25,10 @@ use crate::subject::{CATEGORY as SUBJECT_CATEGORY, SUBJECT_ERASED, erased_subjec
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The maximum number of a subscription's events to reveal at once.
 const CHUNK: usize = 256;
-/// The pause before a subscription retries a failed reveal.
-const RETRY: Duration = Duration::from_millis(200);
+/// The first pause before a subscription retries a failed reveal. It doubles up to
+/// [`RETRY_MOST`].
+const RETRY_FIRST: Duration = Duration::from_millis(200);
+const RETRY_MOST: Duration = Duration::from_secs(2);
 
 /// A store with a [`Vault`] in front. It learns of other processes' erasures within a second and
 /// makes the vault forget their subjects.
@@ -240,6 +243,7 @@ impl EventStore for EncryptingStore {
             encrypted: Vec::new(),
             ready: VecDeque::new(),
             failed: false,
+            pauses: Pauses::new(RETRY_FIRST, RETRY_MOST),
         };
         stream::unfold(
             state,
@@ -257,6 +261,7 @@ struct Subscription {
     encrypted: Vec<RecordedEvent>,
     ready: VecDeque<Result<RecordedEvent, StoreError>>,
     failed: bool,
+    pauses: Pauses,
 }
 
 impl Subscription {
@@ -275,13 +280,14 @@ impl Subscription {
                 }
             }
             if self.failed {
-                tokio::time::sleep(RETRY).await;
+                self.pauses.wait().await;
             }
             self.failed = false;
             if let Err(error) = reveal(&self.vault, &mut self.encrypted).await {
                 self.failed = true;
                 return Some(Err(error));
             }
+            self.pauses.reset();
             let errors = std::mem::take(&mut self.ready);
             self.ready.extend(self.encrypted.drain(..).map(Ok));
             self.ready.extend(errors);

@@ -19,6 +19,7 @@ pub mod nats;
 pub mod nextest;
 pub mod operate;
 pub mod output;
+mod pauses;
 pub mod ports;
 pub mod prepare;
 pub mod psql;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use event_store::store::is_last_page;
 use event_store::{EventRef, EventStore, Filter, Head, Position, RecordedEvent};
+use postgres_kit::Pauses;
 use tokio::time::Instant;
 
 use super::{FollowError, FollowerSettings};
@@ -33,9 +34,8 @@ pub(super) struct CatchUp {
     pub(super) behind: bool,
     page: u32,
     poll_interval: Duration,
-    retry_first: Duration,
-    retry_most: Duration,
-    failures: u32,
+    pauses: Pauses,
+    failing: bool,
 }
 
 impl CatchUp {
@@ -49,9 +49,8 @@ impl CatchUp {
             behind: true,
             page: settings.page,
             poll_interval: settings.poll_interval,
-            retry_first: settings.retry_first,
-            retry_most: settings.retry_most,
-            failures: 0,
+            pauses: Pauses::new(settings.retry_first, settings.retry_most),
+            failing: false,
         }
     }
 
@@ -62,26 +61,26 @@ impl CatchUp {
     }
 
     pub(super) const fn is_failing(&self) -> bool {
-        self.failures > 0
+        self.failing
     }
 
     /// Makes the next read happen at once, unless the store has just failed.
     pub(super) fn ask_now(&mut self) {
-        if self.failures == 0 {
+        if !self.failing {
             self.due = Instant::now();
         }
     }
 
     /// Postpones the next read, because nothing is missing.
     pub(super) fn ask_after(&mut self, wait: Duration) {
-        if self.failures == 0 && !self.behind {
+        if !self.failing && !self.behind {
             self.due = Instant::now() + wait;
         }
     }
 
     /// Makes the next read happen at this moment or earlier.
     pub(super) fn ask_by(&mut self, moment: Instant) {
-        if self.failures == 0 {
+        if !self.failing {
             self.due = self.due.min(moment);
         }
     }
@@ -94,7 +93,8 @@ impl CatchUp {
         let limit = self.page.min(u32::try_from(max).unwrap_or(u32::MAX)).max(1);
         match self.read_after_last(limit).await {
             Ok((head, asked_at, Page { events: page, full })) => {
-                self.failures = 0;
+                self.failing = false;
+                self.pauses.reset();
                 self.behind = full;
                 self.due =
                     if self.behind { Instant::now() } else { Instant::now() + self.poll_interval };
@@ -111,10 +111,8 @@ impl CatchUp {
                 Ok((head, page))
             }
             Err(error) => {
-                self.failures = self.failures.saturating_add(1);
-                let doublings = self.failures.saturating_sub(1).min(16);
-                self.due = Instant::now()
-                    + self.retry_first.saturating_mul(1 << doublings).min(self.retry_most);
+                self.failing = true;
+                self.due = Instant::now() + self.pauses.next_pause();
                 // After a failure, another history may be behind the same address, so read the
                 // epoch again.
                 self.head_read_at = None;

@@ -8,6 +8,7 @@
 
 use event_store::store::MAX_PAGE_BYTES;
 use event_store::{EventRef, Position, RecordedEvent};
+use postgres_kit::Pauses;
 use tokio::time::Instant;
 
 use super::FollowerSettings;
@@ -44,7 +45,7 @@ pub(super) struct Join {
     joined: Option<Joined>,
     /// A received message that was not judged yet, or that waits for the store.
     pub(super) held: Option<FromLive>,
-    failures: u32,
+    pauses: Pauses,
     not_before: Instant,
     /// The time since when a beacon has announced more events than came.
     behind_since: Option<Instant>,
@@ -59,7 +60,7 @@ impl Join {
             generation: 0,
             joined: None,
             held: None,
-            failures: 0,
+            pauses: Pauses::new(settings.join_retry_first, settings.join_retry_most),
             not_before: Instant::now(),
             behind_since: None,
         }
@@ -109,14 +110,7 @@ impl Join {
         self.live.stop();
         self.held = None;
         self.behind_since = None;
-        let doublings = self.failures.min(16);
-        self.failures = self.failures.saturating_add(1);
-        let wait = self
-            .settings
-            .join_retry_first
-            .saturating_mul(1 << doublings)
-            .min(self.settings.join_retry_most);
-        self.not_before = Instant::now() + wait;
+        self.not_before = Instant::now() + self.pauses.next_pause();
         if joined.proven {
             tracing::info!(why, "following the store, not NATS");
         } else {
@@ -164,7 +158,7 @@ impl Join {
             }
         }
         if !events.is_empty() {
-            self.failures = 0;
+            self.pauses.reset();
             self.behind_since = None;
             at.ask_after(self.settings.beacon_silence);
         }

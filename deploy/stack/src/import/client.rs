@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use local_servers::loopback_client;
-use rand::Rng;
 use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::endpoints::Endpoints;
+use crate::pauses;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -136,15 +136,15 @@ impl Client {
         request: impl Fn() -> reqwest::RequestBuilder,
     ) -> anyhow::Result<(bool, Vec<u8>)> {
         let deadline = Instant::now() + self.patience;
-        let mut pause = FIRST_PAUSE;
+        let mut pauses = pauses::growing(FIRST_PAUSE, LONGEST_PAUSE);
         loop {
             let (why, wait) = match try_once(request()).await {
                 Try::Done { replayed, body } => return Ok((replayed, body)),
                 Try::Refused(why) => anyhow::bail!("{what}: {why}"),
                 Try::NotNow(why, wait) => (why, wait),
             };
-            let jittered = pause.mul_f64(rand::rng().random_range(0.5..1.0));
-            let wait = wait.unwrap_or_default().min(LONGEST_RETRY_AFTER).max(jittered);
+            let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
+            let wait = wait.unwrap_or_default().min(LONGEST_RETRY_AFTER).max(pause);
             anyhow::ensure!(
                 Instant::now() + wait < deadline,
                 "{what}: gave up after {} s: {why}",
@@ -152,7 +152,6 @@ impl Client {
             );
             self.retries.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(wait).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 }

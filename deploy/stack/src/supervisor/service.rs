@@ -14,6 +14,7 @@ use super::readiness::Readiness;
 use super::{Order, Running, Table};
 use crate::build::Build;
 use crate::identity::ProcessId;
+use crate::pauses;
 
 /// The first pause before a dead process is restarted. It doubles with each death.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -70,7 +71,8 @@ pub(super) async fn keep(
     reporter: Reporter,
     mut orders: watch::Receiver<Order>,
 ) {
-    let (mut pause, mut restarts) = (FIRST_PAUSE, 0);
+    let growing = || pauses::growing(FIRST_PAUSE, LONGEST_PAUSE);
+    let (mut pauses, mut restarts) = (growing(), 0);
     let stopped = |restarts| Running { process: None, program: None, restarts };
     // Without a supervisor there are no more orders.
     while orders.has_changed().is_ok() {
@@ -80,7 +82,7 @@ pub(super) async fn keep(
             Order::Rest => {
                 reporter.tell(service.name, stopped(restarts));
                 let _supervisor_gone = orders.changed().await;
-                pause = FIRST_PAUSE;
+                pauses = growing();
                 continue;
             }
             Order::End => break,
@@ -106,15 +108,15 @@ pub(super) async fn keep(
                 .map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}")),
         };
         if started.elapsed() > STEADY {
-            pause = FIRST_PAUSE;
+            pauses = growing();
         }
         reporter.tell(service.name, stopped(restarts));
+        let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
         log.note(&format!("{why}; restarting it in {} ms", pause.as_millis()));
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             _ = orders.changed() => {}
         }
-        pause = (pause * 2).min(LONGEST_PAUSE);
         restarts += 1;
     }
     reporter.tell(service.name, stopped(restarts));

@@ -64,3 +64,41 @@ fn what_tests_and_their_kits_wait_for_comes_in_time_or_fails_by_name() {
     }
     none("each wait of a test says what it awaits, and for how long", offences);
 }
+
+/// Growing pauses that are made in another way, with the reasons.
+const NO_RETRIES: &[(&str, &str)] = &[
+    ("event-feed/src/nats.rs", "the NATS client counts its attempts and asks for each pause"),
+    ("event-store/src/postgres/wake.rs", "gathers wake-ups while appends keep coming"),
+    ("projection/src/runner/backoff.rs", "counts how long the silent attempt took"),
+    ("projection/src/runner/parked.rs", "a time in a table, which no process waits for"),
+];
+/// How a pause that somebody doubles by hand looks.
+const DOUBLED: &[&str] = &["* 2).min(", "mul(2).min(", "mul(1 <<", "* 2.0).min("];
+
+/// Whether a line doubles a pause. Sizes of batches and pages are doubled too, up to `MAX_…`.
+fn doubles_a_pause(line: &str) -> bool {
+    let is_size = line.contains("MAX_BATCH") || line.contains("MAX_PAGE");
+    !is_size && DOUBLED.iter().any(|doubled| line.contains(doubled))
+}
+
+#[test]
+fn retries_share_one_backoff() {
+    let mut offences = Vec::new();
+    for file in rust().into_iter().filter(|file| !file.is_test()) {
+        if NO_RETRIES.iter().any(|(path, _)| *path == file.path) {
+            continue;
+        }
+        for (number, line) in file.without_tests().lines().enumerate() {
+            if doubles_a_pause(line) {
+                offences.push(format!("{}:{}: {}", file.path, number + 1, line.trim()));
+            }
+        }
+    }
+    none(
+        "postgres_kit::Pauses (in the stack: pauses.rs) makes growing pauses, with jitter",
+        offences,
+    );
+    assert!(doubles_a_pause("pause = (pause * 2).min(LONGEST);"));
+    assert!(doubles_a_pause("first.saturating_mul(1 << failures.min(16)).min(most)"));
+    assert!(!doubles_a_pause("self.most = self.most.saturating_mul(2).min(MAX_BATCH);"));
+}
