@@ -4,6 +4,9 @@
 //! No answer has a `Last-Modified`, so `If-Modified-Since` and `If-Unmodified-Since` are ignored,
 //! as §13.1.3 and §13.1.4 require for a resource without a modification date.
 //!
+//! This is not `headers`: its `IfMatch` hands out no tags, and takes any text for a list of tags,
+//! so a malformed condition would be one that never holds.
+//!
 //! Conditions count only where the answer would otherwise be a success (§13.2.1). Callers first
 //! find out whether the resource exists.
 

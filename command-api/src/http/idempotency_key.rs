@@ -3,6 +3,7 @@
 use axum::http::{HeaderMap, HeaderName};
 use service_kit::Problem;
 use service_kit::http::single;
+use sfv::{BareItem, Item, Parser};
 
 use crate::application::idempotency::{IdempotencyKey, MAX_KEY_LEN};
 
@@ -38,23 +39,19 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyK
 
 fn parse(text: &str) -> Result<IdempotencyKey, MalformedKey> {
     let key = match text.strip_prefix('"') {
-        Some(rest) => unquote(rest).ok_or(MalformedKey)?,
+        Some(_) => quoted(text).ok_or(MalformedKey)?,
         None if text.bytes().all(|b| b.is_ascii_graphic() && b != b'"') => text.to_owned(),
         None => return Err(MalformedKey),
     };
     IdempotencyKey::new(key).map_err(|_| MalformedKey)
 }
 
-/// Reads up to the closing quote, which must be the last character.
-fn unquote(rest: &str) -> Option<String> {
-    let (mut key, mut characters) = (String::new(), rest.chars());
-    loop {
-        match characters.next()? {
-            '"' => return characters.next().is_none().then_some(key),
-            '\\' => key.push(characters.next().filter(|c| matches!(c, '"' | '\\'))?),
-            c if c == ' ' || c.is_ascii_graphic() => key.push(c),
-            _ => return None,
-        }
+/// Reads a structured field that is a string without parameters.
+fn quoted(text: &str) -> Option<String> {
+    let item = Parser::new(text).parse::<Item>().ok()?;
+    match item.bare_item {
+        BareItem::String(key) if item.params.is_empty() => Some(key.into()),
+        _ => None,
     }
 }
 
@@ -80,6 +77,7 @@ mod tests {
             "\"a",
             "a\"",
             "\"a\"b",
+            "\"a\";b=1",
             "a b",
             "ä",
             "\"ä\"",

@@ -1,13 +1,11 @@
 //! A cache of subject keys, bounded in number and in time. A key is dropped at once when its
 //! subject is erased.
 //!
-//! Two generations approximate the order of use. When the young one is full it becomes the old one,
-//! and an entry used in the old one moves to the young one. An erasure is final, so that fact has
-//! no time limit, and a new query would give the same answer.
+//! An erasure is final, so that fact has no time limit, and a new query would give the same answer.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
+use quick_cache::unsync;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -26,32 +24,23 @@ struct Entry {
 }
 
 pub(super) struct Cache {
-    young: HashMap<Uuid, Entry>,
-    old: HashMap<Uuid, Entry>,
-    /// The maximum number of entries of one generation.
-    half: usize,
+    entries: unsync::Cache<Uuid, Entry>,
     lifetime: Duration,
 }
 
 impl Cache {
     /// Makes a cache of up to `most` subjects that holds each key for at most `lifetime`.
     pub(super) fn new(most: usize, lifetime: Duration) -> Self {
-        Self { young: HashMap::new(), old: HashMap::new(), half: (most / 2).max(1), lifetime }
+        Self { entries: unsync::Cache::new(most), lifetime }
     }
 
     pub(super) fn get(&mut self, subject: Uuid) -> Option<Known> {
-        let fresh = |entry: &Entry| entry.until.is_none_or(|until| Instant::now() < until);
-        if let Some(entry) = self.young.get(&subject) {
-            if fresh(entry) {
-                return Some(entry.known.clone());
-            }
-            self.young.remove(&subject);
-            return None;
+        let entry = self.entries.get(&subject)?;
+        if entry.until.is_none_or(|until| Instant::now() < until) {
+            return Some(entry.known.clone());
         }
-        let entry = self.old.remove(&subject).filter(fresh)?;
-        let known = entry.known.clone();
-        self.insert(subject, entry);
-        Some(known)
+        self.entries.remove(&subject);
+        None
     }
 
     /// Caches an answer of the key store. A subject known to be erased stays erased: an older
@@ -64,8 +53,7 @@ impl Cache {
             Known::Key(_) => Some(Instant::now() + self.lifetime),
             Known::Erased => None,
         };
-        self.old.remove(&subject);
-        self.insert(subject, Entry { known, until });
+        self.entries.insert(subject, Entry { known, until });
     }
 
     /// Marks the subject as erased.
@@ -74,15 +62,7 @@ impl Cache {
     }
 
     pub(super) fn clear(&mut self) {
-        self.young.clear();
-        self.old.clear();
-    }
-
-    fn insert(&mut self, subject: Uuid, entry: Entry) {
-        if self.young.len() >= self.half && !self.young.contains_key(&subject) {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(subject, entry);
+        self.entries.clear();
     }
 }
 
@@ -104,9 +84,10 @@ mod tests {
         for n in 1..1_000 {
             cache.put(Uuid::from_u128(n), Known::Key(SubjectKey::random()));
             assert!(is_key(cache.get(used).as_ref()), "used all the time");
-            assert!(cache.young.len() + cache.old.len() <= 10);
+            assert!(cache.entries.len() <= 10);
         }
-        assert!(cache.get(Uuid::from_u128(1)).is_none(), "not used for long");
+        let kept = (0..1_000).filter(|n| cache.get(Uuid::from_u128(*n)).is_some()).count();
+        assert!(kept <= 10, "{kept}");
     }
 
     #[tokio::test(start_paused = true)]

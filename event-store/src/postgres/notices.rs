@@ -4,6 +4,11 @@
 //! synchronous standby, Postgres answers as for any commit. It adds a warning (01000) that the
 //! commit may not have been replicated. Such an answer is no acknowledgement. A call causes no
 //! other warning, so every warning counts.
+//!
+//! sqlx has no other way to hand out notices, and a second driver for the append's connection would
+//! double the code that judges errors, deadlines and statements. So this module listens to sqlx's
+//! log target. Tests fail when an upgrade of sqlx moves it: the one below on any server, and
+//! `tests/it/standby.rs` with a real standby.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -112,5 +117,34 @@ impl Subscriber for Listener {
 
     fn try_close(&self, id: Id) -> bool {
         self.outer.try_close(id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use local_servers::TestDatabase;
+    use sqlx::{Connection as _, PgConnection};
+
+    use super::*;
+
+    const WARNING: &str = "DO $$ BEGIN RAISE WARNING 'on purpose'; END $$";
+    const NOTICE: &str = "DO $$ BEGIN RAISE NOTICE 'on purpose'; END $$";
+
+    /// If this fails after an upgrade of sqlx, commits that no standby has would be acknowledged.
+    #[tokio::test]
+    async fn a_warning_of_a_real_server_is_heard_and_only_during_the_call() {
+        let database = TestDatabase::create("empty", "1", |_| async { Ok(()) }).await;
+        let mut connection = PgConnection::connect(database.url()).await.unwrap();
+        let notices = Notices::new();
+        for (raise, is_warning) in [(WARNING, true), (NOTICE, false), (WARNING, true)] {
+            let call = sqlx::raw_sql(raise).execute(&mut connection);
+            let (done, warned) = notices.during(call).await;
+            done.unwrap();
+            assert_eq!(warned, is_warning, "{raise}");
+        }
+        sqlx::raw_sql(WARNING).execute(&mut connection).await.unwrap();
+        let ((), warned) = notices.during(async {}).await;
+        assert!(!warned, "the call caused no warning");
     }
 }

@@ -3,6 +3,9 @@
 //! A cached state may be old. The caller reads newer events on top of it, and the append checks the
 //! version. A state with personal values is dropped as soon as one of its subjects is known to be
 //! erased.
+//!
+//! It is not `moka` or `quick_cache`, which have one limit each. And an erasure must remove every
+//! state of a subject in one step, by an index that each eviction keeps true under the same lock.
 
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap, HashSet};

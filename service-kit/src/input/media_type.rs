@@ -1,4 +1,7 @@
 //! Media types as defined by RFC 9110 §8.3.1.
+//!
+//! This is not `mime` (nor `headers`, which uses it): that refuses blanks before a `;`, empty
+//! parameters and quoted pairs, which the grammar allows.
 
 /// A media type with its parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
