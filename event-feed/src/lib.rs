@@ -9,11 +9,11 @@ pub mod beacon;
 pub mod cloud_event;
 pub mod consumer;
 pub mod follower;
-pub mod lease;
 pub mod message;
 pub mod nats;
 pub mod relay;
 
 pub use follower::{Batch, FollowError, Follower, FollowerSettings, Mode};
-pub use lease::{Lease, LeaseTable, Term};
 pub use nats::{NatsError, NatsHandle};
+// Part of this crate's ports.
+pub use postgres_kit::{LeaseLost, Term};

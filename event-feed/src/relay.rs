@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use event_store::{EventStore, StoreError};
 use futures::future::BoxFuture;
-use postgres_kit::{Connection, Pauses};
+use postgres_kit::{Connection, Keeper, Lease, LeaseTable, Pauses};
 use service_kit::Pulse;
 use service_kit::clock::SharedClock;
 use service_kit::health::{Component, Health};
@@ -25,8 +25,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::lease::{Lease, LeaseTable};
-
 mod cursor;
 mod jetstream;
 mod lag;
@@ -34,17 +32,14 @@ mod leader;
 mod metrics;
 mod resume;
 mod target;
-mod term;
 mod wake;
 
 pub use jetstream::{JetStream, JetStreamSettings, PublishMode, StreamLimits};
 pub use resume::{LostCommits, ResumeError, Resumed, Resuming};
 pub use target::{EncodedBatch, NotPublished, RelayTarget, TargetError};
-pub use term::LeaseLost;
 
 use lag::Lag;
 use leader::{Leader, RelayError, Round};
-use term::{Keeper, STATEMENT_LIMIT, STATEMENT_TIMEOUT};
 use wake::Wake;
 
 /// The prefix of a lease's name. The target's name follows.
@@ -52,6 +47,11 @@ const LEASE_PREFIX: &str = "event-relay/";
 /// The first pause after an error. It doubles up to [`RETRY_MOST`].
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MOST: Duration = Duration::from_secs(2);
+/// The server's limit for a statement about the lease.
+const STATEMENT_TIMEOUT: &str = "2s";
+/// The client's limit for such a statement, which is slightly longer. A slower connection is
+/// dropped, and the lease is lost with it.
+const STATEMENT_LIMIT: Duration = Duration::from_millis(2_500);
 /// How long connecting for the lease may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// How long taking the lease may take, including ending the old owner's backend.
@@ -203,7 +203,9 @@ impl<T: RelayTarget> Relay<T> {
             let taken = connection
                 .run_within(TAKE_LIMIT, async |raw: &mut PgConnection| lease.take(raw).await);
             if let Some(term) = taken.await? {
-                return Ok(Some(Keeper::start(lease, term, connection)));
+                // The metric changes at once: a publisher in a batch notices the loss only afterwards.
+                let on_loss = || metrics::leading(false);
+                return Ok(Some(Keeper::start(lease, term, connection, on_loss)));
             }
             self.postgres.ready();
             self.look_at_target(&mut looked_at).await;

@@ -12,10 +12,12 @@
 //! one deadline in total.
 //!
 //! [`sqlstate`](mod@sqlstate) classifies errors. [`Schema`] migrates a schema and refuses one that
-//! the program does not know.
+//! the program does not know. A [`Lease`] is a name that one owner at a time may hold, and a
+//! [`Keeper`] renews it in the background.
 
 mod connection;
 mod deadline;
+mod lease;
 mod listener;
 mod pauses;
 mod place;
@@ -28,6 +30,7 @@ pub mod sqlstate;
 
 pub use connection::Connection;
 pub use deadline::{is_silent, silent, within};
+pub use lease::{Keeper, Lease, LeaseLost, LeaseTable, Term};
 pub use listener::Listener;
 pub use pauses::Pauses;
 pub use place::{is_address, named, place};

@@ -10,10 +10,10 @@
 //! person who restores a log begins a new epoch, which every event names.
 
 use event_store::{Epoch, EventRef, Position};
+use postgres_kit::{Keeper, LeaseLost};
 use uuid::Uuid;
 
 use super::resume::{LostCommits, ResumeError, Resuming};
-use super::term::{Keeper, LeaseLost};
 use crate::consumer::continuity::{self, Continuity};
 
 /// The cursor of one target.

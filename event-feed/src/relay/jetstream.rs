@@ -8,12 +8,12 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use event_store::{Epoch, EventRef, Head, RecordedEvent};
+use postgres_kit::Term;
 use tokio::time::timeout;
 
 use super::resume::{ResumeError, Resumed, Resuming};
 use super::target::{EncodedBatch, NotPublished, RelayTarget, TargetError};
 use crate::beacon::{BEACON_SUBJECT, Beacon};
-use crate::lease::Term;
 use crate::message;
 use crate::nats::{NatsHandle, REQUEST_TIMEOUT};
 

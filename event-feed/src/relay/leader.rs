@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use event_store::store::is_last_page;
 use event_store::{Epoch, EventRef, EventStore, Filter, Head, Position, RecordedEvent, StoreError};
+use postgres_kit::{Keeper, LeaseLost};
 use service_kit::Pulse;
 use tokio::time::Instant;
 
@@ -12,7 +13,6 @@ use super::cursor::Cursor;
 use super::lag::Lag;
 use super::resume::{LostCommits, ResumeError, Resumed, Resuming};
 use super::target::{EncodedBatch, NotPublished, RelayTarget, TargetError};
-use super::term::{Keeper, LeaseLost};
 use super::{RelaySettings, metrics};
 
 /// The maximum number of events read, and so published, at once.

@@ -8,11 +8,10 @@
 //! one refill window before the head, unless it can prove more.
 
 use event_store::{Epoch, EventRef, EventStore, Head, Position, StoreError};
+use postgres_kit::{Keeper, LeaseLost, Term};
 use uuid::Uuid;
 
 use super::target::TargetError;
-use super::term::{Keeper, LeaseLost};
-use crate::lease::Term;
 
 /// Where publishing continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,9 +10,9 @@
 //! separate limit; a call that hangs shows in the relay's pulse.
 
 use event_store::{Epoch, EventRef, Head, RecordedEvent};
+use postgres_kit::Term;
 
 use super::resume::{ResumeError, Resumed, Resuming};
-use crate::lease::Term;
 
 /// A target to which the relay publishes the log.
 pub trait RelayTarget: Send + Sync + 'static {

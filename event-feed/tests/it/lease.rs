@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use event_feed::{Lease, LeaseTable, Term};
+use postgres_kit::{Lease, LeaseTable, Term};
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 

@@ -10,7 +10,6 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use event_feed::Term;
 use event_feed::cloud_event::{
     Attribute, Attributes, CloudEvent, DecodeError, event_ref, recorded,
 };
@@ -19,6 +18,7 @@ use event_feed::relay::{
 };
 use event_store::{Epoch, EventRef, PostgresStore, RecordedEvent};
 use local_servers::in_time;
+use postgres_kit::Term;
 use rand::Rng as _;
 use rand::rngs::StdRng;
 use serde_json::value::{RawValue, to_raw_value};

@@ -1,7 +1,7 @@
 //! One process's attempt at an operation. It holds the lease, and only it writes the record.
 
-use event_feed::{Lease, LeaseTable, Term};
 use postgres_kit::Connection;
+use postgres_kit::{Lease, LeaseTable, Term};
 use serde_json::Value;
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_feed::Term;
 use event_store::EventStore;
 use postgres_kit::Connection;
+use postgres_kit::Term;
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use event_feed::{Lease, LeaseTable};
+use postgres_kit::{Lease, LeaseTable};
 use uuid::Uuid;
 
 use super::PartitionKey;

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use event_feed::Term;
 use event_store::subject::erased_subject;
 use event_store::{Epoch, EventRef, Position, RecordedEvent};
 use postgres_kit::Connection;
+use postgres_kit::Term;
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 

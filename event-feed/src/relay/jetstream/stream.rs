@@ -12,10 +12,10 @@ use async_nats::jetstream::stream::{
 };
 use async_nats::{HeaderMap, jetstream};
 use event_store::{Epoch, Position};
+use postgres_kit::Term;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::lease::Term;
 use crate::message::{MIN_MAX_PAYLOAD, STREAM, SUBJECTS};
 use crate::nats::{NatsHandle, REQUEST_TIMEOUT};
 use crate::relay::resume::ResumeError;

@@ -10,10 +10,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_feed::Term;
 use event_store::{Epoch, EventRef, Position};
 use futures::StreamExt as _;
 use postgres_kit::Connection;
+use postgres_kit::Term;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::Instant;
 

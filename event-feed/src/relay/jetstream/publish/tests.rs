@@ -4,10 +4,10 @@
 
 use event_store::{EventType, Metadata, StreamName, Version};
 use local_servers::{NatsOptions, NatsServer};
+use postgres_kit::Term;
 use serde_json::value::RawValue;
 
 use super::*;
-use crate::lease::Term;
 use crate::relay::StreamLimits;
 use crate::relay::jetstream::stream::Broker;
 

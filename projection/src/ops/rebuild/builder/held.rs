@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use event_feed::Term;
+use postgres_kit::Term;
 use sqlx::PgConnection;
 use uuid::Uuid;
 

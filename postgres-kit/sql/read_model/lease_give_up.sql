@@ -1,4 +1,4 @@
--- The owner leaves, so that another need not wait.
-UPDATE event_store.leases
+-- The owner leaves, so that the next owner does not have to wait.
+UPDATE read_model.leases
 SET owner = NULL, backend_pid = NULL, expires_at = '-infinity'
 WHERE name = $1 AND owner = $2 AND term = $3

@@ -1,42 +1,45 @@
-//! The relay's hold on its lease: it is renewed in the background and checked before each batch.
+//! A held lease: it is renewed in the background, and checked before work that must not be done
+//! without it.
 //!
-//! If the last renewal is recent, no query is needed before a batch. A target that tells where it
-//! ends refuses what does not follow, and for other targets the cursor cannot move without the
-//! lease. Where neither protects, such as recreating a stream, the target checks with the database.
+//! If the last renewal is recent, a check needs no query. Use such a check only where a wrong answer
+//! does no harm, because the work itself is fenced by the term or refused by its target. Where
+//! nothing else protects, ask the database with [`Keeper::check`].
 
+use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use postgres_kit::Connection;
 use sqlx::PgConnection;
 use tokio::sync::{Mutex, watch};
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::metrics;
-use crate::lease::{Lease, Term};
+use super::{Lease, Term};
+use crate::Connection;
 
-/// The server's limit for a statement about the lease.
-pub(super) const STATEMENT_TIMEOUT: &str = "2s";
-/// The client's limit for such a statement, which is slightly longer. A slower connection is
-/// dropped, and the lease is lost with it.
-pub(super) const STATEMENT_LIMIT: Duration = Duration::from_millis(2_500);
 /// The number of renewals per lease duration.
 const RENEWALS: u32 = 3;
 /// After a renewal began, nobody else can have taken the lease for its duration divided by this,
 /// whatever the clocks do.
 const SURE: u32 = 2;
 
-/// Another relay leads, or that cannot be ruled out.
+/// Another owner holds the lease, or that cannot be ruled out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the lease is lost")]
 pub struct LeaseLost;
 
-/// A held lease. If it is dropped without [`Keeper::give_up`], it expires by itself.
-pub(super) struct Keeper {
+/// A held lease that is renewed in the background. If it is dropped without [`Keeper::give_up`], the
+/// lease expires by itself.
+pub struct Keeper {
     shared: Arc<Shared>,
-    renewing: JoinHandle<()>,
+    renewing: AbortOnDropHandle<()>,
+}
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shared { lease, term, .. } = &*self.shared;
+        f.debug_struct("Keeper").field("lease", lease).field("term", term).finish_non_exhaustive()
+    }
 }
 
 struct Shared {
@@ -46,38 +49,54 @@ struct Shared {
     /// When the last successful renewal began.
     renewed: watch::Sender<Option<Instant>>,
     lost: CancellationToken,
+    on_loss: Box<dyn Fn() + Send + Sync>,
 }
 
 impl Keeper {
-    /// Holds a lease that was taken over `connection` in this term.
-    pub(super) fn start(lease: Lease, term: Term, connection: Connection) -> Self {
+    /// Keeps a lease that was taken over `connection` in this term. Calls `on_loss` as soon as the
+    /// lease is lost, before anything else can notice it; it must be quick.
+    ///
+    /// The connection's call limit bounds each renewal: it should be shorter than a third of the
+    /// lease's duration. Call it inside a tokio runtime.
+    pub fn start(
+        lease: Lease,
+        term: Term,
+        connection: Connection,
+        on_loss: impl Fn() + Send + Sync + 'static,
+    ) -> Self {
         let shared = Arc::new(Shared {
             lease,
             term,
             connection: Mutex::new(connection),
             renewed: watch::Sender::new(None),
             lost: CancellationToken::new(),
+            on_loss: Box::new(on_loss),
         });
         let renewing = tokio::spawn(Arc::clone(&shared).renew_until_lost());
-        Self { shared, renewing }
+        Self { shared, renewing: AbortOnDropHandle::new(renewing) }
     }
 
-    pub(super) fn term(&self) -> Term {
+    /// The term in which the lease is held.
+    pub fn term(&self) -> Term {
         self.shared.term
     }
 
-    pub(super) fn lease(&self) -> &Lease {
+    /// The lease.
+    pub fn lease(&self) -> &Lease {
         &self.shared.lease
     }
 
     /// A token that is cancelled when the lease is lost.
-    pub(super) fn lost(&self) -> CancellationToken {
+    pub fn lost(&self) -> CancellationToken {
         self.shared.lost.clone()
     }
 
     /// Whether the term still holds. It queries only if the last renewal is too old to be sure,
-    /// such as after a pause. Use it only where a wrong answer does no harm.
-    pub(super) async fn holds(&self) -> Result<(), LeaseLost> {
+    /// such as after the process was paused. Use it only where a wrong answer does no harm.
+    ///
+    /// # Errors
+    /// [`LeaseLost`].
+    pub async fn holds(&self) -> Result<(), LeaseLost> {
         let shared = &self.shared;
         let is_sure = shared
             .renewed
@@ -87,15 +106,22 @@ impl Keeper {
     }
 
     /// Checks with the database whether the term still holds.
-    pub(super) async fn check(&self) -> Result<(), LeaseLost> {
+    ///
+    /// # Errors
+    /// [`LeaseLost`].
+    pub async fn check(&self) -> Result<(), LeaseLost> {
         let Shared { lease, term, .. } = &*self.shared;
         let holds =
             self.run("look", async |raw: &mut PgConnection| lease.holds(raw, *term).await).await?;
         if holds { Ok(()) } else { Err(self.lose()) }
     }
 
-    /// Runs work on the lease's connection. A failure loses the lease.
-    pub(super) async fn run<T>(
+    /// Runs work on the lease's connection. A failure loses the lease. `what` names the work in the
+    /// log.
+    ///
+    /// # Errors
+    /// [`LeaseLost`].
+    pub async fn run<T>(
         &self,
         what: &'static str,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
@@ -106,13 +132,13 @@ impl Keeper {
         self.shared.run(what, work).await
     }
 
-    /// Records that another relay leads, as the database says.
-    pub(super) fn lose(&self) -> LeaseLost {
+    /// Records that another owner holds the lease, as work fenced by the term has found.
+    pub fn lose(&self) -> LeaseLost {
         self.shared.lose()
     }
 
-    /// Releases the lease, so that the next leader can start at once.
-    pub(super) async fn give_up(self) {
+    /// Releases the lease, so that the next owner can start at once.
+    pub async fn give_up(self) {
         self.renewing.abort();
         let Shared { lease, term, connection, .. } = &*self.shared;
         let mut connection = connection.lock().await;
@@ -120,12 +146,6 @@ impl Keeper {
             Ok(()) => tracing::info!(term = term.0, "gave up the lease"),
             Err(error) => tracing::warn!(%error, "could not give up the lease; it will expire"),
         }
-    }
-}
-
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        self.renewing.abort();
     }
 }
 
@@ -169,9 +189,9 @@ impl Shared {
         self.end()
     }
 
-    /// Updates the metric at once, because a publisher in a batch notices the loss only afterwards.
+    /// Reports the loss at once, because work in progress notices it only afterwards.
     fn end(&self) -> LeaseLost {
-        metrics::leading(false);
+        (self.on_loss)();
         self.lost.cancel();
         LeaseLost
     }

@@ -1,7 +1,7 @@
--- Ends the backend of an owner whose time is over: a frozen one may hold row locks, the lease's own
--- among them. An owner that takes its own lease anew, its connection lost, ends what is left of
--- that connection. Only a connection of that owner's is ended, whose name ends with its id. Waits
--- for the end, at most for that many milliseconds.
+-- Ends the backend of an owner whose lease has expired: a frozen one may hold row locks, even on
+-- the lease's own row. An owner that takes its own lease again after losing its connection ends
+-- what is left of that connection. Only a connection of that owner is ended, one whose name ends
+-- with the owner's id. Waits for the end, at most for that many milliseconds.
 SELECT pg_terminate_backend(activity.pid, $3::bigint) AS "ended!"
 FROM read_model.leases AS lease
 JOIN pg_stat_activity AS activity ON activity.pid = lease.backend_pid

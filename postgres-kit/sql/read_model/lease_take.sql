@@ -1,5 +1,5 @@
--- Takes the lease if it is free, its owner's connection gone, or the owner's own; the row's lock
--- decides between two who try at once.
+-- Takes the lease if it is free, the owner's own, or if the connection of its owner is gone. The
+-- row's lock decides between two that try at the same time.
 UPDATE read_model.leases AS lease
 SET owner = $2, term = term + 1, backend_pid = pg_backend_pid(),
     expires_at = clock_timestamp() + make_interval(secs => $3)

@@ -1,2 +1,2 @@
--- Makes the lease's row, held by nobody.
+-- Creates the lease's row, held by nobody.
 INSERT INTO event_store.leases (name) VALUES ($1) ON CONFLICT (name) DO NOTHING

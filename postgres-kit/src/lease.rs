@@ -1,33 +1,40 @@
-//! Leadership: a row with owner, term, the owner's backend and an end by the database's clock. Used
-//! by the relay (`event_store.leases`) and by the projector (`read_model.leases`).
+//! Leases: a name that one owner at a time may hold, kept as a row with the owner, its term, its
+//! backend, and the time at which it expires by the database's clock. The relay keeps its lease in
+//! `event_store.leases`, the projector in `read_model.leases`.
 //!
-//! Whoever takes over a lease that ran out ends the old owner's backend, and the term rises, so
-//! that what the old owner does when it wakes can be refused by its term (the fence). Each call is
-//! a single statement: it may run inside a transaction.
+//! Whoever takes over an expired lease ends the old owner's backend and raises the term. The term is
+//! the fence: what the old owner tries after it wakes up can be refused, because its term is old.
+//! Each call is a single statement, so it may run inside a transaction.
+//!
+//! A [`Keeper`] renews a lease in the background.
 
 use std::time::Duration;
 
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// How long the end of an old owner's backend is waited for.
+mod keeper;
+
+pub use keeper::{Keeper, LeaseLost};
+
+/// How long to wait for the end of an old owner's backend.
 const END_OWNER_LIMIT_MS: i64 = 1_000;
 
-/// Which table the lease is kept in.
+/// The table that keeps a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LeaseTable {
     /// `event_store.leases`.
     EventStore,
-    /// `read_model.leases`. It is free too once its owner's connection is gone: whose
-    /// `application_name` must end with the owner's id.
+    /// `read_model.leases`. Here a lease is also free once its owner's connection is gone. For that,
+    /// the `application_name` of each owner's connections must end with the owner's id.
     ReadModel,
 }
 
-/// Rises by one with every change of hands.
+/// The number of an ownership. It rises by one each time a lease is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Term(pub i64);
 
-/// One name that one owner at a time may hold.
+/// A name that one owner at a time may hold, as one owner sees it.
 #[derive(Debug, Clone)]
 pub struct Lease {
     table: LeaseTable,
@@ -37,8 +44,8 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// The lease `name`, wanted by `owner` (a fresh id per process), which lasts for `duration`
-    /// after each renewal.
+    /// Describes the lease `name` for `owner`, which is a fresh id per process. The lease lasts for
+    /// `duration` after each renewal.
     pub fn new(
         table: LeaseTable,
         name: impl Into<String>,
@@ -48,30 +55,30 @@ impl Lease {
         Self { table, name: name.into(), owner, duration }
     }
 
-    /// What is held.
-    pub(crate) fn name(&self) -> &str {
+    /// The name of the lease.
+    pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Who wants to hold it.
-    pub(crate) const fn owner(&self) -> Uuid {
+    /// The id of the owner that this value acts for.
+    pub const fn owner(&self) -> Uuid {
         self.owner
     }
 
-    /// How long it lasts without a renewal.
+    /// How long the lease lasts without a renewal.
     pub const fn duration(&self) -> Duration {
         self.duration
     }
 
-    /// Takes the lease when nobody else holds it, ending the backend of an owner whose time is
-    /// over. `None`: somebody holds it.
+    /// Takes the lease if nobody else holds it, and ends the backend of an owner whose lease has
+    /// expired. Returns `None` if somebody holds it.
     ///
-    /// An owner whose connection was lost takes its own lease at once, in a new term.
+    /// An owner that lost its connection takes its own lease again at once, in a new term.
     ///
-    /// Not for use inside a transaction; the connection should have a `lock_timeout`.
+    /// Do not call it inside a transaction. The connection should have a `lock_timeout`.
     ///
     /// # Errors
-    /// What Postgres said.
+    /// Any error of Postgres.
     pub async fn take(&self, connection: &mut PgConnection) -> Result<Option<Term>, sqlx::Error> {
         match self.is_free(connection).await? {
             Some(false) => return Ok(None),
@@ -103,10 +110,10 @@ impl Lease {
         Ok(term.map(Term))
     }
 
-    /// Holds on for another while. `false`: it is lost.
+    /// Renews the lease. Returns `false` if it is lost, because somebody else has taken it.
     ///
     /// # Errors
-    /// What Postgres said.
+    /// Any error of Postgres.
     pub async fn renew(
         &self,
         connection: &mut PgConnection,
@@ -128,10 +135,10 @@ impl Lease {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Whether it is held in this term now.
+    /// Whether the owner holds the lease in this term now.
     ///
     /// # Errors
-    /// What Postgres said.
+    /// Any error of Postgres.
     pub async fn holds(
         &self,
         connection: &mut PgConnection,
@@ -161,10 +168,10 @@ impl Lease {
         }
     }
 
-    /// Lets go, so that the next need not wait for its end.
+    /// Releases the lease, so that the next owner does not have to wait until it expires.
     ///
     /// # Errors
-    /// What Postgres said.
+    /// Any error of Postgres.
     pub async fn give_up(
         &self,
         connection: &mut PgConnection,
@@ -221,8 +228,8 @@ impl Lease {
         Ok(())
     }
 
-    /// Best effort: Postgres may forbid it (another login role's backend); the term fences that
-    /// owner all the same.
+    /// Ends the old owner's backend, if possible. Postgres may forbid it (the backend of another
+    /// login role); the term fences that owner anyway.
     async fn end_owner(&self, connection: &mut PgConnection) {
         let ended = match self.table {
             LeaseTable::EventStore => {
@@ -249,7 +256,7 @@ impl Lease {
         match ended {
             Ok(Some(true)) => tracing::warn!(
                 lease = self.name,
-                "ended the connection of an owner whose lease ran out"
+                "ended the connection of an owner whose lease expired"
             ),
             Ok(Some(false)) => tracing::warn!(
                 lease = self.name,

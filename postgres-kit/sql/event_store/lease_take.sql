@@ -1,5 +1,5 @@
--- Takes the lease if it is free or the owner's own; the row's lock decides between two who try at
--- once.
+-- Takes the lease if it is free or the owner's own. The row's lock decides between two that try at
+-- the same time.
 UPDATE event_store.leases
 SET owner = $2, term = term + 1, backend_pid = pg_backend_pid(),
     expires_at = clock_timestamp() + make_interval(secs => $3)
