@@ -25,7 +25,7 @@ use event_feed::consumer::{Consumer, Next};
 use event_feed::{Follower, NatsHandle};
 use event_store::KeyError;
 use event_store::encryption::Vault;
-use event_store::{EventRef, Filter, Head, RecordedEvent, Registry, StoreError, UpcastingLog};
+use event_store::{EventRef, Filter, Head, RecordedEvent, Registry, UpcastingLog};
 use futures::future::join_all;
 use postgres_kit::Pauses;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -43,6 +43,7 @@ pub(crate) mod checkpoint;
 pub(crate) mod database;
 pub(crate) mod discover;
 mod dispatch;
+mod error;
 mod given;
 mod history;
 mod key;
@@ -55,6 +56,7 @@ mod slot;
 mod watch;
 
 use discover::{Discovery, Role};
+pub use error::RunError;
 pub use given::project;
 pub(crate) use key::PartitionKey;
 use slot::Slot;
@@ -95,20 +97,6 @@ pub struct Runner {
     consumer: Consumer,
     discovery: Discovery,
     role: Role,
-}
-
-/// Why [`Runner::run_once`] did not do it.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The read model failed.
-    #[error("the read model's database failed")]
-    Database(#[from] sqlx::Error),
-    /// The log cannot be read.
-    #[error("the event store failed")]
-    Store(#[from] StoreError),
-    /// The keys of personal data cannot be had.
-    #[error("the keys of personal data cannot be had")]
-    Keys(#[from] KeyError),
 }
 
 /// How one projection stands.

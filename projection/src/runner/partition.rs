@@ -19,7 +19,7 @@ use super::acquire::{Again, Stopped};
 use super::checkpoint::{self, Checkpoint, Passed, Seen};
 use super::parked::{self, ParkedSet};
 use super::passing::Passing;
-use super::{Job, MAX_APART, PartitionKey, lease};
+use super::{Job, MAX_APART, PartitionKey, RunError, lease};
 use crate::chain;
 use crate::projection::{Prepared, Reason, TooManyParked, WriteError, apart};
 
@@ -63,8 +63,8 @@ pub(crate) enum Outcome {
     Stopped { stopped: Stopped, oldest: Option<DateTime<Utc>> },
     /// Another process has it now.
     Lost,
-    /// Postgres did not do it: the partition is to be acquired again.
-    Failed(sqlx::Error),
+    /// The batch had no effect. The partition must be acquired again.
+    Failed(RunError),
 }
 
 impl Owned {
@@ -77,22 +77,11 @@ impl Owned {
         let known = start.checked_sub(1).map(|last| job.events[last].mark());
         let events = &job.events[start..];
         if known.is_some_and(|mark| mark.position == at.position && mark != at) {
-            // Acquiring again proves the history, and says what is to be done when it is another
-            // one.
-            let other = std::io::Error::other(format!(
-                "the log has another event at position {}",
-                at.position
-            ));
-            applied.outcome = Outcome::Failed(sqlx::Error::Io(other));
+            applied.outcome = Outcome::Failed(RunError::OtherEvent(at.position));
             return Folded::Done(applied);
         }
         if events.first().is_some_and(|event| event.position != at.position.next()) {
-            // The reader was somewhere else: acquiring again makes it go back.
-            let gap = std::io::Error::other(format!(
-                "the batch does not begin after position {}",
-                at.position
-            ));
-            applied.outcome = Outcome::Failed(sqlx::Error::Io(gap));
+            applied.outcome = Outcome::Failed(RunError::Gap(at.position));
             return Folded::Done(applied);
         }
         let events = &events[..events.len().min(most)];
@@ -109,7 +98,7 @@ impl Owned {
                 let reason = format!("event {position}{what}: {}", chain(reason.as_ref()));
                 self.stop(reason, bad.map(|event| event.recorded_at), again).await
             }
-            Err(error) if postgres_kit::is_transient(&error) => Outcome::Failed(error),
+            Err(error) if postgres_kit::is_transient(&error) => Outcome::Failed(error.into()),
             Err(error) => self.refused(&error, events.first()).await,
         };
         Folded::Done(applied)
@@ -297,7 +286,7 @@ impl Owned {
         let generation = Some(self.key.generation);
         match self.give_up(Some(&reason)).await {
             Ok(()) => Outcome::Stopped { stopped: Stopped { reason, generation, again }, oldest },
-            Err(error) => Outcome::Failed(error),
+            Err(error) => Outcome::Failed(error.into()),
         }
     }
 }

@@ -1,14 +1,13 @@
 //! Moving partitions over a batch that has nothing for them: all of a process's together, by one
 //! statement, since most partitions have nothing to do with most events.
 
-use std::io;
 use std::sync::Arc;
 
 use sqlx::PgConnection;
 
-use super::Job;
 use super::checkpoint::{self, Checkpoint, Seen};
 use super::partition::{Applied, Outcome, Owned};
+use super::{Job, RunError};
 
 /// A partition, and how many events it is to pass over: up to the batch's last.
 pub(crate) struct Passing {
@@ -52,7 +51,7 @@ pub(crate) async fn over(mut partitions: Vec<Passing>, job: Arc<Job>) -> Vec<App
             };
             partitions.into_iter().map(end).collect()
         }
-        Err(error) => fail(partitions, &error, &job).await,
+        Err(error) => fail(partitions, error, &job).await,
     }
 }
 
@@ -67,16 +66,17 @@ impl Passing {
     }
 }
 
-/// None was moved: one statement moves all or none.
-async fn fail(partitions: Vec<Passing>, error: &sqlx::Error, job: &Job) -> Vec<Applied> {
-    let is_transient = postgres_kit::is_transient(error);
+/// Ends a statement that failed. It moved no partition, because one statement moves all or none.
+async fn fail(partitions: Vec<Passing>, error: sqlx::Error, job: &Job) -> Vec<Applied> {
+    let error = Arc::new(error);
+    let is_transient = postgres_kit::is_transient(&error);
     let mut ended = Vec::with_capacity(partitions.len());
     for Passing { partition, .. } in partitions {
         let outcome = if is_transient {
-            Outcome::Failed(sqlx::Error::Io(io::Error::other(error.to_string())))
+            Outcome::Failed(RunError::Together(Arc::clone(&error)))
         } else {
             let at = partition.checkpoint.mark.position;
-            partition.refused(error, job.events.iter().find(|event| event.position > at)).await
+            partition.refused(&error, job.events.iter().find(|event| event.position > at)).await
         };
         ended.push(Applied { handled: 0, ignored: 0, parked: 0, outcome });
     }

@@ -199,12 +199,12 @@ impl Slot {
                 self.taken_over();
             }
             Outcome::Failed(error) => {
-                if postgres_kit::is_silent(&error) {
+                if matches!(&error, RunError::Database(error) if postgres_kit::is_silent(error)) {
                     // Should it be the work that is too much, and not the server that is away, then
                     // half of it is less.
                     self.most = (self.most / 2).max(1);
                 }
-                self.failed(error.into());
+                self.failed(error);
             }
         }
         None
@@ -264,23 +264,29 @@ impl Slot {
                 self.progress.parked = owned.parked.pairs;
                 self.state = State::Owned(owned);
             }
-            Ok((_, Err(AgainError::Lost))) => self.taken_over(),
-            Ok((
-                mut owned,
-                Err(AgainError::Run(error @ (RunError::Store(_) | RunError::Keys(_)))),
-            )) => {
-                // What comes from NATS is projected all the same.
+            Ok((owned, Err(error))) => self.not_retried(owned, error),
+            Err(panic) => self.panicked(&panic),
+        }
+    }
+
+    /// Parked events could not be retried.
+    fn not_retried(&mut self, mut owned: Box<Owned>, error: AgainError) {
+        match error {
+            AgainError::Lost => self.taken_over(),
+            AgainError::Database(error) => self.failed(error.into()),
+            AgainError::OtherEvent(position) => self.failed(RunError::OtherEvent(position)),
+            AgainError::Refused(position, why) => self.failed(RunError::Parked(position, why)),
+            error @ (AgainError::Store(_) | AgainError::Keys(_)) => {
+                // The live events, which come from NATS, are projected anyway.
                 tracing::warn!(
                     projection = self.title(),
                     error = chain(&error),
-                    "parked events cannot be read again now"
+                    "cannot read parked events: will retry"
                 );
                 owned.put_off_parked(RETRY_MOST);
                 self.progress.parked = owned.parked.pairs;
                 self.state = State::Owned(owned);
             }
-            Ok((_, Err(AgainError::Run(error)))) => self.failed(error),
-            Err(panic) => self.panicked(&panic),
         }
     }
 

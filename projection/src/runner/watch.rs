@@ -202,7 +202,7 @@ impl Watch {
         {
             self.event_store.not_ready(chain(error));
         }
-        match failures().find(|error| !matches!(error, RunError::Store(_))) {
+        match failures().find(|error| error.of_database().is_some()) {
             Some(error) => self.read_model.not_ready(error.to_string()),
             None => self.read_model.ready(),
         }

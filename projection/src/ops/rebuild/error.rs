@@ -5,7 +5,6 @@ use event_store::Position;
 use crate::generation::SchemaError;
 use crate::pause::Pause;
 use crate::replay::ReplayError;
-use crate::runner::RunError;
 use crate::runner::parked::AgainError;
 
 /// Why a generation was not rebuilt, switched to or dropped.
@@ -100,9 +99,11 @@ impl From<AgainError> for RebuildError {
     fn from(error: AgainError) -> Self {
         match error {
             AgainError::Lost => Self::TakenOver,
-            AgainError::Run(RunError::Database(error)) => Self::Database(error),
-            AgainError::Run(RunError::Store(error)) => Self::Replay(error.into()),
-            AgainError::Run(RunError::Keys(error)) => Self::Replay(error.into()),
+            AgainError::Database(error) => Self::Database(error),
+            AgainError::Store(error) => Self::Replay(error.into()),
+            AgainError::Keys(error) => Self::Replay(error.into()),
+            AgainError::OtherEvent(position) => Self::Replay(ReplayError::OtherHistory(position)),
+            AgainError::Refused(position, why) => Self::Replay(ReplayError::Event(position, why)),
         }
     }
 }

@@ -16,10 +16,10 @@ use uuid::Uuid;
 use super::{retry_in, skips};
 use crate::chain;
 use crate::projection::parking::Skips;
-use crate::projection::{Only, Parking, Partitions, WriteError, apart};
+use crate::projection::{Only, Parking, Partitions, Reason, WriteError, apart};
 use crate::runner::checkpoint::Checkpoint;
 use crate::runner::partition::{BATCH_LIMIT, Owned};
-use crate::runner::{ACQUIRE_EVERY, PartitionKey, RunError, checkpoint};
+use crate::runner::{ACQUIRE_EVERY, PartitionKey, checkpoint};
 
 /// The most events of a key that one transaction takes in.
 const MAX_DRAIN: i64 = 1_000;
@@ -40,7 +40,7 @@ pub(crate) struct Reread {
 impl Reread {
     /// The events at these positions, as the projections read them: the first of them, as many as
     /// may be held at once.
-    async fn events(&self, positions: &[i64]) -> Result<Vec<RecordedEvent>, RunError> {
+    async fn events(&self, positions: &[i64]) -> Result<Vec<RecordedEvent>, AgainError> {
         let (mut events, mut bytes) = (Vec::with_capacity(positions.len()), 0);
         for position in positions {
             if bytes >= MAX_DRAIN_BYTES {
@@ -51,31 +51,30 @@ impl Reread {
         }
         if let Some(vault) = &self.vault {
             // What does not open stays encrypted, and is refused again.
-            vault.reveal(&mut events).await.map_err(|error: KeyError| error)?;
+            vault.reveal(&mut events).await?;
         }
         Ok(events)
     }
 }
 
-/// Why trying again ended early.
+/// Why parked events could not be retried. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AgainError {
-    #[error(transparent)]
-    Run(#[from] RunError),
+    #[error("the read model's database failed")]
+    Database(#[from] sqlx::Error),
+    #[error("the event store failed")]
+    Store(#[from] StoreError),
+    #[error("the keys of personal data cannot be read")]
+    Keys(#[from] KeyError),
+    /// The log has another event at the position of a parked one. Acquiring the partition again
+    /// proves the history, and tells what to do.
+    #[error("the log has another event at position {0}, where one is parked")]
+    OtherEvent(Position),
+    /// The event can be neither folded nor parked again.
+    #[error("the parked event at position {0} can be neither folded nor parked again")]
+    Refused(Position, #[source] Reason),
     #[error("another process has the partition")]
     Lost,
-}
-
-impl From<sqlx::Error> for AgainError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Run(error.into())
-    }
-}
-
-impl From<StoreError> for AgainError {
-    fn from(error: StoreError) -> Self {
-        Self::Run(error.into())
-    }
 }
 
 /// A parked pair as it is read for another try.
@@ -200,12 +199,12 @@ pub(crate) async fn try_key(
     let positions: Vec<i64> = pairs.iter().map(|pair| pair.position).collect();
     let events = again.events(&positions).await?;
     pairs.truncate(events.len());
-    let same = |(event, pair): (&RecordedEvent, &Pair)| event.id == pair.event_id;
-    if events.is_empty() || !events.iter().zip(&pairs).all(same) {
-        // Acquiring again proves the history, and says what is to be done when it is another one.
-        let other =
-            std::io::Error::other("the log has another event at the position of a parked one");
-        return Err(sqlx::Error::Io(other).into());
+    let same = |(event, pair): &(&RecordedEvent, &Pair)| event.id == pair.event_id;
+    if events.is_empty() || !events.iter().zip(&pairs).all(|pair| same(&pair)) {
+        let differs = events.iter().zip(&pairs).find(|pair| !same(pair));
+        let position =
+            differs.map(|(_, pair)| pair.position).or_else(|| positions.first().copied());
+        return Err(AgainError::OtherEvent(Position(position.unwrap_or_default())));
     }
     let fold = async |raw: &mut PgConnection| {
         let mut transaction = raw.begin().await?;
@@ -253,9 +252,7 @@ async fn fold_again(
             Err(WriteError::Database(error)) => return Err(error.into()),
             // No more are parked than were.
             Err(WriteError::Fold(position, reason)) => {
-                let error =
-                    std::io::Error::other(format!("event {position}: {}", chain(reason.as_ref())));
-                return Err(sqlx::Error::Io(error).into());
+                return Err(AgainError::Refused(position, reason));
             }
         }
     }
