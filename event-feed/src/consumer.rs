@@ -1,14 +1,18 @@
-//! What every durable consumer of the log needs, be it a projection's runner or a process manager:
-//! the next events after its checkpoint, live or catching up, with their personal fields in the
-//! clear; and whether this process can have them at all.
+//! What every durable consumer of the log needs, such as a projection's runner or a process manager.
 //!
-//! A consumer of this kind keeps a checkpoint (epoch, position and event id) in the transaction of
-//! what it does, fenced by the term of its [`Lease`](crate::Lease). It
-//! 1. takes the lease, and finds its checkpoint;
+//! [`Worker`] is a complete consumer: it holds a lease, loads its checkpoint, proves that the log is
+//! the checkpoint's, reads live or catches up, reveals personal fields, and hands batches to a
+//! [`Handler`], which commits its effects together with the checkpoint.
+//!
+//! A consumer with needs of its own, such as the runner with its many partitions, builds on the
+//! pieces. It
+//! 1. takes its [`Lease`](postgres_kit::Lease), and loads its checkpoint;
 //! 2. proves that the log is the checkpoint's ([`continuity::prove`]);
-//! 3. works off [`Consumer::next`] from there, and shows that it lives with each answer: an empty
-//!    batch comes after [`FollowerSettings::idle_report`](crate::FollowerSettings::idle_report);
-//! 4. after any failure goes back to its checkpoint, and gives its lease up when
+//! 3. handles [`Consumer::next`] from there, fenced by the term of the lease. [`Held`] says when to
+//!    renew the lease, and how many events fit into a batch. An empty batch comes after
+//!    [`FollowerSettings::idle_report`](crate::FollowerSettings::idle_report), so each answer shows
+//!    that the consumer is alive;
+//! 4. goes back to its checkpoint after any failure, and gives up the lease when
 //!    [`Consumer::is_able`] says that another process should try.
 
 use std::sync::Arc;
@@ -21,32 +25,40 @@ use tokio::time::Instant;
 
 use crate::follower::{Batch, FollowError, Follower};
 
+mod checkpoint;
 pub mod continuity;
+mod handler;
+mod held;
 mod reveal;
+mod worker;
+
+pub use checkpoint::{Advance, BoxError, Checkpoint, Checkpoints};
+pub use handler::{Committed, HandleError, Handler};
+pub use held::Held;
+pub use worker::{End, StopReason, Worker, WorkerSettings};
 
 use reveal::Reveal;
 
-/// A process that cannot have the log for this long leaves the work to those who can.
+/// A process that cannot read the log or the keys for this long leaves the work to others.
 const UNABLE_AFTER: Duration = Duration::from_secs(3);
-/// So long after it could not have the log, a process without work takes its share again.
+/// How long a process without work waits after such a failure before it takes a share again.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
 
-/// What [`Consumer::next`] gives.
+/// The result of [`Consumer::next`].
 #[derive(Debug)]
 pub enum Next {
-    /// The next events, or none. `log_answers`: the log can be had; an empty batch alone does not
-    /// say so.
+    /// The next events, or none. An empty batch alone does not show that the log can be read.
     Batch {
-        /// The events, in the clear.
+        /// The events, with their personal fields in the clear.
         batch: Batch,
-        /// Whether the log can be had.
+        /// Whether the log can be read.
         log_answers: bool,
     },
-    /// The log does not hold the event of the checkpoint. [`continuity::prove`] says why.
+    /// The log does not have the checkpoint's event. [`continuity::prove`] tells why.
     OtherHistory,
-    /// The log cannot be read. The next call waits by itself before it asks again.
+    /// The log cannot be read. The next call waits by itself before it retries.
     LogAway(FollowError),
-    /// The keys of personal data cannot be had. Before the next call, wait for [`Consumer::pause`].
+    /// The keys of personal data cannot be read. Before the next call, wait for [`Consumer::pause`].
     KeysAway(KeyError),
 }
 
@@ -54,7 +66,7 @@ pub enum Next {
 #[derive(Default)]
 pub struct Consumer {
     reveal: Reveal,
-    /// Since when the log, or the keys to it, cannot be had.
+    /// Since when the log or its keys cannot be read.
     away_since: Option<Instant>,
 }
 
@@ -65,8 +77,8 @@ impl Consumer {
         Self { reveal: Reveal::with(vault), away_since: None }
     }
 
-    /// The next 1 to `max` events after the checkpoint `from`, or none after a while. A caller may
-    /// drop this at any await: the next call goes on from its checkpoint.
+    /// Returns the next 1 to `max` events after the checkpoint `from`, or none after a while. The
+    /// future may be dropped at any await; the next call continues from its own checkpoint.
     pub async fn next(&mut self, follower: &mut Follower, from: EventRef, max: usize) -> Next {
         if follower.mark() != from {
             follower.seek(from);
@@ -90,41 +102,42 @@ impl Consumer {
         Next::Batch { batch, log_answers }
     }
 
-    /// Puts the personal fields of these events in the clear. An event that does not open is left
+    /// Reveals the personal fields of these events. An event that cannot be decrypted stays
     /// encrypted.
     ///
     /// # Errors
-    /// The keys cannot be had.
+    /// [`KeyError`] if the keys cannot be read. Nothing was changed.
     pub async fn reveal(&mut self, events: &mut [RecordedEvent]) -> Result<(), KeyError> {
         self.reveal.values_of(events).await
     }
 
-    /// Waits after the keys could not be had, longer each time, with jitter.
+    /// Waits after the keys could not be read, with backoff.
     pub async fn pause(&mut self) {
         self.reveal.pause().await;
     }
 
-    /// The keys, for those who reveal on their own.
+    /// The vault, for callers that reveal by themselves.
     pub fn vault(&self) -> Option<Arc<Vault>> {
         self.reveal.vault()
     }
 
-    /// Asks for every key again: others did the work meanwhile, and this process has not seen whom
-    /// the log says to be erased.
+    /// Drops all cached keys. Call it when this process takes work over from another one: it has
+    /// not seen which subjects were erased meanwhile.
     pub fn start_over(&self) {
         self.reveal.start_over();
     }
 
-    /// Whether this process can have the log and its keys, as far as it knows, or could a moment
-    /// ago.
+    /// Whether this process can read the log and its keys, as far as it knows, or could a moment
+    /// ago. If not, it should leave the work to another process.
     pub fn is_able(&self) -> bool {
         self.away_since.is_none_or(|since| since.elapsed() < UNABLE_AFTER)
     }
 
-    /// A process without work reads nothing, so it asks now and then whether the log `answers`.
+    /// Records whether the log `answers`. A process without work reads nothing, so it asks from time
+    /// to time.
     pub fn asked(&mut self, answers: bool) {
         match self.away_since {
-            // Not at once: it may be the keys that were away, which nothing asks for here.
+            // Not at once: the keys may have been away, and nothing asks for them here.
             Some(since) if answers && since.elapsed() > TRY_AGAIN => self.away_since = None,
             None if !answers => self.away_since = Some(Instant::now()),
             _ => {}

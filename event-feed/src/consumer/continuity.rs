@@ -1,40 +1,40 @@
-//! Whether the log is the one that a checkpoint was made from: whether it holds the event of the
-//! checkpoint at the checkpoint's position.
+//! Proves that the log is the one from which a checkpoint was made: it has the checkpoint's event at
+//! the checkpoint's position.
 //!
-//! A position alone proves nothing. A database that was restored, or a standby that was promoted
-//! with commits missing, gives the same position to another event.
+//! A position alone proves nothing. A restored database, or a standby that was promoted with
+//! commits missing, gives the same position to another event.
 
 use event_store::{Epoch, EventRef, EventStore, StoreError};
 
-/// What the log turned out to be.
+/// How the log relates to a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Continuity {
-    /// The log of the checkpoint, which goes on in this epoch.
+    /// It is the checkpoint's log, which continues in this epoch.
     Same(Epoch),
-    /// A log that left the epoch of the checkpoint, and shares less with it than the checkpoint
-    /// has: somebody decided that this log goes on.
+    /// The log left the checkpoint's epoch at an earlier position than the checkpoint's: somebody
+    /// decided that this log continues.
     Over,
-    /// A log that lost what the checkpoint has, or another log: a person must decide.
+    /// The log lost the checkpoint's event, or it is another log. A person must decide.
     Lost {
-        /// What the log has at the checkpoint's position.
+        /// The log's event at the checkpoint's position.
         found: Option<EventRef>,
-        /// The epoch of the checkpoint, if the log never was in it: it has to be abandoned by name
-        /// if this log is to go on.
+        /// The checkpoint's epoch, if the log never was in it. If this log is to continue, that
+        /// epoch must be abandoned by name.
         unknown: Option<Epoch>,
     },
 }
 
-/// Compares a checkpoint with the log. It is at `mark`, and of `epoch` if it is past the first
-/// event.
+/// Compares the checkpoint at `mark` with the log. `epoch` is the checkpoint's epoch; `None` before
+/// the first event.
 ///
 /// # Errors
-/// The log cannot be read.
+/// [`StoreError`] if the log cannot be read.
 pub async fn prove(
     store: &dyn EventStore,
     epoch: Option<Epoch>,
     mark: EventRef,
 ) -> Result<Continuity, StoreError> {
-    // In this order: an event that is there after an epoch has begun was there before.
+    // The head is read first: an event that is there after an epoch began was there before it.
     let head = store.head().await?;
     if mark == EventRef::START {
         return Ok(Continuity::Same(head.epoch));

@@ -1,5 +1,5 @@
-//! Personal fields on their way to a consumer: encrypted in the log and on the broker, revealed
-//! here, the one place, however they came.
+//! Reveals personal fields for a consumer. They are encrypted in the log and on the broker. This is
+//! the only place that decrypts them, whichever way they came.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use event_store::RecordedEvent;
 use event_store::encryption::{Unreadable, Vault};
 use postgres_kit::Pauses;
 
-/// How long to wait after the keys could not be had: doubles from the first to the last.
+/// The first pause after the keys could not be read. It doubles up to [`RETRY_MOST`].
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(2);
 
@@ -20,7 +20,7 @@ pub(super) struct Reveal {
 }
 
 impl Default for Reveal {
-    /// Leaves everything encrypted.
+    /// Leaves all fields encrypted.
     fn default() -> Self {
         Self { vault: None, pauses: Pauses::new(RETRY_FIRST, RETRY_MOST) }
     }
@@ -31,28 +31,31 @@ impl Reveal {
         Self { vault: Some(vault), ..Self::default() }
     }
 
-    /// Puts the values in. An event that does not open is left encrypted: a reader of the field
-    /// finds out, the others go on.
+    /// Decrypts the fields. An event that cannot be decrypted stays encrypted: a reader of that
+    /// field notices, other readers go on.
     pub(super) async fn values_of(&mut self, events: &mut [RecordedEvent]) -> Result<(), KeyError> {
         let Some(vault) = &self.vault else { return Ok(()) };
         for Unreadable(position) in vault.reveal(events).await? {
-            tracing::error!(position = position.0, "a personal field of the event does not open");
+            tracing::error!(
+                position = position.0,
+                "a personal field of the event cannot be decrypted"
+            );
         }
         self.pauses.reset();
         Ok(())
     }
 
-    /// For those who reveal on their own.
+    /// The vault, for callers that reveal by themselves.
     pub(super) fn vault(&self) -> Option<Arc<Vault>> {
         self.vault.clone()
     }
 
-    /// Waits after a failure, longer each time, with jitter.
+    /// Waits after a failure, with backoff.
     pub(super) async fn pause(&mut self) {
         self.pauses.wait().await;
     }
 
-    /// Asks for every key again.
+    /// Drops all cached keys.
     pub(super) fn start_over(&self) {
         if let Some(vault) = &self.vault {
             vault.forget_all();

@@ -1,4 +1,4 @@
-//! When a process that lost sight of the log takes its share again.
+//! Tests when a process that could not read the log takes a share of the work again.
 
 use super::*;
 

@@ -4,6 +4,7 @@
 
 mod consumer;
 mod cursor;
+mod durable;
 mod follower;
 mod history;
 mod lease;
