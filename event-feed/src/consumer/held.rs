@@ -36,6 +36,11 @@ impl Held {
         self.renew_at = began + self.renew_every;
     }
 
+    /// The time since the last call that took or renewed the lease began.
+    pub fn age(&self) -> Duration {
+        self.kept_at.elapsed()
+    }
+
     /// Whether the lease should be renewed now.
     pub fn is_due(&self) -> bool {
         Instant::now() >= self.renew_at
@@ -43,7 +48,7 @@ impl Held {
 
     /// Whether the lease may have expired: another owner may hold it.
     pub fn is_late(&self) -> bool {
-        self.kept_at.elapsed() > self.duration
+        self.age() > self.duration
     }
 
     /// The maximum number of events of the next batch.

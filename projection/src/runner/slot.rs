@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use event_feed::consumer::Held;
 use event_store::EventRef;
 use postgres_kit::Connection;
 use tokio::task::JoinError;
@@ -13,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::acquire::{AcquireError, Acquired, Again, Stopped};
 use super::backoff::backoff;
-use super::lease::RENEW_EVERY;
+use super::lease::{LEASE, RENEW_EVERY};
 use super::parked::{self, AgainError};
 use super::partition::{Applied, Outcome, Owned};
 use super::{ACQUIRE_EVERY, Job, MAX_BATCH, PartitionKey, RETRY_MOST, RunError, Standing};
@@ -49,13 +50,10 @@ pub(crate) struct Slot {
     /// Whether this process has found out how the partition is: before, its state says nothing.
     is_known: bool,
     state: State,
-    renew_at: Instant,
-    /// When taking or renewing the lease began last: it lasts from then on at least.
-    kept_at: Instant,
+    /// The clock of the lease, and the size of the next batch.
+    held: Held,
     /// How often in a row a database failed.
     failures: u32,
-    /// The most events of a batch that it takes at once: fewer after a batch that took too long.
-    most: usize,
     error: Option<RunError>,
     pub(crate) progress: Progress,
 }
@@ -100,10 +98,8 @@ impl Slot {
             is_paused: false,
             is_known: false,
             state: State::Waiting { due: now, connection: None },
-            renew_at: now,
-            kept_at: now,
+            held: Held::new(LEASE, RENEW_EVERY, MAX_BATCH),
             failures: 0,
-            most: MAX_BATCH,
             error: None,
             progress: Progress::unknown(),
         }
@@ -125,7 +121,7 @@ impl Slot {
 
     /// The most events of a batch that it takes at once.
     pub(crate) const fn most(&self) -> usize {
-        self.most
+        self.held.most()
     }
 
     /// Takes an owned partition out, to be given to a task; the slot waits meanwhile.
@@ -183,7 +179,7 @@ impl Slot {
             Outcome::Owned(owned) => {
                 let (key, mark) = (Arc::clone(&owned.key), owned.checkpoint.mark);
                 let moved = mark.position > self.progress.position;
-                self.most = self.most.saturating_mul(2).min(MAX_BATCH);
+                self.held.succeeded();
                 self.own(owned);
                 if moved || mark.position >= job.head.mark.position {
                     self.recovered();
@@ -200,9 +196,7 @@ impl Slot {
             }
             Outcome::Failed(error) => {
                 if matches!(&error, RunError::Database(error) if postgres_kit::is_silent(error)) {
-                    // Should it be the work that is too much, and not the server that is away, then
-                    // half of it is less.
-                    self.most = (self.most / 2).max(1);
+                    self.held.took_too_long();
                 }
                 self.failed(error);
             }
@@ -230,7 +224,7 @@ impl Slot {
         let epoch = self.progress.epoch.take();
         let changed = matches!(&self.state,
             State::Owned(owned) if owned.seen.mode != self.progress.mode || owned.is_before(epoch));
-        if !changed && Instant::now() < self.renew_at {
+        if !changed && !self.held.is_due() {
             return;
         }
         let Some(owned) = self.take_owned() else { return };
@@ -238,8 +232,7 @@ impl Slot {
         match tokio::spawn(owned.keep(self.progress.mode, self.progress.head, epoch)).await {
             Ok(Ok(Some(owned))) => {
                 self.state = State::Owned(owned);
-                self.kept_at = began;
-                self.renew_at = Instant::now() + RENEW_EVERY;
+                self.held.kept(began);
             }
             Ok(Ok(None)) => self.taken_over(),
             Ok(Err(error)) => self.failed(error.into()),
@@ -341,7 +334,7 @@ impl Slot {
     }
 
     fn failed(&mut self, error: RunError) {
-        let pause = backoff(self.failures, self.kept_at.elapsed());
+        let pause = backoff(self.failures, self.held.age());
         self.failures = self.failures.saturating_add(1);
         tracing::warn!(
             projection = self.title(),

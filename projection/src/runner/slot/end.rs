@@ -2,7 +2,6 @@
 //! handed over.
 
 use super::{ACQUIRE_EVERY, Slot, State, waiting};
-use crate::runner::lease::LEASE;
 
 impl Slot {
     /// Drops the ownership, so that the partition is acquired anew and its history proved again.
@@ -15,7 +14,7 @@ impl Slot {
     /// Drops an ownership whose lease has run out meanwhile: another process may have the
     /// partition, and the way to it may be cut.
     pub(crate) fn let_go_if_late(&mut self) {
-        if matches!(self.state, State::Owned(_)) && self.kept_at.elapsed() > LEASE {
+        if matches!(self.state, State::Owned(_)) && self.held.is_late() {
             tracing::warn!(
                 projection = self.title(),
                 "the lease was not renewed in time: acquired anew"

@@ -33,7 +33,8 @@ impl Slot {
             }
             _ => return,
         };
-        self.kept_at = now;
+        // It counts only if the attempt succeeds.
+        self.held.kept(now);
         let (projection, standby, partition) =
             (Arc::clone(&self.projection), self.standby, self.partition);
         let (options, store, from) =
