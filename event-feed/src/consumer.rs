@@ -1,7 +1,8 @@
-//! What every durable consumer of the log needs, such as a projection's runner or a process manager.
+//! What every durable consumer of the log needs, such as a projection's runner or a process
+//! manager.
 //!
-//! [`Worker`] is a complete consumer: it holds a lease, loads its checkpoint, proves that the log is
-//! the checkpoint's, reads live or catches up, reveals personal fields, and hands batches to a
+//! [`Worker`] is a complete consumer: it holds a lease, loads its checkpoint, proves that the log
+//! is the checkpoint's, reads live or catches up, reveals personal fields, and hands batches to a
 //! [`Handler`], which commits its effects together with the checkpoint.
 //!
 //! A consumer with needs of its own, such as the runner with its many partitions, builds on the
@@ -58,7 +59,8 @@ pub enum Next {
     OtherHistory,
     /// The log cannot be read. The next call waits by itself before it retries.
     LogAway(FollowError),
-    /// The keys of personal data cannot be read. Before the next call, wait for [`Consumer::pause`].
+    /// The keys of personal data cannot be read. Before the next call, wait for
+    /// [`Consumer::pause`].
     KeysAway(KeyError),
 }
 
@@ -133,8 +135,8 @@ impl Consumer {
         self.away_since.is_none_or(|since| since.elapsed() < UNABLE_AFTER)
     }
 
-    /// Records whether the log `answers`. A process without work reads nothing, so it asks from time
-    /// to time.
+    /// Records whether the log `answers`. A process without work reads nothing, so it asks from
+    /// time to time.
     pub fn asked(&mut self, answers: bool) {
         match self.away_since {
             // Not at once: the keys may have been away, and nothing asks for them here.

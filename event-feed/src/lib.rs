@@ -1,6 +1,6 @@
 //! Delivers the log's events to other systems and processes. It has a neutral event format, a relay
-//! that publishes the log to a target (JetStream is the first), and a follower that reads the log
-//! live or from the store.
+//! that publishes the log to a target (JetStream is the first), a follower that reads the log live or
+//! from the store, and a durable consumer ([`consumer::Worker`]).
 //!
 //! It knows no business terms. A target holds a copy that may be lost at any time; only the store
 //! is authoritative.
@@ -15,5 +15,10 @@ pub mod relay;
 
 pub use follower::{Batch, FollowError, Follower, FollowerSettings, Mode};
 pub use nats::{NatsError, NatsHandle};
-// Part of this crate's ports.
+// These are part of this crate's ports.
 pub use postgres_kit::{LeaseLost, Term};
+
+/// Compiles the examples of `docs/libraries.md`.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/libraries.md")]
+mod libraries {}

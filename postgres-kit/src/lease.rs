@@ -2,9 +2,9 @@
 //! backend, and the time at which it expires by the database's clock. The relay keeps its lease in
 //! `event_store.leases`, the projector in `read_model.leases`.
 //!
-//! Whoever takes over an expired lease ends the old owner's backend and raises the term. The term is
-//! the fence: what the old owner tries after it wakes up can be refused, because its term is old.
-//! Each call is a single statement, so it may run inside a transaction.
+//! Whoever takes over an expired lease ends the old owner's backend and raises the term. The term
+//! is the fence: what the old owner tries after it wakes up can be refused, because its term is
+//! old. Each call is a single statement, so it may run inside a transaction.
 //!
 //! A [`Keeper`] renews a lease in the background.
 
@@ -25,8 +25,8 @@ const END_OWNER_LIMIT_MS: i64 = 1_000;
 pub enum LeaseTable {
     /// `event_store.leases`.
     EventStore,
-    /// `read_model.leases`. Here a lease is also free once its owner's connection is gone. For that,
-    /// the `application_name` of each owner's connections must end with the owner's id.
+    /// `read_model.leases`. Here a lease is also free once its owner's connection is gone. For
+    /// that, the `application_name` of each owner's connections must end with the owner's id.
     ReadModel,
 }
 

@@ -1,6 +1,6 @@
-//! Errors in logs, standings and readiness.
+//! Formats errors for logs, states and readiness.
 
-/// An error and its causes on one line.
+/// Returns an error and its causes on one line.
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

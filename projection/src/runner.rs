@@ -1,22 +1,24 @@
 //! The runner: reads the log once and feeds it to every projection whose lease this process holds.
 //!
-//! Processes share the partitions among themselves (`runner/assignment.rs`). A partition
-//! (projection, generation, number) is in one of three states:
-//! - *waiting*: another process has it, or its database is away; it is acquired again soon;
-//! - *owned*: it gets every batch; rows and checkpoint commit together, fenced by the term of the
-//!   lease;
-//! - *stopped*: an event cannot be read, no more can be parked, or the log has another history; the
-//!   reason stands in its checkpoint, the lease is given up, and the other partitions go on.
-//!   Starting the process again tries it again, as does another generation, and after another
-//!   history the right one.
+//! Processes share the partitions (`runner/assignment.rs`). A partition (projection, generation,
+//! number) is in one of three states:
+//! - *waiting*: another process has it, or its database is away. It is tried again soon.
+//! - *owned*: it gets every batch. Rows and checkpoint commit together, fenced by the lease's term.
+//! - *stopped*: an event cannot be read, no more events can be parked, or the log has another
+//!   history. The checkpoint records the reason, the lease is given up, and the other partitions
+//!   continue. The partition is tried again when the process restarts, when another generation
+//!   becomes live, or, after another history, when the log has the right one.
 //!
-//! While somebody has paused the projection (`pause.rs`), its partitions wait in every process.
+//! While a projection is paused (`pause.rs`), its partitions wait in every process.
 //!
-//! An event that can be read and is refused by a row's fold is parked, and hurts only that row
+//! An event that can be read but is refused by a row's fold is parked. It affects only that row
 //! (`runner/parked.rs`).
 //!
-//! Guarantees (P6): each event takes effect exactly once and in order, whatever dies in between; an
-//! owner that was replaced can change nothing. The runner knows no business word.
+//! Guarantees (P6): each event takes effect exactly once, in the log's order, whatever dies in
+//! between. An owner that was replaced can change nothing.
+//!
+//! The runner builds on what every durable consumer needs ([`event_feed::consumer`]): the next
+//! events, the proof of the history, and the clock of a held lease.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,29 +66,29 @@ pub use watch::Watch;
 
 /// The most events that one transaction takes.
 pub const MAX_BATCH: usize = 1_000;
-/// The most events that one transaction takes after Postgres refused rows: the rows that these
-/// touch are held all at once.
+/// The most events that one transaction takes after Postgres refused rows. All rows that they touch
+/// are in memory at once.
 pub(crate) const MAX_APART: usize = 100;
-/// How often a waiting partition is looked at again when nothing says otherwise.
+/// How often a waiting partition is tried again, unless a backoff says otherwise.
 pub const ACQUIRE_EVERY: Duration = Duration::from_millis(500);
-/// How long to wait after Postgres failed: doubles from the first to the last.
+/// The first pause after Postgres failed. It doubles up to [`RETRY_MOST`].
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(2);
-/// For so long the runner waits for acquisitions to end; a longer one goes on in the background
+/// How long the runner waits for acquisitions to end. A longer one continues in the background
 /// while the other partitions work.
-const CLAIM_PATIENCE: Duration = Duration::from_millis(250);
+const ACQUIRE_PATIENCE: Duration = Duration::from_millis(250);
 
-/// A batch on its way to every partition.
+/// A batch for every partition.
 pub(crate) struct Job {
-    /// As they are stored.
+    /// The events as they are stored.
     pub(crate) events: Vec<RecordedEvent>,
-    /// What they are read through.
+    /// The registry that upcasts them.
     pub(crate) registry: Arc<Registry>,
     pub(crate) mode: &'static str,
     pub(crate) head: Head,
 }
 
-/// Projects the log into the read tables. See the module's guarantees.
+/// Projects the log into the read tables. See the guarantees of the module.
 pub struct Runner {
     log: UpcastingLog,
     options: Arc<PgConnectOptions>,
@@ -99,19 +101,19 @@ pub struct Runner {
     role: Role,
 }
 
-/// How one projection stands.
+/// The state of one projection in this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
     /// Another process has it, or its database is away.
     Waiting,
-    /// It is this process's, and here.
+    /// This process owns it, and it is at this event.
     At(EventRef),
-    /// It is stopped, and why.
+    /// It is stopped, for this reason.
     Stopped(String),
 }
 
 impl Runner {
-    /// A runner for the live generation of each of `projections`. Owns nothing yet.
+    /// Creates a runner for the live generation of each of `projections`. It owns nothing yet.
     pub fn new(
         log: UpcastingLog,
         options: PgConnectOptions,
@@ -134,16 +136,16 @@ impl Runner {
         }
     }
 
-    /// Reveals personal fields with these keys. Without them an event with an encrypted field stops
-    /// the projections that read it.
+    /// Reveals personal fields with these keys. Without a vault, an event with an encrypted field
+    /// stops the projections that read the field.
     #[must_use]
     pub fn revealing(mut self, vault: Arc<Vault>) -> Self {
         self.consumer = Consumer::revealing(vault);
         self
     }
 
-    /// Projects until `drain`, then finishes the batch in flight and gives up its leases. Waits for
-    /// whatever is away.
+    /// Projects until `drain` is cancelled, then finishes the current batch and gives up all
+    /// leases. It waits for whatever is away.
     pub async fn run(&mut self, mut follower: Follower, drain: CancellationToken) {
         let _guard = pulse::guard(self.watch.clone());
         self.report();
@@ -152,10 +154,10 @@ impl Runner {
             tokio::select! {
                 biased;
                 () = drain.cancelled() => break,
-                () = self.acquire_waiting(CLAIM_PATIENCE) => {}
+                () = self.acquire_waiting(ACQUIRE_PATIENCE) => {}
             }
             let Some(from) = self.furthest_back() else {
-                // Owns nothing: so only this tells whether the log can be had again.
+                // It owns nothing, so only this shows whether the log can be read again.
                 let answers = self.watch.look_at(self.log.store().as_ref()).await;
                 self.consumer.asked(answers);
                 tokio::select! {
@@ -181,7 +183,7 @@ impl Runner {
                     let job = self.job(batch.events, batch.mode.as_str(), batch.head);
                     self.work(job, from).await;
                 }
-                // The partitions stay where they are, and the reader goes back there.
+                // The partitions stay at their checkpoints, and the reader goes back to them.
                 Next::KeysAway(error) => self.wait_for_keys(&error, &drain).await,
                 Next::OtherHistory => self.acquire_again(),
                 Next::LogAway(error) => {
@@ -195,11 +197,12 @@ impl Runner {
         self.give_up().await;
     }
 
-    /// Acquires what is free and projects everything that the log holds now. For tests and tools:
-    /// it waits for nothing.
+    /// Acquires all free partitions, and projects everything that the log has now. It waits for
+    /// nothing, and is meant for tests and tools.
     ///
     /// # Errors
-    /// [`RunError`] when a database does not answer; what was committed until then stays.
+    /// [`RunError`] when a database does not answer. Batches committed before the error stay
+    /// committed.
     pub async fn run_once(&mut self) -> Result<Vec<(&'static str, Standing)>, RunError> {
         for slot in &mut self.slots {
             slot.wait_no_longer();
@@ -228,7 +231,7 @@ impl Runner {
     }
 
     async fn wait_for_keys(&mut self, error: &KeyError, drain: &CancellationToken) {
-        // The log gave what they are for.
+        // The events came from the log, so it can be read.
         self.watch.store_answers();
         self.watch.keys_fail(error);
         self.keep_leases().await;
@@ -242,19 +245,19 @@ impl Runner {
         Job { events, registry: Arc::clone(self.log.registry()), mode, head }
     }
 
-    /// How each projection stands in this process.
+    /// The state of each projection in this process.
     pub fn standings(&self) -> Vec<(&'static str, Standing)> {
         self.slots.iter().map(|slot| (slot.name(), slot.standing())).collect()
     }
 
-    /// Gives up every lease, so that another process takes over at once.
+    /// Gives up all leases, so that another process can take over at once.
     pub async fn give_up(&mut self) {
         for slot in &mut self.slots {
             slot.give_up().await;
         }
     }
 
-    /// Tries parked events again whose time has come.
+    /// Retries the parked events that are due.
     async fn retry_parked(&mut self) {
         let again = parked::Reread { log: self.log.clone(), vault: self.consumer.vault() };
         for slot in &mut self.slots {
@@ -263,12 +266,12 @@ impl Runner {
     }
 
     async fn keep_leases(&mut self) {
-        // At once, so that a silent server is waited for only once.
+        // Concurrently, so that a silent server delays the runner only once.
         join_all(self.slots.iter_mut().map(Slot::keep_lease)).await;
     }
 
-    /// Acquires the partitions whose time has come, and waits for the acquisitions to end, but no
-    /// longer than this. A caller may drop this at any await.
+    /// Starts acquiring the partitions that are due, and waits at most `patience` for the results.
+    /// The future may be dropped at any await.
     async fn acquire_waiting(&mut self, patience: Duration) {
         self.discovery.follow(&mut self.slots, &self.options, (self.owner, self.role)).await;
         let owned = |slots: &[Slot]| slots.iter().filter(|slot| slot.mark().is_some()).count();
@@ -276,13 +279,13 @@ impl Runner {
         for slot in &mut self.slots {
             slot.begin_acquire(&self.options, self.owner, self.log.store());
         }
-        // What did not end in time is looked at again the next time.
+        // An acquisition that did not end in time is checked again the next time.
         let _late =
             tokio::time::timeout(patience, join_all(self.slots.iter_mut().map(Slot::end_acquire)))
                 .await;
         if owned(&self.slots) > before {
-            // Others had the partition, and this process has not seen whom the log says to be
-            // erased meanwhile.
+            // Other processes had the partition. This one has not seen which subjects were erased
+            // meanwhile.
             self.consumer.start_over();
         }
     }
@@ -293,7 +296,7 @@ impl Runner {
         }
     }
 
-    /// Where the reader must be for the owned partition that is furthest back.
+    /// The checkpoint of the owned partition that is furthest behind. The reader continues there.
     fn furthest_back(&self) -> Option<EventRef> {
         self.slots.iter().filter_map(Slot::mark).min_by_key(|mark| mark.position)
     }
@@ -305,10 +308,10 @@ impl Runner {
     }
 }
 
-/// The schemas and settings that a process needs before it may start: waits while Postgres is away.
+/// Checks the schema of the read model before a process starts. It waits while Postgres is away.
 ///
 /// # Errors
-/// The schema is not the one that this program knows.
+/// [`SchemaError`](generation::SchemaError) if the schema is not the one that this program knows.
 pub async fn check_read_model(
     options: &PgConnectOptions,
     watch: &Watch,

@@ -45,8 +45,8 @@ pub struct Advance {
 /// commit in one transaction.
 pub trait Checkpoints: Send {
     /// Puts `term` on the checkpoint and returns the checkpoint, creating it at
-    /// [`Checkpoint::START`] if there is none. From then on, no owner of an earlier term can move it.
-    /// Returns `None` if the checkpoint has a later term already.
+    /// [`Checkpoint::START`] if there is none. From then on, no owner of an earlier term can move
+    /// it. Returns `None` if the checkpoint has a later term already.
     ///
     /// The worker calls it again in the same term to find out where it is after a failure.
     ///

@@ -1,5 +1,5 @@
-//! Proves that the log is the one from which a checkpoint was made: it has the checkpoint's event at
-//! the checkpoint's position.
+//! Proves that the log is the one from which a checkpoint was made: it has the checkpoint's event
+//! at the checkpoint's position.
 //!
 //! A position alone proves nothing. A restored database, or a standby that was promoted with
 //! commits missing, gives the same position to another event.

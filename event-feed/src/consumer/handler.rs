@@ -28,19 +28,19 @@ pub enum HandleError {
 
 /// Handles the events of the log for one [`Worker`](super::Worker).
 ///
-/// Each event takes effect exactly once, in the log's order, if its effects and the checkpoint commit
-/// in one transaction. Effects elsewhere (an e-mail, a call of another system) take effect at least
-/// once.
+/// Each event takes effect exactly once, in the log's order, if its effects and the checkpoint
+/// commit in one transaction. Effects elsewhere (an e-mail, a call of another system) take effect
+/// at least once.
 pub trait Handler: Checkpoints {
     /// Handles these events, and moves the checkpoint as `advance` says, in one transaction.
     ///
     /// The events are upcast, and their personal fields are in the clear; a field of an erased
-    /// subject is null. `events` is empty if only the checkpoint moves, because the log goes on in a
-    /// new epoch.
+    /// subject is null. `events` is empty if only the checkpoint moves, because the log goes on in
+    /// a new epoch.
     ///
-    /// The worker drops the future after [`WorkerSettings::batch_limit`](super::WorkerSettings), and
-    /// a program that is killed may drop it at any await. So use connections that survive that, such
-    /// as [`postgres_kit::Connection`] and [`postgres_kit::Pool`].
+    /// The worker drops the future after [`WorkerSettings::batch_limit`](super::WorkerSettings),
+    /// and a program that is killed may drop it at any await. So use connections that survive that,
+    /// such as [`postgres_kit::Connection`] and [`postgres_kit::Pool`].
     ///
     /// # Errors
     /// [`HandleError`]. Nothing may be committed then.

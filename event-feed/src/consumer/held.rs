@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 /// When to renew a held lease, how long it surely lasts, and how many events to take at once.
 ///
-/// A batch that takes too long is halved the next time, because it may be the work that is too much,
-/// and not the server that is away. Each batch that succeeds doubles the size again.
+/// A batch that takes too long is halved the next time, because it may be the work that is too
+/// much, and not the server that is away. Each batch that succeeds doubles the size again.
 #[derive(Debug, Clone)]
 pub struct Held {
     duration: Duration,

@@ -2,20 +2,20 @@
 //! any number of processes; one of them works.
 //!
 //! States: *standing by* (another worker holds the lease) → *proving* (take the lease, load the
-//! checkpoint, prove that the log is the checkpoint's) → *working* (read, reveal, upcast, hand over,
-//! commit) → *stopped*, for a reason that a person must remove. After any failure it goes back to its
-//! checkpoint; after losing the lease, to *standing by*.
+//! checkpoint, prove that the log is the checkpoint's) → *working* (read, reveal, upcast, hand
+//! over, commit) → *stopped*, for a reason that a person must remove. After any failure it goes
+//! back to its checkpoint; after losing the lease, to *standing by*.
 //!
 //! Guarantees: the events after the checkpoint are handed over in the log's order, each in one
-//! committed batch, whatever dies in between. An owner that was replaced commits nothing, because its
-//! term is old. A worker that hangs does not renew its lease, so another one takes over. A worker
-//! that cannot read the log or the keys gives the lease up, so that another one can try.
+//! committed batch, whatever dies in between. An owner that was replaced commits nothing, because
+//! its term is old. A worker that hangs does not renew its lease, so another one takes over. A
+//! worker that cannot read the log or the keys gives the lease up, so that another one can try.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_store::erasure::Vault;
+use event_store::encryption::Vault;
 use event_store::{Epoch, EventRef, Position, StoreError, UpcastingLog};
 use postgres_kit::{Connection, Lease, Pauses, Term};
 use service_kit::Pulse;
@@ -178,8 +178,8 @@ impl<H: fmt::Debug> fmt::Debug for Worker<H> {
 }
 
 impl<H: Handler> Worker<H> {
-    /// Creates a worker. It reads `log`, keeps `lease` in the database of `connect`, and reports its
-    /// health under the lease's name.
+    /// Creates a worker. It reads `log`, keeps `lease` in the database of `connect`, and reports
+    /// its health under the lease's name.
     ///
     /// The lease's name is the consumer's name: workers of one name share one checkpoint.
     pub fn new(

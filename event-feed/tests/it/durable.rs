@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use event_feed::FollowerSettings;
 use event_feed::consumer::{Committed, End, StopReason, Worker, WorkerSettings};
-use event_store::erasure::{
-    EncryptingStore, EraseRequest, LocalMasterKeys, MasterKeys, MemoryKeys, SubjectKeyStore, Vault,
-    VaultOptions, erase,
+use event_store::EncryptingStore;
+use event_store::encryption::{
+    LocalMasterKeys, MasterKeys, MemoryKeys, SubjectKeyStore, Vault, VaultOptions,
 };
+use event_store::erasure::{EraseRequest, erase};
 use event_store::postgres::begin_epoch;
 use event_store::{
     Append, EventStore, ExpectedVersion, NewEvent, Registry, StreamAppend, StreamName, UpcastingLog,

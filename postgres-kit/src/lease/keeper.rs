@@ -1,9 +1,9 @@
 //! A held lease: it is renewed in the background, and checked before work that must not be done
 //! without it.
 //!
-//! If the last renewal is recent, a check needs no query. Use such a check only where a wrong answer
-//! does no harm, because the work itself is fenced by the term or refused by its target. Where
-//! nothing else protects, ask the database with [`Keeper::check`].
+//! If the last renewal is recent, a check needs no query. Use such a check only where a wrong
+//! answer does no harm, because the work itself is fenced by the term or refused by its target.
+//! Where nothing else protects, ask the database with [`Keeper::check`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,8 +28,8 @@ const SURE: u32 = 2;
 #[error("the lease is lost")]
 pub struct LeaseLost;
 
-/// A held lease that is renewed in the background. If it is dropped without [`Keeper::give_up`], the
-/// lease expires by itself.
+/// A held lease that is renewed in the background. If it is dropped without [`Keeper::give_up`],
+/// the lease expires by itself.
 pub struct Keeper {
     shared: Arc<Shared>,
     renewing: AbortOnDropHandle<()>,

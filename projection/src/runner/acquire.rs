@@ -1,5 +1,5 @@
-//! Taking a partition: the lease, the checkpoint as it stands in the database, and the proof that
-//! the log is the one the rows were folded from.
+//! Acquires a partition: takes the lease, loads the checkpoint, and proves that the log is the one
+//! from which the rows were folded.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,9 +19,9 @@ use super::{PartitionKey, database, discover, lease};
 use crate::projection::AnyProjection;
 use crate::{generation, pause};
 
-/// Stands for the live generation of a projection that has none.
+/// The number of the live generation of a projection that has none.
 const NO_GENERATION: i32 = 0;
-/// How long acquiring a partition may take, with the questions to the log.
+/// How long acquiring a partition may take, including the queries to the log.
 pub(super) const ACQUIRE_LIMIT: Duration = Duration::from_secs(10);
 
 /// An attempt to take a partition.
@@ -29,47 +29,47 @@ pub(crate) struct Acquisition {
     pub(crate) options: Arc<PgConnectOptions>,
     pub(crate) owner: Uuid,
     pub(crate) projection: Arc<dyn AnyProjection>,
-    /// Which standby generation; `None` for the live one, whichever that is.
+    /// The standby generation; `None` for the current live one.
     pub(crate) standby: Option<i32>,
-    /// Which partition of it.
+    /// The number of the partition.
     pub(crate) partition: i32,
-    /// Where the log's history is proved; without it the caller vouches for it.
+    /// The log that proves the history. Without it, the caller vouches for the history.
     pub(crate) store: Option<Arc<dyn EventStore>>,
-    /// A connection that an earlier attempt left.
+    /// The connection of an earlier attempt.
     pub(crate) connection: Option<Connection>,
-    /// Why the projection is stopped, if it is.
+    /// The reason, if the partition is stopped.
     pub(crate) stopped: Option<Stopped>,
 }
 
-/// Why a projection is stopped: it is tried again once that is not so any more.
+/// Why a partition is stopped. It is tried again once the reason is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stopped {
     pub(crate) reason: String,
-    /// The live generation with which it stopped: only another one is tried; none at all after a
-    /// panic.
+    /// The live generation that stopped: only another one is tried. `None` after a panic: then no
+    /// generation is tried.
     pub(crate) generation: Option<i32>,
-    /// Whether the same generation is tried again, and when.
+    /// When the same generation is tried again.
     pub(crate) again: Again,
 }
 
-/// When a stopped projection is tried again with the same generation.
+/// When a stopped partition is tried again with the same generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Again {
-    /// When the process is started again.
+    /// Only when the process restarts.
     No,
-    /// It stopped because of the log's history: when that has changed.
+    /// When the log's history has changed, which was the reason.
     History,
-    /// It stopped since no more events could be parked: when there is room, or somebody asked for
-    /// some to be tried again.
+    /// When more events can be parked, or somebody has requested a retry. The reason was that no
+    /// more could be parked.
     Room,
 }
 
-/// What became of it.
+/// The result of an attempt.
 pub(crate) enum Acquired {
     Owned(Box<Owned>),
     /// Another process has it.
     Elsewhere(Connection),
-    /// It can only be stopped, and why.
+    /// It must stop, for this reason.
     Stopped(Stopped),
     /// Nothing has changed since it stopped.
     StillStopped,
@@ -85,10 +85,10 @@ pub(crate) enum AcquireError {
 }
 
 impl Acquisition {
-    /// Takes the live generation's partition if nobody has it, and proves that the log is the one
-    /// that it was built from.
+    /// Takes the partition if nobody has it, and proves that the log is the one from which it was
+    /// built.
     pub(crate) async fn attempt(self) -> Result<Acquired, AcquireError> {
-        // On the heap at once: what holds connections is large.
+        // On the heap, because futures that hold connections are large.
         postgres_kit::within(ACQUIRE_LIMIT, Box::pin(self.acquire())).await
     }
 
@@ -131,7 +131,8 @@ impl Acquisition {
         else {
             return Ok(Acquired::Elsewhere(connection));
         };
-        // Asked after the lease is taken: a pause looks at the leases after it is written.
+        // This comes after taking the lease, because a pause first writes its row and then checks
+        // the leases.
         if pause::is_paused(&mut connection, name).await? {
             let give_up = async |raw: &mut PgConnection| lease.give_up(raw, Term(term)).await;
             connection.run(give_up).await?;
@@ -152,7 +153,7 @@ impl Acquisition {
     }
 }
 
-/// Whether what stopped the partition is as it was.
+/// Whether the reason that stopped the partition still holds.
 async fn still_stopped(
     connection: &mut Connection,
     key: &PartitionKey,
@@ -174,7 +175,7 @@ async fn still_stopped(
     }
 }
 
-/// Proves that the log is the one that the partition was built from.
+/// Proves that the log is the one from which the partition was built.
 async fn prove(mut owned: Box<Owned>, store: &dyn EventStore) -> Result<Acquired, AcquireError> {
     let at = (owned.checkpoint.epoch, owned.checkpoint.mark);
     match history::of(store, owned.key.projection.name(), at).await? {

@@ -1,5 +1,5 @@
-//! Tells whoever waits for a position that a projection has reached it. Best effort: who waits also
-//! polls.
+//! Announces on NATS that a projection has reached a position. Announcements may be lost; processes
+//! that wait for one also poll.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::PartitionKey;
 
-/// How long an announcement may hold up the next batch.
+/// How long an announcement may delay the next batch.
 const ANNOUNCE_LIMIT: Duration = Duration::from_millis(100);
 
 #[derive(Serialize)]
@@ -24,8 +24,7 @@ struct Announcement<'a> {
     event_id: Option<Uuid>,
 }
 
-/// Waits until what was published is on its way: who waits for it shall not wait for what is done
-/// next.
+/// Flushes the published announcements, so that they do not wait for the work that follows.
 pub(crate) async fn sent(nats: &NatsHandle) {
     if !nats.is_connected() {
         return;

@@ -1,17 +1,19 @@
-//! How processes share the partitions: each sees which others there are and what they hold, and
-//! takes and gives up by the same rule.
+//! Shares the partitions among processes. Each process sees the others and what they hold, and all
+//! take and give up partitions by the same rules:
 //!
-//! - A free partition is taken by whoever, of those who know what folds it, holds the fewest of its
-//!   generation, and then the fewest in all; by anybody once it has been free for [`GRACE`], since
-//!   the other one may be unable to.
-//! - Who holds two more of a generation than another, or one more and two more in all, gives one up
-//!   for it. So it ends: each move makes the loads more even.
+//! - A free partition goes to the process that holds the fewest partitions of its generation, and
+//!   then the fewest in total. Only processes that have the code that folds it count. After
+//!   [`GRACE`], any process may take it, because the preferred one may be unable to.
+//! - A process gives up a partition for another one that has two fewer of the generation, or one
+//!   fewer of the generation and two fewer in total. Each move makes the loads more even, so the
+//!   moves end.
 //!
-//! This decides only who does what; that a partition is moved by one process alone is the lease's
-//! business, and the fence's.
+//! This only decides which process works on what. The lease and the fence make sure that only one
+//! process moves a partition.
 //!
 //! Processes see each other in `read_model.projectors`. Partitions move within seconds when a
-//! process comes, goes or loses the log, and within the lease's term when one hangs or is cut off.
+//! process starts, stops or cannot read the log, and within the lease's duration when one hangs or
+//! is cut off.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
@@ -21,18 +23,18 @@ use postgres_kit::Connection;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// A process that has not said anything for this long is not counted on.
+/// A process that has not reported for this long does not count.
 const MEMBER: Duration = Duration::from_secs(3);
-/// What processes said that are long gone is forgotten after this.
+/// The reports of processes that are gone are deleted after this.
 const FORGOTTEN: Duration = Duration::from_hours(1);
-/// For so long a free partition is left to whoever holds fewer: more than passes between two looks
-/// of a process that is well.
+/// How long a free partition is reserved for the process that holds fewer. It is longer than the
+/// time between two checks of a healthy process.
 pub(crate) const GRACE: Duration = Duration::from_secs(2);
-/// Who had to take what another was left keeps what it has for so long, so that partitions do not
-/// go to and fro.
+/// How long a process keeps its partitions after it took one that was reserved for another process.
+/// Otherwise, partitions would move back and forth.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A partition as it is shared: by its lease, and what folds it.
+/// A partition as processes share it: its lease, and the code that folds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) lease: String,
@@ -40,7 +42,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// The schema of its generation.
+    /// The name of its generation.
     fn generation(&self) -> &str {
         generation_of(&self.lease)
     }
@@ -50,24 +52,25 @@ fn generation_of(lease: &str) -> &str {
     lease.rsplit_once('/').map_or(lease, |(generation, _)| generation)
 }
 
-/// The processes and what they hold, as one of them sees it.
+/// The processes and the partitions that they hold, as one process sees them.
 #[derive(Debug)]
 pub(crate) struct Assignment {
     me: Uuid,
-    /// Whether this process can project; if not, it leaves what it has to those who can.
+    /// Whether this process can project. If not, it leaves its partitions to others.
     able: bool,
-    /// Those who can, and what they know: this one too, if it can.
+    /// The processes that can project, and the code that each has. Includes this one if it can.
     members: HashMap<Uuid, HashSet<String>>,
-    /// Who holds which lease.
+    /// The owner of each lease.
     held: HashMap<String, Uuid>,
-    /// The last term of every lease.
+    /// The last term of each lease.
     terms: HashMap<String, i64>,
-    /// Whether this process keeps what is its now, since others did not take what they were left.
+    /// Whether this process keeps its partitions, because others did not take those reserved for
+    /// them.
     patient: bool,
 }
 
 impl Assignment {
-    /// Says that this process is there, if it is able to project these, and looks who else is.
+    /// Reports that this process exists, if it can project, and reads which others do.
     pub(crate) async fn look(
         connection: &mut Connection,
         me: Uuid,
@@ -79,8 +82,8 @@ impl Assignment {
         } else {
             leave(connection, me).await?;
         }
-        // A name that ends with the owner's id: no connection is taken for another that got the
-        // same number later.
+        // The connection's name ends with the owner's id, so it is never mistaken for another one
+        // that got the same pid later.
         let members = sqlx::query!(
             "SELECT p.owner, p.folds FROM read_model.projectors AS p
              JOIN pg_stat_activity AS a ON a.pid = p.backend_pid AND a.application_name LIKE '%' \
@@ -113,29 +116,29 @@ impl Assignment {
         })
     }
 
-    /// Keeps what this process has, as long as it can project it.
+    /// Makes this process keep its partitions, as long as it can project them.
     pub(crate) fn be_patient(&mut self) {
         self.patient = true;
     }
 
-    /// Which term of a lease was the last: it has been in no other hands for as long as that stays.
+    /// The last term of a lease. As long as it is the same, no other process has held the lease.
     pub(crate) fn term(&self, lease: &str) -> i64 {
         self.terms.get(lease).copied().unwrap_or(0)
     }
 
-    /// Whether another process holds it.
+    /// Whether another process holds this lease.
     pub(crate) fn is_elsewhere(&self, lease: &str) -> bool {
         self.held.get(lease).is_some_and(|owner| *owner != self.me)
     }
 
-    /// How much a process holds: of a generation, and in all.
+    /// The number of partitions that a process holds: of a generation, and in total.
     fn load(&self, owner: Uuid, generation: &str) -> (usize, usize) {
         let leases =
             || self.held.iter().filter(|(_, holder)| **holder == owner).map(|(lease, _)| lease);
         (leases().filter(|lease| generation_of(lease) == generation).count(), leases().count())
     }
 
-    /// The others who could project it, the one that holds least first.
+    /// The other processes that can project it, with the least loaded one first.
     fn others(&self, place: &Place) -> Vec<(Uuid, (usize, usize))> {
         let able = self
             .members
@@ -147,12 +150,12 @@ impl Assignment {
         others
     }
 
-    /// Which of what this process projects it is to give up for others.
+    /// The leases that this process should give up for others.
     pub(crate) fn surplus(&mut self, mine: &[Place]) -> Vec<String> {
         let mut given = Vec::new();
         let mut mine: Vec<&Place> = mine.iter().collect();
         loop {
-            // Where a generation has most partitions here, one is missed least.
+            // The generation with the most partitions here gives one up first.
             mine.sort_by_cached_key(|place| {
                 (Reverse(self.load(self.me, place.generation())), place.lease.clone())
             });
@@ -165,7 +168,7 @@ impl Assignment {
         }
     }
 
-    /// Who should have a partition of this process's instead of it.
+    /// The process that should have this partition instead of this process, if any.
     fn heir(&self, place: &Place) -> Option<Uuid> {
         let (of_it, all) = self.load(self.me, place.generation());
         let less = |(of_its, of_all): (usize, usize)| {
@@ -175,8 +178,8 @@ impl Assignment {
         self.others(place).into_iter().find(|(_, load)| is_heir(*load)).map(|(owner, _)| owner)
     }
 
-    /// Which of the partitions that nobody holds this process is to take now; `true`: though it was
-    /// another's turn. `since`: from when on each was seen free.
+    /// The free partitions that this process should take now. The value is true if another process
+    /// was preferred. `since` has the time from which on each was seen free.
     pub(crate) fn acquisitions(
         &mut self,
         free: &[Place],
@@ -186,7 +189,7 @@ impl Assignment {
         free.sort_unstable_by_key(|place| &place.lease);
         let mut taken = HashMap::new();
         for place in free {
-            // All who see the same give it to the same one, and go on from there.
+            // All processes with the same view choose the same one, and continue from there.
             let mut turns = self.others(place);
             if self.able {
                 turns.push((self.me, self.load(self.me, place.generation())));
@@ -225,7 +228,7 @@ async fn beat(connection: &mut Connection, me: Uuid, folds: &[String]) -> sqlx::
     Ok(())
 }
 
-/// Says that this process projects no more.
+/// Reports that this process no longer projects.
 pub(crate) async fn leave(connection: &mut Connection, me: Uuid) -> sqlx::Result<()> {
     sqlx::query!("DELETE FROM read_model.projectors WHERE owner = $1", me)
         .execute(connection)

@@ -1,14 +1,14 @@
-//! How long to wait after failures.
+//! The backoff after failures.
 
 use std::time::Duration;
 
 use super::{RETRY_FIRST, RETRY_MOST};
 
-/// How long to wait after so many failures in a row, the last of which took so long to show.
+/// The pause after `failures` earlier failures in a row, when the last attempt took `took`.
 ///
-/// The time from one attempt to the next doubles each time, and is jittered, so that the partitions
-/// that failed together do not all come back at once. An attempt on a silent server lasts for its
-/// whole limit, which is partition of that time: so a server that answers again is used soon.
+/// The time between the starts of two attempts doubles each time. Jitter keeps partitions that
+/// failed together from retrying together. An attempt on a silent server takes its whole limit,
+/// which counts towards that time, so a server that answers again is used soon.
 pub(super) fn backoff(failures: u32, took: Duration) -> Duration {
     let apart = RETRY_FIRST.saturating_mul(1 << failures.min(16)).min(RETRY_MOST);
     let pause = apart.saturating_sub(took).max(RETRY_FIRST);

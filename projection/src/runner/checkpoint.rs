@@ -1,9 +1,9 @@
-//! A partition's checkpoint: how far it is, of which history, and the fence that lets only the
-//! newest owner move it.
+//! A partition's checkpoint: its position, its history, and the fence that lets only the newest
+//! owner move it.
 //!
-//! A checkpoint moves only from the position and the term that its owner knew, and in the
-//! transaction of the rows. So a process that was paused and wakes up after another one took over
-//! changes nothing. No lease alone could promise that: a lease decides who works, the fence
+//! A checkpoint moves only from the position and the term that its owner knows, in the transaction
+//! of the rows. So a process that was paused, and wakes up after another one took over, changes
+//! nothing. A lease alone could not promise that: the lease decides who works, and the fence
 //! decides whose work counts.
 
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use uuid::Uuid;
 use super::PartitionKey;
 use crate::projection::column;
 
-/// How far a partition is, as its owner knows it.
+/// The checkpoint of a partition, as its owner knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Checkpoint {
-    /// The history; `None` before the first event.
+    /// The epoch of the log; `None` before the first event.
     pub(crate) epoch: Option<Epoch>,
     /// The last event that took effect.
     pub(crate) mark: EventRef,
@@ -26,17 +26,17 @@ pub(crate) struct Checkpoint {
     pub(crate) term: i64,
 }
 
-/// What else the row tells to people.
+/// The columns of the checkpoint that only inform people.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Seen {
-    /// How the events come.
+    /// The mode in which events arrive, such as `live`.
     pub(crate) mode: &'static str,
     /// The newest known position of the log.
     pub(crate) head: Position,
 }
 
-/// Looks at how far a partition is, whoever has it: of which history, and where. `None`: there is
-/// no such partition.
+/// Reads the epoch and the event of a partition's checkpoint, whoever owns it. Returns `None` if
+/// there is no such partition.
 pub(crate) async fn look(
     connection: &mut PgConnection,
     partition: &PartitionKey,
@@ -58,8 +58,8 @@ pub(crate) async fn look(
     }))
 }
 
-/// Puts the new owner's term on the checkpoint: from then on no earlier owner can move it. `None`:
-/// a later owner was first.
+/// Puts the new owner's term on the checkpoint. From then on, no earlier owner can move it. Returns
+/// `None` if a later owner was first.
 pub(crate) async fn take(
     connection: &mut PgConnection,
     partition: &PartitionKey,
@@ -84,24 +84,25 @@ pub(crate) async fn take(
     }))
 }
 
-/// How many of the events that a checkpoint passes are which.
+/// The number of events over which a checkpoint moves, by kind.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Passed {
-    /// Those that the projection handles.
+    /// Events that the projection handles.
     pub(crate) handled: usize,
-    /// Those that are none of its business.
+    /// Events that are irrelevant to the partition.
     pub(crate) ignored: usize,
 }
 
-/// Moves the checkpoint, and works in the generation's schema until the end of the transaction.
-/// `false`: this owner was replaced, or stands elsewhere than it believes; nothing was changed.
+/// Moves the checkpoint, and sets the generation's schema until the end of the transaction. Returns
+/// `false` if this owner was replaced, or is not at the position that it knows. Then nothing was
+/// changed.
 ///
-/// Only the commit of a `durable` move waits for the disk, and with it everything committed before.
-/// A crash of the server can take back the others: rows and checkpoint together, of at most the
-/// last three times its `wal_writer_delay`. The owner loses its connection then, acquisitions the
-/// partition again, finds the checkpoint where it is, and folds the same events to the same rows.
-/// Waiting for every commit made the time from a command to its row 1.4 times as long. A batch with
-/// an erasure is durable, so that no blanked value comes back.
+/// Only the commit of a `durable` move waits for the disk, which includes all earlier commits. A
+/// crash of the server can undo other moves, rows and checkpoint together, of at most the last
+/// three times its `wal_writer_delay`. The owner then loses its connection, acquires the partition
+/// again, finds the earlier checkpoint, and folds the same events into the same rows. Waiting for
+/// every commit made the time from a command to its row 1.4 times as long. A batch with an erasure
+/// is durable, so that no blanked value comes back.
 pub(crate) async fn advance(
     connection: &mut PgConnection,
     partition: &PartitionKey,
@@ -141,9 +142,9 @@ pub(crate) async fn advance(
     Ok(moved.is_some())
 }
 
-/// [`advance`] for partitions that only pass over so many events: by one statement, without the
-/// generations' schemas, never durable. Returns those that were moved: (projection, generation,
-/// partition).
+/// Moves the checkpoints of several partitions over irrelevant events, like [`advance`], but in one
+/// statement, without the generations' schemas, and never durably. Returns the partitions that were
+/// moved as (projection, generation, partition).
 pub(crate) async fn pass(
     connection: &mut PgConnection,
     partitions: &[(Arc<PartitionKey>, Checkpoint, usize)],
@@ -181,8 +182,8 @@ pub(crate) async fn pass(
     Ok(moved.into_iter().map(|row| (row.projection, row.generation, row.partition)).collect())
 }
 
-/// Locks the checkpoint where it is, and works in the generation's schema until the end of the
-/// transaction. `false`: this owner was replaced.
+/// Locks the checkpoint, and sets the generation's schema until the end of the transaction. Returns
+/// `false` if this owner was replaced.
 pub(crate) async fn hold(
     connection: &mut PgConnection,
     partition: &PartitionKey,
@@ -204,8 +205,8 @@ pub(crate) async fn hold(
     Ok(held.is_some())
 }
 
-/// Goes over to the epoch in which the log was found to go on after the checkpoint. `false`: this
-/// owner was replaced.
+/// Moves the checkpoint into the epoch in which the log continues, at the same position. Returns
+/// `false` if this owner was replaced.
 pub(crate) async fn follow(
     connection: &mut PgConnection,
     partition: &PartitionKey,
@@ -228,7 +229,8 @@ pub(crate) async fn follow(
     Ok(moved.rows_affected() == 1)
 }
 
-/// Notes what the partition is doing while its position stays. `false`: this owner was replaced.
+/// Records the mode, or the reason to stop, at the same position. Returns `false` if this owner was
+/// replaced.
 pub(crate) async fn note(
     connection: &mut PgConnection,
     partition: &PartitionKey,

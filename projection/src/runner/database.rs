@@ -1,4 +1,4 @@
-//! Connections to the read model.
+//! Connects to the read model's database.
 
 use std::time::Duration;
 
@@ -9,11 +9,13 @@ use uuid::Uuid;
 use super::lease;
 use crate::limits::CONNECT_LIMIT;
 
-/// How long one call may take that names no other limit: more than a lock is waited for.
+/// How long connecting may take.
+pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+/// How long a call may take, unless it has its own limit. It is longer than the lock timeout.
 const CALL_LIMIT: Duration = Duration::from_secs(3);
 
-/// Connects for `owner`. Each call has a deadline here. The server ends what hangs there: a lock
-/// that does not come, a statement without end, a transaction that its owner forgot.
+/// Connects for `owner`. Each call has a deadline on this side. The server ends whatever hangs on
+/// its side: a wait for a lock, an endless statement, a forgotten transaction.
 pub(crate) async fn connect(options: &PgConnectOptions, owner: Uuid) -> sqlx::Result<Connection> {
     let options = options.clone().application_name(&lease::application_name(owner)).options([
         ("lock_timeout", "2s"),

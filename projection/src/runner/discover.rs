@@ -1,9 +1,11 @@
-//! Which partitions there are to project: those of the live generation of each projection, and of
-//! those beside it, which are projected by every process that knows what made them, so that a
-//! switch never goes back in time; and which of them this process is to have.
+//! Finds the partitions to project, and decides which of them this process should have. They are
+//! those of each projection's live generation and of its standby generations. A standby generation
+//! is projected by every process that has the code for it, so that a switch never goes back in
+//! time.
 //!
-//! Both are asked twice a second, and so is which projections are paused. After a switch the old
-//! live generation goes on here, and the place of the live one is acquired again.
+//! The generations, the other processes and the paused projections are queried twice a second.
+//! After a switch, the old live generation continues as a standby, and the new live one is
+//! acquired.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,16 +23,16 @@ use crate::generation::Generation;
 use crate::pause::{self, Pause};
 use crate::projection::AnyProjection;
 
-/// What is known of the generations.
+/// What this process knows of the generations.
 #[derive(Default)]
 pub(crate) struct Discovery {
     connection: Option<Connection>,
     due: Option<Instant>,
-    /// Since when each partition that nobody holds was seen so, and the last term of its lease.
+    /// For each free partition, the last term of its lease and the time since which it is free.
     free: HashMap<String, (i64, Instant)>,
-    /// Since when another has not taken what it was left.
+    /// When this process last took a partition that was reserved for another one.
     left: Option<Instant>,
-    /// Which projections are paused, as last seen.
+    /// The paused projections, as last seen.
     pauses: Vec<Pause>,
 }
 
@@ -40,28 +42,28 @@ struct Ready {
     generation: Generation,
 }
 
-/// What a process is among the others.
+/// The role of a process among the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// It takes what is free, and counts itself among nobody.
+    /// It takes all free partitions, and does not report itself to others.
     Alone,
     /// It shares the partitions with the others, if it is able to project them.
     Shares { able: bool },
 }
 
 impl Discovery {
-    /// Which projections are paused.
+    /// The paused projections.
     pub(crate) fn pauses(&self) -> &[Pause] {
         &self.pauses
     }
 
-    /// Makes the next look due now.
+    /// Makes the next query due now.
     pub(crate) fn look_now(&mut self) {
         self.due = None;
     }
 
-    /// Brings the slots in line with the generations that there are now, and with this process's
-    /// share. While the database is away they stay as they are.
+    /// Updates the slots to the current generations and to this process's share. While the database
+    /// is away, the slots stay unchanged.
     pub(crate) async fn follow(
         &mut self,
         slots: &mut Vec<Slot>,
@@ -71,8 +73,8 @@ impl Discovery {
         if self.due.is_some_and(|due| Instant::now() < due) {
             return;
         }
-        // A little sooner than the runner comes by when it has nothing to do: it would miss every
-        // second look otherwise.
+        // This is slightly shorter than the runner's idle interval, which otherwise would miss
+        // every second query.
         self.due = Some(Instant::now() + ACQUIRE_EVERY.mul_f64(0.9));
         let folds: Vec<String> = slots
             .iter()
@@ -89,7 +91,7 @@ impl Discovery {
                 self.share(slots, assignment).await;
             }
             Err(error) => {
-                // The slots meet the same error and report it.
+                // The slots get the same error and report it.
                 tracing::debug!(%error, "cannot see which generations there are");
                 for slot in slots.iter_mut() {
                     slot.may_acquire(true);
@@ -104,12 +106,12 @@ impl Discovery {
         (owner, role): (Uuid, Role),
         folds: &[String],
     ) -> sqlx::Result<(Vec<Ready>, Option<Assignment>)> {
-        // Taken out, so that a connection that failed is not used again.
+        // It is taken out, so that a failed connection is not used again.
         let mut connection = if let Some(connection) = self.connection.take() {
             connection
         } else {
             let mut connection = database::connect(options, owner).await?;
-            // What it says of itself is said again in a moment, and need not wait for the disk.
+            // Its reports are repeated soon, so they do not have to wait for the disk.
             sqlx::raw_sql("SET synchronous_commit = off").execute(&mut connection).await?;
             connection
         };
@@ -141,7 +143,8 @@ impl Discovery {
         Ok((ready.collect(), assignment))
     }
 
-    /// Gives up what others are to have, and lets the slots acquire what this process is to have.
+    /// Gives up the partitions that others should have, and lets the slots acquire this process's
+    /// share.
     async fn share(&mut self, slots: &mut [Slot], assignment: Option<Assignment>) {
         let Some(mut assignment) = assignment else {
             for slot in slots {
@@ -165,7 +168,7 @@ impl Discovery {
             .filter_map(Slot::place)
             .filter(|place| !assignment.is_elsewhere(&place.lease))
             .collect();
-        // What was in somebody's hands between two looks was not free all the time.
+        // A partition that somebody held between two queries was not free all the time.
         let is_free = |lease: &str, term| {
             assignment.term(lease) == term && free.iter().any(|place| place.lease == lease)
         };
@@ -194,11 +197,11 @@ impl Discovery {
         }
     }
 
-    /// Says that this process takes no partition any more.
+    /// Reports that this process takes no more partitions.
     pub(crate) async fn leave(&mut self, owner: Uuid) {
         let Some(mut connection) = self.connection.take() else { return };
         if let Err(error) = assignment::leave(&mut connection, owner).await {
-            tracing::debug!(%error, "the other processes do not hear at once that this one leaves");
+            tracing::debug!(%error, "could not tell the other processes that this one leaves");
         }
     }
 }
@@ -207,7 +210,7 @@ fn of<'r>(ready: &'r [Ready], projection: &'static str) -> impl Iterator<Item = 
     ready.iter().filter(move |ready| ready.projection == projection).map(|ready| &ready.generation)
 }
 
-/// The generation that a slot is for, if it has such a partition that this process can project.
+/// The generation of a slot, if it has this partition and this process can project it.
 fn wanted<'r>(ready: &'r [Ready], slot: &Slot) -> Option<&'r Generation> {
     let is_wanted = |found: &&Generation| match slot.standby_generation() {
         None => found.live,
@@ -218,7 +221,8 @@ fn wanted<'r>(ready: &'r [Ready], slot: &Slot) -> Option<&'r Generation> {
     })
 }
 
-/// A caller may drop this at any await: no slot is lost by that.
+/// Adds and removes slots, so that there is one for each partition. Dropping the future at any
+/// await loses no slot.
 async fn align(slots: &mut Vec<Slot>, ready: &[Ready]) {
     for slot in slots.iter_mut() {
         let found = wanted(ready, slot);
@@ -254,7 +258,7 @@ async fn align(slots: &mut Vec<Slot>, ready: &[Ready]) {
                         projection = projection.name(),
                         generation = found.generation,
                         partition,
-                        "there is this partition"
+                        "found a partition"
                     );
                     let mut slot = Slot::of(Arc::clone(&projection), standby, partition);
                     slot.stands_for(Some(found));
@@ -269,7 +273,7 @@ fn of_live(ready: &[Ready], projection: &'static str) -> Option<i32> {
     of(ready, projection).find(|found| found.live).map(|found| found.generation)
 }
 
-/// A generation by its number, if it is ready to be projected.
+/// Finds a generation by its number, if it is ready to be projected.
 pub(crate) async fn find(
     connection: &mut PgConnection,
     projection: &str,

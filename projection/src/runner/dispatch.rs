@@ -1,4 +1,4 @@
-//! Giving a batch to every partition that the process owns.
+//! Gives a batch to every partition that the process owns.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +12,12 @@ use super::partition::{Applied, Folded};
 use super::slot::Slot;
 use super::{Job, Runner, announce, passing};
 
-/// How often a long batch lets the metrics and readiness be brought up to date.
+/// How often metrics and readiness are updated during a long batch.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 impl Runner {
-    /// Gives a batch to every partition that this process owns, and waits until all are through
-    /// with it. `after`: what the reader read on from.
+    /// Gives a batch to every partition that this process owns, and waits until all have finished
+    /// it. `after` is the event after which the reader continued.
     pub(super) async fn work(&mut self, job: Job, after: EventRef) {
         self.retry_parked().await;
         if job.events.is_empty() {
@@ -31,8 +31,8 @@ impl Runner {
         self.keep_leases().await;
     }
 
-    /// Those whose rows change go first: somebody may be waiting for them. The others follow
-    /// together.
+    /// Partitions whose rows change come first, because a client may be waiting for them. The
+    /// others follow together.
     async fn dispatch(&mut self, job: &Arc<Job>) {
         let mut folding = FuturesUnordered::new();
         for (index, slot) in self.slots.iter_mut().enumerate() {
@@ -59,7 +59,7 @@ impl Runner {
                 _ = reports.tick() => self.watch.partitions(&self.slots),
             }
         }
-        // What failed is to be seen before anything else is waited for.
+        // Failures are reported before anything else is awaited.
         self.watch.partitions(&self.slots);
         if passing.is_empty() {
             return;

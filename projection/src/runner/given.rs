@@ -1,5 +1,4 @@
-//! Projecting events that a caller hands over, without a log: for tests of whoever reads the
-//! tables.
+//! Projects events of the caller, without a log, for tests of programs that read the tables.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -13,11 +12,11 @@ use super::partition::{Folded, Outcome};
 use super::{Job, MAX_BATCH, passing};
 use crate::projection::AnyProjection;
 
-/// Projects these events, the next ones after the checkpoints, with these projections, trusting
-/// that they are the log's.
+/// Projects these events with these projections. The events must follow directly after the
+/// checkpoints. The history is not proved.
 ///
 /// # Errors
-/// Postgres failed, or a projection stopped or belongs to another process.
+/// An error if Postgres failed, or if a projection stopped or belongs to another process.
 pub async fn project(
     options: PgConnectOptions,
     (registry, projections): (Registry, Vec<Arc<dyn AnyProjection>>),
@@ -39,7 +38,7 @@ pub async fn project(
     Ok(())
 }
 
-/// Returns how many partitions there are.
+/// Projects into one partition. Returns the number of partitions of the projection.
 async fn project_partition(
     options: &Arc<PgConnectOptions>,
     owner: Uuid,

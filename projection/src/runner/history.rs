@@ -1,14 +1,14 @@
-//! Whether the log is the one that a partition was built from, and what to do when it is not.
+//! Proves that the log is the one from which a partition was built, and tells what to do if not.
 
 use event_feed::consumer::continuity::{self, Continuity};
 use event_store::{Epoch, EventRef, EventStore, StoreError};
 
-/// What the log turned out to be.
+/// How the log relates to a partition's checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum History {
-    /// The log of the checkpoint, which goes on in this epoch.
+    /// It is the checkpoint's log, which continues in this epoch.
     Same(Epoch),
-    /// Another one; which command goes on.
+    /// It has another history. The text tells people which command to run.
     Other(String),
 }
 

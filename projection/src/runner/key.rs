@@ -1,5 +1,5 @@
-//! What a partition is: one of so many that the keys of a generation of a projection are split
-//! into.
+//! Identifies a partition. The keys of a projection's generation are split into a fixed number of
+//! partitions.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ pub(crate) struct PartitionKey {
     pub(crate) projection: Arc<dyn AnyProjection>,
     pub(crate) generation: i32,
     pub(crate) partition: i32,
-    /// How many partitions the generation has.
+    /// The number of partitions of the generation.
     pub(crate) of: i32,
     pub(crate) lease: String,
 }
@@ -30,12 +30,12 @@ impl PartitionKey {
         Self { projection, generation: generation.generation, partition, of, lease }
     }
 
-    /// The partition among the others of its generation.
+    /// The partition as a set of partitions of its generation.
     pub(crate) fn partitions(&self) -> Partitions {
         Partitions::these([self.partition], self.of)
     }
 
-    /// Which keys are its own.
+    /// The filter for the keys of this partition.
     pub(crate) fn only(&self) -> Only {
         self.partitions().only()
     }

@@ -1,7 +1,7 @@
-//! Who projects a partition: a lease of the feed's for each partition of each generation.
+//! The lease of each partition of each generation decides which process projects it.
 //!
-//! The lease only keeps two processes from doing the same work; what keeps them from doing harm is
-//! the term on the checkpoint.
+//! The lease only keeps two processes from doing the same work. The term on the checkpoint keeps
+//! them from doing harm.
 
 use std::time::Duration;
 
@@ -15,18 +15,18 @@ pub const LEASE: Duration = Duration::from_secs(9);
 /// How often it is renewed.
 pub(crate) const RENEW_EVERY: Duration = Duration::from_secs(3);
 
-/// What a process calls its connections, so that a backend is never taken for another that got the
-/// same pid later.
+/// The name of a process's connections. It ends with the process's id, so a backend is never
+/// mistaken for another one that got the same pid later.
 pub(crate) fn application_name(owner: Uuid) -> String {
     format!("projector {owner}")
 }
 
-/// What the lease of a partition is called.
+/// The name of a partition's lease.
 pub(crate) fn name(projection: &str, generation: i32, partition: i32) -> String {
     format!("{projection}_g{generation}/{partition}")
 }
 
-/// The lease of a partition, wanted by the process `owner`.
+/// The lease of a partition, for the process `owner`.
 pub(crate) fn of(partition: &PartitionKey, owner: Uuid) -> Lease {
     Lease::new(LeaseTable::ReadModel, &partition.lease, owner, LEASE)
 }

@@ -1,8 +1,8 @@
-//! The parked set of a partition in the hands of its owner: written in the transaction of the rows,
-//! tried again beside.
+//! The parked events of a partition that this process owns. They are written in the transaction of
+//! the rows, and retried between batches.
 //!
-//! Only the owner changes it, in transactions that are fenced by its term; so what the owner
-//! remembers of it is true for as long as it can commit. People add skips and requests, under the
+//! Only the owner changes them, in transactions that are fenced by its term. So the owner's copy in
+//! memory is correct for as long as it can commit. People add skips and retry requests under the
 //! checkpoint's lock.
 
 use std::collections::HashSet;
@@ -22,24 +22,24 @@ mod again;
 
 pub(crate) use again::{AgainError, Reread, try_key};
 
-/// How long a parked event waits before it is tried again: doubles from the first to the last, with
-/// jitter.
+/// The first pause before a parked event is retried. It doubles up to [`RETRY_MOST`], with jitter.
 const RETRY_FIRST: Duration = Duration::from_secs(5);
 const RETRY_MOST: Duration = Duration::from_mins(10);
-/// What the owner knows of its parked set.
+
+/// The owner's copy of its parked set.
 #[derive(Debug, Default)]
 pub(crate) struct ParkedSet {
     held: HashSet<String>,
     skips: Skips,
-    /// Of how many partitions it is.
+    /// The number of partitions that it covers.
     partitions: usize,
-    /// How many (event, key) pairs there are.
+    /// The number of parked (event, key) pairs.
     pub(crate) pairs: usize,
     look_at: Option<Instant>,
 }
 
 impl ParkedSet {
-    /// Of these partitions of the generation.
+    /// Loads the parked set of these partitions of the generation.
     pub(crate) async fn load(
         connection: &mut PgConnection,
         of: &PartitionKey,
@@ -66,13 +66,13 @@ impl ParkedSet {
         })
     }
 
-    /// For the next batch.
+    /// The parking for the next batch.
     pub(crate) fn parking(&self) -> Parking {
         Parking::new(self.held.clone(), Arc::clone(&self.skips), self.pairs)
             .of_partitions(self.partitions)
     }
 
-    /// These were parked.
+    /// Adds pairs that were parked.
     pub(crate) fn add(&mut self, found: &[Aside]) {
         self.pairs += found.len();
         self.held.extend(found.iter().map(|aside| aside.key.clone()));
@@ -83,7 +83,7 @@ impl ParkedSet {
     }
 }
 
-/// The keys of which events are parked.
+/// The keys of a partition that have parked events.
 pub(crate) async fn keys(
     connection: &mut Connection,
     of: &PartitionKey,
@@ -99,7 +99,7 @@ pub(crate) async fn keys(
     .await
 }
 
-/// What people decided is never to count, for this projection.
+/// The (event, key) pairs that people decided to skip in this projection.
 pub(crate) async fn skips(connection: &mut PgConnection, projection: &str) -> sqlx::Result<Skips> {
     let rows = sqlx::query!(
         "SELECT position, key FROM read_model.skips WHERE projection = $1",
@@ -110,7 +110,7 @@ pub(crate) async fn skips(connection: &mut PgConnection, projection: &str) -> sq
     Ok(Arc::new(rows.into_iter().map(|row| (Position(row.position), row.key)).collect()))
 }
 
-/// Whether there is no room for another event, and nobody has asked for any to be tried again.
+/// Whether no more events can be parked, and nobody has requested a retry.
 pub(crate) async fn is_full(
     connection: &mut PgConnection,
     partition: &PartitionKey,
@@ -131,8 +131,8 @@ pub(crate) async fn is_full(
     .await
 }
 
-/// Parks what was set aside, and marks the rows. Call in the transaction of the rows. `events`
-/// holds those that it is about.
+/// Parks the pairs that were set aside, and marks their rows as stale. Call it in the transaction
+/// of the rows. `events` contains the events of the pairs.
 pub(crate) async fn record(
     connection: &mut PgConnection,
     partition: &PartitionKey,
@@ -194,13 +194,13 @@ pub(crate) async fn record(
             event_type = %event.event_type,
             key = aside.key,
             cause = aside.cause,
-            "an event was parked: its row is stale until it can be folded or is skipped"
+            "an event was parked: its row is stale until the event is folded or skipped"
         );
     }
     Ok(())
 }
 
-/// The wait before an event that was tried so often again is tried once more, in seconds.
+/// The pause before the next retry of an event after `tries` retries, in seconds.
 fn retry_in(tries: i32) -> f64 {
     let doublings = u32::try_from(tries).unwrap_or(0).min(16);
     RETRY_FIRST

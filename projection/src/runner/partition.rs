@@ -1,8 +1,8 @@
-//! One partition in the hands of its owner: a connection of its own, the lease, the checkpoint, and
-//! what a batch does to them.
+//! A partition that this process owns: its connection, its lease, its checkpoint, and the effect of
+//! a batch on them.
 //!
-//! Every function here that runs a transaction takes the partition by value and gives it back: the
-//! runner calls it in a spawned task, so that no dropped future leaves a transaction open.
+//! Functions that run a transaction take the partition by value and return it. The runner calls
+//! them in spawned tasks, so that no dropped future leaves a transaction open.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,43 +23,44 @@ use super::{Job, MAX_APART, PartitionKey, RunError, lease};
 use crate::chain;
 use crate::projection::{Prepared, Reason, TooManyParked, WriteError, apart};
 
-/// How long one transaction of rows may take: less than a lease lasts. A longer one is tried again
-/// with fewer events.
+/// How long a transaction of rows may take. It is shorter than a lease; a longer transaction is
+/// retried with fewer events.
 pub(super) const BATCH_LIMIT: Duration = Duration::from_secs(4);
 
-/// A partition and its owner's hold on it.
+/// A partition that this process owns.
 pub(crate) struct Owned {
     pub(crate) key: Arc<PartitionKey>,
     pub(crate) checkpoint: Checkpoint,
-    /// What the row says besides the position.
+    /// The other columns of the checkpoint, as last written.
     pub(crate) seen: Seen,
     pub(super) parked: ParkedSet,
     pub(super) owner: Uuid,
     pub(super) connection: Connection,
 }
 
-/// A batch in the hands of a partition.
+/// How far a partition came with a batch.
 pub(crate) enum Folded {
     Done(Applied),
-    /// It has nothing for the partition, which is still to be moved over it.
+    /// The batch is irrelevant to the partition, which must still be moved over it.
     Passes(Passing),
 }
 
-/// What became of a batch.
+/// The result of a batch.
 pub(crate) struct Applied {
-    /// How many events took effect or were passed over.
+    /// The number of events that took effect.
     pub(crate) handled: usize,
+    /// The number of events that are irrelevant to the partition.
     pub(crate) ignored: usize,
-    /// How many (event, key) pairs were parked.
+    /// The number of (event, key) pairs that were parked.
     pub(crate) parked: usize,
     pub(crate) outcome: Outcome,
 }
 
-/// How a partition is after a batch.
+/// The state of a partition after a batch.
 pub(crate) enum Outcome {
-    /// It goes on.
+    /// It continues.
     Owned(Box<Owned>),
-    /// It stopped at an event, and why.
+    /// It stopped at an event. `oldest` is the time at which that event was recorded.
     Stopped { stopped: Stopped, oldest: Option<DateTime<Utc>> },
     /// Another process has it now.
     Lost,
@@ -68,8 +69,7 @@ pub(crate) enum Outcome {
 }
 
 impl Owned {
-    /// Folds the job's events that come after the checkpoint into the rows, but no more than `most`
-    /// of them.
+    /// Folds the events after the checkpoint into the rows, at most `most` of them.
     pub(crate) async fn apply(mut self: Box<Self>, job: Arc<Job>, most: usize) -> Folded {
         let mut applied = Applied { handled: 0, ignored: 0, parked: 0, outcome: Outcome::Lost };
         let at = self.checkpoint.mark;
@@ -104,7 +104,7 @@ impl Owned {
         Folded::Done(applied)
     }
 
-    /// Stops: Postgres will not do it another time either.
+    /// Stops the partition, because Postgres would refuse a retry, too.
     pub(super) async fn refused(
         self,
         error: &sqlx::Error,
@@ -117,7 +117,7 @@ impl Owned {
         self.stop(reason, first.map(|event| event.recorded_at), Again::No).await
     }
 
-    /// Folds up to the first event that cannot be, and says which that is.
+    /// Folds up to the first event that cannot be folded, and returns that event's position.
     async fn fold(
         &mut self,
         job: &Job,
@@ -134,8 +134,8 @@ impl Owned {
             let Some(last) = events.last() else {
                 return Ok(prepared.unreadable.map(Halt::at).or(halt));
             };
-            // Others pass with it to the end of the batch, which this one may not have been given
-            // whole.
+            // The partitions that skip a batch move together to its end, but this partition may
+            // have got only the first events of it.
             let is_whole = job.events.last().is_some_and(|end| end.position == last.position);
             if prepared.handled == 0 && prepared.unreadable.is_none() && halt.is_none() && is_whole
             {
@@ -150,7 +150,7 @@ impl Owned {
                 }
                 Ok(None) => return Ok(Some(Halt::Lost)),
                 Err(WriteError::Database(error)) if apart::is_refusal(&error) => match events {
-                    // A row, most likely: it is found, and hurts its own key alone.
+                    // Most likely a single row. It is found now, and affects only its own key.
                     _ if !apart => {
                         apart = true;
                         events = &events[..events.len().min(MAX_APART)];
@@ -158,7 +158,8 @@ impl Owned {
                     [event] => {
                         return Ok(Some(Halt::At(event.position, apart::why(&error).into())));
                     }
-                    // No row by itself: it can only stop, before the event that is found in halves.
+                    // No single row is the cause, so the partition must stop. Halving finds the
+                    // event.
                     _ => events = &events[..events.len() / 2],
                 },
                 Err(WriteError::Database(error)) => return Err(error),
@@ -170,8 +171,8 @@ impl Owned {
         }
     }
 
-    /// Rows, what is parked, and checkpoint, in one transaction. Returns how much was parked;
-    /// `None`: fenced off.
+    /// Writes rows, parked events and checkpoint in one transaction. Returns the number of parked
+    /// pairs; `None` if another process has the partition.
     async fn write(
         &mut self,
         prepared: &Prepared,
@@ -213,8 +214,8 @@ impl Owned {
         Ok(Some(found.len()))
     }
 
-    /// Goes over to the epoch in which the log was found to go on after the checkpoint. `false`:
-    /// fenced off.
+    /// Moves the checkpoint into the epoch in which the log continues. Returns `false` if another
+    /// process has the partition.
     pub(super) async fn follow(&mut self, epoch: Epoch) -> sqlx::Result<bool> {
         if self.checkpoint.epoch.is_none_or(|known| known == epoch) {
             return Ok(true);
@@ -224,19 +225,19 @@ impl Owned {
         if !self.connection.run(follow).await? {
             return Ok(false);
         }
-        tracing::info!(projection = self.key.projection.name(), %epoch, "goes on in a new epoch \
+        tracing::info!(projection = self.key.projection.name(), %epoch, "continues in a new epoch \
             of the log");
         self.checkpoint.epoch = Some(epoch);
         Ok(true)
     }
 
-    /// Whether the log has gone on in this epoch, and the checkpoint has not yet.
+    /// Whether the log continues in this epoch, and the checkpoint is still in an earlier one.
     pub(crate) fn is_before(&self, epoch: Option<Epoch>) -> bool {
         self.checkpoint.epoch.is_some() && epoch.is_some() && self.checkpoint.epoch != epoch
     }
 
-    /// Keeps the lease, and tells how the events come where that has changed, and in which epoch
-    /// the log goes on, where that is known. `Ok(None)`: the partition is another process's.
+    /// Renews the lease. Records the mode if it has changed, and the log's new epoch if it is
+    /// known. Returns `None` if another process has the partition.
     pub(crate) async fn keep(
         mut self: Box<Self>,
         mode: &'static str,
@@ -267,7 +268,8 @@ impl Owned {
         Ok(Some(self))
     }
 
-    /// Ends the ownership, so that another process can take over at once.
+    /// Gives up the lease, so that another process can take over at once. Records the reason in the
+    /// checkpoint if the partition stops.
     pub(crate) async fn give_up(mut self, stopped_by: Option<&str>) -> sqlx::Result<()> {
         let seen =
             Seen { mode: if stopped_by.is_some() { "stopped" } else { "starting" }, ..self.seen };
@@ -291,10 +293,10 @@ impl Owned {
     }
 }
 
-/// Why a fold ended early.
+/// Why folding ended early.
 enum Halt {
     At(Position, Reason),
-    /// There is nothing to fold; so many events are to be passed over.
+    /// There is nothing to fold. The partition must be moved over this number of events.
     Passes(usize),
     Lost,
 }

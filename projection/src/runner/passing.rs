@@ -1,5 +1,5 @@
-//! Moving partitions over a batch that has nothing for them: all of a process's together, by one
-//! statement, since most partitions have nothing to do with most events.
+//! Moves the partitions of a process over a batch that is irrelevant to them. One statement moves
+//! all of them, because most events are irrelevant to most partitions.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use super::checkpoint::{self, Checkpoint, Seen};
 use super::partition::{Applied, Outcome, Owned};
 use super::{Job, RunError};
 
-/// A partition, and how many events it is to pass over: up to the batch's last.
+/// A partition, and the number of irrelevant events up to the end of the batch.
 pub(crate) struct Passing {
     pub(super) partition: Box<Owned>,
     pub(super) events: usize,
 }
 
-/// Moves the partitions to the end of the batch, each fenced by its own term; what became of them
-/// is told in their order.
+/// Moves the partitions to the end of the batch, each fenced by its own term. Returns the results
+/// in the order of the partitions.
 pub(crate) async fn over(mut partitions: Vec<Passing>, job: Arc<Job>) -> Vec<Applied> {
     let Some(last) = job.events.last() else {
         return partitions.into_iter().map(Passing::kept).collect();

@@ -1,4 +1,4 @@
-//! Notices that the runner does not move: a runner that hangs cannot say so itself.
+//! Notices a runner that makes no progress, because a runner that hangs cannot report it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,10 +8,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::watch::{STALLED_AFTER, Watch};
 
-/// How often it is looked at.
+/// How often the pulse is checked.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// When the runner last moved.
+/// The time of the runner's last progress.
 #[derive(Debug, Clone)]
 pub(crate) struct Pulse(Arc<Mutex<Instant>>);
 
@@ -22,7 +22,7 @@ impl Default for Pulse {
 }
 
 impl Pulse {
-    /// It moves.
+    /// Records progress.
     pub(crate) fn beat(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
@@ -32,7 +32,7 @@ impl Pulse {
     }
 }
 
-/// Looks after the runner's pulse for as long as the answer is kept.
+/// Watches the runner's pulse until the returned handle is dropped.
 pub(crate) fn guard(watch: Watch) -> AbortOnDropHandle<()> {
     let looking = async move {
         let mut looks = tokio::time::interval(LOOK_EVERY);

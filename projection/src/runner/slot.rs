@@ -1,5 +1,5 @@
-//! A place in the runner for one partition: whether it is owned, waiting or stopped, and what
-//! people are told about it.
+//! The state machine of one partition in the runner: waiting, owned or stopped, with the progress
+//! that is reported.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,51 +29,51 @@ mod take;
 
 pub(crate) use progress::Progress;
 
-/// How often a stopped projection is looked at: another generation may have become live, or the log
-/// another one.
+/// How often a stopped partition is checked: another generation may have become live, or the log
+/// may have the right history again.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// One partition as the runner sees it.
 pub(crate) struct Slot {
     projection: Arc<dyn AnyProjection>,
-    /// Which standby generation; `None` for the live one.
+    /// The standby generation; `None` for the live one.
     standby: Option<i32>,
     partition: i32,
-    /// What folds it, as processes tell each other.
+    /// The code that folds it, as processes name it to each other.
     fold: String,
-    /// What it stands for, as last seen: the lease, and how many partitions there are.
+    /// The lease of the partition and the number of partitions, as last seen.
     stands_for: Option<(String, i32)>,
-    /// Whether it is this process's turn to take it.
+    /// Whether this process may take it now.
     may_acquire: bool,
-    /// Whether somebody paused the projection: then it is nobody's turn.
+    /// Whether the projection is paused. Then no process may take it.
     is_paused: bool,
-    /// Whether this process has found out how the partition is: before, its state says nothing.
+    /// Whether this process knows the state of the partition. At the start it does not.
     is_known: bool,
     state: State,
     /// The clock of the lease, and the size of the next batch.
     held: Held,
-    /// How often in a row a database failed.
+    /// The number of failures in a row.
     failures: u32,
     error: Option<RunError>,
     pub(crate) progress: Progress,
 }
 
-/// The three states, and the way out of two of them.
+/// The states of a partition. *Acquiring* leads from waiting or stopped to owned.
 pub(crate) enum State {
-    /// To be acquired when it is due; a stand-by keeps its connection.
+    /// It is acquired when it is due. A standby keeps its connection.
     Waiting {
         due: Instant,
         connection: Option<Connection>,
     },
-    /// An attempt is under way, from waiting, or after being stopped for this reason. Dropped, it
-    /// is given up: its connection ends, and with it the lease.
+    /// An attempt to acquire it is running. `from` is the reason if it was stopped before. Dropping
+    /// the task ends its connection, and with it the lease.
     Acquiring {
         task: AbortOnDropHandle<Result<Acquired, AcquireError>>,
         from: Option<Stopped>,
     },
     Owned(Box<Owned>),
-    /// Looked at again when it is due, in case another generation has become live or the log's
-    /// history is another one.
+    /// It is checked again when it is due, because another generation may have become live, or the
+    /// log may have another history.
     Stopped {
         stopped: Stopped,
         due: Instant,
@@ -81,7 +81,7 @@ pub(crate) enum State {
 }
 
 impl Slot {
-    /// For a partition of the live generation, or of one beside it.
+    /// Creates the slot of a partition of the live generation or of a standby one.
     pub(crate) fn of(
         projection: Arc<dyn AnyProjection>,
         standby: Option<i32>,
@@ -119,12 +119,12 @@ impl Slot {
         if let State::Owned(owned) = &self.state { Some(owned.checkpoint.mark) } else { None }
     }
 
-    /// The most events of a batch that it takes at once.
+    /// The most events of a batch that the partition takes at once.
     pub(crate) const fn most(&self) -> usize {
         self.held.most()
     }
 
-    /// Takes an owned partition out, to be given to a task; the slot waits meanwhile.
+    /// Takes an owned partition out of the slot, to give it to a task. Meanwhile the slot waits.
     pub(crate) fn take_owned(&mut self) -> Option<Box<Owned>> {
         match std::mem::replace(&mut self.state, waiting(ACQUIRE_EVERY, None)) {
             State::Owned(owned) => Some(owned),
@@ -135,7 +135,7 @@ impl Slot {
         }
     }
 
-    /// What failed since the last call.
+    /// Takes the last failure out.
     pub(crate) fn take_error(&mut self) -> Option<RunError> {
         self.error.take()
     }
@@ -145,7 +145,7 @@ impl Slot {
         self.error.as_ref()
     }
 
-    /// Makes the next look at the partition due now.
+    /// Makes the next attempt due now.
     pub(crate) fn wait_no_longer(&mut self) {
         self.error = None;
         if let State::Waiting { due, .. } | State::Stopped { due, .. } = &mut self.state {
@@ -161,7 +161,7 @@ impl Slot {
         self.progress.oldest = first.map(|event| event.recorded_at);
     }
 
-    /// What became of a batch. Returns the new checkpoint if it moved.
+    /// Records the result of a batch. Returns the new checkpoint if it moved.
     pub(crate) fn settle(
         &mut self,
         applied: Applied,
@@ -204,8 +204,8 @@ impl Slot {
         None
     }
 
-    /// Nothing is left to do. `proven`: the last event up to which the log of the job's head was
-    /// read.
+    /// Records that nothing is left to do. `proven` is the last event that was read from the log of
+    /// the job's head.
     pub(crate) fn at_head(&mut self, job: &Job, proven: EventRef) {
         if self.mark().is_none() {
             return;
@@ -240,14 +240,14 @@ impl Slot {
         }
     }
 
-    /// Tries parked events again whose time has come.
+    /// Retries the parked events that are due.
     pub(crate) async fn retry_parked(&mut self, again: &parked::Reread) {
         if !matches!(&self.state, State::Owned(owned) if owned.has_parked_due()) {
             return;
         }
         let Some(mut owned) = self.take_owned() else { return };
         let again = again.clone();
-        // In a task of its own: no dropped future leaves a transaction open.
+        // In a separate task, so that no dropped future leaves a transaction open.
         let task = tokio::spawn(async move {
             let retried = owned.retry_parked(&again).await;
             (owned, retried)
@@ -283,7 +283,7 @@ impl Slot {
         }
     }
 
-    /// Makes the next look at parked events due now.
+    /// Makes the next retry of parked events due now.
     pub(crate) fn look_at_parked_now(&mut self) {
         if let State::Owned(owned) = &mut self.state {
             owned.look_at_parked_now();
@@ -302,7 +302,7 @@ impl Slot {
         self.state = State::Owned(owned);
     }
 
-    /// It moved, or had nothing to do.
+    /// Records that it moved or had nothing to do.
     fn recovered(&mut self) {
         self.failures = 0;
         self.error = None;
@@ -315,7 +315,7 @@ impl Slot {
         self.state = waiting(ACQUIRE_EVERY, None);
     }
 
-    /// What another process does with the partition is not known here.
+    /// Resets the progress: this process does not know what another one does with the partition.
     fn not_ours(&mut self) {
         self.recovered();
         self.progress = Progress::unknown();
@@ -340,7 +340,7 @@ impl Slot {
             projection = self.title(),
             error = chain(&error),
             retry_ms = pause.as_millis(),
-            "failed: will be tried again"
+            "failed: will retry"
         );
         if matches!(self.state, State::Stopped { .. }) {
             return self.look_again_later();

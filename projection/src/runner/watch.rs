@@ -1,4 +1,4 @@
-//! What the outside sees of the runner: readiness and metrics.
+//! The runner's readiness and metrics.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,7 +20,7 @@ use crate::pause::Pause;
 /// A projection that is behind and has not moved for this long makes the process not ready.
 pub(crate) const STALLED_AFTER: Duration = Duration::from_secs(8);
 
-/// What is told of each partition.
+/// The gauges of each partition.
 const GAUGES: [&str; 4] = [
     "projection_position",
     "projection_lag_events",
@@ -40,9 +40,9 @@ pub struct Watch {
     pauses: Component,
     clock: SharedClock,
     pulse: Pulse,
-    /// Where the log ended when a stand-by last asked.
+    /// The head of the log when a process without partitions last read it.
     asked: Arc<Mutex<Position>>,
-    /// Of which partitions figures are told.
+    /// The partitions whose gauges are set.
     told: Arc<Mutex<BTreeSet<(String, i32)>>>,
 }
 
@@ -51,7 +51,7 @@ impl Watch {
     pub fn new(health: &Health, clock: SharedClock) -> Self {
         describe();
         let subject_keys = health.component("subject_keys");
-        // They are asked for only where an event needs them.
+        // Keys are read only when an event needs them.
         subject_keys.ready();
         Self {
             event_store: health.component("event_store"),
@@ -68,20 +68,20 @@ impl Watch {
         }
     }
 
-    /// When the runner last moved.
+    /// The runner's pulse.
     pub(crate) const fn pulse(&self) -> &Pulse {
         &self.pulse
     }
 
-    /// The runner has not moved for so long: it cannot say so itself, and its last figures are not
-    /// true any more.
+    /// Reports that the runner has made no progress for this long. Its last figures are no longer
+    /// correct.
     pub(crate) fn hangs(&self, silence: Duration) {
         self.projections.not_ready(format!("nothing has moved for {} s", silence.as_secs()));
         self.told.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(unknown);
     }
 
-    /// Says which events of the log this program cannot read. A projection that handles such a type
-    /// stops when it meets one.
+    /// Reports the events of the log that this program cannot read. A projection that handles such
+    /// a type stops when it reaches one.
     pub fn unreadable(&self, types: &[WrittenType]) {
         if types.is_empty() {
             return self.event_types.ready();
@@ -92,7 +92,7 @@ impl Watch {
             .not_ready(format!("the log holds events that this program cannot read: {list}"));
     }
 
-    /// Whether the log can be read, asked by a stand-by, which reads nothing.
+    /// Checks whether the log can be read, for a process without partitions, which reads nothing.
     pub(crate) async fn look_at(&self, store: &dyn EventStore) -> bool {
         match store.head().await {
             Ok(head) => {
@@ -107,38 +107,35 @@ impl Watch {
         true
     }
 
-    /// The log could be read.
+    /// Reports that the log can be read.
     pub(crate) fn store_answers(&self) {
         self.event_store.ready();
     }
 
-    /// The log could not be read.
+    /// Reports that the log cannot be read.
     pub(crate) fn store_fails(&self, error: &FollowError) {
-        tracing::warn!(error = chain(error), "cannot read the log: will be tried again");
+        tracing::warn!(error = chain(error), "cannot read the log: will retry");
         self.event_store.not_ready(chain(error));
     }
 
-    /// The keys of personal data could not be had.
+    /// Reports that the keys of personal data cannot be read.
     pub(crate) fn keys_fail(&self, error: &KeyError) {
-        tracing::warn!(
-            error = chain(error),
-            "cannot have the keys of personal data: will be tried again"
-        );
+        tracing::warn!(error = chain(error), "cannot read the keys of personal data: will retry");
         self.subject_keys.not_ready(error.to_string());
     }
 
-    /// The keys of the personal data that came were there.
+    /// Reports that the keys of personal data can be read.
     pub(crate) fn keys_answer(&self) {
         self.subject_keys.ready();
     }
 
-    /// The read model could not be reached.
+    /// Reports that the read model's database cannot be reached.
     pub(crate) fn read_model_fails(&self, error: &sqlx::Error) {
-        tracing::warn!(%error, "cannot reach the read model: will be tried again");
+        tracing::warn!(%error, "cannot reach the read model's database: will retry");
         self.read_model.not_ready("its database cannot be reached");
     }
 
-    /// Whether NATS is there, for speed.
+    /// Reports whether NATS is connected. Without NATS the log is polled.
     pub(crate) fn nats(&self, connected: Option<bool>) {
         match connected {
             Some(true) => self.nats.ready(),
@@ -147,7 +144,7 @@ impl Watch {
         }
     }
 
-    /// Which projections people have paused. That is no failure, and makes nothing unready.
+    /// Reports the paused projections. A pause is no failure, so the process stays ready.
     pub(crate) fn pauses(&self, pauses: &[Pause]) {
         if pauses.is_empty() {
             return self.pauses.ready();
@@ -160,7 +157,7 @@ impl Watch {
         self.pauses.not_ready(words.collect::<Vec<_>>().join("; "));
     }
 
-    /// How every partition stands.
+    /// Reports the state of every partition.
     pub(crate) fn partitions(&self, slots: &[Slot]) {
         self.pulse.beat();
         let head = self.head(slots);
@@ -169,7 +166,7 @@ impl Watch {
         let (mut troubles, mut needs_action) = (Vec::new(), false);
         for slot in slots {
             self.partition(slot, head);
-            // No query sees a standby generation.
+            // Queries do not use standby generations.
             if slot.standby_generation().is_some() {
                 continue;
             }
@@ -187,7 +184,7 @@ impl Watch {
             }
         }
         if troubles.is_empty() {
-            // At the start nobody knows yet whether a partition can be projected.
+            // At the start it is not known yet whether the partitions can be projected.
             if slots.iter().all(Slot::is_known) {
                 self.projections.ready();
             }
@@ -208,8 +205,8 @@ impl Watch {
         }
     }
 
-    /// Where the log ends, where that is known: while it cannot be read, whatever was seen last may
-    /// be long past.
+    /// The head of the log; `None` while the log cannot be read, because the last known head may be
+    /// old.
     fn head(&self, slots: &[Slot]) -> Option<i64> {
         let seen = slots.iter().map(|slot| slot.progress.head.0).max().unwrap_or(0);
         let reads = slots.iter().any(|slot| slot.mark().is_some());
@@ -219,7 +216,7 @@ impl Watch {
         (self.event_store.is_ready() && (reads || head > 0)).then_some(head)
     }
 
-    /// A partition that is no more, since its generation is dropped say, has no figures either.
+    /// Clears the figures of partitions that no longer exist, for example after a drop.
     fn forget_all_but(&self, slots: &[Slot]) {
         let is_there = |(label, partition): &(String, i32)| {
             slots.iter().any(|slot| slot.partition() == *partition && slot.label() == *label)
@@ -235,8 +232,8 @@ impl Watch {
 
     fn partition(&self, slot: &Slot, head: Option<i64>) {
         let (partition, progress) = ((slot.label(), slot.partition()), &slot.progress);
-        // Only who projects a partition knows how far it is: whoever did is not to go on telling
-        // its last figures.
+        // Only the owner of a partition knows its position. A former owner must not continue to
+        // report its last figures.
         let is_anothers = progress.head == Position::START && slot.standing() == Standing::Waiting;
         if is_anothers || slot.may_be_elsewhere() {
             return unknown(&partition);
@@ -249,7 +246,7 @@ impl Watch {
         metrics::gauge!("projection_position", &labels).set(figure(progress.position.0));
         let parked = i64::try_from(progress.parked).unwrap_or(i64::MAX);
         metrics::gauge!("projection_parked_events", &labels).set(figure(parked));
-        // Without the log's head nobody knows what there is to be taken in.
+        // Without the log's head the lag is unknown.
         let lag = head.map(|head| (head - progress.position.0).max(0));
         let age = |at: DateTime<Utc>| (self.clock.now() - at).num_milliseconds().max(0);
         let oldest = lag.and_then(|lag| if lag > 0 { progress.oldest.map(age) } else { Some(0) });
@@ -259,7 +256,7 @@ impl Watch {
     }
 }
 
-/// Tells no figures of a partition.
+/// Clears the figures of a partition.
 fn unknown(partition: &(String, i32)) {
     for gauge in GAUGES {
         metrics::gauge!(gauge, &labels(partition)).set(f64::NAN);

@@ -1,5 +1,5 @@
-//! Trying parked events again: by the partition's owner alone, key by key, in their order, beside
-//! the batches that come.
+//! Retries parked events. Only the partition's owner does so, key by key, in the log's order,
+//! between batches.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -21,16 +21,16 @@ use crate::runner::checkpoint::Checkpoint;
 use crate::runner::partition::{BATCH_LIMIT, Owned};
 use crate::runner::{ACQUIRE_EVERY, PartitionKey, checkpoint};
 
-/// The most events of a key that one transaction takes in.
+/// The most events of a key in one transaction.
 const MAX_DRAIN: i64 = 1_000;
-/// About how many bytes of events one transaction takes in.
+/// The approximate number of bytes of events in one transaction.
 const MAX_DRAIN_BYTES: usize = 8 * 1_024 * 1_024;
-/// The most keys that are tried in one go.
+/// The most keys that are retried in one round.
 const MAX_KEYS: i64 = 100;
-/// How long one go may hold up the batches that come.
+/// How long a round may delay the next batch.
 const ROUND: Duration = Duration::from_millis(250);
 
-/// Where parked events are read again.
+/// The log and the keys for reading parked events again.
 #[derive(Clone)]
 pub(crate) struct Reread {
     pub(crate) log: UpcastingLog,
@@ -38,8 +38,8 @@ pub(crate) struct Reread {
 }
 
 impl Reread {
-    /// The events at these positions, as the projections read them: the first of them, as many as
-    /// may be held at once.
+    /// Reads the events at these positions, as projections read them. Returns only the first ones
+    /// if there are too many bytes for one transaction.
     async fn events(&self, positions: &[i64]) -> Result<Vec<RecordedEvent>, AgainError> {
         let (mut events, mut bytes) = (Vec::with_capacity(positions.len()), 0);
         for position in positions {
@@ -50,7 +50,7 @@ impl Reread {
             events.extend(self.log.store().read(&Filter::All, Position(position - 1), 1).await?);
         }
         if let Some(vault) = &self.vault {
-            // What does not open stays encrypted, and is refused again.
+            // A field that cannot be decrypted stays encrypted, and its event is refused again.
             vault.reveal(&mut events).await?;
         }
         Ok(events)
@@ -77,7 +77,7 @@ pub(crate) enum AgainError {
     Lost,
 }
 
-/// A parked pair as it is read for another try.
+/// A parked event of one key.
 struct Pair {
     position: i64,
     event_id: Uuid,
@@ -85,22 +85,22 @@ struct Pair {
 }
 
 impl Owned {
-    /// Whether parked events are to be looked at.
+    /// Whether a check for parked events that are due should be made now.
     pub(crate) fn has_parked_due(&self) -> bool {
         self.parked.is_due()
     }
 
-    /// Puts the next look off.
+    /// Postpones the next check.
     pub(crate) fn put_off_parked(&mut self, wait: Duration) {
         self.parked.look_at = Some(Instant::now() + wait);
     }
 
-    /// Makes the next look due now.
+    /// Makes the next check due now.
     pub(crate) fn look_at_parked_now(&mut self) {
         self.parked.look_at = None;
     }
 
-    /// Tries parked events again whose time has come or that somebody asked for, key by key.
+    /// Retries parked events that are due or requested, key by key.
     pub(crate) async fn retry_parked(&mut self, again: &Reread) -> Result<(), AgainError> {
         let started = Instant::now();
         self.parked.look_at = Some(started + ACQUIRE_EVERY);
@@ -126,7 +126,7 @@ impl Owned {
             let mut more = true;
             while more {
                 if started.elapsed() > ROUND {
-                    // The rest comes after the next batch.
+                    // The rest follows after the next batch.
                     self.parked.look_at = None;
                     return Ok(());
                 }
@@ -136,8 +136,8 @@ impl Owned {
         Ok(())
     }
 
-    /// Folds a key's parked events in their order, up to the first that is refused again. `true`:
-    /// there are more of them.
+    /// Folds a key's parked events in the log's order, up to the first one that is refused again.
+    /// Returns whether there are more that can be folded.
     async fn retry_key(&mut self, again: &Reread, key: &str) -> Result<bool, AgainError> {
         let tried =
             try_key(&mut self.connection, (&self.key, &self.checkpoint), again, key).await?;
@@ -157,27 +157,27 @@ impl Owned {
     }
 }
 
-/// What became of a key's parked events.
+/// The result of retrying a key's parked events.
 pub(crate) struct Tried {
-    /// The decisions that counted.
+    /// The skips that were applied.
     skips: Skips,
-    /// How many were tried.
+    /// The number of retried events.
     events: usize,
-    /// How many of them stay parked.
+    /// The number of them that stay parked.
     left: usize,
-    /// Whether any of the key's events is parked now.
+    /// Whether the key has parked events now.
     more: bool,
 }
 
 impl Tried {
-    /// Whether there is more that may take effect now.
+    /// Whether there are more events that may take effect now.
     pub(crate) const fn goes_on(&self) -> bool {
         self.more && self.left == 0
     }
 }
 
-/// Folds a key's parked events in their order, up to the first that is refused again, fenced by the
-/// owner's term.
+/// Folds a key's parked events in the log's order, up to the first one that is refused again. The
+/// transaction is fenced by the owner's term.
 pub(crate) async fn try_key(
     connection: &mut Connection,
     (partition, at): (&PartitionKey, &Checkpoint),
@@ -212,7 +212,7 @@ pub(crate) async fn try_key(
             transaction.rollback().await?;
             return Err(AgainError::Lost);
         }
-        // A decision made just now counts; the lock keeps it from coming in between.
+        // The skips are read under the lock, so that a new one is either seen here or waits.
         let skips = skips(&mut transaction, partition.projection.name()).await?;
         let (tried, left) =
             fold_again(&mut transaction, partition, again, &events, (key, &skips)).await?;
@@ -223,8 +223,8 @@ pub(crate) async fn try_key(
     connection.run_within(BATCH_LIMIT, fold).await
 }
 
-/// Folds the events into the row of one key. Returns how many were tried, the first ones, and which
-/// of them stay parked, with the cause where one was refused.
+/// Folds the events into the row of one key. Returns the number of events that were tried, from the
+/// first one on, and those of them that stay parked, each with the cause if it was refused.
 async fn fold_again(
     connection: &mut PgConnection,
     partition: &PartitionKey,
@@ -250,7 +250,7 @@ async fn fold_again(
                 events = &events[..events.len() / 2];
             }
             Err(WriteError::Database(error)) => return Err(error.into()),
-            // No more are parked than were.
+            // Retrying parks no additional events, so this one was neither folded nor parked.
             Err(WriteError::Fold(position, reason)) => {
                 return Err(AgainError::Refused(position, reason));
             }
@@ -258,7 +258,7 @@ async fn fold_again(
     }
 }
 
-/// Folds these events. Returns which stay parked, with the cause where one was refused.
+/// Folds these events. Returns those that stay parked, each with the cause if it was refused.
 async fn fold_some(
     connection: &mut PgConnection,
     partition: &PartitionKey,
@@ -282,7 +282,7 @@ async fn fold_some(
     Ok(left)
 }
 
-/// Writes down what became of a key's parked events. `true`: it has more than were tried.
+/// Records the result for a key's parked events. Returns whether the key has more parked events.
 async fn settle(
     connection: &mut PgConnection,
     partition: &PartitionKey,
@@ -316,7 +316,7 @@ async fn settle(
     )
     .fetch_one(&mut *connection)
     .await?;
-    // As long as nothing is refused, the rest is to follow, also when this process ends here.
+    // If nothing is refused, the rest should follow, even if this process ends here.
     let goes_on = more && left.is_empty();
     sqlx::query!(
         "WITH asked AS (DELETE FROM read_model.retry_requests WHERE projection = $1 AND \
@@ -343,7 +343,7 @@ async fn settle(
     Ok(more)
 }
 
-/// Writes down which of a key's parked events were refused again, and when they are tried next.
+/// Records which of a key's parked events were refused again, and when they are retried next.
 async fn note_refusals(
     connection: &mut PgConnection,
     partition: &PartitionKey,

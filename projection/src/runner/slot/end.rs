@@ -1,29 +1,28 @@
-//! How an ownership ends otherwise than by another process: dropped to be acquired anew, given up,
-//! handed over.
+//! How an ownership ends in this process: dropped to be acquired again, given up, or handed over.
 
 use super::{ACQUIRE_EVERY, Slot, State, waiting};
 
 impl Slot {
-    /// Drops the ownership, so that the partition is acquired anew and its history proved again.
+    /// Drops the ownership, so that the partition is acquired and its history proved again.
     pub(crate) fn acquire_again(&mut self) {
         if self.take_owned().is_some() {
             self.wait_no_longer();
         }
     }
 
-    /// Drops an ownership whose lease has run out meanwhile: another process may have the
-    /// partition, and the way to it may be cut.
+    /// Drops an ownership whose lease may have expired: another process may have the partition, and
+    /// the connection may be broken.
     pub(crate) fn let_go_if_late(&mut self) {
         if matches!(self.state, State::Owned(_)) && self.held.is_late() {
             tracing::warn!(
                 projection = self.title(),
-                "the lease was not renewed in time: acquired anew"
+                "the lease was not renewed in time: acquiring again"
             );
             self.acquire_again();
         }
     }
 
-    /// Gives up the lease, if it is this process's, so that another one takes over at once.
+    /// Gives up the lease if this process has it, so that another one can take over at once.
     pub(crate) async fn give_up(&mut self) {
         let Some(owned) = self.take_owned() else { return };
         match tokio::spawn(owned.give_up(None)).await {
@@ -38,13 +37,13 @@ impl Slot {
         }
     }
 
-    /// Gives the partition up for another process.
+    /// Gives the partition up, for another process to take it.
     pub(crate) async fn hand_over(&mut self) {
         self.give_up().await;
         self.is_elsewhere();
     }
 
-    /// Holds the partition back while its projection is paused: it is given up, and not taken.
+    /// Gives the partition up while its projection is paused, and does not take it.
     pub(crate) async fn pause(&mut self, is_paused: bool) {
         self.is_paused = is_paused;
         if is_paused && self.mark().is_some() {
@@ -53,7 +52,7 @@ impl Slot {
         }
     }
 
-    /// Another process has the partition: nothing is held for it here.
+    /// Records that another process has the partition.
     pub(crate) fn is_elsewhere(&mut self) {
         self.not_ours();
         self.state = waiting(ACQUIRE_EVERY, None);

@@ -1,5 +1,4 @@
-//! Which partition a slot stands for, what it is called, and whether it is this process's turn to
-//! take it.
+//! Identifies a slot's partition, names it, and records whether this process may take it.
 
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use crate::runner::assignment::Place;
 use crate::runner::lease::{self, LEASE};
 
 impl Slot {
-    /// Whether it is the first partition of the live generation: there always is such a place.
+    /// Whether it is the first partition of the live generation. Such a slot always exists.
     pub(crate) const fn is_first(&self) -> bool {
         self.standby.is_none() && self.partition == 0
     }
@@ -25,14 +24,14 @@ impl Slot {
         &self.fold
     }
 
-    /// Which generation it is for now, as far as this process can project that.
+    /// Records the current generation of the slot; `None` if this process cannot project it.
     pub(crate) fn stands_for(&mut self, generation: Option<&Generation>) {
         let name = self.projection.name();
         self.stands_for = generation
             .map(|found| (lease::name(name, found.generation, self.partition), found.partitions));
     }
 
-    /// As it is shared with other processes: not at all while it is paused.
+    /// The partition as processes share it; `None` while it is paused.
     pub(crate) fn place(&self) -> Option<Place> {
         self.stands_for
             .as_ref()
@@ -40,7 +39,7 @@ impl Slot {
             .map(|(lease, _)| Place { lease: lease.clone(), fold: self.fold.clone() })
     }
 
-    /// Whether it is this process's turn to take the partition, at once.
+    /// Records whether this process may take the partition now.
     pub(crate) fn may_acquire(&mut self, may: bool) {
         let may = may && !self.is_paused;
         if let (true, State::Waiting { due, .. }) =
@@ -52,7 +51,7 @@ impl Slot {
         self.is_known |= !may;
     }
 
-    /// Whether this process has found out how the partition is.
+    /// Whether this process knows the state of the partition.
     pub(crate) const fn is_known(&self) -> bool {
         self.is_known
     }
@@ -61,13 +60,13 @@ impl Slot {
         matches!(self.state, State::Waiting { .. } | State::Acquiring { from: None, .. })
     }
 
-    /// Whether this process has not had the partition for longer than a lease lasts: another one
-    /// may project it since.
+    /// Whether this process has not had the partition for longer than a lease lasts. Another one
+    /// may project it by now.
     pub(crate) fn may_be_elsewhere(&self) -> bool {
         self.is_waiting() && self.progress.moved_at.elapsed() > LEASE
     }
 
-    /// Which standby generation it is for.
+    /// The standby generation of the slot; `None` for the live one.
     pub(crate) const fn standby_generation(&self) -> Option<i32> {
         self.standby
     }
@@ -81,7 +80,7 @@ impl Slot {
         &self.projection
     }
 
-    /// What metrics call it: the projection, and a standby generation by its schema.
+    /// Its name in metrics: the projection's, with the schema's number for a standby generation.
     pub(crate) fn label(&self) -> String {
         self.standby.map_or_else(
             || self.name().to_owned(),
@@ -93,7 +92,7 @@ impl Slot {
         self.projection.name()
     }
 
-    /// What people call it.
+    /// Its name for people.
     pub(crate) fn title(&self) -> String {
         let is_split = self.stands_for.as_ref().is_some_and(|(_, partitions)| *partitions > 1);
         if is_split { format!("{}/{}", self.label(), self.partition) } else { self.label() }

@@ -1,25 +1,24 @@
-//! How a partition gets on, as people are told.
+//! The progress of a partition, as it is reported.
 
 use chrono::{DateTime, Utc};
 use event_store::{Epoch, Position};
 use tokio::time::Instant;
 
-/// How a partition gets on.
+/// The progress of a partition, as far as this process knows it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Progress {
-    /// The last event that took effect, as far as this process knows.
+    /// The position of the last event that took effect.
     pub(crate) position: Position,
     /// The newest known position of the log.
     pub(crate) head: Position,
-    /// When the oldest event that has not taken effect was recorded, where that is known.
+    /// When the oldest event that has not taken effect was recorded, if that is known.
     pub(crate) oldest: Option<DateTime<Utc>>,
     /// When it last moved or had nothing to do.
     pub(crate) moved_at: Instant,
-    /// How many (event, key) pairs are parked.
+    /// The number of parked (event, key) pairs.
     pub(crate) parked: usize,
     pub(super) mode: &'static str,
-    /// The epoch in which the log goes on after the partition's position, as far as this process
-    /// knows.
+    /// The epoch in which the log continues after the partition's position, if that is known.
     pub(super) epoch: Option<Epoch>,
 }
 

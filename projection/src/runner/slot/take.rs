@@ -1,4 +1,4 @@
-//! Taking a partition: an attempt in a task of its own, and what becomes of it.
+//! Takes a partition: an attempt in a separate task, and its result.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::{ACQUIRE_EVERY, Slot, State, waiting};
 use crate::runner::acquire::{AcquireError, Acquired, Acquisition};
 
 impl Slot {
-    /// Begins the attempt to acquire the partition, if its time has come.
+    /// Starts an attempt to acquire the partition, if it is due.
     pub(crate) fn begin_acquire(
         &mut self,
         options: &Arc<PgConnectOptions>,
@@ -55,11 +55,11 @@ impl Slot {
         };
     }
 
-    /// Waits until the attempt is over, if there is one. Nothing is lost when this is dropped.
+    /// Waits for the end of the attempt, if one is running. Dropping the future loses nothing.
     pub(crate) async fn end_acquire(&mut self) {
         let State::Acquiring { task, from } = &mut self.state else { return };
         let (acquired, from) = (task.await, from.take());
-        // From here on it is as it was before.
+        // The slot is in its earlier state again, until the result is applied.
         self.state = match from {
             Some(stopped) => State::Stopped { stopped, due: Instant::now() },
             None => waiting(ACQUIRE_EVERY, None),
