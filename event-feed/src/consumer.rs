@@ -5,7 +5,7 @@
 //! is the checkpoint's, reads live or catches up, reveals personal fields, and hands batches to a
 //! [`Handler`], which commits its effects together with the checkpoint.
 //!
-//! A consumer with needs of its own, such as the runner with its many partitions, builds on the
+//! A consumer with other needs, such as the runner with its many partitions, builds on the
 //! pieces. It
 //! 1. takes its [`Lease`](postgres_kit::Lease), and loads its checkpoint;
 //! 2. proves that the log is the checkpoint's ([`continuity::prove`]);

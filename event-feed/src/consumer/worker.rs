@@ -15,8 +15,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use event_store::UpcastingLog;
 use event_store::encryption::Vault;
-use event_store::{Epoch, EventRef, Position, StoreError, UpcastingLog};
 use postgres_kit::{Connection, Lease, Pauses, Term};
 use service_kit::Pulse;
 use service_kit::health::{Component, Health};
@@ -24,14 +24,20 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::checkpoint::{BoxError, Checkpoint};
+use super::checkpoint::Checkpoint;
 use super::continuity::{self, Continuity};
 use super::handler::Handler;
 use super::{Consumer, Held};
 use crate::follower::{Follower, FollowerSettings};
 use crate::nats::NatsHandle;
 
+mod end;
+mod metrics;
 mod work;
+
+pub use end::{End, StopReason};
+
+use end::Failure;
 
 /// How long connecting for the lease may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
@@ -77,58 +83,6 @@ impl Default for WorkerSettings {
     }
 }
 
-/// How [`Worker::run`] ended.
-#[derive(Debug)]
-pub enum End {
-    /// On request. The lease is given up.
-    Drained,
-    /// A person must act first. The lease is given up.
-    Stopped(StopReason),
-}
-
-/// Why a worker stopped.
-#[derive(Debug, thiserror::Error)]
-pub enum StopReason {
-    /// The log left the checkpoint's epoch, and shares less with it than the consumer has handled.
-    #[error("the log has another history since before position {0}: its epoch was abandoned")]
-    Over(Position),
-    /// The log does not have the checkpoint's event: the database was restored, a standby was
-    /// promoted with commits missing, or it is another log.
-    #[error("the log does not have the event of the checkpoint at position {}", at.position)]
-    OtherHistory {
-        /// The checkpoint.
-        at: EventRef,
-        /// The log's event at that position.
-        found: Option<EventRef>,
-        /// The checkpoint's epoch, if the log never was in it.
-        unknown: Option<Epoch>,
-    },
-    /// This program cannot read an event: it does not know the event's version, or the payload does
-    /// not have the shape of that version.
-    #[error(transparent)]
-    Unreadable(#[from] event_store::Unreadable),
-    /// The handler refused the event at this position.
-    #[error("the event at position {0} was refused")]
-    Refused(Position, #[source] BoxError),
-}
-
-/// Why the worker could not go on now. It retries.
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error("the lease's database failed")]
-    Lease(#[from] sqlx::Error),
-    #[error("the checkpoint cannot be loaded")]
-    Checkpoint(#[source] BoxError),
-    #[error("the log cannot be read")]
-    Store(#[from] StoreError),
-    #[error("the events could not be handled")]
-    Handle(#[source] BoxError),
-    #[error("the handler took longer than {} ms", .0.as_millis())]
-    TookTooLong(Duration),
-    #[error("the consumer's database or the log took longer than {} s", PROVE_LIMIT.as_secs())]
-    Silent,
-}
-
 /// A worker's hold on its lease and its checkpoint.
 struct Owned {
     connection: Connection,
@@ -166,6 +120,8 @@ pub struct Worker<H> {
     health: Component,
     pulse: Pulse,
     pauses: Pauses,
+    /// The connection of a standby, for its next attempt.
+    standby: Option<Connection>,
 }
 
 impl<H: fmt::Debug> fmt::Debug for Worker<H> {
@@ -190,6 +146,8 @@ impl<H: Handler> Worker<H> {
         settings: WorkerSettings,
     ) -> Self {
         let name = lease.name().to_owned();
+        metrics::describe();
+        metrics::unknown(&name);
         let limit = settings.batch_limit + PULSE_SLACK;
         let connect = connect
             // The lease's tables find the connections of an owner by this end of their name.
@@ -210,6 +168,7 @@ impl<H: Handler> Worker<H> {
             pauses: Pauses::new(settings.retry_first, settings.retry_most),
             lease,
             settings,
+            standby: None,
         }
     }
 
@@ -272,10 +231,15 @@ impl<H: Handler> Worker<H> {
     async fn acquire(&mut self) -> Result<Acquired, Failure> {
         let mut held =
             Held::new(self.lease.duration(), self.lease.duration() / RENEWALS, self.settings.batch);
-        let mut connection = Connection::open(&self.connect, CONNECT_LIMIT, CALL_LIMIT).await?;
+        // It is taken out, so that a failed connection is not used again.
+        let mut connection = match self.standby.take().filter(Connection::is_open) {
+            Some(connection) => connection,
+            None => Connection::open(&self.connect, CONNECT_LIMIT, CALL_LIMIT).await?,
+        };
         let (began, lease) = (Instant::now(), &self.lease);
         let take = async |raw: &mut PgConnection| lease.take(raw).await;
         let Some(term) = connection.run_within(TAKE_LIMIT, take).await? else {
+            self.standby = Some(connection);
             return Ok(Acquired::Elsewhere);
         };
         held.kept(began);

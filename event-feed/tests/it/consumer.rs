@@ -1,5 +1,5 @@
-//! What a durable consumer builds on: its place in the log, the proof that the log is the one it
-//! knows, and whether this process can have the log at all.
+//! Tests what a durable consumer builds on: its position in the log, the proof of the history, and
+//! whether this process can read the log.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ fn follower(store: &PostgresStore) -> Follower {
     Follower::new(Arc::new(store.clone()), None, quick_follower())
 }
 
-/// The positions of the next batch that is not empty, and the last event of it.
+/// Returns the positions of the next batch that is not empty, and its last event.
 async fn next(
     consumer: &mut Consumer,
     follower: &mut Follower,

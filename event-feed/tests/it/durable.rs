@@ -19,6 +19,7 @@ use local_servers::{TestDatabase, in_time};
 use postgres_kit::{Lease, LeaseTable};
 use serde_json::json;
 use service_kit::health::Health;
+use service_kit::telemetry::Telemetry;
 use sqlx::{Connection as _, PgConnection};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -150,6 +151,7 @@ fn components(health: &Health) -> String {
 
 #[tokio::test]
 async fn a_consumer_catches_up_and_goes_on_live() {
+    let metrics = Telemetry::start("test", "warn").unwrap().metrics();
     let setup = Setup::new().await;
     let relay = setup.world.relay(quick()).await;
     setup.world.append(1_200).await;
@@ -165,7 +167,14 @@ async fn a_consumer_catches_up_and_goes_on_live() {
         setup.handled(1_200 + 3 * round).await;
     }
     assert!(health.report().ready, "{}", components(&health));
+    let tells = |line: &str| metrics.render().lines().any(|told| told == line);
+    eventually("the figures are right", async || {
+        tells("consumer_position{consumer=\"tally\"} 1215")
+            && tells("consumer_lag_events{consumer=\"tally\"} 0")
+    })
+    .await;
     worker.drain().await;
+    assert!(!tells("consumer_lag_events{consumer=\"tally\"} 0"), "another process may work now");
     relay.stop().await;
 }
 

@@ -1,4 +1,4 @@
-//! The lease, as the relay and the projector use it.
+//! Tests the lease of `postgres-kit` on the tables that the relay and the projector use.
 
 use std::time::Duration;
 

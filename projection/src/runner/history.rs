@@ -20,23 +20,21 @@ pub(crate) async fn of(
 ) -> Result<History, StoreError> {
     let position = mark.position;
     let again = format!(
-        "`projector rebuild {projection}` makes the rows again next to the old ones, which queries \
-            see until then \
-         (`projector start-over {projection}` does without them at once)"
+        "`projector rebuild {projection}` builds new rows while queries still see the old ones \
+         (`projector start-over {projection}` drops the old ones first)"
     );
     Ok(match continuity::prove(store, epoch, mark).await? {
         Continuity::Same(epoch) => History::Same(epoch),
         Continuity::Over => History::Other(format!(
-            "the log holds another event at position {position} than the one that was projected, \
-                so it has another history; {again}"
+            "the log has another event at position {position} than the one that was projected, so \
+             it has another history; {again}"
         )),
         Continuity::Lost { unknown, .. } => {
             let abandon = unknown.map_or_else(String::new, |epoch| format!(" --abandon {epoch}"));
             History::Other(format!(
-                "the log has not the event that was projected at position {position}: the \
-                    database was restored, or a standby promoted \
-                 with commits missing. Bring the right server back; or, if this log is to go on as \
-                 it is, run \
+                "the log does not have the event that was projected at position {position}: the \
+                 database was restored, or a standby was promoted with commits missing. Bring the \
+                 right server back. Or, if this log is to continue as it is, run \
                  `event-store epoch begin{abandon}`; then {again}"
             ))
         }

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, Owned, PROVE_LIMIT, StopReason, Turn, Worker, chain, wait};
+use super::{Failure, Owned, PROVE_LIMIT, StopReason, Turn, Worker, chain, metrics, wait};
 use crate::consumer::Next;
 use crate::consumer::checkpoint::{Advance, Checkpoint};
 use crate::consumer::handler::{Committed, HandleError, Handler};
@@ -34,6 +34,7 @@ impl<H: Handler> Worker<H> {
                 break turn;
             }
         };
+        metrics::unknown(self.lease.name());
         // If it is lost, this changes nothing: the term says whose it is.
         self.give_up(owned.connection, owned.term).await;
         turn
@@ -67,13 +68,15 @@ impl<H: Handler> Worker<H> {
         };
         match next {
             Next::Batch { batch, log_answers } => {
-                let is_idle = batch.events.is_empty();
+                let (is_idle, head) = (batch.events.is_empty(), batch.head.mark.position);
                 match self.apply(owned, batch).await {
                     Ok(Applied::Done) => {
                         // An idle batch alone does not show that the log can be read.
                         if !is_idle || log_answers {
                             self.pauses.reset();
                             self.health.ready();
+                            let at = owned.checkpoint.at.position;
+                            metrics::at(self.lease.name(), at, head);
                         }
                         None
                     }
@@ -125,6 +128,7 @@ impl<H: Handler> Worker<H> {
     async fn away(&self, error: String, drain: &CancellationToken) -> Option<Turn> {
         tracing::warn!(consumer = self.lease.name(), error, "cannot read: will retry");
         self.health.not_ready(error);
+        metrics::unknown(self.lease.name());
         if self.consumer.is_able() {
             return None;
         }

@@ -1,15 +1,15 @@
-//! The rule by which partitions are shared, with processes that come, go and know different things.
+//! Tests the rules of sharing, with processes that start, stop and have different code.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// Processes that all see the same, one after the other in some order.
+/// Processes with the same view, which act one after another in some order.
 struct World {
     members: HashMap<Uuid, HashSet<String>>,
     held: HashMap<String, Uuid>,
     places: Vec<Place>,
-    /// Those who keep what they have.
+    /// The processes that keep their partitions.
     patient: HashSet<Uuid>,
 }
 
@@ -51,8 +51,8 @@ impl World {
             .collect()
     }
 
-    /// A process looks and acts. Returns how many partitions it moved. `waited`: whether what is
-    /// free has been so for long.
+    /// One process checks and acts. Returns the number of partitions that it moved. `waited`
+    /// means that the free partitions have been free for long.
     fn acts(&mut self, me: Uuid, waited: bool) -> usize {
         let mut assignment = self.assignment(me);
         let given = assignment.surplus(&self.of(me));
