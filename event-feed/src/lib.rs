@@ -1,6 +1,6 @@
 //! Delivers the log's events to other systems and processes. It has a neutral event format, a relay
-//! that publishes the log to a target (JetStream is the first), a follower that reads the log live or
-//! from the store, and a durable consumer ([`consumer::Worker`]).
+//! that publishes the log to a target (JetStream is the first), a follower that reads the log live
+//! or from the store, and a durable consumer ([`consumer::Worker`]).
 //!
 //! It knows no business terms. A target holds a copy that may be lost at any time; only the store
 //! is authoritative.

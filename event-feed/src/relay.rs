@@ -203,7 +203,8 @@ impl<T: RelayTarget> Relay<T> {
             let taken = connection
                 .run_within(TAKE_LIMIT, async |raw: &mut PgConnection| lease.take(raw).await);
             if let Some(term) = taken.await? {
-                // The metric changes at once: a publisher in a batch notices the loss only afterwards.
+                // The metric changes at once: a publisher in a batch notices the loss only
+                // afterwards.
                 let on_loss = || metrics::leading(false);
                 return Ok(Some(Keeper::start(lease, term, connection, on_loss)));
             }

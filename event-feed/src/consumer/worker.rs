@@ -212,7 +212,7 @@ impl<H: Handler> Worker<H> {
             };
             match turn {
                 Turn::Drained => break,
-                Turn::Again => {}
+                Turn::Again => wait(self.settings.retry_first, &drain).await,
                 Turn::Stopped(reason) => {
                     self.pulse.rest();
                     let text = chain(&reason);
