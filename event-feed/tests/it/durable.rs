@@ -13,7 +13,8 @@ use event_store::encryption::{
 use event_store::erasure::{EraseRequest, erase};
 use event_store::postgres::begin_epoch;
 use event_store::{
-    Append, EventStore, ExpectedVersion, NewEvent, Registry, StreamAppend, StreamName, UpcastingLog,
+    Append, EventStore, ExpectedVersion, NewEvent, PostgresStore, Registry, StreamAppend,
+    StreamName, UpcastingLog,
 };
 use local_servers::{TestDatabase, in_time};
 use postgres_kit::{Lease, LeaseTable};
@@ -28,6 +29,7 @@ use uuid::Uuid;
 use crate::support::{World, event, eventually, open, quick, quick_follower};
 
 mod tally;
+mod unable;
 
 use tally::{At, Gate, Tally, checkpoint, effects, payloads, tally_database};
 
@@ -59,11 +61,6 @@ impl Setup {
         Tally::at(self.own.url(), gate)
     }
 
-    fn log(&self) -> UpcastingLog {
-        let registry = Registry::new([("thing.happened", 1)], []).unwrap();
-        UpcastingLog::new(Arc::new(self.world.store.clone()), Arc::new(registry))
-    }
-
     fn worker(&self, tally: Tally, lease: Duration, health: &Health) -> Worker<Tally> {
         self.worker_with(tally, lease, health, settings())
     }
@@ -75,9 +72,22 @@ impl Setup {
         health: &Health,
         settings: WorkerSettings,
     ) -> Worker<Tally> {
+        self.worker_reading(&self.world.store, tally, lease, (health, settings))
+    }
+
+    /// A worker that reads the log through this store.
+    fn worker_reading(
+        &self,
+        store: &PostgresStore,
+        tally: Tally,
+        lease: Duration,
+        (health, settings): (&Health, WorkerSettings),
+    ) -> Worker<Tally> {
+        let registry = Registry::new([("thing.happened", 1)], []).unwrap();
+        let log = UpcastingLog::new(Arc::new(store.clone()), Arc::new(registry));
         let lease = Lease::new(LeaseTable::EventStore, "tally", Uuid::now_v7(), lease);
         let connect = self.world.database.url().parse().unwrap();
-        Worker::new(self.log(), (lease, connect), tally, health, settings)
+        Worker::new(log, (lease, connect), tally, health, settings)
     }
 
     /// Runs a consumer with a short lease that polls the log.
