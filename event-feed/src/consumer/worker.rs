@@ -21,7 +21,7 @@ use postgres_kit::{Connection, Lease, Pauses, Term};
 use service_kit::Pulse;
 use service_kit::health::{Component, Health};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::checkpoint::Checkpoint;
@@ -96,6 +96,7 @@ enum Acquired {
     Owned(Box<Owned>),
     Elsewhere,
     Stopped(StopReason),
+    Drained,
 }
 
 /// How working ended.
@@ -193,14 +194,13 @@ impl<H: Handler> Worker<H> {
         let mut follower = Follower::new(store, self.nats.clone(), self.settings.follower.clone());
         loop {
             self.pulse.beat();
-            let acquired = tokio::select! {
-                biased;
-                () = drain.cancelled() => break,
-                acquired = self.acquire() => acquired,
-            };
-            let turn = match acquired {
+            if drain.is_cancelled() {
+                break;
+            }
+            let turn = match self.acquire(&drain).await {
                 Ok(Acquired::Owned(owned)) => self.work(*owned, &mut follower, &drain).await,
                 Ok(Acquired::Stopped(reason)) => Turn::Stopped(reason),
+                Ok(Acquired::Drained) => Turn::Drained,
                 Ok(Acquired::Elsewhere) => {
                     self.health.ready();
                     Turn::StandBy
@@ -228,14 +228,15 @@ impl<H: Handler> Worker<H> {
     }
 
     /// Takes the lease and the checkpoint, and proves that the log is the checkpoint's.
-    async fn acquire(&mut self) -> Result<Acquired, Failure> {
+    async fn acquire(&mut self, drain: &CancellationToken) -> Result<Acquired, Failure> {
         let mut held =
             Held::new(self.lease.duration(), self.lease.duration() / RENEWALS, self.settings.batch);
-        // It is taken out, so that a failed connection is not used again.
-        let mut connection = match self.standby.take().filter(Connection::is_open) {
-            Some(connection) => connection,
-            None => Connection::open(&self.connect, CONNECT_LIMIT, CALL_LIMIT).await?,
+        let mut connection = tokio::select! {
+            biased;
+            () = drain.cancelled() => return Ok(Acquired::Drained),
+            connection = self.connection() => connection?,
         };
+        // Taking is not cancelled, because a lease that is taken must be given up.
         let (began, lease) = (Instant::now(), &self.lease);
         let take = async |raw: &mut PgConnection| lease.take(raw).await;
         let Some(term) = connection.run_within(TAKE_LIMIT, take).await? else {
@@ -243,9 +244,15 @@ impl<H: Handler> Worker<H> {
             return Ok(Acquired::Elsewhere);
         };
         held.kept(began);
-        let proving = tokio::time::timeout(PROVE_LIMIT, self.prove(term)).await;
-        let proved = proving.unwrap_or(Err(Failure::Silent));
-        match proved {
+        let proved = tokio::select! {
+            biased;
+            () = drain.cancelled() => {
+                self.give_up(connection, term).await;
+                return Ok(Acquired::Drained);
+            }
+            proved = timeout(PROVE_LIMIT, self.prove(term)) => proved,
+        };
+        match proved.unwrap_or(Err(Failure::Silent)) {
             Ok(Proved::Same(checkpoint)) => {
                 // Others worked meanwhile: this process does not know whom they saw erased.
                 self.consumer.start_over();
@@ -266,6 +273,15 @@ impl<H: Handler> Worker<H> {
                 self.give_up(connection, term).await;
                 Err(failure)
             }
+        }
+    }
+
+    /// The connection for the lease. A standby's is taken out, so that a failed one is not used
+    /// again.
+    async fn connection(&mut self) -> sqlx::Result<Connection> {
+        match self.standby.take().filter(Connection::is_open) {
+            Some(connection) => Ok(connection),
+            None => Connection::open(&self.connect, CONNECT_LIMIT, CALL_LIMIT).await,
         }
     }
 

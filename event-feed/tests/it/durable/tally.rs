@@ -37,6 +37,8 @@ pub(super) async fn tally_database() -> TestDatabase {
 /// Where a handler waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum At {
+    /// Before the checkpoint is loaded, when the lease is held already.
+    Take,
     /// Before the transaction.
     Begin,
     /// In the transaction, after the effects and the checkpoint, before the commit.
@@ -171,6 +173,9 @@ impl Tally {
 
 impl Checkpoints for Tally {
     async fn take(&mut self, term: Term) -> Result<Option<Checkpoint>, BoxError> {
+        if let Some(gate) = self.gate.clone() {
+            gate.pass(At::Take).await;
+        }
         let mut connection = self.connection().await?;
         let row = sqlx::query(
             "INSERT INTO checkpoint AS c (name, term) VALUES ('tally', $1)

@@ -1,4 +1,4 @@
-//! A consumer that holds the lease and cannot read the log.
+//! A consumer that holds the lease and cannot work, or is about to.
 
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnectOptions;
@@ -30,5 +30,18 @@ async fn a_consumer_that_cannot_read_the_log_leaves_the_work_to_one_that_can() {
     setup.handled(10).await;
     eventually("the second one works", async || able.report().ready).await;
     first.drain().await;
+    second.drain().await;
+}
+
+#[tokio::test]
+async fn a_consumer_that_is_drained_before_it_works_gives_up_its_lease_too() {
+    let setup = Setup::new().await;
+    setup.world.append(5).await;
+    let gate = Gate::closed(At::Take);
+    let first = Running::start(setup.worker(setup.gated(&gate), LONG, &Health::new()));
+    gate.reached().await;
+    first.drain().await;
+    let second = Running::start(setup.worker(setup.tally(), LONG, &Health::new()));
+    setup.handled(5).await;
     second.drain().await;
 }
