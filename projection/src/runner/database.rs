@@ -9,8 +9,6 @@ use uuid::Uuid;
 use super::lease;
 use crate::limits::CONNECT_LIMIT;
 
-/// How long connecting may take.
-pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// How long a call may take, unless it has its own limit. It is longer than the lock timeout.
 const CALL_LIMIT: Duration = Duration::from_secs(3);
 
