@@ -1,6 +1,5 @@
 //! The API on a separate database. The tests write the rows that the projector would write.
 
-use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
 use axum::Router;
@@ -21,8 +20,7 @@ use service_kit::clock::FixedClock;
 use service_kit::consistency::{ConsistencyToken, TokenKey};
 use service_kit::health::Health;
 use service_kit::http::Origins;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use sqlx::postgres::{PgPool, PgPoolOptions};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt as _;
 use uuid::Uuid;
@@ -85,7 +83,8 @@ impl App {
 
     /// Starts the API without a poller: only the test reports checkpoints.
     pub(crate) async fn silent(connections: u32) -> Self {
-        let database = TestDatabase::create("query_api", &fingerprint(), migrate).await;
+        let database =
+            TestDatabase::create("query_api", &projector::schema_fingerprint(), migrate).await;
         let writer = PgPoolOptions::new().max_connections(4).connect(database.url()).await.unwrap();
         let pools = Pools::new(&SecretString::from(database.url()), connections).unwrap();
         let stop = CancellationToken::new();
@@ -304,60 +303,7 @@ pub(crate) fn moment(seconds: i64) -> DateTime<Utc> {
     "2026-01-01T00:00:00Z".parse::<DateTime<Utc>>().unwrap() + Duration::seconds(seconds)
 }
 
-/// Applies the same migration files as the projector's `migrate` and its first generation, so the
-/// two cannot differ.
+/// Migrates a read model as the projector does, so the two cannot differ.
 pub(crate) async fn migrate(url: String) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let mut connection = PgConnection::connect_with(&PgConnectOptions::from_str(&url)?).await?;
-    let migrator = sqlx::migrate!("../migrations/read_model");
-    let schema = postgres_kit::Schema::new("read_model", migrator, "projector migrate");
-    schema.migrate_on(&mut connection).await?;
-    for projection in ALL_PROJECTIONS {
-        let folder = root().join("projector/src/projections").join(projection);
-        let tables = std::fs::read_to_string(folder.join("tables.sql"))?;
-        let indexes = std::fs::read_to_string(folder.join("indexes.sql"))?;
-        run(
-            &mut connection,
-            format!(
-                "BEGIN; SELECT read_model.begin_generation('{projection}', 1); {tables}; {indexes};
-                 INSERT INTO read_model.generations (projection, generation, fold_version, live) \
-                 VALUES ('{projection}', 1, 1, false);
-                 INSERT INTO read_model.checkpoints (projection, generation, partition, \
-                 fold_version) VALUES ('{projection}', 1, 0, 1);
-                 SELECT read_model.show_generation('{projection}', 1); COMMIT"
-            ),
-        )
-        .await?;
-    }
-    connection.close().await?;
-    Ok(())
-}
-
-async fn run(connection: &mut PgConnection, sql: String) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(drop)
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-fn migrations() -> Vec<PathBuf> {
-    let mut files: Vec<_> = std::fs::read_dir(root().join("migrations/read_model"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    files.sort();
-    files
-}
-
-/// The fingerprint of everything that the template database is made of.
-fn fingerprint() -> String {
-    let mut text = include_str!("support.rs").to_owned();
-    let projections = ALL_PROJECTIONS.iter().flat_map(|name| {
-        let folder = root().join("projector/src/projections").join(name);
-        [folder.join("tables.sql"), folder.join("indexes.sql")]
-    });
-    for file in migrations().into_iter().chain(projections) {
-        text.push_str(&std::fs::read_to_string(file).unwrap());
-    }
-    text
+    projector::migrate(&url).await
 }

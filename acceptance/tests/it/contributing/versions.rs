@@ -34,6 +34,7 @@ pub(super) fn change(tree: &Path) -> Result<()> {
     let version = |number| format!("const FOLD_VERSION: i32 = {number};");
     replace(&projections, "products.rs", &version(1), &version(2))?;
     fs::write(projections.join("products/reads.txt"), PRODUCTS)?;
+    fs::create_dir_all(projections.join("coupons"))?;
     fs::write(projections.join("coupons/reads.txt"), COUPONS)?;
     Ok(())
 }
