@@ -1,21 +1,20 @@
-//! The projection engine: works read tables out from the log of events.
+//! The projection engine: computes read tables from the log of events.
 //!
-//! A [`Projection`] says which events it reads, which rows each of them touches, and what becomes
-//! of a row, whose columns [`row!`] declares. This library does the rest:
+//! A [`Projection`] defines which events it reads, which rows each of them touches, and how it
+//! changes a row. [`row!`] declares the columns of a row. This library does the rest:
 //!
 //! - [`Runner`] projects the log as it grows, each event exactly once and in order, shared among
 //!   processes by leases on partitions;
 //! - [`generation`] keeps several versions of a projection's tables next to each other;
 //! - [`replay`] folds the log again from its beginning;
-//! - [`ops`] is what people do with projections: see how they are, verify and explain rows,
-//!   rebuild, and decide about events that a fold refused;
-//! - [`operation`] keeps a record of what people asked for, and carries it out whatever process
-//!   dies meanwhile;
-//! - [`pause`] holds a projection back until somebody resumes it.
+//! - [`ops`] has the tools for people: they show the status, verify and explain rows, rebuild, and
+//!   decide about events that a fold refused;
+//! - [`operation`] records what people asked for, and completes it even if processes die;
+//! - [`pause`] stops a projection in every process until somebody resumes it.
 //!
-//! With the feature `test-kit`, `test_kit` holds a projection of yours to all of this.
+//! With the feature `test-kit`, `test_kit` tests your own projections.
 //!
-//! It knows no projection and no event of its own.
+//! The library knows no projection and no event of its own.
 
 mod chain;
 pub mod generation;
@@ -37,7 +36,7 @@ pub use projection::{
 };
 pub use runner::{Runner, Standing, Watch, project};
 
-/// What the macros of this crate name, so that their users need not.
+/// What this crate's macros refer to, so that their users need no imports.
 #[doc(hidden)]
 pub mod macros {
     pub use postgres_kit::macros::{PgArguments, Result};

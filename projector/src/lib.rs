@@ -12,21 +12,23 @@ use event_store::{Epoch, RecordedEvent};
 use projection::generation;
 use sqlx::postgres::PgConnectOptions;
 
-/// Brings the read model at `url` into the form that this program knows. Safe twice and at once.
+/// Migrates the read model at `url` to the schema and generations that this program knows. Running
+/// it twice, or concurrently, is safe.
 ///
 /// # Errors
-/// [`generation::SchemaError`], or `url` is not one.
+/// [`generation::SchemaError`], or `url` is not a Postgres address.
 pub async fn migrate(url: &str) -> Result<(), Box<dyn Error + Send + Sync>> {
     Ok(generation::migrate(&url.parse()?, &projections::all()).await?)
 }
 
-/// What identifies the schema that [`migrate`] makes, for those who keep copies of it.
+/// Returns a text that identifies the schema that [`migrate`] makes: another schema gives another
+/// text.
 pub fn schema_fingerprint() -> String {
     generation::schema_fingerprint(&projections::all())
 }
 
-/// Projects these events, the next ones after what the migrated read model at `url` shows, with
-/// every projection. For tests of whoever reads the tables.
+/// Projects events with every projection, for tests of programs that read the tables. The events
+/// must follow the last one that the migrated read model at `url` has.
 ///
 /// # Errors
 /// Postgres failed, or a projection stopped or belongs to a running process.
