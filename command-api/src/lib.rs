@@ -9,4 +9,5 @@ pub mod config;
 pub mod erasure;
 pub mod http;
 pub mod migrate;
+mod operations;
 pub mod serve;

@@ -15,6 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use event_store::EncryptingStore;
 use event_store::encryption::{LocalMasterKeys, SubjectKeyStore, Vault, VaultOptions};
 use event_store::postgres::PostgresKeys;
+use event_store::postgres::operations::Kind;
 use event_store::postgres::{DIGESTING, PostgresOptions, PostgresStore};
 use event_store::{
     EventStore as _, Head, Registry, ReservationKey, StateLoader, StoreError, Task, UpcastingLog,
@@ -27,7 +28,8 @@ use service_kit::consistency::TokenKey;
 use service_kit::health::{Component, Health};
 use service_kit::http::{Port, Ports};
 use service_kit::process::Process;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::application::erasure_gate::ErasureGate;
 use crate::application::repository::{Repository, registry};
@@ -36,6 +38,7 @@ use crate::application::{Application, Commands, Environment, telemetry};
 use crate::config::{ServeArgs, StateArgs, Switch};
 use crate::erasure;
 use crate::http::{Api, router};
+use crate::operations::{self, Executor};
 
 /// The first pause after a failed attempt to reach the event store. The pauses double up to
 /// [`MAX_PAUSE`].
@@ -89,13 +92,17 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let registry = Arc::new(registry()?);
     let public =
         Port::public(args.listen, router(api, &args.origins.allowed_origins), args.limits.limits());
-    let ports = Ports { public: vec![public], admin: process.admin(args.admin_listen) };
-    let served = process.served();
+    let wake = Arc::new(Notify::new());
+    let admin = operations::routes(options.clone(), Arc::clone(&wake));
+    let ports = Ports { public: vec![public], admin: process.admin_with(args.admin_listen, admin) };
+    let executor = Executor { options: options.clone(), keys: keys.url.clone(), wake };
+    let (served, drain) = (process.served(), process.drain());
     let work = async {
         let watching =
             Box::pin(keep_stores(options, keys, args.states, registry, &commands, &components));
+        let operating = Box::pin(carry_out(&executor, &health, drain));
         tokio::select! {
-            () = served.cancelled() => {}
+            ((), ()) = async { tokio::join!(served.cancelled(), operating) } => {}
             unusable = watching => return Err(unusable.into()),
         }
         if let Some(commands) = commands.get() {
@@ -104,6 +111,16 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         anyhow::Ok(())
     };
     process.run(ports, work).await
+}
+
+/// Carries out operations until `drain`. It does not wait for a log that commands can use.
+async fn carry_out(executor: &Executor, health: &Health, drain: CancellationToken) {
+    let pulse = |name| health.optional_pulse(name, operations::SILENCE_LIMIT);
+    let (erasures, epochs) = (pulse("erasures"), pulse("epochs"));
+    tokio::join!(
+        executor.run(Kind::EraseSubject, erasures, drain.clone()),
+        executor.run(Kind::BeginEpoch, epochs, drain)
+    );
 }
 
 /// How to reach and decrypt the keys of personal data.

@@ -67,6 +67,7 @@ mod error;
 pub mod keys;
 mod migrate;
 mod notices;
+pub mod operations;
 mod read;
 mod snapshot;
 mod status;

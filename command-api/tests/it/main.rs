@@ -13,6 +13,7 @@ mod idempotency;
 mod imports;
 mod input;
 mod openapi;
+mod operations;
 mod orders;
 mod origin;
 mod outages;

@@ -176,7 +176,7 @@ async fn checks(
         .map_err(read_error)?
 }
 
-fn base(options: &PostgresOptions) -> PgConnectOptions {
+pub(crate) fn base(options: &PostgresOptions) -> PgConnectOptions {
     options.connect.clone().application_name(&options.application_name).options([
         // These override the defaults of the role and the database.
         ("default_transaction_isolation", "read committed"),

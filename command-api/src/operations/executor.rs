@@ -1,0 +1,174 @@
+//! Carries out operations while the process runs: each kind in a loop of its own, so that a new
+//! epoch does not wait for an erasure that the lost history blocks.
+//!
+//! An erasure is never given up once its key may be destroyed: every step can be repeated, and the
+//! executor retries until the proof is recorded.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_store::encryption::SubjectKeyStore as _;
+use event_store::erasure::{self, EraseError, EraseRequest};
+use event_store::postgres::operations::{Kind, Operation, Turn};
+use event_store::postgres::{PostgresKeys, PostgresStore};
+use event_store::{KeyError, PostgresOptions, StoreError};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use serde_json::Value;
+use service_kit::Pulse;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// How often to look for operations without a wake-up, and to retry one that waits.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The maximum time of one attempt. A proof reads the whole log.
+const ATTEMPT_LIMIT: Duration = Duration::from_hours(1);
+/// How often a running attempt shows that the executor is alive.
+const BEAT_EVERY: Duration = Duration::from_secs(1);
+/// How long the executor may be silent before it counts as hung.
+pub(crate) const SILENCE_LIMIT: Duration = Duration::from_mins(2);
+/// The read connections of one erasure.
+const READ_CONNECTIONS: u32 = 2;
+
+/// Carries out operations.
+pub(crate) struct Executor {
+    /// How to connect to the log.
+    pub(crate) options: PostgresOptions,
+    /// How to connect to the keys of personal data.
+    pub(crate) keys: SecretString,
+    /// Tells that an operation is queued.
+    pub(crate) wake: Arc<Notify>,
+}
+
+/// Why an attempt did not end its operation. It is retried.
+#[derive(Debug, thiserror::Error)]
+enum AttemptError {
+    #[error("the record of operations failed")]
+    Record(#[from] sqlx::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    #[error(transparent)]
+    Erase(#[from] EraseError),
+    #[error("the proof could not be written as JSON")]
+    Json(#[from] serde_json::Error),
+    #[error("an attempt took longer than {ATTEMPT_LIMIT:?}")]
+    TooLong,
+}
+
+/// How an operation ended: its state, its result, and why it failed.
+type End = (&'static str, Option<Value>, Option<String>);
+
+#[derive(Deserialize)]
+struct EraseArguments {
+    subject: Uuid,
+}
+
+impl Executor {
+    /// Works on the operations of one kind until `drain`.
+    pub(crate) async fn run(&self, kind: Kind, pulse: Pulse, drain: CancellationToken) {
+        let mut turn = None;
+        while !drain.is_cancelled() {
+            pulse.beat();
+            tokio::select! {
+                () = drain.cancelled() => break,
+                () = self.look(kind, &mut turn, &pulse) => {}
+            }
+            tokio::select! {
+                () = drain.cancelled() => {}
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+        }
+        pulse.rest();
+    }
+
+    /// Works on the operations that wait. It keeps the turn for the next look.
+    async fn look(&self, kind: Kind, turn: &mut Option<Turn>, pulse: &Pulse) {
+        let mut beats = tokio::time::interval(BEAT_EVERY);
+        let mut work = std::pin::pin!(self.work(kind, turn));
+        let worked = loop {
+            tokio::select! {
+                worked = &mut work => break worked,
+                _ = beats.tick() => pulse.beat(),
+            }
+        };
+        if let Err(error) = worked {
+            let cause: &(dyn std::error::Error + 'static) = &error;
+            tracing::warn!(error = cause, kind = kind.as_str(), "could not work on operations");
+        }
+    }
+
+    async fn work(&self, kind: Kind, kept: &mut Option<Turn>) -> Result<(), AttemptError> {
+        // Without it, a failed call leaves no turn behind whose connection is gone.
+        let Some(mut turn) = (match kept.take() {
+            Some(turn) => Some(turn),
+            None => Turn::take(&self.options, kind).await?,
+        }) else {
+            return Ok(());
+        };
+        while let Some(operation) = turn.next(kind).await? {
+            let attempt = self.attempt(kind, &operation, &mut turn);
+            let limited = tokio::time::timeout(ATTEMPT_LIMIT, attempt).await;
+            if let Err(error) = limited.unwrap_or(Err(AttemptError::TooLong)) {
+                turn.waits(operation.id, &cli_kit::describe(&error).to_string()).await?;
+                *kept = Some(turn);
+                return Err(error);
+            }
+            tracing::info!(operation = %operation.id, kind = kind.as_str(), "an operation ended");
+        }
+        *kept = Some(turn);
+        Ok(())
+    }
+
+    async fn attempt(
+        &self,
+        kind: Kind,
+        operation: &Operation,
+        turn: &mut Turn,
+    ) -> Result<(), AttemptError> {
+        let cancelled = ("cancelled", None, None);
+        let (state, result, error) = match kind {
+            Kind::EraseSubject => self.erase(operation, turn).await?.unwrap_or(cancelled),
+            Kind::BeginEpoch => match turn.begin_epoch(operation.id).await? {
+                Some(_) => return Ok(()),
+                None => cancelled,
+            },
+        };
+        Ok(turn.finish(operation.id, state, (result, error)).await?)
+    }
+
+    /// Erases and proves. `None` if the operation was cancelled first.
+    async fn erase(
+        &self,
+        operation: &Operation,
+        turn: &mut Turn,
+    ) -> Result<Option<End>, AttemptError> {
+        let EraseArguments { subject } = EraseArguments::deserialize(&operation.arguments)?;
+        let keys = PostgresKeys::connect(self.keys.expose_secret(), "command-api erase").await?;
+        // A log that has lost events is not searched or appended to before its new epoch.
+        let options = self.options.clone().known_head(keys.known_head().await?);
+        let store = PostgresStore::connect(options.read_connections(READ_CONNECTIONS)).await?;
+        if !operation.irrevocable && !erasure::is_known(&store, &keys, subject).await? {
+            let why = format!(
+                "nothing is known of subject {subject}: no key, no reservation and no event; \
+                 nothing was done"
+            );
+            return Ok(Some(("failed", None, Some(why))));
+        }
+        if !turn.commit_to(operation.id, "erasing and proving").await? {
+            return Ok(None);
+        }
+        let request = EraseRequest { subject, by: operation.requested_by.clone() };
+        erasure::erase(&store, &keys, &request).await?;
+        let proof = erasure::prove(&store, &keys, subject).await?;
+        let result = Some(serde_json::to_value(&proof)?);
+        Ok(Some(if proof.holds() {
+            ("succeeded", result, None)
+        } else {
+            ("failed", result, Some("the erasure is not complete: see the proof".to_owned()))
+        }))
+    }
+}

@@ -1,0 +1,195 @@
+//! Erasures and new epochs as operations on the admin port, with real processes and servers.
+
+use local_servers::{test_client, until};
+use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
+use uuid::Uuid;
+
+use crate::process::{Process, database};
+
+/// Sends a request to the operations API. Returns status and body.
+async fn call(process: &Process, path: &str, body: Option<Value>) -> (u16, Value) {
+    let url = format!("{}/admin/v1/operations{path}", process.admin);
+    let request = match body {
+        Some(body) => test_client().post(url).json(&body),
+        None => test_client().get(url),
+    };
+    let answer = request.send().await.unwrap();
+    (answer.status().as_u16(), answer.json().await.unwrap())
+}
+
+fn erasure(subject: &str) -> Value {
+    json!({"kind": "erase_subject", "by": "op-7", "reason": "ticket 12",
+        "arguments": {"subject": subject}})
+}
+
+fn epoch() -> Value {
+    json!({"kind": "begin_epoch", "by": "op-8", "reason": "restored", "arguments": {}})
+}
+
+/// Asks for an operation and returns its id.
+async fn asked(process: &Process, body: Value) -> String {
+    let (status, answer) = call(process, "", Some(body)).await;
+    assert_eq!(status, 202, "{answer:#}");
+    answer["data"]["id"].as_str().unwrap().to_owned()
+}
+
+/// Waits until the operation has ended.
+async fn ended(process: &Process, id: &str) -> Value {
+    let mut operation = Value::Null;
+    until("the operation has ended", async || {
+        operation = call(process, &format!("/{id}"), None).await.1["data"].clone();
+        !operation["finished_at"].is_null()
+    })
+    .await;
+    operation
+}
+
+/// Registers a user and returns its id.
+async fn user(process: &Process) -> String {
+    let request = test_client().post(format!("{}/api/v1/users", process.api));
+    let body = json!({"email": "canary@example.com", "name": "Canary"});
+    let answer: Value = request.json(&body).send().await.unwrap().json().await.unwrap();
+    answer["data"]["id"].as_str().unwrap().to_owned()
+}
+
+async fn count(url: &str, what: &'static str) -> i64 {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    sqlx::query_scalar(what).fetch_one(&mut connection).await.unwrap()
+}
+
+const ERASED: &str = "SELECT count(*) FROM event_store.events WHERE event_type = 'subject.erased'";
+const EPOCHS: &str = "SELECT count(*) FROM event_store.epochs";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_erasure_is_carried_out_with_its_proof_and_says_who_and_why() {
+    let database = database().await;
+    let process = Process::start(&[("EVENT_STORE_URL", database.url())]);
+    process.readiness(200).await;
+    let subject = user(&process).await;
+    let id = asked(&process, erasure(&subject)).await;
+    let operation = ended(&process, &id).await;
+    assert_eq!(operation["state"], "succeeded", "{operation:#}");
+    assert_eq!(
+        (&operation["requested_by"], &operation["reason"]),
+        (&json!("op-7"), &json!("ticket 12"))
+    );
+    let proof = &operation["result"];
+    assert_eq!(
+        (&proof["subject"], &proof["key_destroyed"], &proof["reservations_left"]),
+        (&json!(subject), &json!(true), &json!(0)),
+        "{proof:#}"
+    );
+    // A repeat proves it again, and appends nothing.
+    let again = asked(&process, erasure(&subject)).await;
+    assert_eq!(ended(&process, &again).await["state"], "succeeded");
+    assert_eq!(count(database.url(), ERASED).await, 1);
+    let (_, listed) = call(&process, "?limit=1", None).await;
+    assert_eq!(listed["data"][0]["id"], again);
+    let (status, late) = call(&process, &format!("/{id}/cancel"), Some(json!({"by": "x"}))).await;
+    assert_eq!((status, &late["code"]), (409, &json!("operation/finished")));
+    assert_eq!(process.stop().0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unknown_subject_and_bad_input_are_refused() {
+    let database = database().await;
+    let process = Process::start(&[("EVENT_STORE_URL", database.url())]);
+    process.readiness(200).await;
+    let id = asked(&process, erasure(&Uuid::now_v7().to_string())).await;
+    let operation = ended(&process, &id).await;
+    assert_eq!(operation["state"], "failed");
+    assert!(operation["error"].as_str().unwrap().contains("nothing is known of subject"));
+    let pointers = async |body: Value| {
+        let (status, answer) = call(&process, "", Some(body)).await;
+        assert_eq!(status, 422, "{answer:#}");
+        let errors = answer["errors"].as_array().unwrap();
+        errors.iter().map(|error| error["pointer"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let wrong = json!({"kind": "drop", "by": "a b", "reason": " ", "arguments": {}});
+    assert_eq!(pointers(wrong).await, ["/by", "/reason", "/kind"]);
+    assert_eq!(pointers(erasure("x")).await, ["/arguments/subject"]);
+    let (status, _) = call(&process, &format!("/{}", Uuid::now_v7()), None).await;
+    assert_eq!(status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_epoch_is_begun_once_after_the_history_was_lost() {
+    let database = database().await;
+    let process = Process::start(&[("EVENT_STORE_URL", database.url())]);
+    process.readiness(200).await;
+    user(&process).await;
+    let mut admin = PgConnection::connect(database.url()).await.unwrap();
+    sqlx::raw_sql(
+        "DELETE FROM event_store.events; DELETE FROM event_store.tags;
+         SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+    .execute(&mut admin)
+    .await
+    .unwrap();
+    process.readiness(503).await;
+    let before = count(database.url(), EPOCHS).await;
+    let id = asked(&process, epoch()).await;
+    let operation = ended(&process, &id).await;
+    assert_eq!(operation["state"], "succeeded", "{operation:#}");
+    assert!(operation["result"]["epoch"].is_string());
+    assert_eq!(count(database.url(), EPOCHS).await, before + 1);
+    process.readiness(200).await;
+}
+
+/// Holds the effect with a lock, kills the process there, and lets another one finish.
+async fn survives_a_kill(lock: &'static str, kind: &str) {
+    let database = database().await;
+    let settings = [("EVENT_STORE_URL", database.url())];
+    let process = Process::start(&settings);
+    process.readiness(200).await;
+    let subject = user(&process).await;
+    let before = count(database.url(), EPOCHS).await;
+    let mut holder = PgConnection::connect(database.url()).await.unwrap();
+    let mut held = holder.begin().await.unwrap();
+    sqlx::raw_sql(lock).execute(&mut *held).await.unwrap();
+    let body = if kind == "begin_epoch" { epoch() } else { erasure(&subject) };
+    let id = asked(&process, body.clone()).await;
+    until("the operation is blocked", async || {
+        call(&process, &format!("/{id}"), None).await.1["data"]["state"] == "running"
+            && count(
+                database.url(),
+                "SELECT count(*) FROM pg_stat_activity
+                 WHERE wait_event_type = 'Lock' AND datname = current_database()",
+            )
+            .await
+                > 0
+    })
+    .await;
+    let (status, busy) = call(&process, "", Some(body)).await;
+    assert_eq!((status, &busy["code"]), (409, &json!("operation/busy")));
+    // Dropping the process sends SIGKILL.
+    drop(process);
+    let heir = Process::start(&settings);
+    held.rollback().await.unwrap();
+    heir.readiness(200).await;
+    let operation = ended(&heir, &id).await;
+    assert_eq!(operation["state"], "succeeded", "{operation:#}");
+    // The server may still finish the dead process's call, which begins and records the epoch.
+    let is_taken_over = operation["attempts"].as_i64().unwrap() > 1;
+    assert!(is_taken_over || kind == "begin_epoch", "{operation:#}");
+    let erased = count(database.url(), ERASED).await;
+    let begun = count(database.url(), EPOCHS).await - before;
+    assert_eq!((erased, begun), if kind == "begin_epoch" { (0, 1) } else { (1, 0) });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_erasure_survives_a_kill_before_its_key_is_destroyed() {
+    survives_a_kill("LOCK TABLE subject_keys.keys IN EXCLUSIVE MODE", "erase_subject").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_erasure_survives_a_kill_before_its_event_is_appended() {
+    survives_a_kill("SELECT FROM event_store.log FOR UPDATE", "erase_subject").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_epoch_survives_a_kill_while_it_begins() {
+    survives_a_kill("SELECT FROM event_store.log FOR UPDATE", "begin_epoch").await;
+}

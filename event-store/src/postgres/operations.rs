@@ -1,0 +1,296 @@
+//! The record of operations: erasures and new epochs that people ask a process for.
+//!
+//! An operation is a row of `event_store.operations`. It names who asked and why, and it is never
+//! deleted. One process at a time works on each kind: the one whose connection holds an advisory
+//! lock of the server. When that process dies, the server frees the lock and another one goes on.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use postgres_kit::Connection;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+use super::PostgresOptions;
+use super::connect::base;
+use crate::event::Epoch;
+
+mod turn;
+
+pub use turn::Turn;
+
+/// The maximum number of operations that wait or run.
+pub const MAX_UNFINISHED: i64 = 64;
+/// The maximum number of characters of a reason.
+pub const MAX_REASON: usize = 1_000;
+/// The maximum number of abandoned epochs in one operation.
+pub const MAX_ABANDONED: usize = 64;
+
+/// The maximum time to connect.
+const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+/// The maximum time of one call. It is longer than the server's limit of a statement.
+const CALL_LIMIT: Duration = Duration::from_secs(5);
+/// The server's time limit of a statement.
+const STATEMENT_TIMEOUT: &str = "4s";
+/// How often to retry adding an operation while others come and go.
+const ADD_TRIES: usize = 3;
+
+/// A kind of operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Erases a subject's personal data and proves it.
+    EraseSubject,
+    /// Begins a new epoch of the log.
+    BeginEpoch,
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: [Self; 2] = [Self::EraseSubject, Self::BeginEpoch];
+
+    /// The name in records and requests.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::EraseSubject => "erase_subject",
+            Self::BeginEpoch => "begin_epoch",
+        }
+    }
+
+    /// Finds a kind by its name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    const fn lock(self) -> i32 {
+        match self {
+            Self::EraseSubject => 1,
+            Self::BeginEpoch => 2,
+        }
+    }
+}
+
+/// What an operation is asked to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// Erase this subject.
+    EraseSubject(Uuid),
+    /// Begin an epoch that replaces these epochs of other copies of the log too.
+    BeginEpoch(Vec<Epoch>),
+}
+
+impl Request {
+    /// The kind of the operation.
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::EraseSubject(_) => Kind::EraseSubject,
+            Self::BeginEpoch(_) => Kind::BeginEpoch,
+        }
+    }
+
+    fn target(&self) -> String {
+        match self {
+            Self::EraseSubject(subject) => subject.to_string(),
+            Self::BeginEpoch(_) => String::new(),
+        }
+    }
+
+    fn arguments(&self) -> Value {
+        match self {
+            Self::EraseSubject(subject) => json!({ "subject": subject }),
+            Self::BeginEpoch(abandoned) => {
+                let abandoned: Vec<Uuid> = abandoned.iter().map(|epoch| epoch.0).collect();
+                json!({ "abandoned": abandoned })
+            }
+        }
+    }
+}
+
+/// A recorded operation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Operation {
+    /// The id, a UUID of version 7.
+    pub id: Uuid,
+    /// The name of its [`Kind`].
+    pub kind: String,
+    /// The arguments, as the kind defines them.
+    pub arguments: Value,
+    /// Who asked for it: a claim, which nothing verifies.
+    pub requested_by: String,
+    /// Why it was asked for.
+    pub reason: String,
+    /// When it was recorded.
+    pub requested_at: DateTime<Utc>,
+    /// `queued`, `running`, `succeeded`, `failed` or `cancelled`.
+    pub state: String,
+    /// A description of the current work; `None` before it begins and after its end.
+    pub work: Option<String>,
+    /// The number of attempts.
+    pub attempts: i32,
+    /// When the first attempt began.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When an attempt last wrote here.
+    pub heartbeat_at: Option<DateTime<Utc>>,
+    /// Whether its effect may have begun, so that it can no longer be cancelled.
+    pub irrevocable: bool,
+    /// Whether a person asked to cancel it.
+    pub cancel_wanted: bool,
+    /// Who asked first to cancel it.
+    pub cancelled_by: Option<String>,
+    /// The result, as the kind defines it; `None` if there is none.
+    pub result: Option<Value>,
+    /// Why it failed; while it runs, the error that it retries after.
+    pub error: Option<String>,
+    /// When it ended; `None` while it waits or runs.
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+/// The outcome of a request for an operation.
+#[derive(Debug)]
+pub enum Added {
+    /// The operation is recorded.
+    Queued(Box<Operation>),
+    /// An unfinished operation has the same kind and target.
+    Busy(Box<Operation>),
+    /// [`MAX_UNFINISHED`] operations wait already.
+    Full,
+}
+
+/// The outcome of a request to cancel an operation.
+#[derive(Debug)]
+pub enum Cancelled {
+    /// The operation is cancelled, or will be before it takes effect.
+    Wanted(Box<Operation>),
+    /// The operation had already ended.
+    Finished(Box<Operation>),
+    /// Its effect may have begun, and cannot be undone.
+    Irrevocable(Box<Operation>),
+    /// There is no operation with this id.
+    Unknown,
+}
+
+/// Connects to the record. It works on any history of the log.
+///
+/// # Errors
+/// Postgres's error.
+pub async fn connect(options: &PostgresOptions) -> sqlx::Result<Connection> {
+    let connect =
+        base(options).options([("lock_timeout", "2s"), ("statement_timeout", STATEMENT_TIMEOUT)]);
+    Connection::open(&connect, CONNECT_LIMIT, CALL_LIMIT).await
+}
+
+/// Records an operation, for a process to take. `by` is an opaque id, and `reason` has 1 to
+/// [`MAX_REASON`] characters.
+///
+/// # Errors
+/// Postgres's error.
+pub async fn add(
+    connection: &mut Connection,
+    request: &Request,
+    (by, reason): (&str, &str),
+) -> sqlx::Result<Added> {
+    let (id, kind, target) = (Uuid::now_v7(), request.kind().as_str(), request.target());
+    for _ in 0..ADD_TRIES {
+        sqlx::query!(
+            "INSERT INTO event_store.operations (id, kind, target, arguments, requested_by, reason)
+             SELECT $1::uuid, $2::text, $3::text, $4::jsonb, $5::text, $6::text
+             WHERE (SELECT count(*) FROM event_store.operations WHERE finished_at IS NULL) < $7
+             ON CONFLICT (kind, target) WHERE finished_at IS NULL DO NOTHING",
+            id,
+            kind,
+            target,
+            request.arguments(),
+            by,
+            reason,
+            MAX_UNFINISHED
+        )
+        .execute(&mut *connection)
+        .await?;
+        if let Some(operation) = find(&mut *connection, id).await? {
+            return Ok(Added::Queued(Box::new(operation)));
+        }
+        let unfinished = sqlx::query_scalar!(
+            "SELECT id FROM event_store.operations
+             WHERE kind = $1 AND target = $2 AND finished_at IS NULL",
+            kind,
+            target
+        )
+        .fetch_optional(&mut *connection)
+        .await?;
+        // If it has ended meanwhile, retry.
+        if let Some(id) = unfinished
+            && let Some(operation) = find(&mut *connection, id).await?
+        {
+            return Ok(Added::Busy(Box::new(operation)));
+        }
+    }
+    Ok(Added::Full)
+}
+
+/// Finds the operation with this id.
+///
+/// # Errors
+/// Postgres's error.
+pub async fn find(connection: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Option<Operation>> {
+    Ok(select(connection, Some(id), None, 1).await?.pop())
+}
+
+/// Lists operations, the newest first: from the newest of all, or from the one before an id.
+///
+/// # Errors
+/// Postgres's error.
+pub async fn list(
+    connection: impl PgExecutor<'_>,
+    before: Option<Uuid>,
+    limit: u32,
+) -> sqlx::Result<Vec<Operation>> {
+    select(connection, None, before, limit.into()).await
+}
+
+async fn select(
+    connection: impl PgExecutor<'_>,
+    id: Option<Uuid>,
+    before: Option<Uuid>,
+    limit: i64,
+) -> sqlx::Result<Vec<Operation>> {
+    sqlx::query_as!(
+        Operation,
+        "SELECT id, kind, arguments, requested_by, reason, requested_at, state, work, attempts,
+                started_at, heartbeat_at, irrevocable, cancel_wanted, cancelled_by, result, error,
+                finished_at
+         FROM event_store.operations
+         WHERE ($1::uuid IS NULL OR id = $1) AND ($2::uuid IS NULL OR id < $2)
+         ORDER BY id DESC LIMIT $3",
+        id as Option<Uuid>,
+        before as Option<Uuid>,
+        limit
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Records a request to cancel an operation. A queued operation ends at once.
+///
+/// # Errors
+/// Postgres's error.
+pub async fn cancel(connection: &mut Connection, id: Uuid, by: &str) -> sqlx::Result<Cancelled> {
+    let noted = sqlx::query!(
+        "UPDATE event_store.operations
+         SET cancel_wanted = true, cancelled_by = COALESCE(cancelled_by, $2),
+             state = CASE state WHEN 'queued' THEN 'cancelled' ELSE state END,
+             finished_at = CASE state WHEN 'queued' THEN clock_timestamp() END
+         WHERE id = $1 AND finished_at IS NULL AND NOT irrevocable",
+        id,
+        by
+    )
+    .execute(&mut *connection)
+    .await?;
+    let Some(operation) = find(connection, id).await? else { return Ok(Cancelled::Unknown) };
+    let (is_finished, operation) = (operation.finished_at.is_some(), Box::new(operation));
+    Ok(match (noted.rows_affected(), is_finished) {
+        (1, _) => Cancelled::Wanted(operation),
+        (_, true) => Cancelled::Finished(operation),
+        (_, false) => Cancelled::Irrevocable(operation),
+    })
+}

@@ -1,0 +1,130 @@
+//! The right to work on the operations of one kind, and the record of their progress.
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use postgres_kit::Connection;
+
+use super::{Kind, Operation, PostgresOptions, connect, find};
+use crate::event::Epoch;
+
+/// The first half of the advisory locks' keys; the kind is the second one.
+const LOCKS: i32 = 0x0DA1_B00C;
+
+/// The right to work on the operations of one kind. It lasts as long as its connection.
+#[derive(Debug)]
+pub struct Turn(Connection);
+
+impl Turn {
+    /// Takes the turn on a new connection. `None` while another process has it.
+    ///
+    /// # Errors
+    /// Postgres's error.
+    pub async fn take(options: &PostgresOptions, kind: Kind) -> sqlx::Result<Option<Self>> {
+        let mut connection = connect(options).await?;
+        let is_taken = sqlx::query_scalar!(
+            "SELECT pg_try_advisory_lock($1::integer, $2::integer) AS \"is_taken!\"",
+            LOCKS,
+            kind.lock()
+        )
+        .fetch_one(&mut connection)
+        .await?;
+        if is_taken {
+            return Ok(Some(Self(connection)));
+        }
+        connection.close().await;
+        Ok(None)
+    }
+
+    /// Begins an attempt at the oldest unfinished operation of the kind.
+    ///
+    /// # Errors
+    /// Postgres's error.
+    pub async fn next(&mut self, kind: Kind) -> sqlx::Result<Option<Operation>> {
+        let id = sqlx::query_scalar!(
+            "UPDATE event_store.operations
+             SET state = 'running', attempts = attempts + 1, heartbeat_at = clock_timestamp(),
+                 started_at = COALESCE(started_at, clock_timestamp())
+             WHERE finished_at IS NULL AND id = (SELECT id FROM event_store.operations
+                 WHERE kind = $1 AND finished_at IS NULL ORDER BY id LIMIT 1)
+             RETURNING id",
+            kind.as_str()
+        )
+        .fetch_optional(&mut self.0)
+        .await?;
+        match id {
+            Some(id) => find(&mut self.0, id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Marks that the effect begins, unless the operation is to be cancelled. Returns whether it
+    /// may begin.
+    ///
+    /// # Errors
+    /// Postgres's error.
+    pub async fn commit_to(&mut self, id: Uuid, work: &str) -> sqlx::Result<bool> {
+        let noted = sqlx::query!(
+            "UPDATE event_store.operations
+             SET irrevocable = true, work = $2, heartbeat_at = clock_timestamp()
+             WHERE id = $1 AND finished_at IS NULL AND NOT cancel_wanted",
+            id,
+            work
+        )
+        .execute(&mut self.0)
+        .await?;
+        Ok(noted.rows_affected() == 1)
+    }
+
+    /// Records what the operation waits for.
+    ///
+    /// # Errors
+    /// Postgres's error.
+    pub async fn waits(&mut self, id: Uuid, error: &str) -> sqlx::Result<()> {
+        sqlx::query!(
+            "UPDATE event_store.operations SET error = $2, heartbeat_at = clock_timestamp()
+             WHERE id = $1 AND finished_at IS NULL",
+            id,
+            error
+        )
+        .execute(&mut self.0)
+        .await
+        .map(drop)
+    }
+
+    /// Records the end of an operation: `succeeded`, `failed` or `cancelled`.
+    ///
+    /// # Errors
+    /// Postgres's error.
+    pub async fn finish(
+        &mut self,
+        id: Uuid,
+        state: &str,
+        (result, error): (Option<Value>, Option<String>),
+    ) -> sqlx::Result<()> {
+        sqlx::query!(
+            "UPDATE event_store.operations
+             SET state = $2, result = $3, error = $4, work = NULL, finished_at = clock_timestamp()
+             WHERE id = $1 AND finished_at IS NULL",
+            id,
+            state,
+            result,
+            error
+        )
+        .execute(&mut self.0)
+        .await
+        .map(drop)
+    }
+
+    /// Begins the epoch of an operation and records its end, in one transaction. `None` if the
+    /// operation has ended or is to be cancelled.
+    ///
+    /// # Errors
+    /// Postgres's error.
+    pub async fn begin_epoch(&mut self, id: Uuid) -> sqlx::Result<Option<Epoch>> {
+        let epoch = sqlx::query_scalar!("SELECT event_store.begin_epoch_by_operation($1)", id)
+            .fetch_one(&mut self.0)
+            .await?;
+        Ok(epoch.map(Epoch))
+    }
+}

@@ -1,0 +1,69 @@
+-- Operations that people requested from the command APIs: who, why, and how each ended. A request
+-- survives the process that accepted it. No row is ever deleted: this is the record of who erased
+-- whom and who began an epoch. It holds no personal data: a subject is an id, and people write the
+-- reason under that rule.
+--
+-- Rights: event_store_appender adds rows and writes their progress. It cannot change who asked for
+-- what and why, and cannot delete. Whoever steals that role can ask for an epoch in another's name.
+-- Such an epoch loses no event, but ends the tokens of the old epoch, and its row cannot be hidden.
+
+CREATE TABLE event_store.operations (
+    id            uuid        PRIMARY KEY,     -- version 7: by time
+    kind          text        NOT NULL CHECK (kind IN ('erase_subject', 'begin_epoch')),
+    -- what it works on: the id of the subject, or '' for the whole log
+    target        text        NOT NULL,
+    arguments     jsonb       NOT NULL,
+    requested_by  text        NOT NULL CHECK (requested_by <> ''),
+    reason        text        NOT NULL CHECK (reason <> '' AND length(reason) <= 1000),
+    requested_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    state         text        NOT NULL DEFAULT 'queued'
+        CHECK (state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')),
+    work          text,                        -- the current stage, for people
+    -- how often a process has tried
+    attempts      integer     NOT NULL DEFAULT 0,
+    started_at    timestamptz,
+    heartbeat_at  timestamptz,
+    -- whether its effect may have begun, so that it can no longer be cancelled
+    irrevocable   boolean     NOT NULL DEFAULT false,
+    cancel_wanted boolean     NOT NULL DEFAULT false,
+    cancelled_by  text,
+    result        jsonb,
+    -- why it failed; while it runs, what it waits for
+    error         text,
+    finished_at   timestamptz,
+    CHECK ((finished_at IS NULL) = (state IN ('queued', 'running')))
+);
+-- One at a time per target.
+CREATE UNIQUE INDEX operations_unfinished ON event_store.operations (kind, target)
+    WHERE finished_at IS NULL;
+
+-- Begins the epoch that an operation asks for, and records its result in the same transaction. So
+-- it takes effect once, whenever the process dies. NULL if the operation has ended or is to be
+-- cancelled.
+--
+-- It runs with the owner's rights, because only the owner may begin an epoch. It does nothing
+-- without a row that names who asked and why.
+CREATE FUNCTION event_store.begin_epoch_by_operation(p_id uuid) RETURNS uuid
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    v_operation event_store.operations;
+    v_epoch uuid;
+BEGIN
+    SELECT o.* INTO v_operation FROM event_store.operations AS o
+        WHERE o.id = p_id AND o.kind = 'begin_epoch' AND o.finished_at IS NULL
+          AND NOT o.cancel_wanted
+        FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    v_epoch := event_store.begin_epoch(v_operation.reason, ARRAY(SELECT a.epoch::uuid
+        FROM jsonb_array_elements_text(v_operation.arguments -> 'abandoned') AS a (epoch)));
+    UPDATE event_store.operations AS o
+        SET state = 'succeeded', work = NULL, error = NULL, irrevocable = true,
+            result = jsonb_build_object('epoch', v_epoch), finished_at = clock_timestamp()
+        WHERE o.id = p_id;
+    RETURN v_epoch;
+END
+$function$;
