@@ -100,7 +100,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let work = async {
         let watching =
             Box::pin(keep_stores(options, keys, args.states, registry, &commands, &components));
-        let operating = Box::pin(carry_out(&executor, &health, drain));
+        let operating = Box::pin(carry_out(&executor, health, drain));
         tokio::select! {
             ((), ()) = async { tokio::join!(served.cancelled(), operating) } => {}
             unusable = watching => return Err(unusable.into()),

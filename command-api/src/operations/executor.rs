@@ -113,7 +113,7 @@ impl Executor {
             let attempt = self.attempt(kind, &operation, &mut turn);
             let limited = tokio::time::timeout(ATTEMPT_LIMIT, attempt).await;
             if let Err(error) = limited.unwrap_or(Err(AttemptError::TooLong)) {
-                turn.waits(operation.id, &cli_kit::describe(&error).to_string()).await?;
+                turn.waits(operation.id, &cli_kit::describe(&error)).await?;
                 *kept = Some(turn);
                 return Err(error);
             }

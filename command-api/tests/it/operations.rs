@@ -1,5 +1,7 @@
 //! Erasures and new epochs as operations on the admin port, with real processes and servers.
 
+use event_store::PostgresOptions;
+use event_store::postgres::operations::{Kind, Turn};
 use local_servers::{test_client, until};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
@@ -138,8 +140,27 @@ async fn an_epoch_is_begun_once_after_the_history_was_lost() {
     process.readiness(200).await;
 }
 
-/// Holds the effect with a lock, kills the process there, and lets another one finish.
-async fn survives_a_kill(lock: &'static str, kind: &str) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operation_that_has_not_begun_is_cancelled() {
+    let database = database().await;
+    let options = PostgresOptions::from_url(database.url()).unwrap();
+    let turn = Turn::take(&options, Kind::EraseSubject).await.unwrap().unwrap();
+    let process = Process::start(&[("EVENT_STORE_URL", database.url())]);
+    process.readiness(200).await;
+    let subject = user(&process).await;
+    let id = asked(&process, erasure(&subject)).await;
+    let cancel = format!("/{id}/cancel");
+    let (status, answer) = call(&process, &cancel, Some(json!({"by": "op-9"}))).await;
+    assert_eq!((status, &answer["data"]["state"]), (202, &json!("cancelled")), "{answer:#}");
+    assert_eq!(answer["data"]["cancelled_by"], "op-9");
+    drop(turn);
+    let id = asked(&process, erasure(&subject)).await;
+    assert_eq!(ended(&process, &id).await["state"], "succeeded");
+}
+
+/// Kills the process while a lock holds its work on an operation, and lets another one finish.
+/// `prepare` says where to block, and `lock` blocks there.
+async fn survives_a_kill(prepare: &'static str, lock: &'static str, body: fn(&str) -> Value) {
     let database = database().await;
     let settings = [("EVENT_STORE_URL", database.url())];
     let process = Process::start(&settings);
@@ -147,49 +168,84 @@ async fn survives_a_kill(lock: &'static str, kind: &str) {
     let subject = user(&process).await;
     let before = count(database.url(), EPOCHS).await;
     let mut holder = PgConnection::connect(database.url()).await.unwrap();
+    sqlx::raw_sql(prepare).execute(&mut holder).await.unwrap();
     let mut held = holder.begin().await.unwrap();
     sqlx::raw_sql(lock).execute(&mut *held).await.unwrap();
-    let body = if kind == "begin_epoch" { epoch() } else { erasure(&subject) };
+    let body = body(&subject);
     let id = asked(&process, body.clone()).await;
     until("the operation is blocked", async || {
         call(&process, &format!("/{id}"), None).await.1["data"]["state"] == "running"
-            && count(
-                database.url(),
-                "SELECT count(*) FROM pg_stat_activity
-                 WHERE wait_event_type = 'Lock' AND datname = current_database()",
-            )
-            .await
-                > 0
+            && count(database.url(), BLOCKED).await > 0
     })
     .await;
-    let (status, busy) = call(&process, "", Some(body)).await;
+    let (status, busy) = call(&process, "", Some(body.clone())).await;
     assert_eq!((status, &busy["code"]), (409, &json!("operation/busy")));
-    // Dropping the process sends SIGKILL.
+    let is_erasure = body["kind"] == "erase_subject";
+    if is_erasure && prepare.is_empty() {
+        let cancel = format!("/{id}/cancel");
+        let (status, late) = call(&process, &cancel, Some(json!({"by": "op-9"}))).await;
+        assert_eq!((status, &late["code"]), (409, &json!("operation/irrevocable")));
+    }
+    // Dropping the process sends SIGKILL. Its calls end with it.
     drop(process);
-    let heir = Process::start(&settings);
+    sqlx::raw_sql(END_BLOCKED).execute(&mut *held).await.unwrap();
+    until("the calls of the dead process ended", async || {
+        count(database.url(), BLOCKED).await == 0
+    })
+    .await;
     held.rollback().await.unwrap();
+    let heir = Process::start(&settings);
     heir.readiness(200).await;
     let operation = ended(&heir, &id).await;
     assert_eq!(operation["state"], "succeeded", "{operation:#}");
-    // The server may still finish the dead process's call, which begins and records the epoch.
-    let is_taken_over = operation["attempts"].as_i64().unwrap() > 1;
-    assert!(is_taken_over || kind == "begin_epoch", "{operation:#}");
+    assert!(operation["attempts"].as_i64().unwrap() > 1, "{operation:#}");
     let erased = count(database.url(), ERASED).await;
     let begun = count(database.url(), EPOCHS).await - before;
-    assert_eq!((erased, begun), if kind == "begin_epoch" { (0, 1) } else { (1, 0) });
+    assert_eq!((erased, begun), if is_erasure { (1, 0) } else { (0, 1) });
 }
+
+const BLOCKED: &str = "SELECT count(*) FROM pg_stat_activity
+    WHERE wait_event_type = 'Lock' AND datname = current_database()";
+const END_BLOCKED: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE wait_event_type = 'Lock' AND datname = current_database()";
+const LOG: &str = "SELECT FROM event_store.log FOR UPDATE";
+const GATE: &str = "SELECT pg_advisory_xact_lock(4711)";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_erasure_survives_a_kill_before_its_key_is_destroyed() {
-    survives_a_kill("LOCK TABLE subject_keys.keys IN EXCLUSIVE MODE", "erase_subject").await;
+    survives_a_kill("", "LOCK TABLE subject_keys.keys IN EXCLUSIVE MODE", erasure).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_erasure_survives_a_kill_before_its_event_is_appended() {
-    survives_a_kill("SELECT FROM event_store.log FOR UPDATE", "erase_subject").await;
+    survives_a_kill("", LOG, erasure).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_epoch_survives_a_kill_while_it_begins() {
-    survives_a_kill("SELECT FROM event_store.log FOR UPDATE", "begin_epoch").await;
+async fn an_erasure_survives_a_kill_after_its_event_is_appended() {
+    let gate = "CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN PERFORM pg_catalog.pg_advisory_xact_lock(4711); RETURN NEW; END';
+        CREATE TRIGGER gate BEFORE UPDATE ON subject_keys.erasures
+        FOR EACH ROW WHEN (OLD.position IS NULL) EXECUTE FUNCTION gate()";
+    survives_a_kill(gate, GATE, erasure).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_erasure_survives_a_kill_before_its_end_is_recorded() {
+    survives_a_kill(GATE_AT_THE_END, GATE, erasure).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_epoch_survives_a_kill_before_it_begins() {
+    survives_a_kill("", LOG, |_| epoch()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_epoch_survives_a_kill_between_its_effect_and_its_record() {
+    survives_a_kill(GATE_AT_THE_END, GATE, |_| epoch()).await;
+}
+
+const GATE_AT_THE_END: &str = "CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS
+    'BEGIN PERFORM pg_catalog.pg_advisory_xact_lock(4711); RETURN NEW; END';
+    CREATE TRIGGER gate BEFORE UPDATE ON event_store.operations
+    FOR EACH ROW WHEN (NEW.state = 'succeeded') EXECUTE FUNCTION gate()";
