@@ -1,9 +1,10 @@
 //! The rights of each role: the log can only be added to, and only through the procedure (A11).
 
+use event_store::postgres::operations::{self, Added, Kind, Request, Turn};
 use event_store::{EventStore, Position, StoreError};
 use sqlx::AssertSqlSafe;
 
-use crate::support::{appended, check_dense, connect, database, one, plain, sqlstate};
+use crate::support::{appended, check_dense, connect, database, one, options, plain, sqlstate};
 
 const TABLES: [&str; 7] =
     ["events", "tags", "reservations", "idempotency", "epochs", "log", "digests"];
@@ -93,6 +94,43 @@ async fn only_the_relay_holds_a_lease_and_moves_a_cursor() {
             assert_eq!(sqlstate(&error), DENIED, "{group}: {statement}");
         }
     }
+}
+
+#[tokio::test]
+async fn an_appender_begins_an_epoch_only_by_an_operation_that_names_who_and_why() {
+    let database = database().await;
+    let url = database.url_in_group("event_store_appender").await;
+    let mut record = operations::connect(&options(&url)).await.unwrap();
+    let asked = ("ops-7", "a standby was promoted");
+    let added = operations::add(&mut record, &Request::BeginEpoch(Vec::new()), asked).await;
+    let Added::Queued(operation) = added.unwrap() else { panic!("it is the first one") };
+    let mut appender = plain(&url).await;
+    for statement in [
+        "UPDATE event_store.operations SET requested_by = 'somebody else'",
+        "UPDATE event_store.operations SET reason = 'another'",
+        "UPDATE event_store.operations SET arguments = '{}'",
+        "UPDATE event_store.operations SET requested_at = now()",
+        "DELETE FROM event_store.operations",
+        "TRUNCATE event_store.operations",
+        "SELECT event_store.begin_epoch('without an operation', '{}')",
+    ] {
+        let error = sqlx::query(statement).execute(&mut appender).await.unwrap_err();
+        assert_eq!(sqlstate(&error), DENIED, "{statement}");
+    }
+    for group in ["event_store_reader", "event_store_relay"] {
+        let mut other = plain(&database.url_in_group(group).await).await;
+        for statement in [
+            "SELECT FROM event_store.operations",
+            "SELECT event_store.begin_epoch_by_operation(gen_random_uuid())",
+        ] {
+            let error = sqlx::query(statement).execute(&mut other).await.unwrap_err();
+            assert_eq!(sqlstate(&error), DENIED, "{group}: {statement}");
+        }
+    }
+    let turn = Turn::take(&options(&url), Kind::BeginEpoch).await.unwrap();
+    let begun = turn.unwrap().begin_epoch(operation.id).await.unwrap();
+    let head = connect(database.url()).await.head().await.unwrap();
+    assert_eq!(begun, Some(head.epoch));
 }
 
 #[tokio::test]
