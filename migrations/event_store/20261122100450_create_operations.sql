@@ -4,7 +4,8 @@
 -- reason under that rule.
 --
 -- Rights: event_store_appender adds rows and writes their progress. It cannot change who asked for
--- what and why, and cannot delete. Whoever steals that role can ask for an epoch in another's name.
+-- what and why, cannot change a row that has ended, and cannot delete. Whoever steals that role can
+-- ask for an epoch in another's name.
 -- Such an epoch loses no event, but ends the tokens of the old epoch, and its row cannot be hidden.
 
 CREATE TABLE event_store.operations (
@@ -36,6 +37,20 @@ CREATE TABLE event_store.operations (
 -- One at a time per target.
 CREATE UNIQUE INDEX operations_unfinished ON event_store.operations (kind, target)
     WHERE finished_at IS NULL;
+
+-- A row that has ended stays as it is. Otherwise a request could be carried out again in the name
+-- of the person who made it, and a proof could be rewritten.
+CREATE FUNCTION event_store.refuse_change_of_ended_operation() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+    RAISE EXCEPTION 'operation % has ended: its record cannot be changed', OLD.id;
+END
+$function$;
+CREATE TRIGGER operations_ended BEFORE UPDATE ON event_store.operations
+    FOR EACH ROW WHEN (OLD.finished_at IS NOT NULL)
+    EXECUTE FUNCTION event_store.refuse_change_of_ended_operation();
 
 -- Begins the epoch that an operation asks for, and records its result in the same transaction. So
 -- it takes effect once, whenever the process dies. NULL if the operation has ended or is to be

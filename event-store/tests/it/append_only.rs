@@ -131,6 +131,13 @@ async fn an_appender_begins_an_epoch_only_by_an_operation_that_names_who_and_why
     let begun = turn.unwrap().begin_epoch(operation.id).await.unwrap();
     let head = connect(database.url()).await.head().await.unwrap();
     assert_eq!(begun, Some(head.epoch));
+    for statement in [
+        "UPDATE event_store.operations SET state = 'queued', finished_at = NULL",
+        "UPDATE event_store.operations SET result = NULL",
+    ] {
+        let error = sqlx::query(statement).execute(&mut appender).await.unwrap_err();
+        assert_eq!(sqlstate(&error), "P0001", "{statement}: {error}");
+    }
 }
 
 #[tokio::test]
