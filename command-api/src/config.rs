@@ -3,8 +3,10 @@
 use clap::{Parser, Subcommand, ValueEnum};
 use service_kit::config::{LimitArgs, LogArgs, LoopbackAddr, OriginArgs, TokenKeyArgs};
 
+mod operations;
 mod states;
 
+pub use operations::{AdminArgs, BeginEpochArgs, OperationsArgs};
 pub use states::StateArgs;
 
 service_kit::secret_args!(
@@ -58,11 +60,20 @@ pub enum Action {
     ///
     /// The exit code is 1 if any readable data is left.
     EraseSubject(Box<EraseSubjectArgs>),
+    /// Let a running command API begin a new epoch of the log. It also can while it refuses
+    /// commands because events were lost.
+    BeginEpoch(BeginEpochArgs),
+    /// List, show or cancel the operations of the command APIs.
+    Operations(OperationsArgs),
     /// Encrypt all keys of personal data with the first master key. No event changes. The other
     /// master keys can be removed afterwards.
     RotateMasterKey(KeyArgs),
     /// Print the description of the API as OpenAPI 3.1, the same as `/openapi.json`.
-    Openapi,
+    Openapi {
+        /// Describe the operations API of the admin port instead.
+        #[arg(long)]
+        admin: bool,
+    },
 }
 
 /// The schemas that this program can bring up to date.
@@ -107,6 +118,13 @@ pub struct EraseSubjectArgs {
     /// Who requests the erasure: an opaque id, stored in the ledger and in the event.
     #[arg(long)]
     pub by: String,
+    /// Let a running command API do the work, as an operation that outlives this command line. The
+    /// value is the address of its admin port. The databases need not be reached from here.
+    #[arg(long, value_name = "URL", env = "COMMAND_API_ADMIN_URL", requires = "reason")]
+    pub admin: Option<String>,
+    /// Why, for the record of operations. Needed with --admin.
+    #[arg(long, value_name = "WHY")]
+    pub reason: Option<String>,
     /// Print the proof as JSON.
     #[arg(long)]
     pub json: bool,

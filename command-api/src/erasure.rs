@@ -3,13 +3,14 @@
 
 use event_store::KeyError;
 use event_store::encryption::{LocalMasterKeys, rotate};
-use event_store::erasure::{self, EraseError, EraseRequest, Reconciled};
+use event_store::erasure::{self, EraseError, EraseRequest, Proof, Reconciled};
 use event_store::postgres::PostgresKeys;
 use event_store::postgres::{PostgresOptions, PostgresStore};
 use event_store::{EventStore, StoreError};
 use secrecy::ExposeSecret as _;
 
 use crate::config::{EraseSubjectArgs, KeyArgs, MasterKeyArgs};
+use crate::remote;
 
 const APPLICATION_NAME: &str = "command-api erase";
 
@@ -54,11 +55,28 @@ pub async fn apply(store: &dyn EventStore, keys: &PostgresKeys) -> Result<(), St
     Ok(())
 }
 
-/// Erases a subject and prints the proof.
+/// Erases a subject, here or in a running command API, and prints the proof.
 ///
 /// # Errors
 /// The erasure failed, or readable data is left. Running it again completes it.
 pub async fn erase_subject(args: &EraseSubjectArgs) -> anyhow::Result<()> {
+    let proof = match (&args.admin, &args.reason) {
+        (Some(admin), Some(reason)) => {
+            remote::erase(admin, args.subject, (&args.by, reason)).await?
+        }
+        (Some(_), None) => {
+            anyhow::bail!(cli_kit::Usage("--reason is needed with --admin".to_owned()))
+        }
+        (None, _) => erase_here(args).await?,
+    };
+    let text =
+        if args.json { serde_json::to_string_pretty(&proof)? + "\n" } else { proof.to_string() };
+    cli_kit::print(text)?;
+    anyhow::ensure!(proof.holds(), Incomplete);
+    Ok(())
+}
+
+async fn erase_here(args: &EraseSubjectArgs) -> anyhow::Result<Proof> {
     let options = PostgresOptions::from_url(args.event_store.get()?.expose_secret())?
         .application_name(APPLICATION_NAME);
     let store = PostgresStore::connect(options).await?;
@@ -70,12 +88,7 @@ pub async fn erase_subject(args: &EraseSubjectArgs) -> anyhow::Result<()> {
     );
     let request = EraseRequest { subject: args.subject, by: args.by.clone() };
     erasure::erase(&store, &keys, &request).await?;
-    let proof = erasure::prove(&store, &keys, args.subject).await?;
-    let text =
-        if args.json { serde_json::to_string_pretty(&proof)? + "\n" } else { proof.to_string() };
-    cli_kit::print(text)?;
-    anyhow::ensure!(proof.holds(), Incomplete);
-    Ok(())
+    Ok(erasure::prove(&store, &keys, args.subject).await?)
 }
 
 /// Encrypts every key with the first master key.

@@ -9,5 +9,6 @@ pub mod config;
 pub mod erasure;
 pub mod http;
 pub mod migrate;
-mod operations;
+pub mod operations;
+pub mod remote;
 pub mod serve;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use command_api::config::{Action, Cli, MigrateTarget};
-use command_api::{erasure, http, migrate, serve};
+use command_api::{erasure, http, migrate, operations, remote, serve};
 use service_kit::process;
 
 /// Commands make many short-lived allocations on several threads. The system allocator is slow at
@@ -36,8 +36,13 @@ async fn run(action: Action) -> anyhow::Result<()> {
         Action::Migrate(MigrateTarget::Auth { url }) => Ok(migrate::auth(&url.get()?).await?),
         Action::EraseSubject(args) => erasure::erase_subject(&args).await,
         Action::RotateMasterKey(args) => erasure::rotate_master_key(&args).await,
-        Action::Openapi => {
+        Action::BeginEpoch(args) => remote::begin_epoch(&args).await,
+        Action::Operations(args) => remote::operations(&args).await,
+        Action::Openapi { admin: false } => {
             Ok(cli_kit::print(serde_json::to_string_pretty(&http::document())? + "\n")?)
+        }
+        Action::Openapi { admin: true } => {
+            Ok(cli_kit::print(serde_json::to_string_pretty(&operations::document())? + "\n")?)
         }
     }
 }

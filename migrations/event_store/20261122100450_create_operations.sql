@@ -24,6 +24,8 @@ CREATE TABLE event_store.operations (
     attempts      integer     NOT NULL DEFAULT 0,
     started_at    timestamptz,
     heartbeat_at  timestamptz,
+    -- after a failed attempt: when the next one may begin
+    retry_at      timestamptz,
     -- whether its effect may have begun, so that it can no longer be cancelled
     irrevocable   boolean     NOT NULL DEFAULT false,
     cancel_wanted boolean     NOT NULL DEFAULT false,
@@ -52,9 +54,12 @@ CREATE TRIGGER operations_ended BEFORE UPDATE ON event_store.operations
     FOR EACH ROW WHEN (OLD.finished_at IS NOT NULL)
     EXECUTE FUNCTION event_store.refuse_change_of_ended_operation();
 
--- Begins the epoch that an operation asks for, and records its result in the same transaction. So
--- it takes effect once, whenever the process dies. NULL if the operation has ended or is to be
--- cancelled.
+-- Begins the epoch that an operation asks for, and records its end in the same transaction. So it
+-- takes effect once, whenever the process dies. NULL if no epoch began: the record says why.
+--
+-- It begins only the epoch that the person meant. `replaces` names the epoch that was current then,
+-- so a repeated request does not begin another one. And a request lasts ten minutes: a backup that
+-- is restored later may hold a request that had not ended, and must not begin an epoch by itself.
 --
 -- It runs with the owner's rights, because only the owner may begin an epoch. It does nothing
 -- without a row that names who asked and why.
@@ -64,8 +69,12 @@ SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
     v_operation event_store.operations;
+    v_current uuid;
+    v_refused text;
     v_epoch uuid;
 BEGIN
+    -- Nobody begins an epoch between the check and the effect.
+    SELECT l.epoch INTO v_current FROM event_store.log AS l FOR UPDATE;
     SELECT o.* INTO v_operation FROM event_store.operations AS o
         WHERE o.id = p_id AND o.kind = 'begin_epoch' AND o.finished_at IS NULL
           AND NOT o.cancel_wanted
@@ -73,11 +82,20 @@ BEGIN
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
-    v_epoch := event_store.begin_epoch(v_operation.reason, ARRAY(SELECT a.epoch::uuid
-        FROM jsonb_array_elements_text(v_operation.arguments -> 'abandoned') AS a (epoch)));
+    IF v_operation.requested_at < clock_timestamp() - interval '10 minutes' THEN
+        v_refused := 'the request is older than ten minutes: ask again';
+    ELSIF v_current <> (v_operation.arguments ->> 'replaces')::uuid THEN
+        v_refused := format('the epoch of the log is %s, not the one to replace', v_current);
+    END IF;
+    IF v_refused IS NULL THEN
+        v_epoch := event_store.begin_epoch(v_operation.reason, ARRAY(SELECT a.epoch::uuid
+            FROM jsonb_array_elements_text(v_operation.arguments -> 'abandoned') AS a (epoch)));
+    END IF;
     UPDATE event_store.operations AS o
-        SET state = 'succeeded', work = NULL, error = NULL, irrevocable = true,
-            result = jsonb_build_object('epoch', v_epoch), finished_at = clock_timestamp()
+        SET state = CASE WHEN v_refused IS NULL THEN 'succeeded' ELSE 'failed' END,
+            work = NULL, error = v_refused, irrevocable = v_refused IS NULL,
+            result = CASE WHEN v_refused IS NULL THEN jsonb_build_object('epoch', v_epoch) END,
+            finished_at = clock_timestamp()
         WHERE o.id = p_id;
     RETURN v_epoch;
 END

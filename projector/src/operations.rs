@@ -5,11 +5,10 @@
 //! connection loses no work.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use postgres_kit::Connection;
 use projection::AnyProjection;
@@ -21,24 +20,16 @@ use service_kit::body::read_body;
 use service_kit::extract::{Json, Path, Query, require_json};
 use service_kit::http::RequestId;
 use service_kit::input::Id;
-use tokio::sync::{Notify, Semaphore};
+use service_kit::operations::answer::{accepted, busy, envelope, finished, too_many};
+use service_kit::operations::{CancelBody, DOCUMENT_PATH, ListQuery, PATH, Turns, answer};
+use tokio::sync::Notify;
 
 pub(crate) use openapi::document;
 
-use answer::{RETRY_LATER, accepted, envelope, unavailable};
-use request::{CancelBody, ListQuery, Wanted};
+use request::{Wanted, check_by};
 
-mod answer;
 mod openapi;
 mod request;
-mod words;
-
-/// The path of the collection.
-pub(crate) const PATH: &str = "/admin/v1/operations";
-/// The maximum number of requests that hold a connection to the read model at once.
-const MAX_CONNECTIONS: usize = 4;
-/// How long a request waits for one of them.
-const TURN_LIMIT: Duration = Duration::from_secs(5);
 
 /// The state of the routes.
 #[derive(Clone)]
@@ -48,7 +39,7 @@ struct Inner {
     reach: Reach,
     projections: Vec<Arc<dyn AnyProjection>>,
     wake: Arc<Notify>,
-    turns: Semaphore,
+    turns: Turns,
 }
 
 /// Returns the routes. `wake` tells the executor of this process that an operation is queued.
@@ -57,10 +48,10 @@ pub(crate) fn routes(
     projections: Vec<Arc<dyn AnyProjection>>,
     wake: Arc<Notify>,
 ) -> Router {
-    let turns = Semaphore::new(MAX_CONNECTIONS);
+    let turns = Turns::default();
     Router::new()
         .route(PATH, get(list).post(add))
-        .route(openapi::DOCUMENT_PATH, get(openapi::serve))
+        .route(DOCUMENT_PATH, get(openapi::serve))
         .route(&format!("{PATH}/{{id}}"), get(find))
         .route(&format!("{PATH}/{{id}}/cancel"), post(cancel))
         .with_state(Api(Arc::new(Inner { reach, projections, wake, turns })))
@@ -88,7 +79,7 @@ async fn add(
         })
         .await??;
     api.0.wake.notify_one();
-    Ok(accepted(request_id, (PATH, added.id), added))
+    Ok(accepted(request_id, added.id, added))
 }
 
 async fn list(
@@ -122,30 +113,22 @@ async fn cancel(
     Path(id): Path<Id>,
     Json(body): Json<CancelBody>,
 ) -> Result<Response, Problem> {
-    let (id, by) = (id.get(), body.who()?);
+    let (id, by) = (id.get(), body.who(check_by)?);
     let cancelled = api
         .with(async |connection: &mut Connection| record::cancel(connection, id, &by).await)
         .await?
         .map_err(|error| unavailable(&error))?;
     match cancelled {
-        Cancelled::Wanted(operation) => Ok(accepted(request_id, (PATH, id), operation)),
-        Cancelled::Finished(operation) => {
-            Err(Problem::conflict("operation/finished", "The operation has ended already")
-                .detail(format!("it has {}", operation.state)))
-        }
+        Cancelled::Wanted(operation) => Ok(accepted(request_id, id, operation)),
+        Cancelled::Finished(operation) => Err(finished(&operation.state)),
         Cancelled::Unknown => Err(Problem::not_found()),
     }
 }
 
 impl Api {
-    /// Does some work on a new connection to the read model, once fewer than [`MAX_CONNECTIONS`]
-    /// are in use.
+    /// Does some work on a new connection to the read model, when its turn has come.
     async fn with<T>(&self, work: impl AsyncFnOnce(&mut Connection) -> T) -> Result<T, Problem> {
-        let turn = tokio::time::timeout(TURN_LIMIT, self.0.turns.acquire()).await;
-        let Ok(Ok(_turn)) = turn else {
-            let title = "Too many requests wait for the read model";
-            return Err(Problem::shed("too-many-requests", title, RETRY_LATER));
-        };
+        let _turn = self.0.turns.take().await?;
         let mut connection =
             ops::read_model(&self.0.reach.options).await.map_err(|error| unavailable(&error))?;
         let done = work(&mut connection).await;
@@ -157,19 +140,19 @@ impl Api {
 fn not_added(error: AddError) -> Problem {
     match error {
         AddError::Busy(operation) => {
-            let title = "Another operation works on the projection";
             let Operation { id, kind, requested_by, .. } = *operation;
-            Problem::conflict("operation/busy", title)
-                .detail(format!("operation {id}: {kind}, asked for by {requested_by}"))
+            busy("Another operation works on the projection", (id, &kind, &requested_by))
         }
-        AddError::Full => {
-            Problem::unavailable("operation/too-many", "Too many operations wait", RETRY_LATER)
-                .detail(format!("at most {MAX_UNFINISHED}"))
-        }
+        AddError::Full => too_many(MAX_UNFINISHED),
         AddError::Database(error) => unavailable(&error),
         AddError::Json(error) => {
             tracing::error!(%error, "could not record an operation");
             Problem::internal()
         }
     }
+}
+
+/// Answers 503 because the database of the record failed.
+fn unavailable(error: &(dyn std::error::Error + 'static)) -> Problem {
+    answer::unavailable("The read model's database is away", error)
 }

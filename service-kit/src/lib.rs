@@ -30,6 +30,7 @@ pub mod http;
 pub mod input;
 mod loopback;
 pub mod openapi;
+pub mod operations;
 pub mod partition;
 pub mod problem;
 pub mod process;

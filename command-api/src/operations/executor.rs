@@ -1,8 +1,9 @@
 //! Carries out operations while the process runs: each kind in a loop of its own, so that a new
 //! epoch does not wait for an erasure that the lost history blocks.
 //!
-//! An erasure is never given up once its key may be destroyed: every step can be repeated, and the
-//! executor retries until the proof is recorded.
+//! An erasure is not given up once its key may be destroyed: every step can be repeated, and the
+//! executor retries until the proof is recorded. Only an error that no retry can mend ends it. An
+//! erasure that waits to be retried does not hold up the others.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,6 +57,19 @@ enum AttemptError {
     Json(#[from] serde_json::Error),
     #[error("an attempt took longer than {ATTEMPT_LIMIT:?}")]
     TooLong,
+}
+
+impl AttemptError {
+    /// Whether no further attempt can succeed.
+    fn is_lasting(&self) -> bool {
+        match self {
+            Self::Json(_) => true,
+            Self::Erase(error) => {
+                matches!(error, EraseError::By | EraseError::Name(_) | EraseError::Json(_))
+            }
+            Self::Record(_) | Self::Store(_) | Self::Keys(_) | Self::TooLong => false,
+        }
+    }
 }
 
 /// How an operation ended: its state, its result, and why it failed.
@@ -113,9 +127,14 @@ impl Executor {
             let attempt = self.attempt(kind, &operation, &mut turn);
             let limited = tokio::time::timeout(ATTEMPT_LIMIT, attempt).await;
             if let Err(error) = limited.unwrap_or(Err(AttemptError::TooLong)) {
-                turn.waits(operation.id, &cli_kit::describe(&error)).await?;
-                *kept = Some(turn);
-                return Err(error);
+                let (id, why) = (operation.id, cli_kit::describe(&error));
+                tracing::warn!(error = why, operation = %id, "an attempt at an operation failed");
+                if error.is_lasting() {
+                    turn.finish(operation.id, "failed", (None, Some(why))).await?;
+                } else {
+                    turn.retry_later(operation.id, &why).await?;
+                }
+                continue;
             }
             tracing::info!(operation = %operation.id, kind = kind.as_str(), "an operation ended");
         }

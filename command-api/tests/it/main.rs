@@ -14,6 +14,8 @@ mod imports;
 mod input;
 mod openapi;
 mod operations;
+mod operations_asked;
+mod operations_queue;
 mod orders;
 mod origin;
 mod outages;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::process::{Process, database};
 
 /// Sends a request to the operations API. Returns status and body.
-async fn call(process: &Process, path: &str, body: Option<Value>) -> (u16, Value) {
+pub(crate) async fn call(process: &Process, path: &str, body: Option<Value>) -> (u16, Value) {
     let url = format!("{}/admin/v1/operations{path}", process.admin);
     let request = match body {
         Some(body) => test_client().post(url).json(&body),
@@ -20,24 +20,29 @@ async fn call(process: &Process, path: &str, body: Option<Value>) -> (u16, Value
     (answer.status().as_u16(), answer.json().await.unwrap())
 }
 
-fn erasure(subject: &str) -> Value {
+pub(crate) fn erasure(subject: &str) -> Value {
     json!({"kind": "erase_subject", "by": "op-7", "reason": "ticket 12",
         "arguments": {"subject": subject}})
 }
 
-fn epoch() -> Value {
-    json!({"kind": "begin_epoch", "by": "op-8", "reason": "restored", "arguments": {}})
+/// A request for an epoch that replaces the current one.
+pub(crate) async fn epoch(url: &str) -> Value {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let current = sqlx::query_scalar("SELECT epoch FROM event_store.log");
+    let current: Uuid = current.fetch_one(&mut connection).await.unwrap();
+    json!({"kind": "begin_epoch", "by": "op-8", "reason": "restored",
+        "arguments": {"replaces": current}})
 }
 
 /// Asks for an operation and returns its id.
-async fn asked(process: &Process, body: Value) -> String {
+pub(crate) async fn asked(process: &Process, body: Value) -> String {
     let (status, answer) = call(process, "", Some(body)).await;
     assert_eq!(status, 202, "{answer:#}");
     answer["data"]["id"].as_str().unwrap().to_owned()
 }
 
 /// Waits until the operation has ended.
-async fn ended(process: &Process, id: &str) -> Value {
+pub(crate) async fn ended(process: &Process, id: &str) -> Value {
     let mut operation = Value::Null;
     until("the operation has ended", async || {
         operation = call(process, &format!("/{id}"), None).await.1["data"].clone();
@@ -48,20 +53,22 @@ async fn ended(process: &Process, id: &str) -> Value {
 }
 
 /// Registers a user and returns its id.
-async fn user(process: &Process) -> String {
+pub(crate) async fn user(process: &Process) -> String {
     let request = test_client().post(format!("{}/api/v1/users", process.api));
-    let body = json!({"email": "canary@example.com", "name": "Canary"});
+    let email = format!("{}@example.com", Uuid::now_v7());
+    let body = json!({"email": email, "name": "Canary"});
     let answer: Value = request.json(&body).send().await.unwrap().json().await.unwrap();
     answer["data"]["id"].as_str().unwrap().to_owned()
 }
 
-async fn count(url: &str, what: &'static str) -> i64 {
+pub(crate) async fn count(url: &str, what: &'static str) -> i64 {
     let mut connection = PgConnection::connect(url).await.unwrap();
     sqlx::query_scalar(what).fetch_one(&mut connection).await.unwrap()
 }
 
-const ERASED: &str = "SELECT count(*) FROM event_store.events WHERE event_type = 'subject.erased'";
-const EPOCHS: &str = "SELECT count(*) FROM event_store.epochs";
+pub(crate) const ERASED: &str =
+    "SELECT count(*) FROM event_store.events WHERE event_type = 'subject.erased'";
+pub(crate) const EPOCHS: &str = "SELECT count(*) FROM event_store.epochs";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_erasure_is_carried_out_with_its_proof_and_says_who_and_why() {
@@ -132,7 +139,7 @@ async fn an_epoch_is_begun_once_after_the_history_was_lost() {
     .unwrap();
     process.readiness(503).await;
     let before = count(database.url(), EPOCHS).await;
-    let id = asked(&process, epoch()).await;
+    let id = asked(&process, epoch(database.url()).await).await;
     let operation = ended(&process, &id).await;
     assert_eq!(operation["state"], "succeeded", "{operation:#}");
     assert!(operation["result"]["epoch"].is_string());
@@ -160,7 +167,7 @@ async fn an_operation_that_has_not_begun_is_cancelled() {
 
 /// Kills the process while a lock holds its work on an operation, and lets another one finish.
 /// `prepare` says where to block, and `lock` blocks there.
-async fn survives_a_kill(prepare: &'static str, lock: &'static str, body: fn(&str) -> Value) {
+async fn survives_a_kill(prepare: &'static str, lock: &'static str, is_erasure: bool) {
     let database = database().await;
     let settings = [("EVENT_STORE_URL", database.url())];
     let process = Process::start(&settings);
@@ -171,7 +178,7 @@ async fn survives_a_kill(prepare: &'static str, lock: &'static str, body: fn(&st
     sqlx::raw_sql(prepare).execute(&mut holder).await.unwrap();
     let mut held = holder.begin().await.unwrap();
     sqlx::raw_sql(lock).execute(&mut *held).await.unwrap();
-    let body = body(&subject);
+    let body = if is_erasure { erasure(&subject) } else { epoch(database.url()).await };
     let id = asked(&process, body.clone()).await;
     until("the operation is blocked", async || {
         call(&process, &format!("/{id}"), None).await.1["data"]["state"] == "running"
@@ -180,7 +187,6 @@ async fn survives_a_kill(prepare: &'static str, lock: &'static str, body: fn(&st
     .await;
     let (status, busy) = call(&process, "", Some(body.clone())).await;
     assert_eq!((status, &busy["code"]), (409, &json!("operation/busy")));
-    let is_erasure = body["kind"] == "erase_subject";
     if is_erasure && prepare.is_empty() {
         let cancel = format!("/{id}/cancel");
         let (status, late) = call(&process, &cancel, Some(json!({"by": "op-9"}))).await;
@@ -213,12 +219,12 @@ const GATE: &str = "SELECT pg_advisory_xact_lock(4711)";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_erasure_survives_a_kill_before_its_key_is_destroyed() {
-    survives_a_kill("", "LOCK TABLE subject_keys.keys IN EXCLUSIVE MODE", erasure).await;
+    survives_a_kill("", "LOCK TABLE subject_keys.keys IN EXCLUSIVE MODE", true).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_erasure_survives_a_kill_before_its_event_is_appended() {
-    survives_a_kill("", LOG, erasure).await;
+    survives_a_kill("", LOG, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -227,22 +233,22 @@ async fn an_erasure_survives_a_kill_after_its_event_is_appended() {
         'BEGIN PERFORM pg_catalog.pg_advisory_xact_lock(4711); RETURN NEW; END';
         CREATE TRIGGER gate BEFORE UPDATE ON subject_keys.erasures
         FOR EACH ROW WHEN (OLD.position IS NULL) EXECUTE FUNCTION gate()";
-    survives_a_kill(gate, GATE, erasure).await;
+    survives_a_kill(gate, GATE, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_erasure_survives_a_kill_before_its_end_is_recorded() {
-    survives_a_kill(GATE_AT_THE_END, GATE, erasure).await;
+    survives_a_kill(GATE_AT_THE_END, GATE, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_epoch_survives_a_kill_before_it_begins() {
-    survives_a_kill("", LOG, |_| epoch()).await;
+    survives_a_kill("", LOG, false).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_epoch_survives_a_kill_between_its_effect_and_its_record() {
-    survives_a_kill(GATE_AT_THE_END, GATE, |_| epoch()).await;
+    survives_a_kill(GATE_AT_THE_END, GATE, false).await;
 }
 
 const GATE_AT_THE_END: &str = "CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS

@@ -99,7 +99,7 @@ impl Drop for Process {
     }
 }
 
-fn command() -> Command {
+pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_command-api"));
     command
         .env_clear()

@@ -1,10 +1,11 @@
 //! The printable proof of an erasure: what was erased, when and by whom, and that nothing readable
 //! is left within this program's reach.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::erase::EraseError;
@@ -34,7 +35,7 @@ const OUT_OF_REACH: [&str; 5] = [
 ];
 
 /// The proof of one erasure.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proof {
     /// The subject: the person whose data it is.
     pub subject: Uuid,
@@ -57,11 +58,11 @@ pub struct Proof {
     /// The result of the search of the log.
     pub search: Search,
     /// The data that this proof does not cover.
-    pub out_of_reach: Vec<&'static str>,
+    pub out_of_reach: Vec<Cow<'static, str>>,
 }
 
 /// The result of searching the log for a subject's data.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct Search {
     /// The position up to which every event was searched.
     pub up_to: Position,
@@ -121,7 +122,7 @@ pub async fn prove(
         reservations_released: entry.map_or(0, |entry| entry.reservations_released),
         reservations_left,
         search,
-        out_of_reach: OUT_OF_REACH.to_vec(),
+        out_of_reach: OUT_OF_REACH.map(Cow::Borrowed).to_vec(),
     })
 }
 

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use postgres_kit::Connection;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sqlx::PgExecutor;
+use sqlx::{Connection as _, PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::PostgresOptions;
@@ -19,7 +19,12 @@ use crate::event::Epoch;
 
 mod turn;
 
-pub use turn::Turn;
+pub use turn::{MAX_RETRY_PAUSE, Turn};
+
+/// The first half of the keys of the advisory locks. The second half is a kind's, or [`ADDING`].
+const LOCKS: i32 = 0x0DA1_B00C;
+/// The second half of the key of the lock under which requests are recorded.
+const ADDING: i32 = 0;
 
 /// The maximum number of operations that wait or run.
 pub const MAX_UNFINISHED: i64 = 64;
@@ -34,8 +39,6 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 /// The server's time limit of a statement.
 const STATEMENT_TIMEOUT: &str = "4s";
-/// How often to retry adding an operation while others come and go.
-const ADD_TRIES: usize = 3;
 
 /// A kind of operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,8 +79,13 @@ impl Kind {
 pub enum Request {
     /// Erase this subject.
     EraseSubject(Uuid),
-    /// Begin an epoch that replaces these epochs of other copies of the log too.
-    BeginEpoch(Vec<Epoch>),
+    /// Begin an epoch.
+    BeginEpoch {
+        /// The current epoch. If another one is current when the turn comes, none begins.
+        replaces: Epoch,
+        /// The epochs of other copies of the log that the new one replaces too.
+        abandoned: Vec<Epoch>,
+    },
 }
 
 impl Request {
@@ -85,23 +93,23 @@ impl Request {
     pub const fn kind(&self) -> Kind {
         match self {
             Self::EraseSubject(_) => Kind::EraseSubject,
-            Self::BeginEpoch(_) => Kind::BeginEpoch,
+            Self::BeginEpoch { .. } => Kind::BeginEpoch,
         }
     }
 
     fn target(&self) -> String {
         match self {
             Self::EraseSubject(subject) => subject.to_string(),
-            Self::BeginEpoch(_) => String::new(),
+            Self::BeginEpoch { .. } => String::new(),
         }
     }
 
     fn arguments(&self) -> Value {
         match self {
             Self::EraseSubject(subject) => json!({ "subject": subject }),
-            Self::BeginEpoch(abandoned) => {
+            Self::BeginEpoch { replaces, abandoned } => {
                 let abandoned: Vec<Uuid> = abandoned.iter().map(|epoch| epoch.0).collect();
-                json!({ "abandoned": abandoned })
+                json!({ "replaces": replaces.0, "abandoned": abandoned })
             }
         }
     }
@@ -132,6 +140,8 @@ pub struct Operation {
     pub started_at: Option<DateTime<Utc>>,
     /// When an attempt last wrote here.
     pub heartbeat_at: Option<DateTime<Utc>>,
+    /// When the next attempt may begin, after one that failed.
+    pub retry_at: Option<DateTime<Utc>>,
     /// Whether its effect may have begun, so that it can no longer be cancelled.
     pub irrevocable: bool,
     /// Whether a person asked to cancel it.
@@ -190,42 +200,52 @@ pub async fn add(
     request: &Request,
     (by, reason): (&str, &str),
 ) -> sqlx::Result<Added> {
-    let (id, kind, target) = (Uuid::now_v7(), request.kind().as_str(), request.target());
-    for _ in 0..ADD_TRIES {
-        sqlx::query!(
-            "INSERT INTO event_store.operations (id, kind, target, arguments, requested_by, reason)
-             SELECT $1::uuid, $2::text, $3::text, $4::jsonb, $5::text, $6::text
-             WHERE (SELECT count(*) FROM event_store.operations WHERE finished_at IS NULL) < $7
-             ON CONFLICT (kind, target) WHERE finished_at IS NULL DO NOTHING",
-            id,
-            kind,
-            target,
-            request.arguments(),
-            by,
-            reason,
-            MAX_UNFINISHED
-        )
-        .execute(&mut *connection)
+    connection.run(async |raw| record(raw, request, (by, reason)).await).await
+}
+
+async fn record(
+    connection: &mut PgConnection,
+    request: &Request,
+    (by, reason): (&str, &str),
+) -> sqlx::Result<Added> {
+    let (kind, target) = (request.kind().as_str(), request.target());
+    let mut transaction = connection.begin().await?;
+    // One request at a time is recorded, so that each sees the ones before it.
+    sqlx::query!("SELECT pg_advisory_xact_lock($1::integer, $2::integer)", LOCKS, ADDING)
+        .execute(&mut *transaction)
         .await?;
-        if let Some(operation) = find(&mut *connection, id).await? {
-            return Ok(Added::Queued(Box::new(operation)));
-        }
-        let unfinished = sqlx::query_scalar!(
-            "SELECT id FROM event_store.operations
-             WHERE kind = $1 AND target = $2 AND finished_at IS NULL",
-            kind,
-            target
-        )
-        .fetch_optional(&mut *connection)
-        .await?;
-        // If it has ended meanwhile, retry.
-        if let Some(id) = unfinished
-            && let Some(operation) = find(&mut *connection, id).await?
-        {
-            return Ok(Added::Busy(Box::new(operation)));
-        }
+    let unfinished = sqlx::query_scalar!(
+        "SELECT id FROM event_store.operations
+         WHERE kind = $1 AND target = $2 AND finished_at IS NULL",
+        kind,
+        target
+    )
+    .fetch_optional(&mut *transaction)
+    .await?;
+    if let Some(id) = unfinished
+        && let Some(operation) = find(&mut *transaction, id).await?
+    {
+        return Ok(Added::Busy(Box::new(operation)));
     }
-    Ok(Added::Full)
+    let added = sqlx::query_scalar!(
+        "INSERT INTO event_store.operations (id, kind, target, arguments, requested_by, reason)
+         SELECT $1::uuid, $2::text, $3::text, $4::jsonb, $5::text, $6::text
+         WHERE (SELECT count(*) FROM event_store.operations WHERE finished_at IS NULL) < $7
+         RETURNING id",
+        Uuid::now_v7(),
+        kind,
+        target,
+        request.arguments(),
+        by,
+        reason,
+        MAX_UNFINISHED
+    )
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let Some(id) = added else { return Ok(Added::Full) };
+    let operation = find(&mut *transaction, id).await?.ok_or(sqlx::Error::RowNotFound)?;
+    transaction.commit().await?;
+    Ok(Added::Queued(Box::new(operation)))
 }
 
 /// Finds the operation with this id.
@@ -257,7 +277,7 @@ async fn select(
     sqlx::query_as!(
         Operation,
         "SELECT id, kind, arguments, requested_by, reason, requested_at, state, work, attempts,
-                started_at, heartbeat_at, irrevocable, cancel_wanted, cancelled_by, result, error,
+                started_at, heartbeat_at, retry_at, irrevocable, cancel_wanted, cancelled_by, result, error,
                 finished_at
          FROM event_store.operations
          WHERE ($1::uuid IS NULL OR id = $1) AND ($2::uuid IS NULL OR id < $2)

@@ -102,7 +102,9 @@ async fn an_appender_begins_an_epoch_only_by_an_operation_that_names_who_and_why
     let url = database.url_in_group("event_store_appender").await;
     let mut record = operations::connect(&options(&url)).await.unwrap();
     let asked = ("ops-7", "a standby was promoted");
-    let added = operations::add(&mut record, &Request::BeginEpoch(Vec::new()), asked).await;
+    let replaces = connect(database.url()).await.head().await.unwrap().epoch;
+    let request = Request::BeginEpoch { replaces, abandoned: Vec::new() };
+    let added = operations::add(&mut record, &request, asked).await;
     let Added::Queued(operation) = added.unwrap() else { panic!("it is the first one") };
     let mut appender = plain(&url).await;
     for statement in [

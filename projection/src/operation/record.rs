@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use postgres_kit::Connection;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sqlx::PgExecutor;
+use sqlx::{Connection as _, PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::{MAX_UNFINISHED, Task};
@@ -13,8 +13,8 @@ use crate::projection::AnyProjection;
 
 /// The maximum number of characters of a name or a reason.
 pub const MAX_WORDS: usize = 1_000;
-/// How often to retry adding an operation while others come and go.
-const ADD_TRIES: usize = 3;
+/// The key of the advisory lock under which requests are recorded.
+const ADDING: i64 = 0x0DA1_B00D;
 
 /// A recorded operation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -114,45 +114,50 @@ pub async fn add(
     projection: &dyn AnyProjection,
     asked: Asked<'_>,
 ) -> Result<Operation, AddError> {
-    let Asked { task, by, reason } = asked;
-    let (name, id) = (projection.name(), Uuid::now_v7());
-    for _ in 0..ADD_TRIES {
-        let added = sqlx::query!(
-            "INSERT INTO read_model.operations
-                 (id, kind, projection, fold, arguments, requested_by, reason)
-             SELECT $1::uuid, $2::text, $3::text, $4::text, $5::jsonb, $6::text, $7::text
-             WHERE (SELECT count(*) FROM read_model.operations WHERE finished_at IS NULL) < $8
-             ON CONFLICT (projection) WHERE finished_at IS NULL DO NOTHING",
-            id,
-            task.kind().as_str(),
-            name,
-            generation::fold_of(projection),
-            task.arguments()?,
-            by,
-            reason,
-            MAX_UNFINISHED
-        )
-        .execute(&mut *connection)
-        .await?;
-        if added.rows_affected() == 1
-            && let Some(operation) = find(&mut *connection, id).await?
-        {
-            return Ok(operation);
-        }
-        let unfinished = sqlx::query_scalar!(
-            "SELECT id FROM read_model.operations WHERE projection = $1 AND finished_at IS NULL",
-            name
-        )
-        .fetch_optional(&mut *connection)
-        .await?;
-        // If it has ended meanwhile, retry.
-        if let Some(id) = unfinished
-            && let Some(operation) = find(&mut *connection, id).await?
-        {
-            return Err(AddError::Busy(Box::new(operation)));
-        }
+    connection.run(async |raw| record(raw, projection, asked).await).await
+}
+
+async fn record(
+    connection: &mut PgConnection,
+    projection: &dyn AnyProjection,
+    Asked { task, by, reason }: Asked<'_>,
+) -> Result<Operation, AddError> {
+    let name = projection.name();
+    let mut transaction = connection.begin().await?;
+    // One request at a time is recorded, so that each sees the ones before it.
+    sqlx::query!("SELECT pg_advisory_xact_lock($1)", ADDING).execute(&mut *transaction).await?;
+    let unfinished = sqlx::query_scalar!(
+        "SELECT id FROM read_model.operations WHERE projection = $1 AND finished_at IS NULL",
+        name
+    )
+    .fetch_optional(&mut *transaction)
+    .await?;
+    if let Some(id) = unfinished
+        && let Some(operation) = find(&mut *transaction, id).await?
+    {
+        return Err(AddError::Busy(Box::new(operation)));
     }
-    Err(AddError::Full)
+    let added = sqlx::query_scalar!(
+        "INSERT INTO read_model.operations
+             (id, kind, projection, fold, arguments, requested_by, reason)
+         SELECT $1::uuid, $2::text, $3::text, $4::text, $5::jsonb, $6::text, $7::text
+         WHERE (SELECT count(*) FROM read_model.operations WHERE finished_at IS NULL) < $8
+         RETURNING id",
+        Uuid::now_v7(),
+        task.kind().as_str(),
+        name,
+        generation::fold_of(projection),
+        task.arguments()?,
+        by,
+        reason,
+        MAX_UNFINISHED
+    )
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let id = added.ok_or(AddError::Full)?;
+    let operation = find(&mut *transaction, id).await?.ok_or(sqlx::Error::RowNotFound)?;
+    transaction.commit().await?;
+    Ok(operation)
 }
 
 /// Finds the operation with this id.

@@ -7,9 +7,8 @@ use event_store::encryption::InvalidMasterKey;
 use event_store::registry::InvalidRegistry;
 use service_kit::config::SecretError;
 use service_kit::process::ProcessError;
-use uuid::Uuid;
 
-use super::remote::RemoteError;
+use admin_client::RemoteError;
 use projection::generation::SchemaError;
 use projection::ops::explain::ExplainError;
 use projection::ops::parked::ParkedError;
@@ -67,19 +66,9 @@ pub enum CommandError {
     /// Parked events could not be shown, retried or skipped.
     #[error(transparent)]
     Parked(#[from] ParkedError),
-    /// A running projector did not accept or show an operation.
+    /// A running projector did not accept or show an operation, or the operation failed.
     #[error(transparent)]
     Remote(#[from] RemoteError),
-    /// An operation of a running projector failed or was cancelled.
-    #[error("operation {id} ended as {state}: {why}")]
-    Operation {
-        /// The id of the operation.
-        id: Uuid,
-        /// `failed` or `cancelled`.
-        state: String,
-        /// The reason, as the projector recorded it.
-        why: String,
-    },
     /// `--by` or `--reason` is missing: an operation is recorded with both.
     #[error("an operation on a running projector (--admin) needs --by and --reason")]
     WhoAndWhy,

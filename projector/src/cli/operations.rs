@@ -3,11 +3,11 @@
 use clap::Args;
 use comfy_table::Table;
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::error::CommandError;
-use super::remote::AdminArgs;
-use projection::operation::Operation;
+use super::remote::{AdminArgs, Recorded};
 
 /// The settings of `operations`.
 #[derive(Debug, Args)]
@@ -34,21 +34,25 @@ pub struct OperationsArgs {
 pub(crate) async fn operations(args: OperationsArgs) -> Result<(), CommandError> {
     let admin = args.admin.reach()?;
     let text = match (args.id, args.by.filter(|_| args.cancel)) {
-        (Some(id), Some(by)) => serde_json::to_string_pretty(&admin.cancel(id, &by).await?)? + "\n",
-        (Some(id), None) => serde_json::to_string_pretty(&admin.find(id).await?)? + "\n",
+        (Some(id), Some(by)) => json(&admin.cancel::<Recorded>(id, &by).await?)?,
+        (Some(id), None) => json(&admin.find::<Recorded>(id).await?)?,
         (None, _) => {
-            let found = admin.list(args.limit).await?;
-            if args.json { serde_json::to_string_pretty(&found)? + "\n" } else { table(&found) }
+            let found = admin.list::<Recorded>(args.limit).await?;
+            if args.json { json(&found)? } else { table(&found) }
         }
     };
     Ok(cli_kit::print(text)?)
 }
 
-fn table(operations: &[Operation]) -> String {
+fn json(shown: &impl Serialize) -> Result<String, CommandError> {
+    Ok(serde_json::to_string_pretty(shown)? + "\n")
+}
+
+fn table(operations: &[Recorded]) -> String {
     let mut table = Table::new();
     let header = ["id", "operation", "state", "progress", "by", "reason"];
     table.load_style(UTF8_HORIZONTAL_ONLY).set_header(header);
-    for operation in operations {
+    for Recorded(operation) in operations {
         let far = if operation.end_position > 0 {
             format!("{} of {}", operation.position, operation.end_position)
         } else {

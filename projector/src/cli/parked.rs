@@ -10,7 +10,8 @@ use serde_json::json;
 
 use super::error::CommandError;
 use super::reach::ToolArgs;
-use super::remote::{ThroughAdmin, ThroughArgs, result_of};
+use super::remote::{ThroughAdmin, ThroughArgs};
+use admin_client::result_of;
 use projection::ops::parked::{
     self, Decision, Group, List, MAX_WORDS, Page, ParkedEvent, RETRY_WAIT_SECONDS, Retried, Wanted,
 };

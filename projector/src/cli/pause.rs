@@ -5,7 +5,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::error::CommandError;
-use super::remote::{AdminArgs, Remote, result_of};
+use super::remote::{AdminArgs, Remote};
+use admin_client::result_of;
 use projection::pause::{Pause, Paused};
 
 /// The settings of `pause` and `resume`.

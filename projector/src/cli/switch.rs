@@ -9,8 +9,9 @@ use super::error::CommandError;
 use super::progress::Bar;
 use super::reach::{ToolArgs, connect_options};
 use super::rebuild::announce;
-use super::remote::{ThroughArgs, result_of};
+use super::remote::ThroughArgs;
 use super::{ReadModelUrl, confirmed};
+use admin_client::result_of;
 use projection::ops;
 use projection::ops::switch::{self, PATIENCE_SECONDS, Switched};
 

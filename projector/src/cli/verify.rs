@@ -6,7 +6,8 @@ use serde_json::json;
 use super::error::CommandError;
 use super::progress::Bar;
 use super::reach::ToolArgs;
-use super::remote::{ThroughArgs, result_of};
+use super::remote::ThroughArgs;
+use admin_client::result_of;
 use projection::ops::verify::{self, Scope, Verification};
 use projection::replay::{MIB, ROW_MEMORY_MIB};
 

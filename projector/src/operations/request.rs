@@ -8,16 +8,8 @@ use projection::operation::{Kind, Task};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use service_kit::extract::parse_json;
-use service_kit::input::{Id, Integer, Text};
+use service_kit::operations::{check_words, unknown};
 use service_kit::{FieldError, Problem};
-use uuid::Uuid;
-
-use super::words;
-
-/// The default number of operations in a list.
-const PAGE: u32 = 20;
-/// The maximum number of operations in a list.
-pub(super) const MAX_PAGE: u32 = 100;
 
 /// The body of a request for an operation. The kind determines the arguments.
 #[derive(Deserialize)]
@@ -47,8 +39,8 @@ impl<'a> Wanted<'a> {
     ) -> Result<Self, Problem> {
         let body = parse_json::<Body<Option<IgnoredAny>>>(bytes)?;
         let mut wrong = Vec::new();
-        words::check("/by", &body.by, MAX_WORDS, &mut wrong);
-        words::check("/reason", &body.reason, MAX_WORDS, &mut wrong);
+        check_by(&body.by, &mut wrong);
+        check_words("/reason", &body.reason, MAX_WORDS, &mut wrong);
         let kind = Kind::named(&body.kind);
         if kind.is_none() {
             let kinds = Kind::ALL.iter().map(|kind| kind.as_str());
@@ -72,10 +64,6 @@ impl<'a> Wanted<'a> {
     }
 }
 
-fn unknown(pointer: &str, expected: &[&str]) -> FieldError {
-    FieldError::new(pointer, "unknown", format!("expected one of {}", expected.join(", ")))
-}
-
 /// Reads the arguments of this kind.
 fn task(kind: Kind, body: &[u8]) -> Result<Task, Problem> {
     Ok(match kind {
@@ -95,42 +83,7 @@ fn arguments<A: DeserializeOwned + Default>(body: &[u8]) -> Result<A, Problem> {
     Ok(parse_json::<Body<A>>(body)?.arguments)
 }
 
-/// The body of a request to cancel an operation.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct CancelBody {
-    by: String,
-}
-
-impl CancelBody {
-    /// Returns who cancels the operation.
-    pub(super) fn who(self) -> Result<String, Problem> {
-        let mut wrong = Vec::new();
-        words::check("/by", &self.by, MAX_WORDS, &mut wrong);
-        if wrong.is_empty() { Ok(self.by) } else { Err(Problem::invalid(wrong)) }
-    }
-}
-
-/// The query of a list.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ListQuery {
-    before: Option<Id>,
-    limit: Option<Text<Integer>>,
-}
-
-impl ListQuery {
-    /// Returns the id before which the list begins, and the maximum number of operations.
-    pub(super) fn page(self) -> Result<(Option<Uuid>, u32), Problem> {
-        let limit = match self.limit.map(|limit| u32::try_from(limit.0.get())) {
-            None => PAGE,
-            Some(Ok(limit)) if (1..=MAX_PAGE).contains(&limit) => limit,
-            Some(_) => {
-                let text = format!("1 to {MAX_PAGE} are possible");
-                let wrong = FieldError::new("/limit", "out-of-range", text);
-                return Err(Problem::invalid(vec![wrong]));
-            }
-        };
-        Ok((self.before.map(Id::get), limit))
-    }
+/// Checks the name of a person.
+pub(super) fn check_by(by: &str, wrong: &mut Vec<FieldError>) {
+    check_words("/by", by, MAX_WORDS, wrong);
 }

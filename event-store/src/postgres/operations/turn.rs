@@ -1,15 +1,17 @@
 //! The right to work on the operations of one kind, and the record of their progress.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use uuid::Uuid;
 
 use postgres_kit::Connection;
 
-use super::{Kind, Operation, PostgresOptions, connect, find};
+use super::{Kind, LOCKS, Operation, PostgresOptions, connect, find};
 use crate::event::Epoch;
 
-/// The first half of the advisory locks' keys; the kind is the second one.
-const LOCKS: i32 = 0x0DA1_B00C;
+/// The maximum pause before an operation is retried.
+pub const MAX_RETRY_PAUSE: Duration = Duration::from_mins(1);
 
 /// The right to work on the operations of one kind. It lasts as long as its connection.
 #[derive(Debug)]
@@ -36,7 +38,8 @@ impl Turn {
         Ok(None)
     }
 
-    /// Begins an attempt at the oldest unfinished operation of the kind.
+    /// Begins an attempt at the oldest unfinished operation of the kind whose time has come. An
+    /// operation that waits to be retried does not hold up the others.
     ///
     /// # Errors
     /// Postgres's error.
@@ -46,7 +49,8 @@ impl Turn {
              SET state = 'running', attempts = attempts + 1, heartbeat_at = clock_timestamp(),
                  started_at = COALESCE(started_at, clock_timestamp())
              WHERE finished_at IS NULL AND id = (SELECT id FROM event_store.operations
-                 WHERE kind = $1 AND finished_at IS NULL ORDER BY id LIMIT 1)
+                 WHERE kind = $1 AND finished_at IS NULL
+                   AND COALESCE(retry_at <= clock_timestamp(), true) ORDER BY id LIMIT 1)
              RETURNING id",
             kind.as_str()
         )
@@ -76,16 +80,20 @@ impl Turn {
         Ok(noted.rows_affected() == 1)
     }
 
-    /// Records what the operation waits for.
+    /// Records why an attempt failed. The operation is retried after a pause, which doubles with
+    /// each attempt up to [`MAX_RETRY_PAUSE`].
     ///
     /// # Errors
     /// Postgres's error.
-    pub async fn waits(&mut self, id: Uuid, error: &str) -> sqlx::Result<()> {
+    pub async fn retry_later(&mut self, id: Uuid, error: &str) -> sqlx::Result<()> {
         sqlx::query!(
-            "UPDATE event_store.operations SET error = $2, heartbeat_at = clock_timestamp()
+            "UPDATE event_store.operations
+             SET error = $2, heartbeat_at = clock_timestamp(), retry_at = clock_timestamp()
+                 + make_interval(secs => least(power(2, least(attempts, 16)), $3::float8))
              WHERE id = $1 AND finished_at IS NULL",
             id,
-            error
+            error,
+            MAX_RETRY_PAUSE.as_secs_f64()
         )
         .execute(&mut self.0)
         .await
@@ -116,8 +124,9 @@ impl Turn {
         .map(drop)
     }
 
-    /// Begins the epoch of an operation and records its end, in one transaction. `None` if the
-    /// operation has ended or is to be cancelled.
+    /// Begins the epoch of an operation and records its end, in one transaction. `None` if none
+    /// began: the operation has ended, is to be cancelled, replaces another epoch than the current
+    /// one, or is older than ten minutes. The record then says which.
     ///
     /// # Errors
     /// Postgres's error.

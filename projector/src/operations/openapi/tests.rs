@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 use projection::AnyProjection;
 use projection::operation::{Operation, Task};
 
+use serde_json::Map;
+
 use super::*;
 use crate::projections;
 

@@ -1,0 +1,255 @@
+//! The client of a running process's operations API, for command lines: starts, follows, lists and
+//! cancels operations through the admin port.
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use service_kit::operations::PATH;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// How long one request may take. The admin port answers within less.
+const REQUEST_LIMIT: Duration = Duration::from_secs(40);
+/// How often to ask how far an operation is.
+const FOLLOW_EVERY: Duration = Duration::from_millis(300);
+/// How long to retry while the process does not answer: it may be restarting.
+const AWAY_LIMIT: Duration = Duration::from_mins(2);
+
+/// The program that runs the operations.
+#[derive(Debug, Clone, Copy)]
+pub struct Server {
+    /// What people call the process, such as `projector`.
+    pub noun: &'static str,
+    /// The program whose `operations ID` shows an operation.
+    pub program: &'static str,
+}
+
+/// A recorded operation, as a program's API answers with it.
+pub trait Record: DeserializeOwned {
+    /// The id.
+    fn id(&self) -> Uuid;
+    /// How it ended; `None` while it waits or runs.
+    fn ending(&self) -> Option<Ending<'_>>;
+}
+
+/// How an operation ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Ending<'a> {
+    /// `succeeded`, `failed` or `cancelled`.
+    pub state: &'a str,
+    /// The result, if there is one.
+    pub result: Option<&'a Value>,
+    /// Why it failed.
+    pub error: Option<&'a str>,
+    /// Who cancelled it.
+    pub cancelled_by: Option<&'a str>,
+}
+
+/// Why a running process did not accept or show an operation, or why it has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoteError {
+    /// The HTTP client could not be created.
+    #[error("could not create an HTTP client")]
+    Client(#[source] reqwest::Error),
+    /// Nothing answers at this address.
+    #[error("no {0} answers at {1}")]
+    NoAnswer(&'static str, String, #[source] reqwest::Error),
+    /// The process did not answer for too long. The operation continues without this process.
+    #[error(
+        "lost sight of operation {id}, which may still run: `{program} operations {id}` shows it"
+    )]
+    NotFollowed {
+        /// The id of the operation.
+        id: Uuid,
+        /// The program that shows it.
+        program: &'static str,
+        /// Why it could not be followed.
+        source: Box<RemoteError>,
+    },
+    /// An argument is not valid; the text names it.
+    #[error("{0}")]
+    Invalid(String),
+    /// The process refused the request; the text says why.
+    #[error("{1}")]
+    Refused(StatusCode, String),
+    /// The answer cannot be read.
+    #[error("the answer from {1} is not that of a {0} of this version")]
+    Malformed(&'static str, String, #[source] reqwest::Error),
+    /// The result of an operation cannot be read.
+    #[error("the result of the operation cannot be read")]
+    Result(#[from] serde_json::Error),
+    /// The operation failed or was cancelled.
+    #[error("operation {id} ended as {state}: {why}")]
+    Ended {
+        /// The id of the operation.
+        id: Uuid,
+        /// `failed` or `cancelled`.
+        state: String,
+        /// The reason, as the process recorded it.
+        why: String,
+    },
+}
+
+impl RemoteError {
+    /// Whether a retry may succeed.
+    fn passes(&self) -> bool {
+        match self {
+            Self::NoAnswer(..) => true,
+            Self::Refused(status, _) => status.is_server_error(),
+            _ => false,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Answer<T> {
+    data: T,
+}
+
+#[derive(Deserialize)]
+struct ProblemBody {
+    title: String,
+    #[serde(default)]
+    detail: Option<String>,
+    #[serde(default)]
+    errors: Vec<WrongField>,
+}
+
+#[derive(Deserialize)]
+struct WrongField {
+    pointer: String,
+    detail: String,
+}
+
+impl ProblemBody {
+    fn in_words(self) -> String {
+        let errors = self
+            .errors
+            .into_iter()
+            .map(|wrong| format!("{} {}", wrong.pointer.trim_start_matches('/'), wrong.detail));
+        let details: Vec<String> = self.detail.into_iter().chain(errors).collect();
+        if details.is_empty() {
+            return self.title;
+        }
+        format!("{}: {}", self.title, details.join("; "))
+    }
+}
+
+/// A client of a process's admin port.
+#[derive(Debug)]
+pub struct Admin {
+    server: Server,
+    base: String,
+    http: reqwest::Client,
+}
+
+impl Admin {
+    /// Creates a client. It connects with the first request.
+    ///
+    /// # Errors
+    /// [`RemoteError::Client`].
+    pub fn at(server: Server, url: &str) -> Result<Self, RemoteError> {
+        // The port listens on loopback, so no proxy and no certificates are needed.
+        let client = reqwest::Client::builder().timeout(REQUEST_LIMIT).no_proxy();
+        let http = client.tls_certs_only([]).build().map_err(RemoteError::Client)?;
+        Ok(Self { server, base: url.trim_end_matches('/').to_owned(), http })
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<T, RemoteError> {
+        let (noun, place) = (self.server.noun, || self.base.clone());
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        let request = if let Some(body) = body { request.json(body) } else { request };
+        let sent = request.send().await;
+        let answer = sent.map_err(|error| RemoteError::NoAnswer(noun, place(), error))?;
+        let status = answer.status();
+        let malformed = |error| RemoteError::Malformed(noun, place(), error);
+        if status.is_success() {
+            return Ok(answer.json::<Answer<T>>().await.map_err(malformed)?.data);
+        }
+        let words = answer.json::<ProblemBody>().await.map_err(malformed)?.in_words();
+        if status == StatusCode::UNPROCESSABLE_ENTITY {
+            return Err(RemoteError::Invalid(words));
+        }
+        Err(RemoteError::Refused(status, words))
+    }
+
+    /// Returns the operation with this id.
+    ///
+    /// # Errors
+    /// [`RemoteError`].
+    pub async fn find<T: Record>(&self, id: Uuid) -> Result<T, RemoteError> {
+        self.call(Method::GET, &format!("{PATH}/{id}"), None).await
+    }
+
+    /// Returns the newest operations.
+    ///
+    /// # Errors
+    /// [`RemoteError`].
+    pub async fn list<T: Record>(&self, limit: u32) -> Result<Vec<T>, RemoteError> {
+        self.call(Method::GET, &format!("{PATH}?limit={limit}"), None).await
+    }
+
+    /// Asks to cancel an operation.
+    ///
+    /// # Errors
+    /// [`RemoteError`].
+    pub async fn cancel<T: Record>(&self, id: Uuid, by: &str) -> Result<T, RemoteError> {
+        let body = json!({"by": by});
+        self.call(Method::POST, &format!("{PATH}/{id}/cancel"), Some(&body)).await
+    }
+
+    /// Asks for an operation and follows it until it ends. `show` receives each state before.
+    ///
+    /// # Errors
+    /// [`RemoteError`]: [`RemoteError::NotFollowed`] if the operation may still run.
+    pub async fn carry_out<T: Record>(
+        &self,
+        request: &Value,
+        show: impl Fn(&T),
+    ) -> Result<T, RemoteError> {
+        let id = self.call::<T>(Method::POST, PATH, Some(request)).await?.id();
+        let mut answered_at = Instant::now();
+        loop {
+            match self.find::<T>(id).await {
+                Ok(operation) if operation.ending().is_some() => return Ok(operation),
+                Ok(operation) => {
+                    answered_at = Instant::now();
+                    show(&operation);
+                }
+                Err(error) if error.passes() && answered_at.elapsed() < AWAY_LIMIT => {}
+                Err(error) => {
+                    let (program, source) = (self.server.program, Box::new(error));
+                    return Err(RemoteError::NotFollowed { id, program, source });
+                }
+            }
+            tokio::time::sleep(FOLLOW_EVERY).await;
+        }
+    }
+}
+
+/// Reads the result of an operation that has ended.
+///
+/// # Errors
+/// [`RemoteError::Ended`]: it has no result, because it failed or was cancelled.
+/// [`RemoteError::Result`]: the result is not what was expected.
+pub fn result_of<T: DeserializeOwned>(operation: &impl Record) -> Result<T, RemoteError> {
+    let ending = operation.ending();
+    if let Some(result) = ending.and_then(|ending| ending.result) {
+        return Ok(serde_json::from_value(result.clone())?);
+    }
+    let by = ending.and_then(|ending| ending.cancelled_by).map(|by| format!("by {by}"));
+    let why = ending.and_then(|ending| ending.error).map(ToOwned::to_owned).or(by);
+    Err(RemoteError::Ended {
+        id: operation.id(),
+        state: ending.map_or("unfinished", |ending| ending.state).to_owned(),
+        why: why.unwrap_or_else(|| "no reason is recorded".to_owned()),
+    })
+}
