@@ -33,6 +33,7 @@ const EDGES: &[(&str, &str, &[&str])] = &[
     ("cli-kit", "cli-kit", &[]),
     ("event-store", "event-store", &["postgres-kit", "cli-kit"]),
     ("service-kit", "service-kit", &["formats", "postgres-kit", "cli-kit"]),
+    ("admin-client", "admin-client", &["service-kit"]),
     ("event-feed", "event-feed", &["event-store", "service-kit", "postgres-kit", "cli-kit"]),
     (
         "command-api",
@@ -42,6 +43,7 @@ const EDGES: &[(&str, &str, &[&str])] = &[
             "access",
             "event-store",
             "event-feed",
+            "admin-client",
             "service-kit",
             "postgres-kit",
             "cli-kit",
@@ -56,6 +58,7 @@ const EDGES: &[(&str, &str, &[&str])] = &[
             "event-store",
             "event-feed",
             "projection",
+            "admin-client",
             "service-kit",
             "postgres-kit",
             "cli-kit",
@@ -128,6 +131,7 @@ const SLEEPING_TESTS: &[(&str, &str)] = &[
 /// Files besides `main.rs` where a program ends. Only `main` calls them and prints their errors.
 const ENDS: &[&str] = &[
     "command-api/src/erasure.rs",
+    "command-api/src/remote.rs",
     "command-api/src/serve.rs",
     "projector/src/dispatch.rs",
     "projector/src/process.rs",

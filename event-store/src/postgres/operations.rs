@@ -277,8 +277,8 @@ async fn select(
     sqlx::query_as!(
         Operation,
         "SELECT id, kind, arguments, requested_by, reason, requested_at, state, work, attempts,
-                started_at, heartbeat_at, retry_at, irrevocable, cancel_wanted, cancelled_by, result, error,
-                finished_at
+                started_at, heartbeat_at, retry_at, irrevocable, cancel_wanted, cancelled_by,
+                result, error, finished_at
          FROM event_store.operations
          WHERE ($1::uuid IS NULL OR id = $1) AND ($2::uuid IS NULL OR id < $2)
          ORDER BY id DESC LIMIT $3",

@@ -29,7 +29,10 @@ fn valid() -> Vec<(Kind, Value)> {
         Kind::EraseSubject => json!({"subject": id}),
         Kind::BeginEpoch => json!({"replaces": id, "abandoned": [id]}),
     };
-    let request = |kind: Kind| json!({"kind": kind.as_str(), "by": "x", "reason": "y", "arguments": arguments(kind)});
+    let request = |kind: Kind| {
+        let (name, arguments) = (kind.as_str(), arguments(kind));
+        json!({"kind": name, "by": "x", "reason": "y", "arguments": arguments})
+    };
     Kind::ALL.map(|kind| (kind, request(kind))).into()
 }
 
@@ -46,12 +49,9 @@ fn every_kind_is_described_with_the_fields_that_it_takes() {
             let place = place.trim_start_matches("/properties");
             let fields = names(request.pointer(place).unwrap());
             assert_eq!(names(&schema["properties"]), fields, "{kind:?}{place}");
-            let required: BTreeSet<String> = schema["required"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|name| name.as_str().unwrap().to_owned())
-                .collect();
+            let required = schema["required"].as_array().unwrap().iter();
+            let required: BTreeSet<String> =
+                required.map(|name| name.as_str().unwrap().to_owned()).collect();
             for field in fields {
                 let mut less = request.clone();
                 less.pointer_mut(place).unwrap().as_object_mut().unwrap().remove(&field);

@@ -52,7 +52,8 @@ fn lines_of_prose_stay_narrow() {
 /// Each crate needs a row `| folder/ | … |` and a line `crate → crates that it may use`.
 #[test]
 fn the_map_lists_every_crate_and_what_it_may_use() {
-    let map = map();
+    // A long line of edges goes on in the next one, after a comma.
+    let map = map().replace(",\n ", ",");
     let mut offences = Vec::new();
     for (name, folder, may_use) in EDGES {
         if !map.lines().any(|line| line.starts_with(&format!("| `{folder}/` |"))) {
