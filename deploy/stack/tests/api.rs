@@ -13,8 +13,8 @@ use std::time::Duration;
 use local_servers::finish;
 
 /// The libraries that other workspaces depend on.
-const LIBRARIES: [&str; 5] =
-    ["aggregate", "event-store", "event-feed", "projection", "service-kit"];
+const LIBRARIES: [&str; 6] =
+    ["aggregate", "event-store", "event-feed", "postgres-kit", "projection", "service-kit"];
 /// How long the descriptions may take, including building the dependencies.
 const LIMIT: Duration = Duration::from_mins(10);
 /// The maximum number of differing lines shown per library.
