@@ -260,7 +260,7 @@ impl Lease {
             ),
             Ok(Some(false)) => tracing::warn!(
                 lease = self.name,
-                "the connection of the lease's old owner did not end in time"
+                "the connection of the old owner of the lease did not end in time"
             ),
             Ok(None) => {}
             Err(error) => {

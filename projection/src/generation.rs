@@ -92,7 +92,7 @@ pub async fn migrate(
                     projection = projection.name(),
                     generation,
                     partitions,
-                    "generation made"
+                    "generation created"
                 );
             }
             transaction.commit().await?;

@@ -236,9 +236,9 @@ mod tests {
             assert_eq!(is_behind(), expected, "{at:?}");
         }
         watcher.moved("orders", said(Some(history), 1));
-        assert!(is_behind(), "another projection is before it");
+        assert!(is_behind(), "another projection comes first");
         watcher.moved("orders", said(None, 0));
-        assert!(!is_behind(), "a projection before its first event is of no history");
+        assert!(!is_behind(), "a projection before its first event belongs to no history");
     }
 
     #[test]
@@ -265,7 +265,7 @@ mod tests {
         );
         assert!(
             !is_behind(Some(&row)) && !is_behind(None),
-            "what the partitions of before were is no matter"
+            "the former partitions make no difference"
         );
     }
 }

@@ -290,6 +290,6 @@ mod tests {
         let report = health.report();
         assert!(report.ready && !report.components["snapshots"].ready);
         tokio::time::advance(LIMIT * 2).await;
-        assert!(!health.report().ready, "who does not live any more does not beat");
+        assert!(!health.report().ready, "a dead process does not beat");
     }
 }

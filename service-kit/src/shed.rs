@@ -105,7 +105,7 @@ mod tests {
         for millis in 20..120 {
             assert_eq!(limit.admit_at("a", 2, at(millis)), None);
         }
-        assert_eq!(limit.admit_at("b", 2, at(130)), Some(0), "another kind has its own");
+        assert_eq!(limit.admit_at("b", 2, at(130)), Some(0), "another kind has its own one");
         assert_eq!(limit.admit_at("a", 2, at(5000)), Some(100));
         assert_eq!(limit.admit_at("a", 2, at(5001)), Some(0));
         assert_eq!(limit.admit_at("a", 2, at(5002)), None);

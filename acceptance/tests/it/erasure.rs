@@ -93,7 +93,7 @@ async fn erase(system: &Launched, person: &str) -> Result<()> {
 async fn erased_again_in(restored: &str, subject_keys: &str, person: &str) -> Result<()> {
     let store = PostgresStore::connect(PostgresOptions::from_url(restored)?).await?;
     let keys = PostgresKeys::connect(subject_keys, "acceptance").await?;
-    assert_eq!(reconcile(&store, &keys).await?.told, 1, "the backup knew nothing of the erasure");
+    assert_eq!(reconcile(&store, &keys).await?.told, 1, "the backup does not know the erasure");
     let proof = prove(&store, &keys, person.parse()?).await?;
     ensure!(proof.holds() && proof.reservations_released == 2, "{proof}");
     Ok(())
@@ -126,7 +126,7 @@ async fn in_no_file(system: &mut Launched, backup: &Path, stays: &str) -> Result
     assert_eq!(
         found_in_files(backup, &CANARIES)?,
         Vec::<String>::new(),
-        "not even the backup of the log has them"
+        "the backup of the log does not have them either"
     );
     system.nats.start_again().await;
     Ok(())

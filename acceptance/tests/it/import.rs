@@ -59,7 +59,7 @@ async fn p9_an_import_that_was_killed_is_run_again_and_nothing_is_there_twice() 
         Ok((log.head().await? > enough).then_some(()))
     })
     .await?;
-    assert!(importer.try_wait()?.is_none(), "the importer was done before it could be killed");
+    assert!(importer.try_wait()?.is_none(), "the importer finished before it was killed");
     kill(Pid::from_raw(i32::try_from(importer.id().context("a process id")?)?), Signal::SIGKILL)?;
     assert!(!in_time("the killed importer's end", importer.wait()).await?.success());
     assert!(

@@ -67,7 +67,7 @@ async fn a_copy_of_a_running_stacks_folder_neither_stops_nor_uses_the_original()
     let down = in_copy(&["down"]).await?;
     ensure!(down.status.success() && said(&down).contains("it was not running"), "{}", said(&down));
 
-    assert_eq!(stack.endpoints()?.pids, before, "something of the original was ended");
+    assert_eq!(stack.endpoints()?.pids, before, "an original process was ended");
     let product =
         json!({"name": "Blue Train", "unit_price": "14.67", "currency": "USD", "stock": 12});
     stack.client()?.post("/api/v1/products", &product).await?.expect(StatusCode::CREATED)?;

@@ -157,5 +157,5 @@ async fn a_condition_sees_what_an_older_program_appends_meanwhile() {
     stage.go();
     placing.await.unwrap().problem(409, "user/deactivated");
     let log = stage.read(&Filter::Category("order".to_owned()), Position::START, 10).await.unwrap();
-    assert_eq!(log.len(), 1, "only the order from before");
+    assert_eq!(log.len(), 1, "only the earlier order");
 }

@@ -47,7 +47,7 @@ async fn three_hundred_clients_of_one_product_all_succeed_each_with_its_own_answ
         assert_eq!(
             reply.token().position,
             reply.ok()["version"].as_i64().unwrap(),
-            "an answer is another one's"
+            "an answer belongs to another request"
         );
     }
     check_stock(&shop, i64::try_from(CLIENTS).unwrap()).await;
@@ -127,7 +127,7 @@ async fn who_names_a_version_competes_with_those_who_do_not() {
     let replies = at_once(&shops, 50, request).await;
     let (stale, made): (Vec<_>, Vec<_>) =
         replies.into_iter().partition(|reply| reply.status == 412);
-    assert!((4..=5).contains(&stale.len()), "one of the five at most is first");
+    assert!((4..=5).contains(&stale.len()), "at most one of the five is first");
     for reply in &stale {
         reply.problem(412, "stale-version");
     }
@@ -177,7 +177,7 @@ async fn a_refusal_for_what_is_on_its_way_waits_until_it_is_there() {
     let takes_all = scene.adjust_and_arrive(-10, Cue::GoOn).await;
     let too_late = scene.adjust(-1);
     everybody_waits().await;
-    assert!(!too_late.is_finished(), "refused for what has not happened");
+    assert!(!too_late.is_finished(), "refused because of something that has not happened");
     scene.stage.go();
     assert_eq!(takes_all.await.unwrap().ok()["version"], 2);
     too_late.await.unwrap().problem(409, "product/not-enough-stock");

@@ -123,7 +123,7 @@ async fn races_for_one_product_lose_nothing_and_stock_is_never_negative() {
     let path = format!("/api/v1/products/{}/stock", shops[0].product("1.00").await);
     let replies = at_once(&shops, 25, |_| json_request("POST", &path, &json!({"delta": -1}))).await;
     let sold = replies.iter().filter(|reply| reply.status == 200).count();
-    assert_eq!(sold, 10, "there were ten in stock");
+    assert_eq!(sold, 10, "ten were in stock");
     for reply in replies.iter().filter(|reply| reply.status != 200) {
         reply.problem(409, "product/not-enough-stock");
     }

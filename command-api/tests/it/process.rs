@@ -257,7 +257,7 @@ async fn an_erasure_of_a_subject_that_nothing_is_known_of_says_so_and_does_nothi
     assert_eq!(
         store.head().await.unwrap().mark.position.0,
         0,
-        "no proof that reads like success, and no event"
+        "neither a proof that looks like success nor an event"
     );
 }
 

@@ -144,7 +144,11 @@ async fn among_writers_every_refusal_names_a_version_no_older_than_its_request()
                         rename(&shop, &path, &format!("{number} {round}"), named).await.unwrap();
                     if reply.status == 200 {
                         let version = reply.ok()["version"].as_i64().unwrap();
-                        assert_eq!(version, named + 1, "it was made on the version that it named");
+                        assert_eq!(
+                            version,
+                            named + 1,
+                            "it was decided on the version that it named"
+                        );
                         acknowledged.fetch_max(version, Ordering::SeqCst);
                         made.push(version);
                     } else {
@@ -164,7 +168,7 @@ async fn among_writers_every_refusal_names_a_version_no_older_than_its_request()
         made.extend(client.await.unwrap());
     }
     let last = acknowledged.load(Ordering::SeqCst);
-    assert!(last > 1, "nobody was first");
+    assert!(last > 1, "nobody won");
     assert_eq!(
         (made.len(), made.into_iter().collect()),
         (usize::try_from(last).unwrap() - 1, (2..=last).collect::<BTreeSet<_>>())

@@ -177,7 +177,7 @@ async fn nobody_is_decided_on_what_is_on_its_way_of_a_user_who_was_erased_meanwh
     erase(stage.as_ref(), keys.as_ref(), &request).await.unwrap();
     let second = rename("Lady");
     everybody_waits().await;
-    assert!(!second.is_finished(), "decided on values that are erased");
+    assert!(!second.is_finished(), "the decision used erased values");
     stage.go();
     for renamed in [first, second] {
         renamed.await.unwrap().problem(409, "user/erased");

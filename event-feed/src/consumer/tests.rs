@@ -7,7 +7,7 @@ async fn a_process_without_work_takes_its_share_again_once_the_log_has_answered_
     let mut consumer = Consumer::default();
     assert!(consumer.is_able());
     consumer.asked(false);
-    assert!(consumer.is_able(), "a moment is no reason");
+    assert!(consumer.is_able(), "a short outage does not stop it");
     tokio::time::advance(UNABLE_AFTER).await;
     assert!(!consumer.is_able());
     // The keys may have been what was away: an answer of the log alone is believed later.

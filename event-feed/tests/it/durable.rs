@@ -138,7 +138,7 @@ impl Running {
     async fn kill(mut self) {
         self.task.abort();
         let ended = in_time("the worker's end", &mut self.task).await;
-        assert!(ended.is_err_and(|error| error.is_cancelled()), "it had ended before");
+        assert!(ended.is_err_and(|error| error.is_cancelled()), "it had already ended");
     }
 
     async fn stopped(self) -> StopReason {

@@ -31,7 +31,7 @@ impl Reader {
             Ok(batch) => {
                 assert!(
                     batch.head.mark.position >= self.follower.mark().position,
-                    "a head below what was handed out"
+                    "the head is below a position that was handed out"
                 );
                 self.seen.extend(batch.events);
                 batch.mode

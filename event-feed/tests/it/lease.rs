@@ -52,7 +52,7 @@ async fn whoever_takes_over_ends_the_old_owners_connection_and_its_locks() {
     old.give_up(&mut woken, old_term).await.unwrap();
     assert!(
         new.holds(&mut connection, Term(old_term.0 + 1)).await.unwrap(),
-        "the old owner cannot give up what it has not"
+        "the old owner cannot give up a lease that it does not hold"
     );
 }
 
@@ -84,7 +84,7 @@ async fn an_owner_that_lost_its_connection_need_not_wait_for_its_own_lease() {
     assert!(!lease.holds(&mut anew, term).await.unwrap());
     assert!(
         sqlx::query("SELECT 1").execute(&mut connection).await.is_err(),
-        "what is left of the old connection is ended"
+        "the rest of the old connection is ended"
     );
 }
 

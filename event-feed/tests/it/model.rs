@@ -248,7 +248,7 @@ fn p5_p6_no_sequence_of_steps_breaks_a_promise() {
     let depth = usize::try_from(test_run().count(7, 11)).unwrap();
     let found = explore(FULL, None, depth);
     assert_eq!(found.broken, Vec::<&str>::new());
-    assert_eq!(found.unreached, Vec::<&str>::new(), "a promise that nothing tries is not kept");
+    assert_eq!(found.unreached, Vec::<&str>::new(), "every promise needs a test");
 }
 
 #[test]

@@ -62,6 +62,9 @@ impl Recorder {
             );
         }
         let now = world.stream_info().await.unwrap();
-        assert_eq!(now.created, self.at_first.created, "P5: the stream was damaged, and made anew");
+        assert_eq!(
+            now.created, self.at_first.created,
+            "P5: the stream was damaged and created again"
+        );
     }
 }

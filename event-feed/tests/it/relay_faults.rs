@@ -301,7 +301,7 @@ async fn p5_an_older_copy_of_the_brokers_data_is_brought_up_to_date() {
     assert_eq!(
         world.stream_info().await.unwrap().created,
         created,
-        "the older copy was good enough to go on from"
+        "the older copy was good enough to continue from"
     );
     relay.stop().await;
 }

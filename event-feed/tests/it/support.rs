@@ -301,7 +301,7 @@ impl RunningRelay {
         if let Some(task) = self.task.take() {
             task.abort();
             let ended = in_time("the relay's end", task).await;
-            assert!(ended.is_err_and(|error| error.is_cancelled()), "it had ended before");
+            assert!(ended.is_err_and(|error| error.is_cancelled()), "it had already ended");
         }
     }
 

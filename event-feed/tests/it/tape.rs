@@ -146,7 +146,7 @@ impl Tape {
         let (mut next, mut repeats) = (first, 0);
         for line in &lines {
             let position = line.position();
-            assert!((first..=next).contains(&position), "{position} came where {next} was next");
+            assert!((first..=next).contains(&position), "{position} came instead of {next}");
             let stored = &log[usize::try_from(position - first).unwrap()];
             assert_eq!(format!("{:?}", line.event), format!("{stored:?}"));
             assert_eq!(line.mark, stored.mark());

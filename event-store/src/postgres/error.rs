@@ -126,10 +126,6 @@ mod tests {
         for code in ["55P03", "40P01", "40001", "25006", "53300", "57P03"] {
             assert!(!may_follow_commit(code) && meaning_of_code(code) == Meaning::Busy, "{code}");
         }
-        assert_eq!(
-            meaning_of_code("57014"),
-            Meaning::Busy,
-            "a read that was cancelled can be made again"
-        );
+        assert_eq!(meaning_of_code("57014"), Meaning::Busy, "a cancelled read can be repeated");
     }
 }

@@ -283,7 +283,7 @@ mod tests {
         assert_eq!(
             versions(&cache, 0..5),
             [Some(1), Some(1), Some(1), Some(1), None],
-            "one has too many"
+            "one process has too many"
         );
         cache.let_go_of(Uuid::from_u128(1));
         assert_eq!(versions(&cache, 0..4), [Some(1), None, None, Some(1)]);

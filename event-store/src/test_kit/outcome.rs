@@ -61,15 +61,12 @@ pub async fn check_dense(store: &dyn EventStore) -> Position {
             return after;
         }
         for event in page {
-            assert_eq!(event.position, after.next(), "positions are dense");
+            assert_eq!(event.position, after.next(), "positions have no gap");
             after = event.position;
             let version = versions.entry(event.stream.clone()).or_default();
             *version += 1;
             assert_eq!(event.version.0, *version, "versions of {} are dense", event.stream);
-            assert!(
-                recorded_at <= Some(event.recorded_at),
-                "the clock of the log does not go back"
-            );
+            assert!(recorded_at <= Some(event.recorded_at), "the log's clock does not go back");
             recorded_at = Some(event.recorded_at);
         }
     }

@@ -135,7 +135,10 @@ async fn each_attack_is_refused_alone_and_its_neighbours_do_not_notice() {
                 good += 1;
             }
             let Err(StoreError::Invalid(reason)) = refused else { panic!("{name}: {refused:?}") };
-            assert!(reason.len() < 200, "a reason, not the attack again: {name}");
+            assert!(
+                reason.len() < 200,
+                "the message gives a reason and does not repeat the attack: {name}"
+            );
             eprintln!("{name}: refused in {took:.1?}: {reason}");
         }
     }

@@ -61,7 +61,7 @@ async fn refusals_in_a_batch_cost_no_subtransaction() {
     assert_eq!(outcomes.iter().filter(|o| matches!(o, AppendOutcome::Refused(_))).count(), 250);
     let after = subtransactions(&mut connection).await;
     assert_eq!(after.0 - before.0, 2, "one transaction id for the batch and one for this question");
-    assert_eq!(after.1, before.1, "no look-up of a subtransaction");
+    assert_eq!(after.1, before.1, "no subtransaction is looked up");
     drop(connection);
     cluster.stop().await;
 }

@@ -189,7 +189,11 @@ async fn once_each(store: &PostgresStore, acknowledged: &HashMap<Uuid, Position>
         }
     }
     for (id, position) in acknowledged {
-        assert_eq!(found.get(id), Some(position), "acknowledged and lost, or elsewhere");
+        assert_eq!(
+            found.get(id),
+            Some(position),
+            "an acknowledged event is lost or at another position"
+        );
     }
     found.len()
 }

@@ -142,6 +142,6 @@ async fn what_is_about_nothing_says_so_and_fails() {
     }
     for arguments in [&["read", "--after", "1"][..], &["stream", "thing-a", "--after", "1"]] {
         let output = run(database.url(), arguments).await;
-        assert!(output.status.success(), "what is there may have no more: {arguments:?}");
+        assert!(output.status.success(), "existing values may not have more: {arguments:?}");
     }
 }

@@ -42,7 +42,7 @@ async fn p4_p9_an_append_whose_answer_was_lost_has_one_effect_and_the_right_answ
             }
         }
     }
-    assert!(proxy.cuts() >= usize::try_from(rounds).unwrap(), "every round has a cut");
+    assert!(proxy.cuts() >= usize::try_from(rounds).unwrap(), "every round cuts the connection");
     let head = check_dense(&store).await;
     assert_eq!(usize::try_from(head.0).unwrap(), acknowledged.len(), "each took effect once");
     let mut after = Position::START;

@@ -202,7 +202,7 @@ async fn a_process_that_starts_on_a_log_behind_the_known_head_waits_for_a_person
     assert_eq!(
         connect(database.url()).await.head().await.unwrap().mark.position,
         Position(3),
-        "who knows nothing sees nothing"
+        "a reader without keys sees nothing"
     );
     let new = begin_epoch(&mut admin, "commits were lost", &[]).await.unwrap();
     let outcome = appended(start().await.unwrap().append(one("a")).await.unwrap());

@@ -131,7 +131,7 @@ async fn an_erased_subject_reads_as_erased_everywhere_and_its_reservations_are_f
     assert_eq!(
         other.names().await,
         [json!(SECRET), json!("Bob")],
-        "and its key is in this one's memory now"
+        "and this process has its key in memory now"
     );
 
     let entry = world.erase(ADA).await.unwrap();
@@ -189,7 +189,7 @@ async fn a_process_that_only_appends_hears_of_an_erasure_by_itself() {
         .expect("it hears within its interval");
     assert!(
         world.names().await.iter().all(Value::is_null),
-        "what was encrypted in between reads as erased too"
+        "values that were encrypted in between read as erased, too"
     );
     assert!(other.another_process().names().await.iter().all(Value::is_null));
 }
@@ -303,11 +303,7 @@ async fn keys_that_are_away_or_another_logs_are_an_error_and_never_an_erasure() 
         World::over(Arc::clone(&world.log), Arc::new(Failing::at(Arc::clone(&world.keys), 0)));
     let mut live = recovered.encrypted.subscribe(Filter::All, Position::START);
     assert!(next(&mut live).await.is_err());
-    assert_eq!(
-        next(&mut live).await.unwrap().position,
-        Position(1),
-        "nothing is lost by the error"
-    );
+    assert_eq!(next(&mut live).await.unwrap().position, Position(1), "the error loses nothing");
     let wrong_master = Vault::new(Arc::clone(&world.keys), master(&[9]), VaultOptions::default());
     let wrong = EncryptingStore::new(Arc::clone(&world.log), wrong_master);
     let read = wrong.read(&Filter::All, Position::START, 10).await;

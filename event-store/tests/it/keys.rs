@@ -87,7 +87,7 @@ async fn a_destroyed_key_never_comes_back(keys: &dyn SubjectKeyStore) {
     assert_eq!(
         keys.ensure(&[(A, wrapped(7))]).await.unwrap(),
         [StoredKey::Destroyed],
-        "there is never another key"
+        "the subject never gets another key"
     );
     keys.destroy(NEVER_HAD_A_KEY, "ops-1").await.unwrap();
     assert_eq!(keys.find(&[NEVER_HAD_A_KEY]).await.unwrap(), [Some(StoredKey::Destroyed)]);
@@ -150,7 +150,7 @@ async fn only_unchanged_keys_are_wrapped_again(keys: &dyn SubjectKeyStore) {
     assert_eq!(
         keys.rewrap(changes).await.unwrap(),
         1,
-        "not one that is another by now, nor one that is destroyed"
+        "neither one that has changed nor one that is destroyed"
     );
     assert_eq!(
         keys.find(&[A, B, C]).await.unwrap(),
@@ -195,7 +195,7 @@ async fn a_rotated_master_key_opens_every_key_and_the_old_one_can_go() {
 
     assert!(
         matches!(rotate(&keys, master(&[2]).as_ref()).await, Err(KeyError::MasterKey)),
-        "the old one must be at hand"
+        "the old key must be given, too"
     );
     assert_eq!(rotate(&keys, master(&[2, 1]).as_ref()).await.unwrap(), 2_499);
     assert_eq!(rotate(&keys, master(&[2, 1]).as_ref()).await.unwrap(), 0);

@@ -343,7 +343,7 @@ async fn p7_after_an_erasure_neither_memory_nor_snapshots_give_a_value_away() {
             events.iter().fold(Names::default(), |names, event| names.apply(event).unwrap());
         assert_eq!(found.state, expected, "round {round}");
         let shown = |subject: &Uuid| found.state.0.contains(&Some(subject.to_string()));
-        assert!(!erased.iter().any(shown), "round {round}: a value of somebody erased");
+        assert!(!erased.iter().any(shown), "round {round}: a value of an erased person");
     }
     assert!(!erased.is_empty());
 }
@@ -374,7 +374,7 @@ async fn a_state_ahead_of_the_log_is_not_used_once_a_subject_of_it_is_erased() {
     assert_eq!(
         (&confirmed.state, confirmed.last, applied),
         (&ahead.state, made.last, 0),
-        "it was kept as if it had been loaded"
+        "it is kept like a loaded one"
     );
     // Bob's values came with the pending event.
     erase(process.encrypted.as_ref(), shared.keys.as_ref(), &request(BOB)).await.unwrap();

@@ -53,11 +53,11 @@ async fn poll(store: PostgresStore, done: Arc<AtomicBool>) -> Position {
         let head = store.head().await.unwrap().mark.position;
         let page = store.read(&Filter::All, after, 100).await.unwrap();
         for event in &page {
-            assert_eq!(event.position, after.next(), "no gap, not even for a moment");
+            assert_eq!(event.position, after.next(), "there is no gap at any time");
             after = event.position;
         }
         if page.len() < 100 {
-            assert!(after >= head, "a page that ends early reaches the head known before it");
+            assert!(after >= head, "a page that ends early reaches the head that was known before");
         }
         if finished && page.is_empty() {
             return after;

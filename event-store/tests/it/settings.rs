@@ -76,12 +76,12 @@ async fn p4_an_unsafe_setting_stops_appends_and_readiness_from_reload_to_repair(
         })
         .await;
         let new = PostgresStore::connect(options(&cluster.url())).await;
-        assert!(matches!(new, Err(StoreError::Unsafe(_))), "nor does another one begin");
+        assert!(matches!(new, Err(StoreError::Unsafe(_))), "and no other one begins");
         reload_with(&mut admin, &format!("RESET {setting}")).await;
         until("it is ready again", async || store.ready().await.is_ok()).await;
         until("it appends again", async || store.append(one("a")).await.is_ok()).await;
         count += 1;
-        assert_eq!(check_dense(&store).await.0, count, "what was refused is not there");
+        assert_eq!(check_dense(&store).await.0, count, "a refused event is not there");
     }
 }
 

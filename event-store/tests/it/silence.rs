@@ -58,7 +58,7 @@ async fn heals<T, E: std::fmt::Debug>(mut work: impl AsyncFnMut() -> Result<T, E
     loop {
         match work().await {
             Ok(done) => return done,
-            Err(error) => assert!(since.elapsed() < HEALED, "not healed: {error:?}"),
+            Err(error) => assert!(since.elapsed() < HEALED, "it did not recover: {error:?}"),
         }
     }
 }
@@ -200,7 +200,7 @@ async fn a_lock_that_is_held_in_silence_makes_the_store_not_ready_until_it_is_fr
     assert_eq!(store.head().await.unwrap().mark.position, Position(1), "it can be read");
     drop((stopped, holder));
     heals(async || store.ready().await).await;
-    assert_eq!(store.head().await.unwrap().mark.position, Position(1), "the look appended nothing");
+    assert_eq!(store.head().await.unwrap().mark.position, Position(1), "looking appended nothing");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -235,7 +235,7 @@ async fn a_silent_server_is_noticed_by_every_call_in_time_and_forgiven_soon_afte
     assert!(matches!(digested, Err(StoreError::Unavailable(_))), "{digested:?}");
     assert!(matches!(anew.err(), Some(StoreError::Unavailable(_))));
     assert!(matches!(keys_anew.err(), Some(KeyError::Unavailable(_))));
-    assert!(took < NOTICED + HEALED, "digesting may take longest: {took:?}");
+    assert!(took < NOTICED + HEALED, "digesting takes longer than allowed: {took:?}");
     let started = Instant::now();
     assert!(store.ready().await.is_err());
     assert!(started.elapsed() < CALL, "{:?}", started.elapsed());
@@ -326,7 +326,7 @@ async fn those_who_wait_for_silent_keys_are_few_and_do_not_wait_long() {
     }
     let others = store.append(one("nobody")).await.unwrap();
     assert!(matches!(others, AppendOutcome::Appended(_)));
-    assert!(task.pulse.silence() > Duration::ZERO, "the task that makes keys does not move");
+    assert!(task.pulse.silence() > Duration::ZERO, "the task that creates keys makes no progress");
     let (mut at_once, mut waited) = (0, 0);
     for (outcome, took) in waiting.await.unwrap() {
         assert!(matches!(outcome, Err(StoreError::Keys(KeyError::Unavailable(_)))), "{outcome:?}");

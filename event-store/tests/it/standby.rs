@@ -28,7 +28,7 @@ async fn wait_for(admin: &mut PgConnection, standby: &'static str) {
         .unwrap()
         != standby
     {
-        assert!(since.elapsed() < LIMIT, "the setting does not arrive");
+        assert!(since.elapsed() < LIMIT, "the setting has no effect");
     }
 }
 
@@ -142,7 +142,7 @@ async fn p4_p9_what_no_standby_has_is_acknowledged_to_no_repeat_either() {
         assert!(unknown, "{round}: {erased:?}");
         assert!(
             store.repeated(&key(2, 1, "1")).await.unwrap().is_none(),
-            "nothing is there to wait for"
+            "there is nothing to wait for"
         );
     }
     // Once a standby would have them, both keep their results.

@@ -352,7 +352,7 @@ async fn a_stream_is_loaded_as_of_a_version_a_position_or_a_time<S: Both>(store:
     assert_eq!(
         (count, found.unwrap().version),
         (200, Version(450)),
-        "a snapshot spares what comes before it here too"
+        "the events before a snapshot are not read here either"
     );
 }
 

@@ -111,7 +111,7 @@ async fn a_store_whose_own_backend_is_stuck_answers_in_time_and_heals() {
 async fn heals(store: &PostgresStore) {
     let since = Instant::now();
     while let Err(error) = store.append(one("healed")).await {
-        assert!(since.elapsed() < DEADLINE + SLACK, "not healed: {error:?}");
+        assert!(since.elapsed() < DEADLINE + SLACK, "it did not recover: {error:?}");
     }
 }
 

@@ -71,7 +71,7 @@ async fn several_statements_share_one_deadline_and_may_borrow() {
             Ok(())
         })
         .await;
-    assert!(is_silent(&done.unwrap_err()), "each is short, all together are not");
+    assert!(is_silent(&done.unwrap_err()), "each is short, but the sum is not");
     assert!(!connection.is_open());
 }
 

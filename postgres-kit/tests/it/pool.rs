@@ -144,7 +144,7 @@ async fn a_busy_pool_is_not_a_silent_one_its_callers_wait_for_as_long_as_others_
     for called in ten_calls(&pool).await {
         called.unwrap();
     }
-    assert!(started.elapsed() > 2 * LIMIT, "nobody had to wait for long: {:?}", started.elapsed());
+    assert!(started.elapsed() > 2 * LIMIT, "nobody waited long: {:?}", started.elapsed());
 }
 
 #[tokio::test]

@@ -258,7 +258,7 @@ async fn align(slots: &mut Vec<Slot>, ready: &[Ready]) {
                         projection = projection.name(),
                         generation = found.generation,
                         partition,
-                        "found a partition"
+                        "a partition was found"
                     );
                     let mut slot = Slot::of(Arc::clone(&projection), standby, partition);
                     slot.stands_for(Some(found));

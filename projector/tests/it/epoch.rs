@@ -119,7 +119,7 @@ async fn after_lost_commits_each_step_is_named_and_the_same_process_goes_on() {
     assert_eq!(
         told,
         i64::try_from(projector::projections::all().len()).unwrap(),
-        "what status shows is what is to be done now"
+        "status shows what must be done now"
     );
     assert_eq!(contents(url).await, before, "nothing was touched");
 

@@ -104,7 +104,7 @@ async fn a_user_loses_name_and_address_and_keeps_the_figures() {
     assert_eq!(
         (&row["version"], &row["position"]),
         (&json!(1), &json!(2)),
-        "the row has changed, its stream has not"
+        "the row has changed, but its stream has not"
     );
 }
 
@@ -196,7 +196,7 @@ async fn a_field_that_does_not_open_stops_who_reads_it_and_nobody_else() {
     assert_eq!(
         contents(database.url()).await["users"][0]["name"],
         "Ada",
-        "up to there it is right"
+        "it is right up to there"
     );
 }
 
@@ -235,7 +235,7 @@ async fn erasures_multiply_no_parked_events_that_are_not_their_subjects() {
     assert_eq!(
         ask_about::<i64>(database.url(), passed, "products").await,
         30 + 25,
-        "erasures are none of its business"
+        "it has nothing to do with erasures"
     );
 }
 

@@ -137,11 +137,11 @@ async fn a_split_event_that_does_not_fold_takes_no_effect_in_partition() {
             read_model.parked",
     )
     .await;
-    assert_eq!(parked, "users 1 order.bought", "the whole of it, as it is stored");
+    assert_eq!(parked, "users 1 order.bought", "all of it, as stored");
     assert_eq!(
         contents(database.url()).await["users"],
         json!([]),
-        "no row came to be of a fragment of it"
+        "no row was made from a part of it"
     );
 }
 

@@ -97,7 +97,7 @@ async fn the_command_line_tells_wrong_usage_from_failure() {
     assert_eq!(
         code(&["run", "--admin-listen", "0.0.0.0:9083"]).await,
         Some(2),
-        "reachable from elsewhere"
+        "others can reach it"
     );
     assert_eq!(code(&["frobnicate"]).await, Some(2));
 }

@@ -95,7 +95,7 @@ async fn a_watched_status_shows_positions_move_and_ends_cleanly_on_ctrl_c() {
     while !table.line().await.contains("Ctrl-C ends") {}
     assert_eq!(table.interrupted().await, Some(0));
     let output = finished(command(url).args(["status", "--interval", "0.5"])).await;
-    assert_eq!(output.status.code(), Some(2), "an interval of nothing");
+    assert_eq!(output.status.code(), Some(2), "an interval of zero");
 }
 
 #[tokio::test]

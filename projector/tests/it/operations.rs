@@ -84,7 +84,7 @@ async fn p7_a_rebuild_whose_process_is_killed_with_9_is_finished_by_another_one(
     let done = admin.ended(&path).await;
     assert_eq!((&done["state"], &done["attempts"]), (&"succeeded".into(), &2.into()), "{done}");
     assert_eq!(done["result"]["generation"], 2, "{done}");
-    assert_eq!(ask::<i32>(url, LAST).await, 2, "it went on, and did not start over");
+    assert_eq!(ask::<i32>(url, LAST).await, 2, "it continued and did not start over");
     drop(other);
     succeeds(url, &["verify", "orders"]).await;
     assert_eq!(contents(url).await, replayed(postgres_store(url).await).await);
@@ -100,7 +100,7 @@ async fn a_terminated_process_leaves_its_operation_to_the_next_one() {
     admin.until("the rebuild to be under way", &path, is_under_way).await;
     process.signal(Signal::SIGTERM);
     assert_eq!(process.ended().await.code(), Some(0));
-    assert!(ask::<i64>(url, WRITTEN).await > 0, "what was done is kept");
+    assert!(ask::<i64>(url, WRITTEN).await > 0, "finished work is kept");
     let next = Process::start(url);
     let admin = Admin::of(&next).await;
     let done = admin.ended(&path).await;
@@ -212,7 +212,7 @@ async fn the_newest_finished_operations_are_kept_and_older_ones_go() {
     })
     .await;
     let first = "SELECT right(min(id::text), 12)::bigint FROM read_model.operations";
-    assert_eq!(ask::<i64>(url, first).await, 7, "the oldest went");
+    assert_eq!(ask::<i64>(url, first).await, 7, "the oldest one was dropped");
 }
 
 #[tokio::test]

@@ -148,7 +148,7 @@ async fn p7_poison_events_hurt_only_their_own_rows_and_a_fix_leaves_no_trace() {
     let head = i64::try_from(happened).unwrap();
     let mut runner = runner_of(&projection, &store, url);
     runs(&mut runner, head).await;
-    assert_eq!(rows(url, "ledger").await, unhurt, "what is not fixed is refused again");
+    assert_eq!(rows(url, "ledger").await, unhurt, "an event that is not fixed is refused again");
     let before = account(url, "ledger").await;
     assert!(
         before.adds_up && before.parked > 0 && before.applied + before.parked == head,

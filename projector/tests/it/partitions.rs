@@ -255,7 +255,7 @@ async fn p7_a_rebuild_splits_and_joins_and_verify_compares_each_part_where_it_st
     assert!(said.contains("no difference"), "{said}");
     let partitions =
         "SELECT partitions FROM read_model.generations WHERE projection = 'users' AND live";
-    assert_eq!(ask::<i32>(url, partitions).await, 4, "as before, unless said");
+    assert_eq!(ask::<i32>(url, partitions).await, 4, "unchanged by default");
 }
 
 /// Everything that is free, as far as the log goes.
@@ -293,7 +293,7 @@ async fn a_split_that_would_mean_something_else_is_refused_and_says_why() {
     .await;
     assert!(said.contains("cannot be split"), "{said}");
     let made = ask::<i64>(url, "SELECT count(*) FROM read_model.generations").await;
-    assert_eq!(made, i64::try_from(projections::all().len()).unwrap(), "a generation was begun");
+    assert_eq!(made, i64::try_from(projections::all().len()).unwrap(), "a generation was started");
 }
 
 /// The lines of `status --watch --json` up to the first of which this is true.

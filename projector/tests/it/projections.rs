@@ -129,12 +129,12 @@ async fn a_user_row_counts_confirmed_orders_alone_and_sums_each_currency_apart()
     assert_eq!(user["total_spent"], json!({"USD": 2934, "EUR": 500}));
     assert_eq!(
         user["last_order_at"], "1997-02-01T00:00:00+00:00",
-        "the latest by date, not the last that came"
+        "the latest by date, not the last to arrive"
     );
     assert_eq!(
         (&user["version"], &user["position"]),
         (&json!(1), &json!(6)),
-        "its own stream's version, the last event's position"
+        "the version of its own stream, the position of the last event"
     );
 }
 

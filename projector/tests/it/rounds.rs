@@ -308,7 +308,7 @@ impl Log {
         );
         let wrong =
             "SELECT count(*) FROM read_model.checkpoints WHERE handled + ignored <> position";
-        assert_eq!(ask::<i64>(url, wrong).await, 0, "an event went nowhere");
+        assert_eq!(ask::<i64>(url, wrong).await, 0, "an event was lost");
         process.kill_9().await;
     }
 }

@@ -103,7 +103,7 @@ async fn an_event_that_makes_no_sense_for_a_row_is_parked_and_everything_else_go
         runner(Arc::clone(&store) as Arc<dyn EventStore>, database.url()).run_once().await.unwrap();
     assert!(standings.iter().all(|(_, standing)| *standing == Standing::At(head)), "{standings:?}");
     let rows = contents(database.url()).await;
-    assert_eq!(rows["users"].as_array().unwrap().len(), 2, "both before and after it");
+    assert_eq!(rows["users"].as_array().unwrap().len(), 2, "both before and after");
     let cause: String = ask(
         database.url(),
         "SELECT format('%s %s %s', projection, position, cause) FROM read_model.parked JOIN \

@@ -145,7 +145,7 @@ async fn e1_a_part_owner_frozen_in_mid_transaction_is_replaced_and_changes_nothi
     .await;
     let taken = one::<f64>(url, of_partition("extract(epoch FROM expires_at)::float8")).await
         - LEASE.as_secs_f64();
-    assert!(taken - expires <= 1.0, "taken {} s after it was free", taken - expires);
+    assert!(taken - expires <= 1.0, "taken {} s after it became free", taken - expires);
     until_held(url, 1).await;
     until_all_at(url, 600).await;
     let after = contents(url).await;
@@ -157,7 +157,7 @@ async fn e1_a_part_owner_frozen_in_mid_transaction_is_replaced_and_changes_nothi
     assert!(succeeds(url, &["verify", "users"]).await.contains("no difference"));
     append(store.as_ref(), life.goes_on(100)).await;
     until_all_at(url, 700).await;
-    assert_eq!(contents(url).await, replayed(store).await, "it projects again what is its share");
+    assert_eq!(contents(url).await, replayed(store).await, "it projects its share again");
     for process in [&first, &second] {
         until("each to tell figures of its own partitions alone", || async {
             process.get("/metrics").await.matches("\nprojection_lag_events{").count() == 5
@@ -214,7 +214,7 @@ async fn p6_a_process_cut_off_from_the_log_leaves_its_parts_to_others_until_it_i
     to_log.breaks();
     append(store.as_ref(), life.goes_on(100)).await;
     let left = until_held(url, 1).await;
-    assert!(left < LEASE, "it says so: no lease has to run out, and yet {left:?}");
+    assert!(left < LEASE, "it gives its leases up at once, but these are left: {left:?}");
     until_all_at(url, 300).await;
     to_log.mends();
     until_held(url, 2).await;

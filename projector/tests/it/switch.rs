@@ -75,7 +75,7 @@ async fn i9_queries_never_see_an_earlier_position_over_switches_there_and_back()
     succeeds(url, &["switch-back", "orders"]).await;
     assert_eq!(ask::<i32>(url, LIVE).await, 1);
     succeeds(url, &["switch-back", "orders"]).await;
-    assert_eq!(ask::<i32>(url, LIVE).await, 2, "back from where it came");
+    assert_eq!(ask::<i32>(url, LIVE).await, 2, "it is back where it came from");
     stop.send(true).unwrap();
     writing.await.unwrap();
     assert!(asking.await.unwrap() > 10);
@@ -112,7 +112,7 @@ async fn a_switch_back_catches_the_old_generation_up_first() {
     succeeds(url, &["rebuild", "orders", "--no-compare"]).await;
     let old = "SELECT position FROM read_model.checkpoints WHERE projection = 'orders' AND \
         generation = 1";
-    assert_eq!(ask::<i64>(url, old).await, 200, "nobody projects it");
+    assert_eq!(ask::<i64>(url, old).await, 200, "no process projects it");
     succeeds(url, &["switch-back", "orders"]).await;
     assert_eq!((ask::<i32>(url, LIVE).await, ask::<i64>(url, old).await), (1, 300));
     let orders = contents(url).await["orders"].clone();

@@ -66,7 +66,7 @@ async fn a_row_that_lacks_events_has_another_tag_until_it_has_them() {
     assert_eq!(
         app.get_with("/api/v1/users", &[("if-none-match", &list)]).await.status,
         200,
-        "the list's tag has the mark too"
+        "the tag of the list has the mark, too"
     );
 }
 

@@ -210,7 +210,7 @@ async fn where_numbered_pages_end_the_next_link_goes_on_by_cursor() {
     assert_eq!(
         relations,
         ["first", "prev", "next"],
-        "the last page has no number that could be asked for"
+        "no number leads to a page after the last one"
     );
     let mut seen: BTreeSet<String> = keys(&deep).into_iter().collect();
     let mut next = targets.into_iter().find(|(relation, _)| relation == "next");

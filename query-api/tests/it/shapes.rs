@@ -106,11 +106,15 @@ async fn what_lacks_events_says_so_and_is_not_what_a_cache_has_of_the_whole() {
     let stale = app.get_with(&format!("/api/v1/users/{marked}"), &[("if-none-match", &tag)]).await;
     assert_eq!((stale.status.as_u16(), &stale.body["meta"]["stale"]), (200, &json!(true)));
     assert_eq!(app.get(&format!("/api/v1/users/{other}")).await.body["meta"].get("stale"), None);
-    assert_eq!(app.get("/api/v1/users").await.body["meta"]["stale"], true, "one of the page is");
+    assert_eq!(
+        app.get("/api/v1/users").await.body["meta"]["stale"],
+        true,
+        "one event of the page is there"
+    );
     assert_eq!(
         app.get("/api/v1/users?email=user-2@example.com").await.body["meta"].get("stale"),
         None,
-        "none of the page is"
+        "no event of the page is there"
     );
     assert_eq!(
         app.get("/api/v1/orders").await.body["meta"].get("stale"),
@@ -119,5 +123,5 @@ async fn what_lacks_events_says_so_and_is_not_what_a_cache_has_of_the_whole() {
     );
     mark(uuid::Uuid::from_u128(1).to_string(), true).await;
     let page = app.get("/api/v1/users?email=user-2@example.com").await;
-    assert_eq!(page.body["meta"]["stale"], true, "a row that is not there yet might belong to it");
+    assert_eq!(page.body["meta"]["stale"], true, "a row that does not exist yet might match");
 }

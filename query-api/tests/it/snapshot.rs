@@ -110,7 +110,7 @@ async fn a_snapshot_waits_for_a_token_as_one_question_does() {
     };
     let started = Instant::now();
     let (shown, ()) = tokio::join!(positions(Duration::from_secs(20)), moves);
-    assert_eq!(shown.unwrap(), (106, 107), "and not for what is not asked");
+    assert_eq!(shown.unwrap(), (106, 107), "and not for what was not asked");
     assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
     let other = ConsistencyToken { epoch: Uuid::nil(), ..token };
     let ask = async |snapshot: Snapshot| snapshot.ask(users()).await.map(drop);
@@ -134,7 +134,7 @@ async fn a_snapshot_is_taken_again_when_the_tables_were_switched_under_its_state
     assert_eq!(reader.snapshot(None, &ask).await.unwrap().unwrap(), (100, 100, 1));
     sqlx::raw_sql(SWITCH).execute(&app.writer).await.unwrap();
     assert_eq!(reader.snapshot(None, &ask).await.unwrap().unwrap(), (105, 105, 2));
-    assert!(calls.load(Ordering::SeqCst) >= 3, "its statements were prepared for the old tables");
+    assert!(calls.load(Ordering::SeqCst) >= 3, "its statements are prepared for the old tables");
 }
 
 #[tokio::test]

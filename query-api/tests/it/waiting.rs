@@ -58,7 +58,7 @@ async fn p10_an_answer_that_reads_two_projections_waits_for_the_slower_one() {
     };
     let (answer, ()) = tokio::join!(query, projector);
     assert_eq!((answer.status.as_u16(), answer.ids().len()), (200, 1), "{answer:?}");
-    assert_eq!(answer.body["meta"]["position"], 105, "the smaller of both");
+    assert_eq!(answer.body["meta"]["position"], 105, "the smaller of the two");
 }
 
 #[tokio::test]
@@ -248,7 +248,7 @@ async fn p10_a_single_row_waits_for_its_own_part_alone_and_a_list_for_all_of_the
             &[("consistency-token", &app.token(100))],
         )
         .await;
-    assert_eq!(orders.body["meta"]["position"], 100, "the orders are not so far");
+    assert_eq!(orders.body["meta"]["position"], 100, "the orders have not got so far");
     for path in [format!("/api/v1/users/{behind}"), "/api/v1/users".to_owned()] {
         let answer = app.get(&path).await;
         assert_eq!(

@@ -25,7 +25,7 @@ async fn a_drain_lets_the_request_in_flight_finish_and_takes_no_new_one() {
     }
     assert!(
         !served.task.is_finished(),
-        "the port is closed for new ones, and waits for the one in flight"
+        "the port refuses new requests and waits for the one in flight"
     );
     gate.let_go.add_permits(1);
     assert_eq!(client.answer().await.0, 200);

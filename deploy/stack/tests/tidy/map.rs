@@ -23,7 +23,7 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
 fn the_map_stays_short() {
     let map = map();
     let words = map.split_whitespace().count();
-    assert!(words <= MAX_WORDS, "ARCHITECTURE.md has {words} words, {MAX_WORDS} is the stop");
+    assert!(words <= MAX_WORDS, "ARCHITECTURE.md has {words} words; the limit is {MAX_WORDS}");
     for name in ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE"] {
         assert!(root().join(name).is_file(), "{name} is missing");
     }

@@ -219,7 +219,7 @@ mod tests {
         before.join(&on_stream(None, None));
         assert!(
             !before.affects(&on_stream(None, Some(LAST))),
-            "two may look, and one may append after them"
+            "two may read, and one may append after them"
         );
         before.join(&on_stream(None, Some(LAST)));
         before.join(&on_stream(Some(LAST), None));

@@ -106,7 +106,7 @@ impl Loads {
 
     #[track_caller]
     fn are_forgotten(&self) {
-        assert!(self.rounds.newest().is_empty(), "a round without callers is still remembered");
+        assert!(self.rounds.newest().is_empty(), "a round without callers is forgotten");
     }
 }
 
@@ -122,7 +122,7 @@ async fn who_hangs_up_takes_nobody_along() {
     loads.may_end.add_permits(1);
     let started = Instant::now();
     stays.await.unwrap().unwrap();
-    assert!(started.elapsed() < PATIENCE, "an abandoned round still delays the next");
+    assert!(started.elapsed() < PATIENCE, "an abandoned round does not delay the next one");
     assert_eq!(loads.begun(), 2);
     loads.are_forgotten();
 }

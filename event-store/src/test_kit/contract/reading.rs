@@ -117,7 +117,7 @@ pub async fn ranges_hold_every_event_of_their_types(store: Arc<dyn EventStore>) 
         events.iter().map(|event| event.position.0).collect::<Vec<_>>()
     };
     assert_eq!(range(0, 9).await, [1, 4, 7]);
-    assert_eq!(range(1, 4).await, [4], "after the one, up to the other");
+    assert_eq!(range(1, 4).await, [4], "after the first, up to the second");
     assert_eq!(range(4, 6).await, [0; 0]);
     assert_eq!(range(6, 99).await, [7], "the log may end before");
 }
@@ -197,7 +197,7 @@ pub async fn a_long_read_goes_on_page_by_page_to_the_end(store: Arc<dyn EventSto
             .map(|event| event.position.0)
             .collect()
             .await;
-        assert_eq!(positions, (4..=50).collect::<Vec<_>>(), "in pages of {page}");
+        assert_eq!(positions, (4..=50).collect::<Vec<_>>(), "with pages of {page}");
         let one = crate::pages::of_stream(Arc::clone(&store), stream("b"), Version::NONE, page);
         let versions: Vec<i64> = one
             .map(Result::unwrap)
@@ -205,7 +205,7 @@ pub async fn a_long_read_goes_on_page_by_page_to_the_end(store: Arc<dyn EventSto
             .map(|event| event.version.0)
             .collect()
             .await;
-        assert_eq!(versions, (1..=25).collect::<Vec<_>>(), "in pages of {page}");
+        assert_eq!(versions, (1..=25).collect::<Vec<_>>(), "with pages of {page}");
     }
     let nothing =
         crate::pages::of_log(store, Filter::Category("other".into()), Position::START, 10);

@@ -134,7 +134,7 @@ pub async fn nothing_of_a_subject_and_no_reservation_for_it_comes_behind_its_era
     assert_eq!(
         repeated(store.append(keyed()).await.unwrap()).0,
         first,
-        "a repeat has the first's answer"
+        "a repeat gets the first answer"
     );
     appended(store.append(of(&[bob])).await.unwrap());
     appended(store.append(reserving(1, bob)).await.unwrap());
@@ -181,7 +181,7 @@ pub async fn a_closed_stream_takes_no_event_and_says_so(store: Arc<dyn EventStor
     let append = Append { streams: vec![closing()], ..Append::default() };
     let first = appended(store.append(append.clone()).await.unwrap());
     assert_eq!(first.versions, vec![(stream("a"), Version(2))]);
-    assert_eq!(appended(store.append(append).await.unwrap()), first, "sent again it is recognised");
+    assert_eq!(appended(store.append(append).await.unwrap()), first, "a repeat is recognised");
     let closed = Refusal::Closed { stream: stream("a") };
     for expected in [Any, NoStream, StreamExists, Exact(Version(2)), Exact(Version(7))] {
         let outcome = store

@@ -211,7 +211,7 @@ async fn cut(admin: &mut PgConnection, times: usize) {
 
 fn named(found: &[Violation], invariants: &[&str]) {
     let some = found.iter().any(|violation| invariants.contains(&violation.invariant));
-    assert!(some, "caught for something else than {invariants:?}: {found:#?}");
+    assert!(some, "found something other than {invariants:?}: {found:#?}");
 }
 
 const ALL: Habits = Habits { keys: true, conditions_only: false };

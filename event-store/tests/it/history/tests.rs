@@ -177,7 +177,11 @@ fn i5_an_event_that_nobody_asked_for_is_found() {
 fn i5_a_refusal_for_what_never_was_is_found() {
     let version =
         |actual| Answer::Refused(Refused::Version { stream: "thing-a".to_owned(), actual });
-    assert_eq!(found(|_, lines| lines[9] = answered(2, 64, version(3))), ["I5"], "not yet there");
+    assert_eq!(
+        found(|_, lines| lines[9] = answered(2, 64, version(3))),
+        ["I5"],
+        "it is not there yet"
+    );
     assert_eq!(found(|_, lines| lines[9] = answered(2, 64, version(1))), ["I5"], "as wanted");
     assert_eq!(
         found(|_, lines| lines[8] = asked(2, 63, append("thing-a", Some(5), 41))),

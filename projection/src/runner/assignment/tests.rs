@@ -150,14 +150,18 @@ fn what_nobody_else_takes_is_taken_after_a_while_and_what_another_cannot_fold_is
     let mut world = World::new(&[4], 2);
     let (me, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
     world.acts(me, false);
-    assert_eq!(world.of(me).len(), 2, "the rest is the other's as long as it may come for it");
+    assert_eq!(
+        world.of(me).len(),
+        2,
+        "the rest belongs to the other process while it may still come"
+    );
     for _ in 0..2 {
         world.acts(me, true);
     }
-    assert_eq!((world.of(me).len(), world.acts(me, true)), (4, 0), "it came for none");
+    assert_eq!((world.of(me).len(), world.acts(me, true)), (4, 0), "no wake-up arrived");
     world.patient.clear();
     world.members.insert(other, HashSet::new());
-    assert_eq!(world.acts(me, false), 0, "it knows no such fold");
+    assert_eq!(world.acts(me, false), 0, "it does not know this fold");
 }
 
 #[test]

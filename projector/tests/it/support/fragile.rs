@@ -99,7 +99,7 @@ impl Projection for Fragile {
     }
 
     fn keys((product, delta): &Self::Event) -> Vec<String> {
-        assert_ne!(*delta, KEYS_PANIC, "no keys for that");
+        assert_ne!(*delta, KEYS_PANIC, "the keys do not allow that");
         vec![match *delta {
             NO_KEY => "\0".to_owned(),
             LOAD_PANICS => UNLOADABLE.to_owned(),

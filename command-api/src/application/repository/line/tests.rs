@@ -75,8 +75,8 @@ async fn one_is_decided_at_a_time_and_the_next_on_what_it_leaves() {
     assert!(ahead, "the second is still on its way");
     drop(third);
     second.settle(&made(), &states);
-    assert!(!sees_ahead(&lines, &states).await.1, "nothing is on its way any more");
-    assert!(lines.lines.lock().unwrap().is_empty(), "nobody is in the line, so it is gone");
+    assert!(!sees_ahead(&lines, &states).await.1, "nothing is in flight any more");
+    assert!(lines.lines.lock().unwrap().is_empty(), "nobody waits in the line, so it is gone");
 }
 
 #[tokio::test]
@@ -117,7 +117,7 @@ async fn a_state_of_another_history_or_at_the_end_of_a_chain_is_waited_for() {
     let mut second = turn(&lines).await;
     assert!(
         second.ahead::<ProductState>(NOW, &states).now_or_never().is_none(),
-        "the chain is as long as it may be"
+        "the chain has its maximum length"
     );
     first.settle(&made(), &states);
     assert!(second.ahead::<ProductState>(NOW, &states).await.unwrap().is_none());
@@ -141,7 +141,7 @@ async fn an_old_chain_ends_so_that_another_process_has_its_chance() {
     let mut second = turn(&lines).await;
     assert!(
         second.ahead::<ProductState>(NOW, &states).now_or_never().is_none(),
-        "the store is to be asked"
+        "the store must be asked"
     );
     first.settle(&made(), &states);
     assert!(second.ahead::<ProductState>(NOW, &states).await.unwrap().is_none());
@@ -164,7 +164,7 @@ async fn where_there_is_no_room_for_a_state_the_turn_ends_with_the_answer() {
     let taken = MAX_AHEAD_KIB - lines.room.available_permits();
     assert!(taken > 0 && is_next(&lines));
     first.settle(&made(), &states);
-    assert_eq!(lines.room.available_permits(), MAX_AHEAD_KIB, "the room is given back");
+    assert_eq!(lines.room.available_permits(), MAX_AHEAD_KIB, "the room is free again");
 }
 
 #[tokio::test]
@@ -178,21 +178,21 @@ async fn a_state_that_one_without_room_went_past_is_never_decided_on() {
         let all =
             Arc::clone(&lines.room).try_acquire_many_owned(u32::try_from(all).unwrap()).unwrap();
         let second = second.pass_on(NOW, leaves);
-        assert!(!is_next(&lines), "nobody can be decided on what the second leaves");
+        assert!(!is_next(&lines), "no decision can use what the second one leaves");
         // One batch answers both, and the second receives its answer first.
         second.settle(&made(), &states);
         let third =
             sees_ahead(&lines, &states).now_or_never().expect("nothing is to be waited for");
-        assert!(!third.1, "the first's state lacks the second's events");
+        assert!(!third.1, "the state of the first one lacks the events of the second one");
         drop(all);
         let third = third.0.pass_on(NOW, next());
         drop(first);
         assert!(
             sees_ahead(&lines, &states).await.1,
-            "the third began a new chain, which is intact"
+            "the third one began a new chain, which is complete"
         );
         drop(third);
-        assert_eq!(lines.room.available_permits(), MAX_AHEAD_KIB, "the room is given back");
+        assert_eq!(lines.room.available_permits(), MAX_AHEAD_KIB, "the room is free again");
     }
 }
 
@@ -210,7 +210,7 @@ async fn a_line_is_bounded_and_nobody_waits_in_it_for_ever() {
     assert!(matches!(one_more, Some(Err(RepositoryError::Crowded))));
     assert!(
         lines.turn("product-2".parse().unwrap()).now_or_never().is_some(),
-        "another line is another line"
+        "a change to another line is no conflict"
     );
     let waited = waiting.await.unwrap();
     assert!(waited.iter().all(|waited| matches!(waited, Err(RepositoryError::Crowded))));
