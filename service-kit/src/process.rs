@@ -2,7 +2,8 @@
 //!
 //! A process serves ports and does work beside them. One rule governs the end. If the work ends or
 //! fails, serving drains. If serving ends, the work drains. A signal drains both. The first error
-//! is the process's error. A second signal, or the drain limit, stops what still runs.
+//! is the process's error. A second signal, or the drain limit, stops what still runs. A program
+//! whose threads are blocked then ends within [`EXIT_LIMIT`](crate::shutdown::EXIT_LIMIT).
 //!
 //! The work decides with two tokens when each of its parts ends: [`Process::drain`] for a part that
 //! takes new work, [`Process::served`] for a part that requests in flight still need.
@@ -60,7 +61,7 @@ impl Process {
     /// [`ProcessError::Telemetry`] and [`ProcessError::Signals`].
     pub fn start(name: &'static str, log: &str) -> Result<Self, ProcessError> {
         let telemetry = Telemetry::start(name, log)?;
-        let shutdown = Shutdown::listen().map_err(ProcessError::Signals)?;
+        let shutdown = Shutdown::enforce().map_err(ProcessError::Signals)?;
         Ok(Self::with(telemetry.metrics(), shutdown))
     }
 

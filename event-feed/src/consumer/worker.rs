@@ -12,11 +12,13 @@
 //! worker that cannot read the log or the keys gives the lease up, so that another one can try.
 
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use event_store::UpcastingLog;
 use event_store::encryption::Vault;
+use futures::FutureExt as _;
 use postgres_kit::{Connection, Lease, Pauses, Term};
 use service_kit::Pulse;
 use service_kit::health::{Component, Health};
@@ -88,7 +90,6 @@ struct Owned {
     connection: Connection,
     term: Term,
     checkpoint: Checkpoint,
-    held: Held,
 }
 
 /// The result of trying to become the owner.
@@ -118,6 +119,9 @@ pub struct Worker<H> {
     lease: Lease,
     connect: PgConnectOptions,
     settings: WorkerSettings,
+    /// The clock of the lease. The size of the next batch outlives an ownership: if a batch takes
+    /// longer than the lease lasts, the next owner must not begin with the same batch.
+    held: Held,
     health: Component,
     pulse: Pulse,
     pauses: Pauses,
@@ -167,6 +171,7 @@ impl<H: Handler> Worker<H> {
             health: health.component(name.clone()),
             pulse: health.pulse(format!("{name} worker"), limit),
             pauses: Pauses::new(settings.retry_first, settings.retry_most),
+            held: Held::new(lease.duration(), lease.duration() / RENEWALS, settings.batch),
             lease,
             settings,
             standby: None,
@@ -229,8 +234,6 @@ impl<H: Handler> Worker<H> {
 
     /// Takes the lease and the checkpoint, and proves that the log is the checkpoint's.
     async fn acquire(&mut self, drain: &CancellationToken) -> Result<Acquired, Failure> {
-        let mut held =
-            Held::new(self.lease.duration(), self.lease.duration() / RENEWALS, self.settings.batch);
         let mut connection = tokio::select! {
             biased;
             () = drain.cancelled() => return Ok(Acquired::Drained),
@@ -243,7 +246,7 @@ impl<H: Handler> Worker<H> {
             self.standby = Some(connection);
             return Ok(Acquired::Elsewhere);
         };
-        held.kept(began);
+        self.held.kept(began);
         let proved = tokio::select! {
             biased;
             () = drain.cancelled() => {
@@ -258,12 +261,13 @@ impl<H: Handler> Worker<H> {
                 self.consumer.start_over();
                 let (consumer, position) = (self.lease.name(), checkpoint.at.position.0);
                 tracing::info!(consumer, term = term.0, position, "working");
-                Ok(Acquired::Owned(Box::new(Owned { connection, term, checkpoint, held })))
+                Ok(Acquired::Owned(Box::new(Owned { connection, term, checkpoint })))
             }
             Ok(Proved::Later) => {
+                // Another worker was quicker, and holds the lease at the next attempt. Or the
+                // lease's table lost terms; each attempt raises the term by one.
                 self.give_up(connection, term).await;
-                tracing::warn!(term = term.0, "the checkpoint has a later term: standing by");
-                Ok(Acquired::Elsewhere)
+                Err(Failure::LaterTerm(term))
             }
             Ok(Proved::Other(reason)) => {
                 self.give_up(connection, term).await;
@@ -286,8 +290,13 @@ impl<H: Handler> Worker<H> {
     }
 
     async fn prove(&mut self, term: Term) -> Result<Proved, Failure> {
-        let taken = self.handler.take(term).await.map_err(Failure::Checkpoint)?;
-        let Some(checkpoint) = taken else { return Ok(Proved::Later) };
+        let checkpoint = match caught(self.handler.take(term)).await {
+            None => return Ok(Proved::Other(StopReason::Panicked)),
+            Some(taken) => match taken.map_err(Failure::Checkpoint)? {
+                None => return Ok(Proved::Later),
+                Some(checkpoint) => checkpoint,
+            },
+        };
         let Checkpoint { epoch, at } = checkpoint;
         Ok(match continuity::prove(self.log.store().as_ref(), epoch, at).await? {
             Continuity::Same(_) => Proved::Same(checkpoint),
@@ -319,6 +328,12 @@ impl<H: Handler> Worker<H> {
         self.health.not_ready(error);
         wait(self.pauses.next_pause(), drain).await;
     }
+}
+
+/// Waits for the handler. Returns `None` if it panicked.
+async fn caught<T>(handling: impl Future<Output = T>) -> Option<T> {
+    // The worker stops then, so nobody sees what the handler left half done.
+    AssertUnwindSafe(handling).catch_unwind().await.ok()
 }
 
 /// What the log turned out to be.

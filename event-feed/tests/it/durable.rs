@@ -6,16 +6,8 @@ use std::time::Duration;
 
 use event_feed::FollowerSettings;
 use event_feed::consumer::{Committed, End, StopReason, Worker, WorkerSettings};
-use event_store::EncryptingStore;
-use event_store::encryption::{
-    LocalMasterKeys, MasterKeys, MemoryKeys, SubjectKeyStore, Vault, VaultOptions,
-};
-use event_store::erasure::{EraseRequest, erase};
 use event_store::postgres::begin_epoch;
-use event_store::{
-    Append, EventStore, ExpectedVersion, NewEvent, PostgresStore, Registry, StreamAppend,
-    StreamName, UpcastingLog,
-};
+use event_store::{NewEvent, PostgresStore, Registry, UpcastingLog};
 use local_servers::{TestDatabase, in_time};
 use postgres_kit::{Lease, LeaseTable};
 use serde_json::json;
@@ -28,6 +20,9 @@ use uuid::Uuid;
 
 use crate::support::{World, event, eventually, open, quick, quick_follower};
 
+mod failing;
+mod leased;
+mod personal;
 mod tally;
 mod unable;
 
@@ -37,9 +32,6 @@ use tally::{At, Gate, Tally, checkpoint, effects, payloads, tally_database};
 const SHORT: Duration = Duration::from_secs(1);
 /// Longer than any test waits.
 const LONG: Duration = Duration::from_hours(1);
-
-/// A master key of 32 equal bytes.
-const MASTER: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 
 /// A log, a broker and the consumer's database.
 struct Setup {
@@ -132,6 +124,11 @@ impl Running {
     async fn drain(self) {
         self.drain.cancel();
         assert!(matches!(self.end().await, End::Drained));
+    }
+
+    async fn drain_after(self, setup: &Setup, last: i64) {
+        setup.handled(last).await;
+        self.drain().await;
     }
 
     /// Ends it at once, like SIGKILL. Its lease expires.
@@ -333,6 +330,8 @@ async fn an_event_that_cannot_be_read_or_is_refused_stops_a_consumer_after_those
         };
         assert_eq!(position, 4);
         assert_eq!(effects(setup.own.url()).await, [1, 2, 3], "{case}");
+        let shown = &health.report().components["tally"];
+        assert!(shown.needs_action, "{}", components(&health));
         assert!(components(&health).contains("position 4"), "{}", components(&health));
     }
 }
@@ -351,33 +350,5 @@ async fn a_batch_that_takes_too_long_comes_again_in_smaller_pieces() {
     setup.handled(32).await;
     let sizes: Vec<usize> = seen.calls().iter().take(3).map(|(events, _)| *events).collect();
     assert_eq!(sizes, [32, 16, 8]);
-    worker.drain().await;
-}
-
-#[tokio::test]
-async fn personal_fields_arrive_revealed_and_those_of_an_erased_subject_blanked() {
-    let setup = Setup::new().await;
-    let keys: Arc<dyn SubjectKeyStore> = Arc::new(MemoryKeys::new());
-    let master: Arc<dyn MasterKeys> =
-        Arc::new(LocalMasterKeys::parse(&MASTER.to_owned().into()).unwrap());
-    let vault = || Vault::new(Arc::clone(&keys), Arc::clone(&master), VaultOptions::default());
-    let log: Arc<dyn EventStore> = Arc::new(setup.world.store.clone());
-    let encrypting = EncryptingStore::new(Arc::clone(&log), vault());
-    let (ada, bob) = (Uuid::now_v7(), Uuid::now_v7());
-    for (subject, name) in [(ada, "Ada"), (bob, "Bob")] {
-        let data = json!({ "name": { "$subject": subject, "$personal": name } });
-        let stream = StreamName::new("thing", subject).unwrap();
-        let named =
-            StreamAppend { stream, expected: ExpectedVersion::Any, events: vec![event(&data)] };
-        encrypting.append(Append { streams: vec![named], ..Append::default() }).await.unwrap();
-    }
-    let request = EraseRequest { subject: ada, by: "ops-7".to_owned() };
-    erase(log.as_ref(), keys.as_ref(), &request).await.unwrap();
-    let worker = setup.worker(setup.tally(), SHORT, &Health::new()).revealing(vault());
-    let worker = Running::start(worker);
-    setup.handled(3).await;
-    let payloads = payloads(setup.own.url()).await;
-    assert!(payloads[0].contains(r#""$personal":null"#), "{}", payloads[0]);
-    assert!(payloads[1].contains(r#""$personal":"Bob""#), "{}", payloads[1]);
     worker.drain().await;
 }

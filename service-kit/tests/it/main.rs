@@ -4,6 +4,7 @@
 mod abuse;
 mod admin;
 mod bodies;
+mod end;
 mod framing;
 mod layers;
 mod process;

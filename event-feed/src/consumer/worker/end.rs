@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use event_store::{Epoch, EventRef, Position, StoreError};
+use postgres_kit::Term;
 
 use super::PROVE_LIMIT;
 use crate::consumer::checkpoint::BoxError;
@@ -40,6 +41,9 @@ pub enum StopReason {
     /// The handler refused the event at this position.
     #[error("the event at position {0} was refused")]
     Refused(Position, #[source] BoxError),
+    /// The handler panicked. The panic's message is on standard error.
+    #[error("the handler panicked")]
+    Panicked,
 }
 
 /// Why the worker could not go on now. It retries.
@@ -53,6 +57,10 @@ pub(super) enum Failure {
     Store(#[from] StoreError),
     #[error("the events could not be handled")]
     Handle(#[source] BoxError),
+    #[error("the checkpoint has a later term than {}", .0.0)]
+    LaterTerm(Term),
+    #[error("the log was read with another history than the checkpoint's")]
+    OtherHistory,
     #[error("the handler took longer than {} ms", .0.as_millis())]
     TookTooLong(Duration),
     #[error("the consumer's database or the log took longer than {} s", PROVE_LIMIT.as_secs())]

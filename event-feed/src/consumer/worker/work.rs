@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, Owned, PROVE_LIMIT, StopReason, Turn, Worker, chain, metrics, wait};
+use super::{Failure, Owned, PROVE_LIMIT, StopReason, Turn, Worker, caught, chain, metrics, wait};
 use crate::consumer::Next;
 use crate::consumer::checkpoint::{Advance, Checkpoint};
 use crate::consumer::handler::{Committed, HandleError, Handler};
@@ -48,7 +48,7 @@ impl<H: Handler> Worker<H> {
         drain: &CancellationToken,
     ) -> Option<Turn> {
         self.pulse.beat();
-        if owned.held.is_late() {
+        if self.held.is_late() {
             tracing::warn!(consumer = self.lease.name(), "the lease was not renewed in time");
             return Some(Turn::Again);
         }
@@ -64,7 +64,7 @@ impl<H: Handler> Worker<H> {
         let next = tokio::select! {
             biased;
             () = drain.cancelled() => return Some(Turn::Drained),
-            next = self.consumer.next(follower, owned.checkpoint.at, owned.held.most()) => next,
+            next = self.consumer.next(follower, owned.checkpoint.at, self.held.most()) => next,
         };
         match next {
             Next::Batch { batch, log_answers } => {
@@ -88,7 +88,10 @@ impl<H: Handler> Worker<H> {
                     }
                 }
             }
-            Next::OtherHistory => Some(Turn::Again),
+            Next::OtherHistory => {
+                self.failed(&Failure::OtherHistory, drain).await;
+                Some(Turn::Again)
+            }
             Next::LogAway(error) => self.away(chain(&error), drain).await,
             Next::KeysAway(error) => {
                 let turn = self.away(chain(&error), drain).await;
@@ -104,15 +107,15 @@ impl<H: Handler> Worker<H> {
     }
 
     /// Renews the lease if it is due. Returns `false` if it is lost.
-    async fn renew(&self, owned: &mut Owned) -> Result<bool, Failure> {
-        if !owned.held.is_due() {
+    async fn renew(&mut self, owned: &mut Owned) -> Result<bool, Failure> {
+        if !self.held.is_due() {
             return Ok(true);
         }
         let (began, lease, term) = (Instant::now(), &self.lease, owned.term);
         let renew = async |raw: &mut PgConnection| lease.renew(raw, term).await;
         let renewed = owned.connection.run(renew).await?;
         if renewed {
-            owned.held.kept(began);
+            self.held.kept(began);
         }
         Ok(renewed)
     }
@@ -139,14 +142,19 @@ impl<H: Handler> Worker<H> {
 
     /// Finds out where the checkpoint is after a failure: the commit may have succeeded.
     async fn reload(&mut self, owned: &mut Owned, drain: &CancellationToken) -> Option<Turn> {
-        let taken = timeout(PROVE_LIMIT, self.handler.take(owned.term)).await;
+        let taken = tokio::select! {
+            biased;
+            () = drain.cancelled() => return Some(Turn::Drained),
+            taken = timeout(PROVE_LIMIT, caught(self.handler.take(owned.term))) => taken,
+        };
         match taken {
-            Ok(Ok(Some(checkpoint))) => {
+            Ok(None) => Some(Turn::Stopped(StopReason::Panicked)),
+            Ok(Some(Ok(Some(checkpoint)))) => {
                 owned.checkpoint = checkpoint;
                 None
             }
-            Ok(Ok(None)) => Some(self.lost(owned.term)),
-            Ok(Err(error)) => {
+            Ok(Some(Ok(None))) => Some(self.lost(owned.term)),
+            Ok(Some(Err(error))) => {
                 self.failed(&Failure::Checkpoint(error), drain).await;
                 Some(Turn::Again)
             }
@@ -171,10 +179,10 @@ impl<H: Handler> Worker<H> {
             let Some(advance) = advance(owned, &stored, head.epoch) else {
                 return Ok(stop.map_or(Applied::Done, Applied::Stopped));
             };
-            match self.hand_over(owned, &events, &advance).await? {
+            match self.hand_over(&events, &advance).await? {
                 Ok(Committed::Done) => {
                     owned.checkpoint = advance.to;
-                    owned.held.succeeded();
+                    self.held.succeeded();
                     return Ok(stop.map_or(Applied::Done, Applied::Stopped));
                 }
                 Ok(Committed::Fenced) => return Ok(Applied::Fenced),
@@ -205,22 +213,22 @@ impl<H: Handler> Worker<H> {
         (events, None)
     }
 
-    /// Calls the handler within its limit. The inner error is a refusal.
+    /// Calls the handler within its limit. The inner error stops the worker.
     async fn hand_over(
         &mut self,
-        owned: &mut Owned,
         events: &[RecordedEvent],
         advance: &Advance,
     ) -> Result<Result<Committed, StopReason>, Failure> {
         let limit = self.settings.batch_limit;
-        match timeout(limit, self.handler.handle(events, advance)).await {
-            Ok(Ok(committed)) => Ok(Ok(committed)),
-            Ok(Err(HandleError::Retry(error))) => Err(Failure::Handle(error)),
-            Ok(Err(HandleError::Refused(position, why))) => {
+        match timeout(limit, caught(self.handler.handle(events, advance))).await {
+            Ok(None) => Ok(Err(StopReason::Panicked)),
+            Ok(Some(Ok(committed))) => Ok(Ok(committed)),
+            Ok(Some(Err(HandleError::Retry(error)))) => Err(Failure::Handle(error)),
+            Ok(Some(Err(HandleError::Refused(position, why)))) => {
                 Ok(Err(StopReason::Refused(position, why)))
             }
             Err(_) => {
-                owned.held.took_too_long();
+                self.held.took_too_long();
                 Err(Failure::TookTooLong(limit))
             }
         }

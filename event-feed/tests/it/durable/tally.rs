@@ -2,6 +2,7 @@
 //! would be two rows, and a skipped one none.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub(super) async fn tally_database() -> TestDatabase {
 pub(super) enum At {
     /// Before the checkpoint is loaded, when the lease is held already.
     Take,
+    /// Before the checkpoint is loaded again after a failure.
+    TakeAgain,
     /// Before the transaction.
     Begin,
     /// In the transaction, after the effects and the checkpoint, before the commit.
@@ -83,6 +86,8 @@ impl Gate {
 pub(super) struct Seen {
     /// The number of events of each call, and how it ended.
     pub(super) calls: Mutex<VecDeque<(usize, Option<Committed>)>>,
+    /// How often the checkpoint was to be loaded.
+    pub(super) takes: AtomicUsize,
 }
 
 impl Seen {
@@ -99,6 +104,8 @@ pub(super) struct Tally {
     gate: Option<Arc<Gate>>,
     /// More events than this at once never end.
     pub(super) hangs_above: usize,
+    /// Whether the answer of the first commit is lost.
+    pub(super) loses_answer: bool,
     pub(super) seen: Arc<Seen>,
 }
 
@@ -109,6 +116,7 @@ impl Tally {
             connection: None,
             gate: None,
             hangs_above: usize::MAX,
+            loses_answer: false,
             seen: Arc::default(),
         }
     }
@@ -173,8 +181,9 @@ impl Tally {
 
 impl Checkpoints for Tally {
     async fn take(&mut self, term: Term) -> Result<Option<Checkpoint>, BoxError> {
+        let is_first = self.seen.takes.fetch_add(1, Ordering::Relaxed) == 0;
         if let Some(gate) = self.gate.clone() {
-            gate.pass(At::Take).await;
+            gate.pass(if is_first { At::Take } else { At::TakeAgain }).await;
         }
         let mut connection = self.connection().await?;
         let row = sqlx::query(
@@ -203,6 +212,7 @@ impl Handler for Tally {
         if let Some(event) = refused {
             return Err(HandleError::Refused(event.position, "it asks for it".into()));
         }
+        assert!(events.iter().all(|event| !event.data.get().contains("panic")), "on purpose");
         if events.len() > self.hangs_above {
             self.seen.calls.lock().unwrap().push_back((events.len(), None));
             std::future::pending::<()>().await;
@@ -210,7 +220,10 @@ impl Handler for Tally {
         if let Some(gate) = self.gate.clone() {
             gate.pass(At::Begin).await;
         }
-        let committed = self.write(events, advance).await;
+        let mut committed = self.write(events, advance).await;
+        if std::mem::take(&mut self.loses_answer) {
+            committed = Err(sqlx::Error::WorkerCrashed);
+        }
         let seen = (events.len(), committed.as_ref().ok().copied());
         self.seen.calls.lock().unwrap().push_back(seen);
         committed.map_err(|error| HandleError::Retry(error.into()))
