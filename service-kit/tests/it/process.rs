@@ -165,3 +165,12 @@ async fn an_error_before_the_stop_is_the_one_that_is_reported() {
     let ended = in_time("the end", running).await.unwrap();
     assert!(matches!(ended, Err(Failed::Work)), "{ended:?}");
 }
+
+#[tokio::test]
+async fn what_is_finished_last_has_the_rest_of_the_limit() {
+    let (process, shutdown) = process();
+    assert_eq!(in_time("the end", process.finish(async { 1 })).await, Ok(1));
+    shutdown.stop().cancel();
+    let ended = in_time("the end", process.finish(std::future::pending::<()>())).await;
+    assert!(ended.is_err());
+}

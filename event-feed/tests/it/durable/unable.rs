@@ -26,6 +26,7 @@ async fn a_consumer_that_cannot_read_the_log_leaves_the_work_to_one_that_can() {
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1 AND \
         datname = current_database()";
     sqlx::query(end).bind(&role).execute(&mut admin).await.unwrap();
+    eventually("the first one says that it cannot", async || !unable.report().ready).await;
     setup.world.append(5).await;
     setup.handled(10).await;
     eventually("the second one works", async || able.report().ready).await;
