@@ -247,6 +247,11 @@ async fn what_is_wrong_with_a_request_is_pointed_at() {
         let (status, _, problem) = admin.post(OPERATIONS, &body).await;
         assert_eq!((status, &problem["errors"][0]["pointer"]), (422, &pointer.into()), "{problem}");
     }
+    let cancel = format!("{OPERATIONS}/0190b3a2-0000-7000-8000-000000000001/cancel");
+    for by in ["  ".to_owned(), "\u{0}".to_owned(), "x".repeat(1_001)] {
+        let (status, _, problem) = admin.post(&cancel, &json!({"by": by})).await;
+        assert_eq!((status, &problem["errors"][0]["pointer"]), (422, &"/by".into()), "{problem}");
+    }
     for (path, status) in [
         (format!("{OPERATIONS}?limit=0"), 422),
         (format!("{OPERATIONS}?limit=101"), 422),

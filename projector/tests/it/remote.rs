@@ -5,7 +5,8 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use uuid::Uuid;
 
 use crate::parked::of_a_stranger;
@@ -260,4 +261,49 @@ async fn a_wait_for_a_retry_can_be_cancelled() {
     assert_eq!(status, 202, "{body}");
     assert_eq!(admin.ended(&path).await["state"], "cancelled");
     held.rollback().await.unwrap();
+}
+
+/// Passes requests on to the projector at this address, each on a connection of its own. The first
+/// `refused` questions after an operation are answered as if the read model were away.
+async fn refusing(address: String, refused: usize) -> (String, tokio::task::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let own = format!("http://{}", listener.local_addr().unwrap());
+    let upstream = address.trim_start_matches("http://").to_owned();
+    let passing = async move {
+        let mut left = refused;
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let mut head = vec![0; 4096];
+            let read = client.read(&mut head).await.unwrap();
+            let head = String::from_utf8_lossy(&head[..read]).into_owned();
+            if head.starts_with("GET ") && left > 0 {
+                left -= 1;
+                let answer = "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\
+                    content-length: 17\r\n\r\n{\"title\": \"away\"}";
+                client.write_all(answer.as_bytes()).await.unwrap();
+                continue;
+            }
+            let head = head.replacen("\r\n", "\r\nconnection: close\r\n", 1);
+            let mut server = TcpStream::connect(&upstream).await.unwrap();
+            server.write_all(head.as_bytes()).await.unwrap();
+            tokio::io::copy_bidirectional(&mut client, &mut server).await.unwrap();
+        }
+    };
+    (own, tokio::spawn(passing))
+}
+
+#[tokio::test]
+async fn a_command_line_asks_again_while_the_projector_cannot_reach_its_read_model() {
+    let database = projected(544, 30).await;
+    let url = database.url();
+    let process = Process::start(url);
+    Admin::of(&process).await;
+    let (address, passing) = refusing(process.admin(), 3).await;
+    succeeds(url, &through(&address, &["verify", projections()[0]])).await;
+    passing.abort();
+    // The first answer is not asked for again: nothing is recorded then.
+    let (address, passing) = refusing(process.admin(), 1).await;
+    let said = ends_with(3, url, &["operations", "--admin", &address]).await;
+    assert!(said.contains("away"), "{said}");
+    passing.abort();
 }

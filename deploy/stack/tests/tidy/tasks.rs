@@ -47,7 +47,6 @@ const TASKS: &[(&str, usize, Noticed)] = &[
     ("service-kit/src/http/refuse.rs", 1, Noticed::Bounded),
     ("service-kit/src/http/serve.rs", 3, Noticed::Caller),
     ("service-kit/src/process.rs", 1, Noticed::Caller),
-    ("service-kit/src/shutdown.rs", 1, Noticed::Bounded),
     ("service-kit/src/telemetry.rs", 1, Noticed::Bounded),
 ];
 
