@@ -1,11 +1,11 @@
-//! Tests with golden files: one file per event version ever written,
-//! `src/<aggregate>/golden/<type>.v<version>.json`.
+//! Tests with golden files: one file per aggregate, `src/<aggregate>/golden/events.json`, with an
+//! entry for each event version ever written, such as `letter.sent v1`.
 //!
-//! In each file, `data` is a payload. For a version that is written today, the test reads the
-//! payload and writes it back unchanged. The file also has `shape`: the fields that the program
+//! In each entry, `data` is a payload. For a version that is written today, the test reads the
+//! payload and writes it back unchanged. The entry also has `shape`: the fields that the program
 //! reads, as they were when the version was new. Another shape needs a new version. For a former
-//! version, the file needs `becomes`: the events that its upcaster, and those after it, make of the
-//! payload. Its `shape` may stay.
+//! version, the entry needs `becomes`: the events that its upcaster, and those after it, make of
+//! the payload. Its `shape` may stay. An entry is never taken out, and its `data` never changes.
 //!
 //! A domain's tests call [`Goldens`]. See `domain/src/golden.rs` for an example.
 
@@ -17,33 +17,19 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{Aggregate, DomainEvent, Past, PayloadVisitor, Payloads, Shape};
 
+mod entry;
 mod shape;
+
+use entry::{Became, Entries, Golden, name_of};
 
 /// A field that no program knows. Every upcaster must keep it.
 const UNKNOWN: &str = "a_field_that_nobody_knows";
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Golden {
-    data: Value,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    shape: Option<Vec<String>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    becomes: Option<Vec<Became>>,
-}
-
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Became {
-    r#type: String,
-    version: i32,
-    data: Value,
-}
+/// The name of an aggregate's file of golden events.
+const EVENTS: &str = "events.json";
 
 /// The golden files of a domain, and the checks on them.
 #[derive(Debug, Clone, Copy)]
@@ -54,19 +40,14 @@ pub struct Goldens {
     past: &'static [Past],
 }
 
-/// The template for a missing golden file of a former version.
-const FORMER: &str = "{\n  \"data\": <a payload as programs wrote it then>\n}\n\
-    This test then prints the `becomes` that belongs there, too.";
+/// The template for the payload of a former version.
+const FORMER: &str = "    \"data\": <a payload as programs wrote it then>";
 
-/// The template for a missing golden file of a current version.
+/// The template for the payload of a current version.
 fn template<P: DeserializeOwned>() -> String {
     let fields: Vec<String> =
-        shape::fields::<P>().iter().map(|name| format!("    \"{name}\": <a value>")).collect();
-    format!(
-        "{{\n  \"data\": {{\n{}\n  }}\n}}\n\
-            This test then prints the `shape` that belongs there, too.",
-        fields.join(",\n")
-    )
+        shape::fields::<P>().iter().map(|name| format!("      \"{name}\": <a value>")).collect();
+    format!("    \"data\": {{\n{}\n    }}", fields.join(",\n"))
 }
 
 impl Goldens {
@@ -81,25 +62,25 @@ impl Goldens {
     /// Checks the rules that apply to all events together. `written` has the shapes that each
     /// aggregate writes today.
     ///
-    /// - Every version has a golden file, and there are no other files.
-    /// - Every former version has an upcaster, and its result matches the golden file.
+    /// - Every version has a golden entry, and there are no other entries and files.
+    /// - Every former version has an upcaster, and its result matches the golden entry.
     /// - No two aggregates share a category.
     ///
     /// # Panics
     /// One of these rules is broken. The message says what to do.
     pub fn check_all(&self, written: &[&[Shape]]) {
         let current: Vec<Shape> = written.iter().copied().flatten().copied().collect();
-        self.check_files(&current);
+        self.check_entries(&current);
         let missing = without_upcaster(&current, self.past);
         assert!(missing.is_empty(), "former versions without an upcaster: {missing:?}");
         self.check_upcasters();
         check_categories(written);
     }
 
-    /// Checks the golden files of an aggregate's events, and that the aggregate can read what
+    /// Checks the golden entries of an aggregate's events, and that the aggregate can read what
     /// former events have become.
     pub fn check_event<E: DomainEvent + Payloads>(&self) {
-        // This comes first, because it knows the fields of a payload whose file is missing.
+        // This comes first, because it knows the fields of a payload whose entry is missing.
         E::visit(self);
         for (event_type, version) in E::KNOWN {
             let data = self.read((event_type, *version), "").data;
@@ -126,7 +107,7 @@ impl Goldens {
         }
     }
 
-    /// Checks one payload type against its golden file.
+    /// Checks one payload type against its golden entry.
     fn check_shape<P: DeserializeOwned>(&self, shape: Shape) {
         let (golden, (event_type, version)) = (self.read(shape, &template::<P>()), shape);
         let found = shape::of::<P>(&golden.data);
@@ -134,12 +115,12 @@ impl Goldens {
             "has another shape than when it was first written: give it the next version, and the \
                 old one an upcaster. Its shape is now"
         } else {
-            "is new. Its golden file needs its shape, too"
+            "is new. Its golden entry needs its shape, too"
         };
         assert!(
             golden.shape.as_ref() == Some(&found),
             "{event_type} v{version} {what} ({}):\n\"shape\": {}",
-            self.path(shape).display(),
+            self.file(event_type).display(),
             json!(found)
         );
     }
@@ -163,29 +144,35 @@ impl Goldens {
         assert_eq!((kept.write)(&(kept.read)(&written).unwrap()).unwrap(), written);
     }
 
-    /// Checks that every version has its file, and that there are no other files.
-    fn check_files(&self, current: &[Shape]) {
-        let shapes: Vec<Shape> =
-            current.iter().copied().chain(self.past.iter().map(|(shape, ..)| *shape)).collect();
-        let expected: BTreeSet<PathBuf> = shapes.iter().map(|shape| self.path(*shape)).collect();
+    /// Checks that every version has its entry, and that there are no other entries and files.
+    fn check_entries(&self, current: &[Shape]) {
+        let shapes = current.iter().copied().chain(self.past.iter().map(|(shape, ..)| *shape));
+        let expected: BTreeSet<(PathBuf, String)> =
+            shapes.map(|shape| (self.file(shape.0), name_of(shape))).collect();
         let entries = |folder: &Path| {
             fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path())
         };
         let source = Path::new(self.manifest).join("src");
-        let files = entries(&source).flat_map(|folder| entries(&folder.join("golden")));
-        let is_state =
-            |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with("state.");
-        let found: BTreeSet<PathBuf> = files.filter(|path| !is_state(path)).collect();
-        let missing: Vec<&PathBuf> = expected.difference(&found).collect();
-        let unknown: Vec<&PathBuf> = found.difference(&expected).collect();
+        let mut found = BTreeSet::new();
+        for file in entries(&source).flat_map(|folder| entries(&folder.join("golden"))) {
+            let name = file.file_name().unwrap().to_str().unwrap();
+            if name == EVENTS {
+                let names = Entries::read(&file).0.into_keys();
+                found.extend(names.map(|name| (file.clone(), name)));
+            } else if !name.starts_with("state.") {
+                found.insert((file.clone(), "a file of another name".to_owned()));
+            }
+        }
+        let missing: Vec<_> = expected.difference(&found).collect();
+        let unknown: Vec<_> = found.difference(&expected).collect();
         assert!(
             missing.is_empty() && unknown.is_empty(),
-            "golden files that are missing: {missing:?}; that belong to no version in the lists of \
-                `stored_events!` and of `history::PAST`: {unknown:?}"
+            "golden entries that are missing: {missing:?}; that belong to no version in the lists \
+                of `stored_events!` and of `history::PAST`: {unknown:?}"
         );
     }
 
-    /// Checks that the upcasters turn each former payload into what its golden file says, and keep
+    /// Checks that the upcasters turn each former payload into what its golden entry says, and keep
     /// unknown fields.
     fn check_upcasters(&self) {
         for (shape, ..) in self.past {
@@ -195,7 +182,7 @@ impl Goldens {
                 golden.becomes.as_ref(),
                 Some(&found),
                 "{shape:?} ({}):\n\"becomes\": {}",
-                self.path(*shape).display(),
+                self.file(shape.0).display(),
                 json!(found)
             );
             let mut more = golden.data;
@@ -218,20 +205,22 @@ impl Goldens {
         Path::new(self.manifest).join("src").join(category).join("golden")
     }
 
-    fn path(&self, (event_type, version): Shape) -> PathBuf {
-        self.folder(event_type).join(format!("{event_type}.v{version}.json"))
+    /// The file with the golden events of an event type's aggregate.
+    fn file(&self, event_type: &str) -> PathBuf {
+        self.folder(event_type).join(EVENTS)
     }
 
-    /// Reads the golden file of a shape. If there is none, the test fails and prints `template`.
+    /// Reads the golden entry of a shape. If there is none, the test fails and prints `template`.
     fn read(&self, shape: Shape, template: &str) -> Golden {
-        let path = self.path(shape);
-        let text = fs::read_to_string(&path).unwrap_or_else(|error| {
-            let ((event_type, version), path) = (shape, path.display());
+        let (path, name) = (self.file(shape.0), name_of(shape));
+        Entries::read(&path).0.remove(&name).unwrap_or_else(|| {
+            let path = path.display();
             panic!(
-                "{event_type} v{version} has no golden file ({error}). Write {path}:\n{template}"
+                "{name} has no golden entry. Write it into {path}, next to the others:\n\
+                    {{\n  \"{name}\": {{\n{template}\n  }}\n}}\n\
+                    This test then prints what else belongs there (`shape` or `becomes`)."
             )
-        });
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        })
     }
 }
 
@@ -329,8 +318,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_golden_file_is_named_with_its_path_and_what_to_write() {
-        #[derive(Deserialize)]
+    fn a_missing_golden_entry_is_named_with_its_path_and_what_to_write() {
+        #[derive(serde::Deserialize)]
         #[allow(dead_code, reason = "read only")]
         struct Sent {
             letter_id: uuid::Uuid,
@@ -339,9 +328,9 @@ mod tests {
         let goldens = Goldens::new("post", &[]);
         let missing = std::panic::catch_unwind(|| goldens.check_shape::<Sent>(("letter.sent", 3)));
         let said = *missing.unwrap_err().downcast::<String>().unwrap();
-        let path = "post/src/letter/golden/letter.sent.v3.json";
-        let data = "\"data\": {\n    \"letter_id\": <a value>,\n    \"pages\": <a value>\n  }";
-        assert!(said.contains(path) && said.contains(data), "{said}");
+        let path = "post/src/letter/golden/events.json";
+        let entry = "\"letter.sent v3\": {\n    \"data\": {\n      \"letter_id\": <a value>,\n";
+        assert!(said.contains(path) && said.contains(entry), "{said}");
     }
 
     #[test]

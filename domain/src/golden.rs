@@ -8,7 +8,7 @@ use crate::history;
 pub(crate) const GOLDEN: Goldens = Goldens::new(env!("CARGO_MANIFEST_DIR"), history::PAST);
 
 #[test]
-fn every_event_has_its_golden_file_and_the_shape_that_it_was_first_written_in() {
+fn every_event_has_its_golden_entry_and_the_shape_that_it_was_first_written_in() {
     crate::check_golden_files(&GOLDEN);
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Stored events never change. When an event needs another shape, raise its version in
 //! `<aggregate>/event.rs`, list the old one in [`PAST`] with its upcaster, and keep its golden
-//! file. The lists use plain types, and a reader of the log builds its event store registry from
+//! entry. The lists use plain types, and a reader of the log builds its event store registry from
 //! them.
 
 pub use aggregate::{Past, Shape, Upcast};

@@ -1,4 +1,4 @@
-//! The table of all API paths, and the parts that the handlers share.
+//! The list of all resources of the API, and the parts that the handlers share.
 
 mod answer;
 mod etag;
@@ -6,7 +6,7 @@ mod list;
 mod openapi;
 mod wait;
 
-/// Version 1: one file per resource, with its filters, bodies and thin handlers.
+/// Version 1: one file per resource, with its tag, routes, filters and thin handlers.
 mod v1 {
     pub(super) mod order;
     pub(super) mod product;
@@ -21,7 +21,6 @@ use service_kit::clock::SharedClock;
 use service_kit::consistency::TokenKey;
 use service_kit::http::{Origins, layered};
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::page::CursorKey;
 use crate::read::Reader;
@@ -41,15 +40,11 @@ pub struct Api {
 
 fn table() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(openapi::head())
-        .routes(routes!(v1::user::list))
-        .routes(routes!(v1::user::find))
-        .routes(routes!(v1::user::orders))
-        .routes(routes!(v1::order::list))
-        .routes(routes!(v1::order::find))
-        .routes(routes!(v1::product::list))
-        .routes(routes!(v1::product::find))
-        .routes(routes!(v1::sales::daily))
-        .routes(routes!(openapi::serve))
+        .merge(v1::user::routes())
+        .merge(v1::order::routes())
+        .merge(v1::product::routes())
+        .merge(v1::sales::routes())
+        .merge(openapi::routes())
 }
 
 /// The API's routes with all their layers.

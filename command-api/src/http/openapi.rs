@@ -32,11 +32,6 @@ const IF_NONE_MATCH: &str = "The versions that the resource must not be at, writ
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
     servers((url = "/", description = "This server")),
-    tags(
-        (name = "users", description = "Users who may order"),
-        (name = "products", description = "Products for sale"),
-        (name = "orders", description = "Orders and their lines"),
-    ),
     security(()),
     components(schemas(ProblemBody, Envelope<DryRunData>)),
 )]

@@ -1,7 +1,7 @@
-//! Version 1 of the API: one file per resource, with its bodies and thin handlers.
+//! Version 1 of the API: one file per resource, with its tag, routes, bodies and thin
+//! handlers.
 
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::Api;
 use super::answer::Collection;
@@ -18,19 +18,7 @@ const fn collection(name: &'static str) -> Collection {
     Collection { prefix: PREFIX, name }
 }
 
-/// All paths of this version, without the prefix.
+/// All resources of this version. Each has its paths, without the prefix, and its OpenAPI tag.
 pub(super) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new()
-        .routes(routes!(user::register))
-        .routes(routes!(user::change, user::deactivate))
-        .routes(routes!(user::place_order))
-        .routes(routes!(product::add))
-        .routes(routes!(product::change))
-        .routes(routes!(product::adjust_stock))
-        .routes(routes!(order::place))
-        .routes(routes!(order::import))
-        .routes(routes!(order::add_line))
-        .routes(routes!(order::remove_line))
-        .routes(routes!(order::confirm))
-        .routes(routes!(order::cancel))
+    OpenApiRouter::new().merge(user::routes()).merge(product::routes()).merge(order::routes())
 }

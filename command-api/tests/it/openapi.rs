@@ -1,5 +1,7 @@
 //! Tests that the document at `/openapi.json` matches the router.
 
+use std::collections::BTreeSet;
+
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::Value;
@@ -61,6 +63,23 @@ async fn every_answer_that_can_come_is_listed_with_a_description() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn every_tag_of_an_operation_is_described_and_no_other() {
+    let document = document(&Shop::new()).await;
+    let items = document["paths"].as_object().unwrap().values();
+    let operations = items.flat_map(|item| item.as_object().unwrap().values());
+    let used: BTreeSet<&str> =
+        operations.flat_map(|operation| operation["tags"].as_array().unwrap()).map(name).collect();
+    let tags = document["tags"].as_array().unwrap();
+    assert!(tags.iter().all(|tag| !tag["description"].as_str().unwrap_or_default().is_empty()));
+    let described: BTreeSet<&str> = tags.iter().map(|tag| name(&tag["name"])).collect();
+    assert_eq!(used, described, "declare the tag next to the routes in http/v1/NAME.rs");
+}
+
+fn name(value: &Value) -> &str {
+    value.as_str().unwrap()
 }
 
 /// Serialising the document for each request would cost 2.5 ms of CPU.

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 mod circles;
 #[path = "tidy/features.rs"]
 mod features;
+#[path = "tidy/goldens.rs"]
+mod goldens;
 #[path = "tidy/lengths.rs"]
 mod lengths;
 #[path = "tidy/map.rs"]

@@ -10,6 +10,10 @@ use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{OpenApi, RefOr};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Api;
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -21,22 +25,25 @@ use utoipa::openapi::{OpenApi, RefOr};
         license(name = "MIT OR Apache-2.0", url = "https://spdx.org/licenses/Apache-2.0.html")
     ),
     servers((url = "/", description = "This server")),
-    security(()),
-    tags(
-        (name = "users", description = "Users and what they bought"),
-        (name = "orders", description = "Orders with their lines"),
-        (name = "products", description = "Products with price and stock"),
-        (name = "sales", description = "Daily sales"),
-        (name = "about", description = "This API")
-    )
+    security(())
 )]
 struct Head;
+
+/// The tag of the document's own operation.
+#[derive(utoipa::OpenApi)]
+#[openapi(tags((name = "about", description = "This API")))]
+struct Tag;
 
 const ETAG: &str = "The tag of the content. For a row it is strong and begins with the row's \
     version. For a list it is weak. It changes whenever `data` or `meta.stale` may have changed";
 
 pub(super) fn head() -> OpenApi {
     Head::openapi()
+}
+
+/// The route of the document itself.
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::with_openapi(Tag::openapi()).routes(routes!(serve))
 }
 
 /// The description of all routes.
@@ -103,6 +110,6 @@ static RENDERED: LazyLock<Bytes> = LazyLock::new(|| service_kit::openapi::render
         super::answer::Failures,
     )
 )]
-pub(super) async fn serve() -> impl IntoResponse {
+async fn serve() -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/json")], RENDERED.clone())
 }

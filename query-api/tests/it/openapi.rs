@@ -107,6 +107,22 @@ async fn the_headers_of_every_answer_are_described_and_no_others() {
 }
 
 #[test]
+fn every_tag_of_an_operation_is_described_and_no_other() {
+    let document = serde_json::to_value(query_api::http::document()).unwrap();
+    let operations = document["paths"].as_object().unwrap().values().map(|item| &item["get"]);
+    let used: BTreeSet<&str> =
+        operations.flat_map(|operation| operation["tags"].as_array().unwrap()).map(name).collect();
+    let tags = document["tags"].as_array().unwrap();
+    assert!(tags.iter().all(|tag| !tag["description"].as_str().unwrap_or_default().is_empty()));
+    let described: BTreeSet<&str> = tags.iter().map(|tag| name(&tag["name"])).collect();
+    assert_eq!(used, described, "declare the tag next to the routes in http/v1/NAME.rs");
+}
+
+fn name(value: &serde_json::Value) -> &str {
+    value.as_str().unwrap()
+}
+
+#[test]
 fn every_reference_of_the_description_resolves() {
     let document = serde_json::to_value(query_api::http::document()).unwrap();
     let text = document.to_string();

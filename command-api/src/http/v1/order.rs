@@ -8,7 +8,9 @@ use service_kit::extract::Path;
 use service_kit::input::schema::currency_of_any_time;
 use service_kit::input::{Id, Integer, Time};
 use service_kit::{Envelope, Problem};
-use utoipa::ToSchema;
+use utoipa::{OpenApi, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::collection;
 use crate::application::use_case::{
@@ -19,6 +21,22 @@ use crate::http::Api;
 use crate::http::answer::{Changed, Collection};
 use crate::http::object::objects;
 use crate::http::received::{Received, ReceivedBare};
+
+/// The tag of these operations in the OpenAPI document.
+#[derive(OpenApi)]
+#[openapi(tags((name = "orders", description = "Orders and their lines")))]
+struct Tag;
+
+/// The routes of this resource.
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::with_openapi(Tag::openapi())
+        .routes(routes!(place))
+        .routes(routes!(import))
+        .routes(routes!(add_line))
+        .routes(routes!(remove_line))
+        .routes(routes!(confirm))
+        .routes(routes!(cancel))
+}
 
 /// The orders in the query API.
 pub(super) const ORDERS: Collection = collection("orders");
@@ -37,7 +55,7 @@ pub(super) struct LineBody {
 /// An order to place.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct PlaceOrderBody {
+struct PlaceOrderBody {
     /// The id of the user who orders.
     user_id: Id,
     /// The lines of the order, at the current prices of the products.
@@ -49,7 +67,7 @@ pub(super) struct PlaceOrderBody {
 /// A line of an imported order, with its original price.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ImportLineBody {
+struct ImportLineBody {
     /// The product's id.
     product_id: Id,
     /// The number of units, from 1.
@@ -63,7 +81,7 @@ pub(super) struct ImportLineBody {
 /// An order from another system.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ImportOrderBody {
+struct ImportOrderBody {
     /// The id of the user who ordered.
     user_id: Id,
     /// The original time of the order: not before 1900 and not in the future.
@@ -105,7 +123,7 @@ impl ImportLineBody {
     responses((status = 201, description = "The order is placed and pending",
         body = Envelope<Changed>)),
 )]
-pub(super) async fn place(
+async fn place(
     State(api): State<Api>,
     received: Received<PlaceOrderBody>,
 ) -> Result<Response, Problem> {
@@ -125,7 +143,7 @@ pub(super) async fn place(
     responses((status = 201, description = "The order is imported and pending",
         body = Envelope<Changed>)),
 )]
-pub(super) async fn import(
+async fn import(
     State(api): State<Api>,
     request: axum::extract::Request,
 ) -> Result<Response, Problem> {
@@ -152,7 +170,7 @@ pub(super) async fn import(
     responses((status = 201, description = "The line is added; Location names the order",
         body = Envelope<Changed>)),
 )]
-pub(super) async fn add_line(
+async fn add_line(
     State(api): State<Api>,
     Path(order_id): Path<Id>,
     received: Received<LineBody>,
@@ -170,7 +188,7 @@ pub(super) async fn add_line(
         description = "The line's id")),
     responses((status = 200, description = "The line is removed", body = Envelope<Changed>)),
 )]
-pub(super) async fn remove_line(
+async fn remove_line(
     State(api): State<Api>,
     Path((order_id, line_id)): Path<(Id, Id)>,
     received: ReceivedBare,
@@ -185,7 +203,7 @@ pub(super) async fn remove_line(
     params(("id" = inline(Id), Path, description = "The order's id")),
     responses((status = 200, description = "The order is confirmed", body = Envelope<Changed>)),
 )]
-pub(super) async fn confirm(
+async fn confirm(
     State(api): State<Api>,
     Path(order_id): Path<Id>,
     received: ReceivedBare,
@@ -199,7 +217,7 @@ pub(super) async fn confirm(
     params(("id" = inline(Id), Path, description = "The order's id")),
     responses((status = 200, description = "The order is cancelled", body = Envelope<Changed>)),
 )]
-pub(super) async fn cancel(
+async fn cancel(
     State(api): State<Api>,
     Path(order_id): Path<Id>,
     received: ReceivedBare,

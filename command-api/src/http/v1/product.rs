@@ -7,7 +7,9 @@ use service_kit::extract::Path;
 use service_kit::input::schema::currency_of_today;
 use service_kit::input::{Id, Integer};
 use service_kit::{Envelope, Problem};
-use utoipa::ToSchema;
+use utoipa::{OpenApi, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::collection;
 use crate::application::use_case::{AddProductInput, AdjustStock, ChangeProductInput};
@@ -15,13 +17,26 @@ use crate::http::answer::{Changed, Collection};
 use crate::http::received::Received;
 use crate::http::{Api, present};
 
+/// The tag of these operations in the OpenAPI document.
+#[derive(OpenApi)]
+#[openapi(tags((name = "products", description = "Products for sale")))]
+struct Tag;
+
+/// The routes of this resource.
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::with_openapi(Tag::openapi())
+        .routes(routes!(add))
+        .routes(routes!(change))
+        .routes(routes!(adjust_stock))
+}
+
 /// The products in the query API.
 const PRODUCTS: Collection = collection("products");
 
 /// A product to add.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct AddProductBody {
+struct AddProductBody {
     /// The product's name.
     #[schema(min_length = 1, max_length = 200, example = "cd")]
     name: String,
@@ -40,7 +55,7 @@ pub(super) struct AddProductBody {
 /// The changes to a product: its name, its price, or both.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ChangeProductBody {
+struct ChangeProductBody {
     /// The new name.
     #[serde(default, deserialize_with = "present")]
     #[schema(min_length = 1, max_length = 200, nullable = false, example = "compact disc")]
@@ -59,7 +74,7 @@ pub(super) struct ChangeProductBody {
 /// A change of a product's stock.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct AdjustStockBody {
+struct AdjustStockBody {
     /// The number of units to add, or to remove if negative.
     #[schema(value_type = i64, example = 12)]
     delta: Integer,
@@ -71,7 +86,7 @@ pub(super) struct AdjustStockBody {
         request_body = AddProductBody,
     responses((status = 201, description = "The product is added", body = Envelope<Changed>)),
 )]
-pub(super) async fn add(
+async fn add(
     State(api): State<Api>,
     received: Received<AddProductBody>,
 ) -> Result<Response, Problem> {
@@ -88,7 +103,7 @@ pub(super) async fn add(
     params(("id" = inline(Id), Path, description = "The product's id")),
     responses((status = 200, description = "The product is changed", body = Envelope<Changed>)),
 )]
-pub(super) async fn change(
+async fn change(
     State(api): State<Api>,
     Path(product_id): Path<Id>,
     received: Received<ChangeProductBody>,
@@ -106,7 +121,7 @@ pub(super) async fn change(
     params(("id" = inline(Id), Path, description = "The product's id")),
     responses((status = 200, description = "The stock is adjusted", body = Envelope<Changed>)),
 )]
-pub(super) async fn adjust_stock(
+async fn adjust_stock(
     State(api): State<Api>,
     Path(product_id): Path<Id>,
     received: Received<AdjustStockBody>,

@@ -8,7 +8,9 @@ use service_kit::extract::Path;
 use service_kit::input::Id;
 use service_kit::input::schema::email_address;
 use service_kit::{Envelope, Problem};
-use utoipa::ToSchema;
+use utoipa::{OpenApi, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::collection;
 use super::order::{LineBody, ORDERS, lines};
@@ -20,13 +22,26 @@ use crate::http::object::objects;
 use crate::http::received::{Received, ReceivedBare};
 use crate::http::{Api, present};
 
+/// The tag of these operations in the OpenAPI document.
+#[derive(OpenApi)]
+#[openapi(tags((name = "users", description = "Users who may order")))]
+struct Tag;
+
+/// The routes of this resource.
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::with_openapi(Tag::openapi())
+        .routes(routes!(register))
+        .routes(routes!(change, deactivate))
+        .routes(routes!(place_order))
+}
+
 /// The users in the query API.
 const USERS: Collection = collection("users");
 
 /// A user to register.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RegisterUserBody {
+struct RegisterUserBody {
     /// The e-mail address. Each address belongs to one user. Upper and lower case are the same.
     #[schema(schema_with = email_address)]
     email: String,
@@ -38,7 +53,7 @@ pub(super) struct RegisterUserBody {
 /// The changes to a user: the e-mail address, the name, or both.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ChangeUserBody {
+struct ChangeUserBody {
     /// The new e-mail address.
     #[serde(default, deserialize_with = "present")]
     #[schema(schema_with = email_address, required = false)]
@@ -52,7 +67,7 @@ pub(super) struct ChangeUserBody {
 /// An order to place for the user in the path.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct PlaceOrderOfUserBody {
+struct PlaceOrderOfUserBody {
     /// The lines of the order, at the current prices of the products.
     #[schema(min_items = 1, max_items = 100)]
     #[serde(deserialize_with = "objects")]
@@ -65,7 +80,7 @@ pub(super) struct PlaceOrderOfUserBody {
         request_body = RegisterUserBody,
     responses((status = 201, description = "The user is registered", body = Envelope<Changed>)),
 )]
-pub(super) async fn register(
+async fn register(
     State(api): State<Api>,
     received: Received<RegisterUserBody>,
 ) -> Result<Response, Problem> {
@@ -80,7 +95,7 @@ pub(super) async fn register(
     params(("id" = inline(Id), Path, description = "The user's id")),
     responses((status = 200, description = "The user is changed", body = Envelope<Changed>)),
 )]
-pub(super) async fn change(
+async fn change(
     State(api): State<Api>,
     Path(user_id): Path<Id>,
     received: Received<ChangeUserBody>,
@@ -97,7 +112,7 @@ pub(super) async fn change(
     params(("id" = inline(Id), Path, description = "The user's id")),
     responses((status = 200, description = "The user is deactivated", body = Envelope<Changed>)),
 )]
-pub(super) async fn deactivate(
+async fn deactivate(
     State(api): State<Api>,
     Path(user_id): Path<Id>,
     received: ReceivedBare,
@@ -113,7 +128,7 @@ pub(super) async fn deactivate(
     responses((status = 201, description = "The order is placed and pending",
         body = Envelope<Changed>)),
 )]
-pub(super) async fn place_order(
+async fn place_order(
     State(api): State<Api>,
     Path(user_id): Path<Id>,
     received: Received<PlaceOrderOfUserBody>,

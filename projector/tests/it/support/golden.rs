@@ -28,10 +28,11 @@ fn payload((event_type, version): Shape) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../domain/src")
         .join(category_of(event_type))
-        .join(format!("golden/{event_type}.v{version}.json"));
+        .join("golden/events.json");
     let text = std::fs::read_to_string(&path)
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    serde_json::from_str::<Value>(&text).unwrap()["data"].take()
+    let name = format!("{event_type} v{version}");
+    serde_json::from_str::<Value>(&text).unwrap()[name]["data"].take()
 }
 
 /// Every aggregate, in the order of their list.

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use service_kit::http::RequestId;
 use service_kit::input::Id;
 use service_kit::{Envelope, Problem};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::{IntoParams, OpenApi, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::http::Api;
 use crate::http::answer::{Failures, RowRequest};
@@ -14,6 +16,16 @@ use crate::http::list::{Filter, ListRequest, PageParams};
 use crate::http::wait::{QueryHeaders, WaitParams};
 use crate::read::order::{FindOrder, ListOrders, OrderRow, OrderSort};
 use crate::view::order::{Order, OrderStatus};
+
+/// The tag of these operations in the OpenAPI document.
+#[derive(OpenApi)]
+#[openapi(tags((name = "orders", description = "Orders with their lines")))]
+struct Tag;
+
+/// The routes of this resource.
+pub(in crate::http) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::with_openapi(Tag::openapi()).routes(routes!(list)).routes(routes!(find))
+}
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 enum SortOrders {
@@ -26,7 +38,7 @@ enum SortOrders {
 #[derive(Debug, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct OrderFilter {
+struct OrderFilter {
     /// Only orders of this user.
     #[param(required = false, inline)]
     user_id: Option<Id>,
@@ -41,7 +53,7 @@ pub(in crate::http) struct OrderFilter {
 #[derive(Debug, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct OrderOfUserFilter {
+pub(super) struct OrderOfUserFilter {
     /// Only orders with this status.
     #[param(required = false, inline)]
     status: Option<OrderStatus>,
@@ -79,7 +91,7 @@ impl OrderOfUserFilter {
     responses((status = 200, description = "A page of the list", body = Envelope<Vec<Order>>),
               (status = 304, description = "The caller's copy is still current"), Failures)
 )]
-pub(in crate::http) async fn list(
+async fn list(
     State(api): State<Api>,
     id: RequestId,
     request: ListRequest<OrderFilter>,
@@ -100,7 +112,7 @@ pub(in crate::http) async fn list(
     responses((status = 200, description = "The order", body = Envelope<Order>),
               (status = 304, description = "The caller's copy is still current"), Failures)
 )]
-pub(in crate::http) async fn find(
+async fn find(
     State(api): State<Api>,
     id: RequestId,
     request: RowRequest,

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use service_kit::http::RequestId;
 use service_kit::input::Id;
 use service_kit::{Envelope, Problem};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::{IntoParams, OpenApi, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::http::Api;
 use crate::http::answer::{Failures, RowRequest};
@@ -14,6 +16,16 @@ use crate::http::list::{Filter, ListRequest, PageParams};
 use crate::http::wait::{QueryHeaders, WaitParams};
 use crate::read::product::{FindProduct, ListProducts, ProductRow, ProductSort};
 use crate::view::product::Product;
+
+/// The tag of these operations in the OpenAPI document.
+#[derive(OpenApi)]
+#[openapi(tags((name = "products", description = "Products with price and stock")))]
+struct Tag;
+
+/// The routes of this resource.
+pub(in crate::http) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::with_openapi(Tag::openapi()).routes(routes!(list)).routes(routes!(find))
+}
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 enum SortProducts {
@@ -30,7 +42,7 @@ enum SortProducts {
 #[derive(Debug, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct ProductFilter {
+struct ProductFilter {
     /// Only products with exactly this name.
     #[param(required = false)]
     name: Option<String>,
@@ -60,7 +72,7 @@ impl Filter for ProductFilter {
         body = Envelope<Vec<Product>>),
               (status = 304, description = "The caller's copy is still current"), Failures)
 )]
-pub(in crate::http) async fn list(
+async fn list(
     State(api): State<Api>,
     id: RequestId,
     request: ListRequest<ProductFilter>,
@@ -80,7 +92,7 @@ pub(in crate::http) async fn list(
     responses((status = 200, description = "The product", body = Envelope<Product>),
               (status = 304, description = "The caller's copy is still current"), Failures)
 )]
-pub(in crate::http) async fn find(
+async fn find(
     State(api): State<Api>,
     id: RequestId,
     request: RowRequest,

@@ -8,7 +8,9 @@ use service_kit::http::RequestId;
 use service_kit::input::Day;
 use service_kit::input::schema::currency_of_any_time;
 use service_kit::{Envelope, FieldError, Problem};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::{IntoParams, OpenApi, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::http::Api;
 use crate::http::answer::Failures;
@@ -16,6 +18,16 @@ use crate::http::list::{Filter, ListRequest, PageParams};
 use crate::http::wait::{QueryHeaders, WaitParams};
 use crate::read::sales::{DailySalesRow, DailySalesSort, ListDailySales};
 use crate::view::sales::DailySales;
+
+/// The tag of these operations in the OpenAPI document.
+#[derive(OpenApi)]
+#[openapi(tags((name = "sales", description = "Daily sales")))]
+struct Tag;
+
+/// The routes of this resource.
+pub(in crate::http) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::with_openapi(Tag::openapi()).routes(routes!(daily))
+}
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 enum SortDays {
@@ -28,7 +40,7 @@ enum SortDays {
 #[derive(Debug, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct DailySalesFilter {
+struct DailySalesFilter {
     /// Only days from this one on, inclusive.
     #[param(required = false, inline)]
     from: Option<Day>,
@@ -77,7 +89,7 @@ impl Filter for DailySalesFilter {
         body = Envelope<Vec<DailySales>>),
               (status = 304, description = "The caller's copy is still current"), Failures)
 )]
-pub(in crate::http) async fn daily(
+async fn daily(
     State(api): State<Api>,
     id: RequestId,
     request: ListRequest<DailySalesFilter>,

@@ -9,7 +9,9 @@ use service_kit::http::RequestId;
 use service_kit::input::Id;
 use service_kit::input::schema::email_address;
 use service_kit::{Envelope, FieldError, Problem};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::{IntoParams, OpenApi, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::order;
 use crate::http::Api;
@@ -21,6 +23,19 @@ use crate::read::order::{ListOrdersOfUser, OrderRow};
 use crate::read::user::{FindUser, ListUsers, UserRow, UserSort};
 use crate::view::order::Order;
 use crate::view::user::{User, UserStatus};
+
+/// The tag of these operations in the OpenAPI document.
+#[derive(OpenApi)]
+#[openapi(tags((name = "users", description = "Users and what they bought")))]
+struct Tag;
+
+/// The routes of this resource.
+pub(in crate::http) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::with_openapi(Tag::openapi())
+        .routes(routes!(list))
+        .routes(routes!(find))
+        .routes(routes!(orders))
+}
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 enum SortUsers {
@@ -37,7 +52,7 @@ enum SortUsers {
 #[derive(Debug, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct UserFilter {
+struct UserFilter {
     /// Only users with this status.
     #[param(required = false, inline)]
     status: Option<UserStatus>,
@@ -78,7 +93,7 @@ impl Filter for UserFilter {
     responses((status = 200, description = "A page of the list", body = Envelope<Vec<User>>),
               (status = 304, description = "The caller's copy is still current"), Failures)
 )]
-pub(in crate::http) async fn list(
+async fn list(
     State(api): State<Api>,
     id: RequestId,
     request: ListRequest<UserFilter>,
@@ -99,7 +114,7 @@ pub(in crate::http) async fn list(
     responses((status = 200, description = "The user", body = Envelope<User>),
               (status = 304, description = "The caller's copy is still current"), Failures)
 )]
-pub(in crate::http) async fn find(
+async fn find(
     State(api): State<Api>,
     id: RequestId,
     request: RowRequest,
@@ -120,7 +135,7 @@ pub(in crate::http) async fn find(
     responses((status = 200, description = "A page of the list", body = Envelope<Vec<Order>>),
               (status = 304, description = "The caller's copy is still current"), Failures)
 )]
-pub(in crate::http) async fn orders(
+async fn orders(
     State(api): State<Api>,
     id: RequestId,
     Path(user_id): Path<Id>,
