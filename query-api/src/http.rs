@@ -40,6 +40,7 @@ pub struct Api {
 
 fn table() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(openapi::head())
+        // One line each.
         .merge(v1::user::routes())
         .merge(v1::order::routes())
         .merge(v1::product::routes())

@@ -19,6 +19,23 @@ macro_rules! reads {
     };
 }
 
+/// Lists the read tables: each projection that questions read, with the type of its rows.
+macro_rules! read_tables {
+    ($($projection:literal => $Row:ty,)+) => {
+        /// All projections that questions read.
+        struct All;
+
+        impl All {
+            reads!($($projection),+);
+        }
+
+        /// The columns that each table's row reads. A test compares them with the tables that the
+        /// projector makes.
+        pub const ALL_ROWS: &[(Projection, &[postgres_kit::Column])] =
+            &[$(($projection, <$Row as postgres_kit::TableRow>::SHAPE)),+];
+    };
+}
+
 mod failure;
 pub mod order;
 pub mod product;
@@ -40,11 +57,12 @@ use sqlx::PgConnection;
 
 pub use crate::scope::{Projection, ReadScope};
 
-/// All projections that questions read.
-struct All;
-
-impl All {
-    reads!("users", "orders", "products", "daily_sales");
+read_tables! {
+    // One line each.
+    "users" => user::UserRow,
+    "orders" => order::OrderRow,
+    "products" => product::ProductRow,
+    "daily_sales" => sales::DailySalesRow,
 }
 
 /// All projections that questions read. Their tables must exist before this process is ready.

@@ -1,5 +1,5 @@
-//! The use cases, one file per verb. Each file has the input, what to load, what to decide and what
-//! must hold for the append.
+//! The use cases. Each has its input, what to load, what to decide and what must hold for the
+//! append. A file holds one verb, or a few short ones of the same aggregate.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};

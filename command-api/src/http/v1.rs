@@ -20,5 +20,9 @@ const fn collection(name: &'static str) -> Collection {
 
 /// All resources of this version. Each has its paths, without the prefix, and its OpenAPI tag.
 pub(super) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().merge(user::routes()).merge(product::routes()).merge(order::routes())
+    OpenApiRouter::new()
+        // One line each.
+        .merge(user::routes())
+        .merge(product::routes())
+        .merge(order::routes())
 }

@@ -5,6 +5,7 @@ mod conditional;
 mod filters;
 mod input;
 mod links;
+mod lists;
 mod openapi;
 mod outage;
 mod paging;

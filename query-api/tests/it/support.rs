@@ -1,5 +1,8 @@
 //! The API on a separate database. The tests write the rows that the projector would write.
 
+pub(crate) mod described;
+pub(crate) mod rows;
+
 use std::str::FromStr as _;
 
 use axum::Router;

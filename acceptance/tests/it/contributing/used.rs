@@ -1,0 +1,77 @@
+//! Uses the resource that CONTRIBUTING adds: its three commands, its detail route and its list.
+
+use std::collections::BTreeSet;
+
+use acceptance::{Client, Endpoints};
+use anyhow::{Context, Result, ensure};
+use local_servers::http_get;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+/// The discounts of the coupons, in percent.
+const PERCENTS: [u8; 5] = [15, 5, 25, 15, 10];
+
+/// Issues coupons, changes and withdraws some, and asks for them.
+pub(super) async fn use_it(endpoints: &Endpoints) -> Result<()> {
+    let client = endpoints.client()?;
+    let refused = client
+        .post("/api/v1/coupons", &json!({"percent": 101}))
+        .await?
+        .expect(StatusCode::UNPROCESSABLE_ENTITY)?;
+    assert_eq!(refused.body["errors"][0]["pointer"], "/percent");
+    let mut ids = Vec::new();
+    for percent in PERCENTS {
+        let issued = client.post("/api/v1/coupons", &json!({"percent": percent})).await?;
+        ids.push(issued.expect(StatusCode::CREATED)?.id()?.to_owned());
+    }
+    let path = format!("/api/v1/coupons/{}", ids[0]);
+    let change = Some(json!({"percent": 20}));
+    let changed = client.command(Method::PATCH, &path, change.as_ref(), &[]).await?;
+    changed.expect(StatusCode::OK)?;
+    let withdraw = format!("{path}/withdraw");
+    let withdrawn = client.command(Method::POST, &withdraw, None, &[]).await?;
+    let withdrawn = withdrawn.expect(StatusCode::OK)?;
+    let again = client.command(Method::POST, &withdraw, None, &[]).await?;
+    assert_eq!(again.expect(StatusCode::CONFLICT)?.code(), Some("coupon/withdrawn"));
+
+    let shown = client.get_after(&path, &withdrawn).await?.expect(StatusCode::OK)?;
+    let expected = json!({"id": ids[0], "percent": 20, "is_withdrawn": true, "version": 3});
+    assert_eq!(*shown.data(), expected);
+    list(&client, &ids).await?;
+    described(endpoints).await
+}
+
+/// Filters the list, walks it by cursor in both directions, and asks what no row can have.
+async fn list(client: &Client, ids: &[String]) -> Result<()> {
+    let filtered = client.get("/api/v1/coupons?percent=15").await?.expect(StatusCode::OK)?;
+    let found: Vec<&Value> = filtered.data().as_array().into_iter().flatten().collect();
+    assert_eq!(found, [&json!({"id": ids[3], "percent": 15, "is_withdrawn": false, "version": 1})]);
+    let refused = client.get("/api/v1/coupons?percent=0").await?;
+    assert_eq!(refused.expect(StatusCode::UNPROCESSABLE_ENTITY)?.code(), Some("invalid-content"));
+    for (sort, expected) in [("percent", [5, 10, 15, 20, 25]), ("-percent", [25, 20, 15, 10, 5])] {
+        let (mut percents, mut seen, mut cursor) = (Vec::new(), BTreeSet::new(), String::new());
+        loop {
+            let page = format!("/api/v1/coupons?sort={sort}&page_size=2{cursor}");
+            let page = client.get(&page).await?.expect(StatusCode::OK)?;
+            let rows = page.data().as_array().context("a page of rows")?;
+            ensure!(!rows.is_empty(), "an empty page after {percents:?}");
+            percents.extend(rows.iter().filter_map(|row| row["percent"].as_i64()));
+            seen.extend(rows.iter().map(|row| row["id"].to_string()));
+            let Some(next) = page.body["meta"]["page"]["next_cursor"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        assert_eq!((percents.as_slice(), seen.len()), (&expected[..], ids.len()), "{sort}");
+    }
+    Ok(())
+}
+
+/// Both APIs describe the resource under its own tag.
+async fn described(endpoints: &Endpoints) -> Result<()> {
+    for api in [&endpoints.command_api, &endpoints.query_api] {
+        let document = http_get(format!("{api}/openapi.json")).await?.text().await?;
+        let document: Value = serde_json::from_str(&document)?;
+        let tags = document["tags"].as_array().context("the tags")?;
+        ensure!(tags.iter().any(|tag| tag["name"] == "coupons"), "no tag of coupons: {tags:?}");
+    }
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! The lists and rows of the API, as its OpenAPI document describes them. Tests that go over all of
+//! them find a new resource here.
+
+use serde_json::Value;
+use sqlx::{Executor as _, Row as _};
+
+use super::App;
+
+/// The parameters that every list has.
+const OF_EVERY_LIST: [&str; 4] = ["page", "page_size", "cursor", "consistency_token"];
+
+/// A parameter of a list that selects rows.
+#[derive(Debug, Clone)]
+pub(crate) struct Parameter {
+    pub(crate) name: String,
+    pub(crate) schema: Value,
+}
+
+/// A list of the API.
+#[derive(Debug, Clone)]
+pub(crate) struct List {
+    /// The path, which may contain `{id}`.
+    pub(crate) path: String,
+    pub(crate) filters: Vec<Parameter>,
+    /// The values of the parameter `sort`, such as `name` and `-name`.
+    pub(crate) sorts: Vec<String>,
+    /// The schemas of the fields that clients see of a row.
+    pub(crate) fields: Value,
+}
+
+fn document() -> Value {
+    serde_json::to_value(query_api::http::document()).unwrap()
+}
+
+/// Follows references to the schema itself.
+fn resolved(document: &Value, schema: &Value) -> Value {
+    match schema["$ref"].as_str() {
+        Some(reference) => {
+            let pointer = reference.trim_start_matches('#');
+            resolved(document, document.pointer(pointer).unwrap())
+        }
+        None => schema.clone(),
+    }
+}
+
+/// The parameters of an operation in its query.
+fn parameters(document: &Value, operation: &Value) -> Vec<Parameter> {
+    let all = operation["parameters"].as_array().into_iter().flatten();
+    let in_query = all.filter(|parameter| parameter["in"] == "query");
+    let parameter = |parameter: &Value| Parameter {
+        name: parameter["name"].as_str().unwrap().to_owned(),
+        schema: resolved(document, &parameter["schema"]),
+    };
+    in_query.map(parameter).collect()
+}
+
+/// All lists: operations with the parameter `page_size`.
+pub(crate) fn lists() -> Vec<List> {
+    let document = document();
+    let mut lists = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let parameters = parameters(&document, &item["get"]);
+        if parameters.iter().all(|parameter| parameter.name != "page_size") {
+            continue;
+        }
+        let answer = &item["get"]["responses"]["200"]["content"]["application/json"]["schema"];
+        let answer = resolved(&document, answer);
+        let data = resolved(&document, &answer["properties"]["data"]);
+        let mut fields = resolved(&document, &data["items"])["properties"].take();
+        for field in fields.as_object_mut().unwrap().values_mut() {
+            *field = resolved(&document, field);
+        }
+        let is_sort = |parameter: &&Parameter| parameter.name == "sort";
+        let sort = parameters.iter().find(is_sort).unwrap_or_else(|| panic!("{path} has no sort"));
+        let sorts = sort.schema["enum"].as_array().into_iter().flatten();
+        let sorts: Vec<String> = sorts.map(|sort| sort.as_str().unwrap().to_owned()).collect();
+        assert!(!sorts.is_empty(), "{path}: the parameter `sort` lists its values inline");
+        let filters = parameters.into_iter().filter(|parameter| {
+            parameter.name != "sort" && !OF_EVERY_LIST.contains(&parameter.name.as_str())
+        });
+        lists.push(List { path: path.clone(), filters: filters.collect(), sorts, fields });
+    }
+    lists
+}
+
+/// The paths that answer with one row by its id.
+pub(crate) fn rows() -> Vec<String> {
+    let paths = document()["paths"].as_object().unwrap().clone();
+    paths.into_iter().map(|(path, _)| path).filter(|path| path.ends_with("/{id}")).collect()
+}
+
+/// The statements that the connections of a pool have prepared so far, with their parameter types.
+/// The pool must have one connection.
+pub(crate) async fn prepared(pool: &postgres_kit::Pool) -> Vec<(String, Vec<String>)> {
+    let statement = "SELECT statement, parameter_types::text[] FROM pg_prepared_statements";
+    let rows = pool.fetch_all(sqlx::raw_sql(statement)).await.unwrap();
+    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+}
+
+impl List {
+    /// The path without `{id}`: that of the row whose list is the longest.
+    pub(crate) async fn real_path(&self, app: &App) -> String {
+        let Some((parent, rest)) = self.path.split_once("/{id}") else { return self.path.clone() };
+        let mut longest = (0, String::new());
+        for id in app.get(&format!("{parent}?page_size=100")).await.ids() {
+            let path = format!("{parent}/{id}{rest}");
+            let answer = app.get(&format!("{path}?page_size=100")).await;
+            let length = answer.body["data"].as_array().map_or(0, Vec::len);
+            if length >= longest.0 {
+                longest = (length, path);
+            }
+        }
+        assert!(longest.0 > 0, "no row of {parent} has rows in {}", self.path);
+        longest.1
+    }
+
+    /// The name of the table in `read_model` that the list reads. It is asked once for a page.
+    pub(crate) async fn table(&self, app: &App) -> Option<String> {
+        let before = prepared(&app.pools.scan).await;
+        app.get(&self.path).await;
+        let now = prepared(&app.pools.scan).await;
+        let mut new = now.into_iter().filter(|statement| !before.contains(statement));
+        new.find_map(|(statement, _)| page_of(&statement).map(str::to_owned))
+    }
+}
+
+/// The table whose page this statement reads, if it reads a page.
+pub(crate) fn page_of(statement: &str) -> Option<&str> {
+    let (_, rest) = statement.split_once(" FROM read_model.")?;
+    statement.contains(" ORDER BY ").then(|| rest.split_whitespace().next()).flatten()
+}
