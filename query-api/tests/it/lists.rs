@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::support::App;
-use crate::support::described::{List, Parameter, lists, rows as single_rows};
+use crate::support::described::{Parameter, lists, rows as single_rows};
 use crate::support::rows::fill;
 
 /// The number of rows in each table.
@@ -37,8 +37,12 @@ async fn walk(app: &App, path: &str) -> Vec<Value> {
         let answer = app.get(&next).await;
         assert_eq!(answer.status, 200, "{next} {answer:?}");
         rows.extend(answer.body["data"].as_array().unwrap().iter().cloned());
-        let Some(cursor) = answer.body["meta"]["page"]["next_cursor"].as_str() else { break };
+        let Some(cursor) = answer.body["meta"]["page"]["next_cursor"].as_str() else {
+            assert_eq!(answer.header("link"), "", "{next}");
+            break;
+        };
         next = format!("{path}&cursor={cursor}");
+        assert_eq!(answer.header("link"), format!("<{next}>; rel=\"next\""));
     }
     rows
 }
@@ -101,29 +105,6 @@ async fn the_two_directions_of_a_sort_are_each_others_reverse() {
     }
 }
 
-/// A value for a filter: that of a row's field of the same name, or of a field of the same format.
-fn value_for(filter: &Parameter, list: &List, rows: &[Value]) -> String {
-    let fields = list.fields.as_object().unwrap();
-    let format = &filter.schema["format"];
-    let alike =
-        || fields.iter().find(|(_, field)| field["format"] == *format).map(|(name, _)| name);
-    let name = if fields.contains_key(&filter.name) { Some(&filter.name) } else { alike() };
-    let middle = name.and_then(|name| rows[rows.len() / 2..].iter().map(|row| &row[name]).next());
-    match middle.unwrap_or(&Value::Null) {
-        Value::String(text) => text.clone(),
-        Value::Null => panic!(
-            "{}: no row shows what `{}` filters by: give the filter the name of a field, or show \
-                a field with its format",
-            list.path, filter.name
-        ),
-        other => other.to_string(),
-    }
-}
-
-fn encoded(text: &str) -> String {
-    form_urlencoded::byte_serialize(text.as_bytes()).collect()
-}
-
 #[tokio::test]
 async fn every_filter_lets_exactly_its_rows_through() {
     let app = filled().await;
@@ -131,8 +112,8 @@ async fn every_filter_lets_exactly_its_rows_through() {
         let path = list.real_path(&app).await;
         let all = whole(&app, &path).await;
         for filter in &list.filters {
-            let value = value_for(filter, &list, &all);
-            let filtered = format!("{path}?{}={}", filter.name, encoded(&value));
+            let value = list.value_for(filter, &all);
+            let filtered = format!("{path}?{}", filter.with(&value));
             let found = whole(&app, &filtered).await;
             if list.fields.get(&filter.name).is_some() {
                 let shown = |row: &Value| {

@@ -7,7 +7,9 @@ use axum::http::Request;
 use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 
-use crate::support::{App, UserSeed, send};
+use crate::support::described::{lists, rows};
+use crate::support::rows::fill;
+use crate::support::{App, send};
 
 #[tokio::test]
 async fn every_described_path_is_routed_and_every_wanted_path_is_described() {
@@ -56,13 +58,9 @@ async fn every_answer_of_a_list_and_a_row_is_described_with_its_problems() {
 
 #[tokio::test]
 async fn the_headers_of_every_answer_are_described_and_no_others() {
-    let app = App::start().await;
-    let user = app.add_user(&UserSeed::number(1)).await;
-    for number in 0..3 {
-        app.add_order(user, "pending", number).await;
-    }
+    let app = App::silent(1).await;
+    fill(&app, 5).await;
     let document = serde_json::to_value(query_api::http::document()).unwrap();
-    let product = app.add_product(0).await;
     let of = |path: &str, status: &str| -> BTreeSet<String> {
         let headers =
             document["paths"][path]["get"]["responses"][status]["headers"].as_object().unwrap();
@@ -79,14 +77,18 @@ async fn the_headers_of_every_answer_are_described_and_no_others() {
         "content-security-policy",
     ];
     let token = app.token(1);
-    for (path, query) in [
-        ("/api/v1/users/{id}", String::new()),
-        ("/api/v1/products/{id}", String::new()),
-        ("/api/v1/users/{id}/orders", "?page_size=1".to_owned()),
-        ("/api/v1/orders", "?page=1&page_size=1".to_owned()),
-    ] {
-        let id = if path.contains("products") { product } else { user };
-        let real = path.replace("{id}", &id.to_string()) + &query;
+    let mut asked = Vec::new();
+    for list in lists() {
+        let path = list.real_path(&app).await;
+        asked.push((list.path.clone(), format!("{path}?page=1&page_size=1")));
+        asked.push((list.path, format!("{path}?page_size=1")));
+    }
+    for path in rows() {
+        let ids = app.get(path.trim_end_matches("/{id}")).await.ids();
+        asked.push((path.clone(), path.replace("{id}", &ids[0])));
+    }
+    for (path, real) in asked {
+        let path = path.as_str();
         let answer =
             app.get_with(&real, &[("prefer", "wait=1"), ("consistency-token", &token)]).await;
         assert_eq!(answer.status, 200, "{answer:?}");

@@ -52,30 +52,30 @@ fn section<'p>(page: &'p str, heading: &str) -> Result<&'p str> {
 
 fn steps(section: &str) -> Result<Vec<Step<'_>>> {
     let mut steps = Vec::new();
-    let mut paragraphs = section.split("\n\n").peekable();
-    while let Some(head) = paragraphs.next() {
-        let places = [BELOW, ABOVE, INSTEAD];
-        let words = head.replace('\n', " ");
-        let how = places.into_iter().find(|how| words.contains(&format!("`, {how} `")));
-        let is_edit = head.starts_with("In `") && how.is_some();
-        if !head.starts_with("New file `") && !is_edit {
+    let mut lines = section.lines();
+    while let Some(line) = lines.next() {
+        if !line.starts_with("New file `") && !line.starts_with("In `") {
             continue;
         }
-        let mut quoted = head.split('`').skip(1).step_by(2);
+        // The paragraph, which may be of several lines.
+        let rest = lines.by_ref().take_while(|line| !line.is_empty());
+        let head: Vec<&str> = std::iter::once(line).chain(rest).collect();
+        let words = head.join(" ");
+        let places = [BELOW, ABOVE, INSTEAD];
+        let how = places.into_iter().find(|how| words.contains(&format!("`, {how} `")));
+        let is_new = line.starts_with("New");
+        if !is_new && how.is_none() {
+            continue;
+        }
+        let mut quoted = head.iter().flat_map(|line| line.split('`').skip(1).step_by(2));
         let file = quoted.next().context("a file's name")?;
-        let place = match how.filter(|_| is_edit) {
+        let place = match how.filter(|_| !is_new) {
             Some(how) => Some((how, quoted.next().context("a line of the file")?)),
             None => None,
         };
-        let first = paragraphs.next().unwrap_or_default();
-        ensure!(first.starts_with("```"), "{file} has no block");
-        let mut block = first.split_once('\n').context("a block's lines")?.1.to_owned();
-        // The block goes on over empty lines.
-        while !block.ends_with("\n```") {
-            block += "\n\n";
-            block += paragraphs.next().with_context(|| format!("the block of {file} is open"))?;
-        }
-        block.truncate(block.len() - "```".len());
+        ensure!(lines.next().is_some_and(|fence| fence.starts_with("```")), "{file} has no block");
+        let block = lines.by_ref().take_while(|line| *line != "```");
+        let block = block.flat_map(|line| [line, "\n"]).collect();
         steps.push(Step { file, place, block });
     }
     Ok(steps)

@@ -97,7 +97,38 @@ pub(crate) async fn prepared(pool: &postgres_kit::Pool) -> Vec<(String, Vec<Stri
     rows.iter().map(|row| (row.get(0), row.get(1))).collect()
 }
 
+impl Parameter {
+    /// The parameter with a value, as in a URL.
+    pub(crate) fn with(&self, value: &str) -> String {
+        let value: String = form_urlencoded::byte_serialize(value.as_bytes()).collect();
+        format!("{}={value}", self.name)
+    }
+}
+
 impl List {
+    /// A value for a filter: that of a row's field of the same name, or of the same format.
+    pub(crate) fn value_for(&self, filter: &Parameter, rows: &[Value]) -> String {
+        let fields = self.fields.as_object().unwrap();
+        let is_alike = |field: &Value| {
+            field["format"].is_string() && field["format"] == filter.schema["format"]
+        };
+        let alike = fields.iter().find(|(_, field)| is_alike(field)).map(|(name, _)| name);
+        let same = fields.contains_key(&filter.name).then_some(&filter.name);
+        // From the middle of the list on, because the first rows may fit by chance.
+        let values = same.or(alike).into_iter().flat_map(|name| {
+            rows.iter().cycle().skip(rows.len() / 2).take(rows.len()).map(move |row| &row[name])
+        });
+        match values.into_iter().find(|value| !value.is_null()).unwrap_or(&Value::Null) {
+            Value::String(text) => text.clone(),
+            Value::Null => panic!(
+                "{}: no row shows what `{}` filters by: give the filter the name of a field, or \
+                    show a field of its format",
+                self.path, filter.name
+            ),
+            other => other.to_string(),
+        }
+    }
+
     /// The path without `{id}`: that of the row whose list is the longest.
     pub(crate) async fn real_path(&self, app: &App) -> String {
         let Some((parent, rest)) = self.path.split_once("/{id}") else { return self.path.clone() };
