@@ -1,11 +1,10 @@
 //! The query side: answers questions from the read tables only. Every answer names the position up
 //! to which it is complete. A caller can ask it to wait for a position.
 //!
-//! A new endpoint needs four things:
+//! A new resource needs three files and a line or two in the file above each:
 //! - `read/NAME.rs`: the row, its statements and its questions
 //! - `view/NAME.rs`: the form that clients see
-//! - `http/v1/NAME.rs`: the handlers
-//! - a line in `http.rs`
+//! - `http/v1/NAME.rs`: its tag, its routes and the handlers
 //!
 //! Paging, cursors, waiting, ETags and errors are shared by all endpoints.
 

@@ -1,7 +1,7 @@
 //! Checks CONTRIBUTING: the test follows its walkthrough to the letter in a copy of the tree,
-//! starts the result and uses it. Then it follows the page to a second version of an event, adds
-//! one of an existing event, and runs the copy's tests of all projections, aggregates, versions and
-//! lists, or with `--long` all tests.
+//! starts the result and uses it. Then it follows the page to a second version of an event, puts
+//! that into service, adds a version of an existing event, and runs the copy's tests of all
+//! projections, aggregates, versions and lists, or with `--long` all tests.
 //!
 //! The copy and its build stay next to the checkout's own build, so that a second run compiles
 //! little. The build starts with links to the compiled dependencies.
@@ -63,17 +63,18 @@ async fn a_resource_of_ones_own_takes_at_most_twenty_files_and_works() -> Result
     changed.extend(page::follow(&page, QUERY, &copy.tree)?);
     copy.formatted(&changed).await?;
     copy.stack(&["up", "--detach"]).await?;
-    let endpoints = Endpoints::read(&copy.state())?;
     let used = async {
-        used::use_it(&endpoints).await?;
-        edit_loop(&copy, &endpoints).await
+        let endpoints = Endpoints::read(&copy.state())?;
+        let first = used::use_it(&endpoints).await?;
+        edit_loop(&copy, &endpoints).await?;
+        changed.extend(page::follow(&page, SECOND_VERSION, &copy.tree)?);
+        at_most(MAX_FILES.1, &changed)?;
+        copy.formatted(&changed).await?;
+        second_version(&copy, &first).await
     };
     let used = used.await;
     copy.stack(&["down"]).await?;
     used?;
-    changed.extend(page::follow(&page, SECOND_VERSION, &copy.tree)?);
-    at_most(MAX_FILES.1, &changed)?;
-    copy.formatted(&changed).await?;
     versions::change(&copy.tree)?;
     copy.suite(test_run().count(0, 1) == 1).await
 }
@@ -83,6 +84,15 @@ fn at_most(maximum: usize, changed: &BTreeSet<String>) -> Result<()> {
     ensure!((1..=maximum).contains(&count), "{count} files, the page says {maximum}: {changed:?}");
     eprintln!("{count} files are made or changed, at most {maximum} may be");
     Ok(())
+}
+
+/// Puts the second version into service, readers first, and uses it beside the first one.
+async fn second_version(copy: &Copy, first: &str) -> Result<()> {
+    copy.run(OsStr::new("cargo"), &["build", "--bin", "projector"]).await?;
+    copy.stack(&["run", "projector", "rebuild", "coupons"]).await?;
+    copy.stack(&["restart", "projector"]).await?;
+    copy.stack(&["restart", "command-api"]).await?;
+    used::use_second_version(&Endpoints::read(&copy.state())?, first).await
 }
 
 /// Changes one line of a handler, and sees the change in the running process's answer.

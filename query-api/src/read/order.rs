@@ -82,7 +82,7 @@ pub enum OrderSort {
 const FILTER: &str = "($1::uuid IS NULL OR user_id = $1) AND ($2::text IS NULL OR status = $2)";
 const COUNT: &str = count!("orders", FILTER);
 /// The statements of a list sorted by creation.
-pub const BY_CREATED_AT: Sorted<OrderRow, DateTime<Utc>, Uuid> =
+const BY_CREATED_AT: Sorted<OrderRow, DateTime<Utc>, Uuid> =
     sorted!(OrderRow in "orders", FILTER[2], created_at: timestamptz, id: uuid);
 
 const USER_EXISTS: &str = "SELECT EXISTS (SELECT FROM read_model.users WHERE id = $1)";

@@ -59,10 +59,10 @@ pub enum ProductSort {
 const FILTER: &str = "($1::text IS NULL OR name = $1)";
 const COUNT: &str = count!("products", FILTER);
 /// The statements of a list sorted by creation.
-pub const BY_CREATED_AT: Sorted<ProductRow, DateTime<Utc>, Uuid> =
+const BY_CREATED_AT: Sorted<ProductRow, DateTime<Utc>, Uuid> =
     sorted!(ProductRow in "products", FILTER[1], created_at: timestamptz, id: uuid);
 /// The statements of a list sorted by name.
-pub const BY_NAME: Sorted<ProductRow, String, Uuid> =
+const BY_NAME: Sorted<ProductRow, String, Uuid> =
     sorted!(ProductRow in "products", FILTER[1], name: text, id: uuid);
 
 /// The question for a page of products.

@@ -40,7 +40,7 @@ const FILTER: &str = "($1::date IS NULL OR day >= $1) AND ($2::date IS NULL OR d
     AND ($3::text IS NULL OR currency = $3)";
 const COUNT: &str = count!("daily_sales", FILTER);
 /// The statements of a list sorted by day.
-pub const BY_DAY: Sorted<DailySalesRow, NaiveDate, String> =
+const BY_DAY: Sorted<DailySalesRow, NaiveDate, String> =
     sorted!(DailySalesRow in "daily_sales", FILTER[3], day: date, currency: text);
 
 /// The question for a page of daily sales.

@@ -70,10 +70,10 @@ const FILTER: &str = r#"($1::text IS NULL OR status = $1)
     AND ($2::text IS NULL OR lower(email COLLATE "C") = $2)"#;
 const COUNT: &str = count!("users", FILTER);
 /// The statements of a list sorted by registration.
-pub const BY_CREATED_AT: Sorted<UserRow, DateTime<Utc>, Uuid> =
+const BY_CREATED_AT: Sorted<UserRow, DateTime<Utc>, Uuid> =
     sorted!(UserRow in "users", FILTER[2], created_at: timestamptz, id: uuid);
 /// The statements of a list sorted by the number of orders.
-pub const BY_ORDER_COUNT: Sorted<UserRow, i64, Uuid> =
+const BY_ORDER_COUNT: Sorted<UserRow, i64, Uuid> =
     sorted!(UserRow in "users", FILTER[2], order_count: bigint, id: uuid);
 
 /// The question for a page of users.

@@ -7,12 +7,14 @@ use anyhow::{Context, Result, ensure};
 use local_servers::http_get;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use sqlx::PgPool;
 
 /// The discounts of the coupons, in percent.
 const PERCENTS: [u8; 5] = [15, 5, 25, 15, 10];
 
-/// Issues coupons, changes and withdraws some, and asks for them.
-pub(super) async fn use_it(endpoints: &Endpoints) -> Result<()> {
+/// Issues coupons, changes and withdraws one, and asks for them. Returns the id of one that was
+/// only issued.
+pub(super) async fn use_it(endpoints: &Endpoints) -> Result<String> {
     let client = endpoints.client()?;
     let refused = client
         .post("/api/v1/coupons", &json!({"percent": 101}))
@@ -38,7 +40,33 @@ pub(super) async fn use_it(endpoints: &Endpoints) -> Result<()> {
     let expected = json!({"id": ids[0], "percent": 20, "is_withdrawn": true, "version": 3});
     assert_eq!(*shown.data(), expected);
     list(&client, &ids).await?;
-    described(endpoints).await
+    described(endpoints).await?;
+    Ok(ids.swap_remove(1))
+}
+
+/// Changes a coupon that was issued by the first version of its event, and issues another one by
+/// the second.
+pub(super) async fn use_second_version(endpoints: &Endpoints, first: &str) -> Result<()> {
+    let client = endpoints.client()?;
+    let path = format!("/api/v1/coupons/{first}");
+    let change = Some(json!({"percent": 50}));
+    let changed = client.command(Method::PATCH, &path, change.as_ref(), &[]).await?;
+    let changed = changed.expect(StatusCode::OK)?;
+    let shown = client.get_after(&path, &changed).await?.expect(StatusCode::OK)?;
+    assert_eq!((&shown.data()["percent"], &shown.data()["version"]), (&json!(50), &json!(2)));
+    let issued = client.post("/api/v1/coupons", &json!({"percent": 50})).await?;
+    let issued = issued.expect(StatusCode::CREATED)?;
+    let both = client.get_after("/api/v1/coupons?percent=50", &issued).await?;
+    let both = both.expect(StatusCode::OK)?;
+    assert_eq!(both.data().as_array().map(Vec::len), Some(2), "{}", both.body);
+
+    let database = PgPool::connect(&endpoints.postgres).await?;
+    let versions = "SELECT schema_version::int8, count(*) FROM event_store.events
+        WHERE event_type = 'coupon.issued' GROUP BY 1 ORDER BY 1";
+    let versions: Vec<(i64, i64)> = sqlx::query_as(versions).fetch_all(&database).await?;
+    assert_eq!(versions, [(1, i64::try_from(PERCENTS.len())?), (2, 1)]);
+    database.close().await;
+    Ok(())
 }
 
 /// Filters the list, walks it by cursor in both directions, and asks what no row can have.

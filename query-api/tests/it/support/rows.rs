@@ -26,6 +26,9 @@ pub(crate) async fn fill(app: &App, count: i64) {
     let mut described: Vec<(String, List)> = Vec::new();
     for list in lists() {
         if let Some(table) = list.table(app).await {
+            let is_listed = ALL_ROWS.iter().any(|(projection, _)| **projection == table);
+            let path = &list.path;
+            assert!(is_listed, "{path} reads {table}: list it in `read_tables!` of src/read.rs");
             described.push((table, list));
         }
     }
