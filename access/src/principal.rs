@@ -1,16 +1,20 @@
 //! The principal: who a command is carried out for.
 //!
 //! The text form of a principal is stored in the metadata of events, so it is permanent. It is
-//! `anonymous` or `system:NAME`.
+//! `anonymous`, `user:ID` or `system:NAME`.
 
 use std::fmt;
 use std::str::FromStr;
+
+use uuid::Uuid;
 
 /// The maximum length of a [`SystemName`], in bytes.
 pub const MAX_NAME_LEN: usize = 64;
 
 /// The text form of [`Principal::Anonymous`].
 const ANONYMOUS: &str = "anonymous";
+/// The prefix of the text form of [`Principal::User`].
+const USER: &str = "user:";
 /// The prefix of the text form of [`Principal::System`].
 const SYSTEM: &str = "system:";
 
@@ -29,6 +33,11 @@ const SYSTEM: &str = "system:";
 pub enum Principal {
     /// A caller that is not signed in.
     Anonymous,
+    /// A person who has signed in, or a program with a key of theirs.
+    User {
+        /// The id of the user.
+        id: Uuid,
+    },
     /// A part of the system that acts on its own, not for a person. A saga is an example.
     System {
         /// The name of the part of the system, such as `process-manager`.
@@ -53,8 +62,8 @@ pub struct InvalidName;
 /// Why a text is not a [`Principal`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPrincipal {
-    /// The text is neither `anonymous` nor `system:NAME`.
-    #[error("a principal is `anonymous` or `system:NAME`")]
+    /// The text is none of the forms.
+    #[error("a principal is `anonymous`, `user:ID` or `system:NAME`")]
     Form,
     /// The text starts with `system:`, but the name after it is invalid.
     #[error(transparent)]
@@ -75,6 +84,7 @@ impl fmt::Display for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Anonymous => f.write_str(ANONYMOUS),
+            Self::User { id } => write!(f, "{USER}{id}"),
             Self::System { name } => write!(f, "{SYSTEM}{name}"),
         }
     }
@@ -86,6 +96,10 @@ impl FromStr for Principal {
     fn from_str(text: &str) -> Result<Self, InvalidPrincipal> {
         if text == ANONYMOUS {
             return Ok(Self::Anonymous);
+        }
+        if let Some(text) = text.strip_prefix(USER) {
+            let id = text.parse::<Uuid>().ok().filter(|id| id.to_string() == text);
+            return id.map(|id| Self::User { id }).ok_or(InvalidPrincipal::Form);
         }
         let name = text.strip_prefix(SYSTEM).ok_or(InvalidPrincipal::Form)?;
         Ok(Self::system(name)?)
@@ -128,7 +142,9 @@ mod tests {
         let texts =
             systems.map(|name| (Principal::system(name).unwrap(), format!("system:{name}")));
         let anonymous = (Principal::Anonymous, "anonymous".to_owned());
-        for (principal, text) in texts.into_iter().chain([anonymous]) {
+        let id = Uuid::from_u128(7);
+        let user = (Principal::User { id }, format!("user:{id}"));
+        for (principal, text) in texts.into_iter().chain([anonymous, user]) {
             assert_eq!(principal.to_string(), text);
             assert_eq!(text.parse(), Ok(principal));
         }
@@ -136,7 +152,9 @@ mod tests {
 
     #[test]
     fn any_other_text_is_refused() {
-        for text in ["", "Anonymous", "anonymous ", "system", "user:ada", ":test"] {
+        let braces = "user:{00000000-0000-0000-0000-000000000007}";
+        let upper = "user:0000000A-0000-0000-0000-000000000007";
+        for text in ["", "Anonymous", "anonymous ", "system", "user:ada", ":test", braces, upper] {
             assert_eq!(text.parse::<Principal>(), Err(InvalidPrincipal::Form), "{text:?}");
         }
         let long = "n".repeat(MAX_NAME_LEN + 1);
