@@ -1,0 +1,46 @@
+//! What an access token says.
+
+use std::time::Duration;
+
+use access::{Caller, Grants, Principal};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The maximum lifetime of an access token.
+pub const MAX_LIFETIME: Duration = Duration::from_mins(5);
+
+/// The claims of an access token (RFC 9068, section 2.2). Times are seconds since 1970 in UTC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    /// Who issued the token.
+    pub iss: String,
+    /// The APIs that the token is for.
+    pub aud: String,
+    /// The user that it stands for.
+    pub sub: Uuid,
+    /// The client that asked for it, such as a frontend or the name of an API key.
+    pub client_id: String,
+    /// When it was issued.
+    pub iat: i64,
+    /// When it expires.
+    pub exp: i64,
+    /// The id of the token.
+    pub jti: Uuid,
+    /// The id of the session or API key that it was issued for.
+    pub sid: Uuid,
+    /// What its holder may do, as [`Grants`] in text form.
+    pub scope: String,
+    /// The names of the holder's roles, for people and audits. Decisions use `scope`.
+    pub roles: Vec<String>,
+}
+
+impl Claims {
+    /// The caller that the token stands for. A scope that this program does not know is left out:
+    /// a newer program may have issued the token, and what is unknown here is not asked for here.
+    pub fn caller(&self) -> Caller {
+        let known = self.scope.split(' ').filter_map(|scope| scope.parse::<Grants>().ok());
+        let grants = known.fold(Grants::default(), |all, one| all.or(&one));
+        let principal = Principal::User { id: self.sub };
+        Caller { principal, grants, credential: Some(self.sid) }
+    }
+}

@@ -1,0 +1,16 @@
+//! Access tokens: how one process says to another who calls, and what they may do.
+//!
+//! The command API signs them ([`SigningKeys`]), both APIs verify them ([`Verifier`]). A token is a
+//! JWT as of RFC 9068 (`typ: at+jwt`), signed with Ed25519 (RFC 8037). The public keys are
+//! published as a JWK set (RFC 7517), so that a verifier needs no secret.
+//!
+//! A verifier knows one algorithm and a fixed map of keys (RFC 8725). Nothing in a token makes it
+//! fetch, open or ask anything.
+
+pub mod claims;
+pub mod signing;
+pub mod verifier;
+
+pub use claims::{Claims, MAX_LIFETIME};
+pub use signing::{InvalidKeys, NotSigned, SigningKeys};
+pub use verifier::{InvalidToken, MAX_TOKEN_LEN, Verifier};

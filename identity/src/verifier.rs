@@ -1,0 +1,170 @@
+//! Verifies access tokens.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::jwk::JwkSet;
+use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
+use quick_cache::sync::Cache;
+use sha2::{Digest as _, Sha256};
+
+use crate::claims::{Claims, MAX_LIFETIME};
+use crate::signing::TYPE;
+
+/// The maximum length of a token, in bytes.
+pub const MAX_TOKEN_LEN: usize = 8 * 1024;
+/// The difference between two clocks that is tolerated, in seconds.
+const LEEWAY: u64 = 30;
+/// The maximum number of verified tokens that are remembered.
+const MAX_REMEMBERED: usize = 10_000;
+
+type Keys = HashMap<String, DecodingKey>;
+type Fingerprint = [u8; 32];
+
+/// Verifies the access tokens of one issuer. A verified token is remembered by its hash until it
+/// expires, because a signature costs more than a hash.
+#[derive(Debug)]
+pub struct Verifier {
+    rules: Validation,
+    keys: RwLock<Arc<Keys>>,
+    remembered: Cache<Fingerprint, Arc<Claims>>,
+}
+
+/// Why a token is not accepted. Clients learn only that it is not; the reason is for logs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidToken {
+    /// It is longer than [`MAX_TOKEN_LEN`].
+    #[error("the token is too long")]
+    TooLong,
+    /// It is no signed token, or a claim is missing or of another type.
+    #[error("the token is malformed")]
+    Malformed,
+    /// It is a token of another kind, such as an ID token, or its header asks for more than an
+    /// access token does.
+    #[error("the token is not an access token")]
+    NotAccess,
+    /// No key has this id. It may be newer than the known keys.
+    #[error("no key has the id that the token names")]
+    UnknownKey,
+    /// The signature is not that of the key.
+    #[error("the signature is wrong")]
+    Signature,
+    /// Issuer or audience is another one.
+    #[error("the token is from another issuer or for another audience")]
+    Elsewhere,
+    /// It has expired.
+    #[error("the token has expired")]
+    Expired,
+    /// It is issued in the future, or for longer than [`MAX_LIFETIME`].
+    #[error("the token is not valid at this time")]
+    Time,
+}
+
+impl Verifier {
+    /// Creates a verifier for the tokens of `issuer` that are meant for `audience`.
+    pub fn new(issuer: &str, audience: &str, keys: &JwkSet) -> Self {
+        let mut rules = Validation::new(Algorithm::EdDSA);
+        rules.set_issuer(&[issuer]);
+        rules.set_audience(&[audience]);
+        rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        rules.validate_nbf = true;
+        rules.leeway = LEEWAY;
+        let keys = RwLock::new(Arc::new(usable(keys)));
+        Self { rules, keys, remembered: Cache::new(MAX_REMEMBERED) }
+    }
+
+    /// Replaces the known keys. Tokens of keys that are gone are refused from now on.
+    pub fn replace_keys(&self, keys: &JwkSet) {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(usable(keys));
+        self.remembered.clear();
+    }
+
+    /// Verifies a token.
+    ///
+    /// # Errors
+    /// [`InvalidToken`].
+    pub fn verify(&self, token: &str) -> Result<Arc<Claims>, InvalidToken> {
+        if token.len() > MAX_TOKEN_LEN {
+            return Err(InvalidToken::TooLong);
+        }
+        let fingerprint: Fingerprint = Sha256::digest(token.as_bytes()).into();
+        if let Some(claims) = self.remembered.get(&fingerprint) {
+            if claims.exp.saturating_add(LEEWAY.cast_signed()) > now() {
+                return Ok(claims);
+            }
+            self.remembered.remove(&fingerprint);
+            return Err(InvalidToken::Expired);
+        }
+        let keys = Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner));
+        let claims = Arc::new(self.check(token, &keys)?);
+        self.remembered.insert(fingerprint, Arc::clone(&claims));
+        // Keys that were replaced meanwhile may have cleared the cache before this insertion.
+        let now = Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner));
+        if !Arc::ptr_eq(&keys, &now) {
+            self.remembered.remove(&fingerprint);
+        }
+        Ok(claims)
+    }
+
+    fn check(&self, token: &str, keys: &Keys) -> Result<Claims, InvalidToken> {
+        let header = jsonwebtoken::decode_header(token).map_err(|_| InvalidToken::Malformed)?;
+        if !is_access(&header) {
+            return Err(InvalidToken::NotAccess);
+        }
+        let kid = header.kid.as_deref().ok_or(InvalidToken::UnknownKey)?;
+        let key = keys.get(kid).ok_or(InvalidToken::UnknownKey)?;
+        let claims = jsonwebtoken::decode::<Claims>(token, key, &self.rules);
+        let claims = claims.map_err(|error| reason(error.kind()))?.claims;
+        let lifetime = claims.exp.checked_sub(claims.iat).and_then(|all| u64::try_from(all).ok());
+        let fits = lifetime.is_some_and(|all| all <= MAX_LIFETIME.as_secs());
+        if !fits || claims.iat > now().saturating_add(LEEWAY.cast_signed()) {
+            return Err(InvalidToken::Time);
+        }
+        Ok(claims)
+    }
+}
+
+/// The keys that can verify, by id. A key of another kind is left out.
+fn usable(keys: &JwkSet) -> Keys {
+    let keys = keys.keys.iter().filter_map(|key| {
+        let decoding = DecodingKey::from_jwk(key).ok()?;
+        let is_ours = decoding.family() == Algorithm::EdDSA.family();
+        Some((key.common.key_id.clone()?, decoding)).filter(|_| is_ours)
+    });
+    keys.collect()
+}
+
+/// Whether the header is that of an access token, and names its key by id only.
+fn is_access(header: &Header) -> bool {
+    let is_type = |typ: &str| {
+        let typ = typ.to_ascii_lowercase();
+        typ.strip_prefix("application/").unwrap_or(&typ) == TYPE
+    };
+    header.alg == Algorithm::EdDSA
+        && header.typ.as_deref().is_some_and(is_type)
+        && header.jku.is_none()
+        && header.jwk.is_none()
+        && header.x5u.is_none()
+        && header.x5c.is_none()
+        && header.crit.is_none()
+}
+
+fn reason(kind: &ErrorKind) -> InvalidToken {
+    match kind {
+        ErrorKind::InvalidSignature => InvalidToken::Signature,
+        ErrorKind::ExpiredSignature => InvalidToken::Expired,
+        ErrorKind::ImmatureSignature => InvalidToken::Time,
+        ErrorKind::InvalidIssuer | ErrorKind::InvalidAudience => InvalidToken::Elsewhere,
+        ErrorKind::InvalidAlgorithm => InvalidToken::NotAccess,
+        _ => InvalidToken::Malformed,
+    }
+}
+
+/// Seconds since 1970 in UTC, by the clock that the library compares `exp` and `nbf` with.
+fn now() -> i64 {
+    jsonwebtoken::get_current_timestamp().try_into().unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;
