@@ -3,6 +3,7 @@
 pub mod history;
 pub mod order;
 pub mod personal;
+pub mod pricing;
 pub mod product;
 pub mod user;
 pub mod value;
@@ -21,5 +22,6 @@ aggregate::events_of_all_aggregates! {
 pub use aggregate::{self, Aggregate, DomainEvent};
 pub use order::Order;
 pub use personal::Personal;
+pub use pricing::OrderPricing;
 pub use product::Product;
 pub use user::User;

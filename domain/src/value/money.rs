@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::value::Quantity;
 
+mod rounding;
 #[cfg(test)]
 mod tests;
 
