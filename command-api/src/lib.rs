@@ -5,6 +5,7 @@
 //! and `domain`.
 
 pub mod application;
+pub mod auth;
 pub mod config;
 pub mod erasure;
 pub mod http;

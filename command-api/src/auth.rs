@@ -1,0 +1,4 @@
+//! Who may sign in: passwords, sessions and API keys, in the schema `auth`. Nothing of it is in
+//! events.
+
+pub mod password;
