@@ -1,3 +1,4 @@
+//! Grants as text, and how they order.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use proptest::collection::btree_map;

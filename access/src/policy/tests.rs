@@ -1,3 +1,4 @@
+//! Who may what.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;

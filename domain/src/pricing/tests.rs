@@ -225,12 +225,14 @@ proptest! {
         let mode = if mode { TaxMode::Inclusive } else { TaxMode::Exclusive };
         let taxes = [(country("DE"), CountryTax { mode, rates: rates.collect() })];
         let pricing = OrderPricing::new(discounts.collect(), TaxTable::new(taxes).unwrap());
-        let lists: Vec<_> = lists.into_iter().map(|(class, minor)| (classes[class], minor)).collect();
+        let classed = |(class, minor): (usize, _)| (classes[class], minor);
+        let lists: Vec<_> = lists.into_iter().map(classed).collect();
         let price = pricing.unwrap().price(&request(&lists, to("DE", None))).unwrap();
 
         let sum = |amounts: Vec<Money>| amounts.into_iter().map(Money::minor).sum::<i64>();
         let discount = price.discount.minor();
-        prop_assert_eq!(sum(price.lines.iter().map(|line| line.list).collect()), price.list.minor());
+        let listed = sum(price.lines.iter().map(|line| line.list).collect());
+        prop_assert_eq!(listed, price.list.minor());
         prop_assert_eq!(sum(price.lines.iter().map(|line| line.discount).collect()), discount);
         prop_assert_eq!(sum(price.discounts.iter().map(|used| used.amount).collect()), discount);
         let goods = price.list.minor() - discount;

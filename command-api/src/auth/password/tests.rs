@@ -1,3 +1,4 @@
+//! Passwords: what is recognised, refused and bounded.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use futures::future::join_all;
