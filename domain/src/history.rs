@@ -1,9 +1,9 @@
 //! Every shape in which an event of the shop was ever written, and how to upcast the former ones.
 //!
-//! Stored events never change. When an event needs another shape, raise its version in
-//! `<aggregate>/event.rs`, list the old one in [`PAST`] with its upcaster, and keep its golden
-//! entry. The lists use plain types, and a reader of the log builds its event store registry from
-//! them.
+//! Stored events never change. When an event needs another shape, raise its version in the
+//! aggregate's `stored_events!`, list the old one in [`PAST`] with its upcaster, and keep its
+//! golden entry. The lists use plain types, and a reader of the log builds its event store
+//! registry from them.
 
 pub use aggregate::{Past, Shape, Upcast};
 
@@ -14,8 +14,7 @@ pub fn current() -> impl Iterator<Item = Shape> {
 
 /// The former shapes, oldest first.
 ///
-/// The list is empty so far: every event still has its first shape. An example of what it may
-/// contain:
+/// An example of what the list may contain:
 ///
 /// ```
 /// # use domain::history::Past;

@@ -39,7 +39,7 @@ const SUITE_LIMIT: Duration = Duration::from_hours(1);
 /// tests (including crash, rebuild and verification of each projection) and in the command API's.
 /// Those from `lists::` to `openapi::` are the query API's: they cover every list, row, filter and
 /// statement. `coupons::` has the page's own tests.
-const ENUMERATING: [&str; 14] = [
+const ENUMERATING: [&str; 15] = [
     "evolution::",
     "expected::",
     "projections::",
@@ -53,6 +53,7 @@ const ENUMERATING: [&str; 14] = [
     "plans::",
     "links::every_link",
     "openapi::",
+    "values::",
     "coupons::",
 ];
 

@@ -1,6 +1,8 @@
 //! Tests of values in bodies and paths. Only their published formats are accepted, and nothing that
 //! the log cannot store.
 
+use std::collections::BTreeMap;
+
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
@@ -84,29 +86,48 @@ const RUST: &[&str] = &[
     "UUID parsing",
 ];
 
-/// Existing resources, by the name that a path or a body has for them.
+/// Existing resources.
 struct Things {
     user: String,
     product: String,
-    order: String,
+    /// One of each collection that has resources with an id, by the collection's path.
+    of_path: BTreeMap<String, String>,
 }
 
 impl Things {
-    async fn of(shop: &Shop, number: usize) -> Self {
+    async fn of(shop: &Shop, document: &Value, number: usize) -> Self {
         let (user, product) =
             (shop.user(&format!("u{number}@example.com")).await, shop.product("1.00").await);
         let order = shop.order(&user, &product).await;
-        Self { user, product, order }
+        let known = [("users", &user), ("products", &product), ("orders", &order)]
+            .map(|(name, id)| (format!("/api/v1/{name}"), id.clone()));
+        let mut things = Self { user, product, of_path: known.into() };
+        for path in document["paths"].as_object().unwrap().keys() {
+            let Some((collection, _)) = path.split_once("/{id}") else { continue };
+            if !things.of_path.contains_key(collection) {
+                let made = things.make(shop, document, collection).await;
+                things.of_path.insert(collection.to_owned(), made);
+            }
+        }
+        things
+    }
+
+    /// Creates a resource by the POST that the document describes. The numbers in it leave room
+    /// for the least one.
+    async fn make(&self, shop: &Shop, document: &Value, collection: &str) -> String {
+        let content = "/post/requestBody/content/application~1json/schema";
+        let schema = document["paths"][collection].pointer(content).unwrap_or_else(|| {
+            panic!("POST {collection} does not create one: create it in `Things::of`")
+        });
+        let mut body = self.valid(document, "", schema);
+        for number in body.as_object_mut().unwrap().values_mut().filter(|value| value.is_number()) {
+            *number = json!(2);
+        }
+        shop.post(collection, body).await.made()
     }
 
     fn at(&self, path: &str) -> String {
-        let id = if path.contains("/users/") {
-            &self.user
-        } else if path.contains("/products/") {
-            &self.product
-        } else {
-            &self.order
-        };
+        let id = path.split_once("/{id}").map_or("", |(collection, _)| &self.of_path[collection]);
         path.replace("{id}", id).replace("{line_id}", &Uuid::now_v7().to_string())
     }
 
@@ -187,7 +208,7 @@ async fn no_value_of_any_body_is_let_in_that_the_log_cannot_hold() {
     let shop = postgres::shop(&database).await;
     let document = document();
     for (number, (method, path, schema)) in bodies(&document).into_iter().enumerate() {
-        let things = Things::of(&shop, number).await;
+        let things = Things::of(&shop, &document, number).await;
         let mut places = Vec::new();
         pointers(&things.valid(&document, "", &schema), "", &mut places);
         for place in places {
@@ -207,7 +228,7 @@ async fn no_value_of_any_body_is_let_in_that_the_log_cannot_hold() {
 async fn a_value_has_the_form_that_its_published_schema_says() {
     let (shop, document) = (Shop::new(), document());
     for (number, (method, path, schema)) in bodies(&document).into_iter().enumerate() {
-        let things = Things::of(&shop, number).await;
+        let things = Things::of(&shop, &document, number).await;
         let mut places = Vec::new();
         pointers(&things.valid(&document, "", &schema), "", &mut places);
         for place in places {
@@ -296,7 +317,7 @@ async fn every_id_and_time_is_published_with_the_pattern_of_its_reader() {
 #[tokio::test]
 async fn a_resource_has_one_address() {
     let shop = Shop::new();
-    let things = Things::of(&shop, 0).await;
+    let things = Things::of(&shop, &document(), 0).await;
     let id: Uuid = things.user.parse().unwrap();
     let rename =
         |id: &str| json_request("PATCH", &format!("/api/v1/users/{id}"), &json!({"name": "Eve"}));
@@ -336,7 +357,7 @@ async fn a_name_has_something_to_see_and_does_not_turn_the_text_behind_it() {
 #[tokio::test]
 async fn new_prices_take_the_currencies_of_today_and_imports_those_of_their_time_too() {
     let shop = Shop::new();
-    let things = Things::of(&shop, 0).await;
+    let things = Things::of(&shop, &document(), 0).await;
     let priced = |currency: &str| json!({"name": "cd", "unit_price": "5.00", "currency": currency});
     for withdrawn in ["DEM", "HRK", "BGN", "ZWL", "CUC"] {
         shop.post("/api/v1/products", priced(withdrawn))
