@@ -9,6 +9,7 @@
 
 pub mod caller;
 pub mod grant;
+mod name;
 pub mod permission;
 pub mod policy;
 pub mod principal;

@@ -8,8 +8,10 @@ use std::str::FromStr;
 
 use uuid::Uuid;
 
+use crate::name::{self, is_name};
+
 /// The maximum length of a [`SystemName`], in bytes.
-pub const MAX_NAME_LEN: usize = 64;
+pub const MAX_NAME_LEN: usize = name::MAX_LEN;
 
 /// The text form of [`Principal::Anonymous`].
 const ANONYMOUS: &str = "anonymous";
@@ -123,9 +125,7 @@ impl FromStr for SystemName {
     type Err = InvalidName;
 
     fn from_str(text: &str) -> Result<Self, InvalidName> {
-        let is_allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
-        let fits = (1..=MAX_NAME_LEN).contains(&text.len()) && text.bytes().all(is_allowed);
-        if fits { Ok(Self(text.to_owned())) } else { Err(InvalidName) }
+        if is_name(text) { Ok(Self(text.to_owned())) } else { Err(InvalidName) }
     }
 }
 

@@ -4,10 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::grant::{Grants, Reach};
+use crate::name::{self, is_name};
 use crate::permission::Permission;
 
 /// The maximum length of a [`RoleName`], in bytes.
-pub const MAX_ROLE_LEN: usize = 64;
+pub const MAX_ROLE_LEN: usize = name::MAX_LEN;
 
 /// The name of a role: 1 to [`MAX_ROLE_LEN`] lower-case ASCII letters, digits and hyphens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -68,9 +69,7 @@ impl FromStr for RoleName {
     type Err = InvalidRoleName;
 
     fn from_str(text: &str) -> Result<Self, InvalidRoleName> {
-        let is_allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
-        let fits = (1..=MAX_ROLE_LEN).contains(&text.len()) && text.bytes().all(is_allowed);
-        if fits { Ok(Self(text.to_owned())) } else { Err(InvalidRoleName) }
+        if is_name(text) { Ok(Self(text.to_owned())) } else { Err(InvalidRoleName) }
     }
 }
 

@@ -27,25 +27,51 @@ pub struct Server {
     pub program: &'static str,
 }
 
-/// A recorded operation, as a program's API answers with it.
-pub trait Record: DeserializeOwned {
-    /// The id.
-    fn id(&self) -> Uuid;
-    /// How it ended; `None` while it waits or runs.
-    fn ending(&self) -> Option<Ending<'_>>;
+/// A recorded operation, as a program's API answers with it: the program's own record, and what the
+/// client needs to know of it.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "Value", bound = "T: DeserializeOwned")]
+pub struct Recorded<T> {
+    /// The record, with all fields of the program's kind.
+    pub record: T,
+    common: Common,
 }
 
-/// How an operation ended.
-#[derive(Debug, Clone, Copy)]
-pub struct Ending<'a> {
-    /// `succeeded`, `failed` or `cancelled`.
-    pub state: &'a str,
-    /// The result, if there is one.
-    pub result: Option<&'a Value>,
-    /// Why it failed.
-    pub error: Option<&'a str>,
-    /// Who cancelled it.
-    pub cancelled_by: Option<&'a str>,
+/// The fields that every program's record has.
+#[derive(Debug, Deserialize)]
+struct Common {
+    id: Uuid,
+    state: String,
+    result: Option<Value>,
+    error: Option<String>,
+    cancelled_by: Option<String>,
+    finished_at: Option<String>,
+}
+
+impl<T: DeserializeOwned> TryFrom<Value> for Recorded<T> {
+    type Error = serde_json::Error;
+
+    fn try_from(answer: Value) -> Result<Self, serde_json::Error> {
+        let common = Common::deserialize(&answer)?;
+        Ok(Self { record: serde_json::from_value(answer)?, common })
+    }
+}
+
+impl<T> Recorded<T> {
+    /// Reads the result of an operation that has ended.
+    ///
+    /// # Errors
+    /// [`RemoteError::Ended`]: it has no result, because it failed or was cancelled.
+    /// [`RemoteError::Result`]: the result is not what was expected.
+    pub fn result<R: DeserializeOwned>(self) -> Result<R, RemoteError> {
+        let Common { id, state, result, error, cancelled_by, .. } = self.common;
+        if let Some(result) = result {
+            return Ok(serde_json::from_value(result)?);
+        }
+        let why = error.or_else(|| cancelled_by.map(|by| format!("by {by}")));
+        let why = why.unwrap_or_else(|| "no reason is recorded".to_owned());
+        Err(RemoteError::Ended { id, state, why })
+    }
 }
 
 /// Why a running process did not accept or show an operation, or why it has no result.
@@ -185,7 +211,7 @@ impl Admin {
     ///
     /// # Errors
     /// [`RemoteError`].
-    pub async fn find<T: Record>(&self, id: Uuid) -> Result<T, RemoteError> {
+    pub async fn find<T: DeserializeOwned>(&self, id: Uuid) -> Result<Recorded<T>, RemoteError> {
         self.call(Method::GET, &format!("{PATH}/{id}"), None).await
     }
 
@@ -193,7 +219,7 @@ impl Admin {
     ///
     /// # Errors
     /// [`RemoteError`].
-    pub async fn list<T: Record>(&self, limit: u32) -> Result<Vec<T>, RemoteError> {
+    pub async fn list<T: DeserializeOwned>(&self, limit: u32) -> Result<Vec<T>, RemoteError> {
         self.call(Method::GET, &format!("{PATH}?limit={limit}"), None).await
     }
 
@@ -201,7 +227,7 @@ impl Admin {
     ///
     /// # Errors
     /// [`RemoteError`].
-    pub async fn cancel<T: Record>(&self, id: Uuid, by: &str) -> Result<T, RemoteError> {
+    pub async fn cancel<T: DeserializeOwned>(&self, id: Uuid, by: &str) -> Result<T, RemoteError> {
         let body = json!({"by": by});
         self.call(Method::POST, &format!("{PATH}/{id}/cancel"), Some(&body)).await
     }
@@ -210,19 +236,20 @@ impl Admin {
     ///
     /// # Errors
     /// [`RemoteError`]: [`RemoteError::NotFollowed`] if the operation may still run.
-    pub async fn carry_out<T: Record>(
+    pub async fn carry_out<T: DeserializeOwned>(
         &self,
         request: &Value,
         show: impl Fn(&T),
-    ) -> Result<T, RemoteError> {
-        let id = self.call::<T>(Method::POST, PATH, Some(request)).await?.id();
+    ) -> Result<Recorded<T>, RemoteError> {
+        let asked = self.call::<Recorded<T>>(Method::POST, PATH, Some(request)).await?;
+        let id = asked.common.id;
         let mut answered_at = Instant::now();
         loop {
             match self.find::<T>(id).await {
-                Ok(operation) if operation.ending().is_some() => return Ok(operation),
+                Ok(operation) if operation.common.finished_at.is_some() => return Ok(operation),
                 Ok(operation) => {
                     answered_at = Instant::now();
-                    show(&operation);
+                    show(&operation.record);
                 }
                 Err(error) if error.passes() && answered_at.elapsed() < AWAY_LIMIT => {}
                 Err(error) => {
@@ -233,23 +260,4 @@ impl Admin {
             tokio::time::sleep(FOLLOW_EVERY).await;
         }
     }
-}
-
-/// Reads the result of an operation that has ended.
-///
-/// # Errors
-/// [`RemoteError::Ended`]: it has no result, because it failed or was cancelled.
-/// [`RemoteError::Result`]: the result is not what was expected.
-pub fn result_of<T: DeserializeOwned>(operation: &impl Record) -> Result<T, RemoteError> {
-    let ending = operation.ending();
-    if let Some(result) = ending.and_then(|ending| ending.result) {
-        return Ok(serde_json::from_value(result.clone())?);
-    }
-    let by = ending.and_then(|ending| ending.cancelled_by).map(|by| format!("by {by}"));
-    let why = ending.and_then(|ending| ending.error).map(ToOwned::to_owned).or(by);
-    Err(RemoteError::Ended {
-        id: operation.id(),
-        state: ending.map_or("unfinished", |ending| ending.state).to_owned(),
-        why: why.unwrap_or_else(|| "no reason is recorded".to_owned()),
-    })
 }

@@ -1,6 +1,6 @@
 //! The command lines that ask a running command API for operations, through its admin port.
 
-use admin_client::{Admin, Ending, Record, RemoteError, Server, result_of};
+use admin_client::{Admin, Recorded, RemoteError, Server};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use event_store::erasure::Proof;
@@ -14,28 +14,6 @@ use crate::config::{BeginEpochArgs, OperationsArgs};
 /// What a command line asks.
 const COMMAND_API: Server = Server { noun: "command API", program: "command-api" };
 
-/// A recorded operation in an answer.
-#[derive(Debug, Deserialize, Serialize)]
-#[serde(transparent)]
-struct Recorded(Operation);
-
-impl Record for Recorded {
-    fn id(&self) -> Uuid {
-        self.0.id
-    }
-
-    fn ending(&self) -> Option<Ending<'_>> {
-        let Operation { state, result, error, cancelled_by, finished_at, .. } = &self.0;
-        finished_at.as_ref()?;
-        Some(Ending {
-            state,
-            result: result.as_ref(),
-            error: error.as_deref(),
-            cancelled_by: cancelled_by.as_deref(),
-        })
-    }
-}
-
 /// Lets a running command API erase a subject. Returns the proof, which may be incomplete.
 ///
 /// # Errors
@@ -46,7 +24,7 @@ pub(crate) async fn erase(
     signed: (&str, &str),
 ) -> anyhow::Result<Proof> {
     let arguments = json!({"subject": subject});
-    Ok(result_of(&carry_out(admin, Kind::EraseSubject, signed, arguments).await?)?)
+    Ok(carry_out(admin, Kind::EraseSubject, signed, arguments).await?.result()?)
 }
 
 /// Lets a running command API begin an epoch, and prints it.
@@ -61,7 +39,7 @@ pub async fn begin_epoch(args: &BeginEpochArgs) -> anyhow::Result<()> {
     let arguments = json!({"replaces": args.replaces, "abandoned": args.abandoned});
     let signed = (args.by.as_str(), args.reason.as_str());
     let done = carry_out(&args.admin.admin, Kind::BeginEpoch, signed, arguments).await?;
-    let Begun { epoch } = result_of(&done)?;
+    let Begun { epoch } = done.result()?;
     Ok(cli_kit::print(format!("epoch {epoch} has begun\n"))?)
 }
 
@@ -72,10 +50,10 @@ pub async fn begin_epoch(args: &BeginEpochArgs) -> anyhow::Result<()> {
 pub async fn operations(args: &OperationsArgs) -> anyhow::Result<()> {
     let admin = Admin::at(COMMAND_API, &args.admin.admin)?;
     let text = match (args.id, args.by.as_ref().filter(|_| args.cancel)) {
-        (Some(id), Some(by)) => json(&admin.cancel::<Recorded>(id, by).await.map_err(usage)?)?,
-        (Some(id), None) => json(&admin.find::<Recorded>(id).await.map_err(usage)?)?,
+        (Some(id), Some(by)) => json(&admin.cancel::<Operation>(id, by).await.map_err(usage)?)?,
+        (Some(id), None) => json(&admin.find::<Operation>(id).await.map_err(usage)?.record)?,
         (None, _) => {
-            let found = admin.list::<Recorded>(args.limit).await.map_err(usage)?;
+            let found = admin.list::<Operation>(args.limit).await.map_err(usage)?;
             if args.json { json(&found)? } else { table(&found) }
         }
     };
@@ -87,11 +65,11 @@ async fn carry_out(
     kind: Kind,
     (by, reason): (&str, &str),
     arguments: Value,
-) -> anyhow::Result<Recorded> {
+) -> anyhow::Result<Recorded<Operation>> {
     let kind = kind.as_str();
     let request = json!({"kind": kind, "by": by, "reason": reason, "arguments": arguments});
     let admin = Admin::at(COMMAND_API, admin)?;
-    admin.carry_out(&request, |_: &Recorded| {}).await.map_err(usage)
+    admin.carry_out(&request, |_: &Operation| {}).await.map_err(usage)
 }
 
 /// Tells an argument that is not valid from a failure.
@@ -106,11 +84,11 @@ fn json(shown: &impl Serialize) -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(shown)? + "\n")
 }
 
-fn table(operations: &[Recorded]) -> String {
+fn table(operations: &[Operation]) -> String {
     let mut table = Table::new();
     let header = ["id", "operation", "state", "attempts", "by", "reason"];
     table.load_style(UTF8_HORIZONTAL_ONLY).set_header(header);
-    for Recorded(operation) in operations {
+    for operation in operations {
         table.add_row([
             operation.id.to_string(),
             operation.kind.clone(),

@@ -2,7 +2,7 @@
 
 use event_store::PostgresOptions;
 use event_store::postgres::operations::{Kind, Turn};
-use local_servers::{test_client, until};
+use local_servers::{TestDatabase, test_client, until};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
@@ -18,6 +18,14 @@ pub(crate) async fn call(process: &Process, path: &str, body: Option<Value>) -> 
     };
     let answer = request.send().await.unwrap();
     (answer.status().as_u16(), answer.json().await.unwrap())
+}
+
+/// A command API that is ready, and its database.
+pub(crate) async fn running() -> (TestDatabase, Process) {
+    let database = database().await;
+    let process = Process::start(&[("EVENT_STORE_URL", database.url())]);
+    process.readiness(200).await;
+    (database, process)
 }
 
 pub(crate) fn erasure(subject: &str) -> Value {
@@ -72,9 +80,7 @@ pub(crate) const EPOCHS: &str = "SELECT count(*) FROM event_store.epochs";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_erasure_is_carried_out_with_its_proof_and_says_who_and_why() {
-    let database = database().await;
-    let process = Process::start(&[("EVENT_STORE_URL", database.url())]);
-    process.readiness(200).await;
+    let (database, process) = running().await;
     let subject = user(&process).await;
     let id = asked(&process, erasure(&subject)).await;
     let operation = ended(&process, &id).await;
@@ -102,9 +108,7 @@ async fn an_erasure_is_carried_out_with_its_proof_and_says_who_and_why() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unknown_subject_and_bad_input_are_refused() {
-    let database = database().await;
-    let process = Process::start(&[("EVENT_STORE_URL", database.url())]);
-    process.readiness(200).await;
+    let (_database, process) = running().await;
     let id = asked(&process, erasure(&Uuid::now_v7().to_string())).await;
     let operation = ended(&process, &id).await;
     assert_eq!(operation["state"], "failed");
@@ -124,9 +128,7 @@ async fn an_unknown_subject_and_bad_input_are_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_epoch_is_begun_once_after_the_history_was_lost() {
-    let database = database().await;
-    let process = Process::start(&[("EVENT_STORE_URL", database.url())]);
-    process.readiness(200).await;
+    let (database, process) = running().await;
     user(&process).await;
     let mut admin = PgConnection::connect(database.url()).await.unwrap();
     sqlx::raw_sql(

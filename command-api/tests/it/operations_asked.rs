@@ -5,8 +5,8 @@ use local_servers::{PATIENCE, finish, http_get, test_client};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::operations::{EPOCHS, ERASED, asked, call, count, ended, epoch, erasure, user};
-use crate::process::{Process, command, database};
+use crate::operations::{EPOCHS, ERASED, asked, call, count, ended, epoch, erasure, running, user};
+use crate::process::command;
 
 /// Runs a command line on the command API at this admin address. Returns exit code and output.
 fn run(admin: &str, words: &[&str]) -> (Option<i32>, String, String) {
@@ -25,9 +25,7 @@ fn signed<'a>(words: &[&'a str]) -> Vec<&'a str> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_subject_is_erased_through_a_running_command_api_with_the_same_proof() {
-    let database = database().await;
-    let process = Process::start(&[("EVENT_STORE_URL", database.url())]);
-    process.readiness(200).await;
+    let (database, process) = running().await;
     let subject = user(&process).await;
     let words = signed(&["erase-subject", &subject, "--json"]);
     let (code, proof, error) = run(&process.admin, &words);
@@ -51,9 +49,7 @@ async fn a_subject_is_erased_through_a_running_command_api_with_the_same_proof()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refusals_and_wrong_words_end_with_the_exit_codes_of_the_direct_way() {
-    let database = database().await;
-    let process = Process::start(&[("EVENT_STORE_URL", database.url())]);
-    process.readiness(200).await;
+    let (_database, process) = running().await;
     let stranger = Uuid::now_v7().to_string();
     for (code, words, wanted) in [
         (3, signed(&["erase-subject", &stranger]), "nothing is known of subject"),
@@ -75,9 +71,7 @@ async fn refusals_and_wrong_words_end_with_the_exit_codes_of_the_direct_way() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repeated_request_begins_one_epoch_and_operations_are_shown() {
-    let database = database().await;
-    let process = Process::start(&[("EVENT_STORE_URL", database.url())]);
-    process.readiness(200).await;
+    let (database, process) = running().await;
     let before = count(database.url(), EPOCHS).await;
     let current = epoch(database.url()).await["arguments"]["replaces"].clone();
     let words = signed(&["begin-epoch", "--replaces", current.as_str().unwrap()]);
@@ -104,9 +98,7 @@ async fn a_repeated_request_begins_one_epoch_and_operations_are_shown() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_operations_api_is_described_and_its_answers_have_an_address() {
-    let database = database().await;
-    let process = Process::start(&[("EVENT_STORE_URL", database.url())]);
-    process.readiness(200).await;
+    let (_database, process) = running().await;
     let address = format!("{}/admin/v1/openapi.json", process.admin);
     let served: Value = http_get(address).await.unwrap().json().await.unwrap();
     let output = finish(command().args(["openapi", "--admin"]), PATIENCE).unwrap();

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use uuid::Uuid;
 
-use crate::operations::{EPOCHS, asked, call, count, ended, epoch, erasure, user};
+use crate::operations::{EPOCHS, asked, call, count, ended, epoch, erasure, running, user};
 use crate::process::{Process, database};
 
 /// Runs statements as the owner of the database.
@@ -27,9 +27,7 @@ async fn find(process: &Process, id: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_erasure_that_fails_is_retried_and_does_not_hold_up_others() {
-    let database = database().await;
-    let process = Process::start(&[("EVENT_STORE_URL", database.url())]);
-    process.readiness(200).await;
+    let (database, process) = running().await;
     let (stuck, other) = (user(&process).await, user(&process).await);
     owner(
         database.url(),
@@ -58,9 +56,7 @@ async fn an_erasure_that_fails_is_retried_and_does_not_hold_up_others() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_erasure_whose_proof_is_incomplete_fails_and_shows_it() {
-    let database = database().await;
-    let process = Process::start(&[("EVENT_STORE_URL", database.url())]);
-    process.readiness(200).await;
+    let (database, process) = running().await;
     let subject = user(&process).await;
     let keep = "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS
         'BEGIN RETURN OLD; END';
@@ -76,9 +72,7 @@ async fn an_erasure_whose_proof_is_incomplete_fails_and_shows_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_running_erasure_is_cancelled_before_its_effect() {
-    let database = database().await;
-    let process = Process::start(&[("EVENT_STORE_URL", database.url())]);
-    process.readiness(200).await;
+    let (database, process) = running().await;
     let subject = user(&process).await;
     let mut holder = PgConnection::connect(database.url()).await.unwrap();
     let mut held = holder.begin().await.unwrap();
@@ -147,9 +141,7 @@ async fn an_old_request_begins_no_epoch() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_tasks_that_carry_out_operations_are_seen_in_readiness() {
-    let database = database().await;
-    let process = Process::start(&[("EVENT_STORE_URL", database.url())]);
-    process.readiness(200).await;
+    let (_database, process) = running().await;
     let report = http_get(format!("{}/readyz?verbose", process.admin)).await.unwrap();
     let report = report.text().await.unwrap();
     assert!(report.contains("erasures") && report.contains("epochs"), "{report}");

@@ -86,7 +86,7 @@ const RUST: &[&str] = &[
     "UUID parsing",
 ];
 
-/// Existing resources.
+/// Resources that exist in the shop, for paths and bodies to name.
 struct Things {
     user: String,
     product: String,

@@ -7,7 +7,8 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::error::CommandError;
-use super::remote::{AdminArgs, Recorded};
+use super::remote::AdminArgs;
+use projection::operation::Operation;
 
 /// The settings of `operations`.
 #[derive(Debug, Args)]
@@ -34,10 +35,10 @@ pub struct OperationsArgs {
 pub(crate) async fn operations(args: OperationsArgs) -> Result<(), CommandError> {
     let admin = args.admin.reach()?;
     let text = match (args.id, args.by.filter(|_| args.cancel)) {
-        (Some(id), Some(by)) => json(&admin.cancel::<Recorded>(id, &by).await?)?,
-        (Some(id), None) => json(&admin.find::<Recorded>(id).await?)?,
+        (Some(id), Some(by)) => json(&admin.cancel::<Operation>(id, &by).await?)?,
+        (Some(id), None) => json(&admin.find::<Operation>(id).await?.record)?,
         (None, _) => {
-            let found = admin.list::<Recorded>(args.limit).await?;
+            let found = admin.list::<Operation>(args.limit).await?;
             if args.json { json(&found)? } else { table(&found) }
         }
     };
@@ -48,11 +49,11 @@ fn json(shown: &impl Serialize) -> Result<String, CommandError> {
     Ok(serde_json::to_string_pretty(shown)? + "\n")
 }
 
-fn table(operations: &[Recorded]) -> String {
+fn table(operations: &[Operation]) -> String {
     let mut table = Table::new();
     let header = ["id", "operation", "state", "progress", "by", "reason"];
     table.load_style(UTF8_HORIZONTAL_ONLY).set_header(header);
-    for Recorded(operation) in operations {
+    for operation in operations {
         let far = if operation.end_position > 0 {
             format!("{} of {}", operation.position, operation.end_position)
         } else {

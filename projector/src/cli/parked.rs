@@ -11,7 +11,6 @@ use serde_json::json;
 use super::error::CommandError;
 use super::reach::ToolArgs;
 use super::remote::{ThroughAdmin, ThroughArgs};
-use admin_client::result_of;
 use projection::ops::parked::{
     self, Decision, Group, List, MAX_WORDS, Page, ParkedEvent, RETRY_WAIT_SECONDS, Retried, Wanted,
 };
@@ -237,7 +236,7 @@ async fn retry(args: RetryArgs) -> Result<(), CommandError> {
     let name = projection.name();
     let retried: Retried = if let Some(remote) = args.through.remote()? {
         let arguments = json!({"key": args.key, "position": args.position, "wait": args.wait});
-        result_of(&remote.carry_out("parked_retry", name, arguments).await?)?
+        remote.carry_out("parked_retry", name, arguments).await?.result()?
     } else {
         let wanted = Wanted::new(projection.as_ref(), args.key.as_deref(), args.position)?;
         let mut connection = args.tool.read_model().await?;
@@ -262,7 +261,7 @@ async fn skip(args: SkipArgs) -> Result<(), CommandError> {
     let SkipArgs { position, key, reason, by, through, tool, .. } = args;
     let rows = if let Some(remote) = through.remote(&by, &reason)? {
         let arguments = json!({"position": position, "key": key});
-        result_of::<Skipped>(&remote.carry_out("parked_skip", name, arguments).await?)?.rows
+        remote.carry_out("parked_skip", name, arguments).await?.result::<Skipped>()?.rows
     } else {
         let decision = Decision { position, key, reason, by };
         let mut connection = tool.read_model().await?;

@@ -6,7 +6,6 @@ use serde_json::json;
 
 use super::error::CommandError;
 use super::remote::{AdminArgs, Remote};
-use admin_client::result_of;
 use projection::pause::{Pause, Paused};
 
 /// The settings of `pause` and `resume`.
@@ -41,7 +40,7 @@ impl PauseArgs {
 /// Pauses a projection.
 pub(crate) async fn pause(args: PauseArgs) -> Result<(), CommandError> {
     let (remote, name) = args.remote()?;
-    let paused: Paused = result_of(&remote.carry_out("pause", name, json!({})).await?)?;
+    let paused: Paused = remote.carry_out("pause", name, json!({})).await?.result()?;
     let Paused { pause, at_rest, position } = paused;
     let how_far = if at_rest {
         format!(" at position {position}")
@@ -55,7 +54,7 @@ pub(crate) async fn pause(args: PauseArgs) -> Result<(), CommandError> {
 /// Resumes a projection.
 pub(crate) async fn resume(args: PauseArgs) -> Result<(), CommandError> {
     let (remote, name) = args.remote()?;
-    let resumed: Resumed = result_of(&remote.carry_out("resume", name, json!({})).await?)?;
+    let resumed: Resumed = remote.carry_out("resume", name, json!({})).await?.result()?;
     let said = match resumed.ended {
         Some(pause) => format!("{name} goes on; {} had paused it\n", pause.paused_by),
         None => format!("{name} was not paused\n"),

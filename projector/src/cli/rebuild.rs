@@ -12,7 +12,6 @@ use super::error::CommandError;
 use super::progress::Bar;
 use super::reach::ToolArgs;
 use super::remote::ThroughArgs;
-use admin_client::result_of;
 use projection::AnyProjection;
 use projection::ops::rebuild::{self, Compared, End, Rebuilt, Request};
 use projection::ops::switch::PATIENCE_SECONDS;
@@ -96,7 +95,7 @@ pub(crate) async fn rebuild(args: RebuildArgs) -> Result<(), CommandError> {
     let rebuilt = match args.through.remote_hiding(args.reveal)? {
         Some(remote) => {
             let operation = remote.carry_out("rebuild", name, args.arguments()).await?;
-            result_of(&operation)?
+            operation.result()?
         }
         None => here(&args, &projection).await?,
     };

@@ -1,12 +1,10 @@
 //! Asks a running projector for operations, through its admin port.
 
-use admin_client::{Admin, Ending, Record, RemoteError, Server};
+use admin_client::{Admin, Recorded, RemoteError, Server};
 use clap::Args;
 use event_store::Position;
 use projection::operation::Operation;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::error::CommandError;
 use super::progress::Bar;
@@ -107,7 +105,7 @@ impl Remote {
         kind: &str,
         projection: &str,
         arguments: Value,
-    ) -> Result<Recorded, RemoteError> {
+    ) -> Result<Recorded<Operation>, RemoteError> {
         let request = json!({
             "kind": kind,
             "projection": projection,
@@ -116,34 +114,12 @@ impl Remote {
             "arguments": arguments,
         });
         let bar = Bar::new();
-        let show = |Recorded(operation): &Recorded| {
+        let show = |operation: &Operation| {
             let Operation { work: Some(work), position, end_position, .. } = operation else {
                 return;
             };
             bar.show(work, Position(*position), Position(*end_position));
         };
         self.admin.carry_out(&request, show).await
-    }
-}
-
-/// A recorded operation in an answer.
-#[derive(Debug, Deserialize, Serialize)]
-#[serde(transparent)]
-pub(super) struct Recorded(pub(super) Operation);
-
-impl Record for Recorded {
-    fn id(&self) -> Uuid {
-        self.0.id
-    }
-
-    fn ending(&self) -> Option<Ending<'_>> {
-        let Operation { state, result, error, cancelled_by, finished_at, .. } = &self.0;
-        finished_at.as_ref()?;
-        Some(Ending {
-            state,
-            result: result.as_ref(),
-            error: error.as_deref(),
-            cancelled_by: cancelled_by.as_deref(),
-        })
     }
 }

@@ -11,7 +11,6 @@ use super::reach::{ToolArgs, connect_options};
 use super::rebuild::announce;
 use super::remote::ThroughArgs;
 use super::{ReadModelUrl, confirmed};
-use admin_client::result_of;
 use projection::ops;
 use projection::ops::switch::{self, PATIENCE_SECONDS, Switched};
 
@@ -50,7 +49,7 @@ pub(crate) async fn switch_back(args: SwitchBackArgs) -> Result<(), CommandError
     let projection = super::projection(&args.projection)?;
     let switched: Switched = if let Some(remote) = args.through.remote()? {
         let arguments = json!({"patience": args.patience});
-        result_of(&remote.carry_out("switch", projection.name(), arguments).await?)?
+        remote.carry_out("switch", projection.name(), arguments).await?.result()?
     } else {
         let operations = args.tool.open().await?;
         let patience = Duration::from_secs(args.patience.into());
@@ -66,7 +65,7 @@ pub(crate) async fn drop_generation(args: DropArgs) -> Result<(), CommandError> 
     if let Some(remote) = through.remote()? {
         confirm(name, generation, yes)?;
         let arguments = json!({"generation": generation});
-        result_of::<Value>(&remote.carry_out("drop", name, arguments).await?)?;
+        remote.carry_out("drop", name, arguments).await?.result::<Value>()?;
     } else {
         let mut connection = ops::read_model(&connect_options(&read_model.get()?)?).await?;
         switch::can_be_dropped(&mut connection, name, generation).await?;

@@ -7,7 +7,6 @@ use super::error::CommandError;
 use super::progress::Bar;
 use super::reach::ToolArgs;
 use super::remote::ThroughArgs;
-use admin_client::result_of;
 use projection::ops::verify::{self, Scope, Verification};
 use projection::replay::{MIB, ROW_MEMORY_MIB};
 
@@ -53,7 +52,7 @@ pub(crate) async fn verify(args: VerifyArgs) -> Result<(), CommandError> {
     let projection = super::projection(&args.projection)?;
     let found = if let Some(remote) = args.through.remote_hiding(args.reveal)? {
         let arguments = json!({"sample": args.sample, "seed": args.seed, "memory": args.memory});
-        result_of(&remote.carry_out("verify", projection.name(), arguments).await?)?
+        remote.carry_out("verify", projection.name(), arguments).await?.result()?
     } else {
         let operations = args.tool.open().await?;
         let scope = Scope {

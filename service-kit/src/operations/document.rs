@@ -191,7 +191,7 @@ pub fn recorded(kinds: &[&str]) -> Vec<Field> {
     ]
 }
 
-/// An object without other fields.
+/// The schema of an object with these fields and no others.
 pub fn object(fields: &[Field]) -> Value {
     let required: Vec<&str> =
         fields.iter().filter(|field| field.2).map(|(name, ..)| *name).collect();
@@ -205,27 +205,27 @@ pub fn object(fields: &[Field]) -> Value {
     })
 }
 
-/// An integer between two limits.
+/// The schema of an integer from `least` to `most`.
 pub fn integer(description: &str, least: i64, most: i64) -> Value {
     json!({"type": "integer", "minimum": least, "maximum": most, "description": description})
 }
 
-/// A number of things.
+/// The schema of a number of things.
 pub fn count(description: &str) -> Value {
     json!({"type": "integer", "description": description})
 }
 
-/// A text of 1 to `most` characters.
+/// The schema of a text of 1 to `most` characters.
 pub fn words(description: &str, most: usize) -> Value {
     json!({"type": "string", "minLength": 1, "maxLength": most, "description": description})
 }
 
-/// A text.
+/// The schema of a text of any length.
 pub fn text(description: &str) -> Value {
     json!({"type": "string", "description": description})
 }
 
-/// A time, or null.
+/// The schema of a time (RFC 3339), or null.
 pub fn time(description: &str) -> Value {
     json!({"type": ["string", "null"], "format": "date-time", "description": description})
 }
@@ -234,7 +234,7 @@ fn perhaps(description: &str) -> Value {
     json!({"type": ["string", "null"], "description": description})
 }
 
-/// An id.
+/// The schema of an id: a UUID.
 pub fn uuid() -> Value {
     json!({"type": "string", "format": "uuid"})
 }
