@@ -9,7 +9,7 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params, Version};
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::sync::{Semaphore, TryAcquireError};
+use tokio::sync::Semaphore;
 use tokio::task::JoinError;
 
 /// The minimum length of a password, in characters.
@@ -22,6 +22,9 @@ const WAITING_PER_RUNNING: usize = 16;
 const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
+/// The most that a stored hash may ask for: memory in KiB, passes and lanes. A hash names its own
+/// parameters, so a damaged or planted one could otherwise take gigabytes or hours.
+const MAX_STORED: (u32, u32, u32) = (64 * 1024, 8, 4);
 
 /// A password of an acceptable length.
 #[derive(Debug, Clone)]
@@ -38,7 +41,7 @@ pub enum PasswordError {
     /// Too many passwords are being hashed.
     #[error("too many passwords are being checked")]
     Busy,
-    /// The hash failed, or a stored one is malformed.
+    /// The hash failed, or a stored one is malformed or asks for too much.
     #[error("a password could not be hashed: {0}")]
     Hash(argon2::password_hash::Error),
     /// The thread that hashed it ended early.
@@ -59,12 +62,10 @@ pub enum Verdict {
 
 /// Hashes and verifies passwords.
 #[derive(Debug, Clone)]
-pub struct Passwords(Arc<Turns>);
-
-#[derive(Debug)]
-struct Turns {
-    running: Semaphore,
-    waiting: Semaphore,
+pub struct Passwords {
+    running: Arc<Semaphore>,
+    /// Those that wait or run.
+    admitted: Arc<Semaphore>,
 }
 
 /// The hash that a password is compared with if the account does not exist, so that the answer
@@ -88,8 +89,8 @@ impl Passwords {
     /// Runs at most `at_once` hashes at once.
     pub fn new(at_once: usize) -> Self {
         let at_once = at_once.max(1);
-        let waiting = Semaphore::new(at_once * (1 + WAITING_PER_RUNNING));
-        Self(Arc::new(Turns { running: Semaphore::new(at_once), waiting }))
+        let admitted = Semaphore::new(at_once * (1 + WAITING_PER_RUNNING));
+        Self { running: Arc::new(Semaphore::new(at_once)), admitted: Arc::new(admitted) }
     }
 
     /// Hashes a password. The result names its parameters and has a salt of its own (PHC string).
@@ -110,11 +111,11 @@ impl Passwords {
         given: SecretString,
         stored: Option<String>,
     ) -> Result<Verdict, PasswordError> {
-        // An unfit text is no password of anybody. It still takes a turn and the same time.
-        let given = if given.expose_secret().len() > MAX_BYTES {
-            SecretString::from(String::new())
+        // A text that is too long is no password of anybody. It still takes a turn and the same time.
+        let (given, stored) = if given.expose_secret().len() > MAX_BYTES {
+            (SecretString::from(String::new()), None)
         } else {
-            given
+            (given, stored)
         };
         self.run(move || verdict(&given, stored.as_deref()).map_err(PasswordError::Hash)).await
     }
@@ -123,28 +124,16 @@ impl Passwords {
         &self,
         work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
-        let turns = Arc::clone(&self.0);
-        let _waiting = turns.waiting.try_acquire().map_err(|error| match error {
-            TryAcquireError::NoPermits | TryAcquireError::Closed => PasswordError::Busy,
-        })?;
-        let running = turns.running.acquire().await.map_err(|_| PasswordError::Busy)?;
-        // A caller that goes away must not free the turn before its hash has ended.
-        running.forget();
-        let ended = Arc::clone(&self.0);
+        let admitted =
+            Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| PasswordError::Busy)?;
+        let running =
+            Arc::clone(&self.running).acquire_owned().await.map_err(|_| PasswordError::Busy)?;
+        // The hash has its turn until it ends, also when the caller goes away or the work panics.
         let worked = tokio::task::spawn_blocking(move || {
-            let _turn = GivesBack(&ended.running);
+            let _turn = (admitted, running);
             work()
         });
         worked.await?
-    }
-}
-
-/// Gives a turn back, also when the work panics.
-struct GivesBack<'a>(&'a Semaphore);
-
-impl Drop for GivesBack<'_> {
-    fn drop(&mut self) {
-        self.0.add_permits(1);
     }
 }
 
@@ -167,6 +156,11 @@ fn verdict(
     let text = stored.unwrap_or(nobody);
     let hash =
         PasswordHash::new(text).map_err(|_| argon2::password_hash::Error::EncodingInvalid)?;
+    let asked = Params::try_from(&hash)?;
+    let (memory, passes, lanes) = MAX_STORED;
+    if asked.m_cost() > memory || asked.t_cost() > passes || asked.p_cost() > lanes {
+        return Err(argon2::password_hash::Error::ParamsInvalid);
+    }
     let is_right = match argon2()?.verify_password(given.expose_secret().as_bytes(), &hash) {
         Ok(()) => true,
         Err(argon2::password_hash::Error::PasswordInvalid) => false,

@@ -57,7 +57,53 @@ async fn more_than_can_wait_are_refused_at_once_and_turns_come_back() {
         assert!(futures::FutureExt::now_or_never(call).is_none());
     }
     passwords.hash(password("correct horse")).await.unwrap();
-    assert_eq!(passwords.0.running.available_permits(), 1);
+    assert_eq!(passwords.running.available_permits(), 1);
+}
+
+#[tokio::test]
+async fn a_hash_that_goes_on_without_its_caller_counts_and_a_panic_gives_the_turn_back() {
+    let passwords = Passwords::new(1);
+    let all = passwords.admitted.available_permits();
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    let call = passwords.run(move || {
+        let _ = ended.recv();
+        Ok(())
+    });
+    assert!(futures::FutureExt::now_or_never(call).is_none());
+    let left = (passwords.running.available_permits(), passwords.admitted.available_permits());
+    assert_eq!(left, (0, all - 1));
+    drop(end);
+    let panics = passwords.run(|| -> Result<(), PasswordError> { panic!("planted") }).await;
+    assert!(matches!(panics, Err(PasswordError::Thread(_))));
+    let left = (passwords.running.available_permits(), passwords.admitted.available_permits());
+    assert_eq!(left, (1, all));
+}
+
+#[tokio::test]
+async fn a_stored_hash_that_asks_for_too_much_is_refused_before_it_takes_anything() {
+    let passwords = Passwords::new(1);
+    let stored = passwords.hash(password("correct horse")).await.unwrap();
+    for (usual, huge) in [
+        ("m=19456,", "m=4194304,"),
+        ("m=19456,", "m=65537,"),
+        ("t=2,", "t=4294967295,"),
+        ("t=2,", "t=9,"),
+        ("p=1$", "p=5$"),
+    ] {
+        let asks = stored.replace(usual, huge);
+        assert_ne!(asks, stored);
+        let found = passwords.verify("correct horse".to_owned().into(), Some(asks)).await;
+        let error = argon2::password_hash::Error::ParamsInvalid;
+        assert!(matches!(&found, Err(PasswordError::Hash(e)) if *e == error), "{huge} {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_text_that_is_too_long_is_wrong_whatever_is_stored() {
+    let empty = hashed(&SecretString::from(String::new())).unwrap();
+    let long = SecretString::from("x".repeat(MAX_BYTES + 1));
+    let passwords = Passwords::new(1);
+    assert_eq!(passwords.verify(long, Some(empty)).await.unwrap(), Verdict::Wrong);
 }
 
 #[test]
