@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use reqwest::{Method, StatusCode};
+use reqwest::redirect::Policy;
+use reqwest::{Method, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -13,6 +14,8 @@ use uuid::Uuid;
 
 /// How long one request may take. The admin port answers within less.
 const REQUEST_LIMIT: Duration = Duration::from_secs(40);
+/// The maximum length of an answer, in bytes. A list of the longest records stays below it.
+pub const MAX_ANSWER: usize = 16 * 1024 * 1024;
 /// How often to ask how far an operation is.
 const FOLLOW_EVERY: Duration = Duration::from_millis(300);
 /// How long to retry while the process does not answer: it may be restarting.
@@ -103,7 +106,10 @@ pub enum RemoteError {
     Refused(StatusCode, String),
     /// The answer cannot be read.
     #[error("the answer from {1} is not that of a {0} of this version")]
-    Malformed(&'static str, String, #[source] reqwest::Error),
+    Malformed(&'static str, String, #[source] serde_json::Error),
+    /// The answer is longer than [`MAX_ANSWER`].
+    #[error("the answer from {1} is too long for that of a {0}")]
+    TooLong(&'static str, String),
     /// The result of an operation cannot be read.
     #[error("the result of the operation cannot be read")]
     Result(#[from] serde_json::Error),
@@ -178,8 +184,10 @@ impl Admin {
     /// # Errors
     /// [`RemoteError::Client`].
     pub fn at(server: Server, url: &str) -> Result<Self, RemoteError> {
-        // The port listens on loopback, so no proxy and no certificates are needed.
+        // The port listens on loopback, so no proxy and no certificates are needed. It never sends
+        // a client elsewhere, and a request signed by a person is not for anybody else.
         let client = reqwest::Client::builder().timeout(REQUEST_LIMIT).no_proxy();
+        let client = client.redirect(Policy::none());
         let http = client.tls_certs_only([]).build().map_err(RemoteError::Client)?;
         Ok(Self { server, base: url.trim_end_matches('/').to_owned(), http })
     }
@@ -197,10 +205,14 @@ impl Admin {
         let answer = sent.map_err(|error| RemoteError::NoAnswer(noun, place(), error))?;
         let status = answer.status();
         let malformed = |error| RemoteError::Malformed(noun, place(), error);
+        // An answer that is cut off is none: the process may have died in the middle of it.
+        let cut = |error| RemoteError::NoAnswer(noun, place(), error);
+        let body = read(answer).await.map_err(cut)?;
+        let body = body.ok_or_else(|| RemoteError::TooLong(noun, place()))?;
         if status.is_success() {
-            return Ok(answer.json::<Answer<T>>().await.map_err(malformed)?.data);
+            return Ok(serde_json::from_slice::<Answer<T>>(&body).map_err(malformed)?.data);
         }
-        let words = answer.json::<ProblemBody>().await.map_err(malformed)?.in_words();
+        let words = serde_json::from_slice::<ProblemBody>(&body).map_err(malformed)?.in_words();
         if status == StatusCode::UNPROCESSABLE_ENTITY {
             return Err(RemoteError::Invalid(words));
         }
@@ -261,3 +273,18 @@ impl Admin {
         }
     }
 }
+
+/// Reads a body; `None` if it is longer than [`MAX_ANSWER`].
+async fn read(mut answer: Response) -> reqwest::Result<Option<Vec<u8>>> {
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await? {
+        if body.len() + chunk.len() > MAX_ANSWER {
+            return Ok(None);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Some(body))
+}
+
+#[cfg(test)]
+mod tests;
