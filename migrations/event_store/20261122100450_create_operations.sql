@@ -60,6 +60,7 @@ CREATE TRIGGER operations_ended BEFORE UPDATE ON event_store.operations
 -- It begins only the epoch that the person meant. `replaces` names the epoch that was current then,
 -- so a repeated request does not begin another one. And a request lasts ten minutes: a backup that
 -- is restored later may hold a request that had not ended, and must not begin an epoch by itself.
+-- Nor must it on a server whose clock is behind the one that recorded the request.
 --
 -- It runs with the owner's rights, because only the owner may begin an epoch. It does nothing
 -- without a row that names who asked and why.
@@ -72,6 +73,8 @@ DECLARE
     v_current uuid;
     v_refused text;
     v_epoch uuid;
+    v_abandoned uuid[];
+    v_impossible uuid;
 BEGIN
     -- Nobody begins an epoch between the check and the effect.
     SELECT l.epoch INTO v_current FROM event_store.log AS l FOR UPDATE;
@@ -82,14 +85,21 @@ BEGIN
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
+    v_abandoned := ARRAY(SELECT a.epoch::uuid
+        FROM jsonb_array_elements_text(v_operation.arguments -> 'abandoned') AS a (epoch));
+    v_impossible := event_store.impossible_epoch(v_abandoned);
     IF v_operation.requested_at < clock_timestamp() - interval '10 minutes' THEN
         v_refused := 'the request is older than ten minutes: ask again';
+    ELSIF v_operation.requested_at > clock_timestamp() + interval '10 minutes' THEN
+        v_refused := 'the request is from more than ten minutes ahead of the clock: ask again';
     ELSIF v_current <> (v_operation.arguments ->> 'replaces')::uuid THEN
         v_refused := format('the epoch of the log is %s, not the one to replace', v_current);
+    ELSIF v_impossible IS NOT NULL THEN
+        v_refused := format('%s is not the id of an epoch: its time is too far ahead',
+            v_impossible);
     END IF;
     IF v_refused IS NULL THEN
-        v_epoch := event_store.begin_epoch(v_operation.reason, ARRAY(SELECT a.epoch::uuid
-            FROM jsonb_array_elements_text(v_operation.arguments -> 'abandoned') AS a (epoch)));
+        v_epoch := event_store.begin_epoch(v_operation.reason, v_abandoned);
     END IF;
     UPDATE event_store.operations AS o
         SET state = CASE WHEN v_refused IS NULL THEN 'succeeded' ELSE 'failed' END,

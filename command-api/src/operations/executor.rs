@@ -150,6 +150,8 @@ impl Executor {
     ) -> Result<(), AttemptError> {
         let cancelled = ("cancelled", None, None);
         let (state, result, error) = match kind {
+            // It needs nothing that may be away.
+            _ if operation.cancel_wanted && !operation.irrevocable => cancelled,
             Kind::EraseSubject => self.erase(operation, turn).await?.unwrap_or(cancelled),
             Kind::BeginEpoch => match turn.begin_epoch(operation.id).await? {
                 Some(_) => return Ok(()),

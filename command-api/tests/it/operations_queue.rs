@@ -140,6 +140,57 @@ async fn an_old_request_begins_no_epoch() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_from_ahead_of_the_clock_or_with_an_impossible_epoch_begins_none() {
+    let database = database().await;
+    let held = turn(database.url(), Kind::BeginEpoch).await;
+    let process = Process::start(&[("EVENT_STORE_URL", database.url())]);
+    process.readiness(200).await;
+    let before = count(database.url(), EPOCHS).await;
+    let early = asked(&process, epoch(database.url()).await).await;
+    // So a backup looks that is restored on a server whose clock is behind.
+    let age = "UPDATE event_store.operations SET requested_at = now() + interval '11 minutes'";
+    owner(database.url(), age.to_owned()).await;
+    drop(held);
+    let mut body = epoch(database.url()).await;
+    body["arguments"]["abandoned"] = json!(["ffffffff-ffff-ffff-ffff-ffffffffffff"]);
+    let ended_early = ended(&process, &early).await;
+    let id = asked(&process, body).await;
+    for (operation, why) in [
+        (ended_early, "ahead of the clock"),
+        (ended(&process, &id).await, "is not the id of an epoch"),
+    ] {
+        assert_eq!(operation["state"], "failed", "{operation:#}");
+        assert!(operation["error"].as_str().unwrap().contains(why), "{operation:#}");
+    }
+    assert_eq!(count(database.url(), EPOCHS).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retry_does_not_wait_for_a_clock_that_was_set_back_nor_a_cancellation_for_a_retry() {
+    let database = database().await;
+    let held = turn(database.url(), Kind::EraseSubject).await;
+    let process = Process::start(&[("EVENT_STORE_URL", database.url())]);
+    process.readiness(200).await;
+    let mut asked_for = Vec::new();
+    for changed in [
+        "retry_at = now() + interval '2 hours'",
+        "retry_at = now() + interval '50 seconds', cancel_wanted = true",
+        "retry_at = now() + interval '50 seconds'",
+    ] {
+        let id = asked(&process, erasure(&user(&process).await)).await;
+        let set = format!(
+            "UPDATE event_store.operations SET state = 'running', {changed} WHERE id = '{id}'"
+        );
+        owner(database.url(), set).await;
+        asked_for.push(id);
+    }
+    drop(held);
+    assert_eq!(ended(&process, &asked_for[0]).await["state"], "succeeded");
+    assert_eq!(ended(&process, &asked_for[1]).await["state"], "cancelled");
+    assert_eq!(find(&process, &asked_for[2]).await["attempts"], 0, "it waits for its time");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_tasks_that_carry_out_operations_are_seen_in_readiness() {
     let (_database, process) = running().await;
     let report = http_get(format!("{}/readyz?verbose", process.admin)).await.unwrap();

@@ -225,6 +225,14 @@ async fn each_epoch_has_a_later_id_than_all_before_it_and_those_that_it_replaces
         last = epoch;
     }
     assert!(last.0 > ahead, "whatever the clock says");
+    // An id that leaves no time for later ones is none.
+    for none in ["ffffffff-ffff-ffff-ffff-ffffffffffff", "80000000-0000-7000-8000-000000000000"] {
+        let none = event_store::Epoch(none.parse().unwrap());
+        let refused = begin_epoch(&mut admin, "a test", &[none]).await.unwrap_err();
+        assert!(format!("{refused:?}").contains("is not the id of an epoch"), "{refused:?}");
+    }
+    let next = begin_epoch(&mut admin, "a test", &[]).await.unwrap();
+    assert!(next.0 > last.0, "{next} after {last}");
 }
 
 #[tokio::test]

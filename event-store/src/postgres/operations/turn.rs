@@ -39,7 +39,9 @@ impl Turn {
     }
 
     /// Begins an attempt at the oldest unfinished operation of the kind whose time has come. An
-    /// operation that waits to be retried does not hold up the others.
+    /// operation that waits to be retried does not hold up the others. It does not wait to be
+    /// cancelled, and never for longer than [`MAX_RETRY_PAUSE`]: a time further ahead comes from a
+    /// clock that was set back since.
     ///
     /// # Errors
     /// Postgres's error.
@@ -50,9 +52,12 @@ impl Turn {
                  started_at = COALESCE(started_at, clock_timestamp())
              WHERE finished_at IS NULL AND id = (SELECT id FROM event_store.operations
                  WHERE kind = $1 AND finished_at IS NULL
-                   AND COALESCE(retry_at <= clock_timestamp(), true) ORDER BY id LIMIT 1)
+                   AND (cancel_wanted OR retry_at IS NULL OR NOT retry_at BETWEEN clock_timestamp()
+                        AND clock_timestamp() + make_interval(secs => $2::float8))
+                 ORDER BY id LIMIT 1)
              RETURNING id",
-            kind.as_str()
+            kind.as_str(),
+            MAX_RETRY_PAUSE.as_secs_f64()
         )
         .fetch_optional(&mut self.0)
         .await?;
