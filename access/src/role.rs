@@ -90,6 +90,29 @@ mod tests {
     }
 
     #[test]
+    fn each_role_holds_these_grants_and_no_others() {
+        let held = Role::seed().map(|role| (role.name.to_string(), role.grants.to_string()));
+        let expected = [
+            (
+                "admin",
+                "users:read users:write users:delete users:erase orders:read orders:write \
+                 orders:fulfil products:read products:write sales:read import:write \
+                 projections:operate log:operate audit:read access:manage",
+            ),
+            (
+                "support",
+                "users:read orders:read orders:write orders:fulfil products:read sales:read",
+            ),
+            (
+                "user",
+                "users:read.own users:write.own users:delete.own orders:read.own \
+                 orders:write.own products:read",
+            ),
+        ];
+        assert_eq!(held, expected.map(|(name, grants)| (name.to_owned(), grants.to_owned())));
+    }
+
+    #[test]
     fn a_person_reaches_only_what_is_theirs_except_products() {
         let [.., user] = Role::seed();
         for (permission, reach) in user.grants.iter() {

@@ -47,6 +47,12 @@ fn what_is_public_needs_no_sign_in() {
     let closed = Policy::with_public(Grants::default());
     assert_eq!(closed.decide(&anybody, read, Owner::Nobody), Decision::SignIn);
     assert_eq!(closed.decide(&ada, read, Owner::Nobody), Decision::Forbidden(read));
+    // A part of the system owns nothing.
+    let principal = Principal::system("importer").unwrap();
+    let grants = "orders:read.own".parse().unwrap();
+    let system = Caller { principal, grants, credential: None };
+    let orders = Permission::OrdersRead;
+    assert_eq!(Policy::default().scope(&system, orders), Err(Decision::Forbidden(orders)));
     // Nobody owns anything without signing in.
     let own = Policy::with_public("orders:read.own".parse().unwrap());
     assert_eq!(own.scope(&anybody, Permission::OrdersRead), Err(Decision::SignIn));

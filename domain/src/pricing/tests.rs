@@ -203,10 +203,35 @@ fn rules_that_contradict_each_other_are_refused() {
     let many = (0..=MAX_DISCOUNTS as u128).map(|id| percent(id, 1)).collect();
     let many = OrderPricing::new(many, TaxTable::default());
     assert_eq!(many.err(), Some(PricingRuleError::TooManyDiscounts));
+    let most = (1..=MAX_DISCOUNTS as u128).map(|id| percent(id, 1)).collect();
+    assert!(OrderPricing::new(most, TaxTable::default()).is_ok());
     assert_eq!(Period::new(Some(day(2)), Some(day(2))), Err(PricingRuleError::EmptyPeriod));
     let tax = CountryTax { mode: TaxMode::Exclusive, rates: vec![tax(None, STANDARD, 1); 2] };
     let repeated = TaxTable::new([(country("DE"), tax)]);
     assert_eq!(repeated.err(), Some(PricingRuleError::RepeatedTax));
+    let none = || CountryTax { mode: TaxMode::Exclusive, rates: Vec::new() };
+    let repeated = TaxTable::new([(country("DE"), none()), (country("DE"), none())]);
+    assert_eq!(repeated.err(), Some(PricingRuleError::RepeatedTax));
+}
+
+#[test]
+fn a_price_says_what_it_was_computed_from() {
+    let pricing = OrderPricing::new(vec![percent(1, 1_000)], taxes()).unwrap();
+    let customer_type = CustomerType::Reseller;
+    let lines = [(STANDARD, 1_000), (RateClass::Reduced, 500)];
+    let request = PriceRequest { customer_type, ..request(&lines, to("DE", Some(region("BY")))) };
+    let price = pricing.price(&request).unwrap();
+    assert_eq!((price.priced_at, price.customer_type), (day(10), customer_type));
+    assert_eq!(price.destination, request.destination);
+    assert_eq!(price.tax_mode, TaxMode::Inclusive);
+    let found: Vec<_> =
+        price.lines.iter().map(|line| (line.line_id, line.rate_class, line.list)).collect();
+    let asked = request.lines.iter().map(|line| (line.line_id, line.rate_class, line.list));
+    assert_eq!(found, asked.collect::<Vec<_>>());
+    let rules: Vec<_> = price.discounts.iter().map(|used| used.rule.clone()).collect();
+    assert_eq!(rules, [percent(1, 1_000)]);
+    let rates: Vec<_> = price.taxes.iter().map(|tax| (tax.rate_class, tax.rate)).collect();
+    assert_eq!(rates, [(STANDARD, rate(1_900)), (RateClass::Reduced, rate(700))]);
 }
 
 proptest! {

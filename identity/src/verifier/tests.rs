@@ -40,7 +40,11 @@ fn claims() -> Claims {
 
 /// A token with this header and these claims, signed with the key of `keys(&[seed])`.
 fn forged(header: &Value, claims: &Value, seed: u8) -> String {
-    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    forged_texts(&header.to_string(), &claims.to_string(), seed)
+}
+
+fn forged_texts(header: &str, claims: &str, seed: u8) -> String {
+    let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
     let message = format!("{}.{}", part(header), part(claims));
     let der = [&PKCS8[..], &[seed; 32]].concat();
     let key = EncodingKey::from_ed_der(&der);
@@ -243,4 +247,80 @@ fn a_remembered_token_expires() {
         std::thread::yield_now();
     }
     assert_eq!(verifier.verify(&token), Err(InvalidToken::Expired));
+}
+
+#[test]
+fn a_token_whose_key_is_replaced_at_the_same_moment_is_not_remembered() {
+    let (old, new) = (keys(&[1]), keys(&[2]));
+    let verifier = verifier(&old);
+    for round in 0..200 {
+        let token = old.sign(&Claims { jti: Uuid::from_u128(round), ..claims() }).unwrap();
+        let together = std::sync::Barrier::new(2);
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                together.wait();
+                let _ = verifier.verify(&token);
+            });
+            together.wait();
+            verifier.replace_keys(new.published());
+        });
+        assert_eq!(verifier.verify(&token), Err(InvalidToken::UnknownKey), "round {round}");
+        verifier.replace_keys(old.published());
+    }
+}
+
+#[test]
+fn a_token_lives_for_the_maximum_and_not_for_a_second_more() {
+    let keys = keys(&[1]);
+    let verifier = verifier(&keys);
+    let lives = |seconds: i64| {
+        let iat = now() - 10;
+        verifier.verify(&keys.sign(&Claims { iat, exp: iat + seconds, ..claims() }).unwrap())
+    };
+    let most = MAX_LIFETIME.as_secs().cast_signed();
+    assert!(lives(most).is_ok());
+    assert_eq!(lives(most + 1), Err(InvalidToken::Time));
+    assert_eq!(lives(-1), Err(InvalidToken::Time), "it ends before it begins");
+}
+
+#[test]
+fn what_is_said_twice_is_refused() {
+    let keys = keys(&[1]);
+    let verifier = verifier(&keys);
+    let (header, good) =
+        (header(&keys).to_string(), serde_json::to_value(claims()).unwrap().to_string());
+    let also = |text: &str, more: &str| format!("{},{more}}}", text.strip_suffix('}').unwrap());
+    assert!(verifier.verify(&forged_texts(&header, &also(&good, r#""x":1,"x":2"#), 1)).is_ok());
+    let later = now() + 200;
+    for more in [
+        format!(r#""sub":"{}""#, Uuid::from_u128(1)),
+        format!(r#""exp":{later}"#),
+        format!(r#""iat":{}"#, now()),
+        r#""scope":"access:manage""#.to_owned(),
+        format!(r#""aud":"{AUDIENCE}""#),
+        format!(r#""iss":"{ISSUER}""#),
+        r#""nbf":1,"nbf":1"#.to_owned(),
+    ] {
+        let found = verifier.verify(&forged_texts(&header, &also(&good, &more), 1));
+        assert_eq!(found, Err(InvalidToken::Malformed), "{more}");
+    }
+    for more in [r#""alg":"EdDSA""#, r#""typ":"at+jwt""#, r#""kid":"other""#] {
+        let found = verifier.verify(&forged_texts(&also(&header, more), &good, 1));
+        assert_eq!(found, Err(InvalidToken::Malformed), "{more}");
+    }
+}
+
+#[test]
+fn a_key_of_another_kind_verifies_nothing() {
+    let keys = keys(&[1]);
+    let kid = keys.published().keys[0].common.key_id.clone().unwrap();
+    for other in [
+        json!({"kty": "oct", "kid": kid, "k": "AAAA"}),
+        json!({"kty": "RSA", "kid": kid, "n": "AQAB", "e": "AQAB"}),
+    ] {
+        let set: JwkSet = serde_json::from_value(json!({"keys": [other]})).unwrap();
+        let verifier = Verifier::new(ISSUER, AUDIENCE, &set);
+        let found = verifier.verify(&keys.sign(&claims()).unwrap());
+        assert_eq!(found, Err(InvalidToken::UnknownKey));
+    }
 }
