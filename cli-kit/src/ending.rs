@@ -5,7 +5,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use crate::cause::{causes, describe};
-use crate::output::is_reader_gone;
+use crate::output::{is_reader_gone, visible};
 
 /// Exit code: the command ran and found something wrong.
 pub const NOT_IN_ORDER: u8 = 1;
@@ -41,7 +41,7 @@ pub fn failed(program: &str, error: &(dyn Error + 'static), code: u8) -> ExitCod
     if is_reader_gone(error) {
         return ExitCode::from(READER_GONE);
     }
-    eprintln!("{program}: {}", describe(error));
+    eprintln!("{program}: {}", visible(&describe(error)));
     let usage = causes(error).any(<dyn Error>::is::<Usage>);
     ExitCode::from(if usage { USAGE } else { code })
 }

@@ -15,4 +15,4 @@ mod output;
 
 pub use cause::{causes, describe};
 pub use ending::{FAILED, NOT_IN_ORDER, READER_GONE, USAGE, Usage, failed};
-pub use output::{Stdout, is_reader_gone, print, stdout};
+pub use output::{Stdout, is_reader_gone, print, stdout, visible};

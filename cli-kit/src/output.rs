@@ -35,6 +35,22 @@ pub fn print(text: impl Display) -> io::Result<()> {
     out.flush()
 }
 
+/// The text with its control characters, except line breaks and tabs, as escapes such as `\u{1b}`.
+/// Others wrote it, and it must neither change a terminal nor hide or reorder what is next to it.
+pub fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        let is_plain = matches!(character, '\n' | '\t');
+        let reorders = matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if reorders || character.is_control() && !is_plain {
+            shown.extend(character.escape_unicode());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
 /// Whether an error means that the reader of standard output is gone.
 pub fn is_reader_gone(error: &(dyn Error + 'static)) -> bool {
     causes(error).any(|cause| {
@@ -74,7 +90,16 @@ fn named(error: io::Error) -> io::Error {
 mod tests {
     use std::io::{Error, ErrorKind};
 
-    use super::{is_reader_gone, named};
+    use super::{is_reader_gone, named, visible};
+
+    #[test]
+    fn what_would_change_a_terminal_is_shown_as_an_escape() {
+        let text = "\u{1b}[2Jred\r\u{9b}x\u{202e}y\u{2066}\0\u{7f}";
+        let shown = r"\u{1b}[2Jred\u{d}\u{9b}x\u{202e}y\u{2066}\u{0}\u{7f}";
+        assert_eq!(visible(text), shown);
+        let plain = "a\tline\nwith ümläute, 日本 and \u{200d}";
+        assert_eq!(visible(plain), plain);
+    }
 
     #[test]
     fn a_gone_reader_is_told_from_a_broken_socket() {

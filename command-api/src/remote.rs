@@ -94,8 +94,8 @@ fn table(operations: &[Operation]) -> String {
             operation.kind.clone(),
             operation.state.clone(),
             operation.attempts.to_string(),
-            operation.requested_by.clone(),
-            operation.reason.clone(),
+            cli_kit::visible(&operation.requested_by),
+            cli_kit::visible(&operation.reason),
         ]);
     }
     format!("{table}\n")

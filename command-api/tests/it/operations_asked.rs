@@ -78,12 +78,16 @@ async fn a_repeated_request_begins_one_epoch_and_operations_are_shown() {
     let (code, said, error) = run(&process.admin, &words);
     assert_eq!(code, Some(0), "{error}");
     assert!(said.starts_with("epoch ") && said.ends_with(" has begun\n"), "{said}");
-    let (code, _, error) = run(&process.admin, &words);
+    // A reason must not change the terminal of who reads it.
+    let again =
+        words.iter().map(|word| if *word == "ticket 12" { "ticket\u{1b}[2J 12" } else { word });
+    let (code, _, error) = run(&process.admin, &again.collect::<Vec<_>>());
     assert_eq!(code, Some(3), "{error}");
     assert_eq!(count(database.url(), EPOCHS).await, before + 1);
 
     let (_, table, _) = run(&process.admin, &["operations"]);
     assert!(table.contains("succeeded") && table.contains("failed"), "{table}");
+    assert!(table.contains(r"ticket\u{1b}[2J 12") && !table.contains('\u{1b}'), "{table:?}");
     let (_, list, _) = run(&process.admin, &["operations", "--json"]);
     let list: Value = serde_json::from_str(&list).unwrap();
     assert_eq!(list.as_array().map(Vec::len), Some(2));

@@ -64,8 +64,8 @@ fn table(operations: &[Operation]) -> String {
             format!("{} {}", operation.kind, operation.projection),
             operation.state.clone(),
             far,
-            operation.requested_by.clone(),
-            operation.reason.clone(),
+            cli_kit::visible(&operation.requested_by),
+            cli_kit::visible(&operation.reason),
         ]);
     }
     format!("{table}\n")

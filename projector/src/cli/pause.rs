@@ -47,7 +47,8 @@ pub(crate) async fn pause(args: PauseArgs) -> Result<(), CommandError> {
     } else {
         "; a process that does not answer may still finish a batch".to_owned()
     };
-    let (by, reason) = (pause.paused_by, pause.reason);
+    let by = cli_kit::visible(&pause.paused_by);
+    let reason = cli_kit::visible(&pause.reason);
     Ok(cli_kit::print(format!("{name} is paused by {by} ({reason}){how_far}\n"))?)
 }
 

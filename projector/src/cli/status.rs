@@ -91,7 +91,8 @@ fn table(status: &Status) -> String {
         let stopped = of.stopped_by.as_ref().map(|why| format!("{name} is stopped: {why}\n"));
         let paused = of.paused.as_ref().map(|pause| {
             let since = pause.since.format("%Y-%m-%d %H:%M:%S");
-            let (by, why) = (&pause.paused_by, &pause.reason);
+            let by = cli_kit::visible(&pause.paused_by);
+            let why = cli_kit::visible(&pause.reason);
             format!(
                 "{name} is paused by {by} since {since} UTC ({why}): `projector resume {name}` \
                     goes on\n"

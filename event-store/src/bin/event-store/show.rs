@@ -57,7 +57,7 @@ pub(crate) fn epochs(all: &[EpochRecord]) -> String {
             one.epoch.to_string(),
             one.began_after.to_string(),
             one.created_at.to_rfc3339(),
-            one.reason.clone(),
+            cli_kit::visible(&one.reason),
             abandoned,
         ]
     });
