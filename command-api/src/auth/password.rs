@@ -177,6 +177,7 @@ fn verdict(
 fn is_current(hash: &PasswordHash) -> bool {
     let param = |name| hash.params.get_decimal(name);
     hash.algorithm.as_str() == "argon2id"
+        && hash.version == Some(Version::V0x13.into())
         && param("m") == Some(MEMORY_KIB)
         && param("t") == Some(PASSES)
         && param("p") == Some(LANES)

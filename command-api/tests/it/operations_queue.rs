@@ -191,6 +191,35 @@ async fn a_retry_does_not_wait_for_a_clock_that_was_set_back_nor_a_cancellation_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pauses_double_up_to_a_minute_and_what_no_retry_can_mend_fails_at_once() {
+    let database = database().await;
+    let mut held = turn(database.url(), Kind::EraseSubject).await;
+    let process = Process::start(&[("EVENT_STORE_URL", database.url())]);
+    process.readiness(200).await;
+    let id = asked(&process, erasure(&Uuid::now_v7().to_string())).await;
+    for (attempts, pause) in [(1, 2), (3, 8), (6, 60), (40, 60), (i32::MAX, 60)] {
+        let set = format!("UPDATE event_store.operations SET attempts = {attempts}");
+        owner(database.url(), set).await;
+        held.retry_later(id.parse().unwrap(), "it is away").await.unwrap();
+        let found = "SELECT round(extract(epoch FROM retry_at - heartbeat_at))::bigint
+            FROM event_store.operations";
+        assert_eq!(count(database.url(), found).await, pause, "after attempt {attempts}");
+    }
+    let spoilt = "UPDATE event_store.operations
+        SET attempts = 0, retry_at = NULL, arguments = '{\"subject\": 7}'";
+    owner(database.url(), spoilt.to_owned()).await;
+    drop(held);
+    let operation = ended(&process, &id).await;
+    assert_eq!((&operation["state"], &operation["attempts"]), (&json!("failed"), &json!(1)));
+    let (status, older) = call(&process, &format!("?before={id}"), None).await;
+    assert_eq!((status, &older["data"]), (200, &json!([])), "nothing is before the first");
+    let second = asked(&process, erasure(&Uuid::now_v7().to_string())).await;
+    let (_, older) = call(&process, &format!("?before={second}"), None).await;
+    assert_eq!(older["data"].as_array().map(Vec::len), Some(1), "{older:#}");
+    assert_eq!(older["data"][0]["id"], id);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_tasks_that_carry_out_operations_are_seen_in_readiness() {
     let (_database, process) = running().await;
     let report = http_get(format!("{}/readyz?verbose", process.admin)).await.unwrap();

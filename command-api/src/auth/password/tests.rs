@@ -30,18 +30,42 @@ async fn a_password_is_recognised_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_hash_with_weaker_parameters_is_outdated() {
-    let weak = Argon2::new(
-        Algorithm::Argon2id,
-        Version::V0x13,
-        Params::new(8 * 1024, 1, 1, None).unwrap(),
-    );
-    let weak = weak.hash_password(b"correct horse").unwrap().to_string();
+async fn a_hash_with_other_parameters_is_outdated() {
     let passwords = Passwords::new(1);
     let given = || SecretString::from("correct horse".to_owned());
-    assert_eq!(passwords.verify(given(), Some(weak)).await.unwrap(), Verdict::Outdated);
+    let new = (Algorithm::Argon2id, Version::V0x13, MEMORY_KIB, PASSES, LANES);
+    for (algorithm, version, memory, passes, lanes) in [
+        (Algorithm::Argon2i, new.1, new.2, new.3, new.4),
+        (Algorithm::Argon2d, new.1, new.2, new.3, new.4),
+        (new.0, Version::V0x10, new.2, new.3, new.4),
+        (new.0, new.1, MEMORY_KIB - 1, new.3, new.4),
+        (new.0, new.1, new.2, PASSES - 1, new.4),
+        (new.0, new.1, new.2, new.3, LANES + 1),
+    ] {
+        let params = Params::new(memory, passes, lanes, None).unwrap();
+        let other = Argon2::new(algorithm, version, params);
+        let other = other.hash_password(b"correct horse").unwrap().to_string();
+        let found = passwords.verify(given(), Some(other.clone())).await.unwrap();
+        assert_eq!(found, Verdict::Outdated, "{other}");
+    }
     let malformed = passwords.verify(given(), Some("plain".to_owned())).await;
     assert!(matches!(malformed, Err(PasswordError::Hash(_))));
+}
+
+#[test]
+fn an_account_that_does_not_exist_takes_as_long_as_one_that_does() {
+    let stored = hashed(&password("correct horse").0).unwrap();
+    let took = |stored: Option<&str>| {
+        let tries = (0..4).map(|_| {
+            let begun = std::time::Instant::now();
+            let found = verdict(&SecretString::from("another horse".to_owned()), stored);
+            assert_eq!(found.unwrap(), Verdict::Wrong);
+            begun.elapsed()
+        });
+        tries.min().unwrap()
+    };
+    let (known, unknown) = (took(Some(&stored)), took(None));
+    assert!(known < unknown * 3 && unknown < known * 3, "{known:?} and {unknown:?}");
 }
 
 #[tokio::test]
