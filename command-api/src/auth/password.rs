@@ -111,7 +111,7 @@ impl Passwords {
         given: SecretString,
         stored: Option<String>,
     ) -> Result<Verdict, PasswordError> {
-        // A text that is too long is no password of anybody. It still takes a turn and the same time.
+        // A text that is too long is nobody's password. It still takes a turn and the same time.
         let (given, stored) = if given.expose_secret().len() > MAX_BYTES {
             (SecretString::from(String::new()), None)
         } else {
