@@ -9,17 +9,17 @@ use crate::value::{Money, ProductName};
 pub mod command;
 pub mod error;
 pub mod event;
+mod stock;
 #[cfg(test)]
 mod tests;
 
 pub use command::ProductCommand;
 pub use error::ProductError;
 pub use event::ProductEvent;
+pub use stock::{MAX_RESERVATIONS, MAX_STOCK};
 
-use event::{ProductAdded, ProductRenamed, ProductRepriced, ProductStockAdjusted};
-
-/// The maximum stock of a product, in units. Every JSON reader represents it exactly.
-pub const MAX_STOCK: i64 = 1_000_000_000_000;
+use event::{ProductAdded, ProductRenamed, ProductRepriced};
+use stock::Stock;
 
 /// The state of a product. The default is a product that was never added.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -32,7 +32,7 @@ struct Added {
     product_id: Uuid,
     name: ProductName,
     unit_price: Money,
-    stock: i64,
+    stock: Stock,
 }
 
 /// The parts of a product that an order line copies. Only [`Product::offer`] makes one.
@@ -80,8 +80,32 @@ impl Product {
         self.added.as_ref().ok_or(ProductError::Unknown)
     }
 
-    fn checked_stock(stock: Option<i64>) -> Result<i64, ProductError> {
-        stock.filter(|stock| *stock <= MAX_STOCK).ok_or(ProductError::StockTooLarge)
+    fn add(
+        &self,
+        product_id: Uuid,
+        name: ProductName,
+        unit_price: Money,
+        stock: i64,
+    ) -> Result<ProductAdded, ProductError> {
+        if self.added.is_some() {
+            return Err(ProductError::AlreadyAdded);
+        }
+        if stock < 0 {
+            return Err(ProductError::NotEnoughStock { available: 0 });
+        }
+        let stock = Stock::checked(Some(stock))?;
+        Ok(ProductAdded { product_id, name, unit_price, stock })
+    }
+}
+
+impl Added {
+    fn rename(&self, name: ProductName) -> Option<ProductRenamed> {
+        (self.name != name).then_some(ProductRenamed { product_id: self.product_id, name })
+    }
+
+    fn reprice(&self, unit_price: Money) -> Option<ProductRepriced> {
+        let product_id = self.product_id;
+        (self.unit_price != unit_price).then_some(ProductRepriced { product_id, unit_price })
     }
 }
 
@@ -89,80 +113,75 @@ impl Aggregate for Product {
     type Command = ProductCommand;
     type Event = ProductEvent;
     type Error = ProductError;
-    const SNAPSHOT: Option<SnapshotCodec<Self>> = Some(SnapshotCodec::with_shape(1));
+    const SNAPSHOT: Option<SnapshotCodec<Self>> = Some(SnapshotCodec::with_shape(2));
 
     fn heap_bytes(&self) -> usize {
-        self.added.as_ref().map_or(0, |product| product.name.as_str().len())
+        self.added
+            .as_ref()
+            .map_or(0, |product| product.name.as_str().len() + product.stock.heap_bytes())
     }
 
     fn decide(&self, command: ProductCommand) -> Result<Vec<ProductEvent>, ProductError> {
-        match command {
-            ProductCommand::Add { product_id, name, unit_price, stock } => {
-                if self.added.is_some() {
-                    return Err(ProductError::AlreadyAdded);
-                }
-                if stock < 0 {
-                    return Err(ProductError::NotEnoughStock { stock: 0 });
-                }
-                let stock = Self::checked_stock(Some(stock))?;
-                Ok(vec![ProductEvent::Added(ProductAdded { product_id, name, unit_price, stock })])
+        use {ProductCommand as Command, ProductEvent as Event};
+        let event = match command {
+            Command::Add { product_id, name, unit_price, stock } => {
+                Some(Event::Added(self.add(product_id, name, unit_price, stock)?))
             }
-            ProductCommand::Rename { name } => {
-                let product = self.known()?;
-                if product.name == name {
-                    return Ok(Vec::new());
-                }
-                Ok(vec![ProductEvent::Renamed(ProductRenamed {
-                    product_id: product.product_id,
-                    name,
-                })])
+            Command::Rename { name } => self.known()?.rename(name).map(Event::Renamed),
+            Command::Reprice { unit_price } => {
+                self.known()?.reprice(unit_price).map(Event::Repriced)
             }
-            ProductCommand::Reprice { unit_price } => {
-                let product = self.known()?;
-                if product.unit_price == unit_price {
-                    return Ok(Vec::new());
-                }
-                Ok(vec![ProductEvent::Repriced(ProductRepriced {
-                    product_id: product.product_id,
-                    unit_price,
-                })])
+            Command::AdjustStock { delta } => {
+                self.known()?.adjust_stock(delta)?.map(Event::StockAdjusted)
             }
-            ProductCommand::AdjustStock { delta } => {
-                let product = self.known()?;
-                if delta == 0 {
-                    return Ok(Vec::new());
-                }
-                let stock = Self::checked_stock(product.stock.checked_add(delta))?;
-                if stock < 0 {
-                    return Err(ProductError::NotEnoughStock { stock: product.stock });
-                }
-                let product_id = product.product_id;
-                Ok(vec![ProductEvent::StockAdjusted(ProductStockAdjusted {
-                    product_id,
-                    delta,
-                    stock,
-                })])
+            Command::ReceiveStock { units } => {
+                Some(Event::StockReceived(self.known()?.receive_stock(units)?))
             }
-        }
+            Command::ReserveStock { order_id, units } => {
+                self.known()?.reserve_stock(order_id, units)?.map(Event::StockReserved)
+            }
+            Command::ReleaseStock { order_id } => {
+                self.known()?.release_stock(order_id).map(Event::StockReleased)
+            }
+            Command::ShipStock { order_id } => {
+                Some(Event::StockShipped(self.known()?.ship_stock(order_id)?))
+            }
+        };
+        Ok(event.into_iter().collect())
     }
 
     fn evolve(mut self, event: ProductEvent) -> Self {
+        use ProductEvent as Event;
         match (event, &mut self.added) {
-            (ProductEvent::Added(ProductAdded { product_id, name, unit_price, stock }), _) => {
+            (Event::Added(ProductAdded { product_id, name, unit_price, stock }), _) => {
+                let stock = Stock::of(stock);
                 self.added = Some(Added { product_id, name, unit_price, stock });
             }
-            (ProductEvent::Renamed(renamed), Some(product)) => product.name = renamed.name,
-            (ProductEvent::Repriced(repriced), Some(product)) => {
-                product.unit_price = repriced.unit_price;
+            (Event::Renamed(renamed), Some(product)) => product.name = renamed.name,
+            (Event::Repriced(repriced), Some(product)) => product.unit_price = repriced.unit_price,
+            (Event::StockAdjusted(adjusted), Some(product)) => {
+                product.stock.set_on_hand(adjusted.stock);
             }
-            (ProductEvent::StockAdjusted(adjusted), Some(product)) => {
-                product.stock = adjusted.stock;
+            (Event::StockReceived(received), Some(product)) => {
+                product.stock.set_on_hand(received.stock);
+            }
+            (Event::StockReserved(reserved), Some(product)) => product.stock.begin(&reserved),
+            (Event::StockReleased(released), Some(product)) => {
+                product.stock.end(released.order_id, released.reserved);
+            }
+            (Event::StockShipped(shipped), Some(product)) => {
+                product.stock.set_on_hand(shipped.stock);
+                product.stock.end(shipped.order_id, shipped.reserved);
             }
             // A stream begins with the addition, so no other event can come before it.
             (
-                ProductEvent::Renamed(_)
-                | ProductEvent::Repriced(_)
-                | ProductEvent::StockAdjusted(_),
+                Event::Renamed(_)
+                | Event::Repriced(_)
+                | Event::StockAdjusted(_)
+                | Event::StockReceived(_)
+                | Event::StockReserved(_)
+                | Event::StockReleased(_)
+                | Event::StockShipped(_),
                 None,
             ) => {}
         }

@@ -28,6 +28,7 @@ pub mod confirm_order;
 pub mod deactivate_user;
 pub mod import_order;
 pub mod place_order;
+pub mod receive_stock;
 pub mod register_user;
 pub mod remove_order_line;
 
@@ -41,6 +42,7 @@ pub use confirm_order::ConfirmOrder;
 pub use deactivate_user::{DeactivateUser, DeactivateUserInput};
 pub use import_order::{ImportOrder, ImportOrderInput, ImportedLine, ImportedLineInput};
 pub use place_order::{LineInput, LineRequest, PlaceOrder, PlaceOrderInput};
+pub use receive_stock::{ReceiveStock, ReceiveStockInput};
 pub use register_user::{RegisterUser, RegisterUserInput};
 pub use remove_order_line::RemoveOrderLine;
 

@@ -116,6 +116,17 @@ fn product(error: ProductError) -> Problem {
             Problem::conflict("product/not-enough-stock", "There is not enough in stock")
                 .detail(error.to_string())
         }
+        ProductError::UnitsOutOfRange => {
+            field("/quantity", "quantity/out-of-range", &error.to_string())
+        }
+        ProductError::TooManyReservations => Problem::conflict(
+            "product/too-many-reservations",
+            "The product is reserved for too many orders at once",
+        )
+        .detail(error.to_string()),
+        ProductError::NotReserved => {
+            Problem::conflict("product/not-reserved", "Nothing is reserved for the order")
+        }
         ProductError::StockTooLarge => {
             Problem::conflict("product/stock-too-large", "The stock would be too large")
                 .detail(error.to_string())
@@ -187,6 +198,7 @@ const fn code(reason: &InvalidValue) -> &'static str {
         InvalidValue::Money(MoneyError::TooLarge) => "money/too-large",
         InvalidValue::Money(MoneyError::Mixed { .. }) => "currency/mixed",
         InvalidValue::Stock => "stock/out-of-range",
+        InvalidValue::Units => "quantity/out-of-range",
         InvalidValue::NoLines => "too-few",
         InvalidValue::TooManyLines => "too-many",
         InvalidValue::FutureOrder => "in-the-future",

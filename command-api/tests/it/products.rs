@@ -48,9 +48,28 @@ async fn stock_moves_and_is_never_negative() {
 }
 
 #[tokio::test]
+async fn units_that_arrive_are_added_to_the_stock() {
+    let shop = Shop::new();
+    let product = shop.product("1.00").await;
+    let path = format!("/api/v1/products/{product}/stock/receive");
+    assert_eq!(shop.post(&path, json!({"quantity": 5})).await.ok()["version"], 2);
+    let expected = json!({"product_id": product, "units": 5, "stock": 15});
+    assert_eq!(shop.log().await.pop(), Some(("product.stock_received".to_owned(), expected)));
+    for quantity in [0, -1, 1_000_000_000_001_i64] {
+        let refused = shop.post(&path, json!({"quantity": quantity})).await;
+        refused.wrong(&[("/quantity", "quantity/out-of-range")]);
+    }
+    let most = shop.post(&path, json!({"quantity": 1_000_000_000_000_i64})).await;
+    most.problem(409, "product/stock-too-large");
+}
+
+#[tokio::test]
 async fn what_is_not_sold_is_not_found() {
     let shop = Shop::new();
     let path = format!("/api/v1/products/{}", Uuid::now_v7());
     shop.patch(&path, json!({"name": "B"})).await.problem(404, "not-found");
     shop.post(&format!("{path}/stock"), json!({"delta": 1})).await.problem(404, "not-found");
+    shop.post(&format!("{path}/stock/receive"), json!({"quantity": 1}))
+        .await
+        .problem(404, "not-found");
 }

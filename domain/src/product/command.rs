@@ -28,9 +28,31 @@ pub enum ProductCommand {
         /// The new price of one unit.
         unit_price: Money,
     },
-    /// Changes the stock. Zero changes nothing.
+    /// Corrects the units on hand, for example after they were counted. Zero changes nothing.
     AdjustStock {
-        /// The number of units to add, or to remove if negative.
+        /// The number of units to add, or to remove if negative. Reserved units cannot be removed.
         delta: i64,
+    },
+    /// Adds units that arrived.
+    ReceiveStock {
+        /// The number of units, from 1.
+        units: i64,
+    },
+    /// Reserves units for an order. If the order has a reservation already, nothing changes.
+    ReserveStock {
+        /// The order's id.
+        order_id: Uuid,
+        /// The number of units, over all lines of the order with this product.
+        units: i64,
+    },
+    /// Makes the units of an order available again. Without a reservation, nothing changes.
+    ReleaseStock {
+        /// The order's id.
+        order_id: Uuid,
+    },
+    /// Takes the units of an order out of the stock. The order must have a reservation.
+    ShipStock {
+        /// The order's id.
+        order_id: Uuid,
     },
 }

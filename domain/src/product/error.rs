@@ -9,13 +9,22 @@ pub enum ProductError {
     /// A product with this id exists already.
     #[error("the product is there already")]
     AlreadyAdded,
-    /// The stock would become negative.
-    #[error("there are only {stock} in stock")]
+    /// Fewer units are available than the command takes.
+    #[error("only {available} units are available")]
     NotEnoughStock {
-        /// The current stock, in units.
-        stock: i64,
+        /// The number of units on hand that are not reserved.
+        available: i64,
     },
     /// The stock would be above [`super::MAX_STOCK`].
     #[error("the stock would be above {}", super::MAX_STOCK)]
     StockTooLarge,
+    /// The number of units is not positive.
+    #[error("the number of units is not from 1 to {}", super::MAX_STOCK)]
+    UnitsOutOfRange,
+    /// The product has [`super::MAX_RESERVATIONS`] reservations.
+    #[error("the product is reserved for {} orders already", super::MAX_RESERVATIONS)]
+    TooManyReservations,
+    /// Nothing is reserved for the order.
+    #[error("nothing is reserved for the order")]
+    NotReserved,
 }

@@ -16,8 +16,16 @@ pub enum ProductEvent {
     Renamed(ProductRenamed),
     /// `product.repriced` v1: the price changed.
     Repriced(ProductRepriced),
-    /// `product.stock_adjusted` v1: the stock changed.
+    /// `product.stock_adjusted` v1: the stock was corrected.
     StockAdjusted(ProductStockAdjusted),
+    /// `product.stock_received` v1: units arrived.
+    StockReceived(ProductStockReceived),
+    /// `product.stock_reserved` v1: units were reserved for an order.
+    StockReserved(ProductStockReserved),
+    /// `product.stock_released` v1: the units of an order became available again.
+    StockReleased(ProductStockReleased),
+    /// `product.stock_shipped` v1: the units of an order left.
+    StockShipped(ProductStockShipped),
 }
 
 stored_events!(ProductEvent {
@@ -25,6 +33,10 @@ stored_events!(ProductEvent {
     Renamed(ProductRenamed) => "product.renamed", 1;
     Repriced(ProductRepriced) => "product.repriced", 1;
     StockAdjusted(ProductStockAdjusted) => "product.stock_adjusted", 1;
+    StockReceived(ProductStockReceived) => "product.stock_received", 1;
+    StockReserved(ProductStockReserved) => "product.stock_reserved", 1;
+    StockReleased(ProductStockReleased) => "product.stock_released", 1;
+    StockShipped(ProductStockShipped) => "product.stock_shipped", 1;
 });
 
 impl ProductEvent {
@@ -34,12 +46,29 @@ impl ProductEvent {
             Self::Added(ProductAdded { product_id, .. })
             | Self::Renamed(ProductRenamed { product_id, .. })
             | Self::Repriced(ProductRepriced { product_id, .. })
-            | Self::StockAdjusted(ProductStockAdjusted { product_id, .. }) => *product_id,
+            | Self::StockAdjusted(ProductStockAdjusted { product_id, .. })
+            | Self::StockReceived(ProductStockReceived { product_id, .. })
+            | Self::StockReserved(ProductStockReserved { product_id, .. })
+            | Self::StockReleased(ProductStockReleased { product_id, .. })
+            | Self::StockShipped(ProductStockShipped { product_id, .. }) => *product_id,
         }
     }
 
     fn labels(&self) -> Vec<(&'static str, Uuid)> {
-        vec![("product", self.product_id())]
+        let mut labels = vec![("product", self.product_id())];
+        match self {
+            Self::StockReserved(ProductStockReserved { order_id, .. })
+            | Self::StockReleased(ProductStockReleased { order_id, .. })
+            | Self::StockShipped(ProductStockShipped { order_id, .. }) => {
+                labels.push(("order", *order_id));
+            }
+            Self::Added(_)
+            | Self::Renamed(_)
+            | Self::Repriced(_)
+            | Self::StockAdjusted(_)
+            | Self::StockReceived(_) => {}
+        }
+        labels
     }
 }
 
@@ -81,6 +110,58 @@ pub struct ProductStockAdjusted {
     pub product_id: Uuid,
     /// The change in units, negative if the stock went down.
     pub delta: i64,
-    /// The stock after the change, in units.
+    /// The number of units on hand after the change.
     pub stock: i64,
+}
+
+/// The payload of `product.stock_received` v1.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProductStockReceived {
+    /// The product's id.
+    pub product_id: Uuid,
+    /// The number of units that arrived.
+    pub units: i64,
+    /// The number of units on hand after that.
+    pub stock: i64,
+}
+
+/// The payload of `product.stock_reserved` v1.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProductStockReserved {
+    /// The product's id.
+    pub product_id: Uuid,
+    /// The order that the units are reserved for.
+    pub order_id: Uuid,
+    /// The number of units, over all lines of the order with this product.
+    pub units: i64,
+    /// The number of units reserved for all orders after that.
+    pub reserved: i64,
+}
+
+/// The payload of `product.stock_released` v1.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProductStockReleased {
+    /// The product's id.
+    pub product_id: Uuid,
+    /// The order that the units were reserved for.
+    pub order_id: Uuid,
+    /// The number of units that are available again.
+    pub units: i64,
+    /// The number of units reserved for all orders after that.
+    pub reserved: i64,
+}
+
+/// The payload of `product.stock_shipped` v1.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProductStockShipped {
+    /// The product's id.
+    pub product_id: Uuid,
+    /// The order that the units were reserved for.
+    pub order_id: Uuid,
+    /// The number of units that left.
+    pub units: i64,
+    /// The number of units on hand after that.
+    pub stock: i64,
+    /// The number of units reserved for all orders after that.
+    pub reserved: i64,
 }

@@ -4,14 +4,19 @@
 
 use uuid::Uuid;
 
-use super::event::{ProductAdded, ProductRenamed, ProductRepriced, ProductStockAdjusted};
+use super::event::{
+    ProductAdded, ProductRenamed, ProductRepriced, ProductStockAdjusted, ProductStockReserved,
+};
 use super::{MAX_STOCK, Product, ProductCommand, ProductError, ProductEvent};
 use crate::aggregate::Aggregate;
 use crate::aggregate::scenario::given;
 use crate::golden::GOLDEN;
 use crate::value::{Money, ProductName};
 
+mod stock;
+
 const CD: Uuid = Uuid::from_u128(7);
+const ORDER: Uuid = Uuid::from_u128(100);
 
 fn name(text: &str) -> ProductName {
     ProductName::parse(text).unwrap()
@@ -34,6 +39,10 @@ fn adjusted(delta: i64, stock: i64) -> ProductEvent {
     ProductEvent::StockAdjusted(ProductStockAdjusted { product_id: CD, delta, stock })
 }
 
+fn reserved(order_id: Uuid, units: i64, reserved: i64) -> ProductEvent {
+    ProductEvent::StockReserved(ProductStockReserved { product_id: CD, order_id, units, reserved })
+}
+
 fn add(stock: i64) -> ProductCommand {
     ProductCommand::Add { product_id: CD, name: name("CD"), unit_price: usd("14.67"), stock }
 }
@@ -43,6 +52,7 @@ fn the_state_that_is_kept_is_what_it_was_in_its_shape() {
     let history = [
         added(5),
         adjusted(-2, 3),
+        reserved(ORDER, 2, 2),
         ProductEvent::Renamed(ProductRenamed { product_id: CD, name: name("LP") }),
         ProductEvent::Repriced(ProductRepriced { product_id: CD, unit_price: usd("9.00") }),
     ];
@@ -57,7 +67,7 @@ fn a_product_is_added_once() {
 
 #[test]
 fn a_product_begins_with_no_debt_and_no_endless_stock() {
-    given::<Product>([]).when(add(-1)).then_error(&ProductError::NotEnoughStock { stock: 0 });
+    given::<Product>([]).when(add(-1)).then_error(&ProductError::NotEnoughStock { available: 0 });
     given::<Product>([]).when(add(MAX_STOCK + 1)).then_error(&ProductError::StockTooLarge);
 }
 
@@ -90,10 +100,10 @@ fn stock_goes_up_and_down_and_never_below_zero() {
         .then([adjusted(-8, 0)]);
     given::<Product>([added(5)])
         .when(ProductCommand::AdjustStock { delta: -6 })
-        .then_error(&ProductError::NotEnoughStock { stock: 5 });
+        .then_error(&ProductError::NotEnoughStock { available: 5 });
     given::<Product>([added(0)])
         .when(ProductCommand::AdjustStock { delta: i64::MIN })
-        .then_error(&ProductError::NotEnoughStock { stock: 0 });
+        .then_error(&ProductError::NotEnoughStock { available: 0 });
 }
 
 #[test]

@@ -21,6 +21,7 @@ row! {
         currency: String,
         unit_price_minor: i64,
         stock: i64,
+        reserved: i64,
         created_at: DateTime<Utc>,
         updated_at: DateTime<Utc>,
         version: i64,
@@ -30,7 +31,7 @@ row! {
 
 impl Projection for Products {
     const NAME: &'static str = "products";
-    const FOLD_VERSION: i32 = 1;
+    const FOLD_VERSION: i32 = 2;
     const TABLES: &'static str = include_str!("products/tables.sql");
     const INDEXES: &'static str = include_str!("products/indexes.sql");
     const SPLIT: Split = Split::ByKey(1);
@@ -72,6 +73,12 @@ impl Projection for Products {
                 repriced.unit_price.currency().code().clone_into(&mut row.currency);
             }
             ProductEvent::StockAdjusted(adjusted) => row.stock = adjusted.stock,
+            ProductEvent::StockReceived(received) => row.stock = received.stock,
+            ProductEvent::StockReserved(reserved) => row.reserved = reserved.reserved,
+            ProductEvent::StockReleased(released) => row.reserved = released.reserved,
+            ProductEvent::StockShipped(shipped) => {
+                (row.stock, row.reserved) = (shipped.stock, shipped.reserved);
+            }
         }
         row.updated_at = incoming.recorded_at;
         row.version = incoming.version.0;
@@ -87,6 +94,7 @@ fn new_row(added: &ProductAdded, recorded_at: DateTime<Utc>) -> ProductRow {
         currency: added.unit_price.currency().code().to_owned(),
         unit_price_minor: added.unit_price.minor(),
         stock: added.stock,
+        reserved: 0,
         created_at: recorded_at,
         updated_at: recorded_at,
         version: 0,

@@ -11,6 +11,7 @@ use domain::order::event::{
 };
 use domain::product::event::{
     ProductAdded, ProductEvent, ProductRenamed, ProductRepriced, ProductStockAdjusted,
+    ProductStockReceived, ProductStockReleased, ProductStockReserved, ProductStockShipped,
 };
 use domain::user::event::{
     UserDeactivated, UserEmailChanged, UserEvent, UserRegistered, UserRenamed,
@@ -221,7 +222,7 @@ fn of_orders() -> Vec<Story> {
 fn of_products() -> Vec<Story> {
     let first = json!({
         "id": PRODUCT, "name": "cd", "currency": "USD", "unit_price_minor": 999, "stock": 5,
-        "created_at": "@1", "updated_at": "@1", "version": 1, "position": 1,
+        "reserved": 0, "created_at": "@1", "updated_at": "@1", "version": 1, "position": 1,
     });
     let after = |event: ProductEvent, changed: Value| {
         let row =
@@ -230,7 +231,12 @@ fn of_products() -> Vec<Story> {
     };
     let name = ProductName::parse("record").unwrap();
     let repriced = ProductRepriced { product_id: PRODUCT, unit_price: money(5, "EUR") };
-    let adjusted = ProductStockAdjusted { product_id: PRODUCT, delta: 2, stock: 7 };
+    let (product_id, order_id) = (PRODUCT, ORDER);
+    let adjusted = ProductStockAdjusted { product_id, delta: 2, stock: 7 };
+    let received = ProductStockReceived { product_id, units: 3, stock: 8 };
+    let reserved = ProductStockReserved { product_id, order_id, units: 2, reserved: 4 };
+    let released = ProductStockReleased { product_id, order_id, units: 2, reserved: 1 };
+    let shipped = ProductStockShipped { product_id, order_id, units: 2, stock: 3, reserved: 1 };
     vec![
         story("products", vec![added()], first.clone()),
         after(
@@ -239,6 +245,10 @@ fn of_products() -> Vec<Story> {
         ),
         after(ProductEvent::Repriced(repriced), json!({"unit_price_minor": 5, "currency": "EUR"})),
         after(ProductEvent::StockAdjusted(adjusted), json!({"stock": 7})),
+        after(ProductEvent::StockReceived(received), json!({"stock": 8})),
+        after(ProductEvent::StockReserved(reserved), json!({"reserved": 4})),
+        after(ProductEvent::StockReleased(released), json!({"reserved": 1})),
+        after(ProductEvent::StockShipped(shipped), json!({"stock": 3, "reserved": 1})),
     ]
 }
 

@@ -22,8 +22,10 @@ postgres_kit::row! {
         pub currency: String,
         /// The price of one unit, in minor units of the currency.
         pub unit_price_minor: i64,
-        /// The number of units in stock.
+        /// The number of units on hand, with the reserved ones.
         pub stock: i64,
+        /// The number of units on hand that are reserved for orders.
+        pub reserved: i64,
         /// The time when the product was added.
         pub created_at: DateTime<Utc>,
         /// The time of the last change of the row.

@@ -18,8 +18,12 @@ pub(crate) struct Product {
     unit_price: String,
     #[schema(example = "USD")]
     currency: String,
-    /// The number of units in stock.
+    /// The number of units on hand, with the reserved ones.
     stock: i64,
+    /// The number of units on hand that are reserved for confirmed orders.
+    reserved: i64,
+    /// The number of units that can be ordered: those on hand that are not reserved.
+    available: i64,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
     version: i64,
@@ -33,6 +37,8 @@ impl From<ProductRow> for Product {
             name: row.name,
             currency: row.currency,
             stock: row.stock,
+            reserved: row.reserved,
+            available: row.stock.saturating_sub(row.reserved),
             created_at: row.created_at,
             updated_at: row.updated_at,
             version: row.version,

@@ -44,6 +44,10 @@ async fn an_order_is_shown_with_its_lines_and_prices() {
         (&answer.body["data"]["unit_price"], &answer.body["data"]["stock"]),
         (&json!("14.67"), &json!(10))
     );
+    assert_eq!(
+        (&answer.body["data"]["reserved"], &answer.body["data"]["available"]),
+        (&json!(3), &json!(7))
+    );
 }
 
 #[tokio::test]

@@ -199,8 +199,8 @@ impl App {
         let id = Uuid::now_v7();
         sqlx::query(
             "INSERT INTO products_g1.products (id, name, currency, unit_price_minor, stock, \
-                created_at, updated_at, version, position)
-             VALUES ($1, $2, 'USD', 1467, 10, $3, $3, 1, 5)",
+                reserved, created_at, updated_at, version, position)
+             VALUES ($1, $2, 'USD', 1467, 10, 3, $3, $3, 1, 5)",
         )
         .bind(id)
         // Each group of three shares a name and a time, so the id must break the tie.

@@ -7,13 +7,6 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-const PRODUCTS: &str = "fold version 2
-product.added v1 written
-product.renamed v1 written
-product.repriced v1 upcast
-product.repriced v2 written
-product.stock_adjusted v1 written
-";
 const PAST: &str = "
     ((\"product.repriced\", 1), &[(\"product.repriced\", 2)], |data| {
         Ok(vec![(\"product.repriced\", data)])
@@ -25,10 +18,23 @@ pub(super) fn change(tree: &Path) -> Result<()> {
     let begin = "pub const PAST: &[Past] = &[";
     replace(tree, "domain/src/history.rs", &format!("{begin}\n"), &format!("{begin}{PAST}\n"))?;
     let projections = tree.join("projector/src/projections");
+    let now = fold_version(&fs::read_to_string(projections.join("products.rs"))?)?;
+    let next = now.checked_add(1).context("another fold version")?;
     let version = |number| format!("const FOLD_VERSION: i32 = {number};");
-    replace(&projections, "products.rs", &version(1), &version(2))?;
-    fs::write(projections.join("products/reads.txt"), PRODUCTS)?;
-    Ok(())
+    replace(&projections, "products.rs", &version(now), &version(next))?;
+    let reads = "products/reads.txt";
+    let line = |number| format!("fold version {number}\n");
+    replace(&projections, reads, &line(now), &line(next))?;
+    let (before, after) = ("product.repriced v1 written\n", "product.repriced v2 written\n");
+    let upcast = "product.repriced v1 upcast\n";
+    replace(&projections, reads, before, &format!("{upcast}{after}"))
+}
+
+/// The fold version in the source of a projection.
+fn fold_version(source: &str) -> Result<i32> {
+    let (_, rest) = source.split_once("const FOLD_VERSION: i32 = ").context("a fold version")?;
+    let (number, _) = rest.split_once(';').context("the end of the fold version")?;
+    Ok(number.parse()?)
 }
 
 /// Adds a version 2 with the same shape, and an upcaster for version 1.

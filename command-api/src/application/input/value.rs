@@ -24,6 +24,9 @@ pub enum InvalidValue {
     /// The stock is outside the allowed range.
     #[error("the stock is not between 0 and {MAX_STOCK}")]
     Stock,
+    /// The number of units is outside the allowed range.
+    #[error("the number of units is not between 1 and {MAX_STOCK}")]
+    Units,
     /// The order has no line.
     #[error("an order is placed with at least one line")]
     NoLines,

@@ -12,7 +12,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::collection;
-use crate::application::use_case::{AddProductInput, AdjustStock, ChangeProductInput};
+use crate::application::use_case::{
+    AddProductInput, AdjustStock, ChangeProductInput, ReceiveStockInput,
+};
 use crate::http::answer::{Changed, Collection};
 use crate::http::received::Received;
 use crate::http::{Api, present};
@@ -28,6 +30,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(add))
         .routes(routes!(change))
         .routes(routes!(adjust_stock))
+        .routes(routes!(receive_stock))
 }
 
 /// The products in the query API.
@@ -71,13 +74,22 @@ struct ChangeProductBody {
     currency: Option<String>,
 }
 
-/// A change of a product's stock.
+/// A correction of a product's stock.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct AdjustStockBody {
     /// The number of units to add, or to remove if negative.
     #[schema(value_type = i64, example = 12)]
     delta: Integer,
+}
+
+/// Units of a product that arrived.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ReceiveStockBody {
+    /// The number of units.
+    #[schema(value_type = i64, minimum = 1, maximum = 1_000_000_000_000_i64, example = 12)]
+    quantity: Integer,
 }
 
 /// Add a product.
@@ -114,7 +126,7 @@ async fn change(
     api.change(ChangeProductInput { product_id, name, unit_price, currency }, about).await
 }
 
-/// Add to a product's stock, or take from it. The stock is never negative.
+/// Correct a product's stock, for example after it was counted. Reserved units cannot be taken.
 #[utoipa::path(
     post, path = "/products/{id}/stock", operation_id = "adjustStock", tag = "products",
         request_body = AdjustStockBody,
@@ -131,4 +143,21 @@ async fn adjust_stock(
         received.about,
     )
     .await
+}
+
+/// Add units that arrived to a product's stock.
+#[utoipa::path(
+    post, path = "/products/{id}/stock/receive", operation_id = "receiveStock", tag = "products",
+        request_body = ReceiveStockBody,
+    params(("id" = inline(Id), Path, description = "The product's id")),
+    responses((status = 200, description = "The units are in stock", body = Envelope<Changed>)),
+)]
+async fn receive_stock(
+    State(api): State<Api>,
+    Path(product_id): Path<Id>,
+    received: Received<ReceiveStockBody>,
+) -> Result<Response, Problem> {
+    let Received { body, about } = received;
+    let (product_id, quantity) = (product_id.get(), body.quantity.get());
+    api.change(ReceiveStockInput { product_id, quantity }, about).await
 }

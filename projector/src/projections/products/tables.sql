@@ -4,7 +4,8 @@ CREATE TABLE products (
     name             text NOT NULL,
     currency         text NOT NULL,
     unit_price_minor bigint NOT NULL,       -- minor units of currency
-    stock            bigint NOT NULL,
+    stock            bigint NOT NULL,       -- units on hand
+    reserved         bigint NOT NULL,       -- units of the stock that are reserved for orders
     created_at       timestamptz NOT NULL,
     updated_at       timestamptz NOT NULL,
     version          bigint NOT NULL,       -- the version of the product's stream
