@@ -1,6 +1,7 @@
 //! `test`: runs the whole suite on separate servers, which it removes afterwards. It shares nothing
 //! with a running stack.
 
+use std::ffi::OsStr;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
@@ -39,6 +40,10 @@ pub async fn run(layout: &Layout, args: &TestArgs) -> anyhow::Result<ExitCode> {
     let cluster = cluster(layout, &servers.postgres).await?;
     let seed = args.seed.unwrap_or_else(|| rand::rng().random_range(0..1_000_000_000));
     let environment = |command: &mut Command| {
+        // Tests start stacks of their own. The settings of this one are not theirs.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| is_of_the_stack(name)) {
+            command.env_remove(name);
+        }
         command.env("DAYBOOK_TEST_POSTGRES_URL", cluster.url());
         command.env("DAYBOOK_TEST_PG_BIN", servers.postgres.bin());
         command.env("DAYBOOK_TEST_NATS_SERVER", &servers.nats);
@@ -91,6 +96,11 @@ pub async fn run(layout: &Layout, args: &TestArgs) -> anyhow::Result<ExitCode> {
         if passed { "passed" } else { "FAILED" }
     );
     Ok(code)
+}
+
+/// Whether an environment variable is a setting of `cargo stack`.
+fn is_of_the_stack(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b"STACK_")
 }
 
 /// Gives a command the working folder and environment that cargo has here, because the runner calls
