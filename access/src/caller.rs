@@ -14,16 +14,22 @@ pub struct Caller {
     pub grants: Grants,
     /// The session or API key that proves it; `None` for those who need none.
     pub credential: Option<Uuid>,
+    /// The client that acts for them, such as a frontend; `None` if it is not known.
+    pub client: Option<String>,
 }
 
 impl Caller {
     /// A caller that is not signed in. What it may do is up to the policy.
     pub fn anonymous() -> Self {
-        Self { principal: Principal::Anonymous, grants: Grants::default(), credential: None }
+        Self::without_credential(Principal::Anonymous, Grants::default())
     }
 
     /// A part of the system, which may do everything.
     pub fn system(principal: Principal) -> Self {
-        Self { principal, grants: Grants::all(), credential: None }
+        Self::without_credential(principal, Grants::all())
+    }
+
+    fn without_credential(principal: Principal, grants: Grants) -> Self {
+        Self { principal, grants, credential: None, client: None }
     }
 }

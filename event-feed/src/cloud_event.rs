@@ -17,7 +17,8 @@
 //! | `epoch`, `position` | the history, and the place in it | ours |
 //! | `streamversion` | the version in the stream | ours |
 //! | `schemaversion` | the version of the shape of the data | ours |
-//! | `correlationid`, `causationid`, `actor` | where the event came from | ours |
+//! | `correlationid`, `causationid` | the flow and the cause of the event | ours |
+//! | `actor`, `credentialid`, `clientid` | who acted, with which credential and client | ours |
 //! | `tags` | the tags, with a blank between two | ours |
 //!
 //! Every value is text. In particular, a position does not fit a CloudEvents `Integer`, which has
@@ -72,6 +73,10 @@ pub enum Attribute {
     CausationId,
     /// `actor`: the principal who acted, as text.
     Actor,
+    /// `credentialid`: the id of the session or key of the actor.
+    CredentialId,
+    /// `clientid`: the client that acted for the actor.
+    ClientId,
     /// `traceparent`: the W3C trace context of the command.
     Traceparent,
 }
@@ -92,8 +97,15 @@ impl Attribute {
         Self::SchemaVersion,
     ];
     /// The other attributes. Each may be absent, and may be large.
-    pub const LABELS: [Self; 5] =
-        [Self::Tags, Self::CorrelationId, Self::CausationId, Self::Actor, Self::Traceparent];
+    pub const LABELS: [Self; 7] = [
+        Self::Tags,
+        Self::CorrelationId,
+        Self::CausationId,
+        Self::Actor,
+        Self::CredentialId,
+        Self::ClientId,
+        Self::Traceparent,
+    ];
 
     /// The name of the attribute: lower-case letters and digits, as CloudEvents allows.
     pub const fn name(self) -> &'static str {
@@ -113,13 +125,15 @@ impl Attribute {
             Self::CorrelationId => "correlationid",
             Self::CausationId => "causationid",
             Self::Actor => "actor",
+            Self::CredentialId => "credentialid",
+            Self::ClientId => "clientid",
             Self::Traceparent => "traceparent",
         }
     }
 
     /// Whether the value may contain any character. All other values are printable ASCII.
     pub const fn is_free_text(self) -> bool {
-        matches!(self, Self::Actor | Self::Traceparent)
+        matches!(self, Self::Actor | Self::ClientId | Self::Traceparent)
     }
 }
 
@@ -172,6 +186,8 @@ impl<'a> CloudEvent<'a> {
             Attribute::CorrelationId => metadata.correlation_id.to_string().into(),
             Attribute::CausationId => metadata.causation_id?.to_string().into(),
             Attribute::Actor => metadata.actor.as_deref()?.into(),
+            Attribute::CredentialId => metadata.credential_id?.to_string().into(),
+            Attribute::ClientId => metadata.client_id.as_deref()?.into(),
             Attribute::Traceparent => metadata.traceparent.as_deref()?.into(),
         })
     }
@@ -269,13 +285,16 @@ fn required(
 
 fn metadata(attributes: &impl Attributes) -> Result<Metadata, DecodeError> {
     let text = |attribute| Ok(attributes.get(attribute)?.map(Cow::into_owned));
-    let causation_id = attributes.get(Attribute::CausationId)?.map(|id| id.parse::<Uuid>());
+    let id = |attribute| {
+        let id = attributes.get(attribute)?.map(|id| id.parse::<Uuid>());
+        id.transpose().map_err(|_| DecodeError::Invalid(attribute))
+    };
     Ok(Metadata {
         correlation_id: parsed(attributes, Attribute::CorrelationId)?,
-        causation_id: causation_id
-            .transpose()
-            .map_err(|_| DecodeError::Invalid(Attribute::CausationId))?,
+        causation_id: id(Attribute::CausationId)?,
         actor: text(Attribute::Actor)?,
+        credential_id: id(Attribute::CredentialId)?,
+        client_id: text(Attribute::ClientId)?,
         traceparent: text(Attribute::Traceparent)?,
     })
 }

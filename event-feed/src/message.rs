@@ -152,6 +152,8 @@ const fn header(attribute: Attribute) -> HeaderName {
         Attribute::CorrelationId => "ce-correlationid",
         Attribute::CausationId => "ce-causationid",
         Attribute::Actor => "ce-actor",
+        Attribute::CredentialId => "ce-credentialid",
+        Attribute::ClientId => "ce-clientid",
         Attribute::Traceparent => "ce-traceparent",
     })
 }

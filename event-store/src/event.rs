@@ -192,9 +192,29 @@ pub struct Metadata {
     /// The actor, as an opaque id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
+    /// The id of the session or key that the actor proved to be with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential_id: Option<Uuid>,
+    /// The client that acted for the actor, as an opaque id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
     /// The W3C trace context of the command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+}
+
+impl Metadata {
+    /// The origin of an event of this flow, of which nothing else is known.
+    pub const fn new(correlation_id: Uuid) -> Self {
+        Self {
+            correlation_id,
+            causation_id: None,
+            actor: None,
+            credential_id: None,
+            client_id: None,
+            traceparent: None,
+        }
+    }
 }
 
 /// An event to append. Data, metadata and tags together have at most

@@ -41,6 +41,7 @@ impl Claims {
         let known = self.scope.split(' ').filter_map(|scope| scope.parse::<Grants>().ok());
         let grants = known.fold(Grants::default(), |all, one| all.or(&one));
         let principal = Principal::User { id: self.sub };
-        Caller { principal, grants, credential: Some(self.sid) }
+        let client = Some(self.client_id.clone());
+        Caller { principal, grants, credential: Some(self.sid), client }
     }
 }

@@ -6,11 +6,19 @@
 //!
 //! A verifier knows one algorithm and a fixed map of keys (RFC 8725). Nothing in a token makes it
 //! fetch, open or ask anything.
+//!
+//! [`Gate`] puts the verifier in front of an API's routes. [`Issuer`] makes a token for a holder.
 
 pub mod claims;
+pub mod config;
+pub mod gate;
+pub mod issuer;
+pub mod problem;
 pub mod signing;
 pub mod verifier;
 
 pub use claims::{Claims, MAX_LIFETIME};
+pub use gate::{Gate, gated};
+pub use issuer::{Holder, Issuer};
 pub use signing::{InvalidKeys, NotSigned, SigningKeys};
 pub use verifier::{InvalidToken, MAX_TOKEN_LEN, Verifier};

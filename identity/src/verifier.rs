@@ -80,6 +80,11 @@ impl Verifier {
         self.remembered.clear();
     }
 
+    /// Whether any key is known. Without one, no token can be told from an invalid one.
+    pub fn knows_keys(&self) -> bool {
+        !self.keys.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// Verifies a token.
     ///
     /// # Errors

@@ -60,7 +60,7 @@ CREATE TABLE event_store.events (
     event_type     text        COLLATE "C" NOT NULL,  -- <category>.<what happened>
     data           json        NOT NULL,
     tags           text[]      COLLATE "C" NOT NULL,
-    metadata       json        NOT NULL,    -- correlation_id, causation_id, actor, traceparent
+    metadata       json        NOT NULL,    -- the flow, the cause and the actor
     -- The memory that a reader needs for the event. Pages of reads are limited by bytes, too.
     bytes          integer     NOT NULL GENERATED ALWAYS
         AS (octet_length(data::text) + octet_length(metadata::text)) STORED,

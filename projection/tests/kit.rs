@@ -77,8 +77,7 @@ impl<const FAULT: u8> Projection for Loans<FAULT> {
 const BOOK: Uuid = Uuid::from_u128(1);
 
 fn lent(days: i64) -> (StreamName, NewEvent) {
-    let metadata =
-        Metadata { correlation_id: BOOK, causation_id: None, actor: None, traceparent: None };
+    let metadata = Metadata::new(BOOK);
     let data = (BOOK, days);
     let event = NewEvent::json("book.lent".parse().unwrap(), 1, &data, metadata).unwrap();
     (StreamName::new("book", BOOK).unwrap(), event)

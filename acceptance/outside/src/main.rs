@@ -116,7 +116,7 @@ async fn handle(store: &dyn EventStore, book_id: Uuid, command: BookCommand) -> 
 }
 
 fn from(causation_id: Option<Uuid>) -> Metadata {
-    Metadata { correlation_id: Uuid::now_v7(), causation_id, actor: None, traceparent: None }
+    Metadata { causation_id, ..Metadata::new(Uuid::now_v7()) }
 }
 
 /// Waits until the book's row shows both loans.

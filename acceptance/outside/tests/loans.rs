@@ -25,7 +25,7 @@ async fn each_book_has_a_row_with_its_loans() {
 
 fn stored(book_id: Uuid, event: &BookEvent) -> (StreamName, NewEvent) {
     let from =
-        Metadata { correlation_id: book_id, causation_id: None, actor: None, traceparent: None };
+        Metadata::new(book_id);
     let event_type = event.event_type().parse().expect("a type");
     let new = NewEvent::json(event_type, event.schema_version(), event, from).expect("JSON");
     (StreamName::new(BookEvent::CATEGORY, book_id).expect("a name"), new)

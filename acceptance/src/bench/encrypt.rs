@@ -189,8 +189,7 @@ async fn append(store: Arc<dyn EventStore>, kind: Kind) -> anyhow::Result<u64> {
         field("Ada Augusta King, Countess of Lovelace"),
         field("ada.lovelace@analytical-engine.example"),
     );
-    let metadata =
-        Metadata { correlation_id: id, causation_id: None, actor: None, traceparent: None };
+    let metadata = Metadata::new(id);
     let data = Payload { id, name, email, text: "x".repeat(80) };
     let event = NewEvent { id, ..NewEvent::json("bench.appended".parse()?, 1, &data, metadata)? };
     let stream = StreamName::new("bench", id)?;

@@ -166,12 +166,7 @@ fn event(number: u64, rooms: u64) -> anyhow::Result<NewEvent> {
         schema_version: 1,
         data: RawValue::from_string(format!("{start}{filler}\"}}"))?,
         tags: vec![Tag::new("bench", id)?, Tag::new("room", number % rooms)?],
-        metadata: Metadata {
-            correlation_id: id,
-            causation_id: None,
-            actor: None,
-            traceparent: None,
-        },
+        metadata: Metadata::new(id),
     })
 }
 

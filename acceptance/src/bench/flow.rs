@@ -166,12 +166,7 @@ fn streams(made: Vec<Event>) -> anyhow::Result<Vec<StreamAppend>> {
             schema_version: 1,
             data: RawValue::from_string(data.to_string())?,
             tags: tags.split(' ').map(str::parse).collect::<Result<_, _>>()?,
-            metadata: Metadata {
-                correlation_id: id,
-                causation_id: None,
-                actor: None,
-                traceparent: None,
-            },
+            metadata: Metadata::new(id),
         };
         match streams.iter_mut().find(|known| known.stream.as_str() == stream) {
             Some(known) => known.events.push(event),

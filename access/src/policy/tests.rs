@@ -9,7 +9,7 @@ const BOB: Uuid = Uuid::from_u128(2);
 
 fn person(id: Uuid, grants: &str) -> Caller {
     let grants = grants.parse().unwrap();
-    Caller { principal: Principal::User { id }, grants, credential: None }
+    Caller { principal: Principal::User { id }, grants, credential: None, client: None }
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn what_is_public_needs_no_sign_in() {
     // A part of the system owns nothing.
     let principal = Principal::system("importer").unwrap();
     let grants = "orders:read.own".parse().unwrap();
-    let system = Caller { principal, grants, credential: None };
+    let system = Caller { principal, grants, credential: None, client: None };
     let orders = Permission::OrdersRead;
     assert_eq!(Policy::default().scope(&system, orders), Err(Decision::Forbidden(orders)));
     // Nobody owns anything without signing in.

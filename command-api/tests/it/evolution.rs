@@ -35,12 +35,7 @@ fn shop(store: Arc<dyn EventStore>) -> Shop {
 
 /// Appends an event as another program would.
 async fn write(store: &dyn EventStore, stream: &str, event_type: &str, tag: &str, data: &Value) {
-    let metadata = Metadata {
-        correlation_id: Uuid::nil(),
-        causation_id: None,
-        actor: None,
-        traceparent: None,
-    };
+    let metadata = Metadata::new(Uuid::nil());
     let event = NewEvent::json(event_type.parse().unwrap(), 1, data, metadata)
         .unwrap()
         .tagged(tag.parse::<Tag>().unwrap());

@@ -179,12 +179,7 @@ async fn it_says_at_its_start_which_events_it_cannot_read_and_serves_the_rest() 
     let database = database().await;
     let store =
         PostgresStore::connect(PostgresOptions::from_url(database.url()).unwrap()).await.unwrap();
-    let metadata = Metadata {
-        correlation_id: Uuid::nil(),
-        causation_id: None,
-        actor: None,
-        traceparent: None,
-    };
+    let metadata = Metadata::new(Uuid::nil());
     let events = [("user.renamed", 7), ("letter.sent", 1)].map(|(event_type, version)| {
         NewEvent::json(event_type.parse().unwrap(), version, &json!({}), metadata.clone()).unwrap()
     });

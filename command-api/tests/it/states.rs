@@ -19,12 +19,7 @@ use crate::support::{Shop, ShopOptions};
 
 /// Appends this many events to a product. Each adds one to its stock.
 async fn adjust(store: &dyn EventStore, product: &str, from: i64, times: i64) {
-    let metadata = Metadata {
-        correlation_id: Uuid::nil(),
-        causation_id: None,
-        actor: None,
-        traceparent: None,
-    };
+    let metadata = Metadata::new(Uuid::nil());
     let adjusted = |stock: i64| {
         let data = json!({"product_id": product, "delta": 1, "stock": stock});
         NewEvent::json("product.stock_adjusted".parse().unwrap(), 1, &data, metadata.clone())

@@ -49,12 +49,16 @@ prop_compose! {
             (any::<u128>(), any::<u128>(), prop::option::of(any::<u128>())),
         (actor, traceparent) in
             (prop::option::of(any::<String>()), prop::option::of(any::<String>())),
+        (credential, client_id) in
+            (prop::option::of(any::<u128>()), prop::option::of(any::<String>())),
         micros in 0..4_000_000_000_000_000_i64,
     ) -> RecordedEvent {
         let metadata = Metadata {
             correlation_id: Uuid::from_u128(correlation),
             causation_id: causation.map(Uuid::from_u128),
             actor,
+            credential_id: credential.map(Uuid::from_u128),
+            client_id,
             traceparent,
         };
         let data = serde_json::value::to_raw_value(&data).unwrap();

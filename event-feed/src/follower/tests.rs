@@ -55,12 +55,7 @@ fn fault() -> impl Strategy<Value = Fault> {
 
 /// Appends `count` events in one append.
 async fn append(store: &MemoryStore, count: usize) {
-    let metadata = || Metadata {
-        correlation_id: Uuid::nil(),
-        causation_id: None,
-        actor: None,
-        traceparent: None,
-    };
+    let metadata = || Metadata::new(Uuid::nil());
     let event =
         |n: usize| NewEvent::json("thing.happened".parse().unwrap(), 1, &n, metadata()).unwrap();
     let streams = vec![StreamAppend {
@@ -356,12 +351,7 @@ fn a_batch_of_large_events_is_bounded_by_bytes_however_it_comes() {
         append(&store, 1).await;
         let (mut follower, fake, generation) = joined(&store).await;
         for _ in 0..60 {
-            let metadata = Metadata {
-                correlation_id: Uuid::nil(),
-                causation_id: None,
-                actor: None,
-                traceparent: None,
-            };
+            let metadata = Metadata::new(Uuid::nil());
             let event =
                 NewEvent::json("thing.happened".parse().unwrap(), 1, &"x".repeat(LARGE), metadata)
                     .unwrap();

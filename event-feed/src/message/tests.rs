@@ -65,12 +65,7 @@ fn the_largest_names_still_make_a_stub_that_fits() {
         schema_version: i32::MAX,
         data: RawValue::from_string("{}".to_owned()).unwrap(),
         tags: (0..1_000).map(|n| Tag::new("label", n).unwrap()).collect(),
-        metadata: Metadata {
-            correlation_id: Uuid::max(),
-            causation_id: None,
-            actor: None,
-            traceparent: None,
-        },
+        metadata: Metadata::new(Uuid::max()),
         recorded_at: DateTime::from_timestamp_nanos(1),
         bytes: 0,
     };
@@ -104,6 +99,8 @@ fn letter() -> RecordedEvent {
             correlation_id: Uuid::from_u128(3),
             causation_id: Some(Uuid::from_u128(4)),
             actor: Some("some \"öne\" 100%".to_owned()),
+            credential_id: Some(Uuid::from_u128(6)),
+            client_id: Some("till ö".to_owned()),
             traceparent: Some(TRACEPARENT_VALUE.to_owned()),
         },
         recorded_at: DateTime::from_timestamp_micros(1_795_000_000_123_456).unwrap(),
@@ -134,6 +131,8 @@ fn an_event_has_exactly_these_headers_on_the_wire() {
         ("ce-correlationid", "00000000-0000-0000-0000-000000000003"),
         ("ce-causationid", "00000000-0000-0000-0000-000000000004"),
         ("ce-actor", "some%20%22%C3%B6ne%22%20100%25"),
+        ("ce-credentialid", "00000000-0000-0000-0000-000000000006"),
+        ("ce-clientid", "till%20%C3%B6"),
         ("traceparent", TRACEPARENT_VALUE),
         ("ce-traceparent", TRACEPARENT_VALUE),
     ];
@@ -152,6 +151,8 @@ fn an_event_has_exactly_these_headers_on_the_wire() {
         metadata: Metadata {
             causation_id: None,
             actor: None,
+            credential_id: None,
+            client_id: None,
             traceparent: None,
             ..event.metadata.clone()
         },

@@ -244,6 +244,8 @@ pub(crate) fn event(data: &serde_json::Value) -> NewEvent {
         correlation_id: Uuid::now_v7(),
         causation_id: Some(Uuid::now_v7()),
         actor: Some("somebody ünusual".to_owned()),
+        credential_id: Some(Uuid::now_v7()),
+        client_id: Some("some client".to_owned()),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
     };
     NewEvent::json("thing.happened".parse().unwrap(), 1, data, metadata)

@@ -167,12 +167,8 @@ fn erased(
     expected: ExpectedVersion,
 ) -> Result<StreamAppend, EraseError> {
     let event_type: EventType = SUBJECT_ERASED.parse()?;
-    let metadata = Metadata {
-        correlation_id: Uuid::now_v7(),
-        causation_id: None,
-        actor: Some(entry.requested_by.clone()),
-        traceparent: None,
-    };
+    let actor = Some(entry.requested_by.clone());
+    let metadata = Metadata { actor, ..Metadata::new(Uuid::now_v7()) };
     let data = serde_json::json!({ "subject": entry.subject });
     let event = NewEvent::json(event_type, SUBJECT_ERASED_VERSION, &data, metadata)?
         .tagged(Tag::new(CATEGORY, entry.subject)?);

@@ -20,7 +20,7 @@ pub fn stream(id: impl Display) -> StreamName {
 
 /// Makes metadata with an all-zero correlation id and nothing else.
 pub fn metadata() -> Metadata {
-    Metadata { correlation_id: Uuid::nil(), causation_id: None, actor: None, traceparent: None }
+    Metadata::new(Uuid::nil())
 }
 
 /// Makes an event of a type at schema version 1, with a fresh id and a fresh number as its data,

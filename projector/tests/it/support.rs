@@ -136,8 +136,7 @@ pub(crate) fn happening_of(
     data: &impl serde::Serialize,
     tags: Vec<(&'static str, Uuid)>,
 ) -> Happening {
-    let metadata =
-        Metadata { correlation_id: id, causation_id: None, actor: None, traceparent: None };
+    let metadata = Metadata::new(id);
     let mut event = NewEvent::json(event_type.parse().unwrap(), version, data, metadata).unwrap();
     event.tags = tags.into_iter().map(|(key, value)| Tag::new(key, value).unwrap()).collect();
     (StreamName::new(category, id).unwrap(), event)

@@ -84,12 +84,7 @@ pub(in crate::bench) fn sample() -> anyhow::Result<(Uuid, Append)> {
         schema_version: 1,
         data: RawValue::from_string(data)?,
         tags: vec![tag.parse::<Tag>()?],
-        metadata: Metadata {
-            correlation_id: id,
-            causation_id: None,
-            actor: None,
-            traceparent: None,
-        },
+        metadata: Metadata::new(id),
     };
     let stream = StreamAppend {
         stream: stream.parse::<StreamName>()?,

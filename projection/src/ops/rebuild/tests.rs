@@ -76,8 +76,7 @@ impl Projection for Levels {
 
 async fn append(store: &MemoryStore, thing: u128, delta: i64) {
     let thing = Uuid::from_u128(thing);
-    let metadata =
-        Metadata { correlation_id: thing, causation_id: None, actor: None, traceparent: None };
+    let metadata = Metadata::new(thing);
     let event = Adjusted { thing, delta };
     let new = NewEvent::json(ADJUSTED.parse().unwrap(), 1, &event, metadata).unwrap();
     let stream = StreamName::new("thing", thing).unwrap();

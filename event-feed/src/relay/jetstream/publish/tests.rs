@@ -25,12 +25,7 @@ fn event(position: i64) -> RecordedEvent {
         schema_version: 1,
         data: RawValue::from_string("{}".to_owned()).unwrap(),
         tags: Vec::new(),
-        metadata: Metadata {
-            correlation_id: Uuid::now_v7(),
-            causation_id: None,
-            actor: None,
-            traceparent: None,
-        },
+        metadata: Metadata::new(Uuid::now_v7()),
         recorded_at: chrono::DateTime::UNIX_EPOCH,
         bytes: 2,
     }

@@ -1,0 +1,106 @@
+//! The gate in front of an API's routes: it says who calls.
+//!
+//! A request without `Authorization` is anonymous. A request with a token that is not valid gets a
+//! 401; it is never treated as anonymous. What a caller may do is decided behind the gate, by
+//! [`access::Policy`].
+
+use std::sync::Arc;
+
+use access::Caller;
+use axum::Router;
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use service_kit::Problem;
+use service_kit::http::single;
+
+use crate::problem;
+use crate::verifier::Verifier;
+
+/// The authentication scheme (RFC 6750).
+const SCHEME: &str = "Bearer";
+
+/// Finds out who calls. Clones share the verifier.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    verifier: Arc<Verifier>,
+}
+
+/// The caller of a request, as the gate made it out.
+#[derive(Debug, Clone)]
+pub struct RequestCaller(pub Caller);
+
+impl Gate {
+    /// A gate that accepts the tokens that `verifier` accepts.
+    pub const fn new(verifier: Arc<Verifier>) -> Self {
+        Self { verifier }
+    }
+
+    /// The caller of a request with these headers.
+    ///
+    /// # Errors
+    /// 401 if the request has a token that is not valid, or other credentials. 503 if no key is
+    /// known yet.
+    pub fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
+        let credentials = single(headers, &AUTHORIZATION).map_err(|_| problem::invalid_token())?;
+        let Some(credentials) = credentials else { return Ok(Caller::anonymous()) };
+        let token = bearer(credentials).ok_or_else(problem::invalid_token)?;
+        match self.verifier.verify(token) {
+            Ok(claims) => Ok(claims.caller()),
+            Err(_) if !self.verifier.knows_keys() => Err(problem::no_keys()),
+            Err(error) => {
+                tracing::debug!(%error, "an access token is refused");
+                Err(problem::invalid_token())
+            }
+        }
+    }
+}
+
+/// The token in the value of `Authorization`.
+fn bearer(credentials: &str) -> Option<&str> {
+    let (scheme, token) = credentials.split_once(' ')?;
+    let token = token.trim_start_matches(' ');
+    (scheme.eq_ignore_ascii_case(SCHEME) && !token.is_empty()).then_some(token)
+}
+
+/// Puts the gate in front of these routes. Their handlers get the [`RequestCaller`].
+pub fn gated<S: Clone + Send + Sync + 'static>(routes: Router<S>, gate: Gate) -> Router<S> {
+    routes.layer(from_fn_with_state(gate, pass))
+}
+
+async fn pass(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+    match gate.caller(request.headers()) {
+        Ok(caller) => {
+            request.extensions_mut().insert(RequestCaller(caller));
+            next.run(request).await
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+impl RequestCaller {
+    /// The caller of a request that came through a gate.
+    ///
+    /// # Errors
+    /// 500 if there is no gate in front of the route.
+    pub fn of(parts: &Parts) -> Result<Self, Problem> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| {
+            tracing::error!("a route has no gate");
+            Problem::internal()
+        })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for RequestCaller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Self::of(parts)
+    }
+}
+
+#[cfg(test)]
+mod tests;
