@@ -1,11 +1,13 @@
 //! A client of both APIs, like a frontend.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use local_servers::loopback_client;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
+use stack::token::Tokens;
 
 const REQUEST_LIMIT: Duration = Duration::from_secs(20);
 
@@ -20,19 +22,30 @@ pub struct Answer {
     pub body: Value,
 }
 
-/// A client of a command API and a query API.
+/// A client of a command API and a query API, with the rights of an administrator unless told
+/// otherwise.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
+    /// The tokens that it sends; none if it is nobody.
+    tokens: Option<Arc<Tokens>>,
     commands: String,
     queries: String,
 }
 
 impl Client {
-    /// Creates a client of the two APIs. The addresses have no slash at the end.
-    pub fn new(commands: &str, queries: &str) -> Result<Client> {
+    /// Creates a client of the two APIs that sends these tokens. The addresses have no slash at the
+    /// end.
+    pub fn new(commands: &str, queries: &str, tokens: Tokens) -> Result<Client> {
         let http = loopback_client(REQUEST_LIMIT)?;
-        Ok(Client { http, commands: commands.to_owned(), queries: queries.to_owned() })
+        let (commands, queries) = (commands.to_owned(), queries.to_owned());
+        Ok(Client { http, tokens: Some(Arc::new(tokens)), commands, queries })
+    }
+
+    /// The same client without a token.
+    #[must_use]
+    pub fn as_nobody(&self) -> Client {
+        Client { tokens: None, ..self.clone() }
     }
 
     /// Posts a command.
@@ -55,12 +68,12 @@ impl Client {
         if let Some(body) = body {
             request = request.json(body);
         }
-        answer(request).await
+        self.answer(request).await
     }
 
     /// Sends a query.
     pub async fn get(&self, path: &str) -> Result<Answer> {
-        answer(self.http.get(format!("{}{path}", self.queries))).await
+        self.answer(self.http.get(format!("{}{path}", self.queries))).await
     }
 
     /// Sends a query with headers.
@@ -69,7 +82,7 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        answer(request).await
+        self.answer(request).await
     }
 
     /// Sends a query that waits for the position of a command's answer (P10).
@@ -79,6 +92,13 @@ impl Client {
             &[("consistency-token", command.header("consistency-token")?), ("prefer", "wait=10")],
         )
         .await
+    }
+
+    async fn answer(&self, request: reqwest::RequestBuilder) -> Result<Answer> {
+        match &self.tokens {
+            Some(tokens) => answer(request.bearer_auth(tokens.current()?)).await,
+            None => answer(request).await,
+        }
     }
 
     /// Reads a whole list, page by page with its cursor.

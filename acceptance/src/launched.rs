@@ -7,12 +7,15 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use identity::config::{AUDIENCE, ISSUER};
+use identity::{Issuer, SigningKeys};
 use local_servers::{
     Account, ClusterOptions, Launch, NatsOptions, NatsServer, PostgresCluster, Process,
     finish_async, free_port,
 };
 use nix::sys::signal::Signal;
 use sqlx::Connection;
+use stack::token::{self, Tokens};
 
 use crate::{Client, Log, Way, program};
 
@@ -26,7 +29,7 @@ pub use topology::{Server, Service};
 const RUN_LIMIT: Duration = Duration::from_mins(3);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// Base64 of 32 bytes. These processes have no secrets.
-const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+pub(crate) const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
 /// The system, service by service. Dropping it ends everything.
 #[derive(Debug)]
@@ -161,7 +164,14 @@ impl Launched {
             self.ports.get(&service).map(|ports| format!("http://127.0.0.1:{}", ports.api))
         };
         let (commands, queries) = (address(Service::CommandApi), address(Service::QueryApi));
-        Client::new(&commands.context("a command API")?, &queries.context("a query API")?)
+        let (commands, queries) =
+            (commands.context("a command API")?, queries.context("a query API")?);
+        Client::new(&commands, &queries, tokens()?)
+    }
+
+    fn command_api(&self) -> Result<String> {
+        let ports = self.ports.get(&Service::CommandApi).context("a command API")?;
+        Ok(format!("http://127.0.0.1:{}", ports.api))
     }
 
     /// Opens the log and the checkpoints.
@@ -265,6 +275,9 @@ impl Launched {
             ("RESERVATION_KEY", KEY.to_owned()),
             ("TOKEN_KEY", KEY.to_owned()),
             ("CURSOR_KEY", KEY.to_owned()),
+            ("ACCESS_TOKEN_KEYS", KEY.to_owned()),
+            ("IDENTITY_URL", self.command_api()?),
+            ("IDENTITY_CACHE", self.logs.path().join("identity").display().to_string()),
         ] {
             command.env(key, value);
         }
@@ -304,6 +317,16 @@ fn url_as(cluster: &PostgresCluster, role: &str) -> String {
 /// The address of the database of personal data keys, on the log's cluster.
 fn keys_as(cluster: &PostgresCluster, role: &str) -> String {
     format!("postgres://{role}@127.0.0.1:{}/subject_keys", cluster.port())
+}
+
+/// The issuer of access tokens, with [`KEY`].
+pub(crate) fn issuer() -> Result<Issuer> {
+    Ok(Issuer::new(SigningKeys::parse(&KEY.into())?, ISSUER, AUDIENCE))
+}
+
+/// The tokens of an administrator, signed with [`KEY`].
+pub(crate) fn tokens() -> Result<Tokens> {
+    Ok(Tokens::new(issuer()?, token::holder(token::OPERATOR, "admin")?))
 }
 
 /// Runs a program to completion and returns its output.

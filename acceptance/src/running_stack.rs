@@ -10,6 +10,7 @@ use local_servers::{Account, Launch, Process, finish_async, http_get, locked};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::Deserialize;
+use stack::token::Tokens;
 
 use crate::program::folder;
 use crate::{Client, Log, program, until};
@@ -55,7 +56,7 @@ impl Endpoints {
 
     /// Creates a client of both APIs.
     pub fn client(&self) -> Result<Client> {
-        Client::new(&self.command_api, &self.query_api)
+        Client::new(&self.command_api, &self.query_api, Tokens::of_operator()?)
     }
 
     /// Opens the log and the checkpoints.

@@ -42,6 +42,16 @@ pub enum Scope {
     Of(Uuid),
 }
 
+impl Scope {
+    /// The user whose rows are seen; `None` if all rows are.
+    pub const fn owner(self) -> Option<Uuid> {
+        match self {
+            Self::All => None,
+            Self::Of(user) => Some(user),
+        }
+    }
+}
+
 /// The rules of a deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {

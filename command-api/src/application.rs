@@ -7,6 +7,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+pub mod access;
 pub mod command;
 pub mod context;
 pub mod erasure_gate;
@@ -23,6 +24,8 @@ pub use context::Context;
 pub use error::CommandError;
 pub use input::{Environment, Input};
 
+use ::access::Policy;
+use access::Permit;
 use use_case::UseCase;
 
 /// The application, as its representations call it. Clones share it.
@@ -32,17 +35,21 @@ pub struct Application {
     pub commands: Arc<OnceLock<Arc<Commands>>>,
     /// The environment in which input is read.
     pub environment: Environment,
+    /// Decides what callers may do.
+    pub policy: Arc<Policy>,
 }
 
 impl Application {
     /// Reads the input and runs the command to its end, even if the caller stops waiting.
     ///
+    /// The policy decides first whether the caller may run the command at all.
+    ///
     /// # Errors
     /// [`CommandError`] says why the command failed. [`CommandError::Invalid`] lists everything
     /// that is wrong with the input.
     pub async fn run<I: Input>(&self, input: I, context: Context) -> Result<Done, CommandError> {
-        let use_case = self.read(input, &context)?;
-        self.commands()?.run(use_case, context).await
+        let (use_case, permit) = self.read(input, &context)?;
+        self.commands()?.run(use_case, permit, context).await
     }
 
     /// Reads the input and decides the command without carrying it out.
@@ -54,16 +61,22 @@ impl Application {
         input: I,
         context: Context,
     ) -> Result<DryRun, CommandError> {
-        let use_case = self.read(input, &context)?;
-        self.commands()?.dry_run(use_case, context).await
+        let (use_case, permit) = self.read(input, &context)?;
+        self.commands()?.dry_run(use_case, permit, context).await
     }
 
-    fn read<I: Input>(&self, input: I, context: &Context) -> Result<I::UseCase, CommandError> {
+    fn read<I: Input>(
+        &self,
+        input: I,
+        context: &Context,
+    ) -> Result<(I::UseCase, Permit), CommandError> {
+        let permit = Permit::of::<I::UseCase>(&self.policy, &context.caller)?;
         let use_case = input.read(&self.environment)?;
+        permit.check(&use_case)?;
         if <I::UseCase as UseCase>::CREATES && !context.precondition.holds_for_nothing() {
             return Err(CommandError::NothingToMatch);
         }
-        Ok(use_case)
+        Ok((use_case, permit))
     }
 
     fn commands(&self) -> Result<&Arc<Commands>, CommandError> {

@@ -1,11 +1,14 @@
 //! The settings of the process. Each is a flag and an environment variable, and is read once.
 
 use clap::{Parser, Subcommand, ValueEnum};
+use identity::config::PolicyArgs;
 use service_kit::config::{LimitArgs, LogArgs, LoopbackAddr, OriginArgs, TokenKeyArgs};
 
+mod access_tokens;
 mod operations;
 mod states;
 
+pub use access_tokens::{AccessTokenArgs, AccessTokenKeysArgs};
 pub use operations::{AdminArgs, BeginEpochArgs, OperationsArgs};
 pub use states::StateArgs;
 
@@ -163,6 +166,12 @@ pub struct ServeArgs {
     /// The key of consistency tokens.
     #[command(flatten)]
     pub token_key: TokenKeyArgs,
+    /// The settings of access tokens.
+    #[command(flatten)]
+    pub access_tokens: AccessTokenArgs,
+    /// What everybody may do.
+    #[command(flatten)]
+    pub policy: PolicyArgs,
     /// The web origins that may call the API from a browser.
     #[command(flatten)]
     pub origins: OriginArgs,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
+use identity::{Gate, Issuer, gated};
 use service_kit::clock::SharedClock;
 use service_kit::consistency::TokenKey;
 use service_kit::http::{Origins, layered};
@@ -24,6 +25,7 @@ mod openapi;
 mod precondition;
 mod received;
 mod v1;
+mod well_known;
 
 /// The path of the OpenAPI document.
 const OPENAPI_PATH: &str = "/openapi.json";
@@ -35,6 +37,10 @@ pub struct Api {
     pub application: Application,
     /// Signs consistency tokens.
     pub tokens: Arc<TokenKey>,
+    /// Issues access tokens.
+    pub issuer: Arc<Issuer>,
+    /// Finds out who calls.
+    pub gate: Gate,
     /// The public URL of the query API, without a slash at the end.
     pub public_query_url: Arc<str>,
     /// The source of the current time for answers.
@@ -50,7 +56,8 @@ pub fn router(api: Api, origins: &Origins) -> Router {
     let (routes, document) = routes().split_for_parts();
     let rendered = service_kit::openapi::rendered(&openapi::complete(document));
     let serve = async move || ([(CONTENT_TYPE, "application/json")], rendered);
-    layered(routes.route(OPENAPI_PATH, get(serve)).with_state(api), origins)
+    let routes = routes.route(OPENAPI_PATH, get(serve)).merge(well_known::routes());
+    layered(gated(routes, api.gate.clone()).with_state(api), origins)
 }
 
 /// The OpenAPI document, the same as at `/openapi.json`.

@@ -71,9 +71,16 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         clock: clock::system(),
         order_import: args.order_import == Switch::Enabled,
     };
+    let (issuer, gate) = args.access_tokens.issuer()?;
     let api = Api {
-        application: Application { commands: Arc::clone(&commands), environment },
+        application: Application {
+            commands: Arc::clone(&commands),
+            environment,
+            policy: Arc::new(args.policy.policy()),
+        },
         tokens: Arc::new(TokenKey::from_secret(&args.token_key.get()?).context("TOKEN_KEY")?),
+        issuer: Arc::new(issuer),
+        gate,
         public_query_url: args.public_query_url.as_str().into(),
         clock: clock::system(),
     };

@@ -63,6 +63,11 @@ impl OrderStatus {
 }
 
 impl Order {
+    /// The id of the user who ordered; `None` for an order that was never placed.
+    pub fn user_id(&self) -> Option<Uuid> {
+        self.placed.as_ref().map(|placed| placed.user_id)
+    }
+
     fn place(&self, command: PlaceOrder) -> Result<OrderPlaced, OrderError> {
         let PlaceOrder { order_id, customer, lines, ordered_at } = command;
         if self.placed.is_some() {

@@ -2,6 +2,8 @@
 
 use access::{Grants, Policy};
 
+use crate::verifier::Verifier;
+
 /// Who issues access tokens, and for whom.
 #[derive(Debug, Clone, clap::Args)]
 pub struct TokenArgs {
@@ -31,6 +33,13 @@ pub struct PolicyArgs {
 pub const ISSUER: &str = "command-api";
 /// The default of [`TokenArgs::access_token_audience`].
 pub const AUDIENCE: &str = "api";
+
+impl TokenArgs {
+    /// A verifier of these tokens that knows no key yet.
+    pub fn verifier(&self) -> Verifier {
+        Verifier::without_keys(&self.access_token_issuer, &self.access_token_audience)
+    }
+}
 
 impl PolicyArgs {
     /// The policy with these permissions for everybody.

@@ -18,6 +18,7 @@ use service_kit::Problem;
 use service_kit::http::single;
 
 use crate::problem;
+use crate::revocation::Revocations;
 use crate::verifier::Verifier;
 
 /// The authentication scheme (RFC 6750).
@@ -27,6 +28,7 @@ const SCHEME: &str = "Bearer";
 #[derive(Debug, Clone)]
 pub struct Gate {
     verifier: Arc<Verifier>,
+    revocations: Revocations,
 }
 
 /// The caller of a request, as the gate made it out.
@@ -34,9 +36,19 @@ pub struct Gate {
 pub struct RequestCaller(pub Caller);
 
 impl Gate {
-    /// A gate that accepts the tokens that `verifier` accepts.
-    pub const fn new(verifier: Arc<Verifier>) -> Self {
-        Self { verifier }
+    /// A gate that accepts the tokens that `verifier` accepts and that are not revoked.
+    pub const fn new(verifier: Arc<Verifier>, revocations: Revocations) -> Self {
+        Self { verifier, revocations }
+    }
+
+    /// What verifies the tokens.
+    pub fn verifier(&self) -> &Verifier {
+        &self.verifier
+    }
+
+    /// What is revoked.
+    pub const fn revocations(&self) -> &Revocations {
+        &self.revocations
     }
 
     /// The caller of a request with these headers.
@@ -49,6 +61,10 @@ impl Gate {
         let Some(credentials) = credentials else { return Ok(Caller::anonymous()) };
         let token = bearer(credentials).ok_or_else(problem::invalid_token)?;
         match self.verifier.verify(token) {
+            Ok(claims) if self.revocations.refuse(&claims) => {
+                tracing::debug!(user = %claims.sub, "a revoked access token is refused");
+                Err(problem::invalid_token())
+            }
             Ok(claims) => Ok(claims.caller()),
             Err(_) if !self.verifier.knows_keys() => Err(problem::no_keys()),
             Err(error) => {

@@ -13,12 +13,15 @@ pub mod claims;
 pub mod config;
 pub mod gate;
 pub mod issuer;
+pub mod openapi;
 pub mod problem;
+pub mod revocation;
 pub mod signing;
 pub mod verifier;
 
 pub use claims::{Claims, MAX_LIFETIME};
 pub use gate::{Gate, gated};
 pub use issuer::{Holder, Issuer};
+pub use revocation::{Revocations, Subject};
 pub use signing::{InvalidKeys, NotSigned, SigningKeys};
 pub use verifier::{InvalidToken, MAX_TOKEN_LEN, Verifier};

@@ -15,7 +15,7 @@ use crate::signing::TYPE;
 /// The maximum length of a token, in bytes.
 pub const MAX_TOKEN_LEN: usize = 8 * 1024;
 /// The difference between two clocks that is tolerated, in seconds.
-const LEEWAY: u64 = 30;
+pub(crate) const LEEWAY: u64 = 30;
 /// The maximum number of verified tokens that are remembered.
 const MAX_REMEMBERED: usize = 10_000;
 
@@ -61,7 +61,36 @@ pub enum InvalidToken {
     Time,
 }
 
+/// The error for bytes that hold no JWK set with a usable key.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidKeySet {
+    /// The bytes are no JWK set.
+    #[error("this is no JWK set")]
+    Malformed(#[source] serde_json::Error),
+    /// No key of the set can verify access tokens.
+    #[error("no key of the JWK set can verify access tokens")]
+    NoKey,
+}
+
 impl Verifier {
+    /// Creates a verifier that knows no key yet.
+    pub fn without_keys(issuer: &str, audience: &str) -> Self {
+        Self::new(issuer, audience, &JwkSet { keys: Vec::new() })
+    }
+
+    /// Replaces the known keys by those of a published JWK set.
+    ///
+    /// # Errors
+    /// [`InvalidKeySet`]; the known keys stay as they are.
+    pub fn learn(&self, published: &[u8]) -> Result<(), InvalidKeySet> {
+        let keys = serde_json::from_slice(published).map_err(InvalidKeySet::Malformed)?;
+        if usable(&keys).is_empty() {
+            return Err(InvalidKeySet::NoKey);
+        }
+        self.replace_keys(&keys);
+        Ok(())
+    }
+
     /// Creates a verifier for the tokens of `issuer` that are meant for `audience`.
     pub fn new(issuer: &str, audience: &str, keys: &JwkSet) -> Self {
         let mut rules = Validation::new(Algorithm::EdDSA);

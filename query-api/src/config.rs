@@ -1,5 +1,9 @@
 //! The settings of the process.
 
+use std::path::PathBuf;
+
+use identity::config::{PolicyArgs, TokenArgs};
+use reqwest::Url;
 use service_kit::config::{
     LimitArgs, LogArgs, LoopbackAddr, NatsUrlArgs, OriginArgs, TokenKeyArgs,
 };
@@ -40,6 +44,18 @@ pub enum Command {
     Openapi,
 }
 
+/// Where the public keys of access tokens come from.
+#[derive(Debug, clap::Args)]
+pub struct IdentityArgs {
+    /// The address of the command API, which publishes the keys of access tokens.
+    #[arg(long, env = "IDENTITY_URL", value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    pub identity_url: Url,
+    /// A folder for the last copy of these keys. With it, the process starts and answers while the
+    /// command API is away.
+    #[arg(long, env = "IDENTITY_CACHE", value_name = "FOLDER")]
+    pub identity_cache: Option<PathBuf>,
+}
+
 /// The settings of `serve`.
 #[derive(Debug, clap::Args)]
 pub struct ServeArgs {
@@ -69,6 +85,15 @@ pub struct ServeArgs {
     /// The key of page cursors.
     #[command(flatten)]
     pub cursor_key: CursorKeyArgs,
+    /// Where the public keys of access tokens come from.
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+    /// Who issues access tokens, and for whom.
+    #[command(flatten)]
+    pub access_tokens: TokenArgs,
+    /// What everybody may do.
+    #[command(flatten)]
+    pub policy: PolicyArgs,
     /// The web origins that may call the API from a browser.
     #[command(flatten)]
     pub origins: OriginArgs,

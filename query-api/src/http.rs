@@ -1,5 +1,6 @@
 //! The list of all resources of the API, and the parts that the handlers share.
 
+mod access;
 mod answer;
 mod etag;
 mod list;
@@ -16,7 +17,11 @@ mod v1 {
 
 pub use openapi::document;
 
+use std::sync::Arc;
+
+use ::access::Policy;
 use axum::Router;
+use identity::{Gate, gated};
 use service_kit::clock::SharedClock;
 use service_kit::consistency::TokenKey;
 use service_kit::http::{Origins, layered};
@@ -34,6 +39,10 @@ pub struct Api {
     pub token_key: TokenKey,
     /// Signs and verifies cursors.
     pub cursor_key: CursorKey,
+    /// Finds out who calls.
+    pub gate: Gate,
+    /// Decides what callers may see.
+    pub policy: Arc<Policy>,
     /// The source of the current time.
     pub clock: SharedClock,
 }
@@ -50,6 +59,7 @@ fn table() -> OpenApiRouter<Api> {
 
 /// The API's routes with all their layers.
 pub fn router(api: Api, origins: &Origins) -> Router {
+    let gate = api.gate.clone();
     let (routes, _) = table().with_state(api).split_for_parts();
-    layered(routes, origins)
+    layered(gated(routes, gate), origins)
 }

@@ -1,20 +1,25 @@
 //! `query-api serve`: reads the settings, connects, serves and drains.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use query_api::config::{Cli, Command, ServeArgs};
+use identity::{Gate, Revocations};
+use query_api::config::{Cli, Command, IdentityArgs, ServeArgs};
 use query_api::database::Pools;
 use query_api::http::Api;
 use query_api::page::CursorKey;
 use query_api::position::{self, Watcher};
+use query_api::published::{self, Components, Source};
 use query_api::read::{ALL_PROJECTIONS, Reader};
 use query_api::{http, ready};
 use service_kit::clock;
 use service_kit::consistency::TokenKey;
+use service_kit::health::Health;
 use service_kit::http::{Port, Ports};
 use service_kit::process::{self, Process};
+use tokio_util::sync::CancellationToken;
 
 /// Requests make many short-lived allocations on several threads. The system allocator is slow at
 /// that.
@@ -37,6 +42,34 @@ fn describe() -> anyhow::Result<()> {
     Ok(cli_kit::print(serde_json::to_string_pretty(&http::document())? + "\n")?)
 }
 
+fn api(args: &ServeArgs, reader: Reader, gate: Gate) -> anyhow::Result<Api> {
+    Ok(Api {
+        reader,
+        token_key: TokenKey::from_secret(&args.token_key.get()?).context("TOKEN_KEY")?,
+        cursor_key: CursorKey::from_secret(&args.cursor_key.get()?).context("CURSOR_KEY")?,
+        gate,
+        policy: Arc::new(args.policy.policy()),
+        clock: clock::system(),
+    })
+}
+
+/// Pulls what the command API publishes of access tokens until `stop`.
+async fn keep_published(
+    args: IdentityArgs,
+    gate: Gate,
+    health: &Health,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let source = Source::new(&args.identity_url, args.identity_cache, gate)?;
+    let components = Components {
+        keys: health.component("access_token_keys"),
+        source: health.optional_component("identity"),
+    };
+    let pulse = health.pulse("pulling", published::SILENCE_LIMIT);
+    source.keep(components, pulse, stop).await;
+    Ok(())
+}
+
 async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let process = Process::start("query-api", &args.log.log)?;
     let health = process.health();
@@ -46,12 +79,9 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     };
     let pools = Pools::new(&url, args.connections)?;
     let watcher = Watcher::default();
-    let api = Api {
-        reader: Reader::new(pools.clone(), watcher.clone()),
-        token_key: TokenKey::from_secret(&args.token_key.get()?).context("TOKEN_KEY")?,
-        cursor_key: CursorKey::from_secret(&args.cursor_key.get()?).context("CURSOR_KEY")?,
-        clock: clock::system(),
-    };
+    let gate = Gate::new(Arc::new(args.access_tokens.verifier()), Revocations::default());
+    let reader = Reader::new(pools.clone(), watcher.clone());
+    let api = api(&args, reader, gate.clone())?;
     let public = Port::public(
         args.listen,
         http::router(api, &args.origins.allowed_origins),
@@ -84,7 +114,8 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         }
         anyhow::Ok(())
     };
-    let work = async { tokio::try_join!(ready, polling, listening).map(drop) };
+    let knowing = keep_published(args.identity, gate, health, background.clone());
+    let work = async { tokio::try_join!(ready, polling, listening, knowing).map(drop) };
     let ended = Box::pin(process.run(ports, work)).await;
     let closed = process.finish(pools.close()).await;
     ended?;

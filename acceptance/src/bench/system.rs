@@ -13,14 +13,13 @@ use nix::sys::signal::Signal;
 use sqlx::PgConnection;
 
 use super::server::BenchDatabase;
+use crate::launched::{KEY, issuer, tokens};
 use crate::{Client, POLL, Service, program, until};
 
 const READY_LIMIT: Duration = Duration::from_mins(1);
 /// How long a projector command may take on a benchmark's largest log.
 const PROJECTOR_LIMIT: Duration = Duration::from_mins(30);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
-/// Base64 of 32 bytes. A benchmark has no secrets.
-const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
 /// A running process.
 pub(super) struct Running {
@@ -43,6 +42,8 @@ impl System {
         event_store::postgres::keys::migrate(database.url()).await?;
         let nats = NatsServer::start(NatsOptions::default()).await?;
         let system = Self { database, nats, logs: tempfile::tempdir()? };
+        let published = issuer()?.keys().published().clone();
+        std::fs::write(system.logs.path().join("jwks.json"), serde_json::to_vec(&published)?)?;
         system.projector(&["migrate"]).await?;
         Ok(system)
     }
@@ -106,9 +107,13 @@ impl System {
         for url in ["EVENT_STORE_URL", "READ_MODEL_URL", "SUBJECT_KEYS_URL"] {
             command.env(url, self.database.url());
         }
-        for key in ["MASTER_KEY", "RESERVATION_KEY", "TOKEN_KEY", "CURSOR_KEY"] {
+        for key in ["MASTER_KEY", "RESERVATION_KEY", "TOKEN_KEY", "CURSOR_KEY", "ACCESS_TOKEN_KEYS"]
+        {
             command.env(key, KEY);
         }
+        // The query API starts from a copy of the public keys, whatever runs beside it.
+        command.env("IDENTITY_URL", "http://127.0.0.1:1");
+        command.env("IDENTITY_CACHE", self.logs.path());
         // All clients of a benchmark share one address.
         command.env("MAX_CONNECTIONS_PER_ADDRESS", "1024");
         command.env("NATS_URL", self.nats.url()).env("LOG", "warn");
@@ -118,7 +123,7 @@ impl System {
     /// A client of these two processes.
     pub(super) fn client(commands: &Running, queries: &Running) -> anyhow::Result<Client> {
         let address = |running: &Running| format!("http://127.0.0.1:{}", running.api);
-        Client::new(&address(commands), &address(queries))
+        Client::new(&address(commands), &address(queries), tokens()?)
     }
 
     /// Waits until every live projection has reached the head, and returns its position.

@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 use uuid::Uuid;
 
+use super::access::{Ownership, Permit};
 use super::context::Context;
 use super::error::CommandError;
 use super::idempotency::{Answer, IN_FLIGHT_WAIT, InFlight, Turn};
@@ -119,20 +120,21 @@ impl Commands {
     pub async fn run<U: UseCase>(
         self: &Arc<Self>,
         use_case: U,
+        permit: Permit,
         context: Context,
     ) -> Result<Done, CommandError> {
-        let permit =
+        let place =
             Arc::clone(&self.permits).try_acquire_owned().map_err(|_| CommandError::Overloaded)?;
         let commands = Arc::clone(self);
         let span = tracing::info_span!("command_api.command.run", command = U::NAME,
             correlation_id = %context.correlation_id, causation_id = %context.causation_id,
-            principal = %context.principal);
+            principal = %context.caller.principal);
         let task = async move {
-            let _permit = permit;
+            let _place = place;
             let started = Instant::now();
             // The command may be in the middle of its append.
             let overdue = |_| Err(StoreError::OutcomeUnknown(None).into());
-            let result = timeout(DEADLINE, commands.execute(&use_case, &context))
+            let result = timeout(DEADLINE, commands.execute(&use_case, permit, &context))
                 .await
                 .unwrap_or_else(overdue);
             telemetry::command_ended(U::NAME, &result, started.elapsed());
@@ -150,11 +152,14 @@ impl Commands {
     async fn execute<U: UseCase>(
         &self,
         use_case: &U,
+        permit: Permit,
         context: &Context,
     ) -> Result<Done, CommandError> {
-        let Some(keyed) = &context.keyed else { return self.attempts(use_case, context).await };
+        let Some(keyed) = &context.keyed else {
+            return self.attempts(use_case, permit, context).await;
+        };
         let lookup = keyed
-            .record(U::NAME, &Answer { id: Uuid::nil(), line_id: None })
+            .record(U::NAME, &context.caller.principal, &Answer { id: Uuid::nil(), line_id: None })
             .map_err(RepositoryError::from)?;
         let _turn = self.turn(&lookup).await?;
         if U::LEAVES_TRACES
@@ -162,7 +167,7 @@ impl Commands {
         {
             return Ok(done);
         }
-        match self.attempts(use_case, context).await {
+        match self.attempts(use_case, permit, context).await {
             Err(error) if error.is_refusal() || matches!(error, CommandError::LostRace) => {
                 self.earlier(&lookup).await?.ok_or(error)
             }
@@ -173,12 +178,13 @@ impl Commands {
     async fn attempts<U: UseCase>(
         &self,
         use_case: &U,
+        permit: Permit,
         context: &Context,
     ) -> Result<Done, CommandError> {
         let began = tokio::time::Instant::now();
         let mut pauses = Pauses::new(FIRST_PAUSE, MAX_PAUSE);
         loop {
-            match self.attempt(use_case, context).await {
+            match self.attempt(use_case, permit, context).await {
                 Err(CommandError::LostRace) if began.elapsed() < RACE_LIMIT => {
                     telemetry::race_lost(U::NAME);
                 }
@@ -204,8 +210,8 @@ impl Commands {
     async fn decide<U: UseCase>(
         &self,
         use_case: &U,
-        context: &Context,
-        turn: TurnSlot,
+        permit: Permit,
+        (context, turn): (&Context, TurnSlot),
     ) -> Result<Decided, CommandError> {
         let metadata = context.metadata();
         // Read the epoch before anything is loaded. If the log changes to another history after
@@ -213,8 +219,12 @@ impl Commands {
         let epoch = self.repository.epoch().await?;
         let (repository, precondition, now) =
             (&self.repository, &context.precondition, self.clock.now());
-        let work = Work { repository, epoch, precondition, metadata, now, turn };
-        let decided = use_case.decide(&work).await;
+        let ownership = Ownership::new(permit, use_case);
+        let work = Work { repository, epoch, precondition, metadata, now, turn, ownership };
+        let decided = match use_case.decide(&work).await {
+            Ok(decision) => work.ownership.finish(use_case).map(|()| decision),
+            refused => refused,
+        };
         let turn = work.turn.into_turn();
         match (decided, turn) {
             (Ok(decision), turn) => Ok(Decided { epoch, decision, turn }),
@@ -232,6 +242,7 @@ impl Commands {
     async fn attempt<U: UseCase>(
         &self,
         use_case: &U,
+        permit: Permit,
         context: &Context,
     ) -> Result<Done, CommandError> {
         // A caller that names versions has seen a stored version, so it takes no turn and competes
@@ -242,9 +253,13 @@ impl Commands {
             TurnSlot::For(Mutex::default())
         };
         let Decided { epoch, decision: Decision { changes, line_id }, turn } =
-            self.decide(use_case, context, turn).await?;
+            self.decide(use_case, permit, (context, turn)).await?;
         let answer = Answer { id: changes.id(), line_id };
-        let keyed = context.keyed.as_ref().map(|keyed| keyed.record(U::NAME, &answer)).transpose();
+        let keyed = context
+            .keyed
+            .as_ref()
+            .map(|keyed| keyed.record(U::NAME, &context.caller.principal, &answer))
+            .transpose();
         let keyed = keyed.map_err(RepositoryError::from)?;
         let outcome = match turn {
             Some(turn) => self.repository.append_in_turn(epoch, changes, keyed, turn).await?,

@@ -1,6 +1,6 @@
 //! The context of a command: who acts, what caused it, and what the caller requires.
 
-use access::Principal;
+use access::Caller;
 use event_store::Metadata;
 use uuid::Uuid;
 
@@ -10,8 +10,8 @@ use super::precondition::Precondition;
 /// The information that comes with a command, apart from its content.
 #[derive(Clone)]
 pub struct Context {
-    /// The acting principal: the caller, or a part of the system.
-    pub principal: Principal,
+    /// Who asks for the command: somebody outside, or a part of the system.
+    pub caller: Caller,
     /// The id of the business flow that the command belongs to.
     pub correlation_id: Uuid,
     /// The direct cause of the command's events: the id of the command itself, or of the event that
@@ -27,10 +27,10 @@ pub struct Context {
 
 impl Context {
     /// The context of a command with a new id. It starts a flow and has no requirements.
-    pub fn new(principal: Principal) -> Self {
+    pub fn new(caller: Caller) -> Self {
         let id = Uuid::now_v7();
         Self {
-            principal,
+            caller,
             correlation_id: id,
             causation_id: id,
             traceparent: None,
@@ -56,7 +56,9 @@ impl Context {
         Metadata {
             correlation_id: self.correlation_id,
             causation_id: Some(self.causation_id),
-            actor: Some(self.principal.to_string()),
+            actor: Some(self.caller.principal.to_string()),
+            credential_id: self.caller.credential,
+            client_id: self.caller.client.clone(),
             traceparent: self.traceparent.clone(),
         }
     }

@@ -1,5 +1,6 @@
 //! The reasons why a command fails, in any representation.
 
+use access::Permission;
 use event_store::{InvalidName, StoreError, StreamName};
 use uuid::Uuid;
 
@@ -13,6 +14,15 @@ pub enum CommandError {
     /// An aggregate refuses the command.
     #[error(transparent)]
     Refused(AggregateError),
+    /// The caller must sign in first.
+    #[error("the caller must sign in first")]
+    SignIn,
+    /// The caller lacks the permission.
+    #[error("the caller lacks the permission {0}")]
+    Forbidden(Permission),
+    /// The resource does not exist for the caller: it is absent, or somebody else's.
+    #[error("there is nothing here for the caller")]
+    Hidden,
     /// Some of the input is invalid.
     #[error(transparent)]
     Invalid(#[from] InvalidInput),
@@ -88,6 +98,9 @@ impl CommandError {
     pub const fn is_refusal(&self) -> bool {
         match self {
             Self::Refused(_)
+            | Self::SignIn
+            | Self::Forbidden(_)
+            | Self::Hidden
             | Self::Invalid(_)
             | Self::NotOffered
             | Self::EmailTaken

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use access::Principal;
 use event_store::Idempotency;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
@@ -65,17 +66,21 @@ impl KeyedRequest {
         Self { key, request_hash: hash.finalize().into() }
     }
 
-    /// The record for the store: the key within its operation, hashed so no client text is stored.
+    /// The record for the store: the key within its operation and of its principal, hashed so no
+    /// client text is stored. Two principals never meet each other's keys.
     ///
     /// # Errors
     /// The answer cannot be written as JSON.
     pub fn record(
         &self,
         operation: &str,
+        principal: &Principal,
         answer: &Answer,
     ) -> Result<Idempotency, serde_json::Error> {
         let key = Sha256::new()
             .chain_update(operation)
+            .chain_update([0])
+            .chain_update(principal.to_string())
             .chain_update([0])
             .chain_update(&self.key.0)
             .finalize()
@@ -165,6 +170,8 @@ mod tests {
 
     use std::time::Duration;
 
+    use access::Principal;
+
     use super::{
         Answer, IN_FLIGHT_WAIT, IdempotencyKey, InFlight, KeyedRequest, MAX_KEY_LEN, StillInFlight,
     };
@@ -181,15 +188,20 @@ mod tests {
     }
 
     #[test]
-    fn the_same_key_means_something_else_in_another_operation_and_for_another_request() {
+    fn a_key_means_something_else_for_another_operation_principal_or_request() {
         let request = |[method, path, body]: [&str; 3]| {
             let parts = [method, path, body].map(str::as_bytes);
             KeyedRequest::new(IdempotencyKey::new("k").unwrap(), &parts)
         };
         let answer = Answer { id: uuid::Uuid::nil(), line_id: None };
-        let record = |operation, parts| request(parts).record(operation, &answer).unwrap();
+        let record = |operation, parts| {
+            request(parts).record(operation, &Principal::Anonymous, &answer).unwrap()
+        };
         let first = ["POST", "/a", "{}"];
         assert_ne!(record("one", first).key, record("two", first).key);
+        let somebody = Principal::User { id: uuid::Uuid::nil() };
+        let theirs = request(first).record("one", &somebody, &answer).unwrap();
+        assert_ne!(record("one", first).key, theirs.key);
         for other in
             [["PUT", "/a", "{}"], ["POST", "/b", "{}"], ["POST", "/a", "[]"], ["POST", "/a{", "}"]]
         {

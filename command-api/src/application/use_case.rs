@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use access::{Owner, Permission};
 use chrono::{DateTime, Utc};
 use domain::aggregate::Aggregate;
 use domain::order::{Order, OrderError};
@@ -13,6 +14,7 @@ use domain::value::Email;
 use event_store::{Epoch, InvalidName, Metadata, ReservationChange, ReservationKey};
 use uuid::Uuid;
 
+use super::access::{Owned, Ownership};
 use super::error::CommandError;
 use super::input::{FieldPath, InvalidValue};
 use super::precondition::{Precondition, Unmet};
@@ -64,11 +66,24 @@ pub enum AggregateError {
 pub trait UseCase: Send + Sync + 'static {
     /// The permanent name of the use case, in metrics and as the scope of its idempotency keys.
     const NAME: &'static str;
+    /// The permission that the command takes.
+    const PERMISSION: Permission;
     /// Whether an attempt leaves something behind even if it turns out to be a repeat: a key for a
     /// new person's data.
     const LEAVES_TRACES: bool = false;
     /// Whether the command creates the aggregate that it changes.
     const CREATES: bool = false;
+
+    /// Whose resource the command is about, if that is known before anything is loaded. With `None`
+    /// the aggregate that [`Work::target`] loads says it.
+    fn owner(&self) -> Option<Owner> {
+        None
+    }
+
+    /// The refusal if the resource does not belong to the caller: the same as if it were absent.
+    fn hidden(&self) -> CommandError {
+        CommandError::Hidden
+    }
 
     /// Loads what is needed and decides. It is called again after a lost race.
     fn decide(
@@ -106,6 +121,8 @@ pub struct Work<'a> {
     pub now: DateTime<Utc>,
     /// The turn on the changed aggregate.
     pub(crate) turn: TurnSlot,
+    /// What the caller may change.
+    pub(crate) ownership: Ownership,
 }
 
 /// Holds the turn of a command on its aggregate while the command is decided.
@@ -150,13 +167,24 @@ pub enum Orderer {
     Named(Uuid),
 }
 
+impl Orderer {
+    /// The refusal if there is no such user.
+    fn unknown(self) -> CommandError {
+        match self {
+            Self::Addressed(_) => UserError::Unknown.into(),
+            Self::Named(_) => CommandError::invalid("user_id", InvalidValue::UnknownUser),
+        }
+    }
+}
+
 impl Work<'_> {
-    /// The aggregate that the command changes, checked against the caller's precondition.
+    /// The aggregate that the command changes, checked against the caller's permit and
+    /// precondition.
     ///
     /// # Errors
-    /// `unknown` if the aggregate has no events. [`CommandError::StaleVersion`] or
+    /// `unknown` if the aggregate has no events, or is not the caller's. [`CommandError::StaleVersion`] or
     /// [`CommandError::UnwantedVersion`] if the caller's precondition does not hold.
-    pub async fn target<A: Aggregate>(
+    pub async fn target<A: Owned>(
         &self,
         id: Uuid,
         unknown: impl Into<CommandError>,
@@ -168,7 +196,7 @@ impl Work<'_> {
         } else {
             self.repository.load::<A>(self.epoch, id).await?
         };
-        if loaded.version.0 == 0 {
+        if loaded.version.0 == 0 || !self.ownership.covers(&loaded.state, id) {
             Err(unknown.into())
         } else {
             let actual = loaded.version.0;
@@ -213,12 +241,10 @@ impl Work<'_> {
     ) -> Result<(Loaded<User>, Customer), CommandError> {
         let (Orderer::Addressed(id) | Orderer::Named(id)) = orderer;
         let user = self.repository.load::<User>(self.epoch, id).await?;
-        match (user.state.customer(), orderer) {
-            (Ok(customer), _) => Ok((user, customer)),
-            (Err(UserError::Unknown), Orderer::Named(_)) => {
-                Err(CommandError::invalid("user_id", InvalidValue::UnknownUser))
-            }
-            (Err(error), _) => Err(error.into()),
+        match user.state.customer() {
+            Ok(customer) => Ok((user, customer)),
+            Err(UserError::Unknown) => Err(orderer.unknown()),
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -28,8 +28,10 @@ impl From<CommandError> for Problem {
     fn from(error: CommandError) -> Self {
         let problem = match &error {
             CommandError::Refused(error) => refused(*error),
+            CommandError::SignIn => identity::problem::sign_in(),
+            CommandError::Forbidden(permission) => identity::problem::forbidden(*permission),
             CommandError::Invalid(input) => invalid(input),
-            CommandError::NotOffered => Self::not_found(),
+            CommandError::NotOffered | CommandError::Hidden => Self::not_found(),
             CommandError::NotReady => Self::unavailable(
                 "store/unavailable",
                 "The event store has not been reached yet; nothing was changed",

@@ -32,15 +32,16 @@ const IF_NONE_MATCH: &str = "The versions that the resource must not be at, writ
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
     servers((url = "/", description = "This server")),
-    security(()),
     components(schemas(ProblemBody, Envelope<DryRunData>)),
 )]
 pub(super) struct Document;
 
 /// The problems that every operation can answer with, apart from its own.
-const PROBLEMS: [(&str, &str); 9] = [
+const PROBLEMS: [(&str, &str); 11] = [
     ("400", "The request cannot be parsed"),
-    ("404", "The resource does not exist"),
+    ("401", "Sign in first, or the access token is not valid; see `WWW-Authenticate`"),
+    ("403", "The caller lacks the permission, which `WWW-Authenticate` names"),
+    ("404", "The resource does not exist, or not for the caller"),
     ("408", "The request did not arrive in time"),
     (
         "409",
@@ -71,6 +72,7 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
         components.schemas.remove("Changed");
         components.schemas.remove("DryRunData");
     }
+    identity::openapi::secure(&mut document);
     document
 }
 

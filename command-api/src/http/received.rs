@@ -1,8 +1,8 @@
 //! A command as it arrives over HTTP: its body and its headers.
 
-use access::Principal;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, OriginalUri, Request};
+use identity::gate::RequestCaller;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use service_kit::Problem;
@@ -81,6 +81,7 @@ impl<S: Send + Sync> FromRequest<S> for ReceivedBare {
 
 async fn receive<S: Send + Sync>(request: Request, state: &S) -> Result<(About, Bytes), Problem> {
     let (mut parts, body) = request.into_parts();
+    let RequestCaller(caller) = RequestCaller::of(&parts)?;
     let Ok(RequestId(request_id)) = RequestId::from_request_parts(&mut parts, state).await;
     let traceparent = parts.extensions.get::<TraceParent>().map(|TraceParent(text)| text.clone());
     let Asked { dry_run } = parse_query(parts.uri.query().unwrap_or_default())?;
@@ -92,9 +93,8 @@ async fn receive<S: Send + Sync>(request: Request, state: &S) -> Result<(About, 
     let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(uri)| uri);
     let request = [parts.method.as_str().as_bytes(), uri.path().as_bytes(), &bytes[..]];
     let keyed = key.map(|key| KeyedRequest::new(key, &request));
-    // Requests are not authenticated yet. The command's own id is the cause of its events.
-    let context =
-        Context { traceparent, precondition, keyed, ..Context::new(Principal::Anonymous) };
+    // The command's own id is the cause of its events.
+    let context = Context { traceparent, precondition, keyed, ..Context::new(caller) };
     // If the request id is a UUID, it becomes the correlation id of the flow. Any other request id
     // cannot be stored in an event.
     let context = match request_id.parse::<Id>() {

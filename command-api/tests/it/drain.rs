@@ -5,6 +5,7 @@ use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 
 use crate::process::{Process, database};
+use crate::support::tokens;
 
 /// The maximum number of connections of the process.
 const CONNECTIONS: u32 = 4;
@@ -24,7 +25,10 @@ async fn with_every_connection_taken_a_drain_is_noticed_and_answers_what_was_sen
     let body = json!({"name": "cd", "unit_price": "1.00", "currency": "USD", "stock": 10});
     let commands = (0..CONNECTIONS).map(|_| {
         // A separate client has a separate connection.
-        let request = test_client().post(format!("{}/api/v1/products", process.api)).json(&body);
+        let request = test_client()
+            .post(format!("{}/api/v1/products", process.api))
+            .bearer_auth(tokens::admin())
+            .json(&body);
         tokio::spawn(async move { request.send().await.map(|answer| answer.status().as_u16()) })
     });
     let commands: Vec<_> = commands.collect();

@@ -8,6 +8,7 @@ use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use crate::process::{Process, database};
+use crate::support::tokens;
 
 /// Sends a request to the operations API. Returns status and body.
 pub(crate) async fn call(process: &Process, path: &str, body: Option<Value>) -> (u16, Value) {
@@ -62,7 +63,8 @@ pub(crate) async fn ended(process: &Process, id: &str) -> Value {
 
 /// Registers a user and returns its id.
 pub(crate) async fn user(process: &Process) -> String {
-    let request = test_client().post(format!("{}/api/v1/users", process.api));
+    let request =
+        test_client().post(format!("{}/api/v1/users", process.api)).bearer_auth(tokens::admin());
     let email = format!("{}@example.com", Uuid::now_v7());
     let body = json!({"email": email, "name": "Canary"});
     let answer: Value = request.json(&body).send().await.unwrap().json().await.unwrap();

@@ -1,7 +1,7 @@
 //! Tests of the origin of events. The log stores who acted, what caused the events and their trace,
 //! for commands over HTTP and from a part of the system.
 
-use access::Principal;
+use access::{Caller, Principal};
 use command_api::application::idempotency::{IdempotencyKey, KeyedRequest};
 use command_api::application::input::InvalidValue;
 use command_api::application::use_case::{ConfirmOrder, RegisterUserInput};
@@ -13,6 +13,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::postgres::{database, shop};
+use crate::support::tokens::{ADMIN, CLIENT, SESSION};
 use crate::support::{With, json_request};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -43,12 +44,24 @@ async fn events_of_a_request_name_its_caller_its_command_its_flow_and_its_trace(
     let metadata = stored(&database).await;
     assert_eq!(metadata.len(), 3, "{metadata:?}");
     for metadata in &metadata {
-        assert_eq!(metadata["actor"], "anonymous");
+        assert_eq!(metadata["actor"], format!("user:{ADMIN}"));
+        assert_eq!(metadata["credential_id"], json!(SESSION));
+        assert_eq!(metadata["client_id"], CLIENT);
         assert_eq!(metadata["correlation_id"], *flow);
         let trace = metadata["traceparent"].as_str().unwrap();
         assert!(trace.starts_with(&format!("00-{TRACE}-")), "{trace}");
         let keys: Vec<_> = metadata.as_object().unwrap().keys().collect();
-        assert_eq!(keys, ["actor", "causation_id", "correlation_id", "traceparent"]);
+        assert_eq!(
+            keys,
+            [
+                "actor",
+                "causation_id",
+                "client_id",
+                "correlation_id",
+                "credential_id",
+                "traceparent"
+            ]
+        );
     }
     let causes: Vec<_> =
         metadata.iter().map(|metadata| metadata["causation_id"].as_str().unwrap()).collect();
@@ -62,7 +75,7 @@ async fn a_part_of_the_system_runs_a_use_case_without_http() {
     let database = database().await;
     let application = shop(&database).await.application;
     let (flow, cause) = (Uuid::from_u128(7), Uuid::from_u128(8));
-    let test = Principal::system("test").unwrap();
+    let test = Caller::system(Principal::system("test").unwrap());
     let context = || Context::new(test.clone()).in_flow(flow).caused_by(cause);
     let ada = || RegisterUserInput { email: "ada@example.com".to_owned(), name: "Ada".to_owned() };
 
@@ -98,5 +111,5 @@ async fn a_part_of_the_system_runs_a_use_case_without_http() {
     });
     assert_eq!(stored, [expected]);
     let actor = stored[0]["actor"].as_str().unwrap();
-    assert_eq!(actor.parse(), Ok(test));
+    assert_eq!(actor.parse(), Ok(test.principal));
 }

@@ -16,6 +16,8 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::support::tokens;
+
 const KEY: &str = "Y2FuYXJ5LWtleS1jYW5hcnkta2V5LWNhbmFyeS1rZXktY2FuYXJ5";
 const MASTER_KEY: &str = "Y2FuYXJ5LWNhbmFyeS1jYW5hcnktY2FuYXJ5LWNhbmE=";
 
@@ -56,7 +58,8 @@ impl Process {
     }
 
     pub(crate) async fn register(&self, email: &str) -> u16 {
-        let request = test_client().post(format!("{}/api/v1/users", self.api));
+        let request =
+            test_client().post(format!("{}/api/v1/users", self.api)).bearer_auth(tokens::admin());
         let answer = request.json(&json!({"email": email, "name": "Canary"})).send().await.unwrap();
         answer.status().as_u16()
     }
@@ -104,6 +107,7 @@ pub(crate) fn command() -> Command {
     command
         .env_clear()
         .env("TOKEN_KEY", KEY)
+        .env("ACCESS_TOKEN_KEYS", tokens::KEYS)
         .env("RESERVATION_KEY", KEY)
         .env("MASTER_KEY", MASTER_KEY);
     command
@@ -270,6 +274,7 @@ fn it_refuses_to_listen_where_others_could_reach_it() {
 fn a_missing_or_weak_key_is_named_and_not_shown() {
     for (name, value, hint) in [
         ("TOKEN_KEY", "", "TOKEN_KEY"),
+        ("ACCESS_TOKEN_KEYS", "c2hvcnQ=", "ACCESS_TOKEN_KEYS: line 1 of the signing keys is not"),
         ("RESERVATION_KEY", "c2hvcnQ=", "RESERVATION_KEY is not base64 of at least 32 bytes"),
         ("MASTER_KEY", "c2hvcnQ=", "MASTER_KEY"),
     ] {

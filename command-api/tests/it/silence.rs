@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 
 use crate::process::{Process, database};
+use crate::support::tokens;
 
 /// The maximum time until the process reports that it cannot work.
 const NOTICED: Duration = Duration::from_secs(10);
@@ -36,7 +37,10 @@ async fn report(process: &Process) -> Value {
 
 async fn add_product(process: &Process) -> u16 {
     let body = json!({"name": "cd", "unit_price": "1.00", "currency": "USD", "stock": 10});
-    let request = test_client().post(format!("{}/api/v1/products", process.api)).json(&body);
+    let request = test_client()
+        .post(format!("{}/api/v1/products", process.api))
+        .bearer_auth(tokens::admin())
+        .json(&body);
     request.send().await.unwrap().status().as_u16()
 }
 

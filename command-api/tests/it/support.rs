@@ -1,10 +1,13 @@
 //! A shop for sending requests, and a store that can stop in the middle of an append.
 
+pub(crate) mod tokens;
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use access::Policy;
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -23,6 +26,8 @@ use event_store::{
 };
 use futures::stream::BoxStream;
 use http_body_util::BodyExt;
+use identity::config::{AUDIENCE, ISSUER};
+use identity::{Gate, Revocations, Verifier};
 use local_servers::in_time;
 use serde_json::{Value, json};
 use service_kit::clock::FixedClock;
@@ -45,6 +50,8 @@ pub(crate) struct Shop {
     commands: Arc<Commands>,
     /// The application without HTTP.
     pub(crate) application: Application,
+    /// What is revoked.
+    pub(crate) revocations: Revocations,
 }
 
 fn environment(order_import: bool) -> Environment {
@@ -55,10 +62,14 @@ fn environment(order_import: bool) -> Environment {
     }
 }
 
-fn api(application: Application) -> Api {
+fn api(application: Application, revocations: Revocations) -> Api {
+    let issuer = tokens::issuer();
+    let verifier = Verifier::new(ISSUER, AUDIENCE, issuer.keys().published());
     Api {
         application,
         tokens: Arc::new(token_key()),
+        issuer: Arc::new(issuer),
+        gate: Gate::new(Arc::new(verifier), revocations),
         public_query_url: QUERY_URL.into(),
         clock: FixedClock::at(now()),
     }
@@ -114,17 +125,22 @@ impl Shop {
         let application = Application {
             commands: Arc::new(OnceLock::from(Arc::clone(&commands))),
             environment: environment(options.order_import),
+            policy: Arc::new(Policy::default()),
         };
-        let api = api(application.clone());
+        let revocations = Revocations::default();
+        let api = api(application.clone(), revocations.clone());
         let router = router(api, &"https://app.example.com".parse().unwrap());
-        Self { router, store, commands, application }
+        Self { router, store, commands, application, revocations }
     }
 
     /// A shop that has not connected to its store yet.
     pub(crate) fn starting() -> Router {
-        let application =
-            Application { commands: Arc::new(OnceLock::new()), environment: environment(false) };
-        router(api(application), &"".parse().unwrap())
+        let application = Application {
+            commands: Arc::new(OnceLock::new()),
+            environment: environment(false),
+            policy: Arc::new(Policy::default()),
+        };
+        router(api(application, Revocations::default()), &"".parse().unwrap())
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
@@ -193,7 +209,7 @@ impl Shop {
 }
 
 pub(crate) async fn send(router: Router, request: Request<Body>) -> Reply {
-    let response = router.oneshot(request).await.unwrap();
+    let response = router.oneshot(tokens::signed(request)).await.unwrap();
     let (status, headers) = (response.status(), response.headers().clone());
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
     let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };

@@ -79,6 +79,8 @@ pub enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Print an access token for curl. It is valid for five minutes.
+    Token(TokenArgs),
     /// Print a process's log.
     Logs {
         /// command-api, query-api, event-relay, projector, postgres, nats or stack.
@@ -157,6 +159,17 @@ pub struct TestArgs {
     /// Arguments for the test runner.
     #[arg(last = true)]
     pub args: Vec<String>,
+}
+
+/// The arguments of `token`.
+#[derive(Debug, Clone, Args)]
+pub struct TokenArgs {
+    /// The role of the holder: admin, support or user.
+    #[arg(long, default_value = "admin")]
+    pub role: String,
+    /// The user whom the token stands for, with the role `user`.
+    #[arg(long, value_name = "ID", conflicts_with = "role")]
+    pub user: Option<uuid::Uuid>,
 }
 
 /// The data sets that can be imported.

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use crate::cli::{Cli, Command, ImportCommand};
 use crate::layout::Layout;
 use crate::{
-    bench, down, import, logs, operate, prepare, psql, reset, restart, service, status, testing, up,
+    bench, down, import, logs, operate, prepare, psql, reset, restart, service, status, testing,
+    token, up,
 };
 
 /// Runs the command.
@@ -21,6 +22,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Status(output) => status::run(&layout, output.json).await,
         Command::Reset { yes, output } => reset::run(&layout, yes, output.json).await,
         Command::Psql { args } => psql::run(&layout, &args),
+        Command::Token(args) => token::run(&args),
         Command::Run { program, args } => operate::run(&layout, &program, &args),
         Command::Logs { name, follow, lines } => logs::run(&layout, &name, follow, lines).await,
         Command::Test(args) => testing::run(&layout, &args).await,

@@ -78,6 +78,11 @@ impl Layout {
         self.state.join("passwords.json")
     }
 
+    /// The folder of the query API's copy of the public keys of access tokens.
+    pub fn identity_cache(&self) -> PathBuf {
+        self.state.join("identity")
+    }
+
     /// The data folder of the PostgreSQL cluster.
     pub fn postgres_data(&self) -> PathBuf {
         self.servers.join("postgres")

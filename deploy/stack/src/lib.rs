@@ -32,6 +32,7 @@ mod shown;
 pub mod status;
 pub mod supervisor;
 pub mod testing;
+pub mod token;
 pub mod tree;
 pub mod up;
 

@@ -1,4 +1,4 @@
-//! Keys and passwords. The keys (reservation, token, cursor, master) are created once per user,
+//! Keys and passwords. The keys (reservation, token, cursor, master, access tokens) are created once per user,
 //! outside the checkout. All copies of the tree share them, so one copy can read another's data,
 //! and deleting `.stack` loses no key. The passwords belong to one cluster and are stored next to
 //! it.
@@ -28,6 +28,8 @@ pub struct KeyFiles {
     pub cursor: PathBuf,
     /// The master key that encrypts the keys of personal data.
     pub master: PathBuf,
+    /// The keys that sign access tokens.
+    pub access_tokens: PathBuf,
 }
 
 impl KeyFiles {
@@ -49,6 +51,7 @@ impl KeyFiles {
             token: key("token.key")?,
             cursor: key("cursor.key")?,
             master: key("master.key")?,
+            access_tokens: key("access-token.key")?,
         })
     }
 }
@@ -178,6 +181,6 @@ mod tests {
         assert_ne!(std::fs::read_to_string(&again.token).unwrap(), text);
         let mode = std::fs::metadata(&first.reservation).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4, "no draft is left");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 5, "no draft is left");
     }
 }

@@ -1,6 +1,6 @@
 //! The settings of each process in the stack: its database role, ports and key files.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use secrecy::SecretString;
@@ -37,6 +37,8 @@ pub struct Settings {
     pub passwords: Passwords,
     /// The key files.
     pub keys: KeyFiles,
+    /// The folder of the query API's copy of the public keys.
+    pub identity_cache: PathBuf,
 }
 
 impl Settings {
@@ -87,6 +89,7 @@ impl Settings {
         command
             .env("RESERVATION_KEY_FILE", &self.keys.reservation)
             .env("TOKEN_KEY_FILE", &self.keys.token);
+        command.env("ACCESS_TOKEN_KEYS_FILE", &self.keys.access_tokens);
         command.env("PUBLIC_QUERY_URL", http(self.ports.query_api));
         command.env("ALLOWED_ORIGINS", "loopback").env("ORDER_IMPORT", "enabled");
         share_connections(&mut command);
@@ -101,6 +104,8 @@ impl Settings {
         command.env("QUERY_API_LISTEN", loopback(self.ports.query_api));
         command.env("ADMIN_LISTEN", loopback(self.ports.query_api_admin));
         command.env("TOKEN_KEY_FILE", &self.keys.token).env("CURSOR_KEY_FILE", &self.keys.cursor);
+        command.env("IDENTITY_URL", http(self.ports.command_api));
+        command.env("IDENTITY_CACHE", &self.identity_cache);
         command.env("ALLOWED_ORIGINS", "loopback");
         share_connections(&mut command);
         command

@@ -31,7 +31,7 @@ const EDGES: &[(&str, &str, &[&str])] = &[
     ("aggregate", "aggregate", &[]),
     ("domain", "domain", &["aggregate", "formats"]),
     ("access", "access", &[]),
-    ("identity", "identity", &["access"]),
+    ("identity", "identity", &["access", "service-kit"]),
     ("postgres-kit", "postgres-kit", &[]),
     ("cli-kit", "cli-kit", &[]),
     ("event-store", "event-store", &["postgres-kit", "cli-kit"]),
@@ -44,6 +44,7 @@ const EDGES: &[(&str, &str, &[&str])] = &[
         &[
             "domain",
             "access",
+            "identity",
             "event-store",
             "event-feed",
             "admin-client",
@@ -67,14 +68,19 @@ const EDGES: &[(&str, &str, &[&str])] = &[
             "cli-kit",
         ],
     ),
-    ("query-api", "query-api", &["formats", "service-kit", "postgres-kit", "cli-kit"]),
+    (
+        "query-api",
+        "query-api",
+        &["formats", "access", "identity", "service-kit", "postgres-kit", "cli-kit"],
+    ),
     ("local-servers", "deploy/servers", &[]),
-    ("stack", "deploy/stack", &["local-servers", "cli-kit"]),
+    ("stack", "deploy/stack", &["access", "identity", "local-servers", "cli-kit"]),
     (
         "acceptance",
         "acceptance",
         &[
             "domain",
+            "identity",
             "event-store",
             "event-feed",
             "service-kit",

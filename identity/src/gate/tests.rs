@@ -21,7 +21,7 @@ fn issuer() -> Issuer {
 }
 
 fn gate(keys: &JwkSet) -> Gate {
-    Gate::new(Arc::new(Verifier::new("issuer", "audience", keys)))
+    Gate::new(Arc::new(Verifier::new("issuer", "audience", keys)), Revocations::default())
 }
 
 fn token() -> String {
@@ -80,6 +80,16 @@ fn credentials_that_are_not_valid_are_refused_and_never_count_as_nobody() {
         let challenge = refused.into_response().headers()[WWW_AUTHENTICATE].clone();
         assert_eq!(challenge, "Bearer error=\"invalid_token\"");
     }
+}
+
+#[test]
+fn a_revoked_token_is_refused_like_any_other_that_is_not_valid() {
+    let gate = gate(issuer().keys().published());
+    let headers = headers(&[&format!("Bearer {}", token())]);
+    assert!(gate.caller(&headers).is_ok());
+    gate.revocations().revoke(crate::revocation::Subject::Session(SESSION), i64::MAX);
+    let refused = gate.caller(&headers).unwrap_err();
+    assert_eq!((refused.status().as_u16(), refused.code()), (401, "invalid-token"));
 }
 
 #[test]

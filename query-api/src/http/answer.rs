@@ -1,11 +1,13 @@
 //! Answers: the envelope with its position, entity tags and 304, and the possible failures of every
 //! query.
 
+use access::Caller;
 use axum::extract::FromRequestParts;
 use axum::http::header::{CACHE_CONTROL, ETAG, LINK, VARY};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use identity::gate::RequestCaller;
 use serde::Serialize;
 use serde_json::Value;
 use service_kit::conditional::{EntityTag, Preconditions, RowTag, Verdict};
@@ -29,6 +31,7 @@ const API_VERSION: &str = "v1";
 /// A request for one row by its id.
 pub(super) struct RowRequest {
     pub(super) id: Uuid,
+    pub(super) caller: Caller,
     wait: Option<Wait>,
     conditions: Preconditions,
 }
@@ -37,11 +40,12 @@ impl FromRequestParts<Api> for RowRequest {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let RequestCaller(caller) = RequestCaller::of(parts)?;
         let Path(id) = Path::<Id>::from_request_parts(parts, api).await?;
         let params: WaitParams = parse_query(parts.uri.query().unwrap_or_default())?;
         let wait = Wait::of(&parts.headers, &params, &api.token_key)?;
         let conditions = Preconditions::of(&parts.headers)?;
-        Ok(Self { id: id.get(), wait, conditions })
+        Ok(Self { id: id.get(), caller, wait, conditions })
     }
 }
 
@@ -125,7 +129,10 @@ impl Api {
         };
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-        headers.append(VARY, HeaderValue::from_static("accept, consistency-token, prefer"));
+        headers.append(
+            VARY,
+            HeaderValue::from_static("accept, authorization, consistency-token, prefer"),
+        );
         headers.insert(ETAG, etag);
         let applied = wait.and_then(|wait| wait.preference_applied());
         let links = links.and_then(|links| HeaderValue::from_str(&links).ok());
@@ -152,7 +159,13 @@ pub(super) enum Failures {
     /// The request cannot be parsed: a cursor or a consistency token was not made by this system
     #[response(status = 400, content_type = "application/problem+json")]
     BadRequest(ProblemBody),
-    /// There is nothing with this id
+    /// Sign in first, or the access token is not valid; see `WWW-Authenticate`
+    #[response(status = 401, content_type = "application/problem+json")]
+    Unauthorized(ProblemBody),
+    /// The caller lacks the permission; `WWW-Authenticate` names it
+    #[response(status = 403, content_type = "application/problem+json")]
+    Forbidden(ProblemBody),
+    /// There is nothing with this id, or not for the caller
     #[response(status = 404, content_type = "application/problem+json")]
     NotFound(ProblemBody),
     /// The consistency token belongs to another history of the data

@@ -1,9 +1,11 @@
 //! Lists: reads which page a request asks for, by number or by cursor, and builds the answer with
 //! its links.
 
+use access::Caller;
 use axum::extract::{FromRequestParts, RawQuery};
 use axum::http::request::Parts;
 use form_urlencoded::Serializer;
+use identity::gate::RequestCaller;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -55,6 +57,7 @@ pub(super) trait Filter: DeserializeOwned + Serialize + Send {
 
 /// A request for one page of a list.
 pub(super) struct ListRequest<F: Filter> {
+    pub(super) caller: Caller,
     pub(super) filter: F,
     pub(super) page_request: PageRequest<F::Sort>,
     pub(super) wait: Option<Wait>,
@@ -68,6 +71,7 @@ impl<F: Filter> FromRequestParts<Api> for ListRequest<F> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let RequestCaller(caller) = RequestCaller::of(parts)?;
         let RawQuery(query) =
             RawQuery::from_request_parts(parts, api).await.unwrap_or(RawQuery(None));
         let split = Split::of(query.as_deref().unwrap_or_default());
@@ -81,7 +85,7 @@ impl<F: Filter> FromRequestParts<Api> for ListRequest<F> {
         let wait = Wait::of(&parts.headers, &wait, &api.token_key)?;
         let (path, common) = (parts.uri.path().to_owned(), split.common);
         let conditions = Preconditions::of(&parts.headers)?;
-        Ok(Self { filter, page_request, wait, conditions, path, common, id })
+        Ok(Self { caller, filter, page_request, wait, conditions, path, common, id })
     }
 }
 

@@ -24,8 +24,7 @@ use super::Api;
             query waits until it shows the effect of that command.",
         license(name = "MIT OR Apache-2.0", url = "https://spdx.org/licenses/Apache-2.0.html")
     ),
-    servers((url = "/", description = "This server")),
-    security(())
+    servers((url = "/", description = "This server"))
 )]
 struct Head;
 
@@ -49,6 +48,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 /// The description of all routes.
 pub fn document() -> OpenApi {
     let mut document = service_kit::openapi::completed(super::table().into_openapi());
+    identity::openapi::secure(&mut document);
     for (path, item) in &mut document.paths.paths {
         if let Some(operation) = &mut item.get {
             describe_headers(path, operation);
@@ -91,6 +91,9 @@ fn describe_headers(path: &str, operation: &mut Operation) {
                         Type::String,
                     );
                 }
+            }
+            "401" | "403" => {
+                has("WWW-Authenticate", "`Bearer`, with an error (RFC 6750)", Type::String);
             }
             "412" if is_query => has("ETag", ETAG, Type::String),
             "503" => has("Retry-After", "The seconds to wait before a retry", Type::Integer),

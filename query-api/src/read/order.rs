@@ -1,7 +1,9 @@
 //! Questions for orders with their lines.
 
+use access::Scope;
 use chrono::{DateTime, Utc};
 use postgres_kit::arguments;
+use postgres_kit::macros::PgArguments;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
@@ -47,7 +49,7 @@ postgres_kit::row! {
     }
 }
 
-by_id!(OrderRow in "orders");
+by_id!(OrderRow in "orders", of user_id);
 
 /// The question for one order by its id.
 pub type FindOrder = Find<OrderRow>;
@@ -78,18 +80,22 @@ pub enum OrderSort {
     CreatedAtDesc,
 }
 
-/// The filter by user and status.
-const FILTER: &str = "($1::uuid IS NULL OR user_id = $1) AND ($2::text IS NULL OR status = $2)";
+/// The filter by user, status and the caller's scope.
+const FILTER: &str = "($1::uuid IS NULL OR user_id = $1) AND ($2::text IS NULL OR status = $2)
+    AND ($3::uuid IS NULL OR user_id = $3)";
 const COUNT: &str = count!("orders", FILTER);
 /// The statements of a list sorted by creation.
 const BY_CREATED_AT: Sorted<OrderRow, DateTime<Utc>, Uuid> =
-    sorted!(OrderRow in "orders", FILTER[2], created_at: timestamptz, id: uuid);
+    sorted!(OrderRow in "orders", FILTER[3], created_at: timestamptz, id: uuid);
 
-const USER_EXISTS: &str = "SELECT EXISTS (SELECT FROM read_model.users WHERE id = $1)";
+const USER_EXISTS: &str = "SELECT EXISTS (SELECT FROM read_model.users WHERE id = $1
+    AND ($2::uuid IS NULL OR id = $2))";
 
 /// The question for a page of all orders.
 #[derive(Debug, Clone)]
 pub struct ListOrders {
+    /// The orders that the caller may see.
+    pub scope: Scope,
     /// Only orders of this user.
     pub user_id: Option<Uuid>,
     /// Only orders with this status.
@@ -98,9 +104,12 @@ pub struct ListOrders {
     pub page_request: PageRequest<OrderSort>,
 }
 
-/// The question for a page of one user's orders. The answer is `None` if there is no such user.
+/// The question for a page of one user's orders. The answer is `None` if there is no such user in
+/// the caller's scope.
 #[derive(Debug, Clone)]
 pub struct ListOrdersOfUser {
+    /// The users whose orders the caller may see.
+    pub scope: Scope,
     /// The id of the user.
     pub user_id: Uuid,
     /// Only orders with this status.
@@ -128,9 +137,9 @@ impl Read for ListOrders {
     }
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
-        list(snapshot, self.user_id, self.status.as_deref(), &self.page_request)
-            .await
-            .map(Asked::from)
+        let Self { scope, user_id, status, page_request } = self;
+        let filters = arguments![user_id, status, scope.owner()]?;
+        list(snapshot, filters, page_request).await.map(Asked::from)
     }
 }
 
@@ -148,23 +157,22 @@ impl Read for ListOrdersOfUser {
     }
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
-        let is_there = sqlx::query_scalar::<_, bool>(USER_EXISTS).bind(self.user_id);
+        let Self { scope, user_id, status, page_request } = self;
+        let is_there = sqlx::query_scalar::<_, bool>(USER_EXISTS).bind(user_id).bind(scope.owner());
         if !is_there.fetch_one(&mut *snapshot).await? {
             return Ok(None.into());
         }
-        list(snapshot, Some(self.user_id), self.status.as_deref(), &self.page_request)
-            .await
-            .map(|page| Some(page).into())
+        let filters = arguments![Some(user_id), status, scope.owner()]?;
+        list(snapshot, filters, page_request).await.map(|page| Some(page).into())
     }
 }
 
 async fn list(
     snapshot: &mut PgConnection,
-    user: Option<Uuid>,
-    status: Option<&str>,
+    filters: PgArguments,
     page_request: &PageRequest<OrderSort>,
 ) -> Result<Page<OrderRow>, sqlx::Error> {
-    let list = ListOf { count: COUNT, filters: arguments![user, status]?, page_request };
+    let list = ListOf { count: COUNT, filters, page_request };
     match page_request.sort {
         OrderSort::CreatedAtAsc => list.page(snapshot, &BY_CREATED_AT.ascending).await,
         OrderSort::CreatedAtDesc => list.page(snapshot, &BY_CREATED_AT.descending).await,

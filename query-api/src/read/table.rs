@@ -4,6 +4,7 @@
 
 use std::marker::PhantomData;
 
+use access::Scope;
 use postgres_kit::TableRow;
 use postgres_kit::macros::{PgArguments, argument};
 use serde::de::DeserializeOwned;
@@ -21,21 +22,31 @@ pub trait ById: TableRow + Clone + Send + Sync + 'static {
     /// The statement that begins a transaction on the table. See [`Read::BEGIN`].
     const BEGIN: &'static str;
     /// The statement that finds the row with id `$1`, together with the checkpoints of its
-    /// projection.
+    /// projection. If `$2` is not null, only a row of that user is found.
     ///
     /// It is one statement, so it needs only one snapshot. It returns the checkpoints even if there
     /// is no such row.
     const FIND: &'static str;
-    /// The statement that finds the rows with the ids `$1`.
+    /// The statement that finds the rows with the ids `$1`. If `$2` is not null, only rows of that
+    /// user are found.
     const FIND_MANY: &'static str;
 
     /// The row's id.
     fn id(&self) -> Uuid;
 }
 
-/// Implements [`ById`] for a row. The first column must be its id.
+/// Implements [`ById`] for a row. The first column must be its id. `of COLUMN` names the column with
+/// the user to whom the row belongs. Without it, rows belong to nobody.
 macro_rules! by_id {
     ($Row:ident in $projection:literal) => {
+        $crate::read::table::by_id!(@ $Row $projection "$2::uuid IS NULL");
+    };
+    ($Row:ident in $projection:literal, of $owner:ident) => {
+        $crate::read::table::by_id!(
+            @ $Row $projection "($2::uuid IS NULL OR ", stringify!($owner), " = $2)"
+        );
+    };
+    (@ $Row:ident $projection:literal $($is_visible:expr),+) => {
         impl $crate::read::table::ById for $Row {
             reads!($projection);
             const FIND: &'static str = postgres_kit::sql!(
@@ -49,11 +60,13 @@ macro_rules! by_id {
                   AND g.generation = c.generation
               WHERE g.live AND c.projection = '", $projection, "') AS at) AS checkpoints, ",
                 <$Row as postgres_kit::TableRow>::COLUMNS,
-                " FROM (SELECT) AS always LEFT JOIN read_model.", $projection, " ON id = $1"
+                " FROM (SELECT) AS always LEFT JOIN read_model.", $projection, " ON id = $1 AND ",
+                $($is_visible),+
             );
             const FIND_MANY: &'static str = postgres_kit::sql!(
                 "SELECT ", <$Row as postgres_kit::TableRow>::COLUMNS,
-                " FROM read_model.", $projection, " WHERE id = ANY($1)"
+                " FROM read_model.", $projection, " WHERE id = ANY($1) AND ",
+                $($is_visible),+
             );
 
             fn id(&self) -> uuid::Uuid {
@@ -68,13 +81,14 @@ pub(super) use by_id;
 #[derive(Debug, Clone, Copy)]
 pub struct Find<R> {
     id: Uuid,
+    scope: Scope,
     row: PhantomData<fn() -> R>,
 }
 
 impl<R> Find<R> {
-    /// The question for the row with this id.
-    pub const fn new(id: Uuid) -> Self {
-        Self { id, row: PhantomData }
+    /// The question for the row with this id, if it is in the caller's scope.
+    pub const fn new(id: Uuid, scope: Scope) -> Self {
+        Self { id, scope, row: PhantomData }
     }
 }
 
@@ -93,7 +107,8 @@ impl<R: ById> Read for Find<R> {
     }
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
-        let found = sqlx::query(R::FIND).bind(self.id).fetch_one(snapshot).await?;
+        let found = sqlx::query(R::FIND).bind(self.id).bind(self.scope.owner());
+        let found = found.fetch_one(snapshot).await?;
         let Json(checkpoints) = found.try_get::<Json<Vec<Checkpoint>>, _>(0)?;
         Ok(Asked { data: R::read_if_there(&found, 1)?, checkpoints: Some(checkpoints) })
     }
@@ -110,10 +125,11 @@ pub struct TooManyIds(usize);
 /// The question for many rows by their ids, in one statement.
 ///
 /// The answer has an item for each id, in the same order. The item is `None` if there is no such
-/// row.
+/// row in the caller's scope.
 #[derive(Debug, Clone)]
 pub struct FindMany<R> {
     ids: Vec<Uuid>,
+    scope: Scope,
     row: PhantomData<fn() -> R>,
 }
 
@@ -122,11 +138,11 @@ impl<R> FindMany<R> {
     ///
     /// # Errors
     /// [`TooManyIds`] if there are more than [`MAX_IDS`].
-    pub fn new(ids: Vec<Uuid>) -> Result<Self, TooManyIds> {
+    pub fn new(ids: Vec<Uuid>, scope: Scope) -> Result<Self, TooManyIds> {
         if ids.len() > MAX_IDS {
             return Err(TooManyIds(ids.len()));
         }
-        Ok(Self { ids, row: PhantomData })
+        Ok(Self { ids, scope, row: PhantomData })
     }
 }
 
@@ -140,7 +156,8 @@ impl<R: ById> Read for FindMany<R> {
     }
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
-        let rows = sqlx::query(R::FIND_MANY).bind(&self.ids).fetch_all(snapshot).await?;
+        let rows = sqlx::query(R::FIND_MANY).bind(&self.ids).bind(self.scope.owner());
+        let rows = rows.fetch_all(snapshot).await?;
         let mut found = std::collections::HashMap::with_capacity(rows.len());
         for row in &rows {
             let row = R::read(row, 0)?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use access::Scope;
 use chrono::{DateTime, Utc};
 use postgres_kit::arguments;
 use serde_json::{Value, json};
@@ -45,7 +46,7 @@ postgres_kit::row! {
     }
 }
 
-by_id!(UserRow in "users");
+by_id!(UserRow in "users", of id);
 
 /// The question for one user by id.
 pub type FindUser = Find<UserRow>;
@@ -65,20 +66,23 @@ pub enum UserSort {
     OrderCountDesc,
 }
 
-/// The filter by status and by normalised e-mail address.
+/// The filter by status, by normalised e-mail address and by the caller's scope.
 const FILTER: &str = r#"($1::text IS NULL OR status = $1)
-    AND ($2::text IS NULL OR lower(email COLLATE "C") = $2)"#;
+    AND ($2::text IS NULL OR lower(email COLLATE "C") = $2)
+    AND ($3::uuid IS NULL OR id = $3)"#;
 const COUNT: &str = count!("users", FILTER);
 /// The statements of a list sorted by registration.
 const BY_CREATED_AT: Sorted<UserRow, DateTime<Utc>, Uuid> =
-    sorted!(UserRow in "users", FILTER[2], created_at: timestamptz, id: uuid);
+    sorted!(UserRow in "users", FILTER[3], created_at: timestamptz, id: uuid);
 /// The statements of a list sorted by the number of orders.
 const BY_ORDER_COUNT: Sorted<UserRow, i64, Uuid> =
-    sorted!(UserRow in "users", FILTER[2], order_count: bigint, id: uuid);
+    sorted!(UserRow in "users", FILTER[3], order_count: bigint, id: uuid);
 
 /// The question for a page of users.
 #[derive(Debug, Clone)]
 pub struct ListUsers {
+    /// The users that the caller may see.
+    pub scope: Scope,
     /// Only users with this status.
     pub status: Option<String>,
     /// Only the user with this normalised e-mail address.
@@ -109,8 +113,9 @@ impl Read for ListUsers {
     }
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
-        let Self { status, email, page_request } = self;
-        let list = ListOf { count: COUNT, filters: arguments![status, email]?, page_request };
+        let Self { scope, status, email, page_request } = self;
+        let filters = arguments![status, email, scope.owner()]?;
+        let list = ListOf { count: COUNT, filters, page_request };
         let page = match page_request.sort {
             UserSort::CreatedAtAsc => list.page(snapshot, &BY_CREATED_AT.ascending).await?,
             UserSort::CreatedAtDesc => list.page(snapshot, &BY_CREATED_AT.descending).await?,

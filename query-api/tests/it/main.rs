@@ -1,6 +1,7 @@
 //! Tests of the query API in process, on a real database.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod access;
 mod conditional;
 mod filters;
 mod input;
@@ -12,6 +13,7 @@ mod paging;
 mod plans;
 mod problems;
 mod process;
+mod published;
 mod roles;
 mod shapes;
 mod silence;

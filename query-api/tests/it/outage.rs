@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use sqlx::PgConnection;
 use tower::ServiceExt as _;
 
-use crate::support::{App, UserSeed, get, router};
+use crate::support::{App, UserSeed, get, router, tokens};
 
 #[tokio::test]
 async fn without_a_database_a_query_is_unavailable_within_seconds() {
@@ -59,12 +59,14 @@ async fn callers_who_hang_up_leave_no_transaction_behind() {
     app.add_user(&UserSeed::number(1)).await;
     let run = local_servers::test_run();
     let mut random = run.seed | 1;
+    let credentials = format!("Bearer {}", tokens::admin());
     for _ in 0..run.count(200, 10_000) {
         // This is xorshift. Any spread of the cut-off times works.
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
-        let request = Request::get("/api/v1/users?page=1").body(Body::empty()).unwrap();
+        let request = Request::get("/api/v1/users?page=1").header("authorization", &credentials);
+        let request = request.body(Body::empty()).unwrap();
         let answering = app.router.clone().oneshot(request);
         drop(tokio::time::timeout(Duration::from_micros(random % 3000), answering).await);
     }

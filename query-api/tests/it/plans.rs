@@ -135,15 +135,21 @@ async fn every_row_is_found_by_its_id() {
         let unknown = path.replace("{id}", "019a0000-0000-7000-8000-000000000000");
         assert_eq!(app.get(&unknown).await.status, 404);
     }
-    let one = Variant { about: "one row".to_owned(), arguments: vec!["md5('7')::uuid".to_owned()] };
+    let id = "md5('7')::uuid";
+    let variants = ["NULL", id].map(|owner| Variant {
+        about: format!("one row of {owner}"),
+        arguments: vec![id.to_owned(), owner.to_owned()],
+    });
     let found = prepared(&app.pools.lookup).await.into_iter().map(|(statement, _)| statement);
     let found: Vec<String> = found.filter(|statement| statement.contains(" ON id = $1")).collect();
     assert_eq!(found.len(), single_rows().len(), "{found:?}");
     for statement in found {
-        check(&app.pools.lookup, &statement, &one).await;
+        for one in &variants {
+            check(&app.pools.lookup, &statement, one).await;
+        }
     }
     let ids = "ARRAY[md5('7')::uuid, md5('8')::uuid]".to_owned();
-    let many = Variant { about: "many rows".to_owned(), arguments: vec![ids] };
+    let many = Variant { about: "many rows".to_owned(), arguments: vec![ids, "NULL".to_owned()] };
     for statement in MANY {
         check(&app.pools.scan, statement, &many).await;
         check(&app.pools.lookup, statement, &many).await;

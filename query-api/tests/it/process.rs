@@ -1,14 +1,17 @@
 //! Tests of the process itself: its settings, start, stop and log.
 
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use local_servers::{end_of, finish, free_port, http_get};
+use local_servers::{end_of, finish, free_port, http_get, test_client};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tempfile::TempDir;
 
-use crate::support::App;
+use crate::support::{App, tokens};
 
 const KEY: &str = "Y2FuYXJ5LWtleS1jYW5hcnkta2V5LWNhbmFyeS1rZXktY2FuYXJ5";
 /// The URL of a database that does not exist.
@@ -18,16 +21,16 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The maximum number of starts, each with other ports.
 const MAX_TRIES: usize = 5;
 
-struct Process {
+pub(crate) struct Process {
     child: Child,
-    api: String,
-    admin: String,
+    pub(crate) api: String,
+    pub(crate) admin: String,
 }
 
 impl Process {
     /// Starts a process and waits until it listens. If another process takes a free port first, it
     /// retries with other ports.
-    async fn start(settings: &[(&str, &str)]) -> Self {
+    pub(crate) async fn start(settings: &[(&str, &str)]) -> Self {
         for _ in 0..MAX_TRIES {
             let mut process = Self::spawn(settings);
             let ended = process.until(async |process| {
@@ -54,7 +57,7 @@ impl Process {
         Self { child, api: format!("http://{listen}"), admin: format!("http://{admin}") }
     }
 
-    async fn ready(&mut self) {
+    pub(crate) async fn ready(&mut self) {
         self.until(async |process| {
             let answer = http_get(format!("{}/readyz", process.admin)).await.ok()?;
             (answer.status() == 200).then_some(())
@@ -79,7 +82,7 @@ impl Process {
     }
 
     /// Sends SIGTERM. Returns the exit code and the log.
-    fn stop(mut self) -> (Option<i32>, String) {
+    pub(crate) fn stop(mut self) -> (Option<i32>, String) {
         kill(Pid::from_raw(self.child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
         self.end()
     }
@@ -98,9 +101,26 @@ impl Drop for Process {
     }
 }
 
+/// A folder with a copy of the public keys.
+fn cache() -> &'static Path {
+    static CACHE: LazyLock<TempDir> = LazyLock::new(|| {
+        let folder = TempDir::new().unwrap();
+        std::fs::write(folder.path().join("jwks.json"), tokens::published()).unwrap();
+        folder
+    });
+    CACHE.path()
+}
+
+/// Asks as the administrator.
+async fn get(url: String) -> reqwest::Result<reqwest::Response> {
+    test_client().get(url).bearer_auth(tokens::admin()).send().await
+}
+
 fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_query-api"));
     command.env_clear().env("TOKEN_KEY", KEY).env("CURSOR_KEY", KEY);
+    // No command API runs. The process starts from a copy of its keys.
+    command.env("IDENTITY_URL", "http://127.0.0.1:1").env("IDENTITY_CACHE", cache());
     command
 }
 
@@ -116,7 +136,7 @@ async fn it_starts_answers_from_the_replica_and_drains_on_sigterm_without_tellin
     ])
     .await;
     process.ready().await;
-    let answer = http_get(format!("{}/api/v1/users", process.api)).await.unwrap();
+    let answer = get(format!("{}/api/v1/users", process.api)).await.unwrap();
     assert_eq!(answer.status(), 200);
     let metrics =
         http_get(format!("{}/metrics", process.admin)).await.unwrap().text().await.unwrap();
@@ -149,7 +169,7 @@ async fn it_waits_for_a_database_that_is_away_and_says_so() {
     });
     let reason = reason.await;
     assert!(!reason.contains("nobody"), "{reason}");
-    assert_eq!(http_get(format!("{}/api/v1/users", process.api)).await.unwrap().status(), 503);
+    assert_eq!(get(format!("{}/api/v1/users", process.api)).await.unwrap().status(), 503);
     assert_eq!(process.stop().0, Some(0));
 }
 
@@ -159,7 +179,7 @@ async fn hundreds_of_queries_to_a_database_that_is_away_are_a_few_lines_in_the_l
     const QUERIES: usize = 100;
     let process = Process::start(&[("READ_MODEL_URL", NOWHERE)]).await;
     let url = format!("{}/api/v1/users", process.api);
-    for answer in join_all((0..QUERIES).map(|_| http_get(url.clone()))).await {
+    for answer in join_all((0..QUERIES).map(|_| get(url.clone()))).await {
         assert_eq!(answer.unwrap().status(), 503);
     }
     let (_, log) = process.stop();

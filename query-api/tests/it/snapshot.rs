@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use access::Scope;
 use futures::future::{join_all, try_join_all};
 use local_servers::until;
 use query_api::page::{PageRequest, PageStart};
@@ -25,13 +26,13 @@ fn reader(app: &App) -> Reader {
 fn users() -> ListUsers {
     let start = PageStart::First;
     let page_request = PageRequest { sort: UserSort::CreatedAtAsc, start, size: 100 };
-    ListUsers { status: None, email: None, page_request }
+    ListUsers { scope: Scope::All, status: None, email: None, page_request }
 }
 
 fn orders() -> ListOrders {
     let start = PageStart::First;
     let page_request = PageRequest { sort: OrderSort::CreatedAtAsc, start, size: 100 };
-    ListOrders { user_id: None, status: None, page_request }
+    ListOrders { scope: Scope::All, user_id: None, status: None, page_request }
 }
 
 /// Adds an order of the user, as the projectors of users and orders would.
@@ -59,9 +60,9 @@ async fn two_questions_in_one_snapshot_never_see_two_positions_while_a_projector
             project_an_order(app, user, before + 1 + step).await;
         };
         let shown = reader.snapshot(None, async |snapshot| {
-            let one = snapshot.ask(FindUser::new(user)).await?;
+            let one = snapshot.ask(FindUser::new(user, Scope::All)).await?;
             moves().await;
-            let many = snapshot.ask(FindUsers::new(vec![user]).unwrap()).await?;
+            let many = snapshot.ask(FindUsers::new(vec![user], Scope::All).unwrap()).await?;
             moves().await;
             let list = snapshot.ask(users()).await?;
             let orders = snapshot.ask(orders()).await?;
@@ -81,7 +82,7 @@ async fn two_questions_in_one_snapshot_never_see_two_positions_while_a_projector
             (positions, counts),
             ([if round == 0 { 100 } else { before - 8 }; 4], [count; 4])
         );
-        let after = reader.read(FindUser::new(user)).await.unwrap();
+        let after = reader.read(FindUser::new(user, Scope::All)).await.unwrap();
         assert_eq!((after.seen.position, after.data.unwrap().order_count), (before + 2, count + 2));
     }
 }
@@ -94,7 +95,7 @@ async fn a_snapshot_waits_for_a_token_as_one_question_does() {
     let token = ConsistencyToken { epoch: app.epoch, position: 105, event_id: event_at(105) };
     let positions = async |patience: Duration| {
         let ask = async |snapshot: Snapshot| {
-            let one = snapshot.ask(FindUser::new(user)).await?.seen.position;
+            let one = snapshot.ask(FindUser::new(user, Scope::All)).await?.seen.position;
             Ok::<_, ReadError>((one, snapshot.ask(orders()).await?.seen.position))
         };
         reader.snapshot(Some((token, patience)), ask).await.unwrap()
@@ -126,7 +127,7 @@ async fn a_snapshot_is_taken_again_when_the_tables_were_switched_under_its_state
     let calls = AtomicUsize::new(0);
     let ask = async |snapshot: Snapshot| {
         calls.fetch_add(1, Ordering::SeqCst);
-        let found = snapshot.ask(FindUsers::new(vec![user]).unwrap()).await?;
+        let found = snapshot.ask(FindUsers::new(vec![user], Scope::All).unwrap()).await?;
         let list = snapshot.ask(users()).await?;
         assert!(found.data[0].is_some());
         Ok::<_, ReadError>((found.seen.position, list.seen.position, list.data.rows.len()))
@@ -146,7 +147,7 @@ async fn many_loaders_share_a_snapshot_and_who_hangs_up_gives_its_connection_bac
     }
     let reader = reader(&app);
     let found = reader.snapshot(None, async |snapshot| {
-        let loads = ids.iter().map(|id| snapshot.ask(FindUser::new(*id)));
+        let loads = ids.iter().map(|id| snapshot.ask(FindUser::new(*id, Scope::All)));
         try_join_all(loads).await
     });
     let found = found.await.unwrap().unwrap();
@@ -190,14 +191,15 @@ async fn many_rows_come_in_the_order_of_their_ids_with_a_place_for_those_that_ar
     }
     let absent = Uuid::nil();
     let wanted = vec![ids[3], absent, ids[0], ids[4], ids[3]];
-    let found = reader(&app).read(FindUsers::new(wanted.clone()).unwrap()).await.unwrap();
+    let found =
+        reader(&app).read(FindUsers::new(wanted.clone(), Scope::All).unwrap()).await.unwrap();
     let found: Vec<Option<Uuid>> = found.data.iter().map(|row| Some(row.as_ref()?.id)).collect();
     let expected: Vec<Option<Uuid>> =
         wanted.iter().map(|id| (*id != absent).then_some(*id)).collect();
     assert_eq!(found, expected);
-    let none = reader(&app).read(FindOrders::new(Vec::new()).unwrap()).await.unwrap();
+    let none = reader(&app).read(FindOrders::new(Vec::new(), Scope::All).unwrap()).await.unwrap();
     assert!(none.data.is_empty());
-    assert!(FindUsers::new(vec![absent; MAX_IDS]).is_ok());
-    let refused = FindUsers::new(vec![absent; MAX_IDS + 1]).unwrap_err().to_string();
+    assert!(FindUsers::new(vec![absent; MAX_IDS], Scope::All).is_ok());
+    let refused = FindUsers::new(vec![absent; MAX_IDS + 1], Scope::All).unwrap_err().to_string();
     assert_eq!(refused, "1001 rows are asked for at once: at most 1000 can be");
 }

@@ -2,14 +2,19 @@
 
 pub(crate) mod described;
 pub(crate) mod rows;
+pub(crate) mod tokens;
 
 use std::str::FromStr as _;
+use std::sync::Arc;
 
+use access::Policy;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use chrono::{DateTime, Duration, Utc};
 use http_body_util::BodyExt as _;
+use identity::config::{AUDIENCE, ISSUER};
+use identity::{Gate, Revocations, Verifier};
 use local_servers::TestDatabase;
 use query_api::database::Pools;
 use query_api::http;
@@ -276,7 +281,22 @@ pub(crate) async fn get(router: &Router, path: &str, headers: &[(&str, &str)]) -
     send(router, request.body(Body::empty()).unwrap()).await
 }
 
+/// Sends a request of the administrator, unless it has a token of its own.
 pub(crate) async fn send(router: &Router, request: Request<Body>) -> Answer {
+    let token = (!request.headers().contains_key("authorization")).then(tokens::admin);
+    send_as(router, token.as_deref(), request).await
+}
+
+/// Sends a request with this token, or as it is.
+pub(crate) async fn send_as(
+    router: &Router,
+    token: Option<&str>,
+    mut request: Request<Body>,
+) -> Answer {
+    if let Some(token) = token {
+        let credentials = format!("Bearer {token}").parse().unwrap();
+        request.headers_mut().insert("authorization", credentials);
+    }
     let response = router.clone().oneshot(request).await.unwrap();
     let (partitions, body) = response.into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
@@ -285,10 +305,14 @@ pub(crate) async fn send(router: &Router, request: Request<Body>) -> Answer {
 }
 
 pub(crate) fn router(pools: Pools, watcher: Watcher) -> Router {
+    let issuer = tokens::issuer();
+    let verifier = Verifier::new(ISSUER, AUDIENCE, issuer.keys().published());
     let api = Api {
         reader: Reader::new(pools, watcher),
         token_key: token_key(),
         cursor_key: CursorKey::from_secret(&SecretString::from("C".repeat(44))).unwrap(),
+        gate: Gate::new(Arc::new(verifier), Revocations::default()),
+        policy: Arc::new(Policy::default()),
         clock: FixedClock::at(moment(0)),
     };
     http::router(api, &Origins::from_str("loopback").unwrap())

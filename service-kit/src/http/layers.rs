@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::header::{
-    ACCEPT, ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
-    HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, LINK, LOCATION, REFERRER_POLICY, RETRY_AFTER,
-    X_CONTENT_TYPE_OPTIONS,
+    ACCEPT, ACCEPT_ENCODING, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY,
+    CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, LINK, LOCATION,
+    REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -71,6 +71,7 @@ fn cors(origins: Origins) -> CorsLayer {
         .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
         .allow_headers([
             ACCEPT,
+            AUTHORIZATION,
             CONTENT_TYPE,
             CONSISTENCY_TOKEN,
             IDEMPOTENCY_KEY,
@@ -90,6 +91,7 @@ fn cors(origins: Origins) -> CorsLayer {
             LOCATION,
             PREFERENCE_APPLIED,
             RETRY_AFTER,
+            WWW_AUTHENTICATE,
             context::TRACEPARENT,
             context::X_REQUEST_ID,
         ])

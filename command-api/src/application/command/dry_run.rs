@@ -6,6 +6,7 @@ use event_store::{Epoch, NewEvent, Refusal, StoreError, StreamName};
 use tokio::time::timeout;
 
 use super::{Commands, Context, DEADLINE, Decided, refused};
+use crate::application::access::Permit;
 use crate::application::error::CommandError;
 use crate::application::idempotency::Answer;
 use crate::application::use_case::{Decision, TurnSlot, UseCase};
@@ -37,23 +38,27 @@ impl Commands {
     pub async fn dry_run<U: UseCase>(
         &self,
         use_case: U,
+        permit: Permit,
         context: Context,
     ) -> Result<DryRun, CommandError> {
-        let _permit =
+        let _place =
             Arc::clone(&self.permits).try_acquire_owned().map_err(|_| CommandError::Overloaded)?;
         // A dry run changes nothing, whatever it waits for.
         let overdue = |_| Err(StoreError::Unavailable(None).into());
-        timeout(DEADLINE, self.attempt_dry_run(use_case, context)).await.unwrap_or_else(overdue)
+        timeout(DEADLINE, self.attempt_dry_run(use_case, permit, context))
+            .await
+            .unwrap_or_else(overdue)
     }
 
     async fn attempt_dry_run<U: UseCase>(
         &self,
         use_case: U,
+        permit: Permit,
         context: Context,
     ) -> Result<DryRun, CommandError> {
         let mut attempts = 1;
         loop {
-            let decided = self.decide(&use_case, &context, TurnSlot::Unneeded).await?;
+            let decided = self.decide(&use_case, permit, (&context, TurnSlot::Unneeded)).await?;
             let Decided { epoch, decision: Decision { changes, line_id }, .. } = decided;
             let refusal = self.repository.check(epoch, &changes).await?;
             let changed_meanwhile = matches!(

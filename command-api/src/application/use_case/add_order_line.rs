@@ -1,5 +1,6 @@
 //! Adds a line to a pending order, at the current price of the product.
 
+use access::Permission;
 use domain::order::{OrderCommand, OrderError, OrderLine};
 use uuid::Uuid;
 
@@ -39,6 +40,7 @@ pub struct AddOrderLine {
 
 impl UseCase for AddOrderLine {
     const NAME: &'static str = "add_order_line";
+    const PERMISSION: Permission = Permission::OrdersWrite;
 
     async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
         let LineRequest { line_id, product_id, quantity } = self.line;

@@ -1,5 +1,6 @@
 //! Adds a product to the shop.
 
+use access::{Owner, Permission};
 use domain::product::{MAX_STOCK, Product, ProductCommand};
 use domain::value::{Money, ProductName};
 use uuid::Uuid;
@@ -54,7 +55,12 @@ pub struct AddProduct {
 
 impl UseCase for AddProduct {
     const NAME: &'static str = "add_product";
+    const PERMISSION: Permission = Permission::ProductsWrite;
     const CREATES: bool = true;
+
+    fn owner(&self) -> Option<Owner> {
+        Some(Owner::Nobody)
+    }
 
     async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
         let Self { product_id, ref name, unit_price, stock } = *self;

@@ -1,5 +1,6 @@
 //! Changes the stock of a product.
 
+use access::{Owner, Permission};
 use domain::product::ProductCommand;
 use uuid::Uuid;
 
@@ -16,6 +17,11 @@ pub struct AdjustStock {
 
 impl UseCase for AdjustStock {
     const NAME: &'static str = "adjust_stock";
+    const PERMISSION: Permission = Permission::ProductsWrite;
+
+    fn owner(&self) -> Option<Owner> {
+        Some(Owner::Nobody)
+    }
 
     async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
         let product = work.product(self.product_id).await?;

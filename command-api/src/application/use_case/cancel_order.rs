@@ -1,5 +1,6 @@
 //! Cancels a pending order.
 
+use access::Permission;
 use domain::order::OrderCommand;
 use uuid::Uuid;
 
@@ -14,6 +15,7 @@ pub struct CancelOrder {
 
 impl UseCase for CancelOrder {
     const NAME: &'static str = "cancel_order";
+    const PERMISSION: Permission = Permission::OrdersWrite;
 
     async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
         let order = work.order(self.order_id).await?;

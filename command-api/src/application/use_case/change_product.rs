@@ -1,5 +1,6 @@
 //! Changes a product's name, price, or both.
 
+use access::{Owner, Permission};
 use domain::product::ProductCommand;
 use domain::value::{Currency, Money, ProductName};
 use uuid::Uuid;
@@ -93,6 +94,11 @@ impl NewPrice {
 
 impl UseCase for ChangeProduct {
     const NAME: &'static str = "change_product";
+    const PERMISSION: Permission = Permission::ProductsWrite;
+
+    fn owner(&self) -> Option<Owner> {
+        Some(Owner::Nobody)
+    }
 
     async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
         let product = work.product(self.product_id).await?;

@@ -1,5 +1,6 @@
 //! Changes a user's name, e-mail address, or both.
 
+use access::{Owner, Permission};
 use domain::user::UserCommand;
 use domain::value::{Email, PersonName};
 use uuid::Uuid;
@@ -52,6 +53,11 @@ pub struct ChangeUser {
 
 impl UseCase for ChangeUser {
     const NAME: &'static str = "change_user";
+    const PERMISSION: Permission = Permission::UsersWrite;
+
+    fn owner(&self) -> Option<Owner> {
+        Some(Owner::User(self.user_id))
+    }
 
     async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
         let user = work.user(self.user_id).await?;

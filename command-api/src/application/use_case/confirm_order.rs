@@ -1,5 +1,6 @@
 //! Confirms a pending order, which then counts as a sale.
 
+use access::Permission;
 use domain::order::OrderCommand;
 use uuid::Uuid;
 
@@ -14,6 +15,7 @@ pub struct ConfirmOrder {
 
 impl UseCase for ConfirmOrder {
     const NAME: &'static str = "confirm_order";
+    const PERMISSION: Permission = Permission::OrdersWrite;
 
     async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
         let order = work.order(self.order_id).await?;

@@ -1,5 +1,6 @@
 //! Deactivates a user.
 
+use access::{Owner, Permission};
 use domain::user::UserCommand;
 use uuid::Uuid;
 
@@ -33,6 +34,11 @@ pub struct DeactivateUser {
 
 impl UseCase for DeactivateUser {
     const NAME: &'static str = "deactivate_user";
+    const PERMISSION: Permission = Permission::UsersDelete;
+
+    fn owner(&self) -> Option<Owner> {
+        Some(Owner::User(self.user_id))
+    }
 
     async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
         let user = work.user(self.user_id).await?;

@@ -1,5 +1,6 @@
 //! Imports an order from another system, with its original prices and date.
 
+use access::{Owner, Permission};
 use chrono::{DateTime, TimeZone, Utc};
 use domain::order::OrderLine;
 use domain::value::{Currency, Money, Quantity};
@@ -124,7 +125,12 @@ pub struct ImportedLine {
 
 impl UseCase for ImportOrder {
     const NAME: &'static str = "import_order";
+    const PERMISSION: Permission = Permission::ImportWrite;
     const CREATES: bool = true;
+
+    fn owner(&self) -> Option<Owner> {
+        Some(Owner::Nobody)
+    }
 
     async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
         let user = work.customer(Orderer::Named(self.user_id)).await?;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use access::{Owner, Permission};
 use chrono::{DateTime, Utc};
 use domain::order::{MAX_LINES, Order, OrderCommand, OrderError, OrderLine};
 use domain::product::Offer;
@@ -91,7 +92,17 @@ pub struct LineRequest {
 
 impl UseCase for PlaceOrder {
     const NAME: &'static str = "place_order";
+    const PERMISSION: Permission = Permission::OrdersWrite;
     const CREATES: bool = true;
+
+    fn owner(&self) -> Option<Owner> {
+        let (Orderer::Addressed(user) | Orderer::Named(user)) = self.orderer;
+        Some(Owner::User(user))
+    }
+
+    fn hidden(&self) -> CommandError {
+        self.orderer.unknown()
+    }
 
     async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
         let user = work.customer(self.orderer).await?;

@@ -1,5 +1,6 @@
 //! Adds units that arrived to the stock of a product.
 
+use access::{Owner, Permission};
 use domain::product::{MAX_STOCK, ProductCommand};
 use uuid::Uuid;
 
@@ -39,6 +40,11 @@ pub struct ReceiveStock {
 
 impl UseCase for ReceiveStock {
     const NAME: &'static str = "receive_stock";
+    const PERMISSION: Permission = Permission::ProductsWrite;
+
+    fn owner(&self) -> Option<Owner> {
+        Some(Owner::Nobody)
+    }
 
     async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
         let product = work.product(self.product_id).await?;

@@ -1,5 +1,6 @@
 //! Registers a new user.
 
+use access::{Owner, Permission};
 use domain::user::{User, UserCommand};
 use domain::value::{Email, PersonName};
 use uuid::Uuid;
@@ -47,8 +48,13 @@ pub struct RegisterUser {
 
 impl UseCase for RegisterUser {
     const NAME: &'static str = "register_user";
+    const PERMISSION: Permission = Permission::UsersWrite;
     const LEAVES_TRACES: bool = true;
     const CREATES: bool = true;
+
+    fn owner(&self) -> Option<Owner> {
+        Some(Owner::Nobody)
+    }
 
     async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
         let Self { user_id, email, name, reservations } = self;

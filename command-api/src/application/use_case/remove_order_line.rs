@@ -1,5 +1,6 @@
 //! Removes a line from a pending order.
 
+use access::Permission;
 use domain::order::OrderCommand;
 use uuid::Uuid;
 
@@ -16,6 +17,7 @@ pub struct RemoveOrderLine {
 
 impl UseCase for RemoveOrderLine {
     const NAME: &'static str = "remove_order_line";
+    const PERMISSION: Permission = Permission::OrdersWrite;
 
     async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
         let order = work.order(self.order_id).await?;

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::endpoints::Endpoints;
 use crate::pauses;
+use crate::token::Tokens;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -34,6 +35,7 @@ pub struct Answer {
 #[derive(Debug)]
 pub struct Client {
     http: reqwest::Client,
+    tokens: Tokens,
     command_api: String,
     query_api: String,
     patience: Duration,
@@ -68,6 +70,7 @@ impl Client {
         let [commands, replayed, retries] = [(); 3].map(|()| AtomicU64::new(0));
         Ok(Client {
             http,
+            tokens: Tokens::of_operator()?,
             command_api,
             query_api,
             patience,
@@ -138,7 +141,8 @@ impl Client {
         let deadline = Instant::now() + self.patience;
         let mut pauses = pauses::growing(FIRST_PAUSE, LONGEST_PAUSE);
         loop {
-            let (why, wait) = match try_once(request()).await {
+            let request = request().bearer_auth(self.tokens.current()?);
+            let (why, wait) = match try_once(request).await {
                 Try::Done { replayed, body } => return Ok((replayed, body)),
                 Try::Refused(why) => anyhow::bail!("{what}: {why}"),
                 Try::NotNow(why, wait) => (why, wait),

@@ -52,6 +52,7 @@ pub(super) async fn run(
         ports,
         passwords: Passwords::ensure(layout)?,
         keys: KeyFiles::ensure()?,
+        identity_cache: layout.identity_cache(),
     };
     let holder = Holder::own(layout)?;
     let mut supervisor = Supervisor::new(layout, holder.clone(), view)?;

@@ -1,5 +1,6 @@
 //! The handlers of `/api/v1/orders`.
 
+use access::Permission;
 use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -96,7 +97,9 @@ async fn list(
     id: RequestId,
     request: ListRequest<OrderFilter>,
 ) -> Result<Response, Problem> {
+    let scope = api.scope(&request.caller, Permission::OrdersRead)?;
     let question = ListOrders {
+        scope,
         user_id: request.filter.user_id.map(Id::get),
         status: request.filter.status.map(|status| status.text().to_owned()),
         page_request: request.page_request.clone(),
@@ -117,7 +120,8 @@ async fn find(
     id: RequestId,
     request: RowRequest,
 ) -> Result<Response, Problem> {
-    let question = FindOrder::new(request.id);
+    let scope = api.scope(&request.caller, Permission::OrdersRead)?;
+    let question = FindOrder::new(request.id, scope);
     api.row(id, request, question, |row| {
         let (version, position) = (row.version, row.position);
         (Order::from(row), version, position)

@@ -1,5 +1,6 @@
 //! The handlers of `/api/v1/products`.
 
+use access::Permission;
 use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -77,6 +78,7 @@ async fn list(
     id: RequestId,
     request: ListRequest<ProductFilter>,
 ) -> Result<Response, Problem> {
+    api.everything(&request.caller, Permission::ProductsRead)?;
     let question = ListProducts {
         name: request.filter.name.clone(),
         page_request: request.page_request.clone(),
@@ -97,7 +99,8 @@ async fn find(
     id: RequestId,
     request: RowRequest,
 ) -> Result<Response, Problem> {
-    let question = FindProduct::new(request.id);
+    let scope = api.everything(&request.caller, Permission::ProductsRead)?;
+    let question = FindProduct::new(request.id, scope);
     api.row(id, request, question, |row| {
         let (version, position) = (row.version, row.position);
         (Product::from(row), version, position)

@@ -1,5 +1,6 @@
 //! The handlers of `/api/v1/sales`.
 
+use access::Permission;
 use axum::extract::State;
 use axum::response::Response;
 use formats::Currency;
@@ -94,6 +95,7 @@ async fn daily(
     id: RequestId,
     request: ListRequest<DailySalesFilter>,
 ) -> Result<Response, Problem> {
+    api.everything(&request.caller, Permission::SalesRead)?;
     let question = ListDailySales {
         from: request.filter.from.map(Day::get),
         to: request.filter.to.map(Day::get),

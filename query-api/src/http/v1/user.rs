@@ -1,5 +1,6 @@
 //! The handlers of `/api/v1/users`.
 
+use access::Permission;
 use axum::extract::State;
 use axum::response::Response;
 use formats::email::{self, EmailError};
@@ -98,7 +99,9 @@ async fn list(
     id: RequestId,
     request: ListRequest<UserFilter>,
 ) -> Result<Response, Problem> {
+    let scope = api.scope(&request.caller, Permission::UsersRead)?;
     let question = ListUsers {
+        scope,
         status: request.filter.status.map(|status| status.text().to_owned()),
         email: request.filter.email.clone(),
         page_request: request.page_request.clone(),
@@ -119,7 +122,8 @@ async fn find(
     id: RequestId,
     request: RowRequest,
 ) -> Result<Response, Problem> {
-    let question = FindUser::new(request.id);
+    let scope = api.scope(&request.caller, Permission::UsersRead)?;
+    let question = FindUser::new(request.id, scope);
     api.row(id, request, question, |row| {
         let (version, position) = (row.version, row.position);
         (User::from(row), version, position)
@@ -141,7 +145,9 @@ async fn orders(
     Path(user_id): Path<Id>,
     request: ListRequest<order::OrderOfUserFilter>,
 ) -> Result<Response, Problem> {
+    let scope = api.scope(&request.caller, Permission::OrdersRead)?;
     let question = ListOrdersOfUser {
+        scope,
         user_id: user_id.get(),
         status: request.filter.status(),
         page_request: request.page_request.clone(),

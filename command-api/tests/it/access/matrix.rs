@@ -1,0 +1,121 @@
+//! The access matrix: each operation of the document, asked by everybody.
+//!
+//! The operations come from the document, the expected answers from the table, which is written by
+//! hand. An operation without a row fails the test, and so does a row without an operation. The
+//! requests are dry runs, so that each meets the same state.
+
+use std::collections::BTreeSet;
+
+use access::Grants;
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::Two;
+use crate::support::json_request;
+use crate::support::tokens::{ADMIN, By as _, expired, role};
+
+/// Who asks, in the order of the answers in [`TABLE`]. The owner is Ada. `narrow` is a token of hers
+/// whose scope is `products:read` alone.
+const CALLERS: [&str; 7] =
+    ["anonymous", "stranger", "owner", "support", "admin", "expired", "narrow"];
+
+/// The statuses of each operation. One line each.
+const TABLE: &[(&str, &str, [u16; 7])] = &[
+    ("delete", "/api/v1/orders/{id}/lines/{line_id}", [401, 404, 404, 404, 404, 401, 403]),
+    ("delete", "/api/v1/users/{id}", [401, 404, 200, 403, 200, 401, 403]),
+    ("patch", "/api/v1/products/{id}", [401, 403, 403, 403, 200, 401, 403]),
+    ("patch", "/api/v1/users/{id}", [401, 404, 200, 403, 200, 401, 403]),
+    ("post", "/api/v1/orders", [401, 422, 200, 200, 200, 401, 403]),
+    ("post", "/api/v1/orders/import", [401, 403, 403, 403, 200, 401, 403]),
+    ("post", "/api/v1/orders/{id}/cancel", [401, 404, 200, 200, 200, 401, 403]),
+    ("post", "/api/v1/orders/{id}/confirm", [401, 404, 200, 200, 200, 401, 403]),
+    ("post", "/api/v1/orders/{id}/lines", [401, 404, 200, 200, 200, 401, 403]),
+    ("post", "/api/v1/products", [401, 403, 403, 403, 200, 401, 403]),
+    ("post", "/api/v1/products/{id}/stock", [401, 403, 403, 403, 200, 401, 403]),
+    ("post", "/api/v1/products/{id}/stock/receive", [401, 403, 403, 403, 200, 401, 403]),
+    ("post", "/api/v1/users", [401, 403, 403, 403, 200, 401, 403]),
+    ("post", "/api/v1/users/{id}/orders", [401, 404, 200, 200, 200, 401, 403]),
+];
+
+/// A valid body for an operation; null for none.
+fn body(two: &Two, method: &str, path: &str) -> Value {
+    let line = json!({"product_id": two.product, "quantity": 1});
+    match (method, path) {
+        ("patch", "/api/v1/products/{id}") => json!({"name": "lp"}),
+        ("patch", _) => json!({"name": "Ada King"}),
+        (_, "/api/v1/orders") => json!({"user_id": two.ada, "lines": [line]}),
+        (_, "/api/v1/orders/import") => {
+            let mut line = line;
+            line["unit_price"] = "1.00".into();
+            json!({"user_id": two.ada, "ordered_at": "2020-01-01T00:00:00Z", "currency": "USD",
+                "lines": [line]})
+        }
+        (_, "/api/v1/orders/{id}/lines") => line,
+        ("post", "/api/v1/products") => {
+            json!({"name": "lp", "unit_price": "1.00", "currency": "USD"})
+        }
+        (_, "/api/v1/products/{id}/stock") => json!({"delta": 1}),
+        (_, "/api/v1/products/{id}/stock/receive") => json!({"quantity": 1}),
+        ("post", "/api/v1/users") => json!({"email": "eve@example.com", "name": "Eve"}),
+        (_, "/api/v1/users/{id}/orders") => json!({"lines": [line]}),
+        _ => Value::Null,
+    }
+}
+
+fn request(two: &Two, method: &str, path: &str) -> Request<Body> {
+    let id = match path.split('/').nth(3) {
+        Some("users") => &two.ada,
+        Some("products") => &two.product,
+        _ => &two.order,
+    };
+    let real = path.replace("{id}", id).replace("{line_id}", &Uuid::nil().to_string());
+    let real = format!("{real}?dry_run=true");
+    match body(two, method, path) {
+        Value::Null => {
+            let request = Request::builder().method(method.to_uppercase().as_str()).uri(real);
+            request.body(Body::empty()).unwrap()
+        }
+        body => json_request(&method.to_uppercase(), &real, &body),
+    }
+}
+
+fn sent_by(caller: &str, two: &Two, request: Request<Body>) -> Request<Body> {
+    let admin = ADMIN.to_string();
+    match caller {
+        "anonymous" => request.by_nobody(),
+        "stranger" => request.by(&two.grace),
+        "owner" => request.by(&two.ada),
+        "support" => request.by_holder_of(&admin, &role("support").grants.to_string()),
+        "admin" => request.by_holder_of(&admin, &Grants::all().to_string()),
+        "expired" => request.with_token(&expired(two.ada.parse().unwrap(), Grants::all())),
+        _ => request.by_holder_of(&two.ada, "products:read"),
+    }
+}
+
+#[tokio::test]
+async fn every_operation_answers_everybody_as_the_table_says() {
+    let two = Two::new().await;
+    let document = serde_json::to_value(command_api::http::document()).unwrap();
+    let paths = document["paths"].as_object().unwrap().iter();
+    let operations: BTreeSet<(&str, &str)> = paths
+        .flat_map(|(path, item)| {
+            item.as_object().unwrap().keys().map(move |method| (method.as_str(), path.as_str()))
+        })
+        .collect();
+    let rows = TABLE.iter().map(|(method, path, _)| (*method, *path)).collect();
+    assert_eq!(operations, rows, "each operation has a row in the table of this file");
+    for (method, path, expected) in TABLE {
+        let described = &document["paths"][path][method]["responses"];
+        for (caller, status) in CALLERS.iter().zip(expected) {
+            let request = sent_by(caller, &two, request(&two, method, path));
+            let reply = two.shop.send(request).await;
+            assert_eq!(reply.status, *status, "{caller}: {method} {path}: {:#}", reply.body);
+            assert!(described[status.to_string()].is_object(), "{method} {path} lacks {status}");
+            let is_challenged = matches!(status, 401 | 403);
+            let header = reply.header("www-authenticate");
+            assert_eq!(!header.is_empty(), is_challenged, "{caller}: {method} {path}");
+        }
+    }
+}

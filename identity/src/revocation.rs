@@ -1,0 +1,202 @@
+//! What is revoked: sessions, API keys and users whose access tokens count no longer.
+//!
+//! A token says when it was issued. An entry refuses the tokens of its subject that were issued up
+//! to a time, so that later ones count again. An entry can go when every token that it covers has
+//! expired, so the list stays small. It holds hashes only, because everybody can read it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use crate::claims::{Claims, MAX_LIFETIME};
+use crate::verifier::LEEWAY;
+
+type Hash = [u8; 32];
+
+/// Whose access tokens are revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// Those of a session.
+    Session(Uuid),
+    /// Those of an API key.
+    Key(Uuid),
+    /// Those of a user, in every session and of every key.
+    User(Uuid),
+}
+
+impl Subject {
+    fn hash(self) -> Hash {
+        let (kind, id) = match self {
+            Self::Session(id) => ("session", id),
+            Self::Key(id) => ("key", id),
+            Self::User(id) => ("user", id),
+        };
+        Sha256::digest(format!("{kind}:{id}")).into()
+    }
+}
+
+/// An entry of the published list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revocation {
+    /// SHA-256 of `session:ID`, `key:ID` or `user:ID`, as base64url without padding.
+    pub hash: String,
+    /// Tokens that were issued at this time or before are refused; seconds since 1970 in UTC.
+    pub before: i64,
+}
+
+/// The published list.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevocationList {
+    /// The entries, in no particular order.
+    pub revocations: Vec<Revocation>,
+}
+
+/// The error for bytes that are no revocation list.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidList {
+    /// The bytes are not JSON of this form.
+    #[error("this is no revocation list")]
+    Malformed(#[source] serde_json::Error),
+    /// An entry has no hash.
+    #[error("an entry of the revocation list has no hash")]
+    Hash,
+}
+
+/// What is revoked now. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Revocations(Arc<RwLock<Arc<HashMap<Hash, i64>>>>);
+
+impl Revocations {
+    /// Refuses the subject's tokens that were issued at `before` or earlier, in seconds since 1970.
+    pub fn revoke(&self, subject: Subject, before: i64) {
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let latest = Arc::make_mut(&mut all).entry(subject.hash()).or_insert(before);
+        *latest = before.max(*latest);
+    }
+
+    /// Replaces everything by a published list.
+    ///
+    /// # Errors
+    /// [`InvalidList`]; what was revoked before stays so.
+    pub fn learn(&self, published: &[u8]) -> Result<(), InvalidList> {
+        let list: RevocationList =
+            serde_json::from_slice(published).map_err(InvalidList::Malformed)?;
+        self.replace(&list)
+    }
+
+    /// Replaces everything by the entries of a list.
+    ///
+    /// # Errors
+    /// [`InvalidList::Hash`]; what was revoked before stays so.
+    pub fn replace(&self, list: &RevocationList) -> Result<(), InvalidList> {
+        let read = |entry: &Revocation| {
+            let hash =
+                URL_SAFE_NO_PAD.decode(&entry.hash).ok().and_then(|hash| hash.try_into().ok());
+            Ok((hash.ok_or(InvalidList::Hash)?, entry.before))
+        };
+        let all: HashMap<Hash, i64> =
+            list.revocations.iter().map(read).collect::<Result<_, _>>()?;
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(all);
+        Ok(())
+    }
+
+    /// The list to publish. Entries whose tokens have all expired at `now` go.
+    pub fn published(&self, now: i64) -> RevocationList {
+        let covered = MAX_LIFETIME.as_secs() + 2 * LEEWAY;
+        let is_needed = |before: i64| before.saturating_add_unsigned(covered) >= now;
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if all.values().any(|before| !is_needed(*before)) {
+            Arc::make_mut(&mut all).retain(|_, before| is_needed(*before));
+        }
+        let entry = |(hash, before): (&Hash, &i64)| Revocation {
+            hash: URL_SAFE_NO_PAD.encode(hash),
+            before: *before,
+        };
+        RevocationList { revocations: all.iter().map(entry).collect() }
+    }
+
+    /// Whether a token with these claims is revoked.
+    pub fn refuse(&self, claims: &Claims) -> bool {
+        let all = Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner));
+        if all.is_empty() {
+            return false;
+        }
+        // A token does not say whether it was issued for a session or for a key.
+        let subjects =
+            [Subject::Session(claims.sid), Subject::Key(claims.sid), Subject::User(claims.sub)];
+        let is_revoked =
+            |subject: Subject| all.get(&subject.hash()).is_some_and(|before| claims.iat <= *before);
+        subjects.into_iter().any(is_revoked)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    const ADA: Uuid = Uuid::from_u128(1);
+    const SESSION: Uuid = Uuid::from_u128(2);
+
+    fn claims(iat: i64) -> Claims {
+        Claims {
+            iss: String::new(),
+            aud: String::new(),
+            sub: ADA,
+            client_id: String::new(),
+            iat,
+            exp: iat + 300,
+            jti: Uuid::nil(),
+            sid: SESSION,
+            scope: String::new(),
+            roles: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_revoked_is_refused_up_to_that_second_and_later_tokens_count() {
+        for subject in [Subject::Session(SESSION), Subject::Key(SESSION), Subject::User(ADA)] {
+            let revocations = Revocations::default();
+            assert!(!revocations.refuse(&claims(100)));
+            revocations.revoke(subject, 100);
+            // An earlier time does not take back a later one.
+            revocations.revoke(subject, 50);
+            assert!(revocations.refuse(&claims(100)) && revocations.refuse(&claims(99)));
+            assert!(!revocations.refuse(&claims(101)), "{subject:?}");
+        }
+        let revocations = Revocations::default();
+        for other in [Subject::Session(ADA), Subject::Key(ADA), Subject::User(SESSION)] {
+            revocations.revoke(other, 100);
+        }
+        assert!(!revocations.refuse(&claims(100)), "those are others");
+    }
+
+    #[test]
+    fn a_published_list_says_the_same_elsewhere_and_no_id() {
+        let (here, there) = (Revocations::default(), Revocations::default());
+        here.revoke(Subject::User(ADA), 100);
+        let text = serde_json::to_vec(&here.published(100)).unwrap();
+        assert!(!String::from_utf8_lossy(&text).contains(&ADA.to_string()));
+        there.learn(&text).unwrap();
+        assert!(there.refuse(&claims(100)) && !there.refuse(&claims(101)));
+        for wrong in ["", "{}", r#"{"revocations": [{"hash": "AA", "before": 1}]}"#] {
+            assert!(there.learn(wrong.as_bytes()).is_err(), "{wrong}");
+        }
+        assert!(there.refuse(&claims(100)), "a wrong list changes nothing");
+    }
+
+    #[test]
+    fn an_entry_goes_when_its_tokens_have_expired_whatever_the_clocks_say() {
+        let revocations = Revocations::default();
+        revocations.revoke(Subject::User(ADA), 1_000);
+        assert_eq!(revocations.published(1_360).revocations.len(), 1);
+        assert!(revocations.published(1_361).revocations.is_empty());
+        assert!(!revocations.refuse(&claims(1_000)));
+    }
+}

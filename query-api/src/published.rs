@@ -1,0 +1,216 @@
+//! What the command API publishes of access tokens: the public keys, and what is revoked.
+//!
+//! Both are pulled, and the last copies are kept in a folder. The process starts from the copies,
+//! so it answers while the command API is away. Nothing in a token makes it ask: it asks at fixed
+//! intervals.
+
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use identity::Gate;
+use identity::revocation::InvalidList;
+use identity::verifier::InvalidKeySet;
+use reqwest::redirect::Policy;
+use service_kit::Pulse;
+use service_kit::health::Component;
+use tokio_util::sync::CancellationToken;
+
+/// The interval between two pulls.
+const PULL_EVERY: Duration = Duration::from_secs(2);
+/// The interval while no key is known, as at the first start of a whole system.
+const PULL_SOON: Duration = Duration::from_millis(250);
+/// The time limit of one pull.
+const PULL_LIMIT: Duration = Duration::from_secs(2);
+/// After this time without progress, pulling is considered hung. Every round ends sooner.
+pub const SILENCE_LIMIT: Duration = Duration::from_secs(10);
+/// The maximum length of an answer, in bytes. That is enough for some 40,000 revocations, all of the
+/// last six minutes.
+const MAX_ANSWER: usize = 4 * 1024 * 1024;
+/// The folder of both at the command API.
+const FOLDER: &str = ".well-known";
+/// The mode of the folder.
+const PRIVATE_FOLDER: u32 = 0o700;
+/// The mode of a copy.
+const PRIVATE_FILE: u32 = 0o600;
+
+/// Where both come from, and where their copies are.
+#[derive(Debug)]
+pub struct Source {
+    http: reqwest::Client,
+    address: reqwest::Url,
+    folder: Option<PathBuf>,
+    gate: Gate,
+}
+
+/// The components of health that pulling reports to.
+#[derive(Debug)]
+pub struct Components {
+    /// Whether any key is known. Without one, no token can be verified.
+    pub keys: Component,
+    /// Whether the last pull succeeded.
+    pub source: Component,
+}
+
+/// One of the publications.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Publication {
+    Keys,
+    Revocations,
+}
+
+/// Why a pull failed.
+#[derive(Debug, thiserror::Error)]
+pub enum PullError {
+    /// The command API did not answer.
+    #[error("the command API did not say which access tokens count")]
+    Away(#[source] reqwest::Error),
+    /// The answer is longer than it can be.
+    #[error("the answer of the command API is longer than {MAX_ANSWER} bytes")]
+    TooLong,
+    /// The answer has no usable key.
+    #[error(transparent)]
+    Keys(#[from] InvalidKeySet),
+    /// The answer is no list of what is revoked.
+    #[error(transparent)]
+    Revocations(#[from] InvalidList),
+}
+
+impl Publication {
+    /// The name of its file, at the command API and in the folder.
+    const fn file(self) -> &'static str {
+        match self {
+            Self::Keys => "jwks.json",
+            Self::Revocations => "revocations.json",
+        }
+    }
+}
+
+impl Source {
+    /// The publications of the command API at this address, for this gate. Copies are kept in
+    /// `folder`, if there is one.
+    ///
+    /// # Errors
+    /// The HTTP client cannot be made.
+    pub fn new(
+        address: &reqwest::Url,
+        folder: Option<PathBuf>,
+        gate: Gate,
+    ) -> reqwest::Result<Self> {
+        let http = reqwest::Client::builder().timeout(PULL_LIMIT).no_proxy();
+        let http = http.redirect(Policy::none()).build()?;
+        Ok(Self { http, address: address.clone(), folder, gate })
+    }
+
+    /// Reads the copies, then pulls until cancelled.
+    pub async fn keep(self, components: Components, pulse: Pulse, stop: CancellationToken) {
+        stop.run_until_cancelled(self.rounds(&components, &pulse)).await;
+    }
+
+    async fn rounds(&self, components: &Components, pulse: &Pulse) {
+        let mut keys = self.copy(Publication::Keys);
+        let mut revocations = self.copy(Publication::Revocations);
+        loop {
+            pulse.beat();
+            let pulled = async {
+                self.pull(Publication::Keys, &mut keys).await?;
+                self.pull(Publication::Revocations, &mut revocations).await
+            };
+            match pulled.await {
+                Ok(()) => components.source.ready(),
+                Err(error) => components.source.not_ready(cli_kit::describe(&error)),
+            }
+            let are_known = self.gate.verifier().knows_keys();
+            if are_known {
+                components.keys.ready();
+            } else {
+                components.keys.not_ready("the keys of access tokens are not known yet");
+            }
+            tokio::time::sleep(if are_known { PULL_EVERY } else { PULL_SOON }).await;
+        }
+    }
+
+    /// Pulls a publication. If it is not as it was `known`, it counts from now on.
+    async fn pull(&self, publication: Publication, known: &mut Vec<u8>) -> Result<(), PullError> {
+        let pulled = self.ask(publication).await?;
+        if pulled != *known {
+            self.learn(publication, &pulled)?;
+            self.save(publication, &pulled);
+            *known = pulled;
+        }
+        Ok(())
+    }
+
+    async fn ask(&self, publication: Publication) -> Result<Vec<u8>, PullError> {
+        let mut url = self.address.clone();
+        let file = publication.file();
+        url.set_path(&format!("{}/{FOLDER}/{file}", url.path().trim_end_matches('/')));
+        let answer = self.http.get(url).send().await;
+        let mut answer =
+            answer.and_then(reqwest::Response::error_for_status).map_err(PullError::Away)?;
+        let mut bytes = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(PullError::Away)? {
+            if bytes.len() + chunk.len() > MAX_ANSWER {
+                return Err(PullError::TooLong);
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
+
+    fn learn(&self, publication: Publication, published: &[u8]) -> Result<(), PullError> {
+        match publication {
+            Publication::Keys => {
+                self.gate.verifier().learn(published)?;
+                tracing::info!("the keys of access tokens are known");
+            }
+            Publication::Revocations => self.gate.revocations().learn(published)?,
+        }
+        Ok(())
+    }
+
+    /// Reads and learns a copy. The result is empty if there is none that can be used.
+    fn copy(&self, publication: Publication) -> Vec<u8> {
+        let Some(folder) = &self.folder else { return Vec::new() };
+        let path = folder.join(publication.file());
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
+            Err(error) => {
+                tracing::warn!(%error, path = %path.display(), "a copy is unreadable");
+                return Vec::new();
+            }
+        };
+        match self.learn(publication, &bytes) {
+            Ok(()) => bytes,
+            Err(error) => {
+                tracing::warn!(%error, path = %path.display(), "a copy is unusable");
+                Vec::new()
+            }
+        }
+    }
+
+    /// Writes a copy. Without it, the process works on; it only cannot start alone.
+    fn save(&self, publication: Publication, published: &[u8]) {
+        let Some(folder) = &self.folder else { return };
+        if let Err(error) = write(folder, publication.file(), published) {
+            tracing::warn!(%error, folder = %folder.display(), "a copy could not be written");
+        }
+    }
+}
+
+/// Writes the copy in one step, so that no reader finds half of it.
+fn write(folder: &Path, name: &str, published: &[u8]) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(PRIVATE_FOLDER).create(folder)?;
+    let draft = folder.join(format!("{name}.{}", std::process::id()));
+    let mut file = std::fs::File::options()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(PRIVATE_FILE)
+        .open(&draft)?;
+    file.write_all(published)?;
+    file.sync_all()?;
+    std::fs::rename(&draft, folder.join(name))
+}

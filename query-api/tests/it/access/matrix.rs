@@ -1,0 +1,83 @@
+//! The access matrix: each operation of the document, asked by everybody.
+//!
+//! The operations come from the document, the expected answers from the table, which is written by
+//! hand. An operation without a row fails the test, and so does a row without an operation.
+
+use std::collections::BTreeSet;
+
+use access::Grants;
+use axum::body::Body;
+use axum::http::Request;
+use uuid::Uuid;
+
+use crate::support::rows::fill;
+use crate::support::tokens::{admin, expired, token, with_role};
+use crate::support::{App, send_as};
+
+/// Who asks, in the order of the answers in [`TABLE`]. `narrow` is a token of the owner whose scope
+/// is `products:read` alone.
+const CALLERS: [&str; 7] =
+    ["anonymous", "stranger", "owner", "support", "admin", "expired", "narrow"];
+
+/// The statuses of each operation. One line each.
+const TABLE: &[(&str, [u16; 7])] = &[
+    ("/api/v1/orders", [401, 200, 200, 200, 200, 401, 403]),
+    ("/api/v1/orders/{id}", [401, 404, 200, 200, 200, 401, 403]),
+    ("/api/v1/products", [200, 200, 200, 200, 200, 401, 200]),
+    ("/api/v1/products/{id}", [200, 200, 200, 200, 200, 401, 200]),
+    ("/api/v1/sales/daily", [401, 403, 403, 200, 200, 401, 403]),
+    ("/api/v1/users", [401, 200, 200, 200, 200, 401, 403]),
+    ("/api/v1/users/{id}", [401, 404, 200, 200, 200, 401, 403]),
+    ("/api/v1/users/{id}/orders", [401, 404, 200, 200, 200, 401, 403]),
+    ("/openapi.json", [200, 200, 200, 200, 200, 401, 200]),
+];
+
+/// The path of an existing row, and its owner.
+async fn real(app: &App, path: &str) -> (String, Uuid) {
+    let Some((list, rest)) = path.split_once("/{id}") else {
+        return (path.to_owned(), Uuid::nil());
+    };
+    let rows = app.get(list).await;
+    let row = &rows.body["data"][0];
+    let id = |field: &str| row[field].as_str().and_then(|id| id.parse::<Uuid>().ok());
+    let own = id("id").unwrap_or_else(|| panic!("{list} has no rows"));
+    (format!("{list}/{own}{rest}"), id("user_id").unwrap_or(own))
+}
+
+/// The token of a caller.
+fn token_of(caller: &str, owner: Uuid) -> Option<String> {
+    match caller {
+        "anonymous" => None,
+        "stranger" => Some(with_role(Uuid::from_u128(1), "user")),
+        "owner" => Some(with_role(owner, "user")),
+        "support" => Some(with_role(Uuid::from_u128(2), "support")),
+        "admin" => Some(admin()),
+        "expired" => Some(expired(owner, Grants::all())),
+        _ => Some(token(owner, "products:read".parse().unwrap())),
+    }
+}
+
+#[tokio::test]
+async fn every_operation_answers_everybody_as_the_table_says() {
+    let app = App::silent(2).await;
+    fill(&app, 20).await;
+    let document = serde_json::to_value(query_api::http::document()).unwrap();
+    let paths: BTreeSet<&str> =
+        document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
+    let rows: BTreeSet<&str> = TABLE.iter().map(|(path, _)| *path).collect();
+    assert_eq!(paths, rows, "each operation has a row in the table of this file");
+    for (path, expected) in TABLE {
+        let operations = document["paths"][path].as_object().unwrap().keys();
+        assert_eq!(operations.collect::<Vec<_>>(), ["get"], "{path}");
+        let (real, owner) = real(&app, path).await;
+        for (caller, status) in CALLERS.iter().zip(expected) {
+            let request = Request::get(&real).body(Body::empty()).unwrap();
+            let answer = send_as(&app.router, token_of(caller, owner).as_deref(), request).await;
+            assert_eq!(answer.status, *status, "{caller}: {path}: {:#}", answer.body);
+            let described = &document["paths"][path]["get"]["responses"];
+            assert!(described[status.to_string()].is_object(), "{path} lacks {status}");
+            let is_challenged = matches!(status, 401 | 403);
+            assert_eq!(answer.headers.contains_key("www-authenticate"), is_challenged, "{path}");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The public keys of access tokens and what is revoked: where they come from, and what works while
+//! the command API is away.
+
+use std::path::Path;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use chrono::Utc;
+use identity::{Revocations, Subject};
+use local_servers::{free_port, http_get, test_client, until, until_within};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::process::Process;
+use crate::support::App;
+use crate::support::tokens::{admin, published, with_role};
+
+/// How soon a revoked token must be refused.
+const REVOKED_WITHIN: Duration = Duration::from_secs(10);
+
+/// An address where nothing listens.
+fn nowhere() -> String {
+    format!("http://127.0.0.1:{}", free_port().unwrap())
+}
+
+async fn start(app: &App, identity: &str, cache: &Path) -> Process {
+    let settings = [
+        ("READ_MODEL_URL", app.database.url()),
+        ("IDENTITY_URL", identity),
+        ("IDENTITY_CACHE", cache.to_str().unwrap()),
+    ];
+    Process::start(&settings).await
+}
+
+async fn status(process: &Process, token: Option<&str>, path: &str) -> u16 {
+    let mut request = test_client().get(format!("{}{path}", process.api));
+    if let Some(token) = token {
+        request = request.bearer_auth(token);
+    }
+    request.send().await.unwrap().status().as_u16()
+}
+
+/// Publishes as the command API does, at this address.
+async fn serve(address: &str, revocations: Revocations) -> tokio::task::JoinHandle<()> {
+    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    let list = move || {
+        let list = revocations.published(Utc::now().timestamp());
+        std::future::ready(serde_json::to_vec(&list).unwrap())
+    };
+    let routes = Router::new()
+        .route("/.well-known/jwks.json", get(async || published()))
+        .route("/.well-known/revocations.json", get(list));
+    tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() })
+}
+
+#[tokio::test]
+async fn p8_it_starts_from_its_copy_and_answers_while_the_command_api_is_away() {
+    let (app, cache) = (App::silent(1).await, TempDir::new().unwrap());
+    std::fs::write(cache.path().join("jwks.json"), published()).unwrap();
+    let mut process = start(&app, &nowhere(), cache.path()).await;
+    process.ready().await;
+    assert_eq!(status(&process, Some(&admin()), "/api/v1/orders").await, 200);
+    let report = http_get(format!("{}/readyz?verbose", process.admin)).await.unwrap();
+    let report: serde_json::Value = report.json().await.unwrap();
+    assert!(report["components"]["identity"]["reason"].is_string(), "{report}");
+}
+
+#[tokio::test]
+async fn without_a_copy_it_serves_everybody_and_waits_for_the_keys_of_the_others() {
+    let (app, cache) = (App::silent(1).await, TempDir::new().unwrap());
+    let identity = format!("127.0.0.1:{}", free_port().unwrap());
+    let mut process = start(&app, &format!("http://{identity}"), cache.path()).await;
+    until("the products are shown", async || {
+        status(&process, None, "/api/v1/products").await == 200
+    })
+    .await;
+    assert_eq!(status(&process, Some(&admin()), "/api/v1/orders").await, 503);
+    let ready = http_get(format!("{}/readyz", process.admin)).await.unwrap();
+    assert_eq!(ready.status(), 503);
+    let serving = serve(&identity, Revocations::default()).await;
+    process.ready().await;
+    assert_eq!(status(&process, Some(&admin()), "/api/v1/orders").await, 200);
+    assert_eq!(std::fs::read(cache.path().join("jwks.json")).unwrap(), published());
+    serving.abort();
+}
+
+#[tokio::test]
+async fn p8_a_revoked_token_is_refused_within_seconds_and_stays_so_when_the_command_api_is_away() {
+    let (app, cache) = (App::silent(1).await, TempDir::new().unwrap());
+    let identity = format!("127.0.0.1:{}", free_port().unwrap());
+    let revocations = Revocations::default();
+    let serving = serve(&identity, revocations.clone()).await;
+    let identity = format!("http://{identity}");
+    let (gone, other) = (Uuid::from_u128(7), Uuid::from_u128(8));
+    let [gone_token, other_token] = [gone, other].map(|user| with_role(user, "user"));
+    let mut process = start(&app, &identity, cache.path()).await;
+    process.ready().await;
+    let orders =
+        async |process: &Process, token: &str| status(process, Some(token), "/api/v1/orders").await;
+    assert_eq!(orders(&process, &gone_token).await, 200);
+    revocations.revoke(Subject::User(gone), Utc::now().timestamp());
+    until_within(REVOKED_WITHIN, "the token is refused", async || {
+        orders(&process, &gone_token).await == 401
+    })
+    .await;
+    assert_eq!(orders(&process, &other_token).await, 200);
+    // The copy is written after the list counts.
+    until("there is a copy", async || {
+        std::fs::read_to_string(cache.path().join("revocations.json"))
+            .is_ok_and(|copy| copy.contains("hash"))
+    })
+    .await;
+    serving.abort();
+    assert_eq!(process.stop().0, Some(0));
+    let mut process = start(&app, &identity, cache.path()).await;
+    process.ready().await;
+    assert_eq!(orders(&process, &gone_token).await, 401);
+    assert_eq!(orders(&process, &other_token).await, 200);
+}
