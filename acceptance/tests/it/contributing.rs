@@ -38,8 +38,9 @@ const SUITE_LIMIT: Duration = Duration::from_hours(1);
 /// The test modules that cover every projection, aggregate or version. They are in the projector's
 /// tests (including crash, rebuild and verification of each projection) and in the command API's.
 /// Those from `lists::` to `openapi::` are the query API's: they cover every list, row, filter and
-/// statement. `coupons::` has the page's own tests.
-const ENUMERATING: [&str; 15] = [
+/// statement. `access::` covers every operation of both. `coupons::` has the page's own tests.
+const ENUMERATING: [&str; 16] = [
+    "access::",
     "evolution::",
     "expected::",
     "projections::",

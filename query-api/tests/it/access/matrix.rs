@@ -19,8 +19,9 @@ use crate::support::{App, send_as};
 const CALLERS: [&str; 7] =
     ["anonymous", "stranger", "owner", "support", "admin", "expired", "narrow"];
 
-/// The statuses of each operation. One line each.
+/// The statuses of each operation.
 const TABLE: &[(&str, [u16; 7])] = &[
+    // One line each.
     ("/api/v1/orders", [401, 200, 200, 200, 200, 401, 403]),
     ("/api/v1/orders/{id}", [401, 404, 200, 200, 200, 401, 403]),
     ("/api/v1/products", [200, 200, 200, 200, 200, 401, 200]),
