@@ -54,20 +54,22 @@ fn api(args: &ServeArgs, reader: Reader, gate: Gate) -> anyhow::Result<Api> {
 }
 
 /// Pulls what the command API publishes of access tokens until `stop`.
-async fn keep_published(
+fn keep_published(
     args: IdentityArgs,
     gate: Gate,
     health: &Health,
     stop: CancellationToken,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<impl Future<Output = anyhow::Result<()>>> {
     let source = Source::new(&args.identity_url, args.identity_cache, gate)?;
     let components = Components {
         keys: health.component("access_token_keys"),
         source: health.optional_component("identity"),
     };
     let pulse = health.pulse("pulling", published::SILENCE_LIMIT);
-    source.keep(components, pulse, stop).await;
-    Ok(())
+    Ok(async move {
+        source.keep(components, pulse, stop).await;
+        anyhow::Ok(())
+    })
 }
 
 async fn serve(args: ServeArgs) -> anyhow::Result<()> {
@@ -91,9 +93,9 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     // The tasks that serve requests in flight run until the last request is answered.
     let background = process.served();
     // An unknown schema ends the process. It waits for everything else.
+    let (component, pulse) =
+        (health.component("read-model"), health.pulse("looking", ready::SILENCE_LIMIT));
     let ready = async {
-        let (component, pulse) =
-            (health.component("read-model"), health.pulse("looking", ready::SILENCE_LIMIT));
         anyhow::Ok(ready::watch(pools.clone(), component, pulse, background.clone()).await?)
     };
     let polling = async {
@@ -114,7 +116,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         }
         anyhow::Ok(())
     };
-    let knowing = keep_published(args.identity, gate, health, background.clone());
+    let knowing = keep_published(args.identity, gate, health, background.clone())?;
     let work = async { tokio::try_join!(ready, polling, listening, knowing).map(drop) };
     let ended = Box::pin(process.run(ports, work)).await;
     let closed = process.finish(pools.close()).await;

@@ -56,7 +56,8 @@ async fn register_many(
     let started = Instant::now();
     let answers = (from..from + count).map(|n| {
         let body = json!({"email": format!("n{n}@example.com"), "name": "Ada"});
-        let request = client.post(format!("{}/api/v1/users", process.api)).json(&body);
+        let request = client.post(format!("{}/api/v1/users", process.api));
+        let request = request.bearer_auth(tokens::admin()).json(&body);
         async move {
             let answer = request.send().await.unwrap();
             (answer.status().as_u16(), answer.headers().contains_key("retry-after"))
