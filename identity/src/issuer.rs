@@ -12,7 +12,7 @@ use crate::signing::{NotSigned, SigningKeys};
 #[derive(Debug)]
 pub struct Issuer {
     keys: SigningKeys,
-    issuer: String,
+    name: String,
     audience: String,
 }
 
@@ -32,9 +32,9 @@ pub struct Holder {
 }
 
 impl Issuer {
-    /// An issuer with these keys.
-    pub fn new(keys: SigningKeys, issuer: impl Into<String>, audience: impl Into<String>) -> Self {
-        Self { keys, issuer: issuer.into(), audience: audience.into() }
+    /// An issuer with this name (`iss`) and these keys, for this audience (`aud`).
+    pub fn new(keys: SigningKeys, name: impl Into<String>, audience: impl Into<String>) -> Self {
+        Self { keys, name: name.into(), audience: audience.into() }
     }
 
     /// The keys that sign, with their public halves.
@@ -55,7 +55,7 @@ impl Issuer {
     ) -> Result<String, NotSigned> {
         let lifetime = lifetime.min(MAX_LIFETIME).as_secs();
         self.keys.sign(&Claims {
-            iss: self.issuer.clone(),
+            iss: self.name.clone(),
             aud: self.audience.clone(),
             sub: holder.user,
             client_id: holder.client.clone(),

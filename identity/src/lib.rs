@@ -24,4 +24,4 @@ pub use gate::{Gate, gated};
 pub use issuer::{Holder, Issuer};
 pub use revocation::{Revocations, Subject};
 pub use signing::{InvalidKeys, NotSigned, SigningKeys};
-pub use verifier::{InvalidToken, MAX_TOKEN_LEN, Verifier};
+pub use verifier::{InvalidToken, MAX_TOKEN_LEN, Verifier, now};

@@ -195,8 +195,9 @@ fn reason(kind: &ErrorKind) -> InvalidToken {
     }
 }
 
-/// Seconds since 1970 in UTC, by the clock that the library compares `exp` and `nbf` with.
-fn now() -> i64 {
+/// The current time, in seconds since 1970 in UTC: that of the clock that `exp` and `nbf` are compared
+/// with.
+pub fn now() -> i64 {
     jsonwebtoken::get_current_timestamp().try_into().unwrap_or(i64::MAX)
 }
 

@@ -161,7 +161,9 @@ async fn run(name: &str, arguments: &[&str], url: &str) -> Result<Output> {
     for variable in ["EVENT_STORE_URL", "READ_MODEL_URL", "SUBJECT_KEYS_URL", "AUTH_URL"] {
         command.env(variable, url);
     }
-    for variable in ["MASTER_KEY", "TOKEN_KEY", "CURSOR_KEY", "RESERVATION_KEY"] {
+    for variable in
+        ["MASTER_KEY", "TOKEN_KEY", "CURSOR_KEY", "RESERVATION_KEY", "ACCESS_TOKEN_KEYS"]
+    {
         command.env(variable, KEY);
     }
     Ok(finish_async(command.env("NATS_URL", "nats://127.0.0.1:1"), LIMIT).await?)

@@ -10,7 +10,6 @@ use ::access::Role;
 use ::identity::config::{AUDIENCE, ISSUER};
 use ::identity::{Holder, Issuer, MAX_LIFETIME, SigningKeys};
 use anyhow::Context as _;
-use chrono::Utc;
 use secrecy::SecretString;
 use uuid::Uuid;
 
@@ -98,7 +97,7 @@ impl Tokens {
         {
             return Ok(Arc::clone(token));
         }
-        let now = Utc::now().timestamp();
+        let now = ::identity::now();
         let token: Arc<str> = self.issuer.issue(&self.holder, now, MAX_LIFETIME)?.into();
         *current = Some((Instant::now(), Arc::clone(&token)));
         Ok(token)

@@ -25,7 +25,6 @@ fn gate(keys: &JwkSet) -> Gate {
 }
 
 fn token() -> String {
-    let now = jsonwebtoken::get_current_timestamp().cast_signed();
     let holder = Holder {
         user: ADA,
         credential: SESSION,
@@ -33,7 +32,7 @@ fn token() -> String {
         grants: "orders:read.own".parse().unwrap(),
         roles: Vec::new(),
     };
-    issuer().issue(&holder, now, MAX_LIFETIME).unwrap()
+    issuer().issue(&holder, crate::now(), MAX_LIFETIME).unwrap()
 }
 
 fn headers(values: &[&str]) -> HeaderMap {

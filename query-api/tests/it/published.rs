@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
-use chrono::Utc;
 use identity::{Revocations, Subject};
 use local_servers::{free_port, http_get, test_client, until, until_within};
 use tempfile::TempDir;
@@ -45,7 +44,7 @@ async fn status(process: &Process, token: Option<&str>, path: &str) -> u16 {
 async fn serve(address: &str, revocations: Revocations) -> tokio::task::JoinHandle<()> {
     let listener = tokio::net::TcpListener::bind(address).await.unwrap();
     let list = move || {
-        let list = revocations.published(Utc::now().timestamp());
+        let list = revocations.published(identity::now());
         std::future::ready(serde_json::to_vec(&list).unwrap())
     };
     let routes = Router::new()
@@ -99,7 +98,7 @@ async fn p8_a_revoked_token_is_refused_within_seconds_and_stays_so_when_the_comm
     let orders =
         async |process: &Process, token: &str| status(process, Some(token), "/api/v1/orders").await;
     assert_eq!(orders(&process, &gone_token).await, 200);
-    revocations.revoke(Subject::User(gone), Utc::now().timestamp());
+    revocations.revoke(Subject::User(gone), identity::now());
     until_within(REVOKED_WITHIN, "the token is refused", async || {
         orders(&process, &gone_token).await == 401
     })

@@ -4,7 +4,6 @@ use access::{Grants, Role};
 use axum::body::Body;
 use axum::http::Request;
 use axum::http::header::{AUTHORIZATION, HeaderValue};
-use chrono::Utc;
 use identity::config::{AUDIENCE, ISSUER};
 use identity::{Holder, Issuer, MAX_LIFETIME, SigningKeys};
 use uuid::Uuid;
@@ -28,7 +27,7 @@ pub(crate) fn role(name: &str) -> Role {
 
 /// A token of this user with these permissions.
 pub(crate) fn token(user: Uuid, grants: Grants) -> String {
-    issued(user, grants, Utc::now().timestamp())
+    issued(user, grants, identity::now())
 }
 
 fn issued(user: Uuid, grants: Grants, at: i64) -> String {
@@ -39,7 +38,7 @@ fn issued(user: Uuid, grants: Grants, at: i64) -> String {
 
 /// A token of this user with these permissions that expired an hour ago.
 pub(crate) fn expired(user: Uuid, grants: Grants) -> String {
-    issued(user, grants, Utc::now().timestamp() - 3_600)
+    issued(user, grants, identity::now() - 3_600)
 }
 
 /// A token of the administrator.

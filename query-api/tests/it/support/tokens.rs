@@ -1,7 +1,6 @@
 //! Access tokens for tests, signed with a key that only tests use.
 
 use access::{Grants, Role};
-use chrono::Utc;
 use identity::config::{AUDIENCE, ISSUER};
 use identity::{Holder, Issuer, MAX_LIFETIME, SigningKeys};
 use uuid::Uuid;
@@ -16,7 +15,7 @@ pub(crate) fn issuer() -> Issuer {
 
 /// A token of this user with these permissions.
 pub(crate) fn token(user: Uuid, grants: Grants) -> String {
-    issued(user, grants, Utc::now().timestamp())
+    issued(user, grants, identity::now())
 }
 
 fn issued(user: Uuid, grants: Grants, at: i64) -> String {
@@ -27,7 +26,7 @@ fn issued(user: Uuid, grants: Grants, at: i64) -> String {
 
 /// A token of this user with these permissions that expired an hour ago.
 pub(crate) fn expired(user: Uuid, grants: Grants) -> String {
-    issued(user, grants, Utc::now().timestamp() - 3_600)
+    issued(user, grants, identity::now() - 3_600)
 }
 
 /// A token of the administrator.
