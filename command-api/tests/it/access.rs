@@ -43,6 +43,9 @@ fn post(path: &str) -> Request<Body> {
     Request::post(path).body(Body::empty()).unwrap()
 }
 
+/// Makes a request about an order and a user.
+type RequestOf<'r> = dyn Fn(&str, &str) -> Request<Body> + 'r;
+
 /// The body without what differs between any two answers.
 fn comparable(reply: &Reply) -> serde_json::Value {
     let mut body = reply.body.clone();
@@ -57,7 +60,7 @@ async fn a_user_changes_what_is_theirs_and_of_others_learns_nothing() {
     let Two { shop, ada, grace, order, .. } = Two::new().await;
     let line = json!({"product_id": Uuid::now_v7(), "quantity": 1});
     let absent = Uuid::now_v7().to_string();
-    let requests: [&dyn Fn(&str, &str) -> Request<Body>; 5] = [
+    let requests: [&RequestOf<'_>; 5] = [
         &|order, _| post(&format!("/api/v1/orders/{order}/confirm")),
         &|order, _| post(&format!("/api/v1/orders/{order}/cancel")),
         &|order, _| post(&format!("/api/v1/orders/{order}/cancel?dry_run=true")),
