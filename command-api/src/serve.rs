@@ -71,7 +71,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         clock: clock::system(),
         order_import: args.order_import == Switch::Enabled,
     };
-    let (issuer, gate) = args.access_tokens.issuer()?;
+    let (issuer, gate) = args.access_tokens.issuer(&args.access_tokens.keys.get()?)?;
     let api = Api {
         application: Application {
             commands: Arc::clone(&commands),

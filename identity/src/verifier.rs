@@ -195,8 +195,8 @@ fn reason(kind: &ErrorKind) -> InvalidToken {
     }
 }
 
-/// The current time, in seconds since 1970 in UTC: that of the clock that `exp` and `nbf` are compared
-/// with.
+/// The current time, in seconds since 1970 in UTC. It is that of the clock that `exp` and `nbf` are
+/// compared with.
 pub fn now() -> i64 {
     jsonwebtoken::get_current_timestamp().try_into().unwrap_or(i64::MAX)
 }

@@ -25,8 +25,8 @@ const PULL_SOON: Duration = Duration::from_millis(250);
 const PULL_LIMIT: Duration = Duration::from_secs(2);
 /// After this time without progress, pulling is considered hung. Every round ends sooner.
 pub const SILENCE_LIMIT: Duration = Duration::from_secs(10);
-/// The maximum length of an answer, in bytes. That is enough for some 40,000 revocations, all of the
-/// last six minutes.
+/// The maximum length of an answer, in bytes. That is enough for some 40,000 revocations, all of
+/// the last six minutes.
 const MAX_ANSWER: usize = 4 * 1024 * 1024;
 /// The folder of both at the command API.
 const FOLDER: &str = ".well-known";

@@ -182,8 +182,9 @@ impl Work<'_> {
     /// precondition.
     ///
     /// # Errors
-    /// `unknown` if the aggregate has no events, or is not the caller's. [`CommandError::StaleVersion`] or
-    /// [`CommandError::UnwantedVersion`] if the caller's precondition does not hold.
+    /// `unknown` if the aggregate has no events, or is not the caller's.
+    /// [`CommandError::StaleVersion`] or [`CommandError::UnwantedVersion`] if the caller's
+    /// precondition does not hold.
     pub async fn target<A: Owned>(
         &self,
         id: Uuid,

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use identity::config::TokenArgs;
 use identity::{Gate, Issuer, Revocations, SigningKeys, Verifier};
+use secrecy::SecretString;
 
 service_kit::secret_args!(
-    /// The keys that sign access tokens, one per line, each base64 of 32 bytes. The first one signs,
-    /// and tokens of all of them are valid.
+    /// The keys that sign access tokens, one per line, each base64 of 32 bytes. The first one
+    /// signs, and tokens of all of them are valid.
     AccessTokenKeysArgs, "access-token-keys", "ACCESS_TOKEN_KEYS", "access-token-keys-file",
         "ACCESS_TOKEN_KEYS_FILE"
 );
@@ -24,12 +25,12 @@ pub struct AccessTokenArgs {
 }
 
 impl AccessTokenArgs {
-    /// The issuer of access tokens, and the gate that accepts them.
+    /// The issuer of access tokens with these keys, and the gate that accepts them.
     ///
     /// # Errors
-    /// The keys are absent or malformed.
-    pub fn issuer(&self) -> anyhow::Result<(Issuer, Gate)> {
-        let keys = SigningKeys::parse(&self.keys.get()?)
+    /// The keys are malformed.
+    pub fn issuer(&self, keys: &SecretString) -> Result<(Issuer, Gate), cli_kit::Usage> {
+        let keys = SigningKeys::parse(keys)
             .map_err(|error| cli_kit::Usage(format!("ACCESS_TOKEN_KEYS: {error}")))?;
         let TokenArgs { access_token_issuer: issuer, access_token_audience: audience } =
             &self.names;

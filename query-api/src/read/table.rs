@@ -35,8 +35,8 @@ pub trait ById: TableRow + Clone + Send + Sync + 'static {
     fn id(&self) -> Uuid;
 }
 
-/// Implements [`ById`] for a row. The first column must be its id. `of COLUMN` names the column with
-/// the user to whom the row belongs. Without it, rows belong to nobody.
+/// Implements [`ById`] for a row. The first column must be its id. `of COLUMN` names the column
+/// with the user to whom the row belongs. Without it, rows belong to nobody.
 macro_rules! by_id {
     ($Row:ident in $projection:literal) => {
         $crate::read::table::by_id!(@ $Row $projection "$2::uuid IS NULL");

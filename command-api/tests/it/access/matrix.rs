@@ -16,8 +16,8 @@ use super::Two;
 use crate::support::json_request;
 use crate::support::tokens::{ADMIN, By as _, expired, role};
 
-/// Who asks, in the order of the answers in [`TABLE`]. The owner is Ada. `narrow` is a token of hers
-/// whose scope is `products:read` alone.
+/// Who asks, in the order of the answers in [`TABLE`]. The owner is Ada. `narrow` is a token of
+/// hers whose scope is `products:read` alone.
 const CALLERS: [&str; 7] =
     ["anonymous", "stranger", "owner", "support", "admin", "expired", "narrow"];
 
