@@ -1,5 +1,7 @@
-//! The order aggregate. An order is pending until it is confirmed or cancelled, and its lines
-//! change only while it is pending.
+//! The order aggregate: pending → confirmed → paid → shipped → delivered.
+//!
+//! The lines of an order change only while it is pending. It can be cancelled until it is shipped.
+//! What was paid can be refunded, in part or in whole.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -11,14 +13,18 @@ use crate::value::{Currency, Money};
 pub mod command;
 pub mod error;
 pub mod event;
+mod fulfilment;
+mod status;
+mod stock;
 #[cfg(test)]
 mod tests;
 
-pub use command::{OrderCommand, PlaceOrder};
+pub use command::{OrderCommand, PlaceOrder, Record};
 pub use error::OrderError;
 pub use event::{OrderEvent, OrderLine};
+pub use status::OrderStatus;
 
-use event::{OrderCancelled, OrderConfirmed, OrderLineAdded, OrderLineRemoved, OrderPlaced};
+use event::{OrderConfirmed, OrderLineAdded, OrderLineRemoved, OrderPlaced};
 
 /// The maximum number of lines in an order.
 pub const MAX_LINES: usize = 100;
@@ -35,31 +41,14 @@ struct Placed {
     user_id: Uuid,
     lines: Vec<OrderLine>,
     currency: Currency,
+    /// The original date of an imported order.
     ordered_at: Option<DateTime<Utc>>,
     status: OrderStatus,
-}
-
-/// The status of an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OrderStatus {
-    /// The order is open: its lines can change.
-    Pending,
-    /// The order is confirmed and counts as a sale.
-    Confirmed,
-    /// The order is cancelled and never counts as a sale.
-    Cancelled,
-}
-
-impl OrderStatus {
-    /// The status as a word, as stored and shown.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Confirmed => "confirmed",
-            Self::Cancelled => "cancelled",
-        }
-    }
+    /// The time of the sale, once the order is confirmed.
+    sold_at: Option<DateTime<Utc>>,
+    payment_requested: bool,
+    paid: Option<Money>,
+    refunded: Option<Money>,
 }
 
 impl Order {
@@ -81,8 +70,12 @@ impl Order {
         Ok(OrderPlaced { order_id, user_id: customer.user_id(), lines, total, ordered_at })
     }
 
+    fn known(&self) -> Result<&Placed, OrderError> {
+        self.placed.as_ref().ok_or(OrderError::Unknown)
+    }
+
     fn pending(&self) -> Result<&Placed, OrderError> {
-        let order = self.placed.as_ref().ok_or(OrderError::Unknown)?;
+        let order = self.known()?;
         if order.status == OrderStatus::Pending {
             Ok(order)
         } else {
@@ -92,6 +85,22 @@ impl Order {
 }
 
 impl Placed {
+    fn of(placed: OrderPlaced) -> Self {
+        let OrderPlaced { order_id, user_id, lines, total, ordered_at } = placed;
+        Self {
+            order_id,
+            user_id,
+            lines,
+            currency: total.currency(),
+            ordered_at,
+            status: OrderStatus::Pending,
+            sold_at: None,
+            payment_requested: false,
+            paid: None,
+            refunded: None,
+        }
+    }
+
     fn add_line(&self, line: OrderLine) -> Result<OrderLineAdded, OrderError> {
         if self.lines.len() >= MAX_LINES {
             return Err(OrderError::TooManyLines);
@@ -115,10 +124,24 @@ impl Placed {
         Ok(OrderConfirmed {
             order_id: self.order_id,
             user_id: self.user_id,
-            total: total(self.currency, &self.lines)?,
-            units: self.lines.iter().map(|line| u64::from(line.quantity.get())).sum(),
+            total: self.total()?,
+            units: self.units(),
             ordered_at: self.ordered_at.unwrap_or(at),
         })
+    }
+
+    fn total(&self) -> Result<Money, OrderError> {
+        total(self.currency, &self.lines)
+    }
+
+    fn units(&self) -> u64 {
+        self.lines.iter().map(|line| u64::from(line.quantity.get())).sum()
+    }
+
+    /// The time of the sale.
+    fn sold_at(&self) -> Result<DateTime<Utc>, OrderError> {
+        let (status, needed) = (self.status, OrderStatus::Confirmed);
+        self.sold_at.ok_or(OrderError::OtherStatus { status, needed })
     }
 }
 
@@ -138,7 +161,7 @@ impl Aggregate for Order {
     type Command = OrderCommand;
     type Event = OrderEvent;
     type Error = OrderError;
-    const SNAPSHOT: Option<SnapshotCodec<Self>> = Some(SnapshotCodec::with_shape(1));
+    const SNAPSHOT: Option<SnapshotCodec<Self>> = Some(SnapshotCodec::with_shape(2));
 
     fn heap_bytes(&self) -> usize {
         let lines = self.placed.as_ref().map_or(&[][..], |order| &order.lines);
@@ -146,45 +169,64 @@ impl Aggregate for Order {
     }
 
     fn decide(&self, command: OrderCommand) -> Result<Vec<OrderEvent>, OrderError> {
+        use {OrderCommand as Command, OrderEvent as Event};
         let event = match command {
-            OrderCommand::Place(place) => OrderEvent::Placed(self.place(place)?),
-            OrderCommand::AddLine { line } => {
-                OrderEvent::LineAdded(self.pending()?.add_line(line)?)
+            Command::Place(place) => Event::Placed(self.place(place)?),
+            Command::AddLine { line } => Event::LineAdded(self.pending()?.add_line(line)?),
+            Command::RemoveLine { line_id } => {
+                Event::LineRemoved(self.pending()?.remove_line(line_id)?)
             }
-            OrderCommand::RemoveLine { line_id } => {
-                OrderEvent::LineRemoved(self.pending()?.remove_line(line_id)?)
-            }
-            OrderCommand::Confirm { at } => OrderEvent::Confirmed(self.pending()?.confirm(at)?),
-            OrderCommand::Cancel => {
-                let Placed { order_id, user_id, .. } = *self.pending()?;
-                OrderEvent::Cancelled(OrderCancelled { order_id, user_id })
+            Command::Confirm { at } => Event::Confirmed(self.pending()?.confirm(at)?),
+            Command::Cancel => self.known()?.cancel()?,
+            Command::RequestPayment => match self.known()?.request_payment()? {
+                Some(requested) => Event::PaymentRequested(requested),
+                None => return Ok(Vec::new()),
+            },
+            Command::RecordPayment(record) => Event::Paid(self.known()?.record_payment(record)?),
+            Command::Ship(record) => Event::Shipped(self.known()?.ship(record)?),
+            Command::Deliver(record) => Event::Delivered(self.known()?.deliver(record)?),
+            Command::Refund { amount, record } => {
+                Event::Refunded(self.known()?.refund(amount, record)?)
             }
         };
         Ok(vec![event])
     }
 
     fn evolve(mut self, event: OrderEvent) -> Self {
+        use OrderEvent as Event;
         match (event, &mut self.placed) {
-            (
-                OrderEvent::Placed(OrderPlaced { order_id, user_id, lines, total, ordered_at }),
-                _,
-            ) => {
-                let (currency, status) = (total.currency(), OrderStatus::Pending);
-                self.placed =
-                    Some(Placed { order_id, user_id, lines, currency, ordered_at, status });
-            }
-            (OrderEvent::LineAdded(added), Some(order)) => order.lines.push(added.line),
-            (OrderEvent::LineRemoved(removed), Some(order)) => {
+            (Event::Placed(placed), _) => self.placed = Some(Placed::of(placed)),
+            (Event::LineAdded(added), Some(order)) => order.lines.push(added.line),
+            (Event::LineRemoved(removed), Some(order)) => {
                 order.lines.retain(|line| line.line_id != removed.line_id);
             }
-            (OrderEvent::Confirmed(_), Some(order)) => order.status = OrderStatus::Confirmed,
-            (OrderEvent::Cancelled(_), Some(order)) => order.status = OrderStatus::Cancelled,
+            (Event::Confirmed(confirmed), Some(order)) => {
+                order.status = OrderStatus::Confirmed;
+                order.sold_at = Some(confirmed.ordered_at);
+            }
+            (Event::Cancelled(_) | Event::SaleCancelled(_), Some(order)) => {
+                order.status = OrderStatus::Cancelled;
+            }
+            (Event::PaymentRequested(_), Some(order)) => order.payment_requested = true,
+            (Event::Paid(paid), Some(order)) => {
+                order.status = OrderStatus::Paid;
+                order.paid = Some(paid.amount);
+            }
+            (Event::Shipped(_), Some(order)) => order.status = OrderStatus::Shipped,
+            (Event::Delivered(_), Some(order)) => order.status = OrderStatus::Delivered,
+            (Event::Refunded(refunded), Some(order)) => order.follow_refund(&refunded),
             // A stream begins with the placement, so no other event can come before it.
             (
-                OrderEvent::LineAdded(_)
-                | OrderEvent::LineRemoved(_)
-                | OrderEvent::Confirmed(_)
-                | OrderEvent::Cancelled(_),
+                Event::LineAdded(_)
+                | Event::LineRemoved(_)
+                | Event::Confirmed(_)
+                | Event::Cancelled(_)
+                | Event::SaleCancelled(_)
+                | Event::PaymentRequested(_)
+                | Event::Paid(_)
+                | Event::Shipped(_)
+                | Event::Delivered(_)
+                | Event::Refunded(_),
                 None,
             ) => {}
         }

@@ -9,7 +9,7 @@
 //! recognises a repeat of a keyed command under its lock. If a repeat is refused because the first
 //! request already succeeded, a lookup afterwards recognises it.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use event_store::{AppendOutcome, Appended, Epoch, Idempotency, Refusal, StoreError};
@@ -25,9 +25,9 @@ use super::access::{Ownership, Permit};
 use super::context::Context;
 use super::error::CommandError;
 use super::idempotency::{Answer, IN_FLIGHT_WAIT, InFlight, Turn};
-use super::repository::{self, Repository, RepositoryError};
+use super::repository::{Repository, RepositoryError, Turn as AggregateTurn};
 use super::telemetry;
-use super::use_case::{Decision, TurnSlot, UseCase, Work};
+use super::use_case::{Decision, Turns, UseCase, Work};
 
 mod dry_run;
 
@@ -205,13 +205,13 @@ impl Commands {
         self.repository.repeated(lookup).await?.map(|outcome| done(outcome, None)).transpose()
     }
 
-    /// Decides on the current state, or with a turn, on the state that the commands before it will
-    /// leave.
+    /// Decides on the current states, or with turns, on the states that the commands before it
+    /// will leave.
     async fn decide<U: UseCase>(
         &self,
         use_case: &U,
         permit: Permit,
-        (context, turn): (&Context, TurnSlot),
+        (context, turns): (&Context, Turns),
     ) -> Result<Decided, CommandError> {
         let metadata = context.metadata();
         // Read the epoch before anything is loaded. If the log changes to another history after
@@ -219,23 +219,28 @@ impl Commands {
         let epoch = self.repository.epoch().await?;
         let (repository, precondition, now) =
             (&self.repository, &context.precondition, self.clock.now());
-        let ownership = Ownership::new(permit, use_case);
-        let work = Work { repository, epoch, precondition, metadata, now, turn, ownership };
+        let (acting_user, ownership) = (context.acting_user(), Ownership::new(permit, use_case));
+        let work =
+            Work { repository, epoch, precondition, metadata, now, acting_user, turns, ownership };
         let decided = match use_case.decide(&work).await {
             Ok(decision) => work.ownership.finish(use_case).map(|()| decision),
             refused => refused,
         };
-        let turn = work.turn.into_turn();
-        match (decided, turn) {
-            (Ok(decision), turn) => Ok(Decided { epoch, decision, turn }),
-            // The refusal may depend on an append still in flight. It counts only if that append
-            // succeeds.
-            (Err(error), Some(turn)) if error.is_refusal() => match turn.end() {
-                None => Err(error),
-                Some(base) if base.came_about().await => Err(error),
-                Some(_) => Err(CommandError::LostRace),
-            },
-            (Err(error), _) => Err(error),
+        let turns = work.turns.into_taken();
+        match decided {
+            Ok(decision) => Ok(Decided { epoch, decision, turns }),
+            Err(error) if error.is_refusal() => {
+                // The refusal may depend on appends still in flight. It counts only if they
+                // succeed.
+                let bases: Vec<_> = turns.into_iter().filter_map(AggregateTurn::end).collect();
+                for base in bases {
+                    if !base.came_about().await {
+                        return Err(CommandError::LostRace);
+                    }
+                }
+                Err(error)
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -245,15 +250,11 @@ impl Commands {
         permit: Permit,
         context: &Context,
     ) -> Result<Done, CommandError> {
-        // A caller that names versions has seen a stored version, so it takes no turn and competes
-        // with the appends in flight.
-        let turn = if context.precondition.is_named() {
-            TurnSlot::Unneeded
-        } else {
-            TurnSlot::For(Mutex::default())
-        };
-        let Decided { epoch, decision: Decision { changes, line_id }, turn } =
-            self.decide(use_case, permit, (context, turn)).await?;
+        let names_version = context.precondition.is_named();
+        let turns = Turns::of_command(names_version);
+        let Decided { epoch, decision: Decision { changes, line_id }, turns } =
+            self.decide(use_case, permit, (context, turns)).await?;
+        let target = changes.target().cloned();
         let answer = Answer { id: changes.id(), line_id };
         let keyed = context
             .keyed
@@ -261,15 +262,14 @@ impl Commands {
             .map(|keyed| keyed.record(U::NAME, &context.caller.principal, &answer))
             .transpose();
         let keyed = keyed.map_err(RepositoryError::from)?;
-        let outcome = match turn {
-            Some(turn) => self.repository.append_in_turn(epoch, changes, keyed, turn).await?,
-            None => self.repository.append(epoch, changes, keyed).await?,
-        };
-        match done(outcome, Some(answer)) {
-            Err(CommandError::StaleVersion { .. }) if !context.precondition.is_named() => {
+        match self.repository.append_in_turn(epoch, changes, keyed, turns).await? {
+            // The caller learns only of another version of what it named.
+            AppendOutcome::Refused(Refusal::Version { stream, .. })
+                if !names_version || target.is_some_and(|target| target != stream) =>
+            {
                 Err(CommandError::LostRace)
             }
-            result => result,
+            outcome => done(outcome, Some(answer)),
         }
     }
 }
@@ -279,8 +279,8 @@ struct Decided {
     /// The epoch that it was decided in.
     epoch: Epoch,
     decision: Decision,
-    /// The turn on the changed aggregate, if the command took one.
-    turn: Option<repository::Turn>,
+    /// The turns on the changed aggregates.
+    turns: Vec<AggregateTurn>,
 }
 
 /// Converts the outcome of an append. `answer` is the answer of this request, if it is the one that

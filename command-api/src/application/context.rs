@@ -1,6 +1,6 @@
 //! The context of a command: who acts, what caused it, and what the caller requires.
 
-use access::Caller;
+use access::{Caller, Principal};
 use event_store::Metadata;
 use uuid::Uuid;
 
@@ -49,6 +49,14 @@ impl Context {
     #[must_use]
     pub fn caused_by(self, event_id: Uuid) -> Self {
         Self { causation_id: event_id, ..self }
+    }
+
+    /// The user who acts, if it is a person.
+    pub const fn acting_user(&self) -> Option<Uuid> {
+        match &self.caller.principal {
+            Principal::User { id } => Some(*id),
+            Principal::Anonymous | Principal::System { .. } => None,
+        }
     }
 
     /// The metadata for every event of the command.

@@ -1,5 +1,7 @@
 //! The reasons why a command fails, in any representation.
 
+use std::fmt;
+
 use access::Permission;
 use event_store::{InvalidName, StoreError, StreamName};
 use uuid::Uuid;
@@ -26,6 +28,9 @@ pub enum CommandError {
     /// Some of the input is invalid.
     #[error(transparent)]
     Invalid(#[from] InvalidInput),
+    /// There is not enough in stock for some lines of the order.
+    #[error("there is not enough in stock: {}", listed(.0))]
+    OutOfStock(Vec<ShortLine>),
     /// Another user has the e-mail address.
     #[error("another user has the e-mail address")]
     EmailTaken,
@@ -88,6 +93,35 @@ pub enum CommandError {
     Repository(#[from] RepositoryError),
 }
 
+/// A line of an order for which there is not enough in stock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShortLine {
+    /// The index of the line in its order, counted from 0.
+    pub index: usize,
+    /// The line's id.
+    pub line_id: Uuid,
+    /// The product's id.
+    pub product_id: Uuid,
+    /// The number of units of the product that the whole order takes.
+    pub wanted: i64,
+    /// The number of units that are available.
+    pub available: i64,
+}
+
+impl fmt::Display for ShortLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { line_id, product_id, wanted, available, .. } = self;
+        write!(
+            f,
+            "line {line_id}: {wanted} of product {product_id} are wanted, {available} are available"
+        )
+    }
+}
+
+fn listed(lines: &[ShortLine]) -> String {
+    lines.iter().map(ShortLine::to_string).collect::<Vec<_>>().join("; ")
+}
+
 impl CommandError {
     /// An error for one invalid field.
     pub fn invalid(at: impl Into<FieldPath>, reason: impl Into<InvalidValue>) -> Self {
@@ -102,6 +136,7 @@ impl CommandError {
             | Self::Forbidden(_)
             | Self::Hidden
             | Self::Invalid(_)
+            | Self::OutOfStock(_)
             | Self::NotOffered
             | Self::EmailTaken
             | Self::Erased

@@ -150,7 +150,7 @@ impl Repository {
         Ok(outcome)
     }
 
-    /// Appends like [`Repository::append`], and lets the next command on the aggregate decide while
+    /// Appends like [`Repository::append`], and lets the next command on each aggregate decide while
     /// the append is in flight.
     ///
     /// # Errors
@@ -160,18 +160,27 @@ impl Repository {
         epoch: Epoch,
         mut changes: Changes,
         idempotency: Option<Idempotency>,
-        turn: Turn,
+        turns: Vec<Turn>,
     ) -> Result<AppendOutcome, RepositoryError> {
-        let leaves = std::mem::replace(&mut changes.leaves, Leaves::Unknown);
+        let mut leaves = std::mem::take(&mut changes.leaves);
         let mut append = pin!(self.append(epoch, changes, idempotency));
         // The store takes appends in the order of their first poll.
         let answered = futures::poll!(append.as_mut());
-        let link = turn.pass_on(epoch, leaves);
+        let links: Vec<_> = turns
+            .into_iter()
+            .map(|turn| {
+                // An aggregate without changes stays as it is.
+                let left = leaves.remove(turn.stream()).unwrap_or(Leaves::Same);
+                turn.pass_on(epoch, left)
+            })
+            .collect();
         let outcome = match answered {
             std::task::Poll::Ready(outcome) => outcome,
             std::task::Poll::Pending => append.await,
         };
-        link.settle(&outcome, &self.states);
+        for link in links {
+            link.settle(&outcome, &self.states);
+        }
         outcome
     }
 

@@ -1,8 +1,9 @@
 //! The use cases. Each has its input, what to load, what to decide and what must hold for the
 //! append. A file holds one verb, or a few short ones of the same aggregate.
 
+use std::collections::BTreeSet;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use access::{Owner, Permission};
 use chrono::{DateTime, Utc};
@@ -18,7 +19,7 @@ use super::access::{Owned, Ownership};
 use super::error::CommandError;
 use super::input::{FieldPath, InvalidValue};
 use super::precondition::{Precondition, Unmet};
-use super::repository::{Changes, Loaded, Repository, RepositoryError, Turn, stream_of};
+use super::repository::{Changes, Loaded, Repository, RepositoryError, stream_of};
 
 pub mod add_order_line;
 pub mod add_product;
@@ -29,10 +30,15 @@ pub mod change_user;
 pub mod confirm_order;
 pub mod deactivate_user;
 pub mod import_order;
+pub mod move_stock;
 pub mod place_order;
 pub mod receive_stock;
+pub mod record_order;
 pub mod register_user;
 pub mod remove_order_line;
+pub mod request_payment;
+mod stock;
+mod turns;
 
 pub use add_order_line::{AddOrderLine, AddOrderLineInput};
 pub use add_product::{AddProduct, AddProductInput};
@@ -43,10 +49,17 @@ pub use change_user::{ChangeUser, ChangeUserInput};
 pub use confirm_order::ConfirmOrder;
 pub use deactivate_user::{DeactivateUser, DeactivateUserInput};
 pub use import_order::{ImportOrder, ImportOrderInput, ImportedLine, ImportedLineInput};
+pub use move_stock::{MoveStock, MoveStockInput};
 pub use place_order::{LineInput, LineRequest, PlaceOrder, PlaceOrderInput};
 pub use receive_stock::{ReceiveStock, ReceiveStockInput};
+pub use record_order::{
+    DeliverOrder, DeliverOrderInput, RecordInput, RecordPayment, RecordPaymentInput, RefundOrder,
+    RefundOrderInput, ShipOrder, ShipOrderInput,
+};
 pub use register_user::{RegisterUser, RegisterUserInput};
 pub use remove_order_line::RemoveOrderLine;
+pub use request_payment::RequestPayment;
+pub(crate) use turns::Turns;
 
 /// Why an aggregate refuses a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -119,43 +132,12 @@ pub struct Work<'a> {
     pub metadata: Metadata,
     /// The current time.
     pub now: DateTime<Utc>,
-    /// The turn on the changed aggregate.
-    pub(crate) turn: TurnSlot,
+    /// The user who acts, if it is a person.
+    pub acting_user: Option<Uuid>,
+    /// The turns on the changed aggregates.
+    pub(crate) turns: Turns,
     /// What the caller may change.
     pub(crate) ownership: Ownership,
-}
-
-/// Holds the turn of a command on its aggregate while the command is decided.
-pub(crate) enum TurnSlot {
-    /// The command takes no turn and is decided on the state in the store.
-    Unneeded,
-    /// The command takes a turn when it loads the aggregate.
-    For(Mutex<Option<Turn>>),
-}
-
-impl TurnSlot {
-    /// The turn, if the command took one.
-    pub(crate) fn into_turn(self) -> Option<Turn> {
-        match self {
-            Self::Unneeded => None,
-            Self::For(turn) => turn.into_inner().unwrap_or_else(PoisonError::into_inner),
-        }
-    }
-
-    /// Whether the command still has to take a turn. It takes only one, because two commands that
-    /// wait for each other's turns would wait for ever.
-    fn wants_one(&self) -> bool {
-        match self {
-            Self::Unneeded => false,
-            Self::For(turn) => turn.lock().unwrap_or_else(PoisonError::into_inner).is_none(),
-        }
-    }
-
-    fn keep(&self, taken: Turn) {
-        if let Self::For(turn) = self {
-            *turn.lock().unwrap_or_else(PoisonError::into_inner) = Some(taken);
-        }
-    }
 }
 
 /// The user who orders, and how the caller names that user.
@@ -190,22 +172,50 @@ impl Work<'_> {
         id: Uuid,
         unknown: impl Into<CommandError>,
     ) -> Result<Loaded<A>, CommandError> {
-        let loaded = if self.turn.wants_one() {
-            let (turn, loaded) = self.repository.load_in_turn::<A>(self.epoch, id).await?;
-            self.turn.keep(turn);
-            loaded
-        } else {
-            self.repository.load::<A>(self.epoch, id).await?
-        };
+        let loaded = self.load::<A>(id, self.turns.wants_target()).await?;
         if loaded.version.0 == 0 || !self.ownership.covers(&loaded.state, id) {
             Err(unknown.into())
         } else {
-            let actual = loaded.version.0;
-            self.precondition.check(actual).map(|()| loaded).map_err(|unmet| match unmet {
-                Unmet::OtherVersion => CommandError::StaleVersion { actual },
-                Unmet::NotWanted => CommandError::UnwantedVersion { actual },
-            })
+            self.checked(loaded)
         }
+    }
+
+    /// Products that the command changes together with its target, sorted by id. Call it once, and
+    /// after the target is loaded.
+    ///
+    /// # Errors
+    /// A product could not be loaded. A product without events is not an error.
+    pub async fn products(
+        &self,
+        ids: impl IntoIterator<Item = Uuid> + Send,
+    ) -> Result<Vec<Loaded<Product>>, CommandError> {
+        let (ids, in_turn) = (BTreeSet::from_iter(ids), self.turns.begin_products());
+        let mut products = Vec::with_capacity(ids.len());
+        for id in ids {
+            products.push(self.load::<Product>(id, in_turn).await?);
+        }
+        Ok(products)
+    }
+
+    async fn load<A: Aggregate>(&self, id: Uuid, in_turn: bool) -> Result<Loaded<A>, CommandError> {
+        if !in_turn {
+            return Ok(self.repository.load::<A>(self.epoch, id).await?);
+        }
+        let (turn, loaded) = self.repository.load_in_turn::<A>(self.epoch, id).await?;
+        self.turns.keep(turn);
+        Ok(loaded)
+    }
+
+    /// Checks the caller's precondition against the target.
+    ///
+    /// # Errors
+    /// [`CommandError::StaleVersion`] or [`CommandError::UnwantedVersion`] if it does not hold.
+    pub fn checked<A>(&self, target: Loaded<A>) -> Result<Loaded<A>, CommandError> {
+        let actual = target.version.0;
+        self.precondition.check(actual).map(|()| target).map_err(|unmet| match unmet {
+            Unmet::OtherVersion => CommandError::StaleVersion { actual },
+            Unmet::NotWanted => CommandError::UnwantedVersion { actual },
+        })
     }
 
     /// The user that the command changes.

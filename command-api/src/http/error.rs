@@ -2,10 +2,7 @@
 //! command API.
 
 use axum::http::header::{ETAG, HeaderValue};
-use domain::order::OrderError;
-use domain::product::ProductError;
-use domain::user::UserError;
-use domain::value::{EmailError, MoneyError, NameError};
+use domain::value::{EmailError, MoneyError, NameError, ReasonError};
 use event_store::StoreError;
 use service_kit::shed::{LINE_EVERY, LogLimit};
 use service_kit::{FieldError, Problem};
@@ -13,7 +10,8 @@ use service_kit::{FieldError, Problem};
 use crate::application::CommandError;
 use crate::application::input::{FieldPath, InvalidInput, InvalidValue, Step};
 use crate::application::repository::RepositoryError;
-use crate::application::use_case::AggregateError;
+
+mod refusal;
 
 /// The value of `Retry-After` after a conflict or an overload, in seconds.
 const RETRY_SOON: u64 = 1;
@@ -27,7 +25,8 @@ static LINES: LogLimit = LogLimit::new(LINE_EVERY);
 impl From<CommandError> for Problem {
     fn from(error: CommandError) -> Self {
         let problem = match &error {
-            CommandError::Refused(error) => refused(*error),
+            CommandError::Refused(error) => refusal::refused(*error),
+            CommandError::OutOfStock(lines) => refusal::out_of_stock(lines),
             CommandError::SignIn => identity::problem::sign_in(),
             CommandError::Forbidden(permission) => identity::problem::forbidden(*permission),
             CommandError::Invalid(input) => invalid(input),
@@ -90,78 +89,6 @@ fn log(error: &CommandError, problem: &Problem) {
     }
 }
 
-fn refused(error: AggregateError) -> Problem {
-    match error {
-        AggregateError::User(error) => user(error),
-        AggregateError::Product(error) => product(error),
-        AggregateError::Order(error) => order(error),
-    }
-}
-
-fn user(error: UserError) -> Problem {
-    match error {
-        UserError::Unknown => Problem::not_found(),
-        UserError::AlreadyRegistered => {
-            Problem::conflict("user/already-registered", "The user is registered already")
-        }
-        UserError::Deactivated => Problem::conflict("user/deactivated", "The user is deactivated"),
-    }
-}
-
-fn product(error: ProductError) -> Problem {
-    match error {
-        ProductError::Unknown => Problem::not_found(),
-        ProductError::AlreadyAdded => {
-            Problem::conflict("product/already-added", "The product is there already")
-        }
-        ProductError::NotEnoughStock { .. } => {
-            Problem::conflict("product/not-enough-stock", "There is not enough in stock")
-                .detail(error.to_string())
-        }
-        ProductError::UnitsOutOfRange => {
-            field("/quantity", "quantity/out-of-range", &error.to_string())
-        }
-        ProductError::TooManyReservations => Problem::conflict(
-            "product/too-many-reservations",
-            "The product is reserved for too many orders at once",
-        )
-        .detail(error.to_string()),
-        ProductError::NotReserved => {
-            Problem::conflict("product/not-reserved", "Nothing is reserved for the order")
-        }
-        ProductError::StockTooLarge => {
-            Problem::conflict("product/stock-too-large", "The stock would be too large")
-                .detail(error.to_string())
-        }
-    }
-}
-
-fn order(error: OrderError) -> Problem {
-    match error {
-        OrderError::Unknown | OrderError::UnknownLine => Problem::not_found(),
-        OrderError::AlreadyPlaced => {
-            Problem::conflict("order/already-placed", "The order is placed already")
-        }
-        OrderError::NoLines => {
-            field("/lines", "too-few", "an order is placed with at least one line")
-        }
-        OrderError::TooManyLines => {
-            Problem::conflict("order/too-many-lines", "The order has too many lines")
-                .detail(error.to_string())
-        }
-        OrderError::Total { .. } => {
-            Problem::conflict("order/total", "The lines do not add up").detail(error.to_string())
-        }
-        OrderError::NotPending { .. } => {
-            Problem::conflict("order/not-pending", "Only a pending order can change")
-                .detail(error.to_string())
-        }
-        OrderError::Empty => {
-            Problem::conflict("order/empty", "An order without lines cannot be confirmed")
-        }
-    }
-}
-
 /// One problem for everything that is wrong with the input, with a pointer to each field.
 fn invalid(input: &InvalidInput) -> Problem {
     let fields = input.fields().iter().map(|field| {
@@ -200,6 +127,11 @@ const fn code(reason: &InvalidValue) -> &'static str {
         InvalidValue::Money(MoneyError::Mixed { .. }) => "currency/mixed",
         InvalidValue::Stock => "stock/out-of-range",
         InvalidValue::Quantity(_) | InvalidValue::Units => "quantity/out-of-range",
+        InvalidValue::SameProduct => "product/same",
+        InvalidValue::Reason(ReasonError::Empty) => "reason/empty",
+        InvalidValue::Reason(ReasonError::TooLong) => "reason/too-long",
+        InvalidValue::Reason(ReasonError::ControlCharacter) => "reason/control-character",
+        InvalidValue::Evidence(_) => "evidence/malformed",
         InvalidValue::NoLines => "too-few",
         InvalidValue::TooManyLines => "too-many",
         InvalidValue::FutureOrder => "in-the-future",
@@ -259,8 +191,4 @@ fn at_version(problem: Problem, actual: i64) -> Problem {
         Ok(tag) => problem.header(ETAG, tag),
         Err(_) => problem,
     }
-}
-
-fn field(pointer: &str, code: &'static str, detail: &str) -> Problem {
-    Problem::invalid(vec![FieldError::new(pointer, code, detail)])
 }

@@ -6,6 +6,7 @@ use utoipa_axum::router::OpenApiRouter;
 use super::Api;
 use super::answer::Collection;
 
+mod fulfilment;
 mod order;
 mod product;
 mod user;
@@ -25,4 +26,5 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .merge(user::routes())
         .merge(product::routes())
         .merge(order::routes())
+        .merge(fulfilment::routes())
 }

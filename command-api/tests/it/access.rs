@@ -78,7 +78,7 @@ async fn a_user_changes_what_is_theirs_and_of_others_learns_nothing() {
     let rename = || json_request("PATCH", &format!("/api/v1/users/{ada}"), &body);
     shop.send(rename().by(&ada)).await.ok();
     let types = shop.types().await;
-    assert_eq!(types[types.len() - 2..], ["order.confirmed", "user.renamed"]);
+    assert_eq!(types[types.len() - 2..], ["product.stock_reserved", "user.renamed"]);
 }
 
 #[tokio::test]

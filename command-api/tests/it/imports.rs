@@ -30,6 +30,7 @@ async fn an_import_keeps_its_own_prices_and_counts_for_its_own_day() {
     assert_eq!(placed["ordered_at"], "1997-01-12T00:00:00Z");
     assert_eq!((&confirmed["ordered_at"], &confirmed["units"]), (&placed["ordered_at"], &json!(2)));
     assert_eq!(confirmed["total"], placed["total"]);
+    assert_eq!(log.len(), 4, "the units of an import left the stock of another system");
 }
 
 #[tokio::test]

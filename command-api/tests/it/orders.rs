@@ -112,7 +112,8 @@ async fn lines_come_and_go_until_the_order_is_confirmed() {
     );
     shop.delete(&format!("{path}/lines/{line}")).await.problem(404, "not-found");
     assert_eq!(shop.act(&format!("{path}/confirm")).await.ok()["version"], 4);
-    let (event_type, event) = last(&shop).await;
+    let log = shop.log().await;
+    let (event_type, event) = &log[log.len() - 2];
     assert_eq!(
         (event_type.as_str(), &event["units"], &event["ordered_at"]),
         ("order.confirmed", &json!(2), &json!(NOW))
@@ -122,7 +123,6 @@ async fn lines_come_and_go_until_the_order_is_confirmed() {
         .await
         .problem(409, "order/not-pending");
     shop.act(&format!("{path}/confirm")).await.problem(409, "order/not-pending");
-    shop.act(&format!("{path}/cancel")).await.problem(409, "order/not-pending");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::event::OrderLine;
 use crate::user::Customer;
+use crate::value::{Evidence, Money, Reason};
 
 /// A command to an order.
 #[derive(Debug, Clone)]
@@ -26,8 +27,35 @@ pub enum OrderCommand {
         /// The time of the confirmation.
         at: DateTime<Utc>,
     },
-    /// Cancels the order. It never counts as a sale.
+    /// Cancels the order if it is not shipped. It does not count as a sale then.
     Cancel,
+    /// Notes that the user asks to pay a confirmed order. A repeat changes nothing.
+    RequestPayment,
+    /// Records that a confirmed order is paid in whole.
+    RecordPayment(Record),
+    /// Records that a paid order is shipped.
+    Ship(Record),
+    /// Records that a shipped order has arrived.
+    Deliver(Record),
+    /// Records that a part of the payment, or all of it, was given back.
+    Refund {
+        /// The amount, in the currency of the order.
+        amount: Money,
+        /// Who records it, and why.
+        record: Record,
+    },
+}
+
+/// Who records something that happened outside, and why. The owner of an order records nothing
+/// about it.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// The acting user, if a person acts.
+    pub by: Option<Uuid>,
+    /// Why it is recorded. It is not about a person.
+    pub reason: Reason,
+    /// The proof in another system.
+    pub evidence: Option<Evidence>,
 }
 
 /// The content of a new order.

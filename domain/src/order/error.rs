@@ -1,7 +1,7 @@
 //! The reasons for which an order refuses a command.
 
 use super::OrderStatus;
-use crate::value::MoneyError;
+use crate::value::{Money, MoneyError};
 
 /// Why an order refuses a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +34,44 @@ pub enum OrderError {
     NotPending {
         /// The current status of the order.
         status: OrderStatus,
+    },
+    /// The order is not in the status that the command needs.
+    #[error("the order is {}, not {}", status.as_str(), needed.as_str())]
+    OtherStatus {
+        /// The current status of the order.
+        status: OrderStatus,
+        /// The status in which the command is accepted.
+        needed: OrderStatus,
+    },
+    /// The order is shipped or closed, so it cannot be cancelled.
+    #[error("the order is {}", status.as_str())]
+    NotCancellable {
+        /// The current status of the order.
+        status: OrderStatus,
+    },
+    /// The user who ordered tries to record something about the order.
+    #[error("nobody records payments, shipments or refunds of their own orders")]
+    OwnOrder,
+    /// Nothing was paid, so nothing can be refunded.
+    #[error("nothing was paid for the order")]
+    NothingPaid,
+    /// A refund has no amount.
+    #[error("a refund is more than nothing")]
+    EmptyRefund,
+    /// A refund is larger than the rest of the payment.
+    #[error("only {} {} are left of the payment", left.to_decimal(), left.currency())]
+    RefundTooLarge {
+        /// The part of the payment that was not given back yet.
+        left: Money,
+    },
+    /// A refund of the whole payment before the order is shipped or cancelled.
+    #[error("an order is cancelled before its whole payment is refunded")]
+    CancelFirst,
+    /// The amount of a refund does not fit the payment.
+    #[error("the amount does not fit the payment: {reason}")]
+    Refund {
+        /// Why the amount is refused.
+        reason: MoneyError,
     },
     /// The order has no lines, so it cannot be confirmed.
     #[error("the order has no lines")]

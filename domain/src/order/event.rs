@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::aggregate::stored_events;
 use crate::product::Offer;
-use crate::value::{Money, ProductName, Quantity, time};
+use crate::value::{Evidence, Money, ProductName, Quantity, Reason, time};
 
 /// An event of an order.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -20,8 +20,20 @@ pub enum OrderEvent {
     LineRemoved(OrderLineRemoved),
     /// `order.confirmed` v1: the order was confirmed.
     Confirmed(OrderConfirmed),
-    /// `order.cancelled` v1: the order was cancelled.
+    /// `order.cancelled` v1: a pending order was cancelled.
     Cancelled(OrderCancelled),
+    /// `order.sale_cancelled` v1: an order was cancelled after its confirmation.
+    SaleCancelled(OrderSaleCancelled),
+    /// `order.payment_requested` v1: the user asks to pay.
+    PaymentRequested(OrderPaymentRequested),
+    /// `order.paid` v1: the order was paid.
+    Paid(OrderPaid),
+    /// `order.shipped` v1: the order was shipped.
+    Shipped(OrderShipped),
+    /// `order.delivered` v1: the order arrived.
+    Delivered(OrderDelivered),
+    /// `order.refunded` v1: money was given back.
+    Refunded(OrderRefunded),
 }
 
 stored_events!(OrderEvent {
@@ -30,6 +42,12 @@ stored_events!(OrderEvent {
     LineRemoved(OrderLineRemoved) => "order.line_removed", 1;
     Confirmed(OrderConfirmed) => "order.confirmed", 1;
     Cancelled(OrderCancelled) => "order.cancelled", 1;
+    SaleCancelled(OrderSaleCancelled) => "order.sale_cancelled", 1;
+    PaymentRequested(OrderPaymentRequested) => "order.payment_requested", 1;
+    Paid(OrderPaid) => "order.paid", 1;
+    Shipped(OrderShipped) => "order.shipped", 1;
+    Delivered(OrderDelivered) => "order.delivered", 1;
+    Refunded(OrderRefunded) => "order.refunded", 1;
 });
 
 impl OrderEvent {
@@ -40,7 +58,13 @@ impl OrderEvent {
             | Self::LineAdded(OrderLineAdded { order_id, .. })
             | Self::LineRemoved(OrderLineRemoved { order_id, .. })
             | Self::Confirmed(OrderConfirmed { order_id, .. })
-            | Self::Cancelled(OrderCancelled { order_id, .. }) => *order_id,
+            | Self::Cancelled(OrderCancelled { order_id, .. })
+            | Self::SaleCancelled(OrderSaleCancelled { order_id, .. })
+            | Self::PaymentRequested(OrderPaymentRequested { order_id, .. })
+            | Self::Paid(OrderPaid { order_id, .. })
+            | Self::Shipped(OrderShipped { order_id, .. })
+            | Self::Delivered(OrderDelivered { order_id, .. })
+            | Self::Refunded(OrderRefunded { order_id, .. }) => *order_id,
         }
     }
 
@@ -49,7 +73,13 @@ impl OrderEvent {
         match self {
             Self::Placed(OrderPlaced { user_id, .. })
             | Self::Confirmed(OrderConfirmed { user_id, .. })
-            | Self::Cancelled(OrderCancelled { user_id, .. }) => labels.push(("user", *user_id)),
+            | Self::Cancelled(OrderCancelled { user_id, .. })
+            | Self::SaleCancelled(OrderSaleCancelled { user_id, .. })
+            | Self::PaymentRequested(OrderPaymentRequested { user_id, .. })
+            | Self::Paid(OrderPaid { user_id, .. })
+            | Self::Shipped(OrderShipped { user_id, .. })
+            | Self::Delivered(OrderDelivered { user_id, .. })
+            | Self::Refunded(OrderRefunded { user_id, .. }) => labels.push(("user", *user_id)),
             Self::LineAdded(_) | Self::LineRemoved(_) => {}
         }
         labels
@@ -147,4 +177,101 @@ pub struct OrderCancelled {
     pub order_id: Uuid,
     /// The user's id.
     pub user_id: Uuid,
+}
+
+/// The payload of `order.sale_cancelled` v1. From this event on, the order no longer counts as a sale.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OrderSaleCancelled {
+    /// The order's id.
+    pub order_id: Uuid,
+    /// The user's id.
+    pub user_id: Uuid,
+    /// The total that no longer counts, as in `order.confirmed`.
+    pub total: Money,
+    /// The units that no longer count, as in `order.confirmed`.
+    pub units: u64,
+    /// The time of the sale, as in `order.confirmed`.
+    #[serde(deserialize_with = "time::read")]
+    pub ordered_at: DateTime<Utc>,
+}
+
+/// The payload of `order.payment_requested` v1.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OrderPaymentRequested {
+    /// The order's id.
+    pub order_id: Uuid,
+    /// The user's id.
+    pub user_id: Uuid,
+    /// The amount to pay: the total of the order.
+    pub amount: Money,
+}
+
+/// The payload of `order.paid` v1.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OrderPaid {
+    /// The order's id.
+    pub order_id: Uuid,
+    /// The user's id.
+    pub user_id: Uuid,
+    /// The amount that was paid: the total of the order.
+    pub amount: Money,
+    /// The time of the sale, as in `order.confirmed`.
+    #[serde(deserialize_with = "time::read")]
+    pub ordered_at: DateTime<Utc>,
+    /// Why it was recorded.
+    pub reason: Reason,
+    /// The proof in another system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
+}
+
+/// The payload of `order.shipped` v1.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OrderShipped {
+    /// The order's id.
+    pub order_id: Uuid,
+    /// The user's id.
+    pub user_id: Uuid,
+    /// Why it was recorded.
+    pub reason: Reason,
+    /// The proof in another system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
+}
+
+/// The payload of `order.delivered` v1.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OrderDelivered {
+    /// The order's id.
+    pub order_id: Uuid,
+    /// The user's id.
+    pub user_id: Uuid,
+    /// Why it was recorded.
+    pub reason: Reason,
+    /// The proof in another system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
+}
+
+/// The payload of `order.refunded` v1.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OrderRefunded {
+    /// The order's id.
+    pub order_id: Uuid,
+    /// The user's id.
+    pub user_id: Uuid,
+    /// The amount that was given back now.
+    pub amount: Money,
+    /// The amount that was given back so far, with this one.
+    pub refunded: Money,
+    /// Whether the order ends with this: it was shipped, and its whole payment was given back.
+    pub ends_order: bool,
+    /// The time of the sale, as in `order.confirmed`.
+    #[serde(deserialize_with = "time::read")]
+    pub ordered_at: DateTime<Utc>,
+    /// Why it was recorded.
+    pub reason: Reason,
+    /// The proof in another system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
 }

@@ -17,6 +17,9 @@ use crate::user::event::UserRegistered;
 use crate::user::{Customer, User, UserEvent};
 use crate::value::{Email, Money, MoneyError, PersonName, ProductName, Quantity};
 
+mod fulfilment;
+mod properties;
+
 const ORDER: Uuid = Uuid::from_u128(100);
 const ADA: Uuid = Uuid::from_u128(1);
 const CD: Uuid = Uuid::from_u128(7);
@@ -106,6 +109,9 @@ fn the_state_that_is_kept_is_what_it_was_in_its_shape() {
             total: usd("9.00"),
         }),
         confirmed(usd("9.00"), 5, NOON),
+        fulfilment::payment_requested(),
+        fulfilment::paid(),
+        fulfilment::refunded("10.00", "10.00"),
     ];
     GOLDEN.check_kept::<Order>(&history.into_iter().fold(Order::default(), Order::evolve));
 }
@@ -217,7 +223,6 @@ fn only_a_pending_order_changes() {
             OrderCommand::AddLine { line: line(2, 1, usd("1")) },
             OrderCommand::RemoveLine { line_id: Uuid::from_u128(1) },
             confirm(),
-            OrderCommand::Cancel,
         ] {
             given::<Order>([one_line(), ending.clone()])
                 .when(command)

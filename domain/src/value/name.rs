@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-mod visible;
+pub(super) mod visible;
 
 /// The maximum length of a name in characters, counted before the surrounding blanks are cut off.
 pub const MAX_NAME_LEN: usize = 200;

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::DomainEvent;
+use domain::order::OrderStatus;
 use domain::order::event::{OrderEvent, OrderLine, OrderPlaced};
 use domain::value::Money;
 use event_store::RecordedEvent;
@@ -25,9 +26,16 @@ row! {
         total_minor: i64,
         units: i64,
         lines: Json<Vec<Line>>,
+        paid_minor: i64,
+        refunded_minor: i64,
         ordered_at: Option<DateTime<Utc>>,
         confirmed_at: Option<DateTime<Utc>>,
+        payment_requested_at: Option<DateTime<Utc>>,
+        paid_at: Option<DateTime<Utc>>,
+        shipped_at: Option<DateTime<Utc>>,
+        delivered_at: Option<DateTime<Utc>>,
         cancelled_at: Option<DateTime<Utc>>,
+        refunded_at: Option<DateTime<Utc>>,
         created_at: DateTime<Utc>,
         updated_at: DateTime<Utc>,
         version: i64,
@@ -60,7 +68,7 @@ impl From<&OrderLine> for Line {
 
 impl Projection for Orders {
     const NAME: &'static str = "orders";
-    const FOLD_VERSION: i32 = 1;
+    const FOLD_VERSION: i32 = 2;
     const TABLES: &'static str = include_str!("orders/tables.sql");
     const INDEXES: &'static str = include_str!("orders/indexes.sql");
     const SPLIT: Split = Split::ByKey(1);
@@ -106,14 +114,35 @@ impl Projection for Orders {
                 row.set_total(removed.total);
             }
             OrderEvent::Confirmed(confirmed) => {
-                "confirmed".clone_into(&mut row.status);
+                row.set_status(OrderStatus::Confirmed);
                 row.ordered_at = Some(confirmed.ordered_at);
                 row.confirmed_at = Some(at);
                 row.set_total(confirmed.total);
             }
-            OrderEvent::Cancelled(_) => {
-                "cancelled".clone_into(&mut row.status);
+            OrderEvent::Cancelled(_) | OrderEvent::SaleCancelled(_) => {
+                row.set_status(OrderStatus::Cancelled);
                 row.cancelled_at = Some(at);
+            }
+            OrderEvent::PaymentRequested(_) => row.payment_requested_at = Some(at),
+            OrderEvent::Paid(paid) => {
+                row.set_status(OrderStatus::Paid);
+                row.paid_at = Some(at);
+                row.paid_minor = paid.amount.minor();
+            }
+            OrderEvent::Shipped(_) => {
+                row.set_status(OrderStatus::Shipped);
+                row.shipped_at = Some(at);
+            }
+            OrderEvent::Delivered(_) => {
+                row.set_status(OrderStatus::Delivered);
+                row.delivered_at = Some(at);
+            }
+            OrderEvent::Refunded(refunded) => {
+                row.refunded_minor = refunded.refunded.minor();
+                row.refunded_at = Some(at);
+                if refunded.ends_order {
+                    row.set_status(OrderStatus::Refunded);
+                }
             }
         }
         row.units =
@@ -126,6 +155,10 @@ impl Projection for Orders {
 }
 
 impl OrderRow {
+    fn set_status(&mut self, status: OrderStatus) {
+        status.as_str().clone_into(&mut self.status);
+    }
+
     fn set_total(&mut self, total: Money) {
         self.total_minor = total.minor();
         total.currency().code().clone_into(&mut self.currency);
@@ -136,14 +169,21 @@ fn new_row(placed: &OrderPlaced, recorded_at: DateTime<Utc>) -> OrderRow {
     OrderRow {
         id: placed.order_id,
         user_id: placed.user_id,
-        status: "pending".to_owned(),
+        status: OrderStatus::Pending.as_str().to_owned(),
         currency: placed.total.currency().code().to_owned(),
         total_minor: placed.total.minor(),
         units: 0,
         lines: Json(placed.lines.iter().map(Line::from).collect()),
+        paid_minor: 0,
+        refunded_minor: 0,
         ordered_at: placed.ordered_at,
         confirmed_at: None,
+        payment_requested_at: None,
+        paid_at: None,
+        shipped_at: None,
+        delivered_at: None,
         cancelled_at: None,
+        refunded_at: None,
         created_at: recorded_at,
         updated_at: recorded_at,
         version: 0,

@@ -1,21 +1,24 @@
-//! `users`: one row per user, with the totals of their confirmed orders.
+//! `users`: one row per user, with the totals of their confirmed orders. Orders that were cancelled
+//! after their confirmation do not count.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use domain::DomainEvent;
-use domain::order::event::{OrderConfirmed, OrderEvent};
+use domain::order::event::OrderEvent;
 use domain::user::event::UserEvent;
+use domain::value::Money;
 use event_store::RecordedEvent;
-use projection::{Incoming, NoSuchRow, Projection, Reason, Split, add, row};
+use projection::{Incoming, NoSuchRow, Projection, Reason, Split, TooLarge, add, row};
 use serde::Serialize;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::daily_sales::COUNTED;
 use super::types_of;
 
-/// The type of the counted order event.
-const CONFIRMED: &str = "order.confirmed";
+/// Sums in minor units, by currency code.
+type Sums = BTreeMap<String, i64>;
 
 /// The projection of users.
 pub struct Users;
@@ -24,8 +27,13 @@ pub struct Users;
 pub enum Event {
     /// An event of the user's own stream.
     User(UserEvent),
-    /// An order of the user was confirmed.
-    OrderConfirmed(OrderConfirmed),
+    /// An event of an order of the user that changes the totals.
+    Order {
+        /// The user's id.
+        user_id: Uuid,
+        /// What the event changes.
+        change: Change,
+    },
 }
 
 row! {
@@ -36,7 +44,9 @@ row! {
         name: Option<String>,
         status: String,
         order_count: i64,
-        total_spent: Json<BTreeMap<String, i64>>,
+        total_spent: Json<Sums>,
+        total_paid: Json<Sums>,
+        total_refunded: Json<Sums>,
         last_order_at: Option<DateTime<Utc>>,
         created_at: DateTime<Utc>,
         updated_at: DateTime<Utc>,
@@ -47,7 +57,7 @@ row! {
 
 impl Projection for Users {
     const NAME: &'static str = "users";
-    const FOLD_VERSION: i32 = 1;
+    const FOLD_VERSION: i32 = 2;
     const TABLES: &'static str = include_str!("users/tables.sql");
     const INDEXES: &'static str = include_str!("users/indexes.sql");
     const PERSONAL: &'static [&'static str] = &["email", "name"];
@@ -58,16 +68,15 @@ impl Projection for Users {
 
     fn handles() -> Vec<&'static str> {
         let mut types = types_of::<UserEvent>();
-        types.push(CONFIRMED);
+        types.extend(COUNTED);
         types
     }
 
     fn read(event: &RecordedEvent) -> Option<Result<Event, Reason>> {
         let (event_type, data) = (event.event_type.as_str(), event.data.get());
-        if event_type == CONFIRMED {
+        if COUNTED.contains(&event_type) {
             return match OrderEvent::from_parts(event_type, event.schema_version, data)? {
-                Ok(OrderEvent::Confirmed(confirmed)) => Some(Ok(Event::OrderConfirmed(confirmed))),
-                Ok(_) => None,
+                Ok(event) => order_event(&event).map(Ok),
                 Err(unreadable) => Some(Err(unreadable.into())),
             };
         }
@@ -78,7 +87,7 @@ impl Projection for Users {
     fn keys(event: &Event) -> Vec<Uuid> {
         vec![match event {
             Event::User(event) => event.user_id(),
-            Event::OrderConfirmed(confirmed) => confirmed.user_id,
+            Event::Order { user_id, .. } => *user_id,
         }]
     }
 
@@ -89,7 +98,7 @@ impl Projection for Users {
                 row.version = incoming.version.0;
                 row
             }
-            Event::OrderConfirmed(confirmed) => fold_confirmed(row.ok_or(NoSuchRow)?, confirmed)?,
+            Event::Order { change, .. } => fold_order(row.ok_or(NoSuchRow)?, *change)?,
         };
         row.updated_at = incoming.recorded_at;
         row.position = incoming.position.0;
@@ -121,7 +130,9 @@ fn fold_user(
             name: registered.name.value().map(|name| name.as_str().to_owned()),
             status: "active".to_owned(),
             order_count: 0,
-            total_spent: Json(BTreeMap::new()),
+            total_spent: Json(Sums::new()),
+            total_paid: Json(Sums::new()),
+            total_refunded: Json(Sums::new()),
             last_order_at: None,
             created_at: recorded_at,
             updated_at: recorded_at,
@@ -143,10 +154,61 @@ fn fold_user(
     Ok(row)
 }
 
-fn fold_confirmed(mut row: UserRow, confirmed: &OrderConfirmed) -> Result<UserRow, Reason> {
-    row.order_count = add(row.order_count, 1)?;
-    let spent = row.total_spent.0.entry(confirmed.total.currency().code().to_owned()).or_default();
-    *spent = add(*spent, confirmed.total.minor())?;
-    row.last_order_at = row.last_order_at.max(Some(confirmed.ordered_at));
+/// What an event of an order changes in the totals of its user.
+#[derive(Debug, Clone, Copy)]
+pub enum Change {
+    /// A sale counts.
+    Confirmed(Money, DateTime<Utc>),
+    /// A sale no longer counts.
+    SaleCancelled(Money),
+    /// Money came.
+    Paid(Money),
+    /// Money was given back.
+    Refunded(Money),
+}
+
+/// The event as this projection handles it, if it changes totals.
+fn order_event(event: &OrderEvent) -> Option<Event> {
+    let (user_id, change) = match event {
+        OrderEvent::Confirmed(confirmed) => {
+            (confirmed.user_id, Change::Confirmed(confirmed.total, confirmed.ordered_at))
+        }
+        OrderEvent::SaleCancelled(cancelled) => {
+            (cancelled.user_id, Change::SaleCancelled(cancelled.total))
+        }
+        OrderEvent::Paid(paid) => (paid.user_id, Change::Paid(paid.amount)),
+        OrderEvent::Refunded(refunded) => (refunded.user_id, Change::Refunded(refunded.amount)),
+        OrderEvent::Placed(_)
+        | OrderEvent::LineAdded(_)
+        | OrderEvent::LineRemoved(_)
+        | OrderEvent::Cancelled(_)
+        | OrderEvent::PaymentRequested(_)
+        | OrderEvent::Shipped(_)
+        | OrderEvent::Delivered(_) => return None,
+    };
+    Some(Event::Order { user_id, change })
+}
+
+fn fold_order(mut row: UserRow, change: Change) -> Result<UserRow, Reason> {
+    match change {
+        Change::Confirmed(total, ordered_at) => {
+            row.order_count = add(row.order_count, 1)?;
+            count(&mut row.total_spent, total, total.minor())?;
+            row.last_order_at = row.last_order_at.max(Some(ordered_at));
+        }
+        Change::SaleCancelled(total) => {
+            row.order_count = add(row.order_count, -1)?;
+            count(&mut row.total_spent, total, -total.minor())?;
+        }
+        Change::Paid(amount) => count(&mut row.total_paid, amount, amount.minor())?,
+        Change::Refunded(amount) => count(&mut row.total_refunded, amount, amount.minor())?,
+    }
     Ok(row)
+}
+
+/// Adds minor units to the sum in the currency of `amount`.
+fn count(sums: &mut Sums, amount: Money, minor: i64) -> Result<(), TooLarge> {
+    let sum = sums.entry(amount.currency().code().to_owned()).or_default();
+    *sum = add(*sum, minor)?;
+    Ok(())
 }

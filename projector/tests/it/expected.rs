@@ -27,6 +27,8 @@ use crate::support::{
     Happening, append, contents, everything, happening, read_model, runner, vault,
 };
 
+mod fulfilment;
+
 const USER: Uuid = Uuid::from_u128(1);
 const PRODUCT: Uuid = Uuid::from_u128(2);
 const ORDER: Uuid = Uuid::from_u128(3);
@@ -134,7 +136,7 @@ fn added() -> Happening {
 fn of_users() -> Vec<Story> {
     let first = json!({
         "id": USER, "email": "ada@example.com", "name": "Ada", "status": "active",
-            "order_count": 0, "total_spent": {},
+            "order_count": 0, "total_spent": {}, "total_paid": {}, "total_refunded": {},
         "last_order_at": null, "created_at": "@1", "updated_at": "@1", "version": 1, "position": 1,
     });
     let after = |event: Happening, changed: Value| {
@@ -178,8 +180,10 @@ fn of_orders() -> Vec<Story> {
     });
     let first = json!({
         "id": ORDER, "user_id": USER, "status": "pending", "currency": "USD", "total_minor": 200,
-            "units": 2, "lines": [one],
+            "units": 2, "lines": [one], "paid_minor": 0, "refunded_minor": 0,
         "ordered_at": "1997-05-05T00:00:00+00:00", "confirmed_at": null, "cancelled_at": null,
+        "payment_requested_at": null, "paid_at": null, "shipped_at": null, "delivered_at": null,
+        "refunded_at": null,
         "created_at": "@1", "updated_at": "@1", "version": 1, "position": 1,
     });
     let second = json!({
@@ -254,14 +258,15 @@ fn of_products() -> Vec<Story> {
 
 fn of_daily_sales() -> Vec<Story> {
     let row = json!({"day": "1997-05-05", "currency": "USD", "orders": 2, "units": 7,
-        "revenue_minor": 550, "position": 2});
+        "revenue_minor": 550, "paid_minor": 0, "refunded_minor": 0, "position": 2});
     let happened =
         vec![confirmed(350, 5, "1997-05-05T00:00:00Z"), confirmed(200, 2, "1997-05-05T23:59:59Z")];
     vec![story("daily_sales", happened, row)]
 }
 
 fn stories() -> Vec<Story> {
-    [of_users(), of_orders(), of_products(), of_daily_sales()].into_iter().flatten().collect()
+    let plain = [of_users(), of_orders(), of_products(), of_daily_sales()];
+    plain.into_iter().flatten().chain(fulfilment::stories()).collect()
 }
 
 /// The row with the times at which the events were recorded.

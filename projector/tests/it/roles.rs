@@ -29,7 +29,7 @@ async fn the_readers_role_reads_everything_and_writes_nothing() {
         assert_eq!(refused(&reader, read).await, None, "{read}");
     }
     for write in [
-        "INSERT INTO read_model.daily_sales VALUES ('1997-01-01', 'USD', 1, 1, 1, 1)",
+        "INSERT INTO read_model.daily_sales VALUES ('1997-01-01', 'USD', 1, 1, 1, 1, 1, 1)",
         "UPDATE read_model.users SET name = 'x'",
         "DELETE FROM users_g1.users",
         "TRUNCATE orders_g1.orders",

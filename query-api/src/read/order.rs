@@ -22,7 +22,8 @@ postgres_kit::row! {
         pub id: Uuid,
         /// The id of the user who ordered.
         pub user_id: Uuid,
-        /// The status: `pending`, `confirmed` or `cancelled`.
+        /// The status: `pending`, `confirmed`, `paid`, `shipped`, `delivered`, `cancelled` or
+        /// `refunded`.
         pub status: String,
         /// The currency code of all prices in the order, such as `USD`.
         pub currency: String,
@@ -32,12 +33,26 @@ postgres_kit::row! {
         pub units: i64,
         /// The lines, in the order in which they were added.
         pub lines: Json<Vec<LineRow>>,
+        /// What was paid, in minor units of the currency.
+        pub paid_minor: i64,
+        /// What was refunded of it, in minor units of the currency.
+        pub refunded_minor: i64,
         /// The original date of an imported order, otherwise the time of confirmation.
         pub ordered_at: Option<DateTime<Utc>>,
         /// The time of the confirmation.
         pub confirmed_at: Option<DateTime<Utc>>,
+        /// The time when the user asked to pay.
+        pub payment_requested_at: Option<DateTime<Utc>>,
+        /// The time when the payment was recorded.
+        pub paid_at: Option<DateTime<Utc>>,
+        /// The time when the shipment was recorded.
+        pub shipped_at: Option<DateTime<Utc>>,
+        /// The time when the delivery was recorded.
+        pub delivered_at: Option<DateTime<Utc>>,
         /// The time of the cancellation.
         pub cancelled_at: Option<DateTime<Utc>>,
+        /// The time when the latest refund was recorded.
+        pub refunded_at: Option<DateTime<Utc>>,
         /// The time when the order was placed.
         pub created_at: DateTime<Utc>,
         /// The time of the last change of the row.

@@ -23,6 +23,10 @@ postgres_kit::row! {
         pub units: i64,
         /// The revenue, in minor units of the currency.
         pub revenue_minor: i64,
+        /// What was paid for the orders of the day, in minor units of the currency.
+        pub paid_minor: i64,
+        /// What was refunded for the orders of the day, in minor units of the currency.
+        pub refunded_minor: i64,
     }
 }
 

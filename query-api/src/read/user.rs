@@ -33,6 +33,10 @@ postgres_kit::row! {
         pub order_count: i64,
         /// The total of all confirmed orders, by currency.
         pub total_spent: Json<SumsMinor>,
+        /// The total of all payments, by currency.
+        pub total_paid: Json<SumsMinor>,
+        /// The total of all refunds, by currency.
+        pub total_refunded: Json<SumsMinor>,
         /// The latest date of a confirmed order.
         pub last_order_at: Option<DateTime<Utc>>,
         /// The time of the registration.

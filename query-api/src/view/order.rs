@@ -24,13 +24,34 @@ pub(crate) struct Order {
     /// The number of units over all lines.
     units: i64,
     lines: Vec<Line>,
+    /// What was paid, as a decimal number of the currency.
+    #[schema(example = "29.34")]
+    paid: String,
+    /// What was refunded of it, as a decimal number of the currency.
+    #[schema(example = "14.67")]
+    refunded: String,
+    /// What is still to be refunded of a cancelled order, as a decimal number of the currency.
+    #[schema(example = "0.00")]
+    refund_due: String,
     /// The original date of an imported order, otherwise the time of confirmation.
     #[schema(required = true)]
     ordered_at: Option<DateTime<Utc>>,
     #[schema(required = true)]
     confirmed_at: Option<DateTime<Utc>>,
+    /// The time when the user asked to pay.
+    #[schema(required = true)]
+    payment_requested_at: Option<DateTime<Utc>>,
+    #[schema(required = true)]
+    paid_at: Option<DateTime<Utc>>,
+    #[schema(required = true)]
+    shipped_at: Option<DateTime<Utc>>,
+    #[schema(required = true)]
+    delivered_at: Option<DateTime<Utc>>,
     #[schema(required = true)]
     cancelled_at: Option<DateTime<Utc>>,
+    /// The time of the latest refund.
+    #[schema(required = true)]
+    refunded_at: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
     version: i64,
@@ -58,7 +79,11 @@ pub(crate) struct Line {
 pub(crate) enum OrderStatus {
     Pending,
     Confirmed,
+    Paid,
+    Shipped,
+    Delivered,
     Cancelled,
+    Refunded,
 }
 
 impl OrderStatus {
@@ -67,7 +92,11 @@ impl OrderStatus {
         match self {
             Self::Pending => "pending",
             Self::Confirmed => "confirmed",
+            Self::Paid => "paid",
+            Self::Shipped => "shipped",
+            Self::Delivered => "delivered",
             Self::Cancelled => "cancelled",
+            Self::Refunded => "refunded",
         }
     }
 }
@@ -87,6 +116,9 @@ impl Line {
 
 impl From<OrderRow> for Order {
     fn from(row: OrderRow) -> Self {
+        let is_cancelled = row.status == OrderStatus::Cancelled.text();
+        let left = row.paid_minor.saturating_sub(row.refunded_minor);
+        let due = if is_cancelled { left } else { 0 };
         Self {
             id: row.id,
             user_id: row.user_id,
@@ -94,10 +126,18 @@ impl From<OrderRow> for Order {
             total: decimal(row.total_minor, &row.currency),
             units: row.units,
             lines: row.lines.0.into_iter().map(|line| Line::new(line, &row.currency)).collect(),
+            paid: decimal(row.paid_minor, &row.currency),
+            refunded: decimal(row.refunded_minor, &row.currency),
+            refund_due: decimal(due, &row.currency),
             currency: row.currency,
             ordered_at: row.ordered_at,
             confirmed_at: row.confirmed_at,
+            payment_requested_at: row.payment_requested_at,
+            paid_at: row.paid_at,
+            shipped_at: row.shipped_at,
+            delivered_at: row.delivered_at,
             cancelled_at: row.cancelled_at,
+            refunded_at: row.refunded_at,
             created_at: row.created_at,
             updated_at: row.updated_at,
             version: row.version,

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::money::decimal;
 use crate::read::sales::DailySalesRow;
 
-/// The sales of one day in one currency, of confirmed orders.
+/// The sales of one day in one currency, of confirmed orders that were not cancelled afterwards.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DailySales {
     /// The day, in UTC.
@@ -18,6 +18,12 @@ pub(crate) struct DailySales {
     units: i64,
     #[schema(example = "87.15")]
     revenue: String,
+    /// What was paid for the orders of the day.
+    #[schema(example = "72.48")]
+    paid: String,
+    /// What was refunded for the orders of the day.
+    #[schema(example = "14.67")]
+    refunded: String,
 }
 
 impl From<DailySalesRow> for DailySales {
@@ -25,6 +31,8 @@ impl From<DailySalesRow> for DailySales {
         Self {
             day: row.day,
             revenue: decimal(row.revenue_minor, &row.currency),
+            paid: decimal(row.paid_minor, &row.currency),
+            refunded: decimal(row.refunded_minor, &row.currency),
             currency: row.currency,
             orders: row.orders,
             units: row.units,

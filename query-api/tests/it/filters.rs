@@ -67,7 +67,7 @@ async fn products_are_filtered_by_name_and_days_by_range_and_currency() {
     assert_eq!(
         days.body["data"],
         serde_json::json!([{"day": "2026-01-02", "currency": "USD", "orders": 1, "units": 2,
-            "revenue": "87.15"}])
+            "revenue": "87.15", "paid": "87.15", "refunded": "0.00"}])
     );
 }
 

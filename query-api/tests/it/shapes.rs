@@ -13,7 +13,8 @@ async fn a_user_is_shown_with_sums_by_currency() {
         "data": {
             "id": user, "email": "user-3@example.com", "name": "Ada Lovelace", "status": "active",
                 "order_count": 3,
-            "total_spent": {"USD": "87.15"}, "last_order_at": moment(1), "created_at": moment(1),
+            "total_spent": {"USD": "87.15"}, "total_paid": {"USD": "80.00"},
+                "total_refunded": {}, "last_order_at": moment(1), "created_at": moment(1),
                 "updated_at": moment(1), "version": 3
         },
         "meta": {"request_id": "test-request", "timestamp": moment(0), "epoch": app.epoch,
@@ -33,6 +34,13 @@ async fn an_order_is_shown_with_its_lines_and_prices() {
         (&data["total"], &data["currency"], &data["units"]),
         (&json!("29.34"), &json!("USD"), &json!(2))
     );
+    assert_eq!(
+        (&data["paid"], &data["refunded"], &data["refund_due"]),
+        (&json!("29.34"), &json!("14.67"), &json!("0.00"))
+    );
+    let cancelled = app.add_order(user, "cancelled", 1).await;
+    let cancelled = app.get(&format!("/api/v1/orders/{cancelled}")).await;
+    assert_eq!(cancelled.body["data"]["refund_due"], "14.67");
     let line = &data["lines"][0];
     assert_eq!(
         (&line["unit_price"], &line["currency"], &line["quantity"]),

@@ -181,8 +181,8 @@ impl App {
     pub(crate) async fn add_user(&self, user: &UserSeed) -> Uuid {
         sqlx::query(
             "INSERT INTO users_g1.users (id, email, name, status, order_count, total_spent, \
-                last_order_at, created_at, updated_at, version, position)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10)",
+                total_paid, total_refunded, last_order_at, created_at, updated_at, version, position)
+             VALUES ($1, $2, $3, $4, $5, $6, $11, '{}', $7, $8, $8, $9, $10)",
         )
         .bind(user.id)
         .bind(&user.email)
@@ -194,6 +194,7 @@ impl App {
         .bind(user.created_at)
         .bind(3_i64)
         .bind(17_i64)
+        .bind(serde_json::json!({"USD": 8000}))
         .execute(&self.writer)
         .await
         .unwrap();
@@ -224,9 +225,9 @@ impl App {
             "quantity": 2, "unit_price_minor": 1467}]);
         sqlx::query(
             "INSERT INTO orders_g1.orders (id, user_id, status, currency, total_minor, units, \
-                lines, ordered_at, confirmed_at, created_at,
+                paid_minor, refunded_minor, lines, ordered_at, confirmed_at, created_at,
                                            updated_at, version, position)
-             VALUES ($1, $2, $3, 'USD', 2934, 2, $4, $5, $5, $5, $5, 2, 9)",
+             VALUES ($1, $2, $3, 'USD', 2934, 2, 2934, 1467, $4, $5, $5, $5, $5, 2, 9)",
         )
         .bind(id)
         .bind(user_id)
@@ -240,13 +241,16 @@ impl App {
     }
 
     pub(crate) async fn add_day(&self, day: &str, currency: &str, revenue_minor: i64) {
-        sqlx::query("INSERT INTO daily_sales_g1.daily_sales VALUES ($1::date, $2, 1, 2, $3, 9)")
-            .bind(day.parse::<chrono::NaiveDate>().unwrap())
-            .bind(currency)
-            .bind(revenue_minor)
-            .execute(&self.writer)
-            .await
-            .unwrap();
+        sqlx::query(
+            "INSERT INTO daily_sales_g1.daily_sales VALUES ($1::date, $2, 1, 2, $3, \
+            $3, 0, 9)",
+        )
+        .bind(day.parse::<chrono::NaiveDate>().unwrap())
+        .bind(currency)
+        .bind(revenue_minor)
+        .execute(&self.writer)
+        .await
+        .unwrap();
     }
 }
 

@@ -9,7 +9,7 @@ use super::{Commands, Context, DEADLINE, Decided, refused};
 use crate::application::access::Permit;
 use crate::application::error::CommandError;
 use crate::application::idempotency::Answer;
-use crate::application::use_case::{Decision, TurnSlot, UseCase};
+use crate::application::use_case::{Decision, Turns, UseCase};
 
 /// The maximum number of attempts, if something changes between the decision and the check.
 const MAX_REHEARSALS: u32 = 3;
@@ -58,7 +58,7 @@ impl Commands {
     ) -> Result<DryRun, CommandError> {
         let mut attempts = 1;
         loop {
-            let decided = self.decide(&use_case, permit, (&context, TurnSlot::Unneeded)).await?;
+            let decided = self.decide(&use_case, permit, (&context, Turns::none())).await?;
             let Decided { epoch, decision: Decision { changes, line_id }, .. } = decided;
             let refusal = self.repository.check(epoch, &changes).await?;
             let changed_meanwhile = matches!(

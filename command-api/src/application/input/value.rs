@@ -2,7 +2,7 @@
 
 use domain::order::MAX_LINES;
 use domain::product::MAX_STOCK;
-use domain::value::{EmailError, MoneyError, NameError, QuantityError};
+use domain::value::{EmailError, EvidenceError, MoneyError, NameError, QuantityError, ReasonError};
 
 use crate::application::use_case::import_order::EARLIEST_YEAR;
 
@@ -27,6 +27,15 @@ pub enum InvalidValue {
     /// The number of units is outside the allowed range.
     #[error("the number of units is not between 1 and {MAX_STOCK}")]
     Units,
+    /// Units are moved from a product to itself.
+    #[error("units move between two products")]
+    SameProduct,
+    /// The text is not a reason.
+    #[error(transparent)]
+    Reason(#[from] ReasonError),
+    /// The text is not the reference of a proof.
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
     /// The order has no line.
     #[error("an order is placed with at least one line")]
     NoLines,

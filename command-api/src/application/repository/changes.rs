@@ -1,5 +1,7 @@
 //! Converts the changes of a command to an append for the store.
 
+use std::collections::HashMap;
+
 use domain::aggregate::{Aggregate, DomainEvent};
 use event_store::{
     Append, AppendCondition, EventQuery, InvalidName, Metadata, NewEvent, QueryItem,
@@ -10,17 +12,18 @@ use uuid::Uuid;
 use super::line::Leaves;
 use super::{Loaded, RepositoryError};
 
-/// The changes of a command: events of its aggregate, conditions on other aggregates, and unique
-/// values to reserve or release.
+/// The changes of a command: events of its target and of aggregates that change with it, conditions
+/// on other aggregates, and unique values to reserve or release.
 #[derive(Debug)]
 pub struct Changes {
     id: Uuid,
     pub(super) append: Append,
-    pub(super) leaves: Leaves,
+    /// The states in which the append leaves the streams that it changes.
+    pub(super) leaves: HashMap<StreamName, Leaves>,
 }
 
 impl Changes {
-    /// Changes with these events of a loaded aggregate. The append is refused if the aggregate has
+    /// Changes with these events of the command's target, a loaded aggregate. The append is refused if the aggregate has
     /// changed since it was loaded.
     ///
     /// # Errors
@@ -30,15 +33,46 @@ impl Changes {
         events: &[A::Event],
         metadata: &Metadata,
     ) -> Result<Self, RepositoryError> {
+        let changes = Self { id: loaded.id, append: Append::default(), leaves: HashMap::default() };
+        changes.with(loaded, events, metadata)
+    }
+
+    /// Adds events of another aggregate, which happen together with the others or not at all. The
+    /// append is refused if that aggregate has changed since it was loaded. Without events, nothing
+    /// is added.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Encode`], [`RepositoryError::Name`].
+    pub fn and<A: Aggregate>(
+        self,
+        other: &Loaded<A>,
+        events: &[A::Event],
+        metadata: &Metadata,
+    ) -> Result<Self, RepositoryError> {
+        if events.is_empty() { Ok(self) } else { self.with(other, events, metadata) }
+    }
+
+    fn with<A: Aggregate>(
+        mut self,
+        loaded: &Loaded<A>,
+        events: &[A::Event],
+        metadata: &Metadata,
+    ) -> Result<Self, RepositoryError> {
         let events =
             events.iter().map(|event| new_event(event, metadata)).collect::<Result<Vec<_>, _>>()?;
-        let leaves = loaded.leaves(&events);
+        for leaves in self.leaves.values_mut() {
+            leaves.precede(events.len());
+        }
         let stream = stream_of::<A>(loaded.id)?;
-        let append = Append {
-            streams: vec![StreamAppend { stream, expected: loaded.expected(), events }],
-            ..Append::default()
-        };
-        Ok(Self { id: loaded.id, append, leaves })
+        self.leaves.insert(stream.clone(), loaded.leaves(&events));
+        let expected = loaded.expected();
+        self.append.streams.push(StreamAppend { stream, expected, events });
+        Ok(self)
+    }
+
+    /// The stream of the command's target: the first one.
+    pub fn target(&self) -> Option<&StreamName> {
+        self.append.streams.first().map(|target| &target.stream)
     }
 
     /// Adds a condition: no event of this type has happened to `other` since it was loaded.

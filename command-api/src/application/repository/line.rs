@@ -1,4 +1,5 @@
-//! Commands on one aggregate take turns, so many of them can share a batch.
+//! Commands on one aggregate take turns, so many of them can share a batch. A command that changes
+//! several aggregates takes a turn on each, in the sequence of `use_case/turns.rs`.
 //!
 //! Each command is decided on the state that the one before it will leave. Its append is in flight
 //! before the next one's turn starts. Only the decisions happen one by one; the appends are in
@@ -31,7 +32,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use event_store::{
-    AppendOutcome, Current, Epoch, EventRef, StateLoader, StoreError, StreamName, StreamState,
+    AppendOutcome, Current, Epoch, EventRef, Position, StateLoader, StoreError, StreamName,
+    StreamState,
 };
 use tokio::sync::{Mutex as Turns, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
@@ -127,13 +129,16 @@ impl std::fmt::Debug for Leaves {
     }
 }
 
-/// Stores a state in memory after the append that leaves it has succeeded.
-type Confirm = Box<dyn FnOnce(&StateLoader, &StreamName, Epoch, EventRef) + Send + Sync>;
+/// Stores a state in memory after the append that leaves it has succeeded, with the position of the
+/// stream's last event.
+type Confirm = Box<dyn FnOnce(&StateLoader, &StreamName, Epoch, Position) + Send + Sync>;
 
 /// The state that an append leaves, and the function that stores it in memory afterwards.
 pub(super) struct Next {
     state: Arc<dyn Any + Send + Sync>,
     bytes: usize,
+    /// The number of events that the append has after those of this stream.
+    events_after: i64,
     confirm: Confirm,
 }
 
@@ -213,7 +218,22 @@ impl Base {
     }
 }
 
+impl Leaves {
+    /// Notes that the append has this many more events after those of this stream.
+    pub(super) fn precede(&mut self, events: usize) {
+        if let Self::State(next) = self {
+            let events = i64::try_from(events).unwrap_or(i64::MAX);
+            next.events_after = next.events_after.saturating_add(events);
+        }
+    }
+}
+
 impl Turn {
+    /// The stream of the aggregate.
+    pub(super) const fn stream(&self) -> &StreamName {
+        &self.place.stream
+    }
+
     /// The state that the append before will leave, if that append is still in flight. With `None`,
     /// read from the store.
     pub(super) async fn ahead<S: StreamState>(
@@ -290,10 +310,11 @@ impl Next {
         let bytes = size_of::<Current<S>>() + next.state.heap_bytes();
         let state = Arc::new(next);
         let confirmed = Arc::clone(&state);
-        let confirm = move |states: &StateLoader, stream: &StreamName, epoch, last| {
+        let confirm = move |states: &StateLoader, stream: &StreamName, epoch, position| {
+            let last = EventRef { position, event_id: confirmed.last.event_id };
             states.confirm(stream, epoch, Current::clone(&confirmed), last);
         };
-        Self { state, bytes, confirm: Box::new(confirm) }
+        Self { state, bytes, events_after: 0, confirm: Box::new(confirm) }
     }
 }
 
@@ -304,7 +325,9 @@ impl Link {
         if let Some(next) = self.next.take().filter(|_| self.is_newest()) {
             // Store it in memory before it is removed here. A command that finds nothing here then
             // finds it there.
-            (next.confirm)(states, &self.place.stream, self.epoch, appended.last);
+            // The events of an append have successive positions.
+            let last = Position(appended.last.position.0 - next.events_after);
+            (next.confirm)(states, &self.place.stream, self.epoch, last);
             let mut ahead = locked(&self.place.line.ahead);
             ahead.take_if(|ahead| ahead.base.is(&self.made));
         }

@@ -1,10 +1,10 @@
-//! Cancels a pending order.
+//! Cancels an order that is not shipped, and releases its stock.
 
 use access::Permission;
-use domain::order::OrderCommand;
+use domain::order::{OrderCommand, OrderEvent};
 use uuid::Uuid;
 
-use super::{Decision, UseCase, Work};
+use super::{Decision, UseCase, Work, stock};
 use crate::application::error::CommandError;
 
 /// Cancels an order.
@@ -20,6 +20,12 @@ impl UseCase for CancelOrder {
     async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
         let order = work.order(self.order_id).await?;
         let events = order.decide([OrderCommand::Cancel])?;
-        Ok(work.changes(&order, &events)?.into())
+        let changes = work.changes(&order, &events)?;
+        // A pending order has reserved nothing.
+        if events.iter().any(|event| matches!(event, OrderEvent::SaleCancelled(_))) {
+            Ok(stock::release(work, &order, changes).await?.into())
+        } else {
+            Ok(changes.into())
+        }
     }
 }

@@ -1,10 +1,12 @@
-//! Confirms a pending order, which then counts as a sale.
+//! Confirms a pending order, which then counts as a sale, and reserves its stock.
+//!
+//! An order imported from another system reserves nothing: its units left the stock there.
 
 use access::Permission;
 use domain::order::OrderCommand;
 use uuid::Uuid;
 
-use super::{Decision, UseCase, Work};
+use super::{Decision, UseCase, Work, stock};
 use crate::application::error::CommandError;
 
 /// Confirms an order.
@@ -20,6 +22,6 @@ impl UseCase for ConfirmOrder {
     async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
         let order = work.order(self.order_id).await?;
         let events = order.decide([OrderCommand::Confirm { at: work.now }])?;
-        Ok(work.changes(&order, &events)?.into())
+        Ok(stock::reserve(work, &order, work.changes(&order, &events)?).await?.into())
     }
 }

@@ -197,7 +197,8 @@ async fn remove_line(
         .await
 }
 
-/// Confirm a pending order, which must have at least one line. It counts as a sale from then on.
+/// Confirm a pending order, which must have at least one line. It counts as a sale from then on,
+/// and its units are reserved.
 #[utoipa::path(
     post, path = "/orders/{id}/confirm", operation_id = "confirmOrder", tag = "orders",
     params(("id" = inline(Id), Path, description = "The order's id")),
@@ -211,7 +212,8 @@ async fn confirm(
     api.change(ConfirmOrder { order_id: order_id.get() }, received.about).await
 }
 
-/// Cancel a pending order.
+/// Cancel an order that is not shipped. Its units are available again, and what was paid is to be
+/// refunded.
 #[utoipa::path(
     post, path = "/orders/{id}/cancel", operation_id = "cancelOrder", tag = "orders",
     params(("id" = inline(Id), Path, description = "The order's id")),

@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use super::collection;
 use crate::application::use_case::{
-    AddProductInput, AdjustStock, ChangeProductInput, ReceiveStockInput,
+    AddProductInput, AdjustStock, ChangeProductInput, MoveStockInput, ReceiveStockInput,
 };
 use crate::http::answer::{Changed, Collection};
 use crate::http::received::Received;
@@ -31,6 +31,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(change))
         .routes(routes!(adjust_stock))
         .routes(routes!(receive_stock))
+        .routes(routes!(move_stock))
 }
 
 /// The products in the query API.
@@ -87,6 +88,18 @@ struct AdjustStockBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ReceiveStockBody {
+    /// The number of units.
+    #[schema(value_type = i64, minimum = 1, maximum = 1_000_000_000_000_i64, example = 12)]
+    quantity: Integer,
+}
+
+/// Units to move to the stock of another product.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct MoveStockBody {
+    /// The id of the product that gets the units.
+    #[schema(inline)]
+    to_product_id: Id,
     /// The number of units.
     #[schema(value_type = i64, minimum = 1, maximum = 1_000_000_000_000_i64, example = 12)]
     quantity: Integer,
@@ -160,4 +173,22 @@ async fn receive_stock(
     let Received { body, about } = received;
     let (product_id, quantity) = (product_id.get(), body.quantity.get());
     api.change(ReceiveStockInput { product_id, quantity }, about).await
+}
+
+/// Move available units to the stock of another product, both or none.
+#[utoipa::path(
+    post, path = "/products/{id}/stock/move", operation_id = "moveStock", tag = "products",
+        request_body = MoveStockBody,
+    params(("id" = inline(Id), Path, description = "The id of the product that loses the units")),
+    responses((status = 200, description = "The units are moved", body = Envelope<Changed>)),
+)]
+async fn move_stock(
+    State(api): State<Api>,
+    Path(product_id): Path<Id>,
+    received: Received<MoveStockBody>,
+) -> Result<Response, Problem> {
+    let Received { body, about } = received;
+    let (product_id, to_product_id) = (product_id.get(), body.to_product_id.get());
+    let quantity = body.quantity.get();
+    api.change(MoveStockInput { product_id, to_product_id, quantity }, about).await
 }

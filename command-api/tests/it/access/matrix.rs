@@ -33,8 +33,14 @@ const TABLE: &[(&str, &str, [u16; 7])] = &[
     ("post", "/api/v1/orders/{id}/cancel", [401, 404, 200, 200, 200, 401, 403]),
     ("post", "/api/v1/orders/{id}/confirm", [401, 404, 200, 200, 200, 401, 403]),
     ("post", "/api/v1/orders/{id}/lines", [401, 404, 200, 200, 200, 401, 403]),
+    ("post", "/api/v1/orders/{id}/deliver", [401, 403, 403, 409, 409, 401, 403]),
+    ("post", "/api/v1/orders/{id}/record-payment", [401, 403, 403, 409, 409, 401, 403]),
+    ("post", "/api/v1/orders/{id}/refund", [401, 403, 403, 409, 409, 401, 403]),
+    ("post", "/api/v1/orders/{id}/request-payment", [401, 404, 409, 409, 409, 401, 403]),
+    ("post", "/api/v1/orders/{id}/ship", [401, 403, 403, 409, 409, 401, 403]),
     ("post", "/api/v1/products", [401, 403, 403, 403, 200, 401, 403]),
     ("post", "/api/v1/products/{id}/stock", [401, 403, 403, 403, 200, 401, 403]),
+    ("post", "/api/v1/products/{id}/stock/move", [401, 403, 403, 403, 422, 401, 403]),
     ("post", "/api/v1/products/{id}/stock/receive", [401, 403, 403, 403, 200, 401, 403]),
     ("post", "/api/v1/users", [401, 403, 403, 403, 200, 401, 403]),
     ("post", "/api/v1/users/{id}/orders", [401, 404, 200, 200, 200, 401, 403]),
@@ -53,6 +59,10 @@ fn body(two: &Two, document: &Value, (method, path): (&str, &str)) -> Value {
                 "lines": [line]})
         }
         (_, "/api/v1/orders/{id}/lines") => line,
+        // There is no such product.
+        (_, "/api/v1/products/{id}/stock/move") => {
+            json!({"to_product_id": two.order, "quantity": 1})
+        }
         (_, "/api/v1/users/{id}/orders") => json!({"lines": [line]}),
         _ => examples(document, &document["paths"][path][method]["requestBody"]),
     }

@@ -30,14 +30,14 @@ const INVISIBLE: &[(char, char)] = &[
 ];
 
 /// Whether the character is visible.
-pub(super) fn is_visible(character: char) -> bool {
+pub(in crate::value) fn is_visible(character: char) -> bool {
     !character.is_whitespace()
         && !character.is_control()
         && !INVISIBLE.iter().any(|(first, last)| (*first..=*last).contains(&character))
 }
 
 /// Whether the character controls a device, or ends a line or a paragraph.
-pub(super) fn is_control(character: char) -> bool {
+pub(in crate::value) fn is_control(character: char) -> bool {
     character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')
 }
 
@@ -45,6 +45,6 @@ pub(super) fn is_control(character: char) -> bool {
 ///
 /// Such a run would include the text after the name. Marks that only set the direction of their
 /// neighbours (U+200E, U+200F, U+061C) do not open one.
-pub(super) const fn turns_direction(character: char) -> bool {
+pub(in crate::value) const fn turns_direction(character: char) -> bool {
     matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -1,4 +1,5 @@
--- One row per day (UTC) and currency, with confirmed orders by ordered_at. It runs once per
+-- One row per day (UTC) and currency, with confirmed orders by ordered_at, without those that were
+-- cancelled afterwards. It runs once per
 -- generation, in that generation's schema.
 CREATE TABLE daily_sales (
     day           date NOT NULL,
@@ -6,6 +7,8 @@ CREATE TABLE daily_sales (
     orders        bigint NOT NULL,
     units         bigint NOT NULL,
     revenue_minor bigint NOT NULL,          -- minor units of currency
+    paid_minor    bigint NOT NULL,          -- minor units of currency, for orders of the day
+    refunded_minor bigint NOT NULL,         -- minor units of currency, for orders of the day
     position      bigint NOT NULL,          -- the last event that changed this row
     PRIMARY KEY (day, currency)
 );

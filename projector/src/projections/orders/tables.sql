@@ -2,17 +2,25 @@
 CREATE TABLE orders (
     id           uuid PRIMARY KEY,
     user_id      uuid NOT NULL,
-    status       text NOT NULL,             -- pending | confirmed | cancelled
+    -- pending | confirmed | paid | shipped | delivered | cancelled | refunded
+    status       text NOT NULL,
     currency     text NOT NULL,
     total_minor  bigint NOT NULL,           -- minor units of currency, all lines
     units        bigint NOT NULL,           -- all lines
+    paid_minor   bigint NOT NULL,           -- minor units of currency
+    refunded_minor bigint NOT NULL,         -- minor units of currency, of what was paid
     -- [{"line_id", "product_id", "product_name", "quantity", "unit_price_minor"}] in the order
     -- added
     lines        jsonb NOT NULL,
     -- for an import, its historical date from the start; otherwise the confirmation's time
     ordered_at   timestamptz,
     confirmed_at timestamptz,
+    payment_requested_at timestamptz,
+    paid_at      timestamptz,
+    shipped_at   timestamptz,
+    delivered_at timestamptz,
     cancelled_at timestamptz,
+    refunded_at  timestamptz,               -- the latest refund
     created_at   timestamptz NOT NULL,
     updated_at   timestamptz NOT NULL,
     version      bigint NOT NULL,           -- the version of the order's stream

@@ -4,10 +4,14 @@ CREATE TABLE users (
     email         text,                     -- personal: null once erased
     name          text,                     -- personal: null once erased
     status        text NOT NULL,            -- active | deactivated
-    order_count   bigint NOT NULL,          -- confirmed orders
-    -- of confirmed orders: {"USD": 8715}, minor units by currency
+    -- confirmed orders, without those that were cancelled afterwards
+    order_count   bigint NOT NULL,
+    -- of these orders: {"USD": 8715}, minor units by currency
     total_spent   jsonb NOT NULL,
-    last_order_at timestamptz,              -- the latest ordered_at of a confirmed order
+    total_paid    jsonb NOT NULL,           -- of all payments, in the same form
+    total_refunded jsonb NOT NULL,          -- of all refunds, in the same form
+    -- the latest ordered_at of an order that was confirmed, also if it was cancelled afterwards
+    last_order_at timestamptz,
     created_at    timestamptz NOT NULL,
     updated_at    timestamptz NOT NULL,
     version       bigint NOT NULL,          -- the version of the user's stream

@@ -1,0 +1,152 @@
+//! The handlers of `/api/v1/orders` for what happens after the confirmation: payment, shipment,
+//! delivery and refunds.
+
+use axum::extract::State;
+use axum::response::Response;
+use serde::Deserialize;
+use service_kit::extract::Path;
+use service_kit::input::Id;
+use service_kit::input::schema::currency_of_any_time;
+use service_kit::{Envelope, Problem};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::application::use_case::{
+    DeliverOrderInput, RecordInput, RecordPaymentInput, RefundOrderInput, RequestPayment,
+    ShipOrderInput,
+};
+use crate::http::answer::Changed;
+use crate::http::received::{Received, ReceivedBare};
+use crate::http::{Api, present};
+
+/// The routes of this part of the resource.
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(request_payment))
+        .routes(routes!(record_payment))
+        .routes(routes!(ship))
+        .routes(routes!(deliver))
+        .routes(routes!(refund))
+}
+
+/// Why staff record something about an order.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct RecordBody {
+    /// The reason, in one line. It must not be about a person: it is never erased.
+    #[schema(min_length = 1, max_length = 500, example = "seen on the bank statement")]
+    reason: String,
+    /// The reference of a proof in another system, such as the number of a gateway's payment.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(pattern = "^[!-~]{1,200}$", nullable = false, example = "pay_4711")]
+    evidence: Option<String>,
+}
+
+impl RecordBody {
+    fn input(self) -> RecordInput {
+        RecordInput { reason: self.reason, evidence: self.evidence }
+    }
+}
+
+/// Money that was given back for an order.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct RefundBody {
+    /// The amount, as a decimal string. All refunds together are at most what was paid.
+    #[schema(pattern = r"^\d+(\.\d+)?$", example = "9.99")]
+    amount: String,
+    /// The currency of the amount: that of the order.
+    #[schema(schema_with = currency_of_any_time)]
+    currency: String,
+    /// The reason, in one line. It must not be about a person: it is never erased.
+    #[schema(min_length = 1, max_length = 500, example = "one disc was scratched")]
+    reason: String,
+    /// The reference of a proof in another system, such as the number of a gateway's refund.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(pattern = "^[!-~]{1,200}$", nullable = false, example = "refund_4712")]
+    evidence: Option<String>,
+}
+
+/// Ask to pay a confirmed order. A repeat changes nothing.
+#[utoipa::path(
+    post, path = "/orders/{id}/request-payment", operation_id = "requestPayment", tag = "orders",
+    params(("id" = inline(Id), Path, description = "The order's id")),
+    responses((status = 200, description = "The wish is noted", body = Envelope<Changed>)),
+)]
+async fn request_payment(
+    State(api): State<Api>,
+    Path(order_id): Path<Id>,
+    received: ReceivedBare,
+) -> Result<Response, Problem> {
+    api.change(RequestPayment { order_id: order_id.get() }, received.about).await
+}
+
+/// Record that a confirmed order was paid in whole. Nobody does that for their own orders.
+#[utoipa::path(
+    post, path = "/orders/{id}/record-payment", operation_id = "recordPayment", tag = "orders",
+        request_body = RecordBody,
+    params(("id" = inline(Id), Path, description = "The order's id")),
+    responses((status = 200, description = "The payment is recorded", body = Envelope<Changed>)),
+)]
+async fn record_payment(
+    State(api): State<Api>,
+    Path(order_id): Path<Id>,
+    received: Received<RecordBody>,
+) -> Result<Response, Problem> {
+    let Received { body, about } = received;
+    let input = RecordPaymentInput { order_id: order_id.get(), record: body.input() };
+    api.change(input, about).await
+}
+
+/// Record that a paid order was shipped. Its units leave the stock.
+#[utoipa::path(
+    post, path = "/orders/{id}/ship", operation_id = "shipOrder", tag = "orders",
+        request_body = RecordBody,
+    params(("id" = inline(Id), Path, description = "The order's id")),
+    responses((status = 200, description = "The shipment is recorded", body = Envelope<Changed>)),
+)]
+async fn ship(
+    State(api): State<Api>,
+    Path(order_id): Path<Id>,
+    received: Received<RecordBody>,
+) -> Result<Response, Problem> {
+    let Received { body, about } = received;
+    let input = ShipOrderInput { order_id: order_id.get(), record: body.input() };
+    api.change(input, about).await
+}
+
+/// Record that a shipped order has arrived.
+#[utoipa::path(
+    post, path = "/orders/{id}/deliver", operation_id = "deliverOrder", tag = "orders",
+        request_body = RecordBody,
+    params(("id" = inline(Id), Path, description = "The order's id")),
+    responses((status = 200, description = "The delivery is recorded", body = Envelope<Changed>)),
+)]
+async fn deliver(
+    State(api): State<Api>,
+    Path(order_id): Path<Id>,
+    received: Received<RecordBody>,
+) -> Result<Response, Problem> {
+    let Received { body, about } = received;
+    let input = DeliverOrderInput { order_id: order_id.get(), record: body.input() };
+    api.change(input, about).await
+}
+
+/// Record that a part of what was paid for an order, or all of it, was given back.
+#[utoipa::path(
+    post, path = "/orders/{id}/refund", operation_id = "refundOrder", tag = "orders",
+        request_body = RefundBody,
+    params(("id" = inline(Id), Path, description = "The order's id")),
+    responses((status = 200, description = "The refund is recorded", body = Envelope<Changed>)),
+)]
+async fn refund(
+    State(api): State<Api>,
+    Path(order_id): Path<Id>,
+    received: Received<RefundBody>,
+) -> Result<Response, Problem> {
+    let Received { body, about } = received;
+    let RefundBody { amount, currency, reason, evidence } = body;
+    let (order_id, record) = (order_id.get(), RecordInput { reason, evidence });
+    api.change(RefundOrderInput { order_id, amount, currency, record }, about).await
+}

@@ -1,0 +1,165 @@
+//! Tests of races for stock over Postgres, through two processes.
+
+use axum::body::Body;
+use axum::http::Request;
+use local_servers::test_run;
+use serde_json::{Value, json};
+
+use crate::postgres::{at_once, database, shop};
+use crate::support::{Shop, json_request};
+
+/// A product with this many units.
+async fn product(shop: &Shop, stock: i64) -> String {
+    let body = json!({"name": "cd", "unit_price": "1.00", "currency": "USD", "stock": stock});
+    shop.post("/api/v1/products", body).await.made()
+}
+
+/// Places this many orders. `lines` makes the products of an order, with one unit of each.
+async fn placed(
+    shops: &[Shop; 2],
+    user: &str,
+    count: usize,
+    lines: impl Fn(usize) -> Vec<String>,
+) -> Vec<String> {
+    let request = |number: usize| {
+        let line = |product: String| json!({"product_id": product, "quantity": 1});
+        let lines: Vec<Value> = lines(number).into_iter().map(line).collect();
+        json_request("POST", "/api/v1/orders", &json!({"user_id": user, "lines": lines}))
+    };
+    at_once(shops, count, request).await.iter().map(crate::support::Reply::made).collect()
+}
+
+fn confirm(orders: &[String]) -> impl Fn(usize) -> Request<Body> {
+    let paths: Vec<String> =
+        orders.iter().map(|order| format!("/api/v1/orders/{order}/confirm")).collect();
+    move |number| Request::post(&paths[number]).body(Body::empty()).unwrap()
+}
+
+async fn race_for_the_last_unit(clients: usize, rounds: u64) {
+    let database = database().await;
+    let shops = [shop(&database).await, shop(&database).await];
+    let user = shops[0].user("ada@example.com").await;
+    for round in 0..rounds {
+        let product = product(&shops[0], 1).await;
+        let orders = placed(&shops, &user, clients, |_| vec![product.clone()]).await;
+        let replies = at_once(&shops, clients, confirm(&orders)).await;
+        let (won, lost): (Vec<_>, Vec<_>) =
+            replies.into_iter().partition(|reply| reply.status == 200);
+        assert_eq!(won.len(), 1, "round {round}: one unit, one winner");
+        for reply in lost {
+            reply.problem(409, "order/not-enough-stock");
+            let detail = reply.body["errors"][0]["detail"].as_str().unwrap();
+            let rest = format!("1 of product {product} are wanted, 0 are available");
+            assert!(detail.ends_with(&rest), "{detail}");
+        }
+        let winner = won[0].ok()["id"].clone();
+        shops[0].act(&format!("/api/v1/orders/{}/cancel", winner.as_str().unwrap())).await.ok();
+        let again = shops[1].act(&format!("/api/v1/orders/{}/confirm", orders[0])).await;
+        assert!(matches!(again.status.as_u16(), 200 | 409), "{:#}", again.body);
+        let is_first = winner == json!(orders[0]);
+        assert_eq!(again.status == 409, is_first, "a released unit is for the next one");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_16_who_confirm_orders_of_the_last_unit_one_wins() {
+    race_for_the_last_unit(16, test_run().count(3, 1_000)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_256_who_confirm_orders_of_the_last_unit_one_wins() {
+    race_for_the_last_unit(256, test_run().count(1, 1_000)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn orders_of_the_same_products_in_any_sequence_do_not_wait_for_each_other() {
+    const ORDERS: usize = 100;
+    let database = database().await;
+    let shop = shop(&database).await;
+    let shops = [shop.clone(), shop.clone()];
+    let user = shop.user("ada@example.com").await;
+    let units = i64::try_from(ORDERS).unwrap();
+    let (one, other) = (product(&shop, units).await, product(&shop, units).await);
+    let lines = |number: usize| {
+        let mut lines = vec![one.clone(), other.clone()];
+        lines.rotate_left(number % 2);
+        lines
+    };
+    let orders = placed(&shops, &user, ORDERS, lines).await;
+    let before = batches(database.url()).await;
+    for reply in at_once(&shops, ORDERS, confirm(&orders)).await {
+        assert_eq!(reply.ok()["version"], 2);
+    }
+    let taken = batches(database.url()).await - before;
+    eprintln!("{ORDERS} confirmations of two hot products took {taken} batches");
+    assert!(
+        taken <= units / 2,
+        "the confirmations took {taken} batches, hardly one after the other"
+    );
+    let log = shop.log().await;
+    for product in [one, other] {
+        let of_product = log.iter().filter(|(name, data)| {
+            name == "product.stock_reserved" && data["product_id"] == product
+        });
+        let reserved: Vec<_> = of_product.map(|(_, data)| data["reserved"].as_i64()).collect();
+        assert_eq!(reserved, (1..=units).map(Some).collect::<Vec<_>>());
+    }
+}
+
+/// The number of transactions that appended something.
+async fn batches(url: &str) -> i64 {
+    let mut connection = <sqlx::PgConnection as sqlx::Connection>::connect(url).await.unwrap();
+    sqlx::query_scalar("SELECT count(DISTINCT xmin::text) FROM event_store.events")
+        .fetch_one(&mut connection)
+        .await
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stock_adds_up_whatever_is_confirmed_cancelled_shipped_and_moved_at_once() {
+    const ORDERS: usize = 30;
+    let database = database().await;
+    let shops = [shop(&database).await, shop(&database).await];
+    let user = shops[0].user("ada@example.com").await;
+    let (one, other) = (product(&shops[0], 20).await, product(&shops[0], 20).await);
+    let orders = placed(&shops, &user, ORDERS, |_| vec![other.clone(), one.clone()]).await;
+    let note = json!({"reason": "seen"});
+    // Each order is confirmed, paid and shipped or cancelled, while units move both ways.
+    let request = |number: usize| {
+        let (order, step) = (&orders[number % ORDERS], number / ORDERS);
+        let path = |verb: &str| format!("/api/v1/orders/{order}/{verb}");
+        match step {
+            0 => json_request("POST", &path("confirm"), &json!({})),
+            1 => json_request("POST", &path("record-payment"), &note),
+            2 if number.is_multiple_of(3) => json_request("POST", &path("cancel"), &json!({})),
+            2 => json_request("POST", &path("ship"), &note),
+            _ => {
+                let (from, to) =
+                    if number.is_multiple_of(2) { (&one, &other) } else { (&other, &one) };
+                let body = json!({"to_product_id": to, "quantity": 1});
+                json_request("POST", &format!("/api/v1/products/{from}/stock/move"), &body)
+            }
+        }
+    };
+    for reply in at_once(&shops, 4 * ORDERS, request).await {
+        assert!(matches!(reply.status.as_u16(), 200 | 409), "{:#}", reply.body);
+    }
+    let log = shops[0].log().await;
+    let (mut stock, mut shipped) = ([20, 20], 0);
+    for (name, data) in log.iter().filter(|(name, _)| name.starts_with("product.stock")) {
+        let at = usize::from(data["product_id"] == json!(other));
+        let units = data["units"].as_i64().unwrap_or_default();
+        let change = match name.as_str() {
+            "product.stock_adjusted" => data["delta"].as_i64().unwrap(),
+            "product.stock_shipped" => -units,
+            _ => 0,
+        };
+        stock[at] += change;
+        shipped += if name == "product.stock_shipped" { units } else { 0 };
+        if let Some(named) = data["stock"].as_i64() {
+            assert_eq!(named, stock[at]);
+        }
+        assert!(stock[at] >= data["reserved"].as_i64().unwrap_or(0) && stock[at] >= 0, "{name}");
+    }
+    assert_eq!(stock.iter().sum::<i64>() + shipped, 40, "no unit is lost or made");
+}
