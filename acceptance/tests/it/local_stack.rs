@@ -217,9 +217,13 @@ async fn after_a_fold_version_is_raised_the_stack_stays_up_for_the_rebuild_that_
     stack.up().await?;
     // From here on, the programs have another fold version than before.
     let raised = "UPDATE read_model.generations SET fold_version = fold_version + 1 WHERE \
-        projection = 'products'";
+        projection = 'products' RETURNING 'folded by version ' || fold_version || \
+        ', and this program folds version ' || (fold_version - 1)";
     let raised = end(stack.tool()?, &["psql", "-c", raised]).await?;
-    ensure!(said(&raised).contains("UPDATE 1"), "{}", said(&raised));
+    let raised = said(&raised);
+    ensure!(raised.contains("UPDATE 1"), "{raised}");
+    let words = raised.lines().map(str::trim).find(|line| line.starts_with("folded by version"));
+    let words = words.with_context(|| format!("no versions in {raised}"))?;
     let down = end(stack.tool()?, &["down"]).await?;
     ensure!(down.status.success(), "{}", said(&down));
 
@@ -231,7 +235,6 @@ async fn after_a_fold_version_is_raised_the_stack_stays_up_for_the_rebuild_that_
     ensure!(since.elapsed() < SAID_WITHIN, "`up` took {:?}", since.elapsed());
     let status = end(stack.tool()?, &["status"]).await?;
     ensure!(status.status.code() == Some(1), "{}", said(&status));
-    let words = "folded by version 2, and this program folds version 1";
     let shown = said(&status).split_whitespace().collect::<Vec<_>>().join(" ");
     ensure!(shown.contains(words) && shown.contains(rebuild), "{shown}");
 
