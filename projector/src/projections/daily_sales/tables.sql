@@ -1,6 +1,5 @@
 -- One row per day (UTC) and currency, with confirmed orders by ordered_at, without those that were
--- cancelled afterwards. It runs once per
--- generation, in that generation's schema.
+-- cancelled afterwards. It runs once per generation, in that generation's schema.
 CREATE TABLE daily_sales (
     day           date NOT NULL,
     currency      text NOT NULL,
