@@ -150,8 +150,8 @@ impl Repository {
         Ok(outcome)
     }
 
-    /// Appends like [`Repository::append`], and lets the next command on each aggregate decide while
-    /// the append is in flight.
+    /// Appends like [`Repository::append`], and lets the next command on each aggregate decide
+    /// while the append is in flight.
     ///
     /// # Errors
     /// The same errors as [`Repository::append`].

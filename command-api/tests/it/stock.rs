@@ -1,5 +1,5 @@
-//! Tests of the stock that orders take: reserved at confirmation, released when cancelled, and taken
-//! out at shipment.
+//! Tests of the stock that orders take: reserved at confirmation, released when cancelled, and
+//! taken out at shipment.
 
 use std::fmt::Debug;
 

@@ -179,7 +179,8 @@ pub struct OrderCancelled {
     pub user_id: Uuid,
 }
 
-/// The payload of `order.sale_cancelled` v1. From this event on, the order no longer counts as a sale.
+/// The payload of `order.sale_cancelled` v1. From this event on, the order no longer counts as a
+/// sale.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct OrderSaleCancelled {
     /// The order's id.

@@ -23,8 +23,8 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Changes with these events of the command's target, a loaded aggregate. The append is refused if the aggregate has
-    /// changed since it was loaded.
+    /// Changes with these events of the command's target, a loaded aggregate. The append is refused
+    /// if the aggregate has changed since it was loaded.
     ///
     /// # Errors
     /// [`RepositoryError::Encode`], [`RepositoryError::Name`].
