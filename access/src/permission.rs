@@ -35,6 +35,8 @@ permissions! {
     UsersWrite = "users:write",
     /// Deactivate and reactivate users.
     UsersDelete = "users:delete",
+    /// Say what type of customer users are.
+    UsersClassify = "users:classify",
     /// Erase the personal data of users for good.
     UsersErase = "users:erase",
     /// Read orders.

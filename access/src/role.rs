@@ -95,7 +95,8 @@ mod tests {
         let expected = [
             (
                 "admin",
-                "users:read users:write users:delete users:erase orders:read orders:write \
+                "users:read users:write users:delete users:classify users:erase orders:read \
+                 orders:write \
                  orders:fulfil products:read products:write sales:read import:write \
                  projections:operate log:operate audit:read access:manage",
             ),

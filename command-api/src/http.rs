@@ -4,10 +4,12 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
+use axum::{Extension, Router};
+use domain::user::Change;
 use identity::{Gate, Issuer, gated};
+use serde::{Deserialize, Deserializer};
 use service_kit::clock::SharedClock;
 use service_kit::consistency::TokenKey;
 use service_kit::http::{Origins, layered};
@@ -17,6 +19,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::application::Application;
 
 mod answer;
+mod commands;
 mod dry_run;
 mod error;
 mod idempotency_key;
@@ -26,6 +29,8 @@ mod precondition;
 mod received;
 mod v1;
 mod well_known;
+
+use commands::Registry;
 
 /// The path of the OpenAPI document.
 const OPENAPI_PATH: &str = "/openapi.json";
@@ -54,10 +59,12 @@ fn routes() -> OpenApiRouter<Api> {
 /// The router of the public port.
 pub fn router(api: Api, origins: &Origins) -> Router {
     let (routes, document) = routes().split_for_parts();
+    let registry = Registry::new(&document, routes.clone().with_state(api.clone()));
     let rendered = service_kit::openapi::rendered(&openapi::complete(document));
     let serve = async move || ([(CONTENT_TYPE, "application/json")], rendered);
     let routes = routes.route(OPENAPI_PATH, get(serve)).merge(well_known::routes());
-    layered(gated(routes, api.gate.clone()).with_state(api), origins)
+    let routes = gated(routes, api.gate.clone()).layer(Extension(Arc::new(registry)));
+    layered(routes.with_state(api), origins)
 }
 
 /// The OpenAPI document, the same as at `/openapi.json`.
@@ -65,7 +72,16 @@ pub fn document() -> utoipa::openapi::OpenApi {
     openapi::complete(routes().into_openapi())
 }
 
-/// Reads an optional field that must not be `null`: no field of this API can be unset.
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    <String as serde::Deserialize>::deserialize(deserializer).map(Some)
+/// Reads an optional field that must not be `null`, because it cannot be unset.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// Reads a field of a merge patch that `null` unsets. An absent field is the default: no change.
+fn unsettable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Change<T>, D::Error> {
+    Option::deserialize(deserializer).map(Change::to)
 }

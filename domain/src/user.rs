@@ -8,19 +8,27 @@ use uuid::Uuid;
 
 use crate::aggregate::{Aggregate, SnapshotCodec};
 use crate::personal::Personal;
-use crate::value::{Email, PersonName};
+use crate::value::{CustomerType, Email, PersonName};
 
+pub mod address;
 pub mod command;
+mod decide;
 pub mod error;
 pub mod event;
+pub mod profile;
 #[cfg(test)]
 mod tests;
 
-pub use command::UserCommand;
+pub use address::Address;
+pub use command::{Change, NewAddress, PreferencesChange, ProfileChange, UserCommand};
 pub use error::UserError;
 pub use event::UserEvent;
+pub use profile::{Preferences, Profile};
 
-use event::{UserDeactivated, UserEmailChanged, UserRegistered, UserRenamed};
+use event::UserRegistered;
+
+/// The maximum number of addresses of a user.
+pub const MAX_ADDRESSES: usize = 10;
 
 /// The state of a user. The default is a user who never registered.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -34,18 +42,29 @@ struct Registered {
     email: Personal<Email>,
     name: Personal<PersonName>,
     active: bool,
+    customer_type: CustomerType,
+    profile: Profile,
+    preferences: Preferences,
+    /// In the sequence in which they were added.
+    addresses: Vec<Address>,
 }
 
 /// A user who may order. Only [`User::customer`] makes one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Customer {
     user_id: Uuid,
+    customer_type: CustomerType,
 }
 
 impl Customer {
     /// The user's id.
     pub const fn user_id(self) -> Uuid {
         self.user_id
+    }
+
+    /// The type of the customer, which discounts may depend on.
+    pub const fn customer_type(self) -> CustomerType {
+        self.customer_type
     }
 }
 
@@ -61,12 +80,71 @@ impl User {
     /// [`UserError::Unknown`] if the user never registered, [`UserError::Deactivated`] if the user
     /// is deactivated.
     pub fn customer(&self) -> Result<Customer, UserError> {
-        self.active().map(|user| Customer { user_id: user.user_id })
+        let user = self.active()?;
+        Ok(Customer { user_id: user.user_id, customer_type: user.customer_type })
+    }
+
+    /// An address of the user.
+    ///
+    /// # Errors
+    /// [`UserError::Unknown`] or [`UserError::UnknownAddress`].
+    pub fn address(&self, address_id: Uuid) -> Result<&Address, UserError> {
+        self.known()?.address(address_id)
+    }
+
+    fn known(&self) -> Result<&Registered, UserError> {
+        self.registered.as_ref().ok_or(UserError::Unknown)
     }
 
     fn active(&self) -> Result<&Registered, UserError> {
-        let user = self.registered.as_ref().ok_or(UserError::Unknown)?;
+        let user = self.known()?;
         if user.active { Ok(user) } else { Err(UserError::Deactivated) }
+    }
+}
+
+impl Registered {
+    fn address(&self, address_id: Uuid) -> Result<&Address, UserError> {
+        let found = self.addresses.iter().find(|address| address.address_id == address_id);
+        found.ok_or(UserError::UnknownAddress)
+    }
+
+    fn evolve(&mut self, event: UserEvent) {
+        match event {
+            UserEvent::Registered(_) => {}
+            UserEvent::Renamed(renamed) => self.name = renamed.name,
+            UserEvent::EmailChanged(changed) => self.email = changed.email,
+            UserEvent::ProfileChanged(changed) => self.profile = changed.profile,
+            UserEvent::PreferencesChanged(changed) => self.preferences = changed.preferences,
+            UserEvent::Classified(classified) => self.customer_type = classified.customer_type,
+            UserEvent::AddressAdded(added) => self.addresses.push(added.address),
+            UserEvent::AddressChanged(changed) => {
+                let id = changed.address.address_id;
+                for address in self.addresses.iter_mut().filter(|old| old.address_id == id) {
+                    address.clone_from(&changed.address);
+                }
+            }
+            UserEvent::AddressRemoved(removed) => {
+                self.addresses.retain(|address| address.address_id != removed.address_id);
+            }
+            UserEvent::Deactivated(_) => self.active = false,
+            UserEvent::Reactivated(_) => self.active = true,
+        }
+    }
+}
+
+impl From<UserRegistered> for Registered {
+    fn from(registered: UserRegistered) -> Self {
+        let UserRegistered { user_id, email, name } = registered;
+        Self {
+            user_id,
+            email,
+            name,
+            active: true,
+            customer_type: CustomerType::default(),
+            profile: Profile::default(),
+            preferences: Preferences::default(),
+            addresses: Vec::new(),
+        }
     }
 }
 
@@ -74,67 +152,29 @@ impl Aggregate for User {
     type Command = UserCommand;
     type Event = UserEvent;
     type Error = UserError;
-    const SNAPSHOT: Option<SnapshotCodec<Self>> = Some(SnapshotCodec::with_shape(1));
+    const SNAPSHOT: Option<SnapshotCodec<Self>> = Some(SnapshotCodec::with_shape(2));
 
     fn heap_bytes(&self) -> usize {
         let bytes = |user: &Registered| {
             let email = user.email.value().map_or(0, |email| email.as_str().len());
-            email + user.name.value().map_or(0, |name| name.as_str().len())
+            let name = user.name.value().map_or(0, |name| name.as_str().len());
+            let addresses = user.addresses.iter();
+            let addresses = addresses.map(|address| size_of::<Address>() + address.text_len());
+            email + name + user.profile.text_len() + addresses.sum::<usize>()
         };
         self.registered.as_ref().map_or(0, bytes)
     }
 
     fn decide(&self, command: UserCommand) -> Result<Vec<UserEvent>, UserError> {
-        match command {
-            UserCommand::Register { user_id, email, name } => {
-                if self.registered.is_some() {
-                    return Err(UserError::AlreadyRegistered);
-                }
-                let (email, name) = (Personal::new(user_id, email), Personal::new(user_id, name));
-                Ok(vec![UserEvent::Registered(UserRegistered { user_id, email, name })])
-            }
-            UserCommand::Rename { name } => {
-                let user = self.active()?;
-                if user.name.value() == Some(&name) {
-                    return Ok(Vec::new());
-                }
-                let user_id = user.user_id;
-                Ok(vec![UserEvent::Renamed(UserRenamed {
-                    user_id,
-                    name: Personal::new(user_id, name),
-                })])
-            }
-            UserCommand::ChangeEmail { email } => {
-                let user = self.active()?;
-                if user.email.value() == Some(&email) {
-                    return Ok(Vec::new());
-                }
-                let user_id = user.user_id;
-                Ok(vec![UserEvent::EmailChanged(UserEmailChanged {
-                    user_id,
-                    email: Personal::new(user_id, email),
-                })])
-            }
-            UserCommand::Deactivate => {
-                let user_id = self.active()?.user_id;
-                Ok(vec![UserEvent::Deactivated(UserDeactivated { user_id })])
-            }
-        }
+        decide::decide(self, command)
     }
 
     fn evolve(mut self, event: UserEvent) -> Self {
         match (event, &mut self.registered) {
-            (UserEvent::Registered(UserRegistered { user_id, email, name }), _) => {
-                self.registered = Some(Registered { user_id, email, name, active: true });
-            }
-            (UserEvent::Renamed(renamed), Some(user)) => user.name = renamed.name,
-            (UserEvent::EmailChanged(changed), Some(user)) => user.email = changed.email,
-            (UserEvent::Deactivated(_), Some(user)) => user.active = false,
+            (UserEvent::Registered(registered), _) => self.registered = Some(registered.into()),
+            (event, Some(user)) => user.evolve(event),
             // A stream begins with the registration, so no other event can come before it.
-            (
-                UserEvent::Renamed(_) | UserEvent::EmailChanged(_) | UserEvent::Deactivated(_),
-                None,
-            ) => {}
+            (_, None) => {}
         }
         self
     }

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::de::DeserializeOwned;
 
 use crate::body::read_body;
@@ -66,12 +66,26 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
 /// # Errors
 /// 415 if it is not.
 pub fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
-    if is_json(headers) {
+    if content_type(headers).is_some_and(|kind| kind.is_json()) {
         Ok(())
     } else {
         Err(Problem::from_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
             .detail("send application/json"))
     }
+}
+
+/// Checks that the content type of a body is JSON, or a JSON merge patch (RFC 7396).
+///
+/// # Errors
+/// 415 if it is neither. Its `Accept-Patch` names both.
+pub fn require_patch(headers: &HeaderMap) -> Result<(), Problem> {
+    if content_type(headers).is_some_and(|kind| kind.is_json() || kind.is_merge_patch()) {
+        return Ok(());
+    }
+    let both = HeaderValue::from_static("application/merge-patch+json, application/json");
+    Err(Problem::from_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+        .detail("send application/merge-patch+json or application/json")
+        .header(HeaderName::from_static("accept-patch"), both))
 }
 
 /// Parses a JSON object.
@@ -135,10 +149,11 @@ pub fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
     })
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+/// The content type, if there is exactly one.
+fn content_type(headers: &HeaderMap) -> Option<MediaType> {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
-    let (Some(value), None) = (values.next(), values.next()) else { return false };
-    value.to_str().ok().and_then(MediaType::parse).is_some_and(|kind| kind.is_json())
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    value.to_str().ok().and_then(MediaType::parse)
 }
 
 fn not_json(error: &serde_json::Error) -> Problem {

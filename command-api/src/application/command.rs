@@ -159,7 +159,7 @@ impl Commands {
             return self.attempts(use_case, permit, context).await;
         };
         let lookup = keyed
-            .record(U::NAME, &context.caller.principal, &Answer { id: Uuid::nil(), line_id: None })
+            .record(U::NAME, &context.caller.principal, &Answer { id: Uuid::nil(), part: None })
             .map_err(RepositoryError::from)?;
         let _turn = self.turn(&lookup).await?;
         if U::LEAVES_TRACES
@@ -252,10 +252,10 @@ impl Commands {
     ) -> Result<Done, CommandError> {
         let names_version = context.precondition.is_named();
         let turns = Turns::of_command(names_version);
-        let Decided { epoch, decision: Decision { changes, line_id }, turns } =
+        let Decided { epoch, decision: Decision { changes, part }, turns } =
             self.decide(use_case, permit, (context, turns)).await?;
         let target = changes.target().cloned();
-        let answer = Answer { id: changes.id(), line_id };
+        let answer = Answer { id: changes.id(), part };
         let keyed = context
             .keyed
             .as_ref()

@@ -95,9 +95,39 @@ impl KeyedRequest {
 pub struct Answer {
     /// The id of the changed aggregate.
     pub id: Uuid,
-    /// The id of the order line that was added.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub line_id: Option<Uuid>,
+    /// The part of the aggregate that was added.
+    #[serde(flatten)]
+    pub part: Option<Part>,
+}
+
+/// A part of an aggregate that a command added, with an id of its own. A stored answer has it under
+/// the name that clients see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Part {
+    /// A line of an order.
+    #[serde(rename = "line_id")]
+    Line(Uuid),
+    /// An address of a user.
+    #[serde(rename = "address_id")]
+    Address(Uuid),
+}
+
+impl Part {
+    /// The id, if it is a line of an order.
+    pub const fn line(self) -> Option<Uuid> {
+        match self {
+            Self::Line(id) => Some(id),
+            Self::Address(_) => None,
+        }
+    }
+
+    /// The id, if it is an address of a user.
+    pub const fn address(self) -> Option<Uuid> {
+        match self {
+            Self::Address(id) => Some(id),
+            Self::Line(_) => None,
+        }
+    }
 }
 
 impl Answer {
@@ -173,7 +203,8 @@ mod tests {
     use access::Principal;
 
     use super::{
-        Answer, IN_FLIGHT_WAIT, IdempotencyKey, InFlight, KeyedRequest, MAX_KEY_LEN, StillInFlight,
+        Answer, IN_FLIGHT_WAIT, IdempotencyKey, InFlight, KeyedRequest, MAX_KEY_LEN, Part,
+        StillInFlight,
     };
 
     #[test]
@@ -193,7 +224,7 @@ mod tests {
             let parts = [method, path, body].map(str::as_bytes);
             KeyedRequest::new(IdempotencyKey::new("k").unwrap(), &parts)
         };
-        let answer = Answer { id: uuid::Uuid::nil(), line_id: None };
+        let answer = Answer { id: uuid::Uuid::nil(), part: None };
         let record = |operation, parts| {
             request(parts).record(operation, &Principal::Anonymous, &answer).unwrap()
         };
@@ -211,6 +242,21 @@ mod tests {
                 record("one", other).request_hash,
                 "{other:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_stored_answer_has_the_names_that_clients_see() {
+        let id = uuid::Uuid::from_u128(1);
+        for (part, stored) in [
+            (None, format!(r#"{{"id":"{id}"}}"#)),
+            (Some(Part::Line(id)), format!(r#"{{"id":"{id}","line_id":"{id}"}}"#)),
+            (Some(Part::Address(id)), format!(r#"{{"id":"{id}","address_id":"{id}"}}"#)),
+        ] {
+            let answer = Answer { id, part };
+            assert_eq!(serde_json::to_string(&answer).unwrap(), stored);
+            let read = Answer::read(&serde_json::value::RawValue::from_string(stored).unwrap());
+            assert_eq!(read.unwrap(), answer);
         }
     }
 

@@ -4,14 +4,17 @@
 //! representations share. Reading collects every error with the path of its field, so the caller
 //! learns all of them at once.
 
+use domain::user::Change;
 use service_kit::clock::SharedClock;
 
 use super::error::CommandError;
 use super::use_case::{EmailReservations, UseCase};
 
+mod new_id;
 mod path;
 mod value;
 
+pub use new_id::NewId;
 pub use path::{FieldPath, Step};
 pub use value::InvalidValue;
 
@@ -91,6 +94,23 @@ impl Fields {
         value: Result<T, E>,
     ) -> Option<T> {
         value.map_err(|reason| self.refuse(at, reason)).ok()
+    }
+
+    /// Reads the change of the field `name` in the object `of`. A value that is invalid is noted.
+    pub fn change<T, E: Into<InvalidValue>>(
+        &mut self,
+        of: &'static str,
+        name: &'static str,
+        change: &Change<String>,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Change<T> {
+        match change {
+            Change::Keep => Change::Keep,
+            Change::Clear => Change::Clear,
+            Change::Set(text) => {
+                self.value((of, name), parse(text)).map_or(Change::Keep, Change::Set)
+            }
+        }
     }
 
     /// Notes that a field is invalid.

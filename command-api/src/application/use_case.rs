@@ -17,7 +17,8 @@ use uuid::Uuid;
 
 use super::access::{Owned, Ownership};
 use super::error::CommandError;
-use super::input::{FieldPath, InvalidValue};
+use super::idempotency::Part;
+use super::input::{FieldPath, InvalidValue, NewId};
 use super::precondition::{Precondition, Unmet};
 use super::repository::{Changes, Loaded, Repository, RepositoryError, stream_of};
 
@@ -27,11 +28,13 @@ pub mod adjust_stock;
 pub mod cancel_order;
 pub mod change_product;
 pub mod change_user;
+pub mod classify_user;
 pub mod confirm_order;
 pub mod deactivate_user;
 pub mod import_order;
 pub mod move_stock;
 pub mod place_order;
+pub mod reactivate_user;
 pub mod receive_stock;
 pub mod record_order;
 pub mod register_user;
@@ -39,18 +42,21 @@ pub mod remove_order_line;
 pub mod request_payment;
 mod stock;
 mod turns;
+pub mod user_address;
 
 pub use add_order_line::{AddOrderLine, AddOrderLineInput};
 pub use add_product::{AddProduct, AddProductInput};
 pub use adjust_stock::AdjustStock;
 pub use cancel_order::CancelOrder;
 pub use change_product::{ChangeProduct, ChangeProductInput, NewPrice};
-pub use change_user::{ChangeUser, ChangeUserInput};
+pub use change_user::{ChangeUser, ChangeUserInput, PreferencesInput, ProfileInput};
+pub use classify_user::{ClassifyUser, ClassifyUserInput};
 pub use confirm_order::ConfirmOrder;
 pub use deactivate_user::{DeactivateUser, DeactivateUserInput};
 pub use import_order::{ImportOrder, ImportOrderInput, ImportedLine, ImportedLineInput};
 pub use move_stock::{MoveStock, MoveStockInput};
 pub use place_order::{LineInput, LineRequest, PlaceOrder, PlaceOrderInput};
+pub use reactivate_user::{ReactivateUser, ReactivateUserInput};
 pub use receive_stock::{ReceiveStock, ReceiveStockInput};
 pub use record_order::{
     DeliverOrder, DeliverOrderInput, RecordInput, RecordPayment, RecordPaymentInput, RefundOrder,
@@ -60,6 +66,9 @@ pub use register_user::{RegisterUser, RegisterUserInput};
 pub use remove_order_line::RemoveOrderLine;
 pub use request_payment::RequestPayment;
 pub(crate) use turns::Turns;
+pub use user_address::{
+    AddAddress, AddAddressInput, AddressInput, ChangeAddress, ChangeAddressInput, RemoveAddress,
+};
 
 /// Why an aggregate refuses a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -110,13 +119,13 @@ pub trait UseCase: Send + Sync + 'static {
 pub struct Decision {
     /// The changes to append.
     pub changes: Changes,
-    /// The id of the order line that is added.
-    pub line_id: Option<Uuid>,
+    /// The part of the aggregate that is added.
+    pub part: Option<Part>,
 }
 
 impl From<Changes> for Decision {
     fn from(changes: Changes) -> Self {
-        Self { changes, line_id: None }
+        Self { changes, part: None }
     }
 }
 
@@ -216,6 +225,18 @@ impl Work<'_> {
             Unmet::OtherVersion => CommandError::StaleVersion { actual },
             Unmet::NotWanted => CommandError::UnwantedVersion { actual },
         })
+    }
+
+    /// The aggregate that the command creates. If the caller gave its id, it may exist already; its
+    /// state then refuses the creation.
+    ///
+    /// # Errors
+    /// The aggregate cannot be loaded.
+    pub async fn created<A: Aggregate>(&self, id: NewId) -> Result<Loaded<A>, CommandError> {
+        match id {
+            NewId::Made(id) => Ok(Loaded::absent(id)),
+            NewId::Given(id) => Ok(self.repository.load::<A>(self.epoch, id).await?),
+        }
     }
 
     /// The user that the command changes.

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::Api;
 use super::received::About;
+use crate::application::idempotency::{Answer, Part};
 use crate::application::{Done, Input};
 
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -36,6 +37,10 @@ pub(super) struct Changed {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(super) line_id: Option<Uuid>,
+    /// The id of the address that was added.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) address_id: Option<Uuid>,
 }
 
 impl Api {
@@ -85,8 +90,9 @@ impl Api {
             event_id: last.event_id.unwrap_or_default(),
         };
         let token = token.sign(&self.tokens);
-        let data =
-            Changed { id: done.answer.id, version: done.version(), line_id: done.answer.line_id };
+        let Answer { id, part } = done.answer;
+        let (line_id, address_id) = (part.and_then(Part::line), part.and_then(Part::address));
+        let data = Changed { id, version: done.version(), line_id, address_id };
         let mut meta = Meta::new(request_id, self.clock.now()).at(epoch, last.position.0);
         meta.consistency_token = Some(token.clone());
         let etag = format!("\"{}\"", data.version);

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::Api;
 use super::received::About;
+use crate::application::idempotency::{Answer, Part};
 use crate::application::{DryRun, Input};
 
 /// The result of a dry run.
@@ -24,6 +25,10 @@ pub(super) struct DryRunData {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     line_id: Option<Uuid>,
+    /// The id of the address that would be added.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    address_id: Option<Uuid>,
     /// The events that would be appended, in order.
     events: Vec<DryRunEvent>,
     /// Whether all requirements of the append hold at the moment.
@@ -67,13 +72,14 @@ impl Api {
         let refusal = refusal.map(|error| Problem::from(error).body().clone());
         let mut meta = Meta::new(request_id, self.clock.now());
         meta.epoch = Some(epoch.0);
-        let (id, line_id, requirements_hold) = (answer.id, answer.line_id, refusal.is_none());
+        let Answer { id, part } = answer;
         let data = DryRunData {
             dry_run: true,
             id,
-            line_id,
+            line_id: part.and_then(Part::line),
+            address_id: part.and_then(Part::address),
             events: events.collect(),
-            requirements_hold,
+            requirements_hold: refusal.is_none(),
             refusal,
         };
         Ok(Envelope { data, meta }.into_response())

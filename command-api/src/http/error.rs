@@ -2,7 +2,9 @@
 //! command API.
 
 use axum::http::header::{ETAG, HeaderValue};
-use domain::value::{EmailError, MoneyError, NameError, ReasonError};
+use domain::value::{
+    DestinationError, EmailError, LanguageError, MoneyError, NameError, ReasonError,
+};
 use event_store::StoreError;
 use service_kit::shed::{LINE_EVERY, LogLimit};
 use service_kit::{FieldError, Problem};
@@ -39,9 +41,7 @@ impl From<CommandError> for Problem {
             CommandError::EmailTaken => {
                 Self::conflict("user/email-taken", "Another user has this e-mail address")
             }
-            CommandError::Erased => {
-                Self::conflict("user/erased", "The personal data of this user is erased for good")
-            }
+            CommandError::Erased => erased(),
             CommandError::StaleVersion { actual } => at_version(Self::stale_version(), *actual),
             CommandError::UnwantedVersion { actual } => {
                 at_version(Self::precondition_failed(), *actual)
@@ -89,6 +89,10 @@ fn log(error: &CommandError, problem: &Problem) {
     }
 }
 
+fn erased() -> Problem {
+    Problem::conflict("user/erased", "The personal data of this user is erased for good")
+}
+
 /// One problem for everything that is wrong with the input, with a pointer to each field.
 fn invalid(input: &InvalidInput) -> Problem {
     let fields = input.fields().iter().map(|field| {
@@ -125,6 +129,13 @@ const fn code(reason: &InvalidValue) -> &'static str {
         InvalidValue::Money(MoneyError::TooPrecise { .. }) => "money/too-precise",
         InvalidValue::Money(MoneyError::TooLarge) => "money/too-large",
         InvalidValue::Money(MoneyError::Mixed { .. }) => "currency/mixed",
+        InvalidValue::Language(LanguageError::MalformedLanguage) => "language/malformed",
+        InvalidValue::Language(LanguageError::MalformedLocale) => "locale/malformed",
+        InvalidValue::Phone(_) => "phone/malformed",
+        InvalidValue::PostalCode(_) => "postal-code/malformed",
+        InvalidValue::Destination(DestinationError::UnknownCountry) => "country/unknown",
+        InvalidValue::Destination(DestinationError::MalformedRegion) => "region/malformed",
+        InvalidValue::CustomerType(_) => "customer-type/unknown",
         InvalidValue::Stock => "stock/out-of-range",
         InvalidValue::Quantity(_) | InvalidValue::Units => "quantity/out-of-range",
         InvalidValue::SameProduct => "product/same",
@@ -138,6 +149,7 @@ const fn code(reason: &InvalidValue) -> &'static str {
         InvalidValue::OrderTooEarly => "too-early",
         InvalidValue::NothingToChange { .. } => "nothing-to-change",
         InvalidValue::PriceMissing => "missing",
+        InvalidValue::NotVersion7 => "id/not-version-7",
         InvalidValue::UnknownUser => "user/unknown",
         InvalidValue::UnknownProduct => "product/unknown",
     }

@@ -10,6 +10,13 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 /// A value that is only accepted as a JSON object.
 pub(super) struct Object<T>(pub(super) T);
 
+/// Reads a JSON object.
+pub(super) fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Object::deserialize(deserializer).map(|Object(value)| value)
+}
+
 /// Reads a list of JSON objects.
 pub(super) fn objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,

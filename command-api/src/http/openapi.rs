@@ -12,6 +12,9 @@ use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Required, Response, R
 use super::dry_run::DryRunData;
 
 const JSON: &str = "application/json";
+/// The end of the path of the operation for commands.
+const COMMANDS: &str = "/commands";
+const MERGE_PATCH: &str = "application/merge-patch+json";
 /// The schema names of the answers to a command and to a dry run.
 const CHANGED: &str = "Envelope_Changed";
 const DRY_RUN: &str = "Envelope_DryRunData";
@@ -62,21 +65,23 @@ const PROBLEMS: [(&str, &str); 11] = [
 /// Adds the parts that every operation has: headers in and out, and problems.
 pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     for (path, item) in &mut document.paths.paths {
-        let PathItem { post, patch, delete, .. } = item;
-        for operation in [post, patch, delete].into_iter().flatten() {
+        let PathItem { put, post, patch, delete, .. } = item;
+        if let Some(patch) = patch {
+            describe_patch(patch);
+        }
+        for operation in [put, post, patch, delete].into_iter().flatten() {
             complete_operation(path, operation);
         }
-    }
-    if let Some(components) = &mut document.components {
-        // The envelope's own schema already contains these two in full.
-        components.schemas.remove("Changed");
-        components.schemas.remove("DryRunData");
     }
     identity::openapi::secure(&mut document);
     document
 }
 
 fn complete_operation(path: &str, operation: &mut Operation) {
+    if path.ends_with(COMMANDS) {
+        complete_commands(operation);
+        return;
+    }
     let creates = operation.responses.responses.contains_key("201");
     let named = path.contains("{id}") && !(creates && path.ends_with("/orders"));
     let parameters = operation.parameters.get_or_insert_default();
@@ -106,6 +111,25 @@ fn complete_operation(path: &str, operation: &mut Operation) {
     responses.insert("412".to_owned(), problem(failed));
     if operation.request_body.is_some() {
         responses.insert("415".to_owned(), problem("The body is not JSON"));
+    }
+}
+
+/// Adds what the operation for commands has. Keys and versions are in its body.
+fn complete_commands(operation: &mut Operation) {
+    operation.parameters.get_or_insert_default().push(RefOr::T(dry_run()));
+    let responses = &mut operation.responses.responses;
+    for (status, description) in PROBLEMS {
+        responses.entry(status.to_owned()).or_insert_with(|| problem(description));
+    }
+    responses.insert("415".to_owned(), problem("The body is not JSON"));
+}
+
+/// A PATCH takes a merge patch under its own media type, too.
+fn describe_patch(operation: &mut Operation) {
+    if let Some(RefOr::T(body)) = &mut operation.request_body
+        && let Some(json) = body.content.get(JSON).cloned()
+    {
+        body.content.insert(MERGE_PATCH.to_owned(), json);
     }
 }
 

@@ -1,14 +1,18 @@
 //! A command as it arrives over HTTP: its body and its headers.
 
+use std::convert::Infallible;
+
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, OriginalUri, Request};
+use axum::extract::{FromRequest, FromRequestParts, MatchedPath, OriginalUri, Request};
+use axum::http::request::Parts;
+use axum::http::{Extensions, Method};
 use identity::gate::RequestCaller;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use service_kit::Problem;
 use service_kit::body::read_body;
 use service_kit::conditional::Preconditions;
-use service_kit::extract::{parse_json, parse_query, require_json};
+use service_kit::extract::{parse_json, parse_query, require_json, require_patch};
 use service_kit::http::{RequestId, TraceParent};
 use service_kit::input::Id;
 
@@ -42,6 +46,21 @@ pub(super) struct About {
     pub(super) dry_run: bool,
 }
 
+/// What layers found out about a request, such as its id. Requests that are made from it have it,
+/// too.
+pub(super) struct Forwarded(pub(super) Extensions);
+
+impl<S: Send + Sync> FromRequestParts<S> for Forwarded {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let mut extensions = parts.extensions.clone();
+        // It is the path of another route.
+        extensions.remove::<MatchedPath>();
+        Ok(Self(extensions))
+    }
+}
+
 /// The query parameters that a command accepts.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -58,7 +77,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Received<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let json = require_json(request.headers());
+        // A PATCH is read as a merge patch, whichever of the two types it names.
+        let json = match *request.method() {
+            Method::PATCH => require_patch(request.headers()),
+            _ => require_json(request.headers()),
+        };
         let (about, bytes) = receive(request, state).await?;
         json?;
         let Object(body) = parse_json(&bytes)?;

@@ -6,6 +6,7 @@ use utoipa_axum::router::OpenApiRouter;
 use super::Api;
 use super::answer::Collection;
 
+mod command;
 mod fulfilment;
 mod order;
 mod product;
@@ -26,5 +27,6 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .merge(user::routes())
         .merge(product::routes())
         .merge(order::routes())
+        .merge(command::routes())
         .merge(fulfilment::routes())
 }

@@ -6,6 +6,7 @@
 mod support;
 
 mod access;
+mod commands;
 mod drain;
 mod dry_run;
 mod evolution;
@@ -22,6 +23,7 @@ mod orders;
 mod origin;
 mod outages;
 mod overload;
+mod people;
 mod postgres;
 mod process;
 mod products;

@@ -22,7 +22,8 @@ async fn the_router_answers_exactly_what_the_document_lists() {
     for (path, item) in paths {
         let real = path
             .replace("{id}", &uuid::Uuid::nil().to_string())
-            .replace("{line_id}", &uuid::Uuid::nil().to_string());
+            .replace("{line_id}", &uuid::Uuid::nil().to_string())
+            .replace("{address_id}", &uuid::Uuid::nil().to_string());
         for method in METHODS {
             let listed = item.get(method.to_lowercase()).is_some();
             let request = Request::builder().method(method).uri(&real).body(Body::empty()).unwrap();

@@ -77,9 +77,13 @@ async fn a_part_of_the_system_runs_a_use_case_without_http() {
     let (flow, cause) = (Uuid::from_u128(7), Uuid::from_u128(8));
     let test = Caller::system(Principal::system("test").unwrap());
     let context = || Context::new(test.clone()).in_flow(flow).caused_by(cause);
-    let ada = || RegisterUserInput { email: "ada@example.com".to_owned(), name: "Ada".to_owned() };
+    let ada = || RegisterUserInput {
+        id: None,
+        email: "ada@example.com".to_owned(),
+        name: "Ada".to_owned(),
+    };
 
-    let wrong = RegisterUserInput { email: "ada".to_owned(), name: " ".to_owned() };
+    let wrong = RegisterUserInput { id: None, email: "ada".to_owned(), name: " ".to_owned() };
     let Err(CommandError::Invalid(invalid)) = application.run(wrong, context()).await else {
         panic!("both fields are wrong");
     };

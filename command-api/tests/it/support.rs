@@ -187,6 +187,13 @@ impl Shop {
         self.post("/api/v1/users", json!({"email": email, "name": "Ada"})).await.made()
     }
 
+    /// Adds an address to a user.
+    pub(crate) async fn address(&self, user: &str) -> String {
+        let reply = self.post(&format!("/api/v1/users/{user}/addresses"), address()).await;
+        reply.made();
+        reply.body["data"]["address_id"].as_str().unwrap().to_owned()
+    }
+
     pub(crate) async fn product(&self, unit_price: &str) -> String {
         let body = json!({"name": "cd", "unit_price": unit_price, "currency": "USD", "stock": 10});
         self.post("/api/v1/products", body).await.made()
@@ -206,6 +213,12 @@ impl Shop {
     pub(crate) async fn types(&self) -> Vec<String> {
         self.log().await.into_iter().map(|(event_type, _)| event_type).collect()
     }
+}
+
+/// An address as a client writes it.
+pub(crate) fn address() -> Value {
+    json!({"label": "at home", "recipient": "Ada", "street": "Ring 1", "city": "Wien",
+        "postal_code": "1010", "country": "AT", "region": "9"})
 }
 
 pub(crate) async fn send(router: Router, request: Request<Body>) -> Reply {

@@ -90,6 +90,8 @@ const RUST: &[&str] = &[
 struct Things {
     user: String,
     product: String,
+    /// An address of the user.
+    address: String,
     /// One of each collection that has resources with an id, by the collection's path.
     of_path: BTreeMap<String, String>,
 }
@@ -101,7 +103,8 @@ impl Things {
         let order = shop.order(&user, &product).await;
         let known = [("users", &user), ("products", &product), ("orders", &order)]
             .map(|(name, id)| (format!("/api/v1/{name}"), id.clone()));
-        let mut things = Self { user, product, of_path: known.into() };
+        let address = shop.address(&user).await;
+        let mut things = Self { user, product, address, of_path: known.into() };
         for path in document["paths"].as_object().unwrap().keys() {
             let Some((collection, _)) = path.split_once("/{id}") else { continue };
             if !things.of_path.contains_key(collection) {
@@ -128,7 +131,12 @@ impl Things {
 
     fn at(&self, path: &str) -> String {
         let id = path.split_once("/{id}").map_or("", |(collection, _)| &self.of_path[collection]);
-        path.replace("{id}", id).replace("{line_id}", &Uuid::now_v7().to_string())
+        let part = if path.contains("{address_id}") {
+            self.address.clone()
+        } else {
+            Uuid::now_v7().to_string()
+        };
+        path.replace("{id}", id).replace("{line_id}", &part).replace("{address_id}", &part)
     }
 
     /// A value that is valid for this schema.
@@ -137,7 +145,20 @@ impl Things {
             let schema = document.pointer(reference.trim_start_matches('#')).unwrap();
             return self.valid(document, name, schema);
         }
-        match (schema["type"].as_str(), schema["format"].as_str()) {
+        if let Some(either) = schema["oneOf"].as_array() {
+            let object = either.iter().find(|one| one["type"] != "null").unwrap();
+            return self.valid(document, name, object);
+        }
+        // A pattern of its own has an example.
+        if let Some(example) = schema.get("example")
+            && schema["pattern"].is_string()
+        {
+            return example.clone();
+        }
+        let types = &schema["type"];
+        let not_null = |types: &Vec<Value>| types.iter().find(|one| *one != "null").cloned();
+        let kind = types.as_array().and_then(not_null).unwrap_or_else(|| types.clone());
+        match (kind.as_str(), schema["format"].as_str()) {
             (Some("object"), _) => {
                 let fields = schema["properties"].as_object().unwrap();
                 let valid = fields
@@ -147,6 +168,8 @@ impl Things {
             }
             (Some("array"), _) => json!([self.valid(document, name, &schema["items"])]),
             (Some("integer"), _) => json!(1),
+            (Some("boolean"), _) => json!(true),
+            (_, Some("uuid")) if name == "id" => json!(Uuid::now_v7()),
             (_, Some("uuid")) => json!(if name == "user_id" { &self.user } else { &self.product }),
             (_, Some("date-time")) => json!("1997-01-12T00:00:00Z"),
             (_, Some("email")) => json!(format!("{}@example.com", Uuid::now_v7().simple())),
@@ -183,6 +206,10 @@ fn document() -> Value {
 fn bodies(document: &Value) -> Vec<(String, String, Value)> {
     let mut found = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
+        // Its bodies are those of the other operations, under other names (commands.rs).
+        if path.ends_with("/commands") {
+            continue;
+        }
         for (method, operation) in item.as_object().unwrap() {
             if let Some(schema) = operation.pointer("/requestBody/content/application~1json/schema")
             {

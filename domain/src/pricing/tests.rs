@@ -11,15 +11,16 @@ fn eur(minor: i64) -> Money {
     Money::from_minor(minor, "EUR".parse().unwrap()).unwrap()
 }
 
-fn rate(basis_points: u16) -> Rate {
-    Rate::from_basis_points(basis_points).unwrap()
+/// A rate in hundredths of a percent.
+fn rate(basis_points: u32) -> Rate {
+    Rate::from_parts_per_million(basis_points * 100).unwrap()
 }
 
 fn day(day: u32) -> DateTime<Utc> {
     format!("2026-03-{day:02}T00:00:00Z").parse().unwrap()
 }
 
-fn percent(id: u128, basis_points: u16) -> Discount {
+fn percent(id: u128, basis_points: u32) -> Discount {
     discount(id, Off::Percent(rate(basis_points)))
 }
 
@@ -40,7 +41,7 @@ fn region(code: &str) -> Region {
     Region::parse(code).unwrap()
 }
 
-fn tax(region: Option<Region>, rate_class: RateClass, basis_points: u16) -> TaxRate {
+fn tax(region: Option<Region>, rate_class: RateClass, basis_points: u32) -> TaxRate {
     TaxRate { region, rate_class, rate: rate(basis_points) }
 }
 
@@ -238,9 +239,9 @@ proptest! {
     #[test]
     fn a_price_adds_up_and_can_be_reproduced_from_itself(
         lists in prop::collection::vec((0..3_usize, 0..1_000_000_000_i64), 1..30),
-        offs in prop::collection::vec((any::<bool>(), 0..=10_000_u16), 0..8),
+        offs in prop::collection::vec((any::<bool>(), 0..=10_000_u32), 0..8),
         mode in any::<bool>(),
-        rates in prop::array::uniform3(0..=10_000_u16),
+        rates in prop::array::uniform3(0..=10_000_u32),
     ) {
         let classes = [RateClass::Standard, RateClass::Reduced, RateClass::Zero];
         let discounts = (0..).zip(offs).map(|(id, (is_percentage, off))| {

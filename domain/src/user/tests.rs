@@ -10,7 +10,10 @@ use crate::aggregate::scenario::given;
 use crate::aggregate::{Aggregate, DomainEvent, UnreadableEvent};
 use crate::golden::GOLDEN;
 use crate::personal::Personal;
-use crate::value::{Email, PersonName};
+use crate::value::{CustomerType, Email, PersonName};
+
+mod person;
+mod properties;
 
 const ADA: Uuid = Uuid::from_u128(1);
 
@@ -50,6 +53,10 @@ fn the_state_that_is_kept_is_what_it_was_in_its_shape() {
             user_id: ADA,
             email: Personal::new(ADA, email("ada@example.org")),
         }),
+        person::profile_changed(person::profile(Some("Countess"))),
+        person::preferences_changed(person::preferences(true)),
+        person::classified(CustomerType::Business),
+        person::added(person::HOME, "Wien"),
     ];
     GOLDEN.check_kept::<User>(&history.into_iter().fold(User::default(), User::evolve));
 }

@@ -42,7 +42,8 @@ pub struct PersonName(String);
 #[serde(transparent)]
 pub struct ProductName(String);
 
-fn parse(text: &str) -> Result<String, NameError> {
+/// Checks a text that is shown in one line, and cuts off surrounding blanks.
+pub(super) fn parse(text: &str) -> Result<String, NameError> {
     if text.chars().count() > MAX_NAME_LEN {
         return Err(NameError::TooLong);
     }

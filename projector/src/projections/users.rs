@@ -4,10 +4,13 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use domain::DomainEvent;
 use domain::order::event::OrderEvent;
-use domain::user::event::UserEvent;
-use domain::value::Money;
+use domain::user::event::{
+    UserAddressAdded, UserAddressChanged, UserEvent, UserPreferencesChanged, UserProfileChanged,
+    UserRegistered,
+};
+use domain::value::{CustomerType, Email, Locale, Money, PersonName, Phone};
+use domain::{DomainEvent, Personal};
 use event_store::RecordedEvent;
 use projection::{Incoming, NoSuchRow, Projection, Reason, Split, TooLarge, add, row};
 use serde::Serialize;
@@ -16,6 +19,9 @@ use uuid::Uuid;
 
 use super::daily_sales::COUNTED;
 use super::types_of;
+use address::Address;
+
+mod address;
 
 /// Sums in minor units, by currency code.
 type Sums = BTreeMap<String, i64>;
@@ -43,6 +49,14 @@ row! {
         email: Option<String>,
         name: Option<String>,
         status: String,
+        customer_type: String,
+        display_name: Option<String>,
+        locale: Option<String>,
+        phone: Option<String>,
+        language: Option<String>,
+        currency: Option<String>,
+        newsletter: bool,
+        addresses: Json<Vec<Address>>,
         order_count: i64,
         total_spent: Json<Sums>,
         total_paid: Json<Sums>,
@@ -60,7 +74,8 @@ impl Projection for Users {
     const FOLD_VERSION: i32 = 2;
     const TABLES: &'static str = include_str!("users/tables.sql");
     const INDEXES: &'static str = include_str!("users/indexes.sql");
-    const PERSONAL: &'static [&'static str] = &["email", "name"];
+    const PERSONAL: &'static [&'static str] =
+        &["email", "name", "display_name", "locale", "phone", "addresses"];
     const SPLIT: Split = Split::ByKey(1);
     type Event = Event;
     type Key = Uuid;
@@ -112,6 +127,8 @@ impl Projection for Users {
     fn blank(row: &mut UserRow, erased: &Incoming<Uuid>) {
         if row.id == erased.event {
             (row.email, row.name) = (None, None);
+            (row.display_name, row.locale, row.phone) = (None, None, None);
+            row.addresses.0.iter_mut().for_each(Address::blank);
             row.updated_at = erased.recorded_at;
             row.position = erased.position.0;
         }
@@ -124,34 +141,72 @@ fn fold_user(
     recorded_at: DateTime<Utc>,
 ) -> Result<UserRow, NoSuchRow> {
     if let UserEvent::Registered(registered) = event {
-        return Ok(UserRow {
-            id: registered.user_id,
-            email: registered.email.value().map(|email| email.as_str().to_owned()),
-            name: registered.name.value().map(|name| name.as_str().to_owned()),
-            status: "active".to_owned(),
-            order_count: 0,
-            total_spent: Json(Sums::new()),
-            total_paid: Json(Sums::new()),
-            total_refunded: Json(Sums::new()),
-            last_order_at: None,
-            created_at: recorded_at,
-            updated_at: recorded_at,
-            version: 0,
-            position: 0,
-        });
+        return Ok(new_row(registered, recorded_at));
     }
     let mut row = row.ok_or(NoSuchRow)?;
     match event {
         UserEvent::Registered(_) => {}
         UserEvent::Renamed(renamed) => {
-            row.name = renamed.name.value().map(|name| name.as_str().to_owned());
+            row.name = text(Some(&renamed.name), PersonName::as_str);
         }
         UserEvent::EmailChanged(changed) => {
-            row.email = changed.email.value().map(|email| email.as_str().to_owned());
+            row.email = text(Some(&changed.email), Email::as_str);
+        }
+        UserEvent::ProfileChanged(UserProfileChanged { profile, .. }) => {
+            row.display_name = text(profile.display_name.as_ref(), PersonName::as_str);
+            row.locale = text(profile.locale.as_ref(), Locale::as_str);
+            row.phone = text(profile.phone.as_ref(), Phone::as_str);
+        }
+        UserEvent::PreferencesChanged(UserPreferencesChanged { preferences, .. }) => {
+            row.language = preferences.language.as_ref().map(|code| code.as_str().to_owned());
+            row.currency = preferences.currency.map(|currency| currency.code().to_owned());
+            row.newsletter = preferences.newsletter;
+        }
+        UserEvent::Classified(classified) => {
+            classified.customer_type.as_str().clone_into(&mut row.customer_type);
+        }
+        UserEvent::AddressAdded(UserAddressAdded { address, .. })
+        | UserEvent::AddressChanged(UserAddressChanged { address, .. }) => {
+            Address::from(address).put_into(&mut row.addresses.0);
+        }
+        UserEvent::AddressRemoved(removed) => {
+            row.addresses.0.retain(|address| !address.is(removed.address_id));
         }
         UserEvent::Deactivated(_) => "deactivated".clone_into(&mut row.status),
+        UserEvent::Reactivated(_) => "active".clone_into(&mut row.status),
     }
     Ok(row)
+}
+
+fn new_row(registered: &UserRegistered, recorded_at: DateTime<Utc>) -> UserRow {
+    UserRow {
+        id: registered.user_id,
+        email: text(Some(&registered.email), Email::as_str),
+        name: text(Some(&registered.name), PersonName::as_str),
+        status: "active".to_owned(),
+        customer_type: CustomerType::default().as_str().to_owned(),
+        display_name: None,
+        locale: None,
+        phone: None,
+        language: None,
+        currency: None,
+        newsletter: false,
+        addresses: Json(Vec::new()),
+        order_count: 0,
+        total_spent: Json(Sums::new()),
+        total_paid: Json(Sums::new()),
+        total_refunded: Json(Sums::new()),
+        last_order_at: None,
+        created_at: recorded_at,
+        updated_at: recorded_at,
+        version: 0,
+        position: 0,
+    }
+}
+
+/// The text of a personal field, or `None` if it is empty or erased.
+fn text<T>(field: Option<&Personal<T>>, as_str: fn(&T) -> &str) -> Option<String> {
+    field.and_then(Personal::value).map(|value| as_str(value).to_owned())
 }
 
 /// What an event of an order changes in the totals of its user.

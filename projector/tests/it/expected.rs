@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use domain::Personal;
 use domain::order::event::{
     OrderCancelled, OrderConfirmed, OrderEvent, OrderLine, OrderLineAdded, OrderLineRemoved,
     OrderPlaced,
@@ -13,10 +12,7 @@ use domain::product::event::{
     ProductAdded, ProductEvent, ProductRenamed, ProductRepriced, ProductStockAdjusted,
     ProductStockReceived, ProductStockReleased, ProductStockReserved, ProductStockShipped,
 };
-use domain::user::event::{
-    UserDeactivated, UserEmailChanged, UserEvent, UserRegistered, UserRenamed,
-};
-use domain::value::{Email, PersonName, ProductName, Quantity};
+use domain::value::{ProductName, Quantity};
 use event_store::subject::SUBJECT_ERASED;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -28,6 +24,7 @@ use crate::support::{
 };
 
 mod fulfilment;
+mod users;
 
 const USER: Uuid = Uuid::from_u128(1);
 const PRODUCT: Uuid = Uuid::from_u128(2);
@@ -64,11 +61,6 @@ fn with(row: &Value, changed: Value) -> Value {
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "reads better at every call")]
-fn user(event: UserEvent) -> Happening {
-    happening("user", USER, &event)
-}
-
-#[allow(clippy::needless_pass_by_value, reason = "reads better at every call")]
 fn order(event: OrderEvent) -> Happening {
     happening("order", ORDER, &event)
 }
@@ -76,14 +68,6 @@ fn order(event: OrderEvent) -> Happening {
 #[allow(clippy::needless_pass_by_value, reason = "reads better at every call")]
 fn product(event: ProductEvent) -> Happening {
     happening("product", PRODUCT, &event)
-}
-
-fn registered() -> Happening {
-    user(UserEvent::Registered(UserRegistered {
-        user_id: USER,
-        email: Personal::new(USER, Email::parse("ada@example.com").unwrap()),
-        name: Personal::new(USER, PersonName::parse("Ada").unwrap()),
-    }))
 }
 
 fn line(line_id: Uuid, quantity: u32, unit_price: i64) -> OrderLine {
@@ -131,42 +115,6 @@ fn confirmed(minor: i64, units: u64, ordered_at: &str) -> Happening {
 fn added() -> Happening {
     let (name, unit_price) = (ProductName::parse("cd").unwrap(), money(999, "USD"));
     product(ProductEvent::Added(ProductAdded { product_id: PRODUCT, name, unit_price, stock: 5 }))
-}
-
-fn of_users() -> Vec<Story> {
-    let first = json!({
-        "id": USER, "email": "ada@example.com", "name": "Ada", "status": "active",
-            "order_count": 0, "total_spent": {}, "total_paid": {}, "total_refunded": {},
-        "last_order_at": null, "created_at": "@1", "updated_at": "@1", "version": 1, "position": 1,
-    });
-    let after = |event: Happening, changed: Value| {
-        let row = with(&with(&first, json!({"updated_at": "@2", "position": 2})), changed);
-        story("users", vec![registered(), event], row)
-    };
-    let renamed = UserRenamed {
-        user_id: USER,
-        name: Personal::new(USER, PersonName::parse("Grace").unwrap()),
-    };
-    let email = Personal::new(USER, Email::parse("grace@example.com").unwrap());
-    let email_changed = UserEmailChanged { user_id: USER, email };
-    let spent = json!({"order_count": 1, "total_spent": {"USD": 350},
-        "last_order_at": "1997-05-05T00:00:00+00:00"});
-    let erased =
-        with(&first, json!({"email": null, "name": null, "updated_at": "@2", "position": 2}));
-    vec![
-        story("users", vec![registered()], first.clone()),
-        after(user(UserEvent::Renamed(renamed)), json!({"name": "Grace", "version": 2})),
-        after(
-            user(UserEvent::EmailChanged(email_changed)),
-            json!({"email": "grace@example.com", "version": 2}),
-        ),
-        after(
-            user(UserEvent::Deactivated(UserDeactivated { user_id: USER })),
-            json!({"status": "deactivated", "version": 2}),
-        ),
-        after(confirmed(350, 5, "1997-05-05T00:00:00Z"), spent),
-        Story { erased: true, ..story("users", vec![registered()], erased) },
-    ]
 }
 
 fn of_orders() -> Vec<Story> {
@@ -265,7 +213,7 @@ fn of_daily_sales() -> Vec<Story> {
 }
 
 fn stories() -> Vec<Story> {
-    let plain = [of_users(), of_orders(), of_products(), of_daily_sales()];
+    let plain = [users::stories(), of_orders(), of_products(), of_daily_sales()];
     plain.into_iter().flatten().chain(fulfilment::stories()).collect()
 }
 

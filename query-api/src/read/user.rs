@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use access::Scope;
 use chrono::{DateTime, Utc};
 use postgres_kit::arguments;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use sqlx::types::Json;
@@ -29,6 +30,22 @@ postgres_kit::row! {
         pub name: Option<String>,
         /// The status: `active` or `deactivated`.
         pub status: String,
+        /// The type of the customer: `consumer`, `business` or `reseller`.
+        pub customer_type: String,
+        /// The name that others see, or `None` if there is none or it was erased.
+        pub display_name: Option<String>,
+        /// The person's locale, or `None` if there is none or it was erased.
+        pub locale: Option<String>,
+        /// The telephone number, or `None` if there is none or it was erased.
+        pub phone: Option<String>,
+        /// The preferred language.
+        pub language: Option<String>,
+        /// The preferred currency.
+        pub currency: Option<String>,
+        /// Whether the user wants the newsletter.
+        pub newsletter: bool,
+        /// The addresses, in the sequence in which they were added.
+        pub addresses: Json<Vec<AddressColumn>>,
         /// The number of confirmed orders.
         pub order_count: i64,
         /// The total of all confirmed orders, by currency.
@@ -48,6 +65,27 @@ postgres_kit::row! {
         /// The position of the last event that changed the row.
         pub position: i64,
     }
+}
+
+/// An address in the column `addresses`. Its texts are `None` after they were erased.
+#[derive(Debug, Clone, Deserialize)]
+pub struct AddressColumn {
+    /// The id of the address.
+    pub id: Uuid,
+    /// What the user calls it.
+    pub label: Option<String>,
+    /// The person or company that receives.
+    pub recipient: Option<String>,
+    /// The street with the number of the house.
+    pub street: Option<String>,
+    /// The city or town.
+    pub city: Option<String>,
+    /// The postal code.
+    pub postal_code: Option<String>,
+    /// The country.
+    pub country: String,
+    /// The region of the country.
+    pub region: Option<String>,
 }
 
 by_id!(UserRow in "users", of id);

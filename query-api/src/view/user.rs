@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::money::decimal;
-use crate::read::user::{SumsMinor, UserRow};
+use crate::read::user::{AddressColumn, SumsMinor, UserRow};
 
 /// A user with totals over confirmed orders.
 #[derive(Debug, Serialize, ToSchema)]
@@ -22,6 +22,12 @@ pub(crate) struct User {
     name: Option<String>,
     #[schema(value_type = UserStatus)]
     status: String,
+    #[schema(value_type = CustomerType)]
+    customer_type: String,
+    profile: Profile,
+    preferences: Preferences,
+    /// In the sequence in which they were added.
+    addresses: Vec<Address>,
     /// The number of confirmed orders that were not cancelled afterwards.
     order_count: i64,
     /// The total of these orders, by currency.
@@ -39,6 +45,66 @@ pub(crate) struct User {
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
     version: i64,
+}
+
+/// What users say about themselves.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Profile {
+    /// The name that others see. Null if there is none, or it was erased.
+    #[schema(required = true)]
+    display_name: Option<String>,
+    /// The language as it is written where the person lives. Null if not known, or erased.
+    #[schema(required = true, example = "de-AT")]
+    locale: Option<String>,
+    /// The telephone number. Null if there is none, or it was erased.
+    #[schema(required = true, example = "+4312345678")]
+    phone: Option<String>,
+}
+
+/// What the shop should do for a user.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Preferences {
+    /// The language of mails and pages, if the user chose one.
+    #[schema(required = true, example = "de")]
+    language: Option<String>,
+    /// The currency to show prices in, if the user chose one.
+    #[schema(required = true, example = "EUR")]
+    currency: Option<String>,
+    /// Whether the user wants the newsletter.
+    newsletter: bool,
+}
+
+/// An address of a user. Its texts are null after they were erased.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Address {
+    id: Uuid,
+    /// What the user calls it, if it has a name.
+    #[schema(required = true)]
+    label: Option<String>,
+    #[schema(required = true)]
+    recipient: Option<String>,
+    #[schema(required = true)]
+    street: Option<String>,
+    #[schema(required = true)]
+    city: Option<String>,
+    /// The postal code, where the country has one.
+    #[schema(required = true)]
+    postal_code: Option<String>,
+    /// A code of ISO 3166-1 alpha-2.
+    #[schema(example = "AT")]
+    country: String,
+    /// The second part of a code of ISO 3166-2, if the address has one.
+    #[schema(required = true)]
+    region: Option<String>,
+}
+
+/// What kind of customer a user is.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum CustomerType {
+    Consumer,
+    Business,
+    Reseller,
 }
 
 /// Whether a user can order.
@@ -66,6 +132,18 @@ impl From<UserRow> for User {
             email: row.email,
             name: row.name,
             status: row.status,
+            customer_type: row.customer_type,
+            profile: Profile {
+                display_name: row.display_name,
+                locale: row.locale,
+                phone: row.phone,
+            },
+            preferences: Preferences {
+                language: row.language,
+                currency: row.currency,
+                newsletter: row.newsletter,
+            },
+            addresses: row.addresses.0.into_iter().map(Address::of).collect(),
             order_count: row.order_count,
             total_spent: decimals(row.total_spent.0),
             total_paid: decimals(row.total_paid.0),
@@ -85,4 +163,12 @@ fn decimals(sums: SumsMinor) -> BTreeMap<String, String> {
         (currency, amount)
     });
     decimals.collect()
+}
+
+impl Address {
+    fn of(address: AddressColumn) -> Self {
+        let AddressColumn { id, label, recipient, street, city, postal_code, country, region } =
+            address;
+        Self { id, label, recipient, street, city, postal_code, country, region }
+    }
 }

@@ -12,7 +12,10 @@ async fn a_user_is_shown_with_sums_by_currency() {
     let wanted = json!({
         "data": {
             "id": user, "email": "user-3@example.com", "name": "Ada Lovelace", "status": "active",
-                "order_count": 3,
+                "customer_type": "consumer",
+                "profile": {"display_name": null, "locale": null, "phone": null},
+                "preferences": {"language": null, "currency": null, "newsletter": false},
+                "addresses": [], "order_count": 3,
             "total_spent": {"USD": "87.15"}, "total_paid": {"USD": "80.00"},
                 "total_refunded": {}, "last_order_at": moment(1), "created_at": moment(1),
                 "updated_at": moment(1), "version": 3
@@ -21,6 +24,40 @@ async fn a_user_is_shown_with_sums_by_currency() {
             "position": 100}
     });
     assert_eq!(answer.body, wanted);
+}
+
+#[tokio::test]
+async fn a_user_is_shown_with_profile_preferences_and_addresses() {
+    let app = App::start().await;
+    let user = app.add_user(&UserSeed::number(1)).await;
+    let (first, second) = (uuid::Uuid::from_u128(1), uuid::Uuid::from_u128(2));
+    let texts = |id: uuid::Uuid, city: Option<&str>| {
+        json!({"id": id, "label": null, "recipient": "Ada", "street": "Ring 1", "city": city,
+            "postal_code": "1010", "country": "AT", "region": null})
+    };
+    let addresses = json!([texts(second, Some("Wien")), texts(first, None)]);
+    sqlx::query(
+        "UPDATE users_g1.users SET display_name = 'Countess', locale = 'en-GB', \
+            phone = '+442079460000', language = 'en', currency = 'GBP', newsletter = true, \
+            customer_type = 'reseller', addresses = $2
+         WHERE id = $1",
+    )
+    .bind(user)
+    .bind(&addresses)
+    .execute(&app.writer)
+    .await
+    .unwrap();
+    let answer = app.get(&format!("/api/v1/users/{user}")).await;
+    let data = &answer.body["data"];
+    assert_eq!(
+        (&data["profile"], &data["preferences"], &data["customer_type"]),
+        (
+            &json!({"display_name": "Countess", "locale": "en-GB", "phone": "+442079460000"}),
+            &json!({"language": "en", "currency": "GBP", "newsletter": true}),
+            &json!("reseller")
+        )
+    );
+    assert_eq!(data["addresses"], addresses);
 }
 
 #[tokio::test]

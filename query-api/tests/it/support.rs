@@ -180,10 +180,11 @@ impl App {
 
     pub(crate) async fn add_user(&self, user: &UserSeed) -> Uuid {
         sqlx::query(
-            "INSERT INTO users_g1.users (id, email, name, status, order_count, total_spent, \
-                total_paid, total_refunded, last_order_at, created_at, updated_at, \
-                version, position)
-             VALUES ($1, $2, $3, $4, $5, $6, $11, '{}', $7, $8, $8, $9, $10)",
+            "INSERT INTO users_g1.users (id, email, name, status, customer_type, newsletter, \
+                addresses, order_count, total_spent, total_paid, total_refunded, last_order_at, \
+                created_at, updated_at, version, position)
+             VALUES ($1, $2, $3, $4, 'consumer', false, '[]', $5, $6, $11, '{}', $7, $8, $8, $9, \
+                $10)",
         )
         .bind(user.id)
         .bind(&user.email)

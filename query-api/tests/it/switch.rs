@@ -10,10 +10,12 @@ pub(crate) const SWITCH: &str = "BEGIN;
     SELECT read_model.begin_generation('users', 2);
     CREATE TABLE users AS
         SELECT position, version, updated_at, created_at, last_order_at, total_refunded, \
-        total_paid, total_spent, order_count, status::varchar(20) AS status, name, email, id
+        total_paid, total_spent, order_count, addresses, newsletter, currency, language, phone, \
+        locale, display_name, customer_type, status::varchar(20) AS status, name, email, id
         FROM users_g1.users;
     INSERT INTO users SELECT position, version, updated_at, created_at, last_order_at, \
-    total_refunded, total_paid, total_spent, order_count, status, name, email,
+    total_refunded, total_paid, total_spent, order_count, addresses, newsletter, currency, \
+    language, phone, locale, display_name, customer_type, status, name, email,
         gen_random_uuid() FROM users_g1.users;
     INSERT INTO read_model.checkpoints (projection, generation, partition, fold_version, epoch, \
     position, event_id)

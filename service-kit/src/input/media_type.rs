@@ -43,10 +43,17 @@ impl MediaType {
     /// Whether the APIs accept it: `application/json` in UTF-8. Other parameters have no meaning
     /// (RFC 8259 §11).
     pub fn is_json(&self) -> bool {
-        let utf_8 = |(name, value): &(String, String)| {
-            name != "charset" || value.eq_ignore_ascii_case("utf-8")
-        };
-        self.essence == "application/json" && self.parameters.iter().all(utf_8)
+        self.essence == "application/json" && self.is_utf_8()
+    }
+
+    /// Whether it is a JSON merge patch (RFC 7396) in UTF-8.
+    pub fn is_merge_patch(&self) -> bool {
+        self.essence == "application/merge-patch+json" && self.is_utf_8()
+    }
+
+    fn is_utf_8(&self) -> bool {
+        let mut charsets = self.parameters.iter().filter(|(name, _)| name == "charset");
+        charsets.all(|(_, value)| value.eq_ignore_ascii_case("utf-8"))
     }
 }
 
@@ -79,6 +86,20 @@ fn is_token_character(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::MediaType;
+
+    #[test]
+    fn a_merge_patch_is_told_from_json() {
+        for (text, is_patch) in [
+            ("application/merge-patch+json", true),
+            ("Application/Merge-Patch+JSON; charset=utf-8", true),
+            ("application/merge-patch+json; charset=latin1", false),
+            ("application/json-patch+json", false),
+            ("application/json", false),
+        ] {
+            let kind = MediaType::parse(text);
+            assert_eq!(kind.is_some_and(|kind| kind.is_merge_patch()), is_patch, "{text}");
+        }
+    }
 
     #[test]
     fn json_is_told_from_everything_else() {

@@ -59,7 +59,7 @@ impl Commands {
         let mut attempts = 1;
         loop {
             let decided = self.decide(&use_case, permit, (&context, Turns::none())).await?;
-            let Decided { epoch, decision: Decision { changes, line_id }, .. } = decided;
+            let Decided { epoch, decision: Decision { changes, part }, .. } = decided;
             let refusal = self.repository.check(epoch, &changes).await?;
             let changed_meanwhile = matches!(
                 refusal,
@@ -71,7 +71,7 @@ impl Commands {
             }
             let events =
                 changes.events().map(|(stream, event)| (stream.clone(), event.clone())).collect();
-            let answer = Answer { id: changes.id(), line_id };
+            let answer = Answer { id: changes.id(), part };
             return Ok(DryRun { answer, epoch, events, refusal: refusal.map(refused) });
         }
     }

@@ -34,6 +34,13 @@ impl From<&'static str> for FieldPath {
     }
 }
 
+/// The path of a field in an object.
+impl From<(&'static str, &'static str)> for FieldPath {
+    fn from((object, name): (&'static str, &'static str)) -> Self {
+        Self(vec![Step::Name(object), Step::Name(name)])
+    }
+}
+
 /// The path of an item in a list.
 impl From<(&'static str, usize)> for FieldPath {
     fn from((list, index): (&'static str, usize)) -> Self {

@@ -2,7 +2,10 @@
 
 use domain::order::MAX_LINES;
 use domain::product::MAX_STOCK;
-use domain::value::{EmailError, EvidenceError, MoneyError, NameError, QuantityError, ReasonError};
+use domain::value::{
+    CustomerTypeError, DestinationError, EmailError, EvidenceError, LanguageError, MoneyError,
+    NameError, PhoneError, PostalCodeError, QuantityError, ReasonError,
+};
 
 use crate::application::use_case::import_order::EARLIEST_YEAR;
 
@@ -21,6 +24,21 @@ pub enum InvalidValue {
     /// The text is not an amount of money, or not a currency.
     #[error(transparent)]
     Money(#[from] MoneyError),
+    /// The text is not a language or a locale.
+    #[error(transparent)]
+    Language(#[from] LanguageError),
+    /// The text is not a telephone number.
+    #[error(transparent)]
+    Phone(#[from] PhoneError),
+    /// The text is not a postal code.
+    #[error(transparent)]
+    PostalCode(#[from] PostalCodeError),
+    /// The text is not a country or a region.
+    #[error(transparent)]
+    Destination(#[from] DestinationError),
+    /// The text is not a type of customer.
+    #[error(transparent)]
+    CustomerType(#[from] CustomerTypeError),
     /// The stock is outside the allowed range.
     #[error("the stock is not between 0 and {MAX_STOCK}")]
     Stock,
@@ -48,17 +66,18 @@ pub enum InvalidValue {
     /// The date of an imported order is before the earliest allowed year.
     #[error("an order cannot be from before {EARLIEST_YEAR}")]
     OrderTooEarly,
-    /// The change names neither of the two fields that it could change.
-    #[error("name the {either}, the {or}, or both")]
+    /// The change names none of the fields that it could change.
+    #[error("name at least one of {fields}")]
     NothingToChange {
-        /// The name of one field.
-        either: &'static str,
-        /// The name of the other field.
-        or: &'static str,
+        /// The names of the fields, such as `name and unit_price`.
+        fields: &'static str,
     },
     /// A currency is given without a price.
     #[error("a currency goes with a price")]
     PriceMissing,
+    /// The id of something new is not a UUID of version 7.
+    #[error("the id of something new is a UUID of version 7")]
+    NotVersion7,
     /// The field names a user that does not exist.
     #[error("there is no such user")]
     UnknownUser,

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::place_order::{LineInput, LineRequest};
 use super::{Decision, UseCase, Work};
 use crate::application::error::CommandError;
+use crate::application::idempotency::Part;
 use crate::application::input::{Environment, Fields, Input};
 
 /// A line to add to an order, as the caller writes it.
@@ -52,6 +53,7 @@ impl UseCase for AddOrderLine {
                 OrderError::Total { reason, .. } => CommandError::invalid("product_id", reason),
                 error => error.into(),
             })?;
-        Ok(Decision { changes: work.changes(&order, &events)?, line_id: Some(line_id) })
+        let part = Some(Part::Line(line_id));
+        Ok(Decision { changes: work.changes(&order, &events)?, part })
     }
 }

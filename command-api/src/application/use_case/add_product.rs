@@ -8,12 +8,13 @@ use uuid::Uuid;
 use super::change_product::new_price;
 use super::{Decision, UseCase, Work};
 use crate::application::error::CommandError;
-use crate::application::input::{Environment, Fields, Input, InvalidValue};
-use crate::application::repository::Loaded;
+use crate::application::input::{Environment, Fields, Input, InvalidValue, NewId};
 
 /// A new product, as the caller writes it.
 #[derive(Debug, Clone)]
 pub struct AddProductInput {
+    /// The new id of the product, if the caller gives one.
+    pub id: Option<Uuid>,
     /// The product's name.
     pub name: String,
     /// The price of one unit, as a decimal number.
@@ -29,6 +30,7 @@ impl Input for AddProductInput {
 
     fn read(self, _: &Environment) -> Result<AddProduct, CommandError> {
         let mut fields = Fields::default();
+        let product_id = NewId::read(self.id, &mut fields);
         let name = fields.value("name", ProductName::parse(&self.name));
         let unit_price = new_price(&mut fields, &self.unit_price, &self.currency);
         let is_stock = (0..=MAX_STOCK).contains(&self.stock);
@@ -37,14 +39,15 @@ impl Input for AddProductInput {
         let (Some(name), Some(unit_price), Some(stock)) = (name, unit_price, stock) else {
             return Err(fields.invalid().into());
         };
-        Ok(AddProduct { product_id: Uuid::now_v7(), name, unit_price, stock })
+        fields.check()?;
+        Ok(AddProduct { product_id, name, unit_price, stock })
     }
 }
 
 /// Adds a product.
 pub struct AddProduct {
     /// The new id of the product.
-    pub product_id: Uuid,
+    pub product_id: NewId,
     /// The product's name.
     pub name: ProductName,
     /// The price of one unit.
@@ -64,9 +67,9 @@ impl UseCase for AddProduct {
 
     async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
         let Self { product_id, ref name, unit_price, stock } = *self;
-        let absent = Loaded::<Product>::absent(product_id);
+        let absent = work.created::<Product>(product_id).await?;
         let events = absent.decide([ProductCommand::Add {
-            product_id,
+            product_id: product_id.get(),
             name: name.clone(),
             unit_price,
             stock,

@@ -41,8 +41,8 @@ impl Input for ChangeProductInput {
             }
             (None, None) => {
                 if new_name.is_none() {
-                    let nothing =
-                        InvalidValue::NothingToChange { either: "name", or: "unit_price" };
+                    let fields_of_it = "name and unit_price";
+                    let nothing = InvalidValue::NothingToChange { fields: fields_of_it };
                     fields.refuse(FieldPath::whole(), nothing);
                 }
                 None

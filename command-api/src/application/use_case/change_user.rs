@@ -1,23 +1,49 @@
-//! Changes a user's name, e-mail address, or both.
+//! Changes a user's name, e-mail address, profile and preferences.
 
 use access::{Owner, Permission};
-use domain::user::UserCommand;
-use domain::value::{Email, PersonName};
+use domain::user::{Change, PreferencesChange, ProfileChange, UserCommand};
+use domain::value::{Currency, Email, Language, Locale, PersonName, Phone};
 use uuid::Uuid;
 
 use super::{Decision, EmailReservations, UseCase, Work};
 use crate::application::error::CommandError;
 use crate::application::input::{Environment, FieldPath, Fields, Input, InvalidValue};
 
-/// A change of a user, as the caller writes it. It has at least the address or the name.
-#[derive(Clone)]
+/// A change of a user, as the caller writes it. It changes at least one field.
+#[derive(Clone, Default)]
 pub struct ChangeUserInput {
     /// The user's id.
     pub user_id: Uuid,
-    /// The new address.
+    /// The new e-mail address.
     pub email: Option<String>,
     /// The new name.
     pub name: Option<String>,
+    /// The change of the profile.
+    pub profile: Option<ProfileInput>,
+    /// The change of the preferences.
+    pub preferences: Option<PreferencesInput>,
+}
+
+/// A change of a profile, as the caller writes it.
+#[derive(Clone, Default)]
+pub struct ProfileInput {
+    /// The name that others see.
+    pub display_name: Change<String>,
+    /// The locale, such as `de-AT`.
+    pub locale: Change<String>,
+    /// The telephone number, such as `+4312345678`.
+    pub phone: Change<String>,
+}
+
+/// A change of preferences, as the caller writes it.
+#[derive(Clone, Default)]
+pub struct PreferencesInput {
+    /// The language, such as `de`.
+    pub language: Change<String>,
+    /// The currency, on the current ISO 4217 list.
+    pub currency: Change<String>,
+    /// Whether the user wants the newsletter.
+    pub newsletter: Option<bool>,
 }
 
 impl Input for ChangeUserInput {
@@ -29,17 +55,47 @@ impl Input for ChangeUserInput {
         let email = email.and_then(|email| fields.value("email", email));
         let name = self.name.as_deref().map(PersonName::parse);
         let name = name.and_then(|name| fields.value("name", name));
-        if self.email.is_none() && self.name.is_none() {
-            let nothing = InvalidValue::NothingToChange { either: "email", or: "name" };
+        let names_nothing = self.email.is_none()
+            && self.name.is_none()
+            && self.profile.is_none()
+            && self.preferences.is_none();
+        if names_nothing {
+            let nothing =
+                InvalidValue::NothingToChange { fields: "email, name, profile and preferences" };
             fields.refuse(FieldPath::whole(), nothing);
         }
+        let profile = self.profile.map(|profile| profile.read(&mut fields));
+        let preferences = self.preferences.map(|preferences| preferences.read(&mut fields));
         fields.check()?;
         let reservations = environment.reservations.clone();
-        Ok(ChangeUser { user_id: self.user_id, email, name, reservations })
+        Ok(ChangeUser { user_id: self.user_id, email, name, profile, preferences, reservations })
     }
 }
 
-/// Changes a user's name, e-mail address, or both.
+impl ProfileInput {
+    fn read(&self, fields: &mut Fields) -> ProfileChange {
+        let Self { display_name, locale, phone } = self;
+        ProfileChange {
+            display_name: fields.change("profile", "display_name", display_name, PersonName::parse),
+            locale: fields.change("profile", "locale", locale, Locale::parse),
+            phone: fields.change("profile", "phone", phone, Phone::parse),
+        }
+    }
+}
+
+impl PreferencesInput {
+    fn read(&self, fields: &mut Fields) -> PreferencesChange {
+        let Self { language, currency, newsletter } = self;
+        let of_today = |text: &str| text.parse::<Currency>().and_then(Currency::for_new_prices);
+        PreferencesChange {
+            language: fields.change("preferences", "language", language, Language::parse),
+            currency: fields.change("preferences", "currency", currency, of_today),
+            newsletter: *newsletter,
+        }
+    }
+}
+
+/// Changes a user's name, e-mail address, profile and preferences.
 pub struct ChangeUser {
     /// The user's id.
     pub user_id: Uuid,
@@ -47,8 +103,22 @@ pub struct ChangeUser {
     pub email: Option<Email>,
     /// The new name.
     pub name: Option<PersonName>,
+    /// The change of the profile.
+    pub profile: Option<ProfileChange>,
+    /// The change of the preferences.
+    pub preferences: Option<PreferencesChange>,
     /// Makes the reservations of e-mail addresses.
     pub reservations: EmailReservations,
+}
+
+impl ChangeUser {
+    fn commands(&self) -> impl Iterator<Item = UserCommand> {
+        let rename = self.name.clone().map(|name| UserCommand::Rename { name });
+        let change_email = self.email.clone().map(|email| UserCommand::ChangeEmail { email });
+        let profile = self.profile.clone().map(UserCommand::ChangeProfile);
+        let preferences = self.preferences.clone().map(UserCommand::ChangePreferences);
+        [rename, change_email, profile, preferences].into_iter().flatten()
+    }
 }
 
 impl UseCase for ChangeUser {
@@ -61,9 +131,7 @@ impl UseCase for ChangeUser {
 
     async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
         let user = work.user(self.user_id).await?;
-        let rename = self.name.clone().map(|name| UserCommand::Rename { name });
-        let change_email = self.email.clone().map(|email| UserCommand::ChangeEmail { email });
-        let events = user.decide(rename.into_iter().chain(change_email))?;
+        let events = user.decide(self.commands())?;
         let mut changes = work.changes(&user, &events)?;
         let moves = |new: &&Email| {
             user.state.email().is_none_or(|old| old.normalised() != new.normalised())

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::place_order::{Offers, check_line_count, place};
 use super::{Decision, Orderer, UseCase, Work};
 use crate::application::error::CommandError;
-use crate::application::input::{Environment, Fields, Input, InvalidValue};
+use crate::application::input::{Environment, Fields, Input, InvalidValue, NewId};
 
 /// The first year in which an imported order may have been placed.
 pub const EARLIEST_YEAR: i32 = 1900;
@@ -17,6 +17,8 @@ pub const EARLIEST_YEAR: i32 = 1900;
 /// An order from another system, as the caller writes it.
 #[derive(Debug, Clone)]
 pub struct ImportOrderInput {
+    /// The new id of the order, if the caller gives one.
+    pub id: Option<Uuid>,
     /// The user who ordered.
     pub user_id: Uuid,
     /// The original time of the order: not before [`EARLIEST_YEAR`] and not in the future.
@@ -54,6 +56,7 @@ impl Input for ImportOrderInput {
     fn read(self, environment: &Environment) -> Result<ImportOrder, CommandError> {
         Self::check_offered(environment)?;
         let mut fields = Fields::default();
+        let order_id = NewId::read(self.id, &mut fields);
         let currency = fields.value("currency", self.currency.parse::<Currency>());
         let ordered_at = dated(self.ordered_at, environment.clock.now());
         let ordered_at = fields.value("ordered_at", ordered_at);
@@ -62,7 +65,7 @@ impl Input for ImportOrderInput {
         let lines = lines.filter_map(|(at, line)| line.read(&mut fields, at, currency)).collect();
         let Some(ordered_at) = ordered_at else { return Err(fields.invalid().into()) };
         fields.check()?;
-        Ok(ImportOrder { order_id: Uuid::now_v7(), user_id: self.user_id, ordered_at, lines })
+        Ok(ImportOrder { order_id, user_id: self.user_id, ordered_at, lines })
     }
 }
 
@@ -101,7 +104,7 @@ fn dated(at: DateTime<Utc>, now: DateTime<Utc>) -> Result<DateTime<Utc>, Invalid
 /// Imports an order. It is pending, so it is confirmed like any other.
 pub struct ImportOrder {
     /// The new id of the order.
-    pub order_id: Uuid,
+    pub order_id: NewId,
     /// The user who ordered.
     pub user_id: Uuid,
     /// The original time of the order.
@@ -140,6 +143,6 @@ impl UseCase for ImportOrder {
             let offer = offers.of(work, index, line.product_id).await?.clone().at(line.unit_price);
             lines.push(OrderLine::of(line.line_id, &offer, line.quantity));
         }
-        place(work, self.order_id, &user, lines, Some(self.ordered_at))
+        place(work, self.order_id, &user, lines, Some(self.ordered_at)).await
     }
 }

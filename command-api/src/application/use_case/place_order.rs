@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{Decision, Orderer, UseCase, Work};
 use crate::application::error::CommandError;
-use crate::application::input::{Environment, FieldPath, Fields, Input, InvalidValue};
+use crate::application::input::{Environment, FieldPath, Fields, Input, InvalidValue, NewId};
 use crate::application::repository::Loaded;
 
 /// The event after which a user can no longer order.
@@ -22,6 +22,8 @@ const DEACTIVATED: &str = "user.deactivated";
 /// An order to place, as the caller writes it.
 #[derive(Debug, Clone)]
 pub struct PlaceOrderInput {
+    /// The new id of the order, if the caller gives one.
+    pub id: Option<Uuid>,
     /// The user who orders.
     pub orderer: Orderer,
     /// The lines of the order: 1 to [`MAX_LINES`].
@@ -42,13 +44,14 @@ impl Input for PlaceOrderInput {
 
     fn read(self, _: &Environment) -> Result<PlaceOrder, CommandError> {
         let mut fields = Fields::default();
+        let order_id = NewId::read(self.id, &mut fields);
         check_line_count(&mut fields, self.lines.len());
         let lines = self.lines.into_iter().enumerate();
         let lines = lines
             .filter_map(|(at, line)| line.read(&mut fields, ("lines", at, "quantity")))
             .collect();
         fields.check()?;
-        Ok(PlaceOrder { order_id: Uuid::now_v7(), orderer: self.orderer, lines })
+        Ok(PlaceOrder { order_id, orderer: self.orderer, lines })
     }
 }
 
@@ -72,7 +75,7 @@ pub(super) fn check_line_count(fields: &mut Fields, count: usize) {
 /// Places an order.
 pub struct PlaceOrder {
     /// The new id of the order.
-    pub order_id: Uuid,
+    pub order_id: NewId,
     /// The user who orders.
     pub orderer: Orderer,
     /// The lines of the order.
@@ -112,7 +115,7 @@ impl UseCase for PlaceOrder {
             let offer = offers.of(work, index, line.product_id).await?;
             lines.push(OrderLine::of(line.line_id, offer, line.quantity));
         }
-        place(work, self.order_id, &user, lines, None)
+        place(work, self.order_id, &user, lines, None).await
     }
 }
 
@@ -142,15 +145,16 @@ impl Offers {
 ///
 /// The condition is only that the user is not deactivated. A user who is renamed in the meantime
 /// does not delay the order.
-pub(super) fn place(
+pub(super) async fn place(
     work: &Work<'_>,
-    order_id: Uuid,
+    order_id: NewId,
     user: &(Loaded<User>, Customer),
     lines: Vec<OrderLine>,
     ordered_at: Option<DateTime<Utc>>,
 ) -> Result<Decision, CommandError> {
     let (user, customer) = (&user.0, user.1);
-    let order = Loaded::<Order>::absent(order_id);
+    let order = work.created::<Order>(order_id).await?;
+    let order_id = order_id.get();
     let command = domain::order::PlaceOrder { order_id, customer, lines, ordered_at };
     let events = order.decide([OrderCommand::Place(command)]).map_err(|error| match error {
         OrderError::Total { line, reason } => CommandError::invalid(("lines", line), reason),

@@ -7,12 +7,13 @@ use uuid::Uuid;
 
 use super::{Decision, EmailReservations, UseCase, Work};
 use crate::application::error::CommandError;
-use crate::application::input::{Environment, Fields, Input};
-use crate::application::repository::Loaded;
+use crate::application::input::{Environment, Fields, Input, NewId};
 
 /// A new user, as the caller writes it.
 #[derive(Clone)]
 pub struct RegisterUserInput {
+    /// The new id of the user, if the caller gives one.
+    pub id: Option<Uuid>,
     /// The user's e-mail address.
     pub email: String,
     /// The user's name.
@@ -24,20 +25,22 @@ impl Input for RegisterUserInput {
 
     fn read(self, environment: &Environment) -> Result<RegisterUser, CommandError> {
         let mut fields = Fields::default();
+        let user_id = NewId::read(self.id, &mut fields);
         let email = fields.value("email", Email::parse(&self.email));
         let name = fields.value("name", PersonName::parse(&self.name));
         let (Some(email), Some(name)) = (email, name) else {
             return Err(fields.invalid().into());
         };
+        fields.check()?;
         let reservations = environment.reservations.clone();
-        Ok(RegisterUser { user_id: Uuid::now_v7(), email, name, reservations })
+        Ok(RegisterUser { user_id, email, name, reservations })
     }
 }
 
 /// Registers a user.
 pub struct RegisterUser {
     /// The new id of the user.
-    pub user_id: Uuid,
+    pub user_id: NewId,
     /// The user's e-mail address.
     pub email: Email,
     /// The user's name.
@@ -58,15 +61,13 @@ impl UseCase for RegisterUser {
 
     async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
         let Self { user_id, email, name, reservations } = self;
-        let stranger = Loaded::<User>::absent(*user_id);
+        let stranger = work.created::<User>(*user_id).await?;
+        let user_id = user_id.get();
         let events = stranger.decide([UserCommand::Register {
-            user_id: *user_id,
+            user_id,
             email: email.clone(),
             name: name.clone(),
         }])?;
-        Ok(work
-            .changes(&stranger, &events)?
-            .reserving([reservations.take(*user_id, email)?])
-            .into())
+        Ok(work.changes(&stranger, &events)?.reserving([reservations.take(user_id, email)?]).into())
     }
 }

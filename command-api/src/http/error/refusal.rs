@@ -20,11 +20,20 @@ pub(super) fn refused(error: AggregateError) -> Problem {
 
 fn user(error: UserError) -> Problem {
     match error {
-        UserError::Unknown => Problem::not_found(),
+        UserError::Unknown | UserError::UnknownAddress => Problem::not_found(),
         UserError::AlreadyRegistered => {
             Problem::conflict("user/already-registered", "The user is registered already")
         }
         UserError::Deactivated => Problem::conflict("user/deactivated", "The user is deactivated"),
+        UserError::Active => Problem::conflict("user/active", "The user is active"),
+        UserError::Erased => super::erased(),
+        UserError::AddressExists => {
+            Problem::conflict("user/address-exists", "The user has an address with this id already")
+        }
+        UserError::TooManyAddresses => {
+            Problem::conflict("user/too-many-addresses", "The user has too many addresses")
+                .detail(error.to_string())
+        }
     }
 }
 

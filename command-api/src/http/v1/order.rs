@@ -17,10 +17,10 @@ use crate::application::use_case::{
     AddOrderLineInput, CancelOrder, ConfirmOrder, ImportOrderInput, ImportedLineInput, LineInput,
     Orderer, PlaceOrderInput, RemoveOrderLine,
 };
-use crate::http::Api;
 use crate::http::answer::{Changed, Collection};
 use crate::http::object::objects;
 use crate::http::received::{Received, ReceivedBare};
+use crate::http::{Api, present};
 
 /// The tag of these operations in the OpenAPI document.
 #[derive(OpenApi)]
@@ -56,6 +56,10 @@ pub(super) struct LineBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct PlaceOrderBody {
+    /// The new id of the order, a UUID of version 7. Without it, the server makes one.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(required = false, nullable = false)]
+    id: Option<Id>,
     /// The id of the user who orders.
     user_id: Id,
     /// The lines of the order, at the current prices of the products.
@@ -82,6 +86,10 @@ struct ImportLineBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ImportOrderBody {
+    /// The new id of the order, a UUID of version 7. Without it, the server makes one.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(required = false, nullable = false)]
+    id: Option<Id>,
     /// The id of the user who ordered.
     user_id: Id,
     /// The original time of the order: not before 1900 and not in the future.
@@ -106,6 +114,28 @@ impl LineBody {
     }
 }
 
+impl PlaceOrderBody {
+    fn input(self) -> PlaceOrderInput {
+        PlaceOrderInput {
+            id: self.id.map(Id::get),
+            orderer: Orderer::Named(self.user_id.get()),
+            lines: lines(self.lines),
+        }
+    }
+}
+
+impl ImportOrderBody {
+    fn input(self) -> ImportOrderInput {
+        ImportOrderInput {
+            id: self.id.map(Id::get),
+            user_id: self.user_id.get(),
+            ordered_at: self.ordered_at.get(),
+            currency: self.currency,
+            lines: self.lines.into_iter().map(ImportLineBody::input).collect(),
+        }
+    }
+}
+
 impl ImportLineBody {
     fn input(self) -> ImportedLineInput {
         ImportedLineInput {
@@ -127,10 +157,7 @@ async fn place(
     State(api): State<Api>,
     received: Received<PlaceOrderBody>,
 ) -> Result<Response, Problem> {
-    let Received { body, about } = received;
-    let input =
-        PlaceOrderInput { orderer: Orderer::Named(body.user_id.get()), lines: lines(body.lines) };
-    api.create(input, about, ORDERS).await
+    api.create(received.body.input(), received.about, ORDERS).await
 }
 
 /// Import an order from another system, with its original prices and date.
@@ -152,14 +179,7 @@ async fn import(
     let received =
         <Received<ImportOrderBody> as axum::extract::FromRequest<Api>>::from_request(request, &api)
             .await?;
-    let Received { body, about } = received;
-    let input = ImportOrderInput {
-        user_id: body.user_id.get(),
-        ordered_at: body.ordered_at.get(),
-        currency: body.currency,
-        lines: body.lines.into_iter().map(ImportLineBody::input).collect(),
-    };
-    api.create(input, about, ORDERS).await
+    api.create(received.body.input(), received.about, ORDERS).await
 }
 
 /// Add a line to a pending order, at the current price of the product.

@@ -28,7 +28,7 @@ struct Tag;
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(Tag::openapi())
         .routes(routes!(add))
-        .routes(routes!(change))
+        .routes(routes!(replace, change))
         .routes(routes!(adjust_stock))
         .routes(routes!(receive_stock))
         .routes(routes!(move_stock))
@@ -41,6 +41,10 @@ const PRODUCTS: Collection = collection("products");
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct AddProductBody {
+    /// The new id of the product, a UUID of version 7. Without it, the server makes one.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(required = false, nullable = false)]
+    id: Option<Id>,
     /// The product's name.
     #[schema(min_length = 1, max_length = 200, example = "cd")]
     name: String,
@@ -75,6 +79,21 @@ struct ChangeProductBody {
     currency: Option<String>,
 }
 
+/// A product as a whole, without its stock.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ReplaceProductBody {
+    /// The product's name.
+    #[schema(min_length = 1, max_length = 200, example = "compact disc")]
+    name: String,
+    /// The price of one unit, as a decimal string.
+    #[schema(pattern = r"^\d+(\.\d+)?$", example = "9.99")]
+    unit_price: String,
+    /// The currency of the price. It must be on the current ISO 4217 list.
+    #[schema(schema_with = currency_of_today)]
+    currency: String,
+}
+
 /// A correction of a product's stock.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -98,7 +117,6 @@ struct ReceiveStockBody {
 #[serde(deny_unknown_fields)]
 struct MoveStockBody {
     /// The id of the product that gets the units.
-    #[schema(inline)]
     to_product_id: Id,
     /// The number of units.
     #[schema(value_type = i64, minimum = 1, maximum = 1_000_000_000_000_i64, example = 12)]
@@ -116,12 +134,35 @@ async fn add(
     received: Received<AddProductBody>,
 ) -> Result<Response, Problem> {
     let Received { body, about } = received;
-    let AddProductBody { name, unit_price, currency, stock } = body;
-    let input = AddProductInput { name, unit_price, currency, stock: stock.get() };
+    let AddProductBody { id, name, unit_price, currency, stock } = body;
+    let id = id.map(Id::get);
+    let input = AddProductInput { id, name, unit_price, currency, stock: stock.get() };
     api.create(input, about, PRODUCTS).await
 }
 
-/// Change a product's name, price, or both.
+/// Replace a product's name and price. The stock stays as it is.
+#[utoipa::path(
+    put, path = "/products/{id}", operation_id = "replaceProduct", tag = "products",
+        request_body = ReplaceProductBody,
+    params(("id" = inline(Id), Path, description = "The product's id")),
+    responses((status = 200, description = "The product is replaced", body = Envelope<Changed>)),
+)]
+async fn replace(
+    State(api): State<Api>,
+    Path(product_id): Path<Id>,
+    received: Received<ReplaceProductBody>,
+) -> Result<Response, Problem> {
+    let Received { body, about } = received;
+    let input = ChangeProductInput {
+        product_id: product_id.get(),
+        name: Some(body.name),
+        unit_price: Some(body.unit_price),
+        currency: Some(body.currency),
+    };
+    api.change(input, about).await
+}
+
+/// Change a product's name, price, or both, by a JSON merge patch (RFC 7396).
 #[utoipa::path(
     patch, path = "/products/{id}", operation_id = "changeProduct", tag = "products",
         request_body = ChangeProductBody,

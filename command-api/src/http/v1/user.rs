@@ -1,12 +1,11 @@
-//! The handlers of `/api/v1/users`: registering, changing and deactivating users, and placing their
-//! orders.
+//! The handlers of `/api/v1/users`: registering, changing, deactivating and reactivating users, and
+//! placing their orders.
 
 use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 use service_kit::extract::Path;
 use service_kit::input::Id;
-use service_kit::input::schema::email_address;
 use service_kit::{Envelope, Problem};
 use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -15,12 +14,17 @@ use utoipa_axum::routes;
 use super::collection;
 use super::order::{LineBody, ORDERS, lines};
 use crate::application::use_case::{
-    ChangeUserInput, DeactivateUserInput, Orderer, PlaceOrderInput, RegisterUserInput,
+    DeactivateUserInput, Orderer, PlaceOrderInput, ReactivateUserInput,
 };
 use crate::http::answer::{Changed, Collection};
 use crate::http::object::objects;
 use crate::http::received::{Received, ReceivedBare};
 use crate::http::{Api, present};
+
+mod address;
+mod body;
+
+use body::{ChangeUserBody, CustomerTypeBody, RegisterUserBody, ReplaceUserBody};
 
 /// The tag of these operations in the OpenAPI document.
 #[derive(OpenApi)]
@@ -31,43 +35,24 @@ struct Tag;
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(Tag::openapi())
         .routes(routes!(register))
-        .routes(routes!(change, deactivate))
+        .routes(routes!(replace, change, deactivate))
+        .routes(routes!(reactivate))
+        .routes(routes!(classify))
         .routes(routes!(place_order))
+        .merge(address::routes())
 }
 
 /// The users in the query API.
 const USERS: Collection = collection("users");
 
-/// A user to register.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct RegisterUserBody {
-    /// The e-mail address. Each address belongs to one user. Upper and lower case are the same.
-    #[schema(schema_with = email_address)]
-    email: String,
-    /// The person's name.
-    #[schema(min_length = 1, max_length = 200, example = "Ada Lovelace")]
-    name: String,
-}
-
-/// The changes to a user: the e-mail address, the name, or both.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct ChangeUserBody {
-    /// The new e-mail address.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(schema_with = email_address, required = false)]
-    email: Option<String>,
-    /// The new name.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(min_length = 1, max_length = 200, nullable = false, example = "Ada King")]
-    name: Option<String>,
-}
-
 /// An order to place for the user in the path.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct PlaceOrderOfUserBody {
+    /// The new id of the order, a UUID of version 7. Without it, the server makes one.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(required = false, nullable = false)]
+    id: Option<Id>,
     /// The lines of the order, at the current prices of the products.
     #[schema(min_items = 1, max_items = 100)]
     #[serde(deserialize_with = "objects")]
@@ -84,11 +69,30 @@ async fn register(
     State(api): State<Api>,
     received: Received<RegisterUserBody>,
 ) -> Result<Response, Problem> {
-    let Received { body: RegisterUserBody { email, name }, about } = received;
-    api.create(RegisterUserInput { email, name }, about, USERS).await
+    api.create(received.body.input(), received.about, USERS).await
 }
 
-/// Change a user's name, e-mail address, or both.
+/// Replace what a user says about themselves.
+///
+/// What the body leaves out is empty afterwards. Addresses, the type of the customer and the status
+/// stay as they are.
+#[utoipa::path(
+    put, path = "/users/{id}", operation_id = "replaceUser", tag = "users",
+        request_body = ReplaceUserBody,
+    params(("id" = inline(Id), Path, description = "The user's id")),
+    responses((status = 200, description = "The user is replaced", body = Envelope<Changed>)),
+)]
+async fn replace(
+    State(api): State<Api>,
+    Path(user_id): Path<Id>,
+    received: Received<ReplaceUserBody>,
+) -> Result<Response, Problem> {
+    api.change(received.body.input(user_id.get()), received.about).await
+}
+
+/// Change a user by a JSON merge patch (RFC 7396).
+///
+/// A field that the body leaves out stays as it is. `null` empties one that can be empty.
 #[utoipa::path(
     patch, path = "/users/{id}", operation_id = "changeUser", tag = "users",
         request_body = ChangeUserBody,
@@ -100,11 +104,10 @@ async fn change(
     Path(user_id): Path<Id>,
     received: Received<ChangeUserBody>,
 ) -> Result<Response, Problem> {
-    let Received { body: ChangeUserBody { email, name }, about } = received;
-    api.change(ChangeUserInput { user_id: user_id.get(), email, name }, about).await
+    api.change(received.body.input(user_id.get()), received.about).await
 }
 
-/// Deactivate a user permanently.
+/// Deactivate a user.
 ///
 /// The e-mail address becomes free again, and pending orders can still be confirmed or cancelled.
 #[utoipa::path(
@@ -118,6 +121,38 @@ async fn deactivate(
     received: ReceivedBare,
 ) -> Result<Response, Problem> {
     api.change(DeactivateUserInput { user_id: user_id.get() }, received.about).await
+}
+
+/// Reactivate a deactivated user.
+///
+/// The answer is 409 if another user has the e-mail address by now, or the user's personal data was
+/// erased.
+#[utoipa::path(
+    post, path = "/users/{id}/reactivate", operation_id = "reactivateUser", tag = "users",
+    params(("id" = inline(Id), Path, description = "The user's id")),
+    responses((status = 200, description = "The user is active", body = Envelope<Changed>)),
+)]
+async fn reactivate(
+    State(api): State<Api>,
+    Path(user_id): Path<Id>,
+    received: ReceivedBare,
+) -> Result<Response, Problem> {
+    api.change(ReactivateUserInput { user_id: user_id.get() }, received.about).await
+}
+
+/// Say what type of customer a user is. Discounts depend on it.
+#[utoipa::path(
+    put, path = "/users/{id}/customer-type", operation_id = "classifyUser", tag = "users",
+        request_body = CustomerTypeBody,
+    params(("id" = inline(Id), Path, description = "The user's id")),
+    responses((status = 200, description = "The user is of this type", body = Envelope<Changed>)),
+)]
+async fn classify(
+    State(api): State<Api>,
+    Path(user_id): Path<Id>,
+    received: Received<CustomerTypeBody>,
+) -> Result<Response, Problem> {
+    api.change(received.body.input(user_id.get()), received.about).await
 }
 
 /// Place an order for the user.
@@ -134,7 +169,10 @@ async fn place_order(
     received: Received<PlaceOrderOfUserBody>,
 ) -> Result<Response, Problem> {
     let Received { body, about } = received;
-    let input =
-        PlaceOrderInput { orderer: Orderer::Addressed(user_id.get()), lines: lines(body.lines) };
+    let input = PlaceOrderInput {
+        id: body.id.map(Id::get),
+        orderer: Orderer::Addressed(user_id.get()),
+        lines: lines(body.lines),
+    };
     api.create(input, about, ORDERS).await
 }

@@ -26,8 +26,11 @@ const TABLE: &[(&str, &str, [u16; 7])] = &[
     // One line each.
     ("delete", "/api/v1/orders/{id}/lines/{line_id}", [401, 404, 404, 404, 404, 401, 403]),
     ("delete", "/api/v1/users/{id}", [401, 404, 200, 403, 200, 401, 403]),
+    ("delete", "/api/v1/users/{id}/addresses/{address_id}", [401, 404, 404, 403, 404, 401, 403]),
     ("patch", "/api/v1/products/{id}", [401, 403, 403, 403, 200, 401, 403]),
     ("patch", "/api/v1/users/{id}", [401, 404, 200, 403, 200, 401, 403]),
+    // Each command in it has its own answer (commands.rs).
+    ("post", "/api/v1/commands", [200, 200, 200, 200, 200, 401, 200]),
     ("post", "/api/v1/orders", [401, 422, 200, 200, 200, 401, 403]),
     ("post", "/api/v1/orders/import", [401, 403, 403, 403, 200, 401, 403]),
     ("post", "/api/v1/orders/{id}/cancel", [401, 404, 200, 200, 200, 401, 403]),
@@ -43,7 +46,13 @@ const TABLE: &[(&str, &str, [u16; 7])] = &[
     ("post", "/api/v1/products/{id}/stock/move", [401, 403, 403, 403, 422, 401, 403]),
     ("post", "/api/v1/products/{id}/stock/receive", [401, 403, 403, 403, 200, 401, 403]),
     ("post", "/api/v1/users", [401, 403, 403, 403, 200, 401, 403]),
+    ("post", "/api/v1/users/{id}/addresses", [401, 404, 200, 403, 200, 401, 403]),
     ("post", "/api/v1/users/{id}/orders", [401, 404, 200, 200, 200, 401, 403]),
+    ("post", "/api/v1/users/{id}/reactivate", [401, 404, 409, 403, 409, 401, 403]),
+    ("put", "/api/v1/products/{id}", [401, 403, 403, 403, 200, 401, 403]),
+    ("put", "/api/v1/users/{id}", [401, 404, 200, 403, 200, 401, 403]),
+    ("put", "/api/v1/users/{id}/addresses/{address_id}", [401, 404, 404, 403, 404, 401, 403]),
+    ("put", "/api/v1/users/{id}/customer-type", [401, 403, 403, 403, 200, 401, 403]),
 ];
 
 /// A valid body for an operation; null for none. Without ids in it, the examples of its description
@@ -57,6 +66,9 @@ fn body(two: &Two, document: &Value, (method, path): (&str, &str)) -> Value {
             line["unit_price"] = "1.00".into();
             json!({"user_id": two.ada, "ordered_at": "2020-01-01T00:00:00Z", "currency": "USD",
                 "lines": [line]})
+        }
+        (_, "/api/v1/commands") => {
+            json!({"commands": [{"type": "cancelOrder", "id": two.order}]})
         }
         (_, "/api/v1/orders/{id}/lines") => line,
         // There is no such product.
@@ -88,7 +100,8 @@ fn request(two: &Two, document: &Value, method: &str, path: &str) -> Request<Bod
         Some("products") => &two.product,
         _ => &two.order,
     };
-    let real = path.replace("{id}", id).replace("{line_id}", &Uuid::nil().to_string());
+    let part = Uuid::nil().to_string();
+    let real = path.replace("{id}", id).replace("{line_id}", &part).replace("{address_id}", &part);
     let real = format!("{real}?dry_run=true");
     match body(two, document, (method, path)) {
         Value::Null => {

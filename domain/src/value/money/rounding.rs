@@ -21,7 +21,7 @@ impl Money {
     /// # Errors
     /// None in practice: a share is never larger than its amount.
     pub fn at_rate(self, rate: Rate) -> Result<Self, MoneyError> {
-        self.ratio(u32::from(rate.basis_points()), u32::from(Rate::MAX))
+        self.ratio(rate.parts_per_million(), Rate::MAX)
     }
 
     /// The part of the amount that was added to its net amount at this rate: the tax that a price
@@ -30,8 +30,8 @@ impl Money {
     /// # Errors
     /// None in practice: a part is never larger than its amount.
     pub fn contained_at_rate(self, rate: Rate) -> Result<Self, MoneyError> {
-        let rate = u32::from(rate.basis_points());
-        self.ratio(rate, u32::from(Rate::MAX) + rate)
+        let rate = rate.parts_per_million();
+        self.ratio(rate, Rate::MAX + rate)
     }
 
     /// The amount times `numerator` / `denominator`, rounded half up.
@@ -91,8 +91,13 @@ mod tests {
         Money::from_minor(minor, "EUR".parse().unwrap()).unwrap()
     }
 
-    fn rate(basis_points: u16) -> Rate {
-        Rate::from_basis_points(basis_points).unwrap()
+    /// A rate in hundredths of a percent.
+    fn rate(basis_points: u32) -> Rate {
+        ppm(basis_points * 100)
+    }
+
+    fn ppm(parts: u32) -> Rate {
+        Rate::from_parts_per_million(parts).unwrap()
     }
 
     #[test]
@@ -107,6 +112,16 @@ mod tests {
             Ok(eur(Money::MAX_MINOR)),
             "the largest amount does not overflow"
         );
+    }
+
+    #[test]
+    fn a_rate_of_a_thousandth_of_a_percent_counts() {
+        // 8.875 %, the sales tax of New York City: 0.08875 of 40.00 is 3.55, and of 4.00 is 0.355.
+        assert_eq!(eur(4_000).at_rate(ppm(88_750)), Ok(eur(355)));
+        assert_eq!(eur(400).at_rate(ppm(88_750)), Ok(eur(36)));
+        assert_eq!(eur(4_355).contained_at_rate(ppm(88_750)), Ok(eur(355)));
+        assert_eq!(eur(499_999).at_rate(ppm(1)), Ok(eur(0)));
+        assert_eq!(eur(500_000).at_rate(ppm(1)), Ok(eur(1)));
     }
 
     #[test]
@@ -144,11 +159,11 @@ mod tests {
         #[test]
         fn nothing_is_lost_in_a_spread_and_no_share_exceeds_its_weight(
             weights in prop::collection::vec(0..=Money::MAX_MINOR / 100, 1..100),
-            part in 0..=10_000_u16,
+            part in 0..=Rate::MAX,
         ) {
             let whole = eur(weights.iter().sum());
             let weights: Vec<Money> = weights.into_iter().map(eur).collect();
-            let amount = whole.at_rate(rate(part)).unwrap();
+            let amount = whole.at_rate(ppm(part)).unwrap();
             let shares = amount.spread(&weights).unwrap();
             prop_assert_eq!(shares.iter().map(|share| share.minor()).sum::<i64>(), amount.minor());
             prop_assert!(shares.iter().zip(&weights).all(|(share, w)| share.minor() <= w.minor()));

@@ -4,6 +4,17 @@ CREATE TABLE users (
     email         text,                     -- personal: null once erased
     name          text,                     -- personal: null once erased
     status        text NOT NULL,            -- active | deactivated
+    customer_type text NOT NULL,            -- consumer | business | reseller
+    display_name  text,                     -- personal: null once erased
+    locale        text,                     -- personal: null once erased
+    phone         text,                     -- personal: null once erased
+    language      text,                     -- the preferred language
+    currency      text,                     -- the preferred currency
+    newsletter    boolean NOT NULL,         -- whether the user wants it
+    -- personal but for id, country and region; the other fields are null once erased:
+    -- [{"id": …, "label": …, "recipient": …, "street": …, "city": …, "postal_code": …,
+    --   "country": "AT", "region": null}]
+    addresses     jsonb NOT NULL,
     -- confirmed orders, without those that were cancelled afterwards
     order_count   bigint NOT NULL,
     -- of these orders: {"USD": 8715}, minor units by currency

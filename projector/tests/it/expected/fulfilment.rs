@@ -8,7 +8,8 @@ use domain::order::event::{
 use domain::value::{Evidence, Reason};
 use serde_json::{Value, json};
 
-use super::{ORDER, Story, USER, at, confirmed, money, order, placed, registered, story, with};
+use super::users::{self, registered};
+use super::{ORDER, Story, USER, at, confirmed, money, order, placed, story, with};
 use crate::support::Happening;
 
 const DAY: &str = "1997-05-05T00:00:00Z";
@@ -132,7 +133,7 @@ fn of_orders() -> Vec<Story> {
 }
 
 fn of_users() -> Vec<Story> {
-    let first = super::of_users().remove(0).row;
+    let first = users::first();
     let step = |nth: i64, event: Happening, changed: Value| {
         (event, merged(json!({"updated_at": format!("@{nth}"), "position": nth}), changed))
     };

@@ -13,9 +13,14 @@ use domain::product::event::{
     ProductAdded, ProductEvent, ProductRenamed, ProductRepriced, ProductStockAdjusted,
 };
 use domain::user::event::{
-    UserDeactivated, UserEmailChanged, UserEvent, UserRegistered, UserRenamed,
+    UserAddressAdded, UserClassified, UserDeactivated, UserEmailChanged, UserEvent,
+    UserProfileChanged, UserReactivated, UserRegistered, UserRenamed,
 };
-use domain::value::{Currency, Email, Money, PersonName, ProductName, Quantity};
+use domain::user::{Address, Profile};
+use domain::value::{
+    AddressLine, Currency, CustomerType, Destination, Email, Money, PersonName, PostalAddress,
+    ProductName, Quantity,
+};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use uuid::Uuid;
@@ -71,6 +76,24 @@ pub(crate) fn registered(user_id: Uuid) -> UserEvent {
         ),
         name: Personal::new(user_id, PersonName::parse("Ada").unwrap()),
     })
+}
+
+fn address(user_id: Uuid, address_id: Uuid) -> Address {
+    let line = |text| AddressLine::parse(text).unwrap();
+    Address {
+        address_id,
+        label: None,
+        postal: Personal::new(
+            user_id,
+            PostalAddress {
+                recipient: PersonName::parse("Ada").unwrap(),
+                street: line("Ring 1"),
+                city: line("Wien"),
+                postal_code: None,
+            },
+        ),
+        destination: Destination { country: "AT".parse().unwrap(), region: None },
+    }
 }
 
 pub(crate) fn at(text: &str) -> DateTime<Utc> {
@@ -148,7 +171,7 @@ impl Life {
 
     fn user_changes(&mut self) -> Happening {
         let user_id = self.user();
-        let event = match self.random.random_range(0..3) {
+        let event = match self.random.random_range(0..8) {
             0 => UserEvent::Renamed(UserRenamed {
                 user_id,
                 name: Personal::new(
@@ -163,6 +186,22 @@ impl Life {
                     Email::parse(&format!("n{}@example.com", self.random.random::<u32>())).unwrap(),
                 ),
             }),
+            2 => UserEvent::ProfileChanged(UserProfileChanged {
+                user_id,
+                profile: Profile {
+                    display_name: Some(Personal::new(user_id, PersonName::parse("A").unwrap())),
+                    ..Profile::default()
+                },
+            }),
+            3 => UserEvent::Classified(UserClassified {
+                user_id,
+                customer_type: CustomerType::ALL[self.random.random_range(0..3)],
+            }),
+            4 | 5 => UserEvent::AddressAdded(UserAddressAdded {
+                user_id,
+                address: address(user_id, Uuid::from_u128(self.random.random_range(0..3))),
+            }),
+            6 => UserEvent::Reactivated(UserReactivated { user_id }),
             _ => UserEvent::Deactivated(UserDeactivated { user_id }),
         };
         happening("user", user_id, &event)

@@ -1,0 +1,172 @@
+//! Adds, changes and removes the addresses of a user.
+
+use access::{Owner, Permission};
+use domain::user::{NewAddress, UserCommand};
+use domain::value::{
+    AddressLine, Country, Destination, PersonName, PostalAddress, PostalCode, Region,
+};
+use uuid::Uuid;
+
+use super::{Decision, UseCase, Work};
+use crate::application::error::CommandError;
+use crate::application::idempotency::Part;
+use crate::application::input::{Environment, Fields, Input};
+
+/// An address, as the caller writes it.
+#[derive(Clone)]
+pub struct AddressInput {
+    /// What the user calls it.
+    pub label: Option<String>,
+    /// The person or company that receives.
+    pub recipient: String,
+    /// The street with the number of the house.
+    pub street: String,
+    /// The city or town.
+    pub city: String,
+    /// The postal code, where the country has one.
+    pub postal_code: Option<String>,
+    /// The country, a code of ISO 3166-1 alpha-2.
+    pub country: String,
+    /// The region, the second part of a code of ISO 3166-2.
+    pub region: Option<String>,
+}
+
+impl AddressInput {
+    fn read(&self) -> Result<NewAddress, CommandError> {
+        let mut fields = Fields::default();
+        let label = self.label.as_deref().map(AddressLine::parse);
+        let label = label.and_then(|label| fields.value("label", label));
+        let recipient = fields.value("recipient", PersonName::parse(&self.recipient));
+        let street = fields.value("street", AddressLine::parse(&self.street));
+        let city = fields.value("city", AddressLine::parse(&self.city));
+        let postal_code = self.postal_code.as_deref().map(PostalCode::parse);
+        let postal_code = postal_code.and_then(|code| fields.value("postal_code", code));
+        let country = fields.value("country", self.country.parse::<Country>());
+        let region = self.region.as_deref().map(Region::parse);
+        let region = region.and_then(|region| fields.value("region", region));
+        let (Some(recipient), Some(street), Some(city), Some(country)) =
+            (recipient, street, city, country)
+        else {
+            return Err(fields.invalid().into());
+        };
+        fields.check()?;
+        let postal = PostalAddress { recipient, street, city, postal_code };
+        Ok(NewAddress { label, postal, destination: Destination { country, region } })
+    }
+}
+
+/// An address to add, as the caller writes it.
+#[derive(Clone)]
+pub struct AddAddressInput {
+    /// The user's id.
+    pub user_id: Uuid,
+    /// The address.
+    pub address: AddressInput,
+}
+
+/// Adds an address to a user.
+pub struct AddAddress {
+    /// The user's id.
+    pub user_id: Uuid,
+    /// The new id of the address.
+    pub address_id: Uuid,
+    /// The address.
+    pub address: NewAddress,
+}
+
+/// The new content of an address, as the caller writes it.
+#[derive(Clone)]
+pub struct ChangeAddressInput {
+    /// The user's id.
+    pub user_id: Uuid,
+    /// The id of the address.
+    pub address_id: Uuid,
+    /// The whole address.
+    pub address: AddressInput,
+}
+
+/// Changes an address of a user as a whole. Orders that were placed with it keep their copy.
+pub struct ChangeAddress {
+    /// The user's id.
+    pub user_id: Uuid,
+    /// The id of the address.
+    pub address_id: Uuid,
+    /// The whole address.
+    pub address: NewAddress,
+}
+
+/// Removes an address of a user. Orders that were placed with it keep their copy.
+pub struct RemoveAddress {
+    /// The user's id.
+    pub user_id: Uuid,
+    /// The id of the address.
+    pub address_id: Uuid,
+}
+
+impl Input for AddAddressInput {
+    type UseCase = AddAddress;
+
+    fn read(self, _: &Environment) -> Result<AddAddress, CommandError> {
+        let address = self.address.read()?;
+        Ok(AddAddress { user_id: self.user_id, address_id: Uuid::now_v7(), address })
+    }
+}
+
+impl UseCase for AddAddress {
+    const NAME: &'static str = "add_address";
+    const PERMISSION: Permission = Permission::UsersWrite;
+
+    fn owner(&self) -> Option<Owner> {
+        Some(Owner::User(self.user_id))
+    }
+
+    async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
+        let Self { user_id, address_id, ref address } = *self;
+        let user = work.user(user_id).await?;
+        let address = address.clone();
+        let events = user.decide([UserCommand::AddAddress { address_id, address }])?;
+        let part = Some(Part::Address(address_id));
+        Ok(Decision { changes: work.changes(&user, &events)?, part })
+    }
+}
+
+impl Input for ChangeAddressInput {
+    type UseCase = ChangeAddress;
+
+    fn read(self, _: &Environment) -> Result<ChangeAddress, CommandError> {
+        let Self { user_id, address_id, address } = self;
+        Ok(ChangeAddress { user_id, address_id, address: address.read()? })
+    }
+}
+
+impl UseCase for ChangeAddress {
+    const NAME: &'static str = "change_address";
+    const PERMISSION: Permission = Permission::UsersWrite;
+
+    fn owner(&self) -> Option<Owner> {
+        Some(Owner::User(self.user_id))
+    }
+
+    async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
+        let Self { user_id, address_id, ref address } = *self;
+        let user = work.user(user_id).await?;
+        let address = address.clone();
+        let events = user.decide([UserCommand::ChangeAddress { address_id, address }])?;
+        Ok(work.changes(&user, &events)?.into())
+    }
+}
+
+impl UseCase for RemoveAddress {
+    const NAME: &'static str = "remove_address";
+    const PERMISSION: Permission = Permission::UsersWrite;
+
+    fn owner(&self) -> Option<Owner> {
+        Some(Owner::User(self.user_id))
+    }
+
+    async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
+        let user = work.user(self.user_id).await?;
+        let events = user.decide([UserCommand::RemoveAddress { address_id: self.address_id }])?;
+        Ok(work.changes(&user, &events)?.into())
+    }
+}
