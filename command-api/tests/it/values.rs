@@ -90,6 +90,8 @@ const RUST: &[&str] = &[
 struct Things {
     user: String,
     product: String,
+    /// A product that no path names, for a body that names a second one.
+    other_product: String,
     /// An address of the user.
     address: String,
     /// One of each collection that has resources with an id, by the collection's path.
@@ -104,7 +106,8 @@ impl Things {
         let known = [("users", &user), ("products", &product), ("orders", &order)]
             .map(|(name, id)| (format!("/api/v1/{name}"), id.clone()));
         let address = shop.address(&user).await;
-        let mut things = Self { user, product, address, of_path: known.into() };
+        let other_product = shop.product("1.00").await;
+        let mut things = Self { user, product, other_product, address, of_path: known.into() };
         for path in document["paths"].as_object().unwrap().keys() {
             let Some((collection, _)) = path.split_once("/{id}") else { continue };
             if !things.of_path.contains_key(collection) {
@@ -170,7 +173,11 @@ impl Things {
             (Some("integer"), _) => json!(1),
             (Some("boolean"), _) => json!(true),
             (_, Some("uuid")) if name == "id" => json!(Uuid::now_v7()),
-            (_, Some("uuid")) => json!(if name == "user_id" { &self.user } else { &self.product }),
+            (_, Some("uuid")) => json!(match name {
+                "user_id" => &self.user,
+                "to_product_id" => &self.other_product,
+                _ => &self.product,
+            }),
             (_, Some("date-time")) => json!("1997-01-12T00:00:00Z"),
             (_, Some("email")) => json!(format!("{}@example.com", Uuid::now_v7().simple())),
             _ if name == "currency" => json!("USD"),
