@@ -41,7 +41,7 @@ const SHOWN: [&str; 12] = [
     r#""status":"confirmed""#,
     r#""day":"1997-01-01""#,
     r#""stock":15"#,
-    // The book: an invalid field, a dry run, an order that can no longer be cancelled, a rebuild
+    // The book: an invalid field, a dry run, an order that cannot be confirmed again, a rebuild
     // and the way back, an erasure.
     r#""pointer":"/stok""#,
     r#""requirements_hold":true"#,
