@@ -6,6 +6,7 @@
 //! reference alternate, so that a slow phase of the machine affects both.
 
 pub mod append;
+pub mod commands;
 pub mod condition;
 pub mod encrypt;
 pub mod figure;

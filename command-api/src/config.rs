@@ -154,6 +154,9 @@ pub struct ServeArgs {
     /// Whether orders can be imported with their original prices and dates.
     #[arg(long, env = "ORDER_IMPORT", value_enum, default_value_t = Switch::Disabled)]
     pub order_import: Switch,
+    /// Whether clients may ask for the GraphQL schema.
+    #[arg(long, env = "GRAPHQL_INTROSPECTION", value_enum, default_value_t = Switch::Enabled)]
+    pub graphql_introspection: Switch,
     /// The database of the event store.
     #[command(flatten)]
     pub event_store: EventStoreUrlArgs,

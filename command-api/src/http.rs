@@ -8,6 +8,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use axum::{Extension, Router};
 use domain::user::Change;
+use graphql_kit::Introspection;
 use identity::{Gate, Issuer, gated};
 use serde::{Deserialize, Deserializer};
 use service_kit::clock::SharedClock;
@@ -48,6 +49,8 @@ pub struct Api {
     pub gate: Gate,
     /// The public URL of the query API, without a slash at the end.
     pub public_query_url: Arc<str>,
+    /// Whether clients may ask for the GraphQL schema.
+    pub introspection: Introspection,
     /// The source of the current time for answers.
     pub clock: SharedClock,
 }
@@ -56,15 +59,16 @@ fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(openapi::Document::openapi()).nest(v1::PREFIX, v1::routes())
 }
 
-/// The router of the public port.
-pub fn router(api: Api, origins: &Origins) -> Router {
+/// The router of the public port, with the routes of `others` behind the same gate and layers.
+pub fn router(api: Api, origins: &Origins, others: Router) -> Router {
     let (routes, document) = routes().split_for_parts();
     let registry = Registry::new(&document, routes.clone().with_state(api.clone()));
     let rendered = service_kit::openapi::rendered(&openapi::complete(document));
     let serve = async move || ([(CONTENT_TYPE, "application/json")], rendered);
     let routes = routes.route(OPENAPI_PATH, get(serve)).merge(well_known::routes());
-    let routes = gated(routes, api.gate.clone()).layer(Extension(Arc::new(registry)));
-    layered(routes.with_state(api), origins)
+    let routes = routes.with_state(api.clone()).merge(others);
+    let routes = gated(routes, api.gate).layer(Extension(Arc::new(registry)));
+    layered(routes, origins)
 }
 
 /// The OpenAPI document, the same as at `/openapi.json`.

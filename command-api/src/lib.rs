@@ -8,6 +8,7 @@ pub mod application;
 pub mod auth;
 pub mod config;
 pub mod erasure;
+pub mod graphql;
 pub mod http;
 pub mod migrate;
 pub mod operations;

@@ -21,6 +21,7 @@ use event_store::{
     EventStore as _, Head, Registry, ReservationKey, StateLoader, StoreError, Task, UpcastingLog,
     WrittenType,
 };
+use graphql_kit::Introspection;
 use postgres_kit::Pauses;
 use secrecy::{ExposeSecret, SecretString};
 use service_kit::clock;
@@ -81,6 +82,10 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         tokens: Arc::new(TokenKey::from_secret(&args.token_key.get()?).context("TOKEN_KEY")?),
         issuer: Arc::new(issuer),
         gate,
+        introspection: match args.graphql_introspection {
+            Switch::Enabled => Introspection::Enabled,
+            Switch::Disabled => Introspection::Disabled,
+        },
         public_query_url: args.public_query_url.as_str().into(),
         clock: clock::system(),
     };
@@ -97,8 +102,9 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         health: health.clone(),
     };
     let registry = Arc::new(registry()?);
-    let public =
-        Port::public(args.listen, router(api, &args.origins.allowed_origins), args.limits.limits());
+    let graphql = crate::graphql::routes(&api);
+    let routes = router(api, &args.origins.allowed_origins, graphql);
+    let public = Port::public(args.listen, routes, args.limits.limits());
     let wake = Arc::new(Notify::new());
     let admin = operations::routes(options.clone(), Arc::clone(&wake));
     let ports = Ports { public: vec![public], admin: process.admin_with(args.admin_listen, admin) };

@@ -9,6 +9,7 @@ mod context;
 mod layers;
 mod limits;
 mod origins;
+mod rate;
 mod refuse;
 mod screen;
 mod serve;
@@ -18,12 +19,13 @@ mod wire;
 
 pub use address::{ProxyError, TrustedProxies};
 pub use body_budget::{BodyBudget, OverBudget};
-pub use context::{RequestId, TraceParent};
+pub use context::{OwnFormat, RequestId, TraceParent};
 pub use layers::{BODY_DEADLINE, BODY_LIMIT, REQUEST_DEADLINE, layered};
 pub use limits::{
     HEAD_DEADLINE, Limits, MAX_BODY_BYTES, MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS,
 };
 pub use origins::{OriginError, Origins};
+pub use rate::{InvalidRate, Left, RateAddress, RateKey, RateLimit, RateLimits};
 pub(crate) use screen::screen;
 pub use screen::{MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES};
 pub use serve::{Port, Ports, ServeError, bind, serve};

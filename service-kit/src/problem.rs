@@ -232,6 +232,26 @@ impl Problem {
         &self.0.body.code
     }
 
+    /// The summary of the error, the same for every occurrence.
+    pub fn title(&self) -> &str {
+        &self.0.body.title
+    }
+
+    /// The explanation of this occurrence.
+    pub fn explanation(&self) -> Option<&str> {
+        self.0.body.detail.as_deref()
+    }
+
+    /// The invalid fields of the input.
+    pub fn errors(&self) -> &[FieldError] {
+        &self.0.body.errors
+    }
+
+    /// `Retry-After` in seconds, if a retry may help.
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        self.0.headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()
+    }
+
     /// Whether the request was refused because of overload.
     pub fn is_shed(&self) -> bool {
         self.0.is_shed

@@ -1,6 +1,7 @@
 //! The processes for benchmarks of the whole system, on the benchmark's database and with a
 //! separate broker.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -156,6 +157,11 @@ impl System {
 }
 
 impl Running {
+    /// The address of its API.
+    pub(super) const fn address(&self) -> SocketAddr {
+        SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), self.api)
+    }
+
     /// Stops the process and waits for its end.
     pub(super) async fn stop(mut self) -> anyhow::Result<()> {
         ensure!(

@@ -4,6 +4,7 @@
 use std::process::ExitCode;
 
 use acceptance::bench::append::{self, AppendBench};
+use acceptance::bench::commands::{self, CommandsBench, PlainServer};
 use acceptance::bench::condition::{self, ConditionBench};
 use acceptance::bench::encrypt::{self, EncryptBench};
 use acceptance::bench::growth::{self, GrowthBench};
@@ -29,6 +30,11 @@ enum Bench {
     Read(ReadBench),
     /// Appends and stream loads in logs of different sizes.
     Growth(GrowthBench),
+    /// Commands over HTTP, compared with plain handlers that write rows.
+    Commands(CommandsBench),
+    /// The reference of `commands`, which starts it.
+    #[command(hide = true)]
+    PlainServer(PlainServer),
     /// Appends with a condition, compared with plain ones, for tags of different sizes.
     Condition(ConditionBench),
     /// Appends with personal fields, compared with plain fields.
@@ -60,6 +66,11 @@ async fn run(bench: Bench) -> anyhow::Result<bool> {
         Bench::Append(bench) => append::run(bench).await?,
         Bench::Read(bench) => read::run(bench).await?,
         Bench::Growth(bench) => growth::run(bench).await?,
+        Bench::Commands(bench) => commands::run(bench).await?,
+        Bench::PlainServer(server) => {
+            server.run().await?;
+            true
+        }
         Bench::Condition(bench) => condition::run(bench).await?,
         Bench::Encrypt(bench) => encrypt::run(bench).await?,
         Bench::Hot(bench) => hot::run(bench).await?,

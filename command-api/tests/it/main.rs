@@ -11,6 +11,7 @@ mod drain;
 mod dry_run;
 mod evolution;
 mod fulfilment;
+mod graphql;
 mod hot;
 mod idempotency;
 mod imports;

@@ -25,6 +25,7 @@ use event_store::{
     UpcastingLog, WrittenType,
 };
 use futures::stream::BoxStream;
+use graphql_kit::Introspection;
 use http_body_util::BodyExt;
 use identity::config::{AUDIENCE, ISSUER};
 use identity::{Gate, Revocations, Verifier};
@@ -70,6 +71,7 @@ fn api(application: Application, revocations: Revocations) -> Api {
         tokens: Arc::new(token_key()),
         issuer: Arc::new(issuer),
         gate: Gate::new(Arc::new(verifier), revocations),
+        introspection: Introspection::Enabled,
         public_query_url: QUERY_URL.into(),
         clock: FixedClock::at(now()),
     }
@@ -129,7 +131,8 @@ impl Shop {
         };
         let revocations = Revocations::default();
         let api = api(application.clone(), revocations.clone());
-        let router = router(api, &"https://app.example.com".parse().unwrap());
+        let graphql = command_api::graphql::routes(&api);
+        let router = router(api, &"https://app.example.com".parse().unwrap(), graphql);
         Self { router, store, commands, application, revocations }
     }
 
@@ -140,7 +143,9 @@ impl Shop {
             environment: environment(false),
             policy: Arc::new(Policy::default()),
         };
-        router(api(application, Revocations::default()), &"".parse().unwrap())
+        let api = api(application, Revocations::default());
+        let graphql = command_api::graphql::routes(&api);
+        router(api, &"".parse().unwrap(), graphql)
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Reply {

@@ -27,11 +27,12 @@ enum On {
     Stack,
 }
 
-const BENCHES: [(&str, On); 10] = [
+const BENCHES: [(&str, On); 11] = [
     ("append", On::OwnCluster),
     ("read", On::OwnCluster),
     ("growth", On::LargeCluster),
     ("condition", On::OwnCluster),
+    ("commands", On::OwnCluster),
     ("encrypt", On::OwnCluster),
     ("hot", On::OwnCluster),
     ("rebuild", On::OwnCluster),

@@ -37,6 +37,7 @@ const EDGES: &[(&str, &str, &[&str])] = &[
     ("event-store", "event-store", &["postgres-kit", "cli-kit"]),
     ("service-kit", "service-kit", &["formats", "postgres-kit", "cli-kit"]),
     ("admin-client", "admin-client", &["service-kit"]),
+    ("graphql-kit", "graphql-kit", &["service-kit"]),
     ("event-feed", "event-feed", &["event-store", "service-kit", "postgres-kit", "cli-kit"]),
     (
         "command-api",
@@ -48,6 +49,7 @@ const EDGES: &[(&str, &str, &[&str])] = &[
             "event-store",
             "event-feed",
             "admin-client",
+            "graphql-kit",
             "service-kit",
             "postgres-kit",
             "cli-kit",

@@ -39,6 +39,11 @@ pub struct RequestId(pub String);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceParent(pub String);
 
+/// Marks an error answer whose body has a format of its own, such as GraphQL's. It is stored in the
+/// answer's extensions. Other error answers become problems.
+#[derive(Debug, Clone, Copy)]
+pub struct OwnFormat;
+
 impl RequestId {
     fn of(request: &Request) -> Self {
         let given = request.headers().get(X_REQUEST_ID).and_then(|value| value.to_str().ok());
@@ -194,6 +199,9 @@ fn method_label(method: &axum::http::Method) -> &'static str {
 fn name_problem(mut response: Response, id: &RequestId, path: &str) -> Response {
     let status = response.status();
     let known = response.extensions_mut().remove::<Problem>();
+    if response.extensions().get::<OwnFormat>().is_some() {
+        return response;
+    }
     if !status.is_client_error() && !status.is_server_error() {
         return response;
     }

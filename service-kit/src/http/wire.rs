@@ -48,6 +48,13 @@ impl Clients {
 }
 
 impl Wire {
+    /// The client of a request: the peer, or the client that a trusted proxy names.
+    pub(super) fn client(&self, headers: &HeaderMap) -> IpAddr {
+        let proxies = &self.clients.0.limits.trusted_proxies;
+        let named = proxies.contains(self.peer).then(|| proxies.client(headers)).flatten();
+        named.unwrap_or(self.peer)
+    }
+
     /// Counts a request for the client that a trusted proxy names. Returns `None` if the connection
     /// itself is counted.
     pub(super) fn admit(&self, headers: &HeaderMap) -> Result<Option<ClientRequest>, Problem> {

@@ -1,0 +1,64 @@
+//! A client with one connection, which costs the machine as little as possible: the load shares it
+//! with the processes that are measured.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, ensure};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Bytes;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::{Method, Request};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use super::COMMAND_LIMIT;
+
+/// A connection with the credentials of its user.
+pub(super) struct Client {
+    connection: SendRequest<Full<Bytes>>,
+    host: String,
+    bearer: String,
+}
+
+impl Client {
+    /// Connects to a process.
+    pub(super) async fn connect(address: SocketAddr, bearer: String) -> anyhow::Result<Self> {
+        let stream = timeout(COMMAND_LIMIT, TcpStream::connect(address)).await??;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+        // It ends with its sender. The sender reports what fails.
+        tokio::spawn(async move { connection.await.ok() });
+        Ok(Self { connection: sender, host: address.to_string(), bearer })
+    }
+
+    /// Sends a command and returns the body of its answer.
+    pub(super) async fn send(&mut self, path: &str, body: &Value) -> anyhow::Result<Bytes> {
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(path)
+            .header(HOST, &self.host)
+            .header(AUTHORIZATION, &self.bearer)
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(serde_json::to_vec(body)?)))?;
+        let answered = async {
+            let answer = self.connection.send_request(request).await?;
+            let status = answer.status();
+            anyhow::Ok((status, answer.into_body().collect().await?.to_bytes()))
+        };
+        let answered = timeout(COMMAND_LIMIT, answered).await;
+        let (status, bytes) = answered.with_context(|| format!("{path} took too long"))??;
+        ensure!(status.is_success(), "{path}: {status} {}", String::from_utf8_lossy(&bytes));
+        Ok(bytes)
+    }
+
+    /// Sends a command that creates a resource, and returns the resource's id.
+    pub(super) async fn created(&mut self, path: &str, body: &Value) -> anyhow::Result<Uuid> {
+        let answer: Value = serde_json::from_slice(&self.send(path, body).await?)?;
+        let id = answer.pointer("/data/id").and_then(Value::as_str);
+        id.with_context(|| format!("{path} answered {answer}"))?.parse().context("an id")
+    }
+}

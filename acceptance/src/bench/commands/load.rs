@@ -1,0 +1,134 @@
+//! The load: clients that send one command after another, each over a connection of its own.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures::future::try_join_all;
+use rand::seq::IndexedRandom as _;
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use super::client::Client;
+use super::{Kind, tokens};
+
+/// The number of products that orders draw their lines from, so that orders rarely meet.
+const PRODUCTS: usize = 2_000;
+/// The units of each product: more than all rounds order.
+const STOCK: i64 = 1_000_000_000;
+/// The maximum number of orders that are placed for one round of confirmations. A round ends when
+/// all are confirmed.
+const MAX_PLACED: usize = 10_000;
+/// The number of orders that one client confirms in a second, at most.
+const CONFIRMED_A_SECOND: f64 = 2_000.0;
+/// The number of clients that prepare.
+const PREPARING: usize = 16;
+
+type Doing = Pin<Box<dyn Future<Output = anyhow::Result<u64>> + Send>>;
+/// A client. Each call sends one command and returns 1, or 0 if there is nothing left to do.
+pub(super) type Worker = Box<dyn FnMut() -> Doing + Send>;
+
+/// The load on one process.
+pub(super) struct Load {
+    address: SocketAddr,
+    users: Vec<Uuid>,
+    products: Arc<[Uuid]>,
+}
+
+impl Load {
+    /// Registers as many users as there are clients, and adds the products.
+    pub(super) async fn prepare(address: SocketAddr, clients: usize) -> anyhow::Result<Self> {
+        let mut load = Self { address, users: Vec::new(), products: [].into() };
+        load.users = load.created(clients, "/api/v1/users", user).await?;
+        load.products = load.created(PRODUCTS, "/api/v1/products", |_| product()).await?.into();
+        Ok(load)
+    }
+
+    /// Connects this many clients of a round. What they need is made before.
+    pub(super) async fn workers(
+        &self,
+        kind: Kind,
+        connections: usize,
+        seconds: f64,
+    ) -> anyhow::Result<Vec<Worker>> {
+        let placed = match kind {
+            Kind::Add | Kind::Place => 0,
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a few seconds"
+            )]
+            Kind::Confirm => {
+                let most = (seconds * CONFIRMED_A_SECOND) as usize;
+                most.min(MAX_PLACED.div_ceil(connections))
+            }
+        };
+        let users = self.users.iter().take(connections);
+        try_join_all(users.map(|user| self.worker(kind, *user, placed))).await
+    }
+
+    async fn worker(&self, kind: Kind, user: Uuid, placed: usize) -> anyhow::Result<Worker> {
+        let mut client = self.client(user).await?;
+        let mut orders = VecDeque::with_capacity(placed);
+        for _ in 0..placed {
+            let id = client.created("/api/v1/orders", &order(user, &self.products)).await?;
+            orders.push_back(format!("/api/v1/orders/{id}/confirm"));
+        }
+        let products = Arc::clone(&self.products);
+        let client = Arc::new(Mutex::new(client));
+        Ok(Box::new(move || {
+            let (path, body) = match kind {
+                Kind::Add => ("/api/v1/products".to_owned(), product()),
+                Kind::Place => ("/api/v1/orders".to_owned(), order(user, &products)),
+                Kind::Confirm => match orders.pop_front() {
+                    Some(path) => (path, json!({})),
+                    None => return Box::pin(async { Ok(0) }),
+                },
+            };
+            let client = Arc::clone(&client);
+            Box::pin(async move {
+                client.lock().await.send(&path, &body).await?;
+                Ok(1)
+            })
+        }))
+    }
+
+    async fn client(&self, user: Uuid) -> anyhow::Result<Client> {
+        Client::connect(self.address, tokens::bearer(user)?).await
+    }
+
+    /// Creates this many resources, and returns their ids.
+    async fn created(
+        &self,
+        count: usize,
+        path: &str,
+        body: fn(usize) -> Value,
+    ) -> anyhow::Result<Vec<Uuid>> {
+        let clients = (0..PREPARING.min(count)).map(async |first| {
+            let mut client = self.client(Uuid::now_v7()).await?;
+            let mut ids = Vec::new();
+            for number in (first..count).step_by(PREPARING) {
+                ids.push(client.created(path, &body(number)).await?);
+            }
+            anyhow::Ok(ids)
+        });
+        Ok(try_join_all(clients).await?.concat())
+    }
+}
+
+fn user(number: usize) -> Value {
+    json!({"email": format!("client-{number}@example.com"), "name": "Ada Lovelace"})
+}
+
+fn product() -> Value {
+    json!({"name": "compact disc", "unit_price": "14.67", "currency": "USD", "stock": STOCK})
+}
+
+/// An order of two lines.
+fn order(user: Uuid, products: &[Uuid]) -> Value {
+    let chosen = products.choose_multiple(&mut rand::rng(), 2);
+    let lines: Vec<_> = chosen.map(|id| json!({"product_id": id, "quantity": 2})).collect();
+    json!({"user_id": user, "lines": lines})
+}

@@ -1,0 +1,137 @@
+//! The mutations of orders.
+
+use async_graphql::{Context, ID, InputObject, Object, Result};
+
+use crate::application::use_case::{
+    AddOrderLineInput, CancelOrder, ConfirmOrder, LineInput, Orderer, PlaceOrderInput,
+    RemoveOrderLine, RequestPayment,
+};
+use crate::graphql::command::{Ids, Options};
+use crate::graphql::payload::OrderPayload;
+
+/// An order to place.
+#[derive(InputObject)]
+struct PlaceOrder {
+    /// The id of the new order: a UUID of version 7. Without it, the server makes one.
+    id: Option<ID>,
+    /// The id of the user who orders.
+    user_id: ID,
+    /// The lines: 1 to 100, at the current prices of the products.
+    lines: Vec<OrderLine>,
+}
+
+/// A line of an order.
+#[derive(InputObject)]
+struct OrderLine {
+    /// The product's id.
+    product_id: ID,
+    /// The number of units, from 1.
+    quantity: i64,
+}
+
+impl OrderLine {
+    fn read(&self, ids: &mut Ids, at: &str) -> LineInput {
+        let product_id = ids.read(format!("{at}/product_id"), &self.product_id);
+        LineInput { product_id, quantity: self.quantity }
+    }
+}
+
+#[derive(Default)]
+pub(super) struct OrderMutation;
+
+#[Object]
+impl OrderMutation {
+    /// Places an order. It is pending until it is confirmed or cancelled.
+    async fn place_order(
+        &self,
+        ctx: &Context<'_>,
+        input: PlaceOrder,
+        idempotency_key: Option<String>,
+        #[graphql(default)] dry_run: bool,
+    ) -> Result<OrderPayload> {
+        let mut ids = Ids::default();
+        let id = ids.read_new(input.id.as_ref());
+        let orderer = Orderer::Named(ids.read("/input/user_id", &input.user_id));
+        let lines = input.lines.iter().enumerate();
+        let lines =
+            lines.map(|(at, line)| line.read(&mut ids, &format!("/input/lines/{at}"))).collect();
+        let options = Options { expected_version: None, idempotency_key, dry_run };
+        ids.run(ctx, PlaceOrderInput { id, orderer, lines }, options).await
+    }
+
+    /// Adds a line to a pending order, at the current price of the product.
+    async fn add_order_line(
+        &self,
+        ctx: &Context<'_>,
+        order_id: ID,
+        input: OrderLine,
+        expected_version: Option<i64>,
+        idempotency_key: Option<String>,
+        #[graphql(default)] dry_run: bool,
+    ) -> Result<OrderPayload> {
+        let mut ids = Ids::default();
+        let order_id = ids.read("/order_id", &order_id);
+        let input = AddOrderLineInput { order_id, line: input.read(&mut ids, "/input") };
+        ids.run(ctx, input, Options { expected_version, idempotency_key, dry_run }).await
+    }
+
+    /// Removes a line from a pending order.
+    async fn remove_order_line(
+        &self,
+        ctx: &Context<'_>,
+        order_id: ID,
+        line_id: ID,
+        expected_version: Option<i64>,
+        idempotency_key: Option<String>,
+        #[graphql(default)] dry_run: bool,
+    ) -> Result<OrderPayload> {
+        let mut ids = Ids::default();
+        let input = RemoveOrderLine {
+            order_id: ids.read("/order_id", &order_id),
+            line_id: ids.read("/line_id", &line_id),
+        };
+        ids.run(ctx, input, Options { expected_version, idempotency_key, dry_run }).await
+    }
+
+    /// Confirms a pending order. It counts as a sale from then on.
+    async fn confirm_order(
+        &self,
+        ctx: &Context<'_>,
+        order_id: ID,
+        expected_version: Option<i64>,
+        idempotency_key: Option<String>,
+        #[graphql(default)] dry_run: bool,
+    ) -> Result<OrderPayload> {
+        let mut ids = Ids::default();
+        let input = ConfirmOrder { order_id: ids.read("/order_id", &order_id) };
+        ids.run(ctx, input, Options { expected_version, idempotency_key, dry_run }).await
+    }
+
+    /// Asks to pay a confirmed order. The money is recorded when it has come.
+    async fn request_payment(
+        &self,
+        ctx: &Context<'_>,
+        order_id: ID,
+        expected_version: Option<i64>,
+        idempotency_key: Option<String>,
+        #[graphql(default)] dry_run: bool,
+    ) -> Result<OrderPayload> {
+        let mut ids = Ids::default();
+        let input = RequestPayment { order_id: ids.read("/order_id", &order_id) };
+        ids.run(ctx, input, Options { expected_version, idempotency_key, dry_run }).await
+    }
+
+    /// Cancels an order.
+    async fn cancel_order(
+        &self,
+        ctx: &Context<'_>,
+        order_id: ID,
+        expected_version: Option<i64>,
+        idempotency_key: Option<String>,
+        #[graphql(default)] dry_run: bool,
+    ) -> Result<OrderPayload> {
+        let mut ids = Ids::default();
+        let input = CancelOrder { order_id: ids.read("/order_id", &order_id) };
+        ids.run(ctx, input, Options { expected_version, idempotency_key, dry_run }).await
+    }
+}

@@ -1,0 +1,87 @@
+//! The mutations of products.
+
+use async_graphql::{Context, ID, InputObject, Object, Result};
+
+use crate::application::use_case::{AddProductInput, AdjustStock, ChangeProductInput};
+use crate::graphql::command::{Ids, Options};
+use crate::graphql::payload::ProductPayload;
+
+/// A product to add.
+#[derive(InputObject)]
+struct AddProduct {
+    /// The id of the new product: a UUID of version 7. Without it, the server makes one.
+    id: Option<ID>,
+    /// The name: 1 to 200 characters.
+    name: String,
+    /// The price of one unit, as a decimal string such as `19.90`.
+    unit_price: String,
+    /// The currency of the price (ISO 4217).
+    currency: String,
+    /// The initial stock, in units.
+    #[graphql(default)]
+    stock: i64,
+}
+
+/// The changes to a product. A field that is absent stays as it is.
+#[derive(InputObject)]
+struct UpdateProduct {
+    /// The new name.
+    name: Option<String>,
+    /// The new price of one unit, as a decimal string.
+    unit_price: Option<String>,
+    /// The currency of the new price.
+    currency: Option<String>,
+}
+
+#[derive(Default)]
+pub(super) struct ProductMutation;
+
+#[Object]
+impl ProductMutation {
+    /// Adds a product.
+    async fn add_product(
+        &self,
+        ctx: &Context<'_>,
+        input: AddProduct,
+        idempotency_key: Option<String>,
+        #[graphql(default)] dry_run: bool,
+    ) -> Result<ProductPayload> {
+        let mut ids = Ids::default();
+        let AddProduct { id, name, unit_price, currency, stock } = input;
+        let id = ids.read_new(id.as_ref());
+        let input = AddProductInput { id, name, unit_price, currency, stock };
+        ids.run(ctx, input, Options { expected_version: None, idempotency_key, dry_run }).await
+    }
+
+    /// Changes the name, the price, or both.
+    async fn update_product(
+        &self,
+        ctx: &Context<'_>,
+        id: ID,
+        input: UpdateProduct,
+        expected_version: Option<i64>,
+        idempotency_key: Option<String>,
+        #[graphql(default)] dry_run: bool,
+    ) -> Result<ProductPayload> {
+        let mut ids = Ids::default();
+        let UpdateProduct { name, unit_price, currency } = input;
+        let product_id = ids.read("/id", &id);
+        let input = ChangeProductInput { product_id, name, unit_price, currency };
+        ids.run(ctx, input, Options { expected_version, idempotency_key, dry_run }).await
+    }
+
+    /// Changes the stock by a number of units, which may be negative.
+    async fn adjust_stock(
+        &self,
+        ctx: &Context<'_>,
+        id: ID,
+        delta: i64,
+        expected_version: Option<i64>,
+        idempotency_key: Option<String>,
+        #[graphql(default)] dry_run: bool,
+    ) -> Result<ProductPayload> {
+        let mut ids = Ids::default();
+        let input = AdjustStock { product_id: ids.read("/id", &id), delta };
+        ids.run(ctx, input, Options { expected_version, idempotency_key, dry_run }).await
+    }
+}

@@ -1,0 +1,143 @@
+//! The endpoint: a POST, or a GET for a query.
+
+use std::future::Future;
+
+use async_graphql::parser::types::OperationType;
+use async_graphql::{Executor, Request as GraphqlRequest, Response as Executed};
+use axum::extract::Request;
+use axum::http::header::{ALLOW, HeaderValue, VARY};
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode};
+use axum::response::Response;
+use service_kit::Problem;
+use service_kit::body::read_body;
+use service_kit::extract::require_json;
+
+use crate::accept::AnswerType;
+use crate::answer;
+use crate::limits::{self, Introspection};
+use crate::request::{self, Unreadable};
+
+/// A schema as an endpoint.
+#[derive(Clone)]
+pub struct Endpoint<E> {
+    schema: E,
+    introspection: Introspection,
+}
+
+/// Adds what the resolvers of one request need.
+pub trait Executes: Send {
+    /// Adds it to the request.
+    ///
+    /// # Errors
+    /// A problem that refuses the whole request, such as one of its credentials.
+    fn prepare(
+        self,
+        parts: &mut Parts,
+        request: GraphqlRequest,
+    ) -> impl Future<Output = Result<GraphqlRequest, Problem>> + Send;
+}
+
+impl<E: Executor> Endpoint<E> {
+    /// An endpoint for a schema that was built with [`crate::limited`].
+    pub const fn new(schema: E, introspection: Introspection) -> Self {
+        Self { schema, introspection }
+    }
+
+    /// Answers a request.
+    ///
+    /// # Errors
+    /// 405 for other methods and for a mutation by GET, 406, 415, and what reading the body or
+    /// `executes` refuses.
+    pub async fn answer(
+        &self,
+        request: Request,
+        executes: impl Executes,
+    ) -> Result<Response, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let wanted = AnswerType::of(&parts.headers).ok_or_else(not_acceptable)?;
+        let read = if parts.method == Method::GET {
+            request::from_query(parts.uri.query().unwrap_or_default())
+        } else if parts.method == Method::POST {
+            require_json(&parts.headers)?;
+            request::from_body(&read_body(body).await?)
+        } else {
+            return Err(not_allowed("GET, POST"));
+        };
+        let mut answer = match self.checked(read, &parts.method)? {
+            Ok(request) => {
+                let request = executes.prepare(&mut parts, request).await?;
+                answer::executed(self.execute(request).await, wanted)
+            }
+            Err(Refusal::Unreadable(error)) => {
+                answer::unreadable(&[answer::refusal(error)], wanted)
+            }
+            Err(Refusal::NotExecuted(error)) => answer::refused(vec![error], wanted),
+        };
+        answer.headers_mut().append(VARY, HeaderValue::from_static("accept"));
+        Ok(answer)
+    }
+
+    async fn execute(&self, request: GraphqlRequest) -> Executed {
+        self.schema.execute(request).await
+    }
+
+    /// Checks the document before anything is asked of the schema.
+    fn checked(
+        &self,
+        read: Result<GraphqlRequest, Unreadable>,
+        method: &Method,
+    ) -> Result<Result<GraphqlRequest, Refusal>, Problem> {
+        let mut request = match read {
+            Ok(request) => request,
+            Err(error) => return Ok(Err(Refusal::Unreadable(error))),
+        };
+        if let Err(error) = limits::check_text(&request.query) {
+            return Ok(Err(Refusal::of(error)));
+        }
+        let name = request.operation_name.clone();
+        let document = match request.parsed_query() {
+            Ok(document) => document,
+            Err(error) => return Ok(Err(Refusal::NotExecuted(error))),
+        };
+        if let Err(error) = limits::check(document, self.introspection) {
+            return Ok(Err(Refusal::of(error)));
+        }
+        // A link or an image of another site makes a GET, so it must not change anything.
+        match limits::operation_type(document, name.as_deref()) {
+            Some(OperationType::Mutation) if method == Method::GET => Err(not_allowed("POST")),
+            _ => Ok(Ok(request)),
+        }
+    }
+}
+
+/// Why a request is not handed to the schema.
+enum Refusal {
+    /// It is no GraphQL request.
+    Unreadable(Unreadable),
+    /// Its document cannot be parsed, or costs too much.
+    NotExecuted(async_graphql::ServerError),
+}
+
+impl Refusal {
+    fn of(error: limits::TooCostly) -> Self {
+        Self::NotExecuted(answer::refusal(error))
+    }
+}
+
+fn not_allowed(methods: &'static str) -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method-not-allowed",
+        "This method does not go with this path",
+    )
+    .header(ALLOW, HeaderValue::from_static(methods))
+}
+
+fn not_acceptable() -> Problem {
+    Problem::new(
+        StatusCode::NOT_ACCEPTABLE,
+        "not-acceptable",
+        "The answer is application/graphql-response+json or application/json",
+    )
+}
