@@ -99,7 +99,10 @@ impl Source {
         gate: Gate,
     ) -> reqwest::Result<Self> {
         let http = reqwest::Client::builder().timeout(PULL_LIMIT).no_proxy();
-        let http = http.redirect(Policy::none()).build()?;
+        let http = http.redirect(Policy::none());
+        // Without TLS no certificate is needed, and the system's may be slow to read.
+        let http = if address.scheme() == "https" { http } else { http.tls_certs_only([]) };
+        let http = http.build()?;
         Ok(Self { http, address: address.clone(), folder, gate })
     }
 
