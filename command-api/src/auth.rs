@@ -1,4 +1,87 @@
 //! Who may sign in: passwords, sessions and API keys, in the schema `auth`. Nothing of it is in
 //! events.
+//!
+//! A log-in begins a session and gives two tokens. The access token is short-lived, and both APIs
+//! accept it. The refresh token is exchanged here for the next pair ([`session::rotation`]).
 
+use std::sync::Arc;
+
+use access::Caller;
+use identity::Verifier;
+use service_kit::clock::SharedClock;
+
+pub mod account;
+pub mod administration;
+pub mod api_key;
+pub mod database;
+pub mod directory;
+pub mod error;
+pub mod issuer;
+pub mod log_in;
+pub mod mail;
 pub mod password;
+pub mod proof;
+pub mod session;
+pub mod throttle;
+pub mod token;
+
+pub use database::Database;
+pub use directory::Directory;
+pub use error::IdentityError;
+pub use issuer::Issuer;
+pub use log_in::{Credentials, Visitor};
+pub use session::{Limits, Tokens};
+pub use token::Pepper;
+
+use password::Passwords;
+use throttle::LogInThrottle;
+
+/// Identity: log-ins, sessions and what belongs to them. Clones share it.
+#[derive(Clone)]
+pub struct Identity(Arc<Shared>);
+
+struct Shared {
+    parts: Parts,
+    verifier: Verifier,
+    throttle: LogInThrottle,
+}
+
+/// What identity is made of.
+pub struct Parts {
+    /// The credentials.
+    pub database: Database,
+    /// The users in the event store.
+    pub directory: Directory,
+    /// Hashes and verifies passwords.
+    pub passwords: Passwords,
+    /// The secret of refresh tokens.
+    pub pepper: Pepper,
+    /// Makes access tokens.
+    pub issuer: Issuer,
+    /// How long sessions live.
+    pub limits: Limits,
+    /// The source of the current time.
+    pub clock: SharedClock,
+}
+
+impl Identity {
+    /// Identity from its parts.
+    pub fn new(parts: Parts) -> Self {
+        let Issuer { keys, issuer, audience } = &parts.issuer;
+        let verifier = Verifier::new(issuer, audience, keys.published());
+        Self(Arc::new(Shared { parts, verifier, throttle: LogInThrottle::default() }))
+    }
+
+    /// The caller that an access token stands for; `None` if it is not valid.
+    pub fn caller(&self, token: &str) -> Option<Caller> {
+        self.0.verifier.verify(token).ok().map(|claims| claims.caller())
+    }
+
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.0.parts
+    }
+
+    fn throttle(&self) -> &LogInThrottle {
+        &self.0.throttle
+    }
+}

@@ -3,9 +3,13 @@
 use clap::{Parser, Subcommand, ValueEnum};
 use service_kit::config::{LimitArgs, LogArgs, LoopbackAddr, OriginArgs, TokenKeyArgs};
 
+mod administrator;
+mod identity;
 mod operations;
 mod states;
 
+pub use administrator::{CreateAdminArgs, reservation_secret};
+pub use identity::SessionArgs;
 pub use operations::{AdminArgs, BeginEpochArgs, OperationsArgs};
 pub use states::StateArgs;
 
@@ -60,6 +64,9 @@ pub enum Action {
     ///
     /// The exit code is 1 if any readable data is left.
     EraseSubject(Box<EraseSubjectArgs>),
+    /// Create the first administrator, and print how to log in. It is safe to run this again: it
+    /// completes what was interrupted, and changes no password.
+    CreateAdmin(Box<CreateAdminArgs>),
     /// Let a running command API begin a new epoch of the log. It also can while it refuses
     /// commands because events were lost.
     BeginEpoch(BeginEpochArgs),
@@ -157,7 +164,13 @@ pub struct ServeArgs {
     /// The keys of personal data.
     #[command(flatten)]
     pub keys: KeyArgs,
-    /// The key that hashes unique values.
+    /// The database of credentials. Without it, nobody can log in here.
+    #[command(flatten)]
+    pub auth: AuthUrlArgs,
+    /// How long sessions live.
+    #[command(flatten)]
+    pub sessions: SessionArgs,
+    /// The key that hashes unique values, and from which the key of refresh tokens is derived.
     #[command(flatten)]
     pub reservation_key: ReservationKeyArgs,
     /// The key of consistency tokens.

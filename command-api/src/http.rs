@@ -14,15 +14,19 @@ use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::application::Application;
+use crate::auth::Identity;
 
 mod answer;
+mod caller;
 mod dry_run;
 mod error;
 mod idempotency_key;
+mod identity;
 mod object;
 mod openapi;
 mod precondition;
 mod received;
+mod secret;
 mod v1;
 
 /// The path of the OpenAPI document.
@@ -39,6 +43,8 @@ pub struct Api {
     pub public_query_url: Arc<str>,
     /// The source of the current time for answers.
     pub clock: SharedClock,
+    /// Log-ins and sessions; `None` if no database of credentials is set.
+    pub identity: Option<Identity>,
 }
 
 fn routes() -> OpenApiRouter<Api> {

@@ -10,8 +10,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use event_store::EncryptingStore;
 use event_store::encryption::{LocalMasterKeys, SubjectKeyStore, Vault, VaultOptions};
 use event_store::postgres::PostgresKeys;
@@ -35,7 +33,7 @@ use crate::application::erasure_gate::ErasureGate;
 use crate::application::repository::{Repository, registry};
 use crate::application::use_case::EmailReservations;
 use crate::application::{Application, Commands, Environment, telemetry};
-use crate::config::{ServeArgs, StateArgs, Switch};
+use crate::config::{ServeArgs, StateArgs, Switch, reservation_secret};
 use crate::erasure;
 use crate::http::{Api, router};
 use crate::operations::{self, Executor};
@@ -51,8 +49,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const PULSE_LIMIT: Duration = Duration::from_secs(8);
 /// The same limit for a task that commands can do without for a while.
 const SLOW_PULSE_LIMIT: Duration = Duration::from_secs(30);
-/// The minimum length of the reservation key, in bytes.
-const MIN_KEY_LEN: usize = 32;
 
 /// Serves until a signal arrives, then finishes the commands in flight.
 ///
@@ -65,7 +61,8 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     event_store::telemetry::describe_metrics();
     let health = process.health();
     let commands = Arc::new(OnceLock::new());
-    let reservation_key = reservation_key(&args.reservation_key.get()?)?;
+    let secret = reservation_secret(&args.reservation_key.get()?)?;
+    let reservation_key = ReservationKey::new(secret.to_vec());
     let environment = Environment {
         reservations: EmailReservations::new(Arc::new(reservation_key)),
         clock: clock::system(),
@@ -76,6 +73,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         tokens: Arc::new(TokenKey::from_secret(&args.token_key.get()?).context("TOKEN_KEY")?),
         public_query_url: args.public_query_url.as_str().into(),
         clock: clock::system(),
+        identity: None,
     };
     let options = PostgresOptions::from_url(args.event_store.get()?.expose_secret())?
         .application_name("command-api");
@@ -332,14 +330,4 @@ where
 fn warn_of_wait(error: &StoreError, pause: Duration, what: &str) {
     let cause: &(dyn std::error::Error + 'static) = error;
     tracing::warn!(error = cause, retry_in_ms = pause.as_millis(), "waiting for {what}");
-}
-
-fn reservation_key(secret: &SecretString) -> anyhow::Result<ReservationKey> {
-    let bytes = STANDARD
-        .decode(secret.expose_secret().trim())
-        .ok()
-        .filter(|bytes| bytes.len() >= MIN_KEY_LEN);
-    Ok(ReservationKey::new(bytes.ok_or_else(|| {
-        cli_kit::Usage("RESERVATION_KEY is not base64 of at least 32 bytes".to_owned())
-    })?))
 }

@@ -3,6 +3,7 @@
 
 mod address;
 mod body_budget;
+mod client;
 mod connection;
 mod connections;
 mod context;
@@ -18,6 +19,7 @@ mod wire;
 
 pub use address::{ProxyError, TrustedProxies};
 pub use body_budget::{BodyBudget, OverBudget};
+pub use client::ClientAddress;
 pub use context::{RequestId, TraceParent};
 pub use layers::{BODY_DEADLINE, BODY_LIMIT, REQUEST_DEADLINE, layered};
 pub use limits::{

@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use domain::aggregate::Aggregate;
 use event_store::registry::InvalidRegistry;
 use event_store::{
-    Append, AppendOutcome, AsOf, CacheLimits, Epoch, Idempotency, Refusal, Registry, StateLoader,
-    UpcastingLog,
+    Append, AppendOutcome, AsOf, CacheLimits, Epoch, Idempotency, Refusal, Registry, ReservedValue,
+    StateLoader, StreamName, UpcastingLog,
 };
 use uuid::Uuid;
 
@@ -201,6 +201,19 @@ impl Repository {
         idempotency: &Idempotency,
     ) -> Result<Option<AppendOutcome>, RepositoryError> {
         Ok(self.states.log().store().repeated(idempotency).await?)
+    }
+
+    /// Looks up the stream that holds a unique value.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Store`] if the store cannot be asked.
+    pub async fn reservation_owner(
+        &self,
+        reserved: &ReservedValue,
+    ) -> Result<Option<StreamName>, RepositoryError> {
+        let store = self.states.log().store();
+        let owners = store.reservation_owners(std::slice::from_ref(reserved)).await?;
+        Ok(owners.into_iter().next().flatten())
     }
 
     async fn read_epoch(&self) -> Result<Epoch, RepositoryError> {

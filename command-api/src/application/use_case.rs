@@ -10,7 +10,7 @@ use domain::order::{Order, OrderError};
 use domain::product::{Offer, Product, ProductError};
 use domain::user::{Customer, User, UserError};
 use domain::value::Email;
-use event_store::{Epoch, InvalidName, Metadata, ReservationChange, ReservationKey};
+use event_store::{Epoch, InvalidName, Metadata, ReservationChange, ReservationKey, ReservedValue};
 use uuid::Uuid;
 
 use super::error::CommandError;
@@ -266,12 +266,17 @@ impl EmailReservations {
         Self(key)
     }
 
+    /// The address as it is reserved: a keyed hash, the same for any letter case.
+    pub fn reserved(&self, email: &Email) -> ReservedValue {
+        self.0.hash(Self::SCOPE, &email.normalised())
+    }
+
     /// Reserves the address for the user.
     ///
     /// # Errors
     /// Never for the id of a user.
     pub fn take(&self, user_id: Uuid, email: &Email) -> Result<ReservationChange, InvalidName> {
-        let reservation = self.0.hash(Self::SCOPE, &email.normalised());
+        let reservation = self.reserved(email);
         Ok(ReservationChange::Take { reservation, owner: stream_of::<User>(user_id)? })
     }
 
@@ -280,7 +285,7 @@ impl EmailReservations {
     /// # Errors
     /// Never for the id of a user.
     pub fn release(&self, user_id: Uuid, email: &Email) -> Result<ReservationChange, InvalidName> {
-        let reservation = self.0.hash(Self::SCOPE, &email.normalised());
+        let reservation = self.reserved(email);
         Ok(ReservationChange::Release { reservation, owner: stream_of::<User>(user_id)? })
     }
 }

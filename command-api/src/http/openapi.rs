@@ -10,6 +10,9 @@ use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Type};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder};
 
 use super::dry_run::DryRunData;
+use super::v1;
+
+mod identity;
 
 const JSON: &str = "application/json";
 /// The schema names of the answers to a command and to a dry run.
@@ -61,6 +64,10 @@ const PROBLEMS: [(&str, &str); 9] = [
 /// Adds the parts that every operation has: headers in and out, and problems.
 pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     for (path, item) in &mut document.paths.paths {
+        if path.starts_with(v1::IDENTITY) {
+            identity::complete(item);
+            continue;
+        }
         let PathItem { post, patch, delete, .. } = item;
         for operation in [post, patch, delete].into_iter().flatten() {
             complete_operation(path, operation);

@@ -5,6 +5,7 @@
 
 mod support;
 
+mod auth;
 mod drain;
 mod dry_run;
 mod evolution;

@@ -14,6 +14,7 @@ use command_api::application::command::MAX_COMMANDS;
 use command_api::application::repository::Repository;
 use command_api::application::use_case::EmailReservations;
 use command_api::application::{Application, Commands, Environment};
+use command_api::auth::Identity;
 use command_api::http::{Api, router};
 use event_store::stream::Version;
 use event_store::{
@@ -61,6 +62,7 @@ fn api(application: Application) -> Api {
         tokens: Arc::new(token_key()),
         public_query_url: QUERY_URL.into(),
         clock: FixedClock::at(now()),
+        identity: None,
     }
 }
 
@@ -118,6 +120,12 @@ impl Shop {
         let api = api(application.clone());
         let router = router(api, &"https://app.example.com".parse().unwrap());
         Self { router, store, commands, application }
+    }
+
+    /// The same shop with log-ins.
+    pub(crate) fn with_identity(self, identity: Identity) -> Self {
+        let api = Api { identity: Some(identity), ..api(self.application.clone()) };
+        Self { router: router(api, &"https://app.example.com".parse().unwrap()), ..self }
     }
 
     /// A shop that has not connected to its store yet.

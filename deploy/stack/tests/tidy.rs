@@ -44,6 +44,7 @@ const EDGES: &[(&str, &str, &[&str])] = &[
         &[
             "domain",
             "access",
+            "identity",
             "event-store",
             "event-feed",
             "admin-client",
@@ -133,6 +134,7 @@ const SLEEPING_TESTS: &[(&str, &str)] = &[
 ];
 /// Files besides `main.rs` where a program ends. Only `main` calls them and prints their errors.
 const ENDS: &[&str] = &[
+    "command-api/src/administrator.rs",
     "command-api/src/erasure.rs",
     "command-api/src/remote.rs",
     "command-api/src/serve.rs",

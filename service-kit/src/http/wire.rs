@@ -48,6 +48,12 @@ impl Clients {
 }
 
 impl Wire {
+    /// The client's address: that of the peer, or behind a trusted proxy the one that it names.
+    pub(super) fn client(&self, headers: &HeaderMap) -> Option<IpAddr> {
+        let proxies = &self.clients.0.limits.trusted_proxies;
+        if proxies.contains(self.peer) { proxies.client(headers) } else { Some(self.peer) }
+    }
+
     /// Counts a request for the client that a trusted proxy names. Returns `None` if the connection
     /// itself is counted.
     pub(super) fn admit(&self, headers: &HeaderMap) -> Result<Option<ClientRequest>, Problem> {
@@ -112,7 +118,10 @@ mod tests {
         assert!(admit("192.0.2.1").unwrap().is_some());
         drop(second);
         assert!(clients.0.in_flight.lock().unwrap().is_empty());
+        assert_eq!(wire.client(&of("203.0.113.1, 192.0.2.1")), "192.0.2.1".parse().ok());
+        assert_eq!(wire.client(&HeaderMap::new()), None);
         let direct = clients.wire("192.0.2.9".parse().unwrap());
+        assert_eq!(direct.client(&of("192.0.2.1")), "192.0.2.9".parse().ok());
         assert!(
             direct.admit(&of("192.0.2.1")).unwrap().is_none(),
             "a stranger's word is not believed"
