@@ -9,11 +9,12 @@ use utoipa::openapi::{RefOr, Response};
 use super::problem;
 
 /// The problems that every operation of identity can answer with, apart from its own.
-const PROBLEMS: [(&str, &str); 7] = [
+const PROBLEMS: [(&str, &str); 8] = [
     ("400", "The request cannot be parsed"),
     ("404", "This deployment has no log-in"),
     ("408", "The request did not arrive in time"),
     ("413", "The body is larger than 64 KiB"),
+    ("422", "Some of the content is invalid"),
     ("500", "Something went wrong on the server"),
     ("503", "The servers behind are away or overloaded; try again later"),
     ("504", "The answer took too long"),
@@ -32,9 +33,6 @@ fn complete_operation(operation: &mut Operation) {
     }
     if operation.request_body.is_some() {
         responses.insert("415".to_owned(), problem("The body is not JSON"));
-        responses
-            .entry("422".to_owned())
-            .or_insert_with(|| problem("Some of the content is invalid"));
     }
     for (status, response) in responses {
         let RefOr::T(response) = response else { continue };
