@@ -164,13 +164,7 @@ pub struct ServeArgs {
     /// The keys of personal data.
     #[command(flatten)]
     pub keys: KeyArgs,
-    /// The database of credentials. Without it, nobody can log in here.
-    #[command(flatten)]
-    pub auth: AuthUrlArgs,
-    /// How long sessions live.
-    #[command(flatten)]
-    pub sessions: SessionArgs,
-    /// The key that hashes unique values, and from which the key of refresh tokens is derived.
+    /// The key that hashes unique values.
     #[command(flatten)]
     pub reservation_key: ReservationKeyArgs,
     /// The key of consistency tokens.

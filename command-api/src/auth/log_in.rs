@@ -110,9 +110,10 @@ impl Identity {
         let Account { user_id, password_hash, .. } = account;
         let compared = parts.passwords.verify(password.clone(), password_hash.clone()).await;
         let verdict = compared.inspect_err(|_| self.throttle().forgive(attempt))?;
-        let mut password_hash = match (verdict, password_hash) {
-            (Verdict::Right | Verdict::Outdated, Some(hash)) => hash,
-            _ => return Ok((attempt, None)),
+        let (Verdict::Right | Verdict::Outdated, Some(mut password_hash)) =
+            (verdict, password_hash)
+        else {
+            return Ok((attempt, None));
         };
         // The address belongs to the user until it is released, so the user is normally there.
         if !parts.directory.may_sign_in(user_id).await? {

@@ -229,6 +229,7 @@ mod tests {
         assert_eq!(throttle.cells.len(), CELLS);
     }
 
+    #[allow(clippy::unnecessary_wraps, reason = "as the limits take it")]
     fn address(last: u8) -> Option<IpAddr> {
         Some(IpAddr::from([192, 0, 2, last]))
     }

@@ -144,7 +144,9 @@ impl std::fmt::Debug for RefreshToken {
 fn mac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     #[expect(clippy::expect_used, reason = "HMAC accepts every key length (RFC 2104)")]
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any key length");
-    parts.iter().for_each(|part| mac.update(part));
+    for part in parts {
+        mac.update(part);
+    }
     mac.finalize().into_bytes().into()
 }
 

@@ -23,7 +23,7 @@ fn no_text<E: Error>() -> E {
     E::custom("expected a text")
 }
 
-impl<'de> Visitor<'de> for SecretVisitor {
+impl Visitor<'_> for SecretVisitor {
     type Value = Secret;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use service_kit::Pulse;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -24,7 +24,7 @@ const AT_ONCE: i64 = 20;
 /// How long a mail is taken. It is longer than all mails of one look may take.
 const TAKEN: TimeDelta = TimeDelta::minutes(10);
 /// How long the sender may be silent before it counts as hung: longer than one mail may take.
-pub const SILENCE_LIMIT: Duration = Duration::from_secs(60);
+pub const SILENCE_LIMIT: Duration = Duration::from_mins(1);
 /// How long a mail is retried.
 const GIVE_UP: TimeDelta = TimeDelta::days(1);
 /// The pauses after failed attempts, in seconds. The last one repeats.
@@ -105,7 +105,7 @@ impl Sender {
         let proof = taken.pending_id.zip(taken.nonce.as_deref());
         let token = proof.and_then(|(id, nonce)| Proof::new(id, nonce));
         let token = token.map(|token| identity.parts().pepper.proof_text(&token));
-        let token = token.as_ref().map(|token| token.expose_secret());
+        let token = token.as_ref().map(SecretString::expose_secret);
         let letter = kind.letter(taken.mail_id, taken.recipient.clone(), token, &self.frontend);
         self.mailer.send(&self.from, &letter).await
     }

@@ -135,7 +135,8 @@ async fn store(
         "INSERT INTO auth.accounts (user_id, password_hash, created_at, password_changed_at)
          VALUES ($1, $2, $3, $3)
          ON CONFLICT (user_id) DO UPDATE
-         SET password_hash = excluded.password_hash, password_changed_at = excluded.password_changed_at",
+         SET password_hash = excluded.password_hash,
+             password_changed_at = excluded.password_changed_at",
         user_id,
         hash,
         now

@@ -25,7 +25,8 @@ impl Identity {
     /// Mails a token to a free address, and a notice to one that is taken.
     ///
     /// # Errors
-    /// [`IdentityError::Throttled`], or a store cannot be asked. Never because the address is taken.
+    /// [`IdentityError::Throttled`], or a store cannot be asked. Never because the address is
+    /// taken.
     pub async fn sign_up(
         &self,
         email: &Email,

@@ -189,13 +189,11 @@ async fn log_out_everywhere(
 
 /// Accepts a text as the name of a client.
 fn client_name(pointer: &str, name: String) -> Result<String, Problem> {
-    match name.parse::<SystemName>() {
-        Ok(_) => Ok(name),
-        Err(_) => {
-            let detail = "a name has 1 to 64 lower-case letters, digits and hyphens";
-            Err(Problem::invalid(vec![FieldError::new(pointer, "invalid", detail)]))
-        }
+    if name.parse::<SystemName>().is_ok() {
+        return Ok(name);
     }
+    let detail = "a name has 1 to 64 lower-case letters, digits and hyphens";
+    Err(Problem::invalid(vec![FieldError::new(pointer, "invalid", detail)]))
 }
 
 impl Api {

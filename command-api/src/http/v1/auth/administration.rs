@@ -57,9 +57,15 @@ struct Session {
 
 impl From<ListedSession> for Session {
     fn from(session: ListedSession) -> Self {
-        let ListedSession { session_id, client, address, created_at, used_at, ended_at, ended_why } =
-            session;
-        Self { id: session_id, client, address, created_at, used_at, ended_at, ended_why }
+        Self {
+            id: session.session_id,
+            client: session.client,
+            address: session.address,
+            created_at: session.created_at,
+            used_at: session.used_at,
+            ended_at: session.ended_at,
+            ended_why: session.ended_why,
+        }
     }
 }
 
