@@ -11,7 +11,7 @@ use service_kit::health::Health;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 
-use super::support::Site;
+use super::support::{Site, sender as file_sender};
 
 const EMAIL: &str = "ada@example.com";
 
@@ -21,7 +21,7 @@ async fn sign_up(site: &Site) {
 }
 
 async fn send(site: &Site, sender: &Sender) -> usize {
-    let pulse = Health::new().pulse("mails", Duration::from_secs(60));
+    let pulse = Health::new().pulse("mails", Duration::from_mins(1));
     sender.send_waiting(&site.identity, &pulse).await.unwrap()
 }
 
@@ -31,7 +31,7 @@ async fn a_mail_that_cannot_be_sent_waits_and_is_sent_later() {
     sign_up(&site).await;
     let folder = tempfile::tempdir().unwrap();
     let absent = folder.path().join("not-there-yet");
-    let sender = site.sender(&absent);
+    let sender = file_sender(&absent);
     assert_eq!(send(&site, &sender).await, 0);
     std::fs::create_dir(&absent).unwrap();
     assert_eq!(send(&site, &sender).await, 0, "it pauses");
@@ -45,7 +45,7 @@ async fn a_mail_that_cannot_be_sent_waits_and_is_sent_later() {
 async fn a_mail_is_given_up_after_a_day_and_goes_with_its_token() {
     let site = Site::new().await;
     sign_up(&site).await;
-    let sender = site.sender(std::path::Path::new("/dev/null/absent"));
+    let sender = file_sender(std::path::Path::new("/dev/null/absent"));
     assert_eq!(send(&site, &sender).await, 0);
     site.later(TimeDelta::days(1) + TimeDelta::seconds(1));
     assert_eq!(send(&site, &sender).await, 0);
@@ -97,7 +97,7 @@ async fn a_mail_server_gets_the_mail() {
     sign_up(&site).await;
     let folder = tempfile::tempdir().unwrap();
     let mailer = Mailer::smtp(&url.into()).unwrap();
-    let sender = Sender { mailer, ..site.sender(folder.path()) };
+    let sender = Sender { mailer, ..file_sender(folder.path()) };
     assert_eq!(send(&site, &sender).await, 1);
     let mail = in_time("the mail", server).await.unwrap();
     for line in ["To: ada@example.com", "Subject: Confirm your e-mail address"] {

@@ -260,20 +260,11 @@ impl Site {
         sqlx::raw_sql(statements).execute(&mut self.owner().await).await.unwrap();
     }
 
-    /// A sender that writes mails to files.
-    pub(crate) fn sender(&self, folder: &std::path::Path) -> Sender {
-        Sender {
-            mailer: Mailer::Folder(folder.to_owned()),
-            from: "Shop <shop@example.com>".into(),
-            frontend: "https://shop.example.com".into(),
-        }
-    }
-
     /// Sends what waits, and returns all mails: the recipient with the text.
     pub(crate) async fn mails(&self) -> Vec<(String, String)> {
         let folder = tempfile::tempdir().unwrap();
-        let pulse = Health::new().pulse("mails", std::time::Duration::from_secs(60));
-        self.sender(folder.path()).send_waiting(&self.identity, &pulse).await.unwrap();
+        let pulse = Health::new().pulse("mails", std::time::Duration::from_mins(1));
+        sender(folder.path()).send_waiting(&self.identity, &pulse).await.unwrap();
         let files = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path());
         let mut files: Vec<_> = files.collect();
         files.sort();
@@ -294,6 +285,15 @@ impl Site {
         assert_eq!(mails[0].0, to);
         let (_, token) = mails[0].1.split_once("#token=").expect("a mail with a token");
         token.trim().to_owned()
+    }
+}
+
+/// A sender that writes mails to files.
+pub(crate) fn sender(folder: &std::path::Path) -> Sender {
+    Sender {
+        mailer: Mailer::Folder(folder.to_owned()),
+        from: "Shop <shop@example.com>".into(),
+        frontend: "https://shop.example.com".into(),
     }
 }
 
