@@ -16,7 +16,7 @@ use anyhow::Context as _;
 use clap::Args;
 
 use super::figure::{Figure, Target, table, write_json};
-use super::round::{Round, Schedule, run as round};
+use super::round::{Round, Schedule, run as round, values};
 use super::say;
 use super::server::BenchDatabase;
 use super::system::{Running, System};
@@ -138,12 +138,9 @@ async fn measure(
     let case = format!("{} connections={connections}", kind.name());
     let (rate, p50) = kind.targets(connections);
     let figure = |metric, unit, of: fn(&Round) -> f64, target| {
-        let values = |rounds: &[Round]| rounds.iter().map(of).collect::<Vec<_>>();
-        Figure::new(BENCH, &case, metric, unit, &values(our_rounds)).against(
-            "plain handlers",
-            &values(their_rounds),
-            target,
-        )
+        let theirs = values(their_rounds, of);
+        let figure = Figure::new(BENCH, &case, metric, unit, &values(our_rounds, of));
+        figure.against("plain handlers", &theirs, target)
     };
     Ok([
         figure("rate", "commands/s", |round| round.rate, rate),

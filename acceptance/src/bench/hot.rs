@@ -16,7 +16,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 
 use super::figure::{Figure, Target, table, write_json};
-use super::round::{Round, Schedule, run as round};
+use super::round::{Round, Schedule, run as round, values};
 use super::say;
 use super::system::{Running, System};
 use crate::{Client, Service};
@@ -135,10 +135,6 @@ async fn measure(
         ]
     });
     Ok(figures.collect())
-}
-
-fn values(rounds: &[Round], of: fn(&Round) -> f64) -> Vec<f64> {
-    rounds.iter().map(of).collect()
 }
 
 /// Creates this many clients, spread over the command APIs.

@@ -73,3 +73,8 @@ where
     let rate = count as f64 / elapsed;
     Ok((Round { count, rate, p50: percentile(50), p99: percentile(99) }, workers))
 }
+
+/// One value of each round.
+pub fn values(rounds: &[Round], of: fn(&Round) -> f64) -> Vec<f64> {
+    rounds.iter().map(of).collect()
+}

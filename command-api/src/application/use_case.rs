@@ -59,8 +59,7 @@ pub use place_order::{LineInput, LineRequest, PlaceOrder, PlaceOrderInput};
 pub use reactivate_user::{ReactivateUser, ReactivateUserInput};
 pub use receive_stock::{ReceiveStock, ReceiveStockInput};
 pub use record_order::{
-    DeliverOrder, DeliverOrderInput, RecordInput, RecordPayment, RecordPaymentInput, RefundOrder,
-    RefundOrderInput, ShipOrder, ShipOrderInput,
+    Delivery, Payment, RecordInput, RecordOrderInput, RefundOrderInput, Shipment,
 };
 pub use register_user::{RegisterUser, RegisterUserInput};
 pub use remove_order_line::RemoveOrderLine;

@@ -2,7 +2,6 @@
 
 use async_graphql::{Context, Error, ErrorExtensions as _, ID};
 use event_store::{NewEvent, StreamName};
-use service_kit::consistency::ConsistencyToken;
 use service_kit::input::Id;
 use service_kit::{FieldError, Problem};
 use uuid::Uuid;
@@ -71,6 +70,21 @@ impl Outcome {
     }
 }
 
+/// Runs a command on the resource with this id. `argument` is the JSON pointer of the id.
+///
+/// # Errors
+/// The same errors as [`run`].
+pub(super) async fn run_on<P: From<Outcome>, I: Input>(
+    ctx: &Context<'_>,
+    (argument, id): (&str, &ID),
+    input: impl FnOnce(Uuid) -> I,
+    options: Options,
+) -> Result<P, Error> {
+    let mut ids = Ids::default();
+    let input = input(ids.read(argument, id));
+    ids.run(ctx, input, options).await
+}
+
 /// Reads the ids among the arguments of a mutation, and collects what is wrong with them.
 #[derive(Default)]
 pub(super) struct Ids(Vec<FieldError>);
@@ -130,7 +144,7 @@ pub(super) async fn run<P: From<Outcome>>(
         api.application
             .run(input, context)
             .await
-            .map(|done| Outcome::Done { consistency_token: token(&done).sign(&api.tokens), done })
+            .map(|done| Outcome::Done { consistency_token: api.token(&done), done })
     };
     match outcome {
         Ok(outcome) => Ok(outcome.into()),
@@ -185,15 +199,6 @@ fn arguments(ctx: &Context<'_>) -> Result<String, Error> {
     let arguments: Vec<_> =
         arguments.into_iter().map(|(name, value)| format!("{name}:{value}")).collect();
     Ok(format!("{}({})", field.name(), arguments.join(",")))
-}
-
-fn token(done: &Done) -> ConsistencyToken {
-    let last = done.appended.last;
-    ConsistencyToken {
-        epoch: done.appended.epoch.0,
-        position: last.position.0,
-        event_id: last.event_id.unwrap_or_default(),
-    }
 }
 
 /// The error of a field whose command failed for a reason that is not up to the user.

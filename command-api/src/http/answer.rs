@@ -82,14 +82,20 @@ impl Api {
         Ok((done, answer))
     }
 
-    fn answer(&self, done: &Done, request_id: String) -> Response {
-        let (epoch, last) = (done.appended.epoch.0, done.appended.last);
+    /// The signed token with which the query API shows the command's changes.
+    pub(crate) fn token(&self, done: &Done) -> String {
+        let last = done.appended.last;
         let token = ConsistencyToken {
-            epoch,
+            epoch: done.appended.epoch.0,
             position: last.position.0,
             event_id: last.event_id.unwrap_or_default(),
         };
-        let token = token.sign(&self.tokens);
+        token.sign(&self.tokens)
+    }
+
+    fn answer(&self, done: &Done, request_id: String) -> Response {
+        let (epoch, last) = (done.appended.epoch.0, done.appended.last);
+        let token = self.token(done);
         let Answer { id, part } = done.answer;
         let (line_id, address_id) = (part.and_then(Part::line), part.and_then(Part::address));
         let data = Changed { id, version: done.version(), line_id, address_id };

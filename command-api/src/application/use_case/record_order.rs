@@ -3,6 +3,8 @@
 //! Staff record it with a reason, or the system on another system's evidence. The user who ordered
 //! records nothing about the order.
 
+use std::marker::PhantomData;
+
 use access::Permission;
 use domain::order::{OrderCommand, Record};
 use domain::value::{Currency, Evidence, Money, Reason};
@@ -47,123 +49,97 @@ impl Note {
     }
 }
 
-/// A payment of an order, as the caller writes it.
-#[derive(Debug, Clone)]
-pub struct RecordPaymentInput {
-    /// The order's id.
-    pub order_id: Uuid,
-    /// Why it is recorded.
-    pub record: RecordInput,
+/// Something that is recorded of an order with a note alone.
+pub trait Happening: Send + Sync + 'static {
+    /// The name of the use case. See [`UseCase::NAME`].
+    const NAME: &'static str;
+    /// Whether the units of the order leave the stock with it.
+    const TAKES_STOCK: bool = false;
+
+    /// The command that records it.
+    fn command(record: Record) -> OrderCommand;
 }
 
-impl Input for RecordPaymentInput {
-    type UseCase = RecordPayment;
+/// The order was paid in whole.
+pub enum Payment {}
 
-    fn read(self, _: &Environment) -> Result<RecordPayment, CommandError> {
-        let mut fields = Fields::default();
-        match self.record.read(&mut fields) {
-            Some(note) => Ok(RecordPayment { order_id: self.order_id, note }),
-            None => Err(fields.invalid().into()),
-        }
-    }
-}
+/// The order was shipped.
+pub enum Shipment {}
 
-/// Records that an order was paid in whole.
-pub struct RecordPayment {
-    /// The order's id.
-    pub order_id: Uuid,
-    /// Why it is recorded.
-    pub note: Note,
-}
+/// The order has arrived.
+pub enum Delivery {}
 
-impl UseCase for RecordPayment {
+impl Happening for Payment {
     const NAME: &'static str = "record_payment";
-    const PERMISSION: Permission = Permission::OrdersFulfil;
 
-    async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
-        let order = work.order(self.order_id).await?;
-        let events = order.decide([OrderCommand::RecordPayment(self.note.record(work))])?;
-        Ok(work.changes(&order, &events)?.into())
+    fn command(record: Record) -> OrderCommand {
+        OrderCommand::RecordPayment(record)
     }
 }
 
-/// A shipment of an order, as the caller writes it.
-#[derive(Debug, Clone)]
-pub struct ShipOrderInput {
-    /// The order's id.
-    pub order_id: Uuid,
-    /// Why it is recorded.
-    pub record: RecordInput,
-}
-
-impl Input for ShipOrderInput {
-    type UseCase = ShipOrder;
-
-    fn read(self, _: &Environment) -> Result<ShipOrder, CommandError> {
-        let mut fields = Fields::default();
-        match self.record.read(&mut fields) {
-            Some(note) => Ok(ShipOrder { order_id: self.order_id, note }),
-            None => Err(fields.invalid().into()),
-        }
-    }
-}
-
-/// Records that an order was shipped, and takes its units out of the stock.
-pub struct ShipOrder {
-    /// The order's id.
-    pub order_id: Uuid,
-    /// Why it is recorded.
-    pub note: Note,
-}
-
-impl UseCase for ShipOrder {
+impl Happening for Shipment {
     const NAME: &'static str = "ship_order";
-    const PERMISSION: Permission = Permission::OrdersFulfil;
+    const TAKES_STOCK: bool = true;
 
-    async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
-        let order = work.order(self.order_id).await?;
-        let events = order.decide([OrderCommand::Ship(self.note.record(work))])?;
-        Ok(stock::ship(work, &order, work.changes(&order, &events)?).await?.into())
+    fn command(record: Record) -> OrderCommand {
+        OrderCommand::Ship(record)
     }
 }
 
-/// A delivery of an order, as the caller writes it.
-#[derive(Debug, Clone)]
-pub struct DeliverOrderInput {
-    /// The order's id.
-    pub order_id: Uuid,
-    /// Why it is recorded.
-    pub record: RecordInput,
+impl Happening for Delivery {
+    const NAME: &'static str = "deliver_order";
+
+    fn command(record: Record) -> OrderCommand {
+        OrderCommand::Deliver(record)
+    }
 }
 
-impl Input for DeliverOrderInput {
-    type UseCase = DeliverOrder;
+/// Something that happened to an order, as the caller writes it.
+pub struct RecordOrderInput<H> {
+    /// The order's id.
+    order_id: Uuid,
+    record: RecordInput,
+    happening: PhantomData<fn() -> H>,
+}
 
-    fn read(self, _: &Environment) -> Result<DeliverOrder, CommandError> {
+/// Records something that happened to an order.
+pub struct RecordOrder<H> {
+    order_id: Uuid,
+    note: Note,
+    happening: PhantomData<fn() -> H>,
+}
+
+impl<H: Happening> RecordOrderInput<H> {
+    /// The input for the order with this id.
+    pub const fn new(order_id: Uuid, record: RecordInput) -> Self {
+        Self { order_id, record, happening: PhantomData }
+    }
+}
+
+impl<H: Happening> Input for RecordOrderInput<H> {
+    type UseCase = RecordOrder<H>;
+
+    fn read(self, _: &Environment) -> Result<RecordOrder<H>, CommandError> {
+        let Self { order_id, record, happening } = self;
         let mut fields = Fields::default();
-        match self.record.read(&mut fields) {
-            Some(note) => Ok(DeliverOrder { order_id: self.order_id, note }),
+        match record.read(&mut fields) {
+            Some(note) => Ok(RecordOrder { order_id, note, happening }),
             None => Err(fields.invalid().into()),
         }
     }
 }
 
-/// Records that an order has arrived.
-pub struct DeliverOrder {
-    /// The order's id.
-    pub order_id: Uuid,
-    /// Why it is recorded.
-    pub note: Note,
-}
-
-impl UseCase for DeliverOrder {
-    const NAME: &'static str = "deliver_order";
+impl<H: Happening> UseCase for RecordOrder<H> {
+    const NAME: &'static str = H::NAME;
     const PERMISSION: Permission = Permission::OrdersFulfil;
 
     async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
         let order = work.order(self.order_id).await?;
-        let events = order.decide([OrderCommand::Deliver(self.note.record(work))])?;
-        Ok(work.changes(&order, &events)?.into())
+        let events = order.decide([H::command(self.note.record(work))])?;
+        let changes = work.changes(&order, &events)?;
+        let changes =
+            if H::TAKES_STOCK { stock::ship(work, &order, changes).await? } else { changes };
+        Ok(changes.into())
     }
 }
 

@@ -1,12 +1,14 @@
 //! The mutations of orders.
 
 use async_graphql::{Context, ID, InputObject, Object, Result};
+use uuid::Uuid;
 
+use crate::application::Input;
 use crate::application::use_case::{
     AddOrderLineInput, CancelOrder, ConfirmOrder, LineInput, Orderer, PlaceOrderInput,
     RemoveOrderLine, RequestPayment,
 };
-use crate::graphql::command::{Ids, Options};
+use crate::graphql::command::{Ids, Options, run_on};
 use crate::graphql::payload::OrderPayload;
 
 /// An order to place.
@@ -34,6 +36,16 @@ impl OrderLine {
         let product_id = ids.read(format!("{at}/product_id"), &self.product_id);
         LineInput { product_id, quantity: self.quantity }
     }
+}
+
+/// Runs a command on an order.
+async fn on_order<I: Input>(
+    ctx: &Context<'_>,
+    order_id: &ID,
+    input: impl FnOnce(Uuid) -> I,
+    options: Options,
+) -> Result<OrderPayload> {
+    run_on(ctx, ("/order_id", order_id), input, options).await
 }
 
 #[derive(Default)]
@@ -102,9 +114,8 @@ impl OrderMutation {
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
     ) -> Result<OrderPayload> {
-        let mut ids = Ids::default();
-        let input = ConfirmOrder { order_id: ids.read("/order_id", &order_id) };
-        ids.run(ctx, input, Options { expected_version, idempotency_key, dry_run }).await
+        let options = Options { expected_version, idempotency_key, dry_run };
+        on_order(ctx, &order_id, |order_id| ConfirmOrder { order_id }, options).await
     }
 
     /// Asks to pay a confirmed order. The money is recorded when it has come.
@@ -116,9 +127,8 @@ impl OrderMutation {
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
     ) -> Result<OrderPayload> {
-        let mut ids = Ids::default();
-        let input = RequestPayment { order_id: ids.read("/order_id", &order_id) };
-        ids.run(ctx, input, Options { expected_version, idempotency_key, dry_run }).await
+        let options = Options { expected_version, idempotency_key, dry_run };
+        on_order(ctx, &order_id, |order_id| RequestPayment { order_id }, options).await
     }
 
     /// Cancels an order.
@@ -130,8 +140,7 @@ impl OrderMutation {
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
     ) -> Result<OrderPayload> {
-        let mut ids = Ids::default();
-        let input = CancelOrder { order_id: ids.read("/order_id", &order_id) };
-        ids.run(ctx, input, Options { expected_version, idempotency_key, dry_run }).await
+        let options = Options { expected_version, idempotency_key, dry_run };
+        on_order(ctx, &order_id, |order_id| CancelOrder { order_id }, options).await
     }
 }

@@ -3,7 +3,7 @@
 use async_graphql::{Context, ID, InputObject, Object, Result};
 
 use crate::application::use_case::{AddProductInput, AdjustStock, ChangeProductInput};
-use crate::graphql::command::{Ids, Options};
+use crate::graphql::command::{Ids, Options, run_on};
 use crate::graphql::payload::ProductPayload;
 
 /// A product to add.
@@ -63,11 +63,10 @@ impl ProductMutation {
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
     ) -> Result<ProductPayload> {
-        let mut ids = Ids::default();
         let UpdateProduct { name, unit_price, currency } = input;
-        let product_id = ids.read("/id", &id);
-        let input = ChangeProductInput { product_id, name, unit_price, currency };
-        ids.run(ctx, input, Options { expected_version, idempotency_key, dry_run }).await
+        let options = Options { expected_version, idempotency_key, dry_run };
+        let input = |product_id| ChangeProductInput { product_id, name, unit_price, currency };
+        run_on(ctx, ("/id", &id), input, options).await
     }
 
     /// Changes the stock by a number of units, which may be negative.
@@ -80,8 +79,7 @@ impl ProductMutation {
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
     ) -> Result<ProductPayload> {
-        let mut ids = Ids::default();
-        let input = AdjustStock { product_id: ids.read("/id", &id), delta };
-        ids.run(ctx, input, Options { expected_version, idempotency_key, dry_run }).await
+        let options = Options { expected_version, idempotency_key, dry_run };
+        run_on(ctx, ("/id", &id), |product_id| AdjustStock { product_id, delta }, options).await
     }
 }

@@ -3,7 +3,7 @@
 use async_graphql::{Context, ID, InputObject, Object, Result};
 
 use crate::application::use_case::{ChangeUserInput, DeactivateUserInput, RegisterUserInput};
-use crate::graphql::command::{Ids, Options};
+use crate::graphql::command::{Ids, Options, run_on};
 use crate::graphql::payload::UserPayload;
 
 /// A user to register.
@@ -55,11 +55,11 @@ impl UserMutation {
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
     ) -> Result<UserPayload> {
-        let mut ids = Ids::default();
         let UpdateUserInput { email, name } = input;
-        let user_id = ids.read("/id", &id);
-        let input = ChangeUserInput { user_id, email, name, profile: None, preferences: None };
-        ids.run(ctx, input, Options { expected_version, idempotency_key, dry_run }).await
+        let options = Options { expected_version, idempotency_key, dry_run };
+        let (profile, preferences) = (None, None);
+        let input = |user_id| ChangeUserInput { user_id, email, name, profile, preferences };
+        run_on(ctx, ("/id", &id), input, options).await
     }
 
     /// Deactivates a user, who then cannot order. The e-mail address becomes free.
@@ -71,8 +71,7 @@ impl UserMutation {
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
     ) -> Result<UserPayload> {
-        let mut ids = Ids::default();
-        let input = DeactivateUserInput { user_id: ids.read("/id", &id) };
-        ids.run(ctx, input, Options { expected_version, idempotency_key, dry_run }).await
+        let options = Options { expected_version, idempotency_key, dry_run };
+        run_on(ctx, ("/id", &id), |user_id| DeactivateUserInput { user_id }, options).await
     }
 }

@@ -13,8 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::application::use_case::{
-    DeliverOrderInput, RecordInput, RecordPaymentInput, RefundOrderInput, RequestPayment,
-    ShipOrderInput,
+    Delivery, Payment, RecordInput, RecordOrderInput, RefundOrderInput, RequestPayment, Shipment,
 };
 use crate::http::answer::Changed;
 use crate::http::received::{Received, ReceivedBare};
@@ -95,7 +94,7 @@ async fn record_payment(
     received: Received<RecordBody>,
 ) -> Result<Response, Problem> {
     let Received { body, about } = received;
-    let input = RecordPaymentInput { order_id: order_id.get(), record: body.input() };
+    let input = RecordOrderInput::<Payment>::new(order_id.get(), body.input());
     api.change(input, about).await
 }
 
@@ -112,7 +111,7 @@ async fn ship(
     received: Received<RecordBody>,
 ) -> Result<Response, Problem> {
     let Received { body, about } = received;
-    let input = ShipOrderInput { order_id: order_id.get(), record: body.input() };
+    let input = RecordOrderInput::<Shipment>::new(order_id.get(), body.input());
     api.change(input, about).await
 }
 
@@ -129,7 +128,7 @@ async fn deliver(
     received: Received<RecordBody>,
 ) -> Result<Response, Problem> {
     let Received { body, about } = received;
-    let input = DeliverOrderInput { order_id: order_id.get(), record: body.input() };
+    let input = RecordOrderInput::<Delivery>::new(order_id.get(), body.input());
     api.change(input, about).await
 }
 
