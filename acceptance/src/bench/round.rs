@@ -32,7 +32,8 @@ pub struct Round {
 }
 
 /// Runs each worker in a task until the time is up. Each call of a worker returns its number of
-/// operations.
+/// operations; a worker that returns 0 has nothing left to do, and ends. The round ends with its
+/// last worker.
 ///
 /// # Errors
 /// The first error of a worker.
@@ -51,7 +52,11 @@ where
                 if before >= end {
                     return anyhow::Ok((count, durations, worker));
                 }
-                count += worker().await?;
+                let done = worker().await?;
+                if done == 0 {
+                    return anyhow::Ok((count, durations, worker));
+                }
+                count += done;
                 durations.push(before.elapsed());
             }
         })

@@ -118,6 +118,11 @@ async fn the_policy_decides_on_every_field_as_over_rest() {
         { product { id } } }";
     let refused = send(request(add, &json!({})).by(&ada)).await;
     assert_eq!(refused.body["errors"][0]["extensions"]["code"], "insufficient-scope");
+    let who = || request("{ viewer { userId scope } }", &json!({}));
+    let viewer = json!({"userId": ada, "scope": "products:read"});
+    let narrow = send(who().by_holder_of(&ada, "products:read")).await;
+    assert_eq!(data(&narrow)["viewer"], viewer);
+    assert_eq!(data(&send(who().by_nobody()).await)["viewer"], Value::Null);
     let forged = send(request(add, &json!({})).with_token("x")).await;
     forged.problem(401, "invalid-token");
 }
@@ -142,10 +147,10 @@ async fn what_is_no_request_or_costs_too_much_is_refused_before_anything_is_done
     let get = "/graphql?query=mutation%20%7BcancelOrder(orderId:%22x%22)%7Bversion%7D%7D";
     let by_get = shop.send(Request::get(get).body(Body::empty()).unwrap()).await;
     by_get.problem(405, "method-not-allowed");
-    let query =
-        shop.send(Request::get("/graphql?query=%7Bversion%7D").body(Body::empty()).unwrap());
-    assert!(query.await.body["data"]["version"].is_string());
-    let form = request("{ version }", &json!({})).with("content-type", "text/plain");
+    let query = "/graphql?query=%7Bviewer%7Bscope%7D%7D";
+    let query = shop.send(Request::get(query).body(Body::empty()).unwrap()).await;
+    assert!(query.body["data"]["viewer"]["scope"].is_string(), "{:#}", query.body);
+    let form = request("{ viewer { scope } }", &json!({})).with("content-type", "text/plain");
     assert!(matches!(shop.send(form).await.status.as_u16(), 415));
     assert_eq!(shop.types().await, [""; 0]);
 }

@@ -45,12 +45,15 @@ impl Client {
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(serde_json::to_vec(body)?)))?;
         let answered = async {
+            // The connection is free again only a moment after its last answer was read.
+            self.connection.ready().await?;
             let answer = self.connection.send_request(request).await?;
             let status = answer.status();
             anyhow::Ok((status, answer.into_body().collect().await?.to_bytes()))
         };
         let answered = timeout(COMMAND_LIMIT, answered).await;
-        let (status, bytes) = answered.with_context(|| format!("{path} took too long"))??;
+        let answered = answered.with_context(|| format!("{path} took too long"))?;
+        let (status, bytes) = answered.with_context(|| format!("POST {}{path}", self.host))?;
         ensure!(status.is_success(), "{path}: {status} {}", String::from_utf8_lossy(&bytes));
         Ok(bytes)
     }

@@ -65,19 +65,34 @@ impl Load {
                 most.min(MAX_PLACED.div_ceil(connections))
             }
         };
-        let users = self.users.iter().take(connections);
-        try_join_all(users.map(|user| self.worker(kind, *user, placed))).await
+        let users = || self.users.iter().take(connections);
+        let orders = try_join_all(users().map(|user| self.placed(*user, placed))).await?;
+        // A server closes a connection that is idle, so the clients connect when all is there.
+        let workers = users().zip(orders).map(|(user, orders)| self.worker(kind, *user, orders));
+        try_join_all(workers).await
     }
 
-    async fn worker(&self, kind: Kind, user: Uuid, placed: usize) -> anyhow::Result<Worker> {
-        let mut client = self.client(user).await?;
-        let mut orders = VecDeque::with_capacity(placed);
-        for _ in 0..placed {
-            let id = client.created("/api/v1/orders", &order(user, &self.products)).await?;
-            orders.push_back(format!("/api/v1/orders/{id}/confirm"));
+    /// Places this many orders of a user, and returns the paths that confirm them.
+    async fn placed(&self, user: Uuid, count: usize) -> anyhow::Result<VecDeque<String>> {
+        let mut orders = VecDeque::with_capacity(count);
+        if count > 0 {
+            let mut client = self.client(user).await?;
+            for _ in 0..count {
+                let id = client.created("/api/v1/orders", &order(user, &self.products)).await?;
+                orders.push_back(format!("/api/v1/orders/{id}/confirm"));
+            }
         }
+        Ok(orders)
+    }
+
+    async fn worker(
+        &self,
+        kind: Kind,
+        user: Uuid,
+        mut orders: VecDeque<String>,
+    ) -> anyhow::Result<Worker> {
+        let client = Arc::new(Mutex::new(self.client(user).await?));
         let products = Arc::clone(&self.products);
-        let client = Arc::new(Mutex::new(client));
         Ok(Box::new(move || {
             let (path, body) = match kind {
                 Kind::Add => ("/api/v1/products".to_owned(), product()),

@@ -60,7 +60,7 @@ impl AddressInput {
 pub struct AddAddressInput {
     /// The user's id.
     pub user_id: Uuid,
-    /// The address.
+    /// The address to add, with its destination.
     pub address: AddressInput,
 }
 
@@ -70,7 +70,7 @@ pub struct AddAddress {
     pub user_id: Uuid,
     /// The new id of the address.
     pub address_id: Uuid,
-    /// The address.
+    /// The address to add, with its destination.
     pub address: NewAddress,
 }
 
