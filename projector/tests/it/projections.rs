@@ -311,3 +311,15 @@ async fn p6_events_that_come_twice_take_effect_once() {
     runner(Arc::clone(&store) as Arc<dyn EventStore>, database.url()).run_once().await.unwrap();
     assert_eq!(contents(database.url()).await, replayed(store).await);
 }
+
+#[test]
+fn a_random_life_has_every_event_that_a_projection_handles() {
+    let life = Life::new(5).goes_on(3_000);
+    let lived: BTreeSet<String> =
+        life.iter().map(|(_, event)| event.event_type.to_string()).collect();
+    for projection in projector::projections::all() {
+        for event_type in projection.handles() {
+            assert!(lived.contains(event_type), "{event_type} never happens");
+        }
+    }
+}

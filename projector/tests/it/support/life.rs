@@ -9,14 +9,13 @@ use domain::order::event::{
     OrderCancelled, OrderConfirmed, OrderEvent, OrderLine, OrderLineAdded, OrderLineRemoved,
     OrderPlaced,
 };
-use domain::product::event::{
-    ProductAdded, ProductEvent, ProductRenamed, ProductRepriced, ProductStockAdjusted,
-};
+use domain::product::event::{ProductAdded, ProductEvent, ProductRenamed, ProductRepriced};
 use domain::user::event::{
-    UserAddressAdded, UserClassified, UserDeactivated, UserEmailChanged, UserEvent,
-    UserProfileChanged, UserReactivated, UserRegistered, UserRenamed,
+    UserAddressAdded, UserAddressChanged, UserAddressRemoved, UserClassified, UserDeactivated,
+    UserEmailChanged, UserEvent, UserPreferencesChanged, UserProfileChanged, UserReactivated,
+    UserRegistered, UserRenamed,
 };
-use domain::user::{Address, Profile};
+use domain::user::{Address, Preferences, Profile};
 use domain::value::{
     AddressLine, Currency, CustomerType, Destination, Email, Money, PersonName, PostalAddress,
     ProductName, Quantity,
@@ -27,9 +26,14 @@ use uuid::Uuid;
 
 use super::golden::Others;
 use super::{Happening, happening, happening_of};
+use sale::{Sale, Stock};
+
+mod sale;
 
 /// Most orders that are open at once; the oldest is then confirmed.
 const OPEN: usize = 8;
+/// Most sales that go on at once; what else happens to the oldest is then not told.
+const SALES: usize = 12;
 /// Keeps the ids of a life apart from those that a test draws from a generator of the same seed: a
 /// "stranger" of the test would otherwise now and then be a user of this life.
 const ITS_OWN: u64 = 0x6c69_6665;
@@ -39,6 +43,10 @@ pub(crate) struct Life {
     users: Vec<Uuid>,
     products: Vec<Uuid>,
     open: VecDeque<OrderPlaced>,
+    sales: VecDeque<Sale>,
+    stock: Stock,
+    /// What happens next, because it is of one append with what happened last.
+    due: VecDeque<Happening>,
     others: Others,
 }
 
@@ -107,6 +115,9 @@ impl Life {
             users: Vec::new(),
             products: Vec::new(),
             open: VecDeque::new(),
+            sales: VecDeque::new(),
+            stock: Stock::default(),
+            due: VecDeque::new(),
             others: Others::but(&["user", "product", "order"]),
         }
     }
@@ -117,6 +128,9 @@ impl Life {
     }
 
     fn next(&mut self) -> Happening {
+        if let Some(due) = self.due.pop_front() {
+            return due;
+        }
         if self.users.len() < 2 || self.random.random_ratio(1, 12) {
             let user = id(&mut self.random);
             self.users.push(user);
@@ -131,7 +145,7 @@ impl Life {
         if !self.others.is_empty() && self.random.random_ratio(1, 8) {
             return self.others.next(&mut self.random);
         }
-        match self.random.random_range(0..10) {
+        match self.random.random_range(0..14) {
             0 => self.user_changes(),
             1 => self.product_changes(),
             2 => happening_of(
@@ -144,6 +158,7 @@ impl Life {
             ),
             3..=5 => self.order_begins(),
             6 | 7 => self.order_changes(),
+            8..=11 => self.sale_goes_on(),
             _ => self.order_ends(),
         }
     }
@@ -159,6 +174,7 @@ impl Life {
     fn new_product(&mut self) -> Happening {
         let product_id = id(&mut self.random);
         self.products.push(product_id);
+        self.stock.begin(product_id, 100);
         let unit_price = money(self.random.random_range(0..5_000), "USD");
         let added = ProductAdded {
             product_id,
@@ -171,7 +187,7 @@ impl Life {
 
     fn user_changes(&mut self) -> Happening {
         let user_id = self.user();
-        let event = match self.random.random_range(0..8) {
+        let event = match self.random.random_range(0..12) {
             0 => UserEvent::Renamed(UserRenamed {
                 user_id,
                 name: Personal::new(
@@ -201,7 +217,22 @@ impl Life {
                 user_id,
                 address: address(user_id, Uuid::from_u128(self.random.random_range(0..3))),
             }),
-            6 => UserEvent::Reactivated(UserReactivated { user_id }),
+            6 | 7 => UserEvent::AddressChanged(UserAddressChanged {
+                user_id,
+                address: address(user_id, Uuid::from_u128(self.random.random_range(0..3))),
+            }),
+            8 => UserEvent::AddressRemoved(UserAddressRemoved {
+                user_id,
+                address_id: Uuid::from_u128(self.random.random_range(0..3)),
+            }),
+            9 => UserEvent::PreferencesChanged(UserPreferencesChanged {
+                user_id,
+                preferences: Preferences {
+                    newsletter: self.random.random(),
+                    ..Preferences::default()
+                },
+            }),
+            10 => UserEvent::Reactivated(UserReactivated { user_id }),
             _ => UserEvent::Deactivated(UserDeactivated { user_id }),
         };
         happening("user", user_id, &event)
@@ -209,7 +240,7 @@ impl Life {
 
     fn product_changes(&mut self) -> Happening {
         let product_id = self.product();
-        let event = match self.random.random_range(0..3) {
+        let event = match self.random.random_range(0..4) {
             0 => ProductEvent::Renamed(ProductRenamed {
                 product_id,
                 name: ProductName::parse("record").unwrap(),
@@ -217,11 +248,8 @@ impl Life {
             1 => {
                 ProductEvent::Repriced(ProductRepriced { product_id, unit_price: money(99, "EUR") })
             }
-            _ => ProductEvent::StockAdjusted(ProductStockAdjusted {
-                product_id,
-                delta: -1,
-                stock: self.random.random_range(0..99),
-            }),
+            2 => self.stock.receive(product_id, self.random.random_range(1..20)),
+            _ => self.stock.adjust(product_id, self.random.random_range(-20..20)),
         };
         happening("product", product_id, &event)
     }
@@ -272,17 +300,39 @@ impl Life {
     fn order_ends(&mut self) -> Happening {
         let Some(order) = self.open.pop_front() else { return self.order_begins() };
         let (order_id, user_id) = (order.order_id, order.user_id);
-        let event = if self.random.random_ratio(1, 5) {
-            OrderEvent::Cancelled(OrderCancelled { order_id, user_id })
-        } else {
-            OrderEvent::Confirmed(OrderConfirmed {
-                order_id,
-                user_id,
-                total: order.total,
-                units: order.lines.iter().map(|line| u64::from(line.quantity.get())).sum(),
-                ordered_at: order.ordered_at.unwrap_or(at("2026-11-22T23:59:59.999999Z")),
-            })
+        if self.random.random_ratio(1, 5) {
+            let cancelled = OrderEvent::Cancelled(OrderCancelled { order_id, user_id });
+            return happening("order", order_id, &cancelled);
+        }
+        let confirmed = OrderConfirmed {
+            order_id,
+            user_id,
+            total: order.total,
+            units: order.lines.iter().map(|line| u64::from(line.quantity.get())).sum(),
+            ordered_at: order.ordered_at.unwrap_or(at("2026-11-22T23:59:59.999999Z")),
         };
-        happening("order", order_id, &event)
+        let (sale, due) = Sale::of(order, &confirmed, &mut self.stock);
+        self.sales.push_back(sale);
+        if self.sales.len() > SALES {
+            self.sales.pop_front();
+        }
+        self.begin(due)
+    }
+
+    /// The next event of a sale. A sale to which nothing more can happen makes way for an order.
+    fn sale_goes_on(&mut self) -> Happening {
+        if self.sales.is_empty() {
+            return self.order_ends();
+        }
+        let at = self.random.random_range(0..self.sales.len());
+        match self.sales[at].goes_on(&mut self.random, &mut self.stock) {
+            Some(due) => self.begin(due),
+            None => self.order_begins(),
+        }
+    }
+
+    fn begin(&mut self, due: VecDeque<Happening>) -> Happening {
+        self.due = due;
+        self.due.pop_front().expect("an append has an event")
     }
 }
