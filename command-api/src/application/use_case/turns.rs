@@ -1,8 +1,8 @@
 //! The turns of a command on the aggregates that it changes.
 //!
-//! Every command takes its turns in one fixed sequence: first the one on its target, then those on
-//! products, sorted by id. A command whose target is a product takes no other turn. So no two
-//! commands wait for each other.
+//! Every command takes its turns in one fixed sequence: first the one on a target that is no
+//! product, then those on products, sorted by id. A command that changes one product takes only
+//! that turn. So no two commands wait for each other.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
