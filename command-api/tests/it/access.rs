@@ -4,9 +4,12 @@ mod matrix;
 
 use std::time::Duration;
 
-use access::Grants;
+use access::{Caller, Grants, Permission, Principal};
 use axum::body::Body;
 use axum::http::Request;
+use command_api::application::use_case::{Decision, UseCase, Work};
+use command_api::application::{CommandError, Context};
+use domain::order::{Order, OrderCommand};
 use identity::{Holder, MAX_LIFETIME, Revocations, Subject};
 use serde_json::json;
 use uuid::Uuid;
@@ -60,10 +63,13 @@ async fn a_user_changes_what_is_theirs_and_of_others_learns_nothing() {
     let Two { shop, ada, grace, order, .. } = Two::new().await;
     let line = json!({"product_id": Uuid::now_v7(), "quantity": 1});
     let absent = Uuid::now_v7().to_string();
-    let requests: [&RequestOf<'_>; 5] = [
+    let requests: [&RequestOf<'_>; 7] = [
         &|order, _| post(&format!("/api/v1/orders/{order}/confirm")),
         &|order, _| post(&format!("/api/v1/orders/{order}/cancel")),
         &|order, _| post(&format!("/api/v1/orders/{order}/cancel?dry_run=true")),
+        // A precondition tells nothing of a version either.
+        &|order, _| post(&format!("/api/v1/orders/{order}/confirm")).with("if-match", "\"7\""),
+        &|order, _| post(&format!("/api/v1/orders/{order}/confirm")).with("if-none-match", "*"),
         &|order, _| json_request("POST", &format!("/api/v1/orders/{order}/lines"), &line),
         &|_, user| json_request("PATCH", &format!("/api/v1/users/{user}"), &json!({"name": "Eve"})),
     ];
@@ -112,6 +118,38 @@ async fn who_is_not_signed_in_is_told_to_and_who_lacks_a_permission_which_one() 
     let register = json_request("POST", "/api/v1/users", &register).by(&two.ada);
     two.shop.send(register).await.problem(403, "insufficient-scope");
     two.shop.send(add().by_holder_of(&two.ada, "products:write")).await.made();
+}
+
+/// A use case that changes an order without [`Work::target`], and does not say whose it is.
+struct Careless {
+    order_id: Uuid,
+}
+
+impl UseCase for Careless {
+    const NAME: &'static str = "careless";
+    const PERMISSION: Permission = Permission::OrdersWrite;
+
+    async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
+        let order = work.repository.load::<Order>(work.epoch, self.order_id).await?;
+        let events = order.decide([OrderCommand::Cancel])?;
+        Ok(work.changes(&order, &events)?.into())
+    }
+}
+
+#[tokio::test]
+async fn a_use_case_that_forgets_to_ask_whose_it_is_changes_nothing_for_an_owner() {
+    let Two { shop, ada, order, .. } = Two::new().await;
+    let (id, order_id) = (ada.parse().unwrap(), order.parse().unwrap());
+    let own = Caller {
+        principal: Principal::User { id },
+        grants: "orders:write.own".parse().unwrap(),
+        ..Caller::anonymous()
+    };
+    let all = Caller { grants: Grants::all(), ..own.clone() };
+    let run =
+        async |caller| shop.application.run(Careless { order_id }, Context::new(caller)).await;
+    assert!(matches!(run(own).await, Err(CommandError::Hidden)));
+    assert!(run(all).await.is_ok());
 }
 
 #[tokio::test]

@@ -156,6 +156,29 @@ async fn what_is_no_request_or_costs_too_much_is_refused_before_anything_is_done
 }
 
 #[tokio::test]
+async fn older_clients_get_200_for_what_is_not_executed_and_400_for_what_is_no_request() {
+    let shop = Shop::new();
+    let send = async |body: &str| {
+        let request = Request::post("/graphql").header("content-type", "application/json");
+        shop.send(request.body(Body::from(body.to_owned())).unwrap()).await
+    };
+    let deep = format!("{{a(b: {}{})}}", "[".repeat(100), "]".repeat(100));
+    for (query, told) in [("{ nothing }", "nothing"), (&deep, "open brackets")] {
+        let reply = send(&json!({"query": query}).to_string()).await;
+        assert_eq!(reply.status, 200);
+        assert_eq!(reply.header("content-type"), "application/json; charset=utf-8");
+        assert!(reply.body.get("data").is_none(), "{:#}", reply.body);
+        let message = reply.body["errors"][0]["message"].as_str().unwrap();
+        assert!(message.contains(told), "{message}");
+    }
+    for body in ["", "[]", "{}", r#"{"query": 7}"#] {
+        let reply = send(body).await;
+        assert_eq!(reply.status, 400, "{body}");
+        assert!(reply.body["errors"][0]["message"].is_string());
+    }
+}
+
+#[tokio::test]
 async fn the_schema_is_a_subgraph_whose_entities_are_resolved_elsewhere() {
     let shop = Shop::new();
     let reply = shop.send(request("{ _service { sdl } }", &json!({}))).await;

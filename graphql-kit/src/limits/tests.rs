@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 
 use async_graphql::parser::parse_query;
+use async_graphql::{EmptyMutation, EmptySubscription, Object, Schema, Value};
 
 use super::*;
 
@@ -79,6 +80,31 @@ fn the_schema_is_not_shown_when_introspection_is_off() {
     assert_eq!(check(&document, Introspection::Enabled), Ok(()));
     let hidden = check(&document, Introspection::Disabled);
     assert_eq!(hidden, Err(TooCostly::Introspection));
+}
+
+struct Query;
+
+#[Object]
+impl Query {
+    async fn value(&self) -> i32 {
+        7
+    }
+}
+
+#[tokio::test]
+async fn a_schema_without_introspection_tells_no_name() {
+    let schema =
+        |shown| limited(Schema::build(Query, EmptyMutation, EmptySubscription), shown).finish();
+    let (open, closed) = (schema(Introspection::Enabled), schema(Introspection::Disabled));
+    let names = "{ __schema { queryType { name fields { name } } } }";
+    assert!(open.execute(names).await.data.to_string().contains("value"));
+    assert_eq!(closed.execute("{ value }").await.data.to_string(), "{value: 7}");
+    for query in [names, "{ __type(name: \"Query\") { name fields { name } } }", "{ vale }"] {
+        let answer = closed.execute(query).await;
+        let told = format!("{} {:?}", answer.data, answer.errors);
+        assert!(!told.contains("value"), "{told}");
+        assert!(answer.is_err() || answer.data != Value::Null, "{query}");
+    }
 }
 
 #[test]

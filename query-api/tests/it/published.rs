@@ -2,9 +2,13 @@
 //! the command API is away.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::State;
+use axum::response::Redirect;
 use axum::routing::get;
 use identity::{Revocations, Subject};
 use local_servers::{free_port, http_get, test_client, until, until_within};
@@ -116,4 +120,47 @@ async fn p8_a_revoked_token_is_refused_within_seconds_and_stays_so_when_the_comm
     process.ready().await;
     assert_eq!(orders(&process, &gone_token).await, 401);
     assert_eq!(orders(&process, &other_token).await, 200);
+}
+
+/// Publishes the right keys, but in a way in which nobody should take them. It counts how often it
+/// is asked.
+async fn serve_oddly(address: &str, jwks: Router<Arc<AtomicUsize>>) -> Arc<AtomicUsize> {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    let routes = jwks.with_state(Arc::clone(&asked));
+    tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+    asked
+}
+
+#[tokio::test]
+async fn keys_from_elsewhere_or_in_an_answer_without_end_are_not_taken() {
+    let path = "/.well-known/jwks.json";
+    let elsewhere = Router::new()
+        .route(
+            path,
+            get(async |State(asked): State<Arc<AtomicUsize>>| {
+                asked.fetch_add(1, Ordering::Relaxed);
+                Redirect::temporary("/other.json")
+            }),
+        )
+        .route("/other.json", get(async || published()));
+    let endless = Router::new().route(
+        path,
+        get(async |State(asked): State<Arc<AtomicUsize>>| {
+            asked.fetch_add(1, Ordering::Relaxed);
+            let mut keys = published();
+            keys.resize(5 << 20, b' ');
+            keys
+        }),
+    );
+    for odd in [elsewhere, endless] {
+        let (app, cache) = (App::silent(1).await, TempDir::new().unwrap());
+        let identity = nowhere();
+        let asked = serve_oddly(identity.trim_start_matches("http://"), odd).await;
+        let process = start(&app, &identity, cache.path()).await;
+        until("it has asked some times", async || asked.load(Ordering::Relaxed) > 3).await;
+        assert_eq!(status(&process, Some(&admin()), "/api/v1/orders").await, 503);
+        assert!(!cache.path().join("jwks.json").exists(), "no copy is kept");
+        process.stop();
+    }
 }

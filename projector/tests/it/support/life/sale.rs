@@ -30,6 +30,9 @@ struct Units {
 #[derive(Default)]
 pub(super) struct Stock(BTreeMap<Uuid, Units>);
 
+/// What an event of an order does to a product's stock: product, order, units.
+type Moves = fn(&mut Stock, Uuid, Uuid, i64) -> Happening;
+
 /// A confirmed order.
 pub(super) struct Sale {
     order: OrderPlaced,
@@ -147,15 +150,14 @@ impl Sale {
         stock: &mut Stock,
     ) -> Option<VecDeque<Happening>> {
         let (order_id, choice) = (self.order.order_id, random.random_range(0..4));
-        let (event, moves): (_, Option<fn(&mut Stock, Uuid, Uuid, i64) -> Happening>) =
-            match (self.step, choice) {
-                (Step::Confirmed, 0) => (self.payment_requested(), None),
-                (Step::Confirmed, 1 | 2) => (self.paid(), None),
-                (Step::Confirmed | Step::Paid, 3) => (self.cancelled(), Some(Stock::release)),
-                (Step::Paid, 1 | 2) => (self.shipped(), Some(Stock::ship)),
-                (Step::Shipped, 2 | 3) => (self.delivered(), None),
-                _ => (self.refunded(random)?, None),
-            };
+        let (event, moves): (_, Option<Moves>) = match (self.step, choice) {
+            (Step::Confirmed, 0) => (self.payment_requested(), None),
+            (Step::Confirmed, 1 | 2) => (self.paid(), None),
+            (Step::Confirmed | Step::Paid, 3) => (self.cancelled(), Some(Stock::release)),
+            (Step::Paid, 1 | 2) => (self.shipped(), Some(Stock::ship)),
+            (Step::Shipped, 2 | 3) => (self.delivered(), None),
+            _ => (self.refunded(random)?, None),
+        };
         let mut events = VecDeque::from([happening("order", order_id, &event)]);
         if let Some(moves) = moves {
             events.extend(
