@@ -16,7 +16,7 @@ use acceptance::{Endpoints, enterable_folder, program};
 use anyhow::{Context, Result, ensure};
 use local_servers::{PATIENCE, finish, finish_async, http_get, test_run};
 
-use crate::copies::{begin_with_what_is_built, remove_others, write_if_changed};
+use crate::copies::{begin_with_what_is_built, remove_others, touch_all, write_if_changed};
 use crate::readme::{path, root};
 
 mod page;
@@ -201,6 +201,9 @@ impl Copy {
     async fn suite(&self, whole: bool) -> Result<()> {
         let cargo = OsStr::new("cargo");
         if whole {
+            // Test programs know the folder that they were built in. Those of the original would test
+            // and build the original.
+            touch_all(&self.tree)?;
             let but_this = "not (package(acceptance) & test(contributing))";
             let words = ["stack", "test", "--", "-E", but_this];
             return self.run_within(cargo, &words, SUITE_LIMIT).await;

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, ensure};
 
@@ -41,6 +42,21 @@ pub(crate) fn remove_others(folder: &Path, tree: &Path, files: &BTreeSet<PathBuf
             remove_others(&path, tree, files)?;
         } else if !files.contains(path.strip_prefix(tree)?) {
             fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes every file look changed, so that cargo builds all crates of the tree again.
+pub(crate) fn touch_all(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            touch_all(&path)?;
+        } else {
+            let file = fs::File::options().append(true).open(&path)?;
+            file.set_modified(SystemTime::now())
+                .with_context(|| format!("cannot touch {}", path.display()))?;
         }
     }
     Ok(())
