@@ -8,6 +8,7 @@
 use std::sync::{Arc, OnceLock};
 
 pub mod access;
+pub mod batch;
 pub mod command;
 pub mod context;
 pub mod erasure_gate;
@@ -19,7 +20,7 @@ pub mod repository;
 pub mod telemetry;
 pub mod use_case;
 
-pub use command::{Commands, Done, DryRun};
+pub use command::{Attempted, Attempts, Begun, Commands, Done, DryRun, Refused, Replayed};
 pub use context::Context;
 pub use error::CommandError;
 pub use input::{Environment, Input};
@@ -40,7 +41,8 @@ pub struct Application {
 }
 
 impl Application {
-    /// Reads the input and runs the command to its end, even if the caller stops waiting.
+    /// Reads the input and runs the command to its end, even if the caller stops waiting. A
+    /// command of a batch is only decided; its answer has no position yet.
     ///
     /// The policy decides first whether the caller may run the command at all.
     ///
@@ -49,7 +51,10 @@ impl Application {
     /// that is wrong with the input.
     pub async fn run<I: Input>(&self, input: I, context: Context) -> Result<Done, CommandError> {
         let (use_case, permit) = self.read(input, &context)?;
-        self.commands()?.run(use_case, permit, context).await
+        match context.batch.clone() {
+            None => self.commands()?.run(use_case, permit, context).await,
+            Some(batch) => self.commands()?.join(&use_case, permit, &context, &batch).await,
+        }
     }
 
     /// Reads the input and decides the command without carrying it out.
@@ -63,6 +68,17 @@ impl Application {
     ) -> Result<DryRun, CommandError> {
         let (use_case, permit) = self.read(input, &context)?;
         self.commands()?.dry_run(use_case, permit, context).await
+    }
+
+    /// Begins to carry out commands together, or none of them. Each attempt makes a
+    /// [`Batch`](batch::Batch), runs all commands with it in their [`Context`], and hands it to
+    /// [`Attempts::append`]. With `dry_run` nothing is appended.
+    ///
+    /// # Errors
+    /// The event store is not reached yet or cannot be asked, there are too many commands, or the
+    /// idempotency key in `context` was used for another request.
+    pub async fn together(&self, context: Context, dry_run: bool) -> Result<Begun, CommandError> {
+        self.commands()?.together(context, dry_run).await
     }
 
     fn read<I: Input>(

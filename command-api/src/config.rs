@@ -2,14 +2,20 @@
 
 use clap::{Parser, Subcommand, ValueEnum};
 use identity::config::PolicyArgs;
-use service_kit::config::{LimitArgs, LogArgs, LoopbackAddr, OriginArgs, TokenKeyArgs};
+use service_kit::config::{AllowedArgs, LimitArgs, LogArgs, LoopbackAddr, RateArgs, TokenKeyArgs};
 
 mod access_tokens;
+mod administrator;
+mod mail;
 mod operations;
+mod session;
 mod states;
 
 pub use access_tokens::{AccessTokenArgs, AccessTokenKeysArgs};
+pub use administrator::{CreateAdminArgs, reservation_secret};
+pub use mail::{MailArgs, MailServerArgs};
 pub use operations::{AdminArgs, BeginEpochArgs, OperationsArgs};
+pub use session::SessionArgs;
 pub use states::StateArgs;
 
 service_kit::secret_args!(
@@ -63,6 +69,9 @@ pub enum Action {
     ///
     /// The exit code is 1 if any readable data is left.
     EraseSubject(Box<EraseSubjectArgs>),
+    /// Create the first administrator, and print how to log in. It is safe to run this again: it
+    /// completes what was interrupted, and changes no password.
+    CreateAdmin(Box<CreateAdminArgs>),
     /// Let a running command API begin a new epoch of the log. It also can while it refuses
     /// commands because events were lost.
     BeginEpoch(BeginEpochArgs),
@@ -172,12 +181,24 @@ pub struct ServeArgs {
     /// The settings of access tokens.
     #[command(flatten)]
     pub access_tokens: AccessTokenArgs,
+    /// The database of credentials. Without it, nobody can log in.
+    #[command(flatten)]
+    pub auth: AuthUrlArgs,
+    /// How long sessions live, and what is kept of them.
+    #[command(flatten)]
+    pub sessions: SessionArgs,
+    /// How mails leave.
+    #[command(flatten)]
+    pub mail: MailArgs,
     /// What everybody may do.
     #[command(flatten)]
     pub policy: PolicyArgs,
-    /// The web origins that may call the API from a browser.
+    /// The names of the API, and the web origins that may call it from a browser.
     #[command(flatten)]
-    pub origins: OriginArgs,
+    pub allowed: AllowedArgs,
+    /// How often a client may ask.
+    #[command(flatten)]
+    pub rates: RateArgs,
     /// The limits of the API's port.
     #[command(flatten)]
     pub limits: LimitArgs,

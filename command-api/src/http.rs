@@ -9,17 +9,20 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use domain::user::Change;
 use graphql_kit::Introspection;
-use identity::{Gate, Issuer, gated};
+use identity::{Gate, Issuer, gated, limited};
 use serde::{Deserialize, Deserializer};
 use service_kit::clock::SharedClock;
 use service_kit::consistency::TokenKey;
-use service_kit::http::{Origins, layered};
+use service_kit::docs;
+use service_kit::http::{Allowed, RateSettings, Rates, UnknownOperation, layered};
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::application::Application;
+use crate::auth::Identity;
 
 mod answer;
+mod auth;
 mod commands;
 mod dry_run;
 mod error;
@@ -28,6 +31,7 @@ mod object;
 mod openapi;
 mod precondition;
 mod received;
+mod secret;
 mod v1;
 mod well_known;
 
@@ -47,12 +51,16 @@ pub struct Api {
     pub issuer: Arc<Issuer>,
     /// Finds out who calls.
     pub gate: Gate,
+    /// How often a client may ask.
+    pub rates: Rates,
     /// The public URL of the query API, without a slash at the end.
     pub public_query_url: Arc<str>,
     /// Whether clients may ask for the GraphQL schema.
     pub introspection: Introspection,
     /// The source of the current time for answers.
     pub clock: SharedClock,
+    /// Log-ins and sessions; `None` if no database of credentials is set.
+    pub identity: Option<Identity>,
 }
 
 fn routes() -> OpenApiRouter<Api> {
@@ -60,15 +68,26 @@ fn routes() -> OpenApiRouter<Api> {
 }
 
 /// The router of the public port, with the routes of `others` behind the same gate and layers.
-pub fn router(api: Api, origins: &Origins, others: Router) -> Router {
+pub fn router(api: Api, allowed: &Allowed, others: Router) -> Router {
     let (routes, document) = routes().split_for_parts();
-    let registry = Registry::new(&document, routes.clone().with_state(api.clone()));
+    // Each command of a batch counts as a request of its own.
+    let routes = limited(routes.with_state(api.clone()), api.rates.clone());
+    let registry = Registry::new(&document, routes.clone());
     let rendered = service_kit::openapi::rendered(&openapi::complete(document));
     let serve = async move || ([(CONTENT_TYPE, "application/json")], rendered);
-    let routes = routes.route(OPENAPI_PATH, get(serve)).merge(well_known::routes());
-    let routes = routes.with_state(api.clone()).merge(others);
+    let others = limited(others, api.rates.clone());
+    let open = well_known::routes().with_state(api.clone()).route(OPENAPI_PATH, get(serve));
+    let routes = routes.merge(open).merge(docs::routes()).merge(others);
     let routes = gated(routes, api.gate).layer(Extension(Arc::new(registry)));
-    layered(routes, origins)
+    layered(routes, allowed)
+}
+
+/// The limits of the operations.
+///
+/// # Errors
+/// The setting names an operation that this API does not have.
+pub fn rates(settings: &RateSettings) -> Result<Rates, UnknownOperation> {
+    settings.rates(&routes().into_openapi())
 }
 
 /// The OpenAPI document, the same as at `/openapi.json`.

@@ -4,6 +4,7 @@
 //! This crate has no SQL for the event store and no rule of the shop. Those are in `event-store`
 //! and `domain`.
 
+pub mod administrator;
 pub mod application;
 pub mod auth;
 pub mod config;
@@ -14,3 +15,4 @@ pub mod migrate;
 pub mod operations;
 pub mod remote;
 pub mod serve;
+mod signing_in;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use command_api::config::{Action, Cli, MigrateTarget};
-use command_api::{erasure, http, migrate, operations, remote, serve};
+use command_api::{administrator, erasure, http, migrate, operations, remote, serve};
 use service_kit::process;
 
 /// Commands make many short-lived allocations on several threads. The system allocator is slow at
@@ -34,6 +34,7 @@ async fn run(action: Action) -> anyhow::Result<()> {
             Ok(migrate::subject_keys(&url.get()?).await?)
         }
         Action::Migrate(MigrateTarget::Auth { url }) => Ok(migrate::auth(&url.get()?).await?),
+        Action::CreateAdmin(args) => administrator::create_admin(&args).await,
         Action::EraseSubject(args) => erasure::erase_subject(&args).await,
         Action::RotateMasterKey(args) => erasure::rotate_master_key(&args).await,
         Action::BeginEpoch(args) => remote::begin_epoch(&args).await,

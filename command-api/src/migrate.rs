@@ -4,13 +4,9 @@
 use event_store::KeyError;
 use event_store::StoreError;
 use event_store::postgres::keys;
-use postgres_kit::{Schema, SchemaError};
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::postgres::PgConnectOptions;
 
-/// The schema of users' credentials. It has no table yet, only the migrations table, so later
-/// migrations are recognised.
-const AUTH_SCHEMA: &str = "auth";
+use crate::auth::database::{self, DatabaseError};
 
 /// Why a schema could not be brought up to date.
 #[derive(Debug, thiserror::Error)]
@@ -22,11 +18,8 @@ pub enum MigrationError {
     #[error(transparent)]
     SubjectKeys(#[from] KeyError),
     /// The schema of users' credentials could not be migrated.
-    #[error("the schema {AUTH_SCHEMA} could not be brought up to date")]
-    Auth(#[from] SchemaError),
-    /// The database URL is invalid. It may hold a password, so it is not repeated.
-    #[error("the database URL cannot be read")]
-    Url,
+    #[error("the schema of users' credentials could not be brought up to date")]
+    Auth(#[from] DatabaseError),
 }
 
 /// Brings the event store's schema up to date.
@@ -48,9 +41,7 @@ pub async fn subject_keys(url: &SecretString) -> Result<(), MigrationError> {
 /// Brings the schema of users' credentials up to date.
 ///
 /// # Errors
-/// [`MigrationError::Url`] or [`MigrationError::Auth`] says why it failed.
+/// [`MigrationError::Auth`] says why it failed.
 pub async fn auth(url: &SecretString) -> Result<(), MigrationError> {
-    let options: PgConnectOptions = url.expose_secret().parse().map_err(|_| MigrationError::Url)?;
-    let migrator = sqlx::migrate!("../migrations/auth");
-    Ok(Schema::new(AUTH_SCHEMA, migrator, "command-api migrate auth").migrate(&options).await?)
+    Ok(database::migrate(url).await?)
 }

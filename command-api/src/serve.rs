@@ -9,23 +9,17 @@ use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use anyhow::Context as _;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use event_store::EncryptingStore;
 use event_store::encryption::{LocalMasterKeys, SubjectKeyStore, Vault, VaultOptions};
 use event_store::postgres::PostgresKeys;
 use event_store::postgres::operations::Kind;
 use event_store::postgres::{DIGESTING, PostgresOptions, PostgresStore};
 use event_store::{
-    EventStore as _, Head, Registry, ReservationKey, StateLoader, StoreError, Task, UpcastingLog,
-    WrittenType,
+    EventStore as _, Head, Registry, StateLoader, StoreError, Task, UpcastingLog, WrittenType,
 };
-use graphql_kit::Introspection;
 use postgres_kit::Pauses;
 use secrecy::{ExposeSecret, SecretString};
 use service_kit::clock;
-use service_kit::consistency::TokenKey;
 use service_kit::health::{Component, Health};
 use service_kit::http::{Port, Ports};
 use service_kit::process::Process;
@@ -34,12 +28,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::application::erasure_gate::ErasureGate;
 use crate::application::repository::{Repository, registry};
-use crate::application::use_case::EmailReservations;
-use crate::application::{Application, Commands, Environment, telemetry};
-use crate::config::{ServeArgs, StateArgs, Switch};
+use crate::application::{Commands, telemetry};
+use crate::config::{ServeArgs, StateArgs};
 use crate::erasure;
-use crate::http::{Api, router};
+use crate::http::router;
 use crate::operations::{self, Executor};
+
+mod api;
+
+use api::api;
 
 /// The first pause after a failed attempt to reach the event store. The pauses double up to
 /// [`MAX_PAUSE`].
@@ -52,8 +49,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const PULSE_LIMIT: Duration = Duration::from_secs(8);
 /// The same limit for a task that commands can do without for a while.
 const SLOW_PULSE_LIMIT: Duration = Duration::from_secs(30);
-/// The minimum length of the reservation key, in bytes.
-const MIN_KEY_LEN: usize = 32;
 
 /// Serves until a signal arrives, then finishes the commands in flight.
 ///
@@ -66,29 +61,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     event_store::telemetry::describe_metrics();
     let health = process.health();
     let commands = Arc::new(OnceLock::new());
-    let reservation_key = reservation_key(&args.reservation_key.get()?)?;
-    let environment = Environment {
-        reservations: EmailReservations::new(Arc::new(reservation_key)),
-        clock: clock::system(),
-        order_import: args.order_import == Switch::Enabled,
-    };
-    let (issuer, gate) = args.access_tokens.issuer(&args.access_tokens.keys.get()?)?;
-    let api = Api {
-        application: Application {
-            commands: Arc::clone(&commands),
-            environment,
-            policy: Arc::new(args.policy.policy()),
-        },
-        tokens: Arc::new(TokenKey::from_secret(&args.token_key.get()?).context("TOKEN_KEY")?),
-        issuer: Arc::new(issuer),
-        gate,
-        introspection: match args.graphql_introspection {
-            Switch::Enabled => Introspection::Enabled,
-            Switch::Disabled => Introspection::Disabled,
-        },
-        public_query_url: args.public_query_url.as_str().into(),
-        clock: clock::system(),
-    };
+    let (api, signing_in) = api(&args, &commands, health)?;
     let options = PostgresOptions::from_url(args.event_store.get()?.expose_secret())?
         .application_name("command-api");
     let keys = KeyOptions {
@@ -103,7 +76,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     };
     let registry = Arc::new(registry()?);
     let graphql = crate::graphql::routes(&api);
-    let routes = router(api, &args.origins.allowed_origins, graphql);
+    let routes = router(api, &args.allowed.allowed(), graphql);
     let public = Port::public(args.listen, routes, args.limits.limits());
     let wake = Arc::new(Notify::new());
     let admin = operations::routes(options.clone(), Arc::clone(&wake));
@@ -113,9 +86,14 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let work = async {
         let watching =
             Box::pin(keep_stores(options, keys, args.states, registry, &commands, &components));
-        let operating = Box::pin(carry_out(&executor, health, drain));
+        let operating = Box::pin(carry_out(&executor, health, drain.clone()));
+        let sign_in = Box::pin(async {
+            if let Some(signing_in) = signing_in {
+                signing_in.work(drain, process.served()).await;
+            }
+        });
         tokio::select! {
-            ((), ()) = async { tokio::join!(served.cancelled(), operating) } => {}
+            ((), (), ()) = async { tokio::join!(served.cancelled(), operating, sign_in) } => {}
             unusable = watching => return Err(unusable.into()),
         }
         if let Some(commands) = commands.get() {
@@ -345,14 +323,4 @@ where
 fn warn_of_wait(error: &StoreError, pause: Duration, what: &str) {
     let cause: &(dyn std::error::Error + 'static) = error;
     tracing::warn!(error = cause, retry_in_ms = pause.as_millis(), "waiting for {what}");
-}
-
-fn reservation_key(secret: &SecretString) -> anyhow::Result<ReservationKey> {
-    let bytes = STANDARD
-        .decode(secret.expose_secret().trim())
-        .ok()
-        .filter(|bytes| bytes.len() >= MIN_KEY_LEN);
-    Ok(ReservationKey::new(bytes.ok_or_else(|| {
-        cli_kit::Usage("RESERVATION_KEY is not base64 of at least 32 bytes".to_owned())
-    })?))
 }

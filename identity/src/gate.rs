@@ -55,11 +55,14 @@ impl Gate {
     ///
     /// # Errors
     /// 401 if the request has a token that is not valid, or other credentials. 503 if no key is
-    /// known yet.
+    /// known yet, or not what is revoked.
     pub fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
         let credentials = single(headers, &AUTHORIZATION).map_err(|_| problem::invalid_token())?;
         let Some(credentials) = credentials else { return Ok(Caller::anonymous()) };
         let token = bearer(credentials).ok_or_else(problem::invalid_token)?;
+        if !self.revocations.is_known() {
+            return Err(problem::no_keys());
+        }
         match self.verifier.verify(token) {
             Ok(claims) if self.revocations.refuse(&claims) => {
                 tracing::debug!(user = %claims.sub, "a revoked access token is refused");

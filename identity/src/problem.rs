@@ -47,7 +47,7 @@ pub fn refused(decision: Decision) -> Problem {
 }
 
 /// 503: this process knows no key yet, so it cannot tell a valid token from an invalid one.
-pub(crate) fn no_keys() -> Problem {
+pub fn no_keys() -> Problem {
     Problem::unavailable(
         "access-token-keys/unavailable",
         "The keys of access tokens are not known yet",

@@ -5,6 +5,7 @@
 //! expired, so the list stays small. It holds hashes only, because everybody can read it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use base64::Engine as _;
@@ -30,7 +31,8 @@ pub enum Subject {
 }
 
 impl Subject {
-    fn hash(self) -> Hash {
+    /// The hash under which it is listed: SHA-256 of `session:ID`, `key:ID` or `user:ID`.
+    pub fn hash(self) -> [u8; 32] {
         let (kind, id) = match self {
             Self::Session(id) => ("session", id),
             Self::Key(id) => ("key", id),
@@ -69,12 +71,39 @@ pub enum InvalidList {
 
 /// What is revoked now. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Revocations(Arc<RwLock<Arc<HashMap<Hash, i64>>>>);
+pub struct Revocations {
+    all: Arc<RwLock<Arc<HashMap<Hash, i64>>>>,
+    /// Whether nobody knows yet what is revoked.
+    unknown: Arc<AtomicBool>,
+}
 
 impl Revocations {
+    /// Nobody knows yet what is revoked. A gate then accepts no token.
+    pub fn unknown() -> Self {
+        Self { unknown: Arc::new(AtomicBool::new(true)), ..Self::default() }
+    }
+
+    /// Whether it is known what is revoked.
+    pub fn is_known(&self) -> bool {
+        !self.unknown.load(Ordering::Acquire)
+    }
+
+    /// Adds what the store of revocations lists: hashes with the times that [`Self::revoke`] takes.
+    /// It is known then what is revoked. What was revoked here before stays so.
+    pub fn merge(&self, listed: impl IntoIterator<Item = ([u8; 32], i64)>) {
+        let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
+        for (hash, before) in listed {
+            if all.get(&hash).is_none_or(|known| *known < before) {
+                Arc::make_mut(&mut all).insert(hash, before);
+            }
+        }
+        drop(all);
+        self.unknown.store(false, Ordering::Release);
+    }
+
     /// Refuses the subject's tokens that were issued at `before` or earlier, in seconds since 1970.
     pub fn revoke(&self, subject: Subject, before: i64) {
-        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
         let latest = Arc::make_mut(&mut all).entry(subject.hash()).or_insert(before);
         *latest = before.max(*latest);
     }
@@ -101,7 +130,8 @@ impl Revocations {
         };
         let all: HashMap<Hash, i64> =
             list.revocations.iter().map(read).collect::<Result<_, _>>()?;
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(all);
+        *self.all.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(all);
+        self.unknown.store(false, Ordering::Release);
         Ok(())
     }
 
@@ -109,7 +139,7 @@ impl Revocations {
     pub fn published(&self, now: i64) -> RevocationList {
         let covered = MAX_LIFETIME.as_secs() + 2 * LEEWAY;
         let is_needed = |before: i64| before.saturating_add_unsigned(covered) >= now;
-        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
         if all.values().any(|before| !is_needed(*before)) {
             Arc::make_mut(&mut all).retain(|_, before| is_needed(*before));
         }
@@ -122,7 +152,7 @@ impl Revocations {
 
     /// Whether a token with these claims is revoked.
     pub fn refuse(&self, claims: &Claims) -> bool {
-        let all = Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner));
+        let all = Arc::clone(&self.all.read().unwrap_or_else(PoisonError::into_inner));
         if all.is_empty() {
             return false;
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use identity::config::{PolicyArgs, TokenArgs};
 use reqwest::Url;
 use service_kit::config::{
-    LimitArgs, LogArgs, LoopbackAddr, NatsUrlArgs, OriginArgs, TokenKeyArgs,
+    AllowedArgs, LimitArgs, LogArgs, LoopbackAddr, NatsUrlArgs, RateArgs, TokenKeyArgs,
 };
 
 service_kit::secret_args!(
@@ -94,9 +94,12 @@ pub struct ServeArgs {
     /// What everybody may do.
     #[command(flatten)]
     pub policy: PolicyArgs,
-    /// The web origins that may call the API from a browser.
+    /// The names of the API, and the web origins that may call it from a browser.
     #[command(flatten)]
-    pub origins: OriginArgs,
+    pub allowed: AllowedArgs,
+    /// How often a client may ask.
+    #[command(flatten)]
+    pub rates: RateArgs,
     /// The limits of the API's port.
     #[command(flatten)]
     pub limits: LimitArgs,

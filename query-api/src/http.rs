@@ -21,10 +21,11 @@ use std::sync::Arc;
 
 use ::access::Policy;
 use axum::Router;
-use identity::{Gate, gated};
+use identity::{Gate, gated, limited};
 use service_kit::clock::SharedClock;
 use service_kit::consistency::TokenKey;
-use service_kit::http::{Origins, layered};
+use service_kit::docs;
+use service_kit::http::{Allowed, RateSettings, Rates, UnknownOperation, layered};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::page::CursorKey;
@@ -41,6 +42,8 @@ pub struct Api {
     pub cursor_key: CursorKey,
     /// Finds out who calls.
     pub gate: Gate,
+    /// How often a client may ask.
+    pub rates: Rates,
     /// Decides what callers may see.
     pub policy: Arc<Policy>,
     /// The source of the current time.
@@ -57,9 +60,17 @@ fn table() -> OpenApiRouter<Api> {
         .merge(openapi::routes())
 }
 
+/// The limits of the operations.
+///
+/// # Errors
+/// The setting names an operation that this API does not have.
+pub fn rates(settings: &RateSettings) -> Result<Rates, UnknownOperation> {
+    settings.rates(&table().into_openapi())
+}
+
 /// The API's routes with all their layers.
-pub fn router(api: Api, origins: &Origins) -> Router {
-    let gate = api.gate.clone();
+pub fn router(api: Api, allowed: &Allowed) -> Router {
+    let (gate, rates) = (api.gate.clone(), api.rates.clone());
     let (routes, _) = table().with_state(api).split_for_parts();
-    layered(gated(routes, gate), origins)
+    layered(gated(limited(routes, rates), gate).merge(docs::routes()), allowed)
 }

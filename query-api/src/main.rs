@@ -48,6 +48,7 @@ fn api(args: &ServeArgs, reader: Reader, gate: Gate) -> anyhow::Result<Api> {
         token_key: TokenKey::from_secret(&args.token_key.get()?).context("TOKEN_KEY")?,
         cursor_key: CursorKey::from_secret(&args.cursor_key.get()?).context("CURSOR_KEY")?,
         gate,
+        rates: http::rates(&args.rates.rate_limits).context("RATE_LIMITS")?,
         policy: Arc::new(args.policy.policy()),
         clock: clock::system(),
     })
@@ -84,11 +85,8 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let gate = Gate::new(Arc::new(args.access_tokens.verifier()), Revocations::default());
     let reader = Reader::new(pools.clone(), watcher.clone());
     let api = api(&args, reader, gate.clone())?;
-    let public = Port::public(
-        args.listen,
-        http::router(api, &args.origins.allowed_origins),
-        args.limits.limits(),
-    );
+    let public =
+        Port::public(args.listen, http::router(api, &args.allowed.allowed()), args.limits.limits());
     let ports = Ports { public: vec![public], admin: process.admin(args.admin_listen) };
     // The tasks that serve requests in flight run until the last request is answered.
     let background = process.served();

@@ -6,10 +6,12 @@ use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use crate::health::Health;
+use crate::http::{Allowed, admit, screen};
 use crate::telemetry::Metrics;
 
 const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -18,15 +20,17 @@ const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub fn router(health: Health, metrics: Metrics) -> Router {
     probes(health, metrics)
         .fallback(async || crate::Problem::not_found())
-        .layer(axum::middleware::from_fn(crate::http::screen))
+        .layer(from_fn_with_state(Allowed::default(), admit))
+        .layer(from_fn(screen))
 }
 
 /// Returns the admin port's routes plus an API for operators. The API has the layers of every
 /// public API. Web pages of other origins may not call it.
 pub fn router_with(health: Health, metrics: Metrics, api: Router) -> Router {
-    let api = crate::http::layered(api, &crate::http::Origins::default());
+    let api = crate::http::layered(api, &Allowed::default());
     probes(health, metrics)
-        .layer(axum::middleware::from_fn(crate::http::screen))
+        .layer(from_fn_with_state(Allowed::default(), admit))
+        .layer(from_fn(screen))
         .fallback_service(api)
 }
 

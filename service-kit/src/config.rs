@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 
 use crate::http::{
-    BodyBudget, Limits, MAX_BODY_BYTES, MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS,
-    TrustedProxies,
+    Allowed, BodyBudget, Limits, MAX_BODY_BYTES, MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS,
+    RateSettings, TrustedProxies,
 };
 pub use crate::loopback::{ListenError, LoopbackAddr};
 
@@ -31,6 +31,10 @@ pub enum SecretError {
     #[error("{0} is not an address such as postgres://user:password@host:port/database")]
     NotAnAddress(&'static str),
 }
+
+/// The default of `RATE_LIMITS`: far above what a person's pages send, far below what one process
+/// can answer.
+const DEFAULT_RATES: &str = "100/1000";
 
 /// The one secret named `…_URL` that is not a database address.
 const NATS_URL: &str = "NATS_URL";
@@ -158,13 +162,35 @@ pub struct LogArgs {
     pub log: String,
 }
 
-/// The cross-origin settings.
+/// By which names a port may be called, and from which web pages.
 #[derive(Debug, Clone, clap::Args)]
-pub struct OriginArgs {
+pub struct AllowedArgs {
+    /// Names that the server may be called by, separated by commas, besides `localhost` and IP
+    /// addresses. The word `any` allows every name.
+    #[arg(long, env = "ALLOWED_HOSTS", default_value = "")]
+    pub allowed_hosts: crate::http::Hosts,
     /// Origins that browsers may call from, separated by commas. The word `loopback` allows any
     /// port of this machine.
     #[arg(long, env = "ALLOWED_ORIGINS", default_value = "")]
     pub allowed_origins: crate::http::Origins,
+}
+
+impl AllowedArgs {
+    /// Returns what the HTTP layers allow.
+    pub fn allowed(&self) -> Allowed {
+        let Self { allowed_hosts: hosts, allowed_origins: origins } = self.clone();
+        Allowed { hosts, origins }
+    }
+}
+
+/// How often a client may ask.
+#[derive(Debug, Clone, clap::Args)]
+pub struct RateArgs {
+    /// Requests per second of one client, as RATE or RATE/BURST, or `off`. Single operations may
+    /// have their own rate after a comma, as OPERATION=RATE/BURST. A client is the user, and
+    /// without one the address.
+    #[arg(long, env = "RATE_LIMITS", default_value = DEFAULT_RATES)]
+    pub rate_limits: RateSettings,
 }
 
 /// The limits of a public port.

@@ -2,14 +2,18 @@
 //! CORS, limits of size, time and number, and security headers. Each process adds its routes.
 
 mod address;
+mod allowed;
 mod body_budget;
+mod client;
 mod connection;
 mod connections;
 mod context;
+mod hosts;
 mod layers;
 mod limits;
 mod origins;
 mod rate;
+mod rates;
 mod refuse;
 mod screen;
 mod serve;
@@ -18,14 +22,19 @@ mod stall;
 mod wire;
 
 pub use address::{ProxyError, TrustedProxies};
+pub use allowed::Allowed;
+pub(crate) use allowed::admit;
 pub use body_budget::{BodyBudget, OverBudget};
+pub use client::ClientAddress;
 pub use context::{OwnFormat, RequestId, TraceParent};
+pub use hosts::{Hosts, InvalidHost};
 pub use layers::{BODY_DEADLINE, BODY_LIMIT, REQUEST_DEADLINE, layered};
 pub use limits::{
     HEAD_DEADLINE, Limits, MAX_BODY_BYTES, MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS,
 };
 pub use origins::{OriginError, Origins};
 pub use rate::{InvalidRate, Left, RateAddress, RateKey, RateLimit, RateLimits};
+pub use rates::{InvalidRates, RateSettings, Rates, UnknownOperation};
 pub(crate) use screen::screen;
 pub use screen::{MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES};
 pub use serve::{Port, Ports, ServeError, bind, serve};

@@ -8,7 +8,7 @@
 //! # use service_kit::{config::LoopbackAddr, http, process::Process};
 //! # async fn main_like(listen: LoopbackAddr, admin_listen: LoopbackAddr) -> anyhow::Result<()> {
 //! let process = Process::start("example-api", "info")?;
-//! let router = http::layered(axum::Router::new(), &http::Origins::default());
+//! let router = http::layered(axum::Router::new(), &http::Allowed::default());
 //! let public = vec![http::Port::public(listen, router, http::Limits::default())];
 //! let ports = http::Ports { public, admin: process.admin(admin_listen) };
 //! let served = process.served();
@@ -23,6 +23,7 @@ pub mod clock;
 pub mod conditional;
 pub mod config;
 pub mod consistency;
+pub mod docs;
 pub mod envelope;
 pub mod extract;
 pub mod health;

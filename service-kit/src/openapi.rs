@@ -2,11 +2,21 @@
 
 use axum::body::Bytes;
 use serde_json::Value;
-use utoipa::openapi::{Components, OpenApi};
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::PathItem;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{Components, ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{PartialSchema as _, ToSchema as _};
 
-use crate::problem::ProblemBody;
+use crate::problem::{PROBLEM_JSON, ProblemBody};
 
+/// Where the operations of an API begin.
+const API_PREFIX: &str = "/api/";
+/// The problems with which the layers answer, whatever the operation.
+const LAYER_PROBLEMS: [(&str, &str); 2] = [
+    ("421", "The server is not called by the name in `Host`"),
+    ("429", "This client sends too many requests; see `Retry-After`"),
+];
 const SCHEMAS: &str = "#/components/schemas/";
 
 /// Adds the schema of the problem that every operation can answer with, and drops unused schemas.
@@ -19,6 +29,49 @@ pub fn completed(mut document: OpenApi) -> OpenApi {
     components.schemas.extend(below);
     while drop_unused(&mut document) {}
     document
+}
+
+/// Describes what the layers of a public port may answer to each operation of an API.
+pub fn describe_layers(document: &mut OpenApi) {
+    let paths = document.paths.paths.iter_mut().filter(|(path, _)| path.starts_with(API_PREFIX));
+    for (_, item) in paths {
+        let PathItem { get, put, post, patch, delete, .. } = item;
+        for operation in [get, put, post, patch, delete].into_iter().flatten() {
+            for (status, description) in LAYER_PROBLEMS {
+                let responses = &mut operation.responses.responses;
+                responses.entry(status.to_owned()).or_insert_with(|| problem(description));
+            }
+            for (status, response) in &mut operation.responses.responses {
+                let RefOr::T(response) = response else { continue };
+                describe_rates(status, response);
+            }
+        }
+    }
+}
+
+/// Describes the fields of the rate. An answer from before they are counted has none.
+fn describe_rates(status: &str, response: &mut Response) {
+    let mut has = |name: &str, description: &str, type_of: Type| {
+        let schema = ObjectBuilder::new().schema_type(type_of);
+        let header =
+            HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build();
+        response.headers.entry(name.to_owned()).or_insert_with(|| header.into());
+    };
+    has(
+        "RateLimit-Policy",
+        "How many requests a client may send in a window of seconds, if there is a limit",
+        Type::String,
+    );
+    has("RateLimit", "How many are left, and the seconds until all are again", Type::String);
+    if status == "429" {
+        has("Retry-After", "The seconds to wait before a retry", Type::Integer);
+    }
+}
+
+fn problem(description: &str) -> RefOr<Response> {
+    let schema = Ref::from_schema_name(ProblemBody::name());
+    let content = ContentBuilder::new().schema(Some(schema)).build();
+    ResponseBuilder::new().description(description).content(PROBLEM_JSON, content).build().into()
 }
 
 /// Renders the document as JSON. Do it once, because it takes milliseconds.

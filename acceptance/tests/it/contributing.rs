@@ -201,8 +201,8 @@ impl Copy {
     async fn suite(&self, whole: bool) -> Result<()> {
         let cargo = OsStr::new("cargo");
         if whole {
-            // Test programs know the folder that they were built in. Those of the original would test
-            // and build the original.
+            // Test programs know the folder that they were built in. Those of the original would
+            // test and build the original.
             touch_all(&self.tree)?;
             let but_this = "not (package(acceptance) & test(contributing))";
             let words = ["stack", "test", "--", "-E", but_this];

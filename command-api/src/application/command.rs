@@ -30,8 +30,10 @@ use super::telemetry;
 use super::use_case::{Decision, Turns, UseCase, Work};
 
 mod dry_run;
+mod together;
 
 pub use dry_run::DryRun;
+pub use together::{Attempted, Attempts, Begun, Refused, Replayed};
 
 /// The maximum number of commands in progress in this process.
 pub const MAX_COMMANDS: usize = 4096;
@@ -220,8 +222,19 @@ impl Commands {
         let (repository, precondition, now) =
             (&self.repository, &context.precondition, self.clock.now());
         let (acting_user, ownership) = (context.acting_user(), Ownership::new(permit, use_case));
-        let work =
-            Work { repository, epoch, precondition, metadata, now, acting_user, turns, ownership };
+        let batch = context.batch.clone();
+        let epoch = batch.as_ref().map_or(epoch, |batch| batch.epoch(epoch));
+        let work = Work {
+            repository,
+            epoch,
+            precondition,
+            metadata,
+            now,
+            acting_user,
+            turns,
+            ownership,
+            batch,
+        };
         let decided = match use_case.decide(&work).await {
             Ok(decision) => work.ownership.finish(use_case).map(|()| decision),
             refused => refused,

@@ -1,9 +1,12 @@
 //! The context of a command: who acts, what caused it, and what the caller requires.
 
+use std::sync::Arc;
+
 use access::{Caller, Principal};
 use event_store::Metadata;
 use uuid::Uuid;
 
+use super::batch::Batch;
 use super::idempotency::KeyedRequest;
 use super::precondition::Precondition;
 
@@ -23,6 +26,8 @@ pub struct Context {
     pub precondition: Precondition,
     /// The idempotency key with its request, to recognise a repeat.
     pub keyed: Option<KeyedRequest>,
+    /// The batch that the command belongs to. It is then only decided.
+    pub batch: Option<Arc<Batch>>,
 }
 
 impl Context {
@@ -36,6 +41,7 @@ impl Context {
             traceparent: None,
             precondition: Precondition::default(),
             keyed: None,
+            batch: None,
         }
     }
 

@@ -61,6 +61,9 @@ pub enum CommandError {
     /// The command lost the race too often, because something else happened in between each time.
     #[error("the race was lost too often")]
     LostRace,
+    /// The commands of a batch change more than one append can hold.
+    #[error("the batch is more than one append can hold")]
+    TooMuchAtOnce,
     /// The idempotency key belongs to another request.
     #[error("the idempotency key belongs to another request")]
     KeyReused,
@@ -144,6 +147,7 @@ impl CommandError {
             | Self::UnwantedVersion { .. }
             | Self::NothingToMatch
             | Self::Closed { .. }
+            | Self::TooMuchAtOnce
             | Self::KeyReused
             | Self::KeyInFlight => true,
             Self::LostRace

@@ -75,7 +75,7 @@ impl KeyedRequest {
         &self,
         operation: &str,
         principal: &Principal,
-        answer: &Answer,
+        answer: &impl Serialize,
     ) -> Result<Idempotency, serde_json::Error> {
         let key = Sha256::new()
             .chain_update(operation)

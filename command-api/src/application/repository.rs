@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use domain::aggregate::Aggregate;
 use event_store::registry::InvalidRegistry;
 use event_store::{
-    Append, AppendOutcome, AsOf, CacheLimits, Epoch, Idempotency, Refusal, Registry, StateLoader,
-    UpcastingLog,
+    Append, AppendOutcome, AsOf, CacheLimits, Epoch, Idempotency, Refusal, Registry, ReservedValue,
+    StateLoader, StreamName, UpcastingLog,
 };
 use uuid::Uuid;
 
@@ -139,11 +139,21 @@ impl Repository {
         changes: Changes,
         idempotency: Option<Idempotency>,
     ) -> Result<AppendOutcome, RepositoryError> {
-        let outcome = self
-            .states
-            .log()
-            .append(Append { idempotency, epoch: Some(epoch), ..changes.append })
-            .await?;
+        self.append_all(epoch, changes.append, idempotency).await
+    }
+
+    /// Appends what several commands decided in this epoch, all or nothing.
+    ///
+    /// # Errors
+    /// The same errors as [`Repository::append`].
+    pub(crate) async fn append_all(
+        &self,
+        epoch: Epoch,
+        append: Append,
+        idempotency: Option<Idempotency>,
+    ) -> Result<AppendOutcome, RepositoryError> {
+        let append = Append { idempotency, epoch: Some(epoch), ..append };
+        let outcome = self.states.log().append(append).await?;
         if let AppendOutcome::Refused(refusal) = &outcome {
             self.learn(refusal);
         }
@@ -193,7 +203,19 @@ impl Repository {
         epoch: Epoch,
         changes: &Changes,
     ) -> Result<Option<Refusal>, RepositoryError> {
-        let append = Append { epoch: Some(epoch), ..changes.append.clone() };
+        self.check_all(epoch, changes.append.clone()).await
+    }
+
+    /// Checks like [`Repository::check`] for what several commands decided in this epoch.
+    ///
+    /// # Errors
+    /// The same errors as [`Repository::check`].
+    pub(crate) async fn check_all(
+        &self,
+        epoch: Epoch,
+        append: Append,
+    ) -> Result<Option<Refusal>, RepositoryError> {
+        let append = Append { epoch: Some(epoch), ..append };
         let refusal = self.states.log().check(&append).await?;
         if let Some(refusal) = &refusal {
             self.learn(refusal);
@@ -210,6 +232,19 @@ impl Repository {
         idempotency: &Idempotency,
     ) -> Result<Option<AppendOutcome>, RepositoryError> {
         Ok(self.states.log().store().repeated(idempotency).await?)
+    }
+
+    /// Looks up the stream that holds a unique value.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Store`] if the store cannot be asked.
+    pub async fn reservation_owner(
+        &self,
+        reserved: &ReservedValue,
+    ) -> Result<Option<StreamName>, RepositoryError> {
+        let store = self.states.log().store();
+        let owners = store.reservation_owners(std::slice::from_ref(reserved)).await?;
+        Ok(owners.into_iter().next().flatten())
     }
 
     async fn read_epoch(&self) -> Result<Epoch, RepositoryError> {

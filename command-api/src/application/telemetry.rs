@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use event_store::{Position, StoreError};
+use event_store::{AppendOutcome, Position, StoreError};
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
@@ -46,6 +46,19 @@ pub fn command_ended(command: &'static str, result: &Result<Done, CommandError>,
     if matches!(result, Ok(Done { replayed: true, .. })) {
         counter!("idempotency_replays", "command" => command).increment(1);
     }
+}
+
+/// Records the duration and the outcome of the append of a batch.
+pub fn batch_ended(result: &Result<AppendOutcome, RepositoryError>, took: Duration) {
+    let outcome = match result {
+        Ok(AppendOutcome::Appended(_)) => "done",
+        Ok(AppendOutcome::Repeated { .. }) => "replayed",
+        Ok(AppendOutcome::Refused(_)) => "refused",
+        Err(RepositoryError::Store(StoreError::OutcomeUnknown(_))) => "unknown",
+        Err(_) => "failed",
+    };
+    histogram!("command_duration_seconds", "command" => "batch", "outcome" => outcome)
+        .record(took.as_secs_f64());
 }
 
 /// Records that a command lost a race and is decided again.

@@ -12,10 +12,11 @@ use domain::order::{Order, OrderError};
 use domain::product::{Offer, Product, ProductError};
 use domain::user::{Customer, User, UserError};
 use domain::value::Email;
-use event_store::{Epoch, InvalidName, Metadata, ReservationChange, ReservationKey};
+use event_store::{Epoch, InvalidName, Metadata, ReservationChange, ReservationKey, ReservedValue};
 use uuid::Uuid;
 
 use super::access::{Owned, Ownership};
+use super::batch::Batch;
 use super::error::CommandError;
 use super::idempotency::Part;
 use super::input::{FieldPath, InvalidValue, NewId};
@@ -146,6 +147,8 @@ pub struct Work<'a> {
     pub(crate) turns: Turns,
     /// What the caller may change.
     pub(crate) ownership: Ownership,
+    /// The batch that the command belongs to.
+    pub(crate) batch: Option<Arc<Batch>>,
 }
 
 /// The user who orders, and how the caller names that user.
@@ -206,6 +209,9 @@ impl Work<'_> {
     }
 
     async fn load<A: Aggregate>(&self, id: Uuid, in_turn: bool) -> Result<Loaded<A>, CommandError> {
+        if let Some(batch) = &self.batch {
+            return Ok(batch.load::<A>(self.repository, self.epoch, id).await?);
+        }
         if !in_turn {
             return Ok(self.repository.load::<A>(self.epoch, id).await?);
         }
@@ -233,8 +239,11 @@ impl Work<'_> {
     /// The aggregate cannot be loaded.
     pub async fn created<A: Aggregate>(&self, id: NewId) -> Result<Loaded<A>, CommandError> {
         match id {
-            NewId::Made(id) => Ok(Loaded::absent(id)),
-            NewId::Given(id) => Ok(self.repository.load::<A>(self.epoch, id).await?),
+            NewId::Made(id) => match &self.batch {
+                Some(batch) => Ok(batch.absent(id)?),
+                None => Ok(Loaded::absent(id)),
+            },
+            NewId::Given(id) => self.load(id, false).await,
         }
     }
 
@@ -271,7 +280,7 @@ impl Work<'_> {
         orderer: Orderer,
     ) -> Result<(Loaded<User>, Customer), CommandError> {
         let (Orderer::Addressed(id) | Orderer::Named(id)) = orderer;
-        let user = self.repository.load::<User>(self.epoch, id).await?;
+        let user = self.load::<User>(id, false).await?;
         match user.state.customer() {
             Ok(customer) => Ok((user, customer)),
             Err(UserError::Unknown) => Err(orderer.unknown()),
@@ -289,7 +298,7 @@ impl Work<'_> {
         id: Uuid,
         at: impl Into<FieldPath> + Send,
     ) -> Result<Offer, CommandError> {
-        let product = self.repository.load::<Product>(self.epoch, id).await?;
+        let product = self.load::<Product>(id, false).await?;
         product.state.offer().map_err(|error| match error {
             ProductError::Unknown => CommandError::invalid(at, InvalidValue::UnknownProduct),
             error => error.into(),
@@ -325,12 +334,17 @@ impl EmailReservations {
         Self(key)
     }
 
+    /// The address as it is reserved: a keyed hash, the same for any letter case.
+    pub fn reserved(&self, email: &Email) -> ReservedValue {
+        self.0.hash(Self::SCOPE, &email.normalised())
+    }
+
     /// Reserves the address for the user.
     ///
     /// # Errors
     /// Never for the id of a user.
     pub fn take(&self, user_id: Uuid, email: &Email) -> Result<ReservationChange, InvalidName> {
-        let reservation = self.0.hash(Self::SCOPE, &email.normalised());
+        let reservation = self.reserved(email);
         Ok(ReservationChange::Take { reservation, owner: stream_of::<User>(user_id)? })
     }
 
@@ -339,7 +353,7 @@ impl EmailReservations {
     /// # Errors
     /// Never for the id of a user.
     pub fn release(&self, user_id: Uuid, email: &Email) -> Result<ReservationChange, InvalidName> {
-        let reservation = self.0.hash(Self::SCOPE, &email.normalised());
+        let reservation = self.reserved(email);
         Ok(ReservationChange::Release { reservation, owner: stream_of::<User>(user_id)? })
     }
 }

@@ -83,6 +83,11 @@ impl Password {
         let fits = password.len() <= MAX_BYTES && password.chars().count() >= MIN_CHARACTERS;
         if fits { Ok(Self(text)) } else { Err(UnfitPassword) }
     }
+
+    /// The password as a text, to compare it.
+    pub(super) fn into_text(self) -> SecretString {
+        self.0
+    }
 }
 
 impl Passwords {

@@ -25,19 +25,21 @@ pub struct AccessTokenArgs {
 }
 
 impl AccessTokenArgs {
-    /// The issuer of access tokens with these keys, and the gate that accepts them.
+    /// The issuer of access tokens with these keys, and the gate that accepts those of them that
+    /// are not revoked.
     ///
     /// # Errors
     /// The keys are malformed.
-    pub fn issuer(&self, keys: &SecretString) -> Result<(Issuer, Gate), cli_kit::Usage> {
+    pub fn issuer(
+        &self,
+        keys: &SecretString,
+        revocations: Revocations,
+    ) -> Result<(Issuer, Gate), cli_kit::Usage> {
         let keys = SigningKeys::parse(keys)
             .map_err(|error| cli_kit::Usage(format!("ACCESS_TOKEN_KEYS: {error}")))?;
         let TokenArgs { access_token_issuer: issuer, access_token_audience: audience } =
             &self.names;
         let verifier = Verifier::new(issuer, audience, keys.published());
-        Ok((
-            Issuer::new(keys, issuer, audience),
-            Gate::new(Arc::new(verifier), Revocations::default()),
-        ))
+        Ok((Issuer::new(keys, issuer, audience), Gate::new(Arc::new(verifier), revocations)))
     }
 }

@@ -7,7 +7,7 @@ use service_kit::{FieldError, Problem};
 use uuid::Uuid;
 
 use super::Origin;
-use crate::application::idempotency::{IdempotencyKey, KeyedRequest};
+use crate::application::idempotency::{IdempotencyKey, KeyedRequest, Part};
 use crate::application::precondition::{Precondition, Versions};
 use crate::application::{CommandError, Done, Input};
 use crate::http::Api;
@@ -59,12 +59,18 @@ impl Outcome {
     }
 
     /// The id of the line that was added.
-    pub(super) const fn line_id(&self) -> Option<Uuid> {
+    pub(super) fn line_id(&self) -> Option<Uuid> {
+        self.part().and_then(Part::line)
+    }
+
+    /// The id of the address that was added.
+    pub(super) fn address_id(&self) -> Option<Uuid> {
+        self.part().and_then(Part::address)
+    }
+
+    const fn part(&self) -> Option<Part> {
         match self {
-            Self::Done { done, .. } => match done.answer.part {
-                Some(part) => part.line(),
-                None => None,
-            },
+            Self::Done { done, .. } => done.answer.part,
             Self::DryRun { .. } | Self::Refused(_) | Self::InvalidIds(_) => None,
         }
     }
@@ -144,7 +150,7 @@ pub(super) async fn run<P: From<Outcome>>(
         api.application
             .run(input, context)
             .await
-            .map(|done| Outcome::Done { consistency_token: api.token(&done), done })
+            .map(|done| Outcome::Done { consistency_token: api.token(&done.appended), done })
     };
     match outcome {
         Ok(outcome) => Ok(outcome.into()),

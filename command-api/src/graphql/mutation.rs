@@ -2,14 +2,24 @@
 
 use async_graphql::MergedObject;
 
+mod address;
+mod fulfilment;
 mod order;
 mod product;
 mod user;
 
+use address::AddressMutation;
+use fulfilment::FulfilmentMutation;
 use order::OrderMutation;
 use product::ProductMutation;
 use user::UserMutation;
 
 /// The commands of the shop.
 #[derive(MergedObject, Default)]
-pub(super) struct Mutation(UserMutation, ProductMutation, OrderMutation);
+pub(super) struct Mutation(
+    UserMutation,
+    AddressMutation,
+    ProductMutation,
+    OrderMutation,
+    FulfilmentMutation,
+);

@@ -57,7 +57,9 @@ struct Common {
 }
 
 macro_rules! payloads {
-    ($($(#[doc = $doc:literal])+ $name:ident { $field:ident: $of:ident, $($more:ident)? })+) => {
+    ($($(#[doc = $doc:literal])+ $name:ident {
+        $field:ident: $of:ident, $($more:ident: $what:literal)?
+    })+) => {
         $(
             $(#[doc = $doc])+
             #[derive(SimpleObject)]
@@ -65,7 +67,7 @@ macro_rules! payloads {
                 /// The resource, unless the command was refused or was a dry run.
                 $field: Option<$of>,
                 $(
-                    /// The id of the line that was added.
+                    #[doc = $what]
                     $more: Option<ID>,
                 )?
                 #[graphql(flatten)]
@@ -74,7 +76,7 @@ macro_rules! payloads {
 
             impl From<Outcome> for $name {
                 fn from(outcome: Outcome) -> Self {
-                    $(let $more = outcome.line_id().map(ID::from);)?
+                    $(let $more = outcome.$more().map(ID::from);)?
                     let $field = outcome.id().map($of::of);
                     Self { $field, $($more,)? common: outcome.into() }
                 }
@@ -85,11 +87,11 @@ macro_rules! payloads {
 
 payloads! {
     /// The answer to a mutation of a user.
-    UserPayload { user: User, }
+    UserPayload { user: User, address_id: "The id of the address that was added." }
     /// The answer to a mutation of a product.
     ProductPayload { product: Product, }
     /// The answer to a mutation of an order.
-    OrderPayload { order: Order, line_id }
+    OrderPayload { order: Order, line_id: "The id of the line that was added." }
 }
 
 impl From<Outcome> for Common {

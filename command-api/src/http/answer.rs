@@ -4,6 +4,7 @@
 use axum::http::header::{ETAG, HeaderName, HeaderValue, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use event_store::Appended;
 use serde::Serialize;
 use service_kit::consistency::{CONSISTENCY_TOKEN, ConsistencyToken};
 use service_kit::{Envelope, Meta, Problem};
@@ -82,11 +83,11 @@ impl Api {
         Ok((done, answer))
     }
 
-    /// The signed token with which the query API shows the command's changes.
-    pub(crate) fn token(&self, done: &Done) -> String {
-        let last = done.appended.last;
+    /// The signed token with which the query API shows what was appended.
+    pub(crate) fn token(&self, appended: &Appended) -> String {
+        let last = appended.last;
         let token = ConsistencyToken {
-            epoch: done.appended.epoch.0,
+            epoch: appended.epoch.0,
             position: last.position.0,
             event_id: last.event_id.unwrap_or_default(),
         };
@@ -95,7 +96,7 @@ impl Api {
 
     fn answer(&self, done: &Done, request_id: String) -> Response {
         let (epoch, last) = (done.appended.epoch.0, done.appended.last);
-        let token = self.token(done);
+        let token = self.token(&done.appended);
         let Answer { id, part } = done.answer;
         let (line_id, address_id) = (part.and_then(Part::line), part.and_then(Part::address));
         let data = Changed { id, version: done.version(), line_id, address_id };

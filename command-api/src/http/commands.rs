@@ -11,7 +11,7 @@ use axum::http::{Extensions, HeaderMap, Method, StatusCode, Uri};
 use axum::response::Response;
 use axum::{Router, body};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 use service_kit::input::{Id, Integer};
 use service_kit::problem::ProblemBody;
 use service_kit::{FieldError, Problem};
@@ -22,7 +22,7 @@ use utoipa::openapi::path::PathItem;
 use uuid::Uuid;
 
 use super::answer::Changed;
-use super::present;
+use super::{present, v1};
 
 /// The maximum number of commands in a request.
 pub(super) const MAX_COMMANDS: usize = 100;
@@ -45,10 +45,11 @@ struct Operation {
     /// The steps of its path. Those in braces are ids.
     path: Vec<String>,
     has_body: bool,
+    creates: bool,
 }
 
 /// A command.
-#[derive(Deserialize, ToSchema)]
+#[derive(Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Command {
     /// The type of the command: the `operationId` of an operation in this document.
@@ -86,7 +87,8 @@ pub(super) struct CommandResult {
     status: u16,
     /// Whether this is the answer to an earlier request with the same key.
     replayed: bool,
-    /// What the command did, or with `dry_run` would do after none of the commands before it.
+    /// What the command did. With `dry_run`: what it would do, after the commands before it if the
+    /// batch is atomic, and otherwise after none of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Changed, required = false, nullable = false)]
     data: Option<Box<RawValue>>,
@@ -124,7 +126,9 @@ struct AnsweredMeta {
 impl Registry {
     /// All operations of the document, run by a router that has their routes.
     pub(super) fn new(document: &OpenApi, router: Router) -> Self {
+        // Identity is no command, and answers in its own form.
         let items = document.paths.paths.iter();
+        let items = items.filter(|(path, _)| !path.starts_with(v1::IDENTITY));
         let operations = items.flat_map(|(path, item)| {
             let PathItem { put, post, patch, delete, .. } = item;
             let methods = [
@@ -142,10 +146,16 @@ impl Registry {
                 }
                 let path = path.split('/').map(str::to_owned).collect();
                 let has_body = operation.request_body.is_some();
-                Some((name, Operation { method, path, has_body }))
+                let creates = operation.responses.responses.contains_key("201");
+                Some((name, Operation { method, path, has_body, creates }))
             })
         });
         Self { operations: operations.collect(), router }
+    }
+
+    /// Whether a command creates a resource. `false` for one that does not exist.
+    pub(super) fn creates(&self, command: &Command) -> bool {
+        self.operations.get(&command.r#type).is_some_and(|operation| operation.creates)
     }
 
     /// Runs a command on behalf of the request that has these extensions.
@@ -248,7 +258,29 @@ fn quoted(key: &str) -> Result<HeaderValue, Problem> {
     })
 }
 
+impl Command {
+    /// Whether the command has an idempotency key of its own.
+    pub(super) const fn is_keyed(&self) -> bool {
+        self.idempotency_key.is_some()
+    }
+}
+
 impl CommandResult {
+    /// The answer to a command that an earlier request carried out.
+    ///
+    /// # Errors
+    /// The answer cannot be written.
+    pub(super) fn replayed(changed: &Changed, creates: bool) -> Result<Self, Problem> {
+        let data = to_raw_value(changed).map_err(|_| Problem::internal())?;
+        let status = if creates { StatusCode::CREATED } else { StatusCode::OK };
+        Ok(Self { status: status.as_u16(), replayed: true, data: Some(data), problem: None })
+    }
+
+    /// Whether the command was, or can be, carried out.
+    pub(super) const fn is_success(&self) -> bool {
+        self.problem.is_none()
+    }
+
     async fn read(response: Response) -> Result<(Self, Option<Place>), Problem> {
         let (parts, body) = response.into_parts();
         let bytes =
@@ -278,7 +310,7 @@ fn read<'a, T: Deserialize<'a>>(bytes: &'a Bytes) -> Result<T, Problem> {
 
 impl From<Problem> for CommandResult {
     fn from(problem: Problem) -> Self {
-        let body = serde_json::value::to_raw_value(problem.body()).ok();
+        let body = to_raw_value(problem.body()).ok();
         Self { status: problem.status().as_u16(), replayed: false, data: None, problem: body }
     }
 }

@@ -53,6 +53,11 @@ impl From<CommandError> for Problem {
                     .detail(format!("{stream} is closed"))
             }
             CommandError::LostRace => contention(),
+            CommandError::TooMuchAtOnce => Self::new(
+                axum::http::StatusCode::UNPROCESSABLE_ENTITY,
+                "command/too-much-at-once",
+                "These commands change too much for one step; send them in smaller batches",
+            ),
             CommandError::KeyReused => Self::new(
                 axum::http::StatusCode::UNPROCESSABLE_ENTITY,
                 "idempotency/key-reused",

@@ -10,6 +10,9 @@ use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Type};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder};
 
 use super::dry_run::DryRunData;
+use super::v1;
+
+mod auth;
 
 const JSON: &str = "application/json";
 /// The end of the path of the operation for commands.
@@ -65,6 +68,10 @@ const PROBLEMS: [(&str, &str); 11] = [
 /// Adds the parts that every operation has: headers in and out, and problems.
 pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     for (path, item) in &mut document.paths.paths {
+        if path.starts_with(v1::IDENTITY) {
+            auth::complete(item);
+            continue;
+        }
         let PathItem { put, post, patch, delete, .. } = item;
         if let Some(patch) = patch {
             describe_patch(patch);
@@ -74,6 +81,7 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
         }
     }
     identity::openapi::secure(&mut document);
+    service_kit::openapi::describe_layers(&mut document);
     document
 }
 

@@ -1,6 +1,7 @@
 //! A command as it arrives over HTTP: its body and its headers.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, MatchedPath, OriginalUri, Request};
@@ -20,6 +21,7 @@ use super::idempotency_key::idempotency_key;
 use super::object::Object;
 use super::precondition::precondition;
 use crate::application::Context;
+use crate::application::batch::Batch;
 use crate::application::idempotency::KeyedRequest;
 
 /// A request with a JSON body.
@@ -117,7 +119,8 @@ async fn receive<S: Send + Sync>(request: Request, state: &S) -> Result<(About, 
     let request = [parts.method.as_str().as_bytes(), uri.path().as_bytes(), &bytes[..]];
     let keyed = key.map(|key| KeyedRequest::new(key, &request));
     // The command's own id is the cause of its events.
-    let context = Context { traceparent, precondition, keyed, ..Context::new(caller) };
+    let batch = parts.extensions.get::<Arc<Batch>>().cloned();
+    let context = Context { traceparent, precondition, keyed, batch, ..Context::new(caller) };
     // If the request id is a UUID, it becomes the correlation id of the flow. Any other request id
     // cannot be stored in an event.
     let context = match request_id.parse::<Id>() {

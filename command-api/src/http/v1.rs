@@ -6,6 +6,7 @@ use utoipa_axum::router::OpenApiRouter;
 use super::Api;
 use super::answer::Collection;
 
+mod auth;
 mod command;
 mod fulfilment;
 mod order;
@@ -14,6 +15,9 @@ mod user;
 
 /// The prefix of this version. The query API has the same collections under the same prefix.
 pub(super) const PREFIX: &str = "/api/v1";
+
+/// The prefix of all paths of identity. They are no commands.
+pub(super) const IDENTITY: &str = "/api/v1/auth/";
 
 /// A collection in this version of the query API.
 const fn collection(name: &'static str) -> Collection {
@@ -27,6 +31,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .merge(user::routes())
         .merge(product::routes())
         .merge(order::routes())
+        .merge(auth::routes())
         .merge(command::routes())
         .merge(fulfilment::routes())
 }

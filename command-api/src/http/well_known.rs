@@ -21,6 +21,9 @@ pub(super) fn routes() -> Router<Api> {
 }
 
 async fn revocations(State(api): State<Api>) -> Response {
+    if !api.gate.revocations().is_known() {
+        return identity::problem::no_keys().into_response();
+    }
     Json(api.gate.revocations().published(api.clock.now().timestamp())).into_response()
 }
 

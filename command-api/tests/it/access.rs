@@ -1,5 +1,6 @@
 //! Who may run which command, over HTTP.
 
+mod graphql;
 mod matrix;
 
 use std::time::Duration;

@@ -6,6 +6,7 @@
 mod support;
 
 mod access;
+mod auth;
 mod commands;
 mod drain;
 mod dry_run;
@@ -28,11 +29,13 @@ mod people;
 mod postgres;
 mod process;
 mod products;
+mod rates;
 mod silence;
 mod stale;
 mod states;
 mod stock;
 mod stock_races;
+mod together;
 mod unsafe_server;
 mod users;
 mod values;

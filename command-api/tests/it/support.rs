@@ -17,7 +17,8 @@ use command_api::application::command::MAX_COMMANDS;
 use command_api::application::repository::Repository;
 use command_api::application::use_case::EmailReservations;
 use command_api::application::{Application, Commands, Environment};
-use command_api::http::{Api, router};
+use command_api::auth::Identity;
+use command_api::http::{Api, rates, router};
 use event_store::stream::Version;
 use event_store::{
     Append, AppendOutcome, EventRef, EventStore, Filter, Head, Idempotency, MemoryStore, Position,
@@ -33,6 +34,7 @@ use local_servers::in_time;
 use serde_json::{Value, json};
 use service_kit::clock::FixedClock;
 use service_kit::consistency::{ConsistencyToken, TokenKey};
+use service_kit::http::{Allowed, Origins};
 use tokio::sync::{RwLock, RwLockWriteGuard, Semaphore, mpsc};
 use tower::ServiceExt;
 
@@ -63,7 +65,7 @@ fn environment(order_import: bool) -> Environment {
     }
 }
 
-fn api(application: Application, revocations: Revocations) -> Api {
+fn api(application: Application, revocations: Revocations, limits: &str) -> Api {
     let issuer = tokens::issuer();
     let verifier = Verifier::new(ISSUER, AUDIENCE, issuer.keys().published());
     Api {
@@ -72,8 +74,10 @@ fn api(application: Application, revocations: Revocations) -> Api {
         issuer: Arc::new(issuer),
         gate: Gate::new(Arc::new(verifier), revocations),
         introspection: Introspection::Enabled,
+        rates: rates(&limits.parse().unwrap()).unwrap(),
         public_query_url: QUERY_URL.into(),
         clock: FixedClock::at(now()),
+        identity: None,
     }
 }
 
@@ -83,6 +87,8 @@ pub(crate) struct ShopOptions {
     pub(crate) order_import: bool,
     pub(crate) wait_for_repeats: Duration,
     pub(crate) commands_at_once: usize,
+    /// The setting RATE_LIMITS.
+    pub(crate) rates: &'static str,
 }
 
 impl Default for ShopOptions {
@@ -91,8 +97,13 @@ impl Default for ShopOptions {
             order_import: true,
             wait_for_repeats: Duration::from_secs(10),
             commands_at_once: MAX_COMMANDS,
+            rates: "off",
         }
     }
+}
+
+fn allowed(origins: &str) -> Allowed {
+    origins.parse::<Origins>().unwrap().into()
 }
 
 pub(crate) fn token_key() -> TokenKey {
@@ -130,10 +141,18 @@ impl Shop {
             policy: Arc::new(Policy::default()),
         };
         let revocations = Revocations::default();
-        let api = api(application.clone(), revocations.clone());
+        let api = api(application.clone(), revocations.clone(), options.rates);
         let graphql = command_api::graphql::routes(&api);
-        let router = router(api, &"https://app.example.com".parse().unwrap(), graphql);
+        let router = router(api, &allowed("https://app.example.com"), graphql);
         Self { router, store, commands, application, revocations }
+    }
+
+    /// The same shop with log-ins.
+    pub(crate) fn with_identity(self, identity: Identity) -> Self {
+        let api = api(self.application.clone(), self.revocations.clone(), "off");
+        let api = Api { identity: Some(identity), ..api };
+        let graphql = command_api::graphql::routes(&api);
+        Self { router: router(api, &allowed("https://app.example.com"), graphql), ..self }
     }
 
     /// A shop that has not connected to its store yet.
@@ -143,9 +162,9 @@ impl Shop {
             environment: environment(false),
             policy: Arc::new(Policy::default()),
         };
-        let api = api(application, Revocations::default());
+        let api = api(application, Revocations::default(), "off");
         let graphql = command_api::graphql::routes(&api);
-        router(api, &"".parse().unwrap(), graphql)
+        router(api, &allowed(""), graphql)
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Reply {

@@ -205,8 +205,12 @@ fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
     }
 }
 
+/// The document without identity, whose values need accounts (`auth/`). Its shop has none.
 fn document() -> Value {
-    serde_json::to_value(command_api::http::document()).unwrap()
+    let mut document = serde_json::to_value(command_api::http::document()).unwrap();
+    let paths = document["paths"].as_object_mut().unwrap();
+    paths.retain(|path, _| !path.starts_with("/api/v1/auth/"));
+    document
 }
 
 /// Every operation with a body: its method, path and body schema.
@@ -333,7 +337,7 @@ async fn every_id_and_time_is_published_with_the_pattern_of_its_reader() {
                 .for_each(|(index, item)| check(item, &format!("{place}/{index}")));
         }
     }
-    let document = document();
+    let document = serde_json::to_value(command_api::http::document()).unwrap();
     for (method, path, schema) in bodies(&document) {
         let name = schema["$ref"].as_str().unwrap_or_else(|| panic!("{method} {path} {schema}"));
         check(document.pointer(name.trim_start_matches('#')).unwrap(), &format!("{method} {path}"));

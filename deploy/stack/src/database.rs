@@ -47,7 +47,11 @@ pub async fn prepare(settings: &Settings) -> anyhow::Result<()> {
     let mut database = PgConnection::connect(&settings.postgres_owner()).await?;
     let passwords = &settings.passwords;
     let roles: [(&str, &SecretString, &[&str]); 4] = [
-        ("command_api", &passwords.command_api, &["event_store_appender", "subject_keys_writer"]),
+        (
+            "command_api",
+            &passwords.command_api,
+            &["event_store_appender", "subject_keys_writer", "auth_writer"],
+        ),
         ("event_relay", &passwords.event_relay, &["event_store_relay"]),
         (
             "projector",

@@ -83,6 +83,11 @@ impl Layout {
         self.state.join("identity")
     }
 
+    /// The folder of the mails that the command API sends. They hold secrets.
+    pub fn mails(&self) -> PathBuf {
+        self.state.join("mails")
+    }
+
     /// The data folder of the PostgreSQL cluster.
     pub fn postgres_data(&self) -> PathBuf {
         self.servers.join("postgres")

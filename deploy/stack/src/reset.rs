@@ -9,7 +9,13 @@ use crate::output::answer;
 
 /// Asks for confirmation, stops the stack, and deletes its data.
 pub async fn run(layout: &Layout, yes: bool, json: bool) -> anyhow::Result<ExitCode> {
-    let what = [layout.postgres_data(), layout.nats(), layout.identity_cache(), layout.logs()];
+    let what = [
+        layout.postgres_data(),
+        layout.nats(),
+        layout.identity_cache(),
+        layout.mails(),
+        layout.logs(),
+    ];
     if !yes && !agreed(layout)? {
         eprintln!("stack: nothing was deleted");
         return Ok(ExitCode::from(cli_kit::FAILED));

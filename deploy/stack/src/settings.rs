@@ -39,6 +39,8 @@ pub struct Settings {
     pub keys: KeyFiles,
     /// The folder of the query API's copy of the public keys.
     pub identity_cache: PathBuf,
+    /// The folder of the mails that the command API sends.
+    pub mails: PathBuf,
 }
 
 impl Settings {
@@ -91,7 +93,10 @@ impl Settings {
             .env("TOKEN_KEY_FILE", &self.keys.token);
         command.env("ACCESS_TOKEN_KEYS_FILE", &self.keys.access_tokens);
         command.env("PUBLIC_QUERY_URL", http(self.ports.query_api));
+        command.env("MAIL_FOLDER", &self.mails);
         command.env("ALLOWED_ORIGINS", "loopback").env("ORDER_IMPORT", "enabled");
+        // Imports and benches send all that a process can take, as one user.
+        command.env("RATE_LIMITS", "off");
         share_connections(&mut command);
         command
     }
@@ -106,7 +111,7 @@ impl Settings {
         command.env("TOKEN_KEY_FILE", &self.keys.token).env("CURSOR_KEY_FILE", &self.keys.cursor);
         command.env("IDENTITY_URL", http(self.ports.command_api));
         command.env("IDENTITY_CACHE", &self.identity_cache);
-        command.env("ALLOWED_ORIGINS", "loopback");
+        command.env("ALLOWED_ORIGINS", "loopback").env("RATE_LIMITS", "off");
         share_connections(&mut command);
         command
     }

@@ -49,6 +49,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 pub fn document() -> OpenApi {
     let mut document = service_kit::openapi::completed(super::table().into_openapi());
     identity::openapi::secure(&mut document);
+    service_kit::openapi::describe_layers(&mut document);
     for (path, item) in &mut document.paths.paths {
         if let Some(operation) = &mut item.get {
             describe_headers(path, operation);

@@ -14,6 +14,7 @@ mod plans;
 mod problems;
 mod process;
 mod published;
+mod rates;
 mod roles;
 mod shapes;
 mod silence;

@@ -311,6 +311,11 @@ pub(crate) async fn send_as(
 }
 
 pub(crate) fn router(pools: Pools, watcher: Watcher) -> Router {
+    limited(pools, watcher, "off")
+}
+
+/// The API with this setting RATE_LIMITS.
+pub(crate) fn limited(pools: Pools, watcher: Watcher, limits: &str) -> Router {
     let issuer = tokens::issuer();
     let verifier = Verifier::new(ISSUER, AUDIENCE, issuer.keys().published());
     let api = Api {
@@ -318,10 +323,11 @@ pub(crate) fn router(pools: Pools, watcher: Watcher) -> Router {
         token_key: token_key(),
         cursor_key: CursorKey::from_secret(&SecretString::from("C".repeat(44))).unwrap(),
         gate: Gate::new(Arc::new(verifier), Revocations::default()),
+        rates: http::rates(&limits.parse().unwrap()).unwrap(),
         policy: Arc::new(Policy::default()),
         clock: FixedClock::at(moment(0)),
     };
-    http::router(api, &Origins::from_str("loopback").unwrap())
+    http::router(api, &Origins::from_str("loopback").unwrap().into())
 }
 
 pub(crate) fn token_key() -> TokenKey {

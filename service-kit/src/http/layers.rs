@@ -1,5 +1,5 @@
 //! The stack of HTTP layers, from the outside in: context (id, trace, metrics, problems), security
-//! headers, CORS, panics, screen, request deadline, body limit, body deadline.
+//! headers, CORS, panics, screen, hosts and origins, request deadline, body limit, body deadline.
 
 use std::any::Any;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use axum::http::header::{
     REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{Method, StatusCode};
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -18,8 +19,10 @@ use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::{RequestBodyDeadlineLayer, TimeoutLayer};
 
+use super::allowed::{Allowed, admit};
 use super::context;
 use super::origins::Origins;
+use super::rate::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use super::screen::screen;
 use crate::consistency::CONSISTENCY_TOKEN;
 use crate::problem::Problem;
@@ -33,6 +36,10 @@ pub const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 /// How long browsers may cache a CORS answer.
 const CORS_MAX_AGE: Duration = Duration::from_hours(2);
 
+/// The methods that pages of allowed origins may use.
+const METHODS: [Method; 5] =
+    [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
@@ -40,7 +47,7 @@ const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-appli
 
 /// Adds the common layers to an API's routes, and answers unknown paths and methods with problems.
 /// Call it once, after all routes are added.
-pub fn layered(routes: Router, origins: &Origins) -> Router {
+pub fn layered(routes: Router, allowed: &Allowed) -> Router {
     context::describe();
     routes
         .fallback(async || Problem::not_found())
@@ -48,9 +55,10 @@ pub fn layered(routes: Router, origins: &Origins) -> Router {
         .layer(RequestBodyLimitLayer::new(BODY_LIMIT))
         .layer(RequestBodyDeadlineLayer::new(BODY_DEADLINE))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, REQUEST_DEADLINE))
-        .layer(axum::middleware::from_fn(screen))
+        .layer(from_fn_with_state(allowed.clone(), admit))
+        .layer(from_fn(screen))
         .layer(CatchPanicLayer::custom(answer_panic))
-        .layer(cors(origins.clone()))
+        .layer(cors(allowed.origins.clone()))
         .layer(default_header(X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(default_header(REFERRER_POLICY, "no-referrer"))
         .layer(default_header(
@@ -58,7 +66,7 @@ pub fn layered(routes: Router, origins: &Origins) -> Router {
             "default-src 'none'; frame-ancestors 'none'",
         ))
         .layer(default_header(CACHE_CONTROL, "no-store"))
-        .layer(axum::middleware::from_fn(context::surround))
+        .layer(from_fn(context::surround))
 }
 
 fn default_header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
@@ -68,7 +76,7 @@ fn default_header(name: HeaderName, value: &'static str) -> SetResponseHeaderLay
 fn cors(origins: Origins) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(move |origin, _| origins.allow(origin)))
-        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
+        .allow_methods(METHODS)
         .allow_headers([
             ACCEPT,
             AUTHORIZATION,
@@ -90,6 +98,8 @@ fn cors(origins: Origins) -> CorsLayer {
             LINK,
             LOCATION,
             PREFERENCE_APPLIED,
+            RATE_LIMIT,
+            RATE_LIMIT_POLICY,
             RETRY_AFTER,
             WWW_AUTHENTICATE,
             context::TRACEPARENT,

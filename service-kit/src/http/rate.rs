@@ -27,10 +27,8 @@ use crate::problem::Problem;
 /// The maximum number of clients that are remembered. A client that was forgotten begins with all
 /// its requests at hand.
 const MAX_CLIENTS: usize = 50_000;
-/// The name of the policy in the header fields.
-const POLICY: &str = "\"default\"";
-const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
-const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+pub(super) const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+pub(super) const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 type Bucket = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
 
@@ -78,18 +76,26 @@ pub struct RateAddress(ClientKey);
 /// Counts the requests of all clients. Clones share the counts.
 #[derive(Debug, Clone)]
 pub struct RateLimits {
+    /// The name of the policy in the header fields.
+    policy: Arc<str>,
     limit: Option<Rate>,
     clients: Arc<Cache<RateKey, Arc<Bucket>>>,
     clock: DefaultClock,
 }
 
 /// What is left to a client after a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Left {
+    policy: Arc<str>,
     rate: Rate,
     remaining: u32,
     /// The time until all requests are at hand again.
     full_in: Duration,
+}
+
+impl RateLimit {
+    /// No limit.
+    pub const OFF: Self = Self(None);
 }
 
 impl RateKey {
@@ -110,9 +116,11 @@ impl From<IpAddr> for RateKey {
 }
 
 impl RateLimits {
-    /// Limits each client to this rate.
-    pub fn new(limit: RateLimit) -> Self {
+    /// Limits each client to this rate. `policy` names it in the header fields; it consists of
+    /// letters, digits, `_` and `-`.
+    pub fn new(policy: &str, limit: RateLimit) -> Self {
         Self {
+            policy: policy.into(),
             limit: limit.0,
             clients: Arc::new(Cache::new(MAX_CLIENTS)),
             clock: DefaultClock::default(),
@@ -131,12 +139,13 @@ impl RateLimits {
                 let remaining = state.remaining_burst_capacity();
                 let missing = rate.burst.get().saturating_sub(remaining);
                 let full_in = Duration::from_secs(missing.into()) / rate.per_second.get();
-                Ok(Some(Left { rate, remaining, full_in }))
+                Ok(Some(Left { policy: Arc::clone(&self.policy), rate, remaining, full_in }))
             }
             Err(not_until) => {
                 let wait = not_until.wait_time_from(self.clock.now());
                 let full_in = Duration::from_secs(rate.burst.get().into()) / rate.per_second.get();
-                let left = Left { rate, remaining: 0, full_in };
+                let policy = Arc::clone(&self.policy);
+                let left = Left { policy, rate, remaining: 0, full_in };
                 Err(left.refusal(wait))
             }
         }
@@ -156,13 +165,13 @@ impl RateLimits {
 impl Left {
     /// Adds the header fields.
     pub fn write(&self, headers: &mut HeaderMap) {
-        let Rate { per_second, burst } = self.rate;
+        let Self { policy: name, rate: Rate { per_second, burst }, .. } = self;
         let window = burst.get().div_ceil(per_second.get());
-        let policy = format!("{POLICY};q={burst};w={window}");
+        let policy = format!("\"{name}\";q={burst};w={window}");
         let (remaining, full_in) = (self.remaining, whole_seconds(self.full_in));
-        let left = format!("{POLICY};r={remaining};t={full_in}");
+        let left = format!("\"{name}\";r={remaining};t={full_in}");
         for (name, text) in [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, left)] {
-            // It has digits and a fixed name, so it is always valid.
+            // It has digits and a plain name, so it is always valid.
             if let Ok(value) = HeaderValue::try_from(text) {
                 headers.insert(name, value);
             }
@@ -204,7 +213,7 @@ impl std::str::FromStr for RateLimit {
 
     fn from_str(text: &str) -> Result<Self, InvalidRate> {
         if text == "off" {
-            return Ok(Self(None));
+            return Ok(Self::OFF);
         }
         let (rate, burst) = text.split_once('/').unwrap_or((text, text));
         let number = |text: &str| text.parse::<NonZeroU32>().map_err(|_| InvalidRate);
@@ -219,7 +228,7 @@ mod tests {
     use super::*;
 
     fn limits(text: &str) -> RateLimits {
-        RateLimits::new(text.parse().unwrap())
+        RateLimits::new("default", text.parse().unwrap())
     }
 
     fn field(headers: &HeaderMap, name: &HeaderName) -> String {

@@ -119,7 +119,13 @@ mod tests {
         assert!(admit("192.0.2.1").unwrap().is_some());
         drop(second);
         assert!(clients.0.in_flight.lock().unwrap().is_empty());
+        assert_eq!(
+            wire.client(&of("203.0.113.1, 192.0.2.1")),
+            "192.0.2.1".parse::<IpAddr>().unwrap()
+        );
+        assert_eq!(wire.client(&HeaderMap::new()), "10.0.0.1".parse::<IpAddr>().unwrap());
         let direct = clients.wire("192.0.2.9".parse().unwrap());
+        assert_eq!(direct.client(&of("192.0.2.1")), "192.0.2.9".parse::<IpAddr>().unwrap());
         assert!(
             direct.admit(&of("192.0.2.1")).unwrap().is_none(),
             "a stranger's word is not believed"

@@ -23,7 +23,7 @@ async fn whoever_has_sent_no_request_after_five_seconds_is_cut_off_whatever_else
         "",
         "G",
         "PRI",
-        "GET / HTTP/1.1\r\nhost: x\r\nx-slow: ",
+        "GET / HTTP/1.1\r\nhost: localhost\r\nx-slow: ",
         "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     ] {
         let mut client = served.connect().await;
@@ -49,7 +49,7 @@ async fn half_of_a_later_request_holds_a_connection_no_longer_than_half_of_the_f
     let mut client = served.connect().await;
     client.send(&get_of("/")).await;
     assert_eq!(client.answer().await.0, 200);
-    client.send("GET / HTTP/1.1\r\nhost: x\r\nx-slow: ").await;
+    client.send("GET / HTTP/1.1\r\nhost: localhost\r\nx-slow: ").await;
     client.closed().await;
     served.stop().await;
 }
@@ -88,7 +88,7 @@ async fn who_made_room_before_its_request_was_read_does_not_go_on_beside_those_w
     let (router, mut gate) = api();
     let served = Served::start(router, Limits { per_address: PLACES, ..Limits::default() }).await;
     // All clients send their requests before the port reads the first one.
-    let request = "GET /held HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let request = "GET /held HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     let sent = (0..CLIENTS).map(|_| {
         let mut stream = std::net::TcpStream::connect(served.address).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
@@ -159,7 +159,7 @@ async fn one_address_holds_no_more_than_its_share_and_a_trusted_proxys_clients_o
         Served::start(router, Limits { per_address: 1, trusted_proxies, ..Limits::default() })
             .await;
     let of = |path: &str, client: &str| {
-        format!("GET {path} HTTP/1.1\r\nhost: x\r\nx-forwarded-for: {client}\r\n\r\n")
+        format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nx-forwarded-for: {client}\r\n\r\n")
     };
     let mut busy = served.connect().await;
     busy.send(&of("/held", "192.0.2.1")).await;

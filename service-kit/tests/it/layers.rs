@@ -34,7 +34,7 @@ fn api() -> Router {
         .route("/things/{id}", get(async |Path(id): Path<Uuid>| id.to_string()))
         .route("/slow", get(std::future::pending::<()>))
         .route("/panics", get(panics));
-    layered(routes, &"loopback".parse::<Origins>().unwrap())
+    layered(routes, &"loopback".parse::<Origins>().unwrap().into())
 }
 
 struct Answer {

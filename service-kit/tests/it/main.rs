@@ -3,7 +3,9 @@
 
 mod abuse;
 mod admin;
+mod allowed;
 mod bodies;
+mod docs;
 mod end;
 mod framing;
 mod layers;

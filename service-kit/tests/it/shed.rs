@@ -7,7 +7,7 @@ use axum::routing::get;
 use local_servers::Written;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use service_kit::Problem;
-use service_kit::http::{Origins, layered};
+use service_kit::http::{Allowed, layered};
 use tower::ServiceExt as _;
 
 const REQUESTS: usize = 1000;
@@ -18,7 +18,7 @@ fn answers(path: &'static str) -> (Vec<String>, String) {
         .route("/full", get(async || Problem::shed("test/full", "Too many at once", 1)))
         .route("/away", get(async || Problem::unavailable("test/away", "It is away", 1)));
     let (router, log, recorder) = (
-        layered(routes, &Origins::default()),
+        layered(routes, &Allowed::default()),
         Written::default(),
         PrometheusBuilder::new().build_recorder(),
     );

@@ -7,7 +7,7 @@ use axum::routing::{get, post};
 use local_servers::in_time;
 use service_kit::Problem;
 use service_kit::body::read_body;
-use service_kit::http::{Limits, Origins, layered, serve};
+use service_kit::http::{Allowed, Limits, layered, serve};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
@@ -131,10 +131,11 @@ pub(crate) fn api() -> (Router, Gate) {
         .route("/", get(async || "hello").post(async || "hello"))
         .route("/held", get(held).post(held_with_body))
         .route("/body", post(body));
-    (layered(routes, &Origins::default()), Gate { reached, let_go })
+    let allowed = Allowed { hosts: "example.com".parse().unwrap(), ..Allowed::default() };
+    (layered(routes, &allowed), Gate { reached, let_go })
 }
 
 /// A GET request for `path`, without a body.
 pub(crate) fn get_of(path: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")
+    format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n")
 }

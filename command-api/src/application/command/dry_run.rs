@@ -56,6 +56,9 @@ impl Commands {
         permit: Permit,
         context: Context,
     ) -> Result<DryRun, CommandError> {
+        if let Some(batch) = context.batch.clone() {
+            return self.join_dry_run(use_case, permit, context, &batch).await;
+        }
         let mut attempts = 1;
         loop {
             let decided = self.decide(&use_case, permit, (&context, Turns::none())).await?;

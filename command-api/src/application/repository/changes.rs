@@ -110,6 +110,11 @@ impl Changes {
             .flat_map(|stream| stream.events.iter().map(move |event| (&stream.stream, event)))
     }
 
+    /// What the store is to append.
+    pub(crate) fn into_append(self) -> Append {
+        self.append
+    }
+
     /// The id of the changed aggregate.
     pub const fn id(&self) -> Uuid {
         self.id

@@ -2,9 +2,10 @@
 
 use domain::aggregate::Aggregate;
 use event_store::stream::Version;
-use event_store::{Current, ExpectedVersion, NewEvent, Position};
+use event_store::{Current, ExpectedVersion, NewEvent, Position, StateError};
 use uuid::Uuid;
 
+use super::RepositoryError;
 use super::line::{Leaves, Next};
 use super::state::State;
 
@@ -69,6 +70,19 @@ impl<A: Aggregate> Loaded<A> {
             events.extend(decided);
         }
         Ok(events)
+    }
+
+    /// The aggregate after these events, which are not stored yet.
+    ///
+    /// # Errors
+    /// An event cannot be read back.
+    pub(crate) fn followed_by(self, events: &[NewEvent]) -> Result<Self, RepositoryError> {
+        let position = self.position;
+        let State(state) = State(self.state)
+            .followed_by(events)
+            .map_err(|source| StateError::Apply { position, source })?;
+        let version = events.iter().fold(self.version, |version, _| Version(version.0 + 1));
+        Ok(Self { state, version, ..self })
     }
 
     pub(super) const fn expected(&self) -> ExpectedVersion {

@@ -112,6 +112,12 @@ pub struct ChangeUser {
 }
 
 impl ChangeUser {
+    /// Changes the e-mail address alone.
+    pub const fn email(user_id: Uuid, email: Email, reservations: EmailReservations) -> Self {
+        let email = Some(email);
+        Self { user_id, email, name: None, profile: None, preferences: None, reservations }
+    }
+
     fn commands(&self) -> impl Iterator<Item = UserCommand> {
         let rename = self.name.clone().map(|name| UserCommand::Rename { name });
         let change_email = self.email.clone().map(|email| UserCommand::ChangeEmail { email });

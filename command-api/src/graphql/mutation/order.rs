@@ -39,7 +39,7 @@ impl OrderLine {
 }
 
 /// Runs a command on an order.
-async fn on_order<I: Input>(
+pub(super) async fn on_order<I: Input>(
     ctx: &Context<'_>,
     order_id: &ID,
     input: impl FnOnce(Uuid) -> I,

@@ -2,7 +2,9 @@
 
 use async_graphql::{Context, ID, InputObject, Object, Result};
 
-use crate::application::use_case::{AddProductInput, AdjustStock, ChangeProductInput};
+use crate::application::use_case::{
+    AddProductInput, AdjustStock, ChangeProductInput, MoveStockInput, ReceiveStockInput,
+};
 use crate::graphql::command::{Ids, Options, run_on};
 use crate::graphql::payload::ProductPayload;
 
@@ -81,5 +83,41 @@ impl ProductMutation {
     ) -> Result<ProductPayload> {
         let options = Options { expected_version, idempotency_key, dry_run };
         run_on(ctx, ("/id", &id), |product_id| AdjustStock { product_id, delta }, options).await
+    }
+
+    /// Adds units that arrived, from 1.
+    async fn receive_stock(
+        &self,
+        ctx: &Context<'_>,
+        id: ID,
+        quantity: i64,
+        expected_version: Option<i64>,
+        idempotency_key: Option<String>,
+        #[graphql(default)] dry_run: bool,
+    ) -> Result<ProductPayload> {
+        let options = Options { expected_version, idempotency_key, dry_run };
+        let input = |product_id| ReceiveStockInput { product_id, quantity };
+        run_on(ctx, ("/id", &id), input, options).await
+    }
+
+    /// Moves units, from 1, to another product. Both change together.
+    #[allow(clippy::too_many_arguments, reason = "they are the arguments of the mutation")]
+    async fn move_stock(
+        &self,
+        ctx: &Context<'_>,
+        id: ID,
+        to_product_id: ID,
+        quantity: i64,
+        expected_version: Option<i64>,
+        idempotency_key: Option<String>,
+        #[graphql(default)] dry_run: bool,
+    ) -> Result<ProductPayload> {
+        let mut ids = Ids::default();
+        let input = MoveStockInput {
+            product_id: ids.read("/id", &id),
+            to_product_id: ids.read("/to_product_id", &to_product_id),
+            quantity,
+        };
+        ids.run(ctx, input, Options { expected_version, idempotency_key, dry_run }).await
     }
 }

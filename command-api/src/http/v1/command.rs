@@ -20,6 +20,8 @@ use crate::http::commands::{Command, CommandResult, MAX_COMMANDS, Place, Registr
 use crate::http::object::objects;
 use crate::http::received::{About, Forwarded, Received};
 
+mod together;
+
 /// How long a request may begin further commands. With the time of the last one it stays below the
 /// time in which the server gives up a request, so the caller gets the answers of those before.
 const BEGIN_LIMIT: Duration = Duration::from_secs(12);
@@ -44,6 +46,11 @@ struct CommandsBody {
     #[schema(min_items = 1, max_items = 100)]
     #[serde(deserialize_with = "objects")]
     commands: Vec<Command>,
+    /// Whether the commands are carried out together or not at all. They are then one append, with
+    /// one idempotency key: that in the header of the request.
+    #[serde(default)]
+    #[schema(required = false)]
+    atomic: bool,
 }
 
 /// The answers to commands.
@@ -55,9 +62,12 @@ struct Results {
 
 /// Run commands.
 ///
-/// Each command is an operation of this API, with its own answer and its own idempotency key. The
-/// answer as a whole is 200, also if commands are refused: a refused command does not keep later
-/// ones from running.
+/// Each command is an operation of this API, with its own answer. The answer as a whole is 200,
+/// also if commands are refused.
+///
+/// A refused command does not keep later ones from running, and each command has its own
+/// idempotency key. With `atomic`, the commands are carried out together or not at all: if one is
+/// refused, the others have the status 424.
 #[utoipa::path(
     post, path = "/commands", operation_id = "runCommands", tag = "commands",
         request_body = CommandsBody,
@@ -70,8 +80,21 @@ async fn run(
     forwarded: Forwarded,
     received: Received<CommandsBody>,
 ) -> Result<Response, Problem> {
-    let Received { body: CommandsBody { commands }, about } = received;
-    check(commands.len(), &about)?;
+    let Received { body: CommandsBody { commands, atomic }, about } = received;
+    check(&commands, atomic, &about)?;
+    let place = |last: Option<Place>, results: Vec<CommandResult>| {
+        let mut meta = Meta::new(about.request_id.clone(), api.clock.now());
+        if let Some(place) = last {
+            meta = meta.at(place.epoch, place.position);
+            meta.consistency_token = place.consistency_token;
+        }
+        Envelope { data: Results { results }, meta }.into_response()
+    };
+    if atomic {
+        let (results, last) =
+            together::run(&api, &registry, commands, &about, &forwarded.0).await?;
+        return Ok(place(last, results));
+    }
     let begin_until = Instant::now() + BEGIN_LIMIT;
     let (mut results, mut last): (Vec<CommandResult>, Option<Place>) = (Vec::new(), None);
     for command in commands {
@@ -85,29 +108,37 @@ async fn run(
         last = last.max(place);
         results.push(result);
     }
-    let mut meta = Meta::new(about.request_id, api.clock.now());
-    if let Some(place) = last {
-        meta = meta.at(place.epoch, place.position);
-        meta.consistency_token = place.consistency_token;
-    }
-    Ok(Envelope { data: Results { results }, meta }.into_response())
+    Ok(place(last, results))
 }
 
 /// Checks what goes for the request as a whole.
-fn check(count: usize, about: &About) -> Result<(), Problem> {
-    if about.context.keyed.is_some() || about.context.precondition != Precondition::default() {
-        return Err(Problem::bad_request(
-            "command/header",
-            "Each command has its own idempotency key and expected version; send no such headers",
-        ));
+fn check(commands: &[Command], atomic: bool, about: &About) -> Result<(), Problem> {
+    let has_key = about.context.keyed.is_some() && !atomic;
+    if has_key || about.context.precondition != Precondition::default() {
+        let title = "Each command has its own expected version, and its own idempotency key if the \
+            batch is not atomic; send no such headers";
+        return Err(Problem::bad_request("command/header", title));
     }
-    let code = match count {
+    let code = match commands.len() {
         0 => "too-few",
-        1..=MAX_COMMANDS => return Ok(()),
+        1..=MAX_COMMANDS => return if atomic { check_keys(commands) } else { Ok(()) },
         _ => "too-many",
     };
     let detail = format!("send 1 to {MAX_COMMANDS} commands");
     Err(Problem::invalid(vec![FieldError::new("/commands", code, detail)]))
+}
+
+/// Checks that no command of an atomic batch has a key.
+fn check_keys(commands: &[Command]) -> Result<(), Problem> {
+    let keyed = commands.iter().enumerate().filter(|(_, command)| command.is_keyed());
+    let errors: Vec<_> = keyed
+        .map(|(index, _)| {
+            let pointer = format!("/commands/{index}/idempotency_key");
+            let detail = "an atomic batch has one key, in the header Idempotency-Key";
+            FieldError::new(pointer, "idempotency/of-batch", detail)
+        })
+        .collect();
+    if errors.is_empty() { Ok(()) } else { Err(Problem::invalid(errors)) }
 }
 
 fn not_begun() -> Problem {

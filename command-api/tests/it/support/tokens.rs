@@ -27,18 +27,22 @@ pub(crate) fn role(name: &str) -> Role {
 
 /// A token of this user with these permissions.
 pub(crate) fn token(user: Uuid, grants: Grants) -> String {
-    issued(user, grants, identity::now())
+    issued(SESSION, user, grants, identity::now())
 }
 
-fn issued(user: Uuid, grants: Grants, at: i64) -> String {
-    let holder =
-        Holder { user, credential: SESSION, client: CLIENT.to_owned(), grants, roles: Vec::new() };
+/// A token of this user from a session of its own.
+pub(crate) fn of_session(session: Uuid, user: Uuid, grants: Grants) -> String {
+    issued(session, user, grants, identity::now())
+}
+
+fn issued(credential: Uuid, user: Uuid, grants: Grants, at: i64) -> String {
+    let holder = Holder { user, credential, client: CLIENT.to_owned(), grants, roles: Vec::new() };
     issuer().issue(&holder, at, MAX_LIFETIME).unwrap()
 }
 
 /// A token of this user with these permissions that expired an hour ago.
 pub(crate) fn expired(user: Uuid, grants: Grants) -> String {
-    issued(user, grants, identity::now() - 3_600)
+    issued(SESSION, user, grants, identity::now() - 3_600)
 }
 
 /// A token of the administrator.

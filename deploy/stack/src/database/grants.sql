@@ -1,9 +1,7 @@
--- The stack's additions to the migrations' grants: only the processes' roles may connect, only two
--- of them to the keys, and the command API owns `auth`.
+-- The stack's additions to the migrations' grants: only the processes' roles may connect, and only
+-- two of them to the keys.
 REVOKE ALL ON DATABASE daybook FROM PUBLIC;
 GRANT CONNECT ON DATABASE daybook TO command_api, event_relay, projector, query_api;
 REVOKE ALL ON DATABASE daybook_keys FROM PUBLIC;
 GRANT CONNECT ON DATABASE daybook_keys TO command_api, projector;
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
-ALTER SCHEMA auth OWNER TO command_api;
-GRANT ALL ON ALL TABLES IN SCHEMA auth TO command_api;

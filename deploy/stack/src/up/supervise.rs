@@ -53,7 +53,9 @@ pub(super) async fn run(
         passwords: Passwords::ensure(layout)?,
         keys: KeyFiles::ensure()?,
         identity_cache: layout.identity_cache(),
+        mails: layout.mails(),
     };
+    std::fs::create_dir_all(&settings.mails).context("the folder of mails cannot be made")?;
     let holder = Holder::own(layout)?;
     let mut supervisor = Supervisor::new(layout, holder.clone(), view)?;
     let result = tokio::select! {

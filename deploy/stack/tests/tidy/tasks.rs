@@ -20,6 +20,7 @@ enum Noticed {
 /// The files that start tasks, the number of tasks, and how a hung one is noticed.
 const TASKS: &[(&str, usize, Noticed)] = &[
     ("command-api/src/application/command.rs", 1, Noticed::Caller),
+    ("command-api/src/application/command/together.rs", 1, Noticed::Caller),
     ("event-feed/src/follower/live.rs", 2, Noticed::Hint),
     ("event-feed/src/relay/wake.rs", 1, Noticed::Hint),
     ("event-store/src/encrypting_store.rs", 1, Noticed::Hint),

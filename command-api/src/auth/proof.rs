@@ -1,0 +1,162 @@
+//! Proofs by mail: something waits until somebody shows the token that was mailed to an address.
+//!
+//! A token is a MAC of its row's id and nonce under the pepper. So the database alone does not tell
+//! it, nor does the pepper alone, and nothing but the mail ever holds it.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::value::Email;
+use rand::Rng as _;
+use secrecy::SecretString;
+use sqlx::postgres::PgConnection;
+use uuid::Uuid;
+
+use super::mail::Kind;
+use super::mail::outbox::{self, Entry};
+use super::{Identity, IdentityError};
+
+pub mod email;
+pub mod password;
+pub mod sign_up;
+
+/// How long a mailed token is valid.
+pub const VALIDITY: TimeDelta = TimeDelta::hours(1);
+pub(super) const NONCE_LEN: usize = 32;
+
+/// What a mailed token proves, before it is text.
+#[derive(Debug)]
+pub struct Proof {
+    pub(super) pending_id: Uuid,
+    pub(super) nonce: [u8; NONCE_LEN],
+}
+
+impl Proof {
+    pub(super) fn new(pending_id: Uuid, nonce: &[u8]) -> Option<Self> {
+        Some(Self { pending_id, nonce: nonce.try_into().ok()? })
+    }
+}
+
+/// What a token is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    SignUp,
+    PasswordReset,
+    EmailChange,
+}
+
+impl Purpose {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::SignUp => "sign-up",
+            Self::PasswordReset => "password-reset",
+            Self::EmailChange => "email-change",
+        }
+    }
+}
+
+/// What waits for a proof.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) pending_id: Uuid,
+    pub(super) user_id: Uuid,
+    pub(super) email: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) done_at: Option<DateTime<Utc>>,
+}
+
+/// A request that is answered by mail only.
+pub(super) struct Ask<'a> {
+    pub(super) purpose: Purpose,
+    pub(super) user_id: Uuid,
+    /// The address to record, if the purpose has one.
+    pub(super) email: Option<&'a Email>,
+    pub(super) name: Option<&'a str>,
+    /// The mail, to this address. Only one of the purpose's own kind gets the token.
+    pub(super) mail: Kind,
+    pub(super) recipient: &'a Email,
+}
+
+impl Identity {
+    /// Records what waits and the mail, in one transaction. The work is the same for every mail.
+    pub(super) async fn ask(&self, ask: Ask<'_>) -> Result<(), IdentityError> {
+        let (parts, now) = (self.parts(), self.parts().clock.now());
+        let asked =
+            parts.database.transaction(async |transaction| record(transaction, &ask, now).await);
+        asked.await
+    }
+
+    /// What waits for this token, if it is valid.
+    ///
+    /// # Errors
+    /// [`IdentityError::InvalidToken`] otherwise.
+    pub(super) async fn waiting(
+        &self,
+        token: &SecretString,
+        purpose: Purpose,
+    ) -> Result<Waiting, IdentityError> {
+        let parts = self.parts();
+        let (id, mac) = super::token::read_proof(token).ok_or(IdentityError::InvalidToken)?;
+        let found = sqlx::query!(
+            "SELECT user_id, email, name, nonce, done_at FROM auth.pending
+             WHERE pending_id = $1 AND kind = $2 AND expires_at > $3",
+            id,
+            purpose.as_str(),
+            parts.clock.now()
+        );
+        let found = found.fetch_optional(parts.database.pool()).await?;
+        let found = found.ok_or(IdentityError::InvalidToken)?;
+        let proof = Proof::new(id, &found.nonce).ok_or(IdentityError::InvalidToken)?;
+        if !parts.pepper.proves(&proof, &mac) {
+            return Err(IdentityError::InvalidToken);
+        }
+        let (user_id, email, name, done_at) =
+            (found.user_id, found.email, found.name, found.done_at);
+        Ok(Waiting { pending_id: id, user_id, email, name, done_at })
+    }
+}
+
+async fn record(
+    transaction: &mut PgConnection,
+    ask: &Ask<'_>,
+    now: DateTime<Utc>,
+) -> Result<(), IdentityError> {
+    let pending_id = Uuid::now_v7();
+    let mut nonce = [0; NONCE_LEN];
+    rand::rng().fill(&mut nonce);
+    sqlx::query!(
+        "INSERT INTO auth.pending (pending_id, kind, nonce, user_id, email, name, created_at,
+             expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        pending_id,
+        ask.purpose.as_str(),
+        &nonce,
+        ask.user_id,
+        ask.email.map(Email::as_str),
+        ask.name,
+        now,
+        now.checked_add_signed(VALIDITY).unwrap_or(now)
+    )
+    .execute(&mut *transaction)
+    .await?;
+    let has_token = ask.mail.as_str() == ask.purpose.as_str();
+    let entry = Entry {
+        kind: ask.mail,
+        recipient: ask.recipient.as_str(),
+        user_id: ask.user_id,
+        pending_id: has_token.then_some(pending_id),
+    };
+    outbox::add(transaction, &entry, now).await
+}
+
+/// Marks what waited as done, so that its token counts no more except for a repeat.
+pub(super) async fn done(
+    transaction: &mut PgConnection,
+    pending_id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let done = sqlx::query!(
+        "UPDATE auth.pending SET done_at = coalesce(done_at, $2) WHERE pending_id = $1",
+        pending_id,
+        now
+    );
+    done.execute(transaction).await.map(drop)
+}

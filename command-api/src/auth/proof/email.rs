@@ -1,0 +1,69 @@
+//! A new e-mail address: changed when its mailbox is proven. The old address gets a notice.
+
+use access::Caller;
+use domain::value::Email;
+use secrecy::SecretString;
+
+use super::{Ask, Purpose, done};
+use crate::application::idempotency::{IdempotencyKey, KeyedRequest};
+use crate::application::use_case::ChangeUser;
+use crate::auth::log_in::Visitor;
+use crate::auth::mail::Kind;
+use crate::auth::mail::outbox::{self, Entry};
+use crate::auth::{Identity, IdentityError};
+
+impl Identity {
+    /// Mails a token to the new address if it is free, and a notice if it is taken.
+    ///
+    /// # Errors
+    /// [`IdentityError::Throttled`], or the caller has no session. Never because the address is
+    /// taken.
+    pub async fn ask_email(
+        &self,
+        caller: &Caller,
+        new: &Email,
+        visitor: &Visitor,
+    ) -> Result<(), IdentityError> {
+        let user_id = self.session_user(caller).await?;
+        self.admit_mail(new, visitor)?;
+        let holder = self.parts().directory.holder(new).await?;
+        let is_free = holder.is_none_or(|holder| holder == user_id);
+        let mail = if is_free { Kind::EmailChange } else { Kind::AlreadyRegistered };
+        let purpose = Purpose::EmailChange;
+        self.ask(Ask { purpose, user_id, email: Some(new), name: None, mail, recipient: new }).await
+    }
+
+    /// Changes the address in the event store. A repeat completes what was interrupted.
+    ///
+    /// # Errors
+    /// [`IdentityError::InvalidToken`], the address was taken meanwhile, or a store cannot be
+    /// reached.
+    pub async fn confirm_email(&self, token: &SecretString) -> Result<(), IdentityError> {
+        let waiting = self.waiting(token, Purpose::EmailChange).await?;
+        if waiting.done_at.is_some() {
+            return Ok(());
+        }
+        let (parts, user_id) = (self.parts(), waiting.user_id);
+        let new = waiting.email.as_deref().and_then(|email| Email::parse(email).ok());
+        let new = new.ok_or(IdentityError::InvalidToken)?;
+        let old = parts.directory.email_of(user_id).await?.ok_or(IdentityError::InvalidToken)?;
+        let key = IdempotencyKey::new(format!("email-change-{}", waiting.pending_id));
+        let key = key.map_err(|_| IdentityError::InvalidToken)?;
+        let keyed = KeyedRequest::new(key, &[waiting.pending_id.as_bytes()]);
+        let reservations = parts.directory.reservations.clone();
+        let use_case = ChangeUser::email(user_id, new.clone(), reservations);
+        parts.directory.run(use_case, user_id, keyed).await?;
+        let now = parts.clock.now();
+        let told = parts.database.transaction(async |transaction| {
+            done(transaction, waiting.pending_id, now).await?;
+            // After a crash the old address is no longer known, and the notice is not sent.
+            if old.normalised() == new.normalised() {
+                return Ok(());
+            }
+            let (kind, recipient) = (Kind::EmailChanged, old.as_str());
+            outbox::add(transaction, &Entry { kind, recipient, user_id, pending_id: None }, now)
+                .await
+        });
+        told.await
+    }
+}

@@ -1,0 +1,302 @@
+//! The handlers of what takes a proof by mail: sign-up, new passwords and new addresses.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use domain::value::{Email, PersonName};
+use identity::gate::RequestCaller;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use service_kit::extract::{Json, Query};
+use service_kit::http::{ClientAddress, RequestId};
+use service_kit::input::schema::email_address;
+use service_kit::problem::ProblemBody;
+use service_kit::{Envelope, FieldError, Problem};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{Nothing, SessionTokens, UNNAMED, client_name};
+use crate::application::CommandError;
+use crate::auth::Visitor;
+use crate::auth::password::Password;
+use crate::auth::proof::VALIDITY;
+use crate::http::Api;
+use crate::http::secret::Secret;
+
+/// The routes of proofs by mail.
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(sign_up))
+        .routes(routes!(confirm_sign_up))
+        .routes(routes!(ask_reset))
+        .routes(routes!(reset))
+        .routes(routes!(change_password))
+        .routes(routes!(ask_email))
+        .routes(routes!(confirm_email))
+}
+
+/// A person who wants to sign up.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct SignUpBody {
+    /// The e-mail address to prove.
+    #[schema(schema_with = email_address)]
+    email: String,
+    /// The person's name.
+    #[schema(min_length = 1, max_length = 200, example = "Ada Lovelace")]
+    name: String,
+}
+
+/// An e-mail address.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct EmailBody {
+    /// The e-mail address.
+    #[schema(schema_with = email_address)]
+    email: String,
+}
+
+/// A mailed token and a password to set.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewPasswordBody {
+    /// The token from the mail.
+    #[schema(value_type = String, format = Password, max_length = 128)]
+    token: Secret,
+    /// The password: at least 10 characters, at most 128 bytes.
+    #[schema(value_type = String, format = Password, min_length = 10, max_length = 128)]
+    password: Secret,
+    /// The name of the frontend, for the list of sessions: lower-case letters, digits and hyphens.
+    #[serde(default, deserialize_with = "crate::http::present")]
+    #[schema(pattern = "^[a-z0-9-]{1,64}$", nullable = false, example = "web")]
+    client: Option<String>,
+}
+
+/// A mailed token.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct TokenBody {
+    /// The token from the mail.
+    #[schema(value_type = String, format = Password, max_length = 128)]
+    token: Secret,
+}
+
+/// The old and the new password.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ChangePasswordBody {
+    /// The current password.
+    #[schema(value_type = String, format = Password, max_length = 128)]
+    current_password: Secret,
+    /// The new password: at least 10 characters, at most 128 bytes.
+    #[schema(value_type = String, format = Password, min_length = 10, max_length = 128)]
+    new_password: Secret,
+}
+
+/// A mail is on its way, if there is something to send.
+#[derive(Serialize, ToSchema)]
+struct MailSent {
+    /// How long a token in the mail is valid, in seconds.
+    valid_for: i64,
+}
+
+fn email(text: &str) -> Result<Email, Problem> {
+    Ok(Email::parse(text).map_err(|error| CommandError::invalid("email", error))?)
+}
+
+fn password(pointer: &str, text: SecretString) -> Result<Password, Problem> {
+    Password::new(text).map_err(|error| {
+        let error = FieldError::new(pointer, "password/unfit", error.to_string());
+        Problem::invalid(vec![error])
+    })
+}
+
+fn visitor(client: Option<String>, address: ClientAddress) -> Result<Visitor, Problem> {
+    let client = client_name("/client", client.unwrap_or_else(|| UNNAMED.to_owned()))?;
+    Ok(Visitor { client, address: address.0 })
+}
+
+/// Sign up: ask for a mail that proves the e-mail address.
+///
+/// The answer is the same whether the address is free or taken. The mail tells which.
+#[utoipa::path(
+    post, path = "/auth/sign-up", operation_id = "signUp", tag = "auth", request_body = SignUpBody,
+    responses(
+        (status = 202, description = "A mail is on its way", body = Envelope<MailSent>),
+        (status = 429, description = "There were too many requests", body = ProblemBody,
+            content_type = "application/problem+json"),
+    ),
+)]
+async fn sign_up(
+    State(api): State<Api>,
+    Query(Nothing {}): Query<Nothing>,
+    address: ClientAddress,
+    request_id: RequestId,
+    Json(SignUpBody { email: text, name }): Json<SignUpBody>,
+) -> Result<Response, Problem> {
+    let email = email(&text)?;
+    let name = PersonName::parse(&name).map_err(|error| CommandError::invalid("name", error))?;
+    api.identity()?.sign_up(&email, &name, &visitor(None, address)?).await?;
+    Ok(api.mail_sent(request_id))
+}
+
+/// Confirm a sign-up, choose a password, and log in.
+///
+/// A repeat completes what was interrupted.
+#[utoipa::path(
+    post, path = "/auth/sign-up/confirm", operation_id = "confirmSignUp", tag = "auth",
+    request_body = NewPasswordBody,
+    responses(
+        (status = 200, description = "You are registered, and a session has begun",
+            body = Envelope<SessionTokens>),
+        (status = 401, description = "The token is not valid, or no longer", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 409, description = "The address was taken meanwhile", body = ProblemBody,
+            content_type = "application/problem+json"),
+    ),
+)]
+async fn confirm_sign_up(
+    State(api): State<Api>,
+    Query(Nothing {}): Query<Nothing>,
+    address: ClientAddress,
+    request_id: RequestId,
+    Json(body): Json<NewPasswordBody>,
+) -> Result<Response, Problem> {
+    let NewPasswordBody { token: Secret(token), password: Secret(text), client } = body;
+    let (password, visitor) = (password("/password", text)?, visitor(client, address)?);
+    let tokens = api.identity()?.confirm_sign_up(&token, password, visitor).await?;
+    Ok(api.session(&tokens, request_id))
+}
+
+/// Ask for a mail with which a new password can be chosen.
+///
+/// The answer is the same whether the address belongs to a user or not.
+#[utoipa::path(
+    post, path = "/auth/password-reset", operation_id = "askPasswordReset", tag = "auth",
+    request_body = EmailBody,
+    responses(
+        (status = 202, description = "A mail is on its way, if the address belongs to a user",
+            body = Envelope<MailSent>),
+        (status = 429, description = "There were too many requests", body = ProblemBody,
+            content_type = "application/problem+json"),
+    ),
+)]
+async fn ask_reset(
+    State(api): State<Api>,
+    Query(Nothing {}): Query<Nothing>,
+    address: ClientAddress,
+    request_id: RequestId,
+    Json(EmailBody { email: text }): Json<EmailBody>,
+) -> Result<Response, Problem> {
+    api.identity()?.ask_reset(&email(&text)?, &visitor(None, address)?).await?;
+    Ok(api.mail_sent(request_id))
+}
+
+/// Choose a new password with a mailed token, and log in. All other sessions end.
+#[utoipa::path(
+    post, path = "/auth/password-reset/confirm", operation_id = "resetPassword", tag = "auth",
+    request_body = NewPasswordBody,
+    responses(
+        (status = 200, description = "The password is set, and a session has begun",
+            body = Envelope<SessionTokens>),
+        (status = 401, description = "The token is not valid, or no longer", body = ProblemBody,
+            content_type = "application/problem+json"),
+    ),
+)]
+async fn reset(
+    State(api): State<Api>,
+    Query(Nothing {}): Query<Nothing>,
+    address: ClientAddress,
+    request_id: RequestId,
+    Json(body): Json<NewPasswordBody>,
+) -> Result<Response, Problem> {
+    let NewPasswordBody { token: Secret(token), password: Secret(text), client } = body;
+    let (password, visitor) = (password("/password", text)?, visitor(client, address)?);
+    let tokens = api.identity()?.reset_password(&token, password, visitor).await?;
+    Ok(api.session(&tokens, request_id))
+}
+
+/// Change your password. All other sessions end.
+#[utoipa::path(
+    post, path = "/auth/password", operation_id = "changePassword", tag = "auth",
+    request_body = ChangePasswordBody,
+    responses(
+        (status = 204, description = "The password is changed"),
+        (status = 401, description = "You must sign in, or the current password is wrong",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "You act with an API key", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 429, description = "There were too many attempts", body = ProblemBody,
+            content_type = "application/problem+json"),
+    ),
+)]
+async fn change_password(
+    State(api): State<Api>,
+    Query(Nothing {}): Query<Nothing>,
+    address: ClientAddress,
+    RequestCaller(caller): RequestCaller,
+    Json(body): Json<ChangePasswordBody>,
+) -> Result<Response, Problem> {
+    let ChangePasswordBody { current_password: Secret(current), new_password: Secret(new) } = body;
+    let (new, visitor) = (password("/new_password", new)?, visitor(None, address)?);
+    api.identity()?.change_password(&caller, current, new, &visitor).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Ask for a mail that proves a new e-mail address of yours.
+///
+/// The answer is the same whether the address is free or taken. The mail tells which.
+#[utoipa::path(
+    post, path = "/auth/email", operation_id = "askEmailChange", tag = "auth",
+    request_body = EmailBody,
+    responses(
+        (status = 202, description = "A mail is on its way", body = Envelope<MailSent>),
+        (status = 401, description = "You must sign in", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 403, description = "You act with an API key", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 429, description = "There were too many requests", body = ProblemBody,
+            content_type = "application/problem+json"),
+    ),
+)]
+async fn ask_email(
+    State(api): State<Api>,
+    Query(Nothing {}): Query<Nothing>,
+    address: ClientAddress,
+    RequestCaller(caller): RequestCaller,
+    request_id: RequestId,
+    Json(EmailBody { email: text }): Json<EmailBody>,
+) -> Result<Response, Problem> {
+    let email = email(&text)?;
+    api.identity()?.ask_email(&caller, &email, &visitor(None, address)?).await?;
+    Ok(api.mail_sent(request_id))
+}
+
+/// Confirm a new e-mail address with a mailed token. The old address gets a notice.
+#[utoipa::path(
+    post, path = "/auth/email/confirm", operation_id = "confirmEmailChange", tag = "auth",
+    request_body = TokenBody,
+    responses(
+        (status = 204, description = "The address is changed"),
+        (status = 401, description = "The token is not valid, or no longer", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 409, description = "The address was taken meanwhile", body = ProblemBody,
+            content_type = "application/problem+json"),
+    ),
+)]
+async fn confirm_email(
+    State(api): State<Api>,
+    Query(Nothing {}): Query<Nothing>,
+    Json(TokenBody { token: Secret(token) }): Json<TokenBody>,
+) -> Result<Response, Problem> {
+    api.identity()?.confirm_email(&token).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+impl Api {
+    fn mail_sent(&self, request_id: RequestId) -> Response {
+        let data = MailSent { valid_for: VALIDITY.num_seconds() };
+        (StatusCode::ACCEPTED, self.plain(data, request_id)).into_response()
+    }
+}

@@ -1,0 +1,84 @@
+//! Puts the public API together from the settings.
+
+use std::sync::{Arc, OnceLock};
+
+use anyhow::Context as _;
+use event_store::ReservationKey;
+use graphql_kit::Introspection;
+use identity::Revocations;
+use service_kit::clock;
+use service_kit::consistency::TokenKey;
+use service_kit::health::Health;
+
+use crate::application::use_case::EmailReservations;
+use crate::application::{Application, Commands, Environment};
+use crate::auth::password::Passwords;
+use crate::auth::{Database, Directory, Identity, Parts, Pepper};
+use crate::config::{ServeArgs, Switch, reservation_secret};
+use crate::http::{Api, rates};
+use crate::signing_in::{SigningIn, password_threads};
+
+/// The API over `commands`, and the tasks of log-ins if there is a database of credentials.
+///
+/// # Errors
+/// A setting is invalid.
+pub(super) fn api(
+    args: &ServeArgs,
+    commands: &Arc<OnceLock<Arc<Commands>>>,
+    health: &Health,
+) -> anyhow::Result<(Api, Option<SigningIn>)> {
+    let secret = reservation_secret(&args.reservation_key.get()?)?;
+    let reservation_key = ReservationKey::new(secret.to_vec());
+    let environment = Environment {
+        reservations: EmailReservations::new(Arc::new(reservation_key)),
+        clock: clock::system(),
+        order_import: args.order_import == Switch::Enabled,
+    };
+    let auth = args.auth.optional()?;
+    let revocations = match auth {
+        Some(_) => Revocations::unknown(),
+        None => Revocations::default(),
+    };
+    let tokens = &args.access_tokens;
+    let (issuer, gate) = tokens.issuer(&tokens.keys.get()?, revocations.clone())?;
+    let issuer = Arc::new(issuer);
+    let parts = |database| Parts {
+        database,
+        directory: Directory {
+            commands: Arc::clone(commands),
+            reservations: environment.reservations.clone(),
+        },
+        passwords: Passwords::new(password_threads()),
+        pepper: Pepper::derive(&secret),
+        issuer: Arc::clone(&issuer),
+        revocations: revocations.clone(),
+        limits: args.sessions.limits(),
+        clock: clock::system(),
+    };
+    let signing_in = match auth {
+        Some(url) => {
+            let identity = Identity::new(parts(Database::new(&url)?));
+            Some(SigningIn::new(identity, args.mail.sender()?, &args.sessions, health))
+        }
+        None => None,
+    };
+    let api = Api {
+        application: Application {
+            commands: Arc::clone(commands),
+            environment,
+            policy: Arc::new(args.policy.policy()),
+        },
+        tokens: Arc::new(TokenKey::from_secret(&args.token_key.get()?).context("TOKEN_KEY")?),
+        issuer,
+        gate,
+        rates: rates(&args.rates.rate_limits).context("RATE_LIMITS")?,
+        introspection: match args.graphql_introspection {
+            Switch::Enabled => Introspection::Enabled,
+            Switch::Disabled => Introspection::Disabled,
+        },
+        public_query_url: args.public_query_url.as_str().into(),
+        clock: clock::system(),
+        identity: signing_in.as_ref().map(|signing_in| signing_in.identity.clone()),
+    };
+    Ok((api, signing_in))
+}

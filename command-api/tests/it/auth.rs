@@ -1,0 +1,12 @@
+//! Tests of identity: log-ins, sessions and tokens. The credentials are in Postgres, in the role
+//! of the command API. The events are in memory.
+
+mod administration;
+mod api_keys;
+mod log_in;
+mod mail;
+mod matrix;
+mod proof;
+mod refresh;
+mod support;
+mod throttle;

@@ -1,0 +1,142 @@
+//! Tests of API keys: what they allow, and who makes and revokes them.
+
+use chrono::TimeDelta;
+use command_api::auth::api_key::{MAX_KEYS, PREFIX};
+use serde_json::json;
+
+use super::support::{Session, Site};
+use crate::support::Reply;
+
+const EMAIL: &str = "ada@example.com";
+
+async fn exchange(site: &Site, key: &str) -> Reply {
+    site.shop.post("/api/v1/auth/token", json!({"api_key": key})).await
+}
+
+/// Makes a key; returns its id and text.
+async fn make(site: &Site, session: &Session, scopes: &str) -> (String, String) {
+    let body = json!({"name": "stock-import", "scopes": scopes});
+    let reply = site.as_user(session, "POST", "api-keys", Some(body)).await;
+    let id = reply.made();
+    (id, reply.body["data"]["api_key"].as_str().unwrap().to_owned())
+}
+
+fn access_token(reply: &Reply) -> Session {
+    let access = reply.ok()["access_token"].as_str().unwrap().to_owned();
+    Session { access, refresh: String::new(), id: String::new() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_shown_once_and_exchanged_for_tokens_of_its_scopes() {
+    let site = Site::new().await;
+    let (user, session) = site.with_role(EMAIL, "support").await;
+    let (id, key) = make(&site, &session, "products:read orders:read").await;
+    assert!(key.starts_with(PREFIX) && key.len() == PREFIX.len() + 43, "{key}");
+    assert!(!site.dump().await.contains(&key));
+    let list = site.as_user(&session, "GET", "api-keys", None).await;
+    assert!(!list.body.to_string().contains(&key[PREFIX.len()..]));
+    assert_eq!((&list.ok()[0]["id"], &list.ok()[0]["used_at"]), (&json!(id), &json!(null)));
+    let token = exchange(&site, &key).await;
+    assert!(token.ok().get("refresh_token").is_none());
+    let claims = site.claims(&access_token(&token));
+    assert_eq!((claims.sub, claims.sid.to_string()), (user, id));
+    assert_eq!(claims.client_id, "stock-import");
+    assert_eq!(claims.scope, "orders:read products:read");
+    let list = site.as_user(&session, "GET", "api-keys", None).await;
+    assert!(list.ok()[0]["used_at"].is_string());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_allows_no_more_than_its_owner_holds_when_made_and_when_used() {
+    let site = Site::new().await;
+    let (_, session) = site.signed_in(EMAIL).await;
+    for (scopes, status, code) in [
+        ("orders:read", 403, "auth/beyond-own"),
+        ("orders:read.own access:manage", 403, "auth/beyond-own"),
+        ("", 422, "invalid-content"),
+        ("moons:eat", 422, "invalid-content"),
+    ] {
+        let body = json!({"name": "k", "scopes": scopes});
+        site.as_user(&session, "POST", "api-keys", Some(body)).await.problem(status, code);
+    }
+    let past =
+        json!({"name": "k", "scopes": "products:read", "expires_at": "2020-01-01T00:00:00Z"});
+    let reply = site.as_user(&session, "POST", "api-keys", Some(past)).await;
+    reply.wrong(&[("/expires_at", "in-the-past")]);
+    let (_, admin) = site.with_role("admin@example.com", "admin").await;
+    let (_, key) = make(&site, &admin, "users:read orders:read.own").await;
+    site.sql("DELETE FROM auth.memberships").await;
+    let claims = site.claims(&access_token(&exchange(&site, &key).await));
+    assert_eq!(claims.scope, "users:read.own orders:read.own");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revoked_or_expired_key_gives_nothing() {
+    let site = Site::new().await;
+    let (_, session) = site.signed_in(EMAIL).await;
+    let (_, other) = site.signed_in("grace@example.com").await;
+    let (id, key) = make(&site, &session, "products:read").await;
+    let path = format!("api-keys/{id}");
+    site.as_user(&other, "DELETE", &path, None).await.problem(404, "not-found");
+    exchange(&site, &key).await.ok();
+    for _ in 0..2 {
+        assert_eq!(site.as_user(&session, "DELETE", &path, None).await.status, 204);
+    }
+    exchange(&site, &key).await.problem(401, "auth/invalid-token");
+    assert!(site.revoked_key(&id).await.is_some());
+    let soon = site.now() + TimeDelta::seconds(5);
+    let body = json!({"name": "k", "scopes": "products:read", "expires_at": soon});
+    let made = site.as_user(&session, "POST", "api-keys", Some(body)).await;
+    let key = made.body["data"]["api_key"].as_str().unwrap();
+    exchange(&site, key).await.ok();
+    site.later(TimeDelta::seconds(5));
+    exchange(&site, key).await.problem(401, "auth/invalid-token");
+    for nonsense in ["", PREFIX, "daybook_key_AAAA", &session.refresh, &session.access] {
+        exchange(&site, nonsense).await.problem(401, "auth/invalid-token");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_a_live_session_manages_keys() {
+    let site = Site::new().await;
+    let (user, session) = site.signed_in(EMAIL).await;
+    let (id, key) = make(&site, &session, "products:read").await;
+    let by_key = access_token(&exchange(&site, &key).await);
+    let body = json!({"name": "k", "scopes": "products:read"});
+    let path = format!("api-keys/{id}");
+    for (method, path, body) in [
+        ("POST", "api-keys", Some(body.clone())),
+        ("GET", "api-keys", None),
+        ("DELETE", &path, None),
+    ] {
+        let reply = site.as_user(&by_key, method, path, body.clone()).await;
+        reply.problem(403, "auth/session-needed");
+        let bad = Session { access: format!("{}x", session.access), ..session.clone() };
+        site.as_user(&bad, method, path, body).await.problem(401, "invalid-token");
+    }
+    site.shop.post("/api/v1/auth/api-keys", body.clone()).await.problem(401, "sign-in");
+    site.post_token("log-out", &session.refresh).await;
+    let reply = site.as_user(&session, "POST", "api-keys", Some(body)).await;
+    reply.problem(401, "invalid-token");
+    site.shop.delete(&format!("/api/v1/users/{user}")).await.ok();
+    exchange(&site, &key).await.problem(401, "auth/invalid-token");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_who_want_the_last_key_one_gets_it() {
+    let site = Site::new().await;
+    let (user, session) = site.signed_in(EMAIL).await;
+    site.sql(&format!(
+        "INSERT INTO auth.api_keys (key_id, user_id, name, key_hash, scopes, created_at)
+         SELECT gen_random_uuid(), '{user}', 'k', sha256(n::text::bytea), 'products:read', now()
+         FROM generate_series(2, {MAX_KEYS}) n"
+    ))
+    .await;
+    let body = json!({"name": "k", "scopes": "products:read"});
+    let asked = (0..8).map(|_| site.as_user(&session, "POST", "api-keys", Some(body.clone())));
+    let replies = futures::future::join_all(asked).await;
+    assert_eq!(replies.iter().filter(|reply| reply.status == 201).count(), 1);
+    for reply in replies.iter().filter(|reply| reply.status != 201) {
+        reply.problem(409, "auth/too-many-keys");
+    }
+}

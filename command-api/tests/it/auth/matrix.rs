@@ -1,0 +1,136 @@
+//! The access matrix of identity: each of its operations, asked by everybody.
+//!
+//! The operations come from the document, the expected answers from the table, which is written by
+//! hand. An operation without a row fails the test.
+
+use std::collections::BTreeSet;
+
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::{Value, json};
+use service_kit::http::ClientAddress;
+use uuid::Uuid;
+
+use super::support::{PASSWORD, Site};
+use crate::support::json_request;
+use crate::support::tokens::{By as _, expired};
+
+/// Who asks. The resources are Ada's, the owner's. `revoked` is a token of a session of hers that
+/// was ended. `key` is a token from an API key of hers.
+const CALLERS: [&str; 7] = ["anonymous", "stranger", "owner", "admin", "expired", "revoked", "key"];
+
+/// The statuses of each operation. Those whose proof is in the body answer everybody alike, but
+/// never a token that is not valid.
+const TABLE: &[(&str, &str, [u16; 7])] = &[
+    // One line each.
+    ("delete", "api-keys/{id}", [401, 404, 404, 404, 401, 401, 403]),
+    ("delete", "users/{id}/api-keys/{key_id}", [401, 404, 404, 404, 401, 401, 403]),
+    ("delete", "users/{id}/roles/{role}", [401, 403, 403, 204, 401, 401, 403]),
+    ("delete", "users/{id}/sessions/{session_id}", [401, 404, 404, 404, 401, 401, 403]),
+    ("get", "api-keys", [401, 200, 200, 200, 401, 401, 403]),
+    ("get", "users/{id}/api-keys", [401, 404, 200, 200, 401, 401, 403]),
+    ("get", "users/{id}/roles", [401, 403, 403, 200, 401, 401, 403]),
+    ("get", "users/{id}/sessions", [401, 404, 200, 200, 401, 401, 403]),
+    ("post", "api-keys", [401, 201, 201, 201, 401, 401, 403]),
+    ("post", "email", [401, 202, 202, 202, 401, 401, 403]),
+    ("post", "email/confirm", [401, 401, 401, 401, 401, 401, 401]),
+    ("post", "log-in", [401, 401, 401, 401, 401, 401, 401]),
+    ("post", "log-out", [204, 204, 204, 204, 401, 401, 204]),
+    ("post", "log-out-everywhere", [401, 401, 401, 401, 401, 401, 401]),
+    ("post", "password", [401, 401, 401, 401, 401, 401, 403]),
+    ("post", "password-reset", [202, 202, 202, 202, 401, 401, 202]),
+    ("post", "password-reset/confirm", [401, 401, 401, 401, 401, 401, 401]),
+    ("post", "refresh", [401, 401, 401, 401, 401, 401, 401]),
+    ("post", "sign-up", [202, 202, 202, 202, 401, 401, 202]),
+    ("post", "sign-up/confirm", [401, 401, 401, 401, 401, 401, 401]),
+    ("post", "token", [401, 401, 401, 401, 401, 401, 401]),
+    ("put", "users/{id}/roles/{role}", [401, 403, 403, 204, 401, 401, 403]),
+];
+
+const PREFIX: &str = "/api/v1/auth/";
+
+/// A valid body for an operation. Proofs in it are wrong, and each request is about another account.
+fn body(path: &str, request: u8) -> Value {
+    let nobody = format!("nobody{request}@example.com");
+    let (token, password) = ("x", "another long password");
+    match path {
+        "api-keys" => json!({"name": "tests", "scopes": "products:read"}),
+        "email" => json!({"email": "new@example.com"}),
+        "email/confirm" => json!({"token": token}),
+        "log-in" => json!({"email": nobody, "password": password, "client": "web"}),
+        "log-out" | "log-out-everywhere" | "refresh" => json!({"refresh_token": token}),
+        "password" => json!({"current_password": password, "new_password": password}),
+        "password-reset" => json!({"email": nobody}),
+        "password-reset/confirm" | "sign-up/confirm" => {
+            json!({"token": token, "password": password, "client": "web"})
+        }
+        "sign-up" => json!({"email": nobody, "name": "New"}),
+        "token" => json!({"api_key": token}),
+        _ => Value::Null,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_operation_of_identity_answers_everybody_as_the_table_says() {
+    let document = serde_json::to_value(command_api::http::document()).unwrap();
+    let paths = document["paths"].as_object().unwrap().iter();
+    let operations: BTreeSet<(&str, &str)> = paths
+        .filter_map(|(path, item)| Some((path.strip_prefix(PREFIX)?, item)))
+        .flat_map(|(path, item)| {
+            item.as_object().unwrap().keys().map(move |method| (method.as_str(), path))
+        })
+        .collect();
+    let rows = TABLE.iter().map(|(method, path, _)| (*method, *path)).collect();
+    assert_eq!(operations, rows, "each operation has a row in the table of this file");
+
+    let site = Site::new().await;
+    let (ada, owner) = site.signed_in("ada@example.com").await;
+    let (_, stranger) = site.signed_in("grace@example.com").await;
+    let (_, admin) = site.with_role("admin@example.com", "admin").await;
+    // A change of roles revokes the tokens of its user, so it is about somebody who has none here.
+    let bob = site.user("bob@example.com", PASSWORD).await;
+    let ended = site.log_in("ada@example.com", PASSWORD).await.session();
+    site.post_token("log-out", &ended.refresh).await;
+    let wanted = json!({"name": "k", "scopes": "products:read"});
+    let made = site.as_user(&owner, "POST", "api-keys", Some(wanted)).await;
+    let key = json!({"api_key": made.body["data"]["api_key"]});
+    let key = site.shop.send(json_request("POST", "/api/v1/auth/token", &key).by_nobody()).await;
+    let key = key.ok()["access_token"].as_str().unwrap().to_owned();
+    let old = expired(ada, access::Grants::all());
+    let (nil, mut sent) = (Uuid::nil().to_string(), 0_u8);
+    for (method, path, expected) in TABLE {
+        for (caller, status) in CALLERS.iter().zip(expected) {
+            let user = if path.ends_with("{role}") { bob } else { ada };
+            let real = path.replace("users/{id}", &format!("users/{user}"));
+            let real = real.replace("{role}", "support").replace("{id}", &nil);
+            let real = real.replace("{key_id}", &nil).replace("{session_id}", &nil);
+            sent += 1;
+            let (method, real) = (method.to_uppercase(), format!("{PREFIX}{real}"));
+            let request = match body(path, sent) {
+                body if method == "POST" => json_request(&method, &real, &body),
+                _ => {
+                    let request = Request::builder().method(method.as_str()).uri(&real);
+                    request.body(Body::empty()).unwrap()
+                }
+            };
+            let request = match *caller {
+                "anonymous" => request.by_nobody(),
+                "stranger" => request.with_token(&stranger.access),
+                "owner" => request.with_token(&owner.access),
+                "admin" => request.with_token(&admin.access),
+                "expired" => request.with_token(&old),
+                "revoked" => request.with_token(&ended.access),
+                _ => request.with_token(&key),
+            };
+            // Each comes from an address of its own, so that none is throttled.
+            let mut request = request;
+            let address = ClientAddress(Some([192, 0, 2, sent].into()));
+            request.extensions_mut().insert(address);
+            let reply = site.shop.send(request).await;
+            assert_eq!(reply.status, *status, "{caller}: {method} {path}: {:#}", reply.body);
+            let described = &document["paths"][format!("{PREFIX}{path}")][method.to_lowercase()];
+            let described = &described["responses"][status.to_string()];
+            assert!(described.is_object(), "{method} {path} lacks {status}");
+        }
+    }
+}

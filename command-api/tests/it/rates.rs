@@ -1,0 +1,89 @@
+//! How often a client may ask: the setting RATE_LIMITS over HTTP.
+
+use std::sync::Arc;
+
+use event_store::MemoryStore;
+use serde_json::{Value, json};
+
+use crate::support::tokens::By as _;
+use crate::support::{Reply, Shop, ShopOptions, json_request};
+
+const ADA: &str = "0190b3a2-0000-7000-8000-0000000000a1";
+const GRACE: &str = "0190b3a2-0000-7000-8000-0000000000a2";
+const PRODUCTS: &str = "/api/v1/products";
+const THREE: &str = "1/3";
+/// So many requests are more than a rate of one a second lets through, also on a slow machine.
+const MANY: usize = 60;
+
+fn shop(rates: &'static str) -> Shop {
+    Shop::over(Arc::new(MemoryStore::new()), ShopOptions { rates, ..ShopOptions::default() })
+}
+
+async fn ask(shop: &Shop, user: &str, path: &str, body: Value) -> Reply {
+    shop.send(json_request("POST", path, &body).by(user)).await
+}
+
+/// A request of a user that is refused, but counts.
+async fn refused(shop: &Shop, user: &str) -> Reply {
+    ask(shop, user, PRODUCTS, json!({"name": "x", "unit_price": "1.00", "currency": "USD"})).await
+}
+
+/// The first answer that says that the user sends too many.
+async fn exhausted(shop: &Shop, user: &str) -> Reply {
+    for _ in 0..MANY {
+        let reply = refused(shop, user).await;
+        if reply.status == 429 {
+            reply.problem(429, "rate-limited");
+            return reply;
+        }
+        assert_eq!(reply.status, 403);
+    }
+    panic!("{MANY} requests at once, and none was refused");
+}
+
+#[tokio::test]
+async fn a_user_has_a_rate_and_learns_what_is_left_and_others_have_theirs() {
+    let shop = shop(THREE);
+    let first = refused(&shop, ADA).await;
+    assert_eq!(first.status, 403);
+    assert_eq!(first.header("ratelimit-policy"), "\"default\";q=3;w=3");
+    assert_eq!(first.header("ratelimit"), "\"default\";r=2;t=1");
+    let reply = exhausted(&shop, ADA).await;
+    assert_eq!(reply.header("retry-after"), "1");
+    assert!(reply.header("ratelimit").contains(";r=0;"));
+    assert_eq!(refused(&shop, GRACE).await.status, 403);
+    // Those without a token count by their address, and not as any user.
+    let body = json!({"name": "x", "unit_price": "1.00", "currency": "USD"});
+    shop.send(json_request("POST", PRODUCTS, &body).by_nobody()).await.problem(401, "sign-in");
+}
+
+#[tokio::test]
+async fn a_command_counts_whichever_way_it_comes() {
+    let shop = shop(THREE);
+    let command = json!({"type": "confirmOrder", "id": ADA});
+    let reply = ask(&shop, ADA, "/api/v1/commands", json!({"commands": vec![command; MANY]})).await;
+    let statuses: Vec<_> =
+        reply.ok()["results"].as_array().unwrap().iter().map(|one| &one["status"]).collect();
+    assert_eq!(statuses[0], 404);
+    assert!(statuses.contains(&&json!(429)), "{statuses:?}");
+    let mut graphql = Vec::new();
+    for _ in 0..MANY {
+        graphql.push(ask(&shop, ADA, "/graphql", json!({"query": "{ __typename }"})).await.status);
+    }
+    assert!(graphql.iter().any(|status| *status == 429), "{graphql:?}");
+    let free = json_request("GET", "/.well-known/jwks.json", &json!(null)).by(ADA);
+    assert_eq!(shop.send(free).await.status, 200, "the other API asks for it every 2 seconds");
+}
+
+#[tokio::test]
+async fn an_operation_with_a_rate_of_its_own_counts_alone() {
+    let shop = shop("off, addProduct=1/1");
+    let reply = refused(&shop, ADA).await;
+    assert_eq!(reply.header("ratelimit-policy"), "\"addProduct\";q=1;w=1");
+    exhausted(&shop, ADA).await;
+    for _ in 0..MANY {
+        let reply = ask(&shop, ADA, "/api/v1/users", json!({})).await;
+        assert_ne!(reply.status, 429);
+        assert_eq!(reply.header("ratelimit"), "");
+    }
+}

@@ -1,0 +1,78 @@
+//! Refuses what web pages of other sites send: requests under a name that is not the server's, and
+//! requests of other origins that may change something.
+//!
+//! CORS alone is not enough. It keeps a page from reading an answer, but a "simple" POST is carried
+//! out all the same.
+
+use axum::extract::{Request, State};
+use axum::http::header::{HOST, ORIGIN};
+use axum::http::uri::Authority;
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+
+use super::hosts::Hosts;
+use super::origins::Origins;
+use crate::problem::Problem;
+
+/// What a server may be called by, and from where.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Allowed {
+    /// The names of the server.
+    pub hosts: Hosts,
+    /// The origins of web pages that may call it.
+    pub origins: Origins,
+}
+
+impl From<Origins> for Allowed {
+    fn from(origins: Origins) -> Self {
+        Self { hosts: Hosts::default(), origins }
+    }
+}
+
+impl Allowed {
+    fn check(&self, request: &Request) -> Result<(), Problem> {
+        let host = request.headers().get(HOST).map(|host| Authority::try_from(host.as_bytes()));
+        // The target names the host, too, if it is a whole URL.
+        let target = request.uri().authority().cloned();
+        let mut named = host.and_then(Result::ok).into_iter().chain(target);
+        if !named.all(|authority| self.hosts.allow(&authority)) {
+            return Err(Problem::new(
+                StatusCode::MISDIRECTED_REQUEST,
+                "host-not-allowed",
+                "The server is not called by this name",
+            )
+            .detail("the operator lists the names in ALLOWED_HOSTS"));
+        }
+        let Some(origin) = request.headers().get(ORIGIN) else { return Ok(()) };
+        if request.method().is_safe() || self.origins.allow(origin) || is_own(request, origin) {
+            return Ok(());
+        }
+        Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "origin-not-allowed",
+            "Web pages of this origin may not call",
+        )
+        .detail("the operator lists the origins in ALLOWED_ORIGINS"))
+    }
+}
+
+/// Whether a page of this server calls. The scheme does not count, because a proxy may speak TLS
+/// for the server.
+fn is_own(request: &Request, origin: &HeaderValue) -> bool {
+    let own = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+    own.zip(origin).is_some_and(|(own, (_, authority))| own.eq_ignore_ascii_case(authority))
+}
+
+/// The layer: answers refused requests and passes on the rest.
+pub(crate) async fn admit(
+    State(allowed): State<Allowed>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match allowed.check(&request) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}

@@ -1,0 +1,182 @@
+//! The rates of an API: one for all operations, and others for single ones.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use axum::http::Method;
+use utoipa::openapi::OpenApi;
+
+use super::rate::{InvalidRate, RateLimit, RateLimits};
+
+/// The name of the policy for operations without one of their own.
+const DEFAULT: &str = "default";
+
+/// The setting: a rate for every operation, and rates of their own for operations by their
+/// `operationId`.
+///
+/// ```
+/// use service_kit::http::RateSettings;
+///
+/// let settings: RateSettings = "100/200, placeOrder=5/20".parse()?;
+/// assert_eq!(settings.to_string(), "100/200, placeOrder=5/20");
+/// # Ok::<(), service_kit::http::InvalidRates>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RateSettings {
+    default: RateLimit,
+    operations: BTreeMap<String, RateLimit>,
+}
+
+/// The text is not a list of rates.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidRates {
+    /// A word is not a rate.
+    #[error("{0:?}: {1}")]
+    Rate(String, #[source] InvalidRate),
+    /// There is not exactly one rate without a name.
+    #[error("expected one rate without a name, then OPERATION=RATE for single operations")]
+    Default,
+    /// An operation is named twice.
+    #[error("{0} has two rates")]
+    Twice(String),
+}
+
+/// The setting names operations that the API does not have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no operation {0}; the names are the operationIds of the OpenAPI document")]
+pub struct UnknownOperation(String);
+
+/// The limits of an API's operations. Clones share the counts.
+#[derive(Debug, Clone)]
+pub struct Rates {
+    default: RateLimits,
+    operations: Arc<HashMap<(Method, String), RateLimits>>,
+}
+
+impl RateSettings {
+    /// No limits.
+    pub const OFF: Self = Self { default: RateLimit::OFF, operations: BTreeMap::new() };
+
+    /// The limits for the operations of this document.
+    ///
+    /// # Errors
+    /// The setting names an operation that the document does not have.
+    pub fn rates(&self, document: &OpenApi) -> Result<Rates, UnknownOperation> {
+        let mut unknown: BTreeMap<&str, RateLimit> =
+            self.operations.iter().map(|(name, limit)| (name.as_str(), *limit)).collect();
+        let mut operations = HashMap::new();
+        for (path, item) in &document.paths.paths {
+            let methods = [
+                (Method::GET, &item.get),
+                (Method::PUT, &item.put),
+                (Method::POST, &item.post),
+                (Method::PATCH, &item.patch),
+                (Method::DELETE, &item.delete),
+            ];
+            for (method, operation) in methods {
+                let name = operation.as_ref().and_then(|found| found.operation_id.as_deref());
+                let Some(name) = name else { continue };
+                let Some(limit) = unknown.remove(name) else { continue };
+                operations.insert((method, path.clone()), RateLimits::new(name, limit));
+            }
+        }
+        match unknown.into_keys().next() {
+            Some(name) => Err(UnknownOperation(name.to_owned())),
+            None => Ok(Rates {
+                default: RateLimits::new(DEFAULT, self.default),
+                operations: Arc::new(operations),
+            }),
+        }
+    }
+}
+
+impl Rates {
+    /// The limits that count for an operation. `path` is the template of its path.
+    pub fn of(&self, method: &Method, path: &str) -> &RateLimits {
+        if self.operations.is_empty() {
+            return &self.default;
+        }
+        self.operations.get(&(method.clone(), path.to_owned())).unwrap_or(&self.default)
+    }
+}
+
+impl std::fmt::Display for RateSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.default)?;
+        self.operations.iter().try_for_each(|(name, limit)| write!(f, ", {name}={limit}"))
+    }
+}
+
+impl std::str::FromStr for RateSettings {
+    type Err = InvalidRates;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRates> {
+        let (mut default, mut operations) = (None, BTreeMap::new());
+        for word in text.split(',').map(str::trim) {
+            let (name, rate) = match word.split_once('=') {
+                Some((name, rate)) => (Some(name.trim()), rate.trim()),
+                None => (None, word),
+            };
+            let limit = rate.parse().map_err(|error| InvalidRates::Rate(word.to_owned(), error))?;
+            match name {
+                None if default.is_some() => return Err(InvalidRates::Default),
+                None => default = Some(limit),
+                Some(name) => {
+                    if operations.insert(name.to_owned(), limit).is_some() {
+                        return Err(InvalidRates::Twice(name.to_owned()));
+                    }
+                }
+            }
+        }
+        Ok(Self { default: default.ok_or(InvalidRates::Default)?, operations })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use utoipa::openapi::path::{OperationBuilder, PathItem, PathsBuilder};
+    use utoipa::openapi::{HttpMethod, Info, OpenApiBuilder};
+
+    use super::*;
+    use crate::http::rate::RateKey;
+
+    fn document() -> OpenApi {
+        let operation = |name| OperationBuilder::new().operation_id(Some(name)).build();
+        let mut item = PathItem::new(HttpMethod::Post, operation("place"));
+        item.get = Some(operation("list"));
+        let paths = PathsBuilder::new().path("/things", item).build();
+        OpenApiBuilder::new().info(Info::new("test", "1")).paths(paths).build()
+    }
+
+    #[test]
+    fn an_operation_with_a_rate_of_its_own_counts_alone() {
+        let settings: RateSettings = "1/5, place=1/1".parse().unwrap();
+        let rates = settings.rates(&document()).unwrap();
+        let count = |method| rates.of(&method, "/things").count(RateKey::Inside).is_ok();
+        assert!(count(Method::POST) && !count(Method::POST));
+        for _ in 0..5 {
+            assert!(count(Method::GET));
+        }
+        assert!(!count(Method::GET), "all others share the default");
+        assert!(rates.of(&Method::POST, "/others").count(RateKey::Inside).is_err());
+    }
+
+    #[test]
+    fn an_operation_that_does_not_exist_is_named() {
+        let settings: RateSettings = "off, plaice=1".parse().unwrap();
+        assert_eq!(settings.rates(&document()).unwrap_err(), UnknownOperation("plaice".to_owned()));
+    }
+
+    #[test]
+    fn any_other_text_is_no_list_of_rates() {
+        let parse = |text: &str| text.parse::<RateSettings>();
+        for text in ["", "a=1", "1, 2"] {
+            assert!(parse(text).is_err(), "{text:?}");
+        }
+        assert_eq!(parse("1, a=1, a=2"), Err(InvalidRates::Twice("a".to_owned())));
+        assert_eq!(parse("1, a=0"), Err(InvalidRates::Rate("a=0".to_owned(), InvalidRate)));
+        assert_eq!(parse("off"), Ok(RateSettings::OFF));
+    }
+}
