@@ -16,6 +16,7 @@ pub mod idempotency;
 pub mod input;
 pub mod precondition;
 pub mod repository;
+pub mod settlement;
 pub mod telemetry;
 pub mod use_case;
 
@@ -23,6 +24,7 @@ pub use command::{Commands, Done, DryRun};
 pub use context::Context;
 pub use error::CommandError;
 pub use input::{Environment, Input};
+pub use settlement::{OpenOrders, SettleError, Settlement};
 
 use ::access::Policy;
 use access::Permit;
