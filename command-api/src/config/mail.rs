@@ -24,12 +24,7 @@ pub struct MailArgs {
     #[arg(long, env = "MAIL_FOLDER", value_name = "FOLDER")]
     pub mail_folder: Option<PathBuf>,
     /// The sender of all mails.
-    #[arg(
-        long,
-        env = "MAIL_FROM",
-        value_name = "ADDRESS",
-        default_value = "Daybook <daybook@localhost>"
-    )]
+    #[arg(long, env = "MAIL_FROM", value_name = "ADDRESS", default_value = "daybook@localhost")]
     pub mail_from: String,
     /// The URL of the frontend. Links in mails begin with it.
     #[arg(long, env = "FRONTEND_URL", value_name = "URL", default_value = "http://127.0.0.1:3000")]

@@ -152,6 +152,10 @@ impl Things {
             let object = either.iter().find(|one| one["type"] != "null").unwrap();
             return self.valid(document, name, object);
         }
+        // One value of a list.
+        if let Some(one) = schema.get("const").or_else(|| schema["enum"].get(0)) {
+            return one.clone();
+        }
         // A pattern of its own has an example.
         if let Some(example) = schema.get("example")
             && schema["pattern"].is_string()

@@ -131,7 +131,7 @@ pub(crate) fn api() -> (Router, Gate) {
         .route("/", get(async || "hello").post(async || "hello"))
         .route("/held", get(held).post(held_with_body))
         .route("/body", post(body));
-    let allowed = Allowed { hosts: "example.com".parse().unwrap(), ..Allowed::default() };
+    let allowed = Allowed { hosts: "a, example.com".parse().unwrap(), ..Allowed::default() };
     (layered(routes, &allowed), Gate { reached, let_go })
 }
 

@@ -49,7 +49,8 @@ const TABLE: &[(&str, &str, [u16; 7])] = &[
 
 const PREFIX: &str = "/api/v1/auth/";
 
-/// A valid body for an operation. Proofs in it are wrong, and each request is about another account.
+/// A valid body for an operation. Proofs in it are wrong, and each request is about another
+/// account.
 fn body(path: &str, request: u8) -> Value {
     let nobody = format!("nobody{request}@example.com");
     let (token, password) = ("x", "another long password");
