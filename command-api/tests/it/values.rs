@@ -152,10 +152,6 @@ impl Things {
             let object = either.iter().find(|one| one["type"] != "null").unwrap();
             return self.valid(document, name, object);
         }
-        // One value of a list.
-        if let Some(one) = schema.get("const").or_else(|| schema["enum"].get(0)) {
-            return one.clone();
-        }
         // A pattern of its own has an example.
         if let Some(example) = schema.get("example")
             && schema["pattern"].is_string()
@@ -186,6 +182,8 @@ impl Things {
             (_, Some("email")) => json!(format!("{}@example.com", Uuid::now_v7().simple())),
             _ if name == "currency" => json!("USD"),
             _ if name == "unit_price" => json!("1.00"),
+            _ if schema["enum"].is_array() => schema["enum"][0].clone(),
+            _ if schema.get("const").is_some() => schema["const"].clone(),
             (Some("string"), _) => json!("Ada"),
             other => panic!("{name}: what is a value of {other:?}?"),
         }
