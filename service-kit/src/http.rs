@@ -21,7 +21,7 @@ mod single;
 mod stall;
 mod wire;
 
-pub use address::{ProxyError, TrustedProxies};
+pub use address::{ProxyError, TrustedProxies, subscriber};
 pub use allowed::Allowed;
 pub(crate) use allowed::admit;
 pub use body_budget::{BodyBudget, OverBudget};

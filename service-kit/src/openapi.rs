@@ -1,9 +1,10 @@
 //! Completes the OpenAPI documents of both APIs.
 
 use axum::body::Bytes;
+use axum::http::Method;
 use serde_json::Value;
 use utoipa::openapi::header::HeaderBuilder;
-use utoipa::openapi::path::PathItem;
+use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{Components, ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{PartialSchema as _, ToSchema as _};
@@ -49,13 +50,34 @@ pub fn describe_layers(document: &mut OpenApi) {
     }
 }
 
+/// Describes a header of an answer.
+pub fn describe_header(response: &mut Response, name: &str, description: &str, type_of: Type) {
+    let schema = ObjectBuilder::new().schema_type(type_of);
+    let header = HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build();
+    response.headers.insert(name.to_owned(), header.into());
+}
+
+/// All operations of a document: method, path and description.
+pub fn operations(document: &OpenApi) -> impl Iterator<Item = (Method, &str, &Operation)> {
+    document.paths.paths.iter().flat_map(|(path, item)| {
+        let PathItem { get, put, post, patch, delete, .. } = item;
+        let operations = [
+            (Method::GET, get),
+            (Method::PUT, put),
+            (Method::POST, post),
+            (Method::PATCH, patch),
+            (Method::DELETE, delete),
+        ];
+        operations.into_iter().filter_map(move |(method, operation)| {
+            Some((method, path.as_str(), operation.as_ref()?))
+        })
+    })
+}
+
 /// Describes the fields of the rate. An answer from before they are counted has none.
 fn describe_rates(status: &str, response: &mut Response) {
     let mut has = |name: &str, description: &str, type_of: Type| {
-        let schema = ObjectBuilder::new().schema_type(type_of);
-        let header =
-            HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build();
-        response.headers.entry(name.to_owned()).or_insert_with(|| header.into());
+        describe_header(response, name, description, type_of);
     };
     has(
         "RateLimit-Policy",
@@ -68,7 +90,8 @@ fn describe_rates(status: &str, response: &mut Response) {
     }
 }
 
-fn problem(description: &str) -> RefOr<Response> {
+/// The answer with a problem.
+pub fn problem(description: &str) -> RefOr<Response> {
     let schema = Ref::from_schema_name(ProblemBody::name());
     let content = ContentBuilder::new().schema(Some(schema)).build();
     ResponseBuilder::new().description(description).content(PROBLEM_JSON, content).build().into()

@@ -35,7 +35,7 @@ pub async fn is_open(database: &Database, user_id: Uuid) -> Result<bool, sqlx::E
     Ok(found.fetch_optional(database.pool()).await?.is_some())
 }
 
-/// Gives a user a role, whoever asks. It is for the first administrator.
+/// Gives a user a role without asking for a permission, for the first administrator.
 ///
 /// # Errors
 /// The database failed, or there is no such account or role.

@@ -24,7 +24,7 @@ const MAX_LISTED: i64 = 200;
 pub struct ListedSession {
     /// The session's id.
     pub session_id: Uuid,
-    /// The frontend.
+    /// The name of the frontend, as it gave it at the log-in.
     pub client: String,
     /// The network address, as long as it is kept.
     pub address: Option<String>,

@@ -12,7 +12,7 @@ use uuid::Uuid;
 /// Who a token is for.
 #[derive(Debug, Clone)]
 pub struct Bearer {
-    /// The user.
+    /// The id of the user.
     pub user_id: Uuid,
     /// The session or API key.
     pub credential: Uuid,

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use domain::value::Email;
 use secrecy::SecretString;
+use service_kit::http::subscriber;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -15,9 +16,6 @@ use super::session::Tokens;
 use super::session::begin::Proven;
 use super::throttle::Attempt;
 use super::{Identity, IdentityError};
-
-/// The bits of an IPv6 address that tell its network. A subscriber has a network of this size.
-const IPV6_NETWORK_BITS: u8 = 64;
 
 /// What a user proves to be who they are with.
 pub struct Credentials {
@@ -36,7 +34,7 @@ pub struct Visitor {
     pub address: Option<IpAddr>,
 }
 
-/// What is stored about whoever holds an address. It has the same form for nobody.
+/// What is stored about the holder of an address. If there is no holder, it has the same form.
 struct Account {
     user_id: Uuid,
     password_hash: Option<String>,
@@ -126,7 +124,7 @@ impl Identity {
         Ok((attempt, Some(Proven { user_id, password_hash, client, address })))
     }
 
-    /// Looks up the account of whoever holds the address.
+    /// Looks up the account of the user who holds the address.
     async fn account(
         &self,
         email: &Email,
@@ -141,7 +139,7 @@ impl Identity {
                  WHERE s.user_id = $1 AND s.address <<= $2::text::inet) AS "is_familiar!"
                FROM auth.accounts WHERE user_id = $1"#,
             user_id,
-            address.map(|address| cidr(network(address)))
+            address.map(cidr)
         );
         let found = found.fetch_optional(parts.database.pool()).await?;
         let (password_hash, is_familiar) =
@@ -171,23 +169,15 @@ impl Identity {
     }
 }
 
-/// The address that limits count by: all addresses of one subscriber are one.
+/// The network of an address as limits count it.
 fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) if !v6.is_loopback() => {
-            let bits = v6.to_bits() & (u128::MAX << (128 - u32::from(IPV6_NETWORK_BITS)));
-            IpAddr::V6(bits.into())
-        }
-        other => other,
-    }
+    subscriber(address).0
 }
 
-/// A network as Postgres writes it.
-fn cidr(network: IpAddr) -> String {
-    match network {
-        IpAddr::V6(v6) if !v6.is_loopback() => format!("{v6}/{IPV6_NETWORK_BITS}"),
-        other => other.to_string(),
-    }
+/// The network of an address in the notation of Postgres.
+fn cidr(address: IpAddr) -> String {
+    let (network, bits) = subscriber(address);
+    format!("{network}/{bits}")
 }
 
 #[cfg(test)]
@@ -199,12 +189,12 @@ mod tests {
     #[test]
     fn the_addresses_of_one_subscriber_are_one() {
         for (address, expected) in [
-            ("192.0.2.7", "192.0.2.7"),
-            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("192.0.2.7", "192.0.2.7/32"),
+            ("::ffff:192.0.2.7", "192.0.2.7/32"),
             ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-            ("::1", "::1"),
+            ("::1", "::1/128"),
         ] {
-            assert_eq!(cidr(network(address.parse().unwrap())), expected);
+            assert_eq!(cidr(address.parse().unwrap()), expected);
         }
     }
 }

@@ -13,12 +13,12 @@ use axum::{Router, body};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use service_kit::input::{Id, Integer};
+use service_kit::openapi::operations;
 use service_kit::problem::ProblemBody;
 use service_kit::{FieldError, Problem};
 use tower::ServiceExt as _;
 use utoipa::ToSchema;
 use utoipa::openapi::OpenApi;
-use utoipa::openapi::path::PathItem;
 use uuid::Uuid;
 
 use super::answer::Changed;
@@ -126,29 +126,16 @@ struct AnsweredMeta {
 impl Registry {
     /// All operations of the document, run by a router that has their routes.
     pub(super) fn new(document: &OpenApi, router: Router) -> Self {
-        // Identity is no command, and answers in its own form.
-        let items = document.paths.paths.iter();
-        let items = items.filter(|(path, _)| !path.starts_with(v1::IDENTITY));
-        let operations = items.flat_map(|(path, item)| {
-            let PathItem { put, post, patch, delete, .. } = item;
-            let methods = [
-                (Method::PUT, put),
-                (Method::POST, post),
-                (Method::PATCH, patch),
-                (Method::DELETE, delete),
-            ];
-            methods.into_iter().filter_map(|(method, operation)| {
-                let operation = operation.as_ref()?;
-                let name = operation.operation_id.clone()?;
-                // Commands do not contain commands.
-                if name == RUN_COMMANDS {
-                    return None;
-                }
-                let path = path.split('/').map(str::to_owned).collect();
-                let has_body = operation.request_body.is_some();
-                let creates = operation.responses.responses.contains_key("201");
-                Some((name, Operation { method, path, has_body, creates }))
-            })
+        let operations = operations(document).filter_map(|(method, path, operation)| {
+            let name = operation.operation_id.clone()?;
+            // Commands do not contain commands. Identity is none, and answers in its own form.
+            if name == RUN_COMMANDS || path.starts_with(v1::IDENTITY) {
+                return None;
+            }
+            let path = path.split('/').map(str::to_owned).collect();
+            let has_body = operation.request_body.is_some();
+            let creates = operation.responses.responses.contains_key("201");
+            Some((name, Operation { method, path, has_body, creates }))
         });
         Self { operations: operations.collect(), router }
     }

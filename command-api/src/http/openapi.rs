@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use service_kit::Envelope;
-use service_kit::problem::{PROBLEM_JSON, ProblemBody};
-use utoipa::openapi::header::HeaderBuilder;
+use service_kit::openapi::{describe_header, problem};
+use service_kit::problem::ProblemBody;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Type};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder};
@@ -183,10 +183,6 @@ fn describe_dry_run(responses: &mut BTreeMap<String, RefOr<Response>>) {
 }
 
 fn describe_success(response: &mut Response, creates: bool) {
-    let header = |description: &str| {
-        let schema = ObjectBuilder::new().schema_type(Type::String);
-        RefOr::T(HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build())
-    };
     for (name, description) in [
         ("ETag", "`\"<version>\"`"),
         ("Consistency-Token", "The same as `meta.consistency_token`"),
@@ -196,16 +192,10 @@ fn describe_success(response: &mut Response, creates: bool) {
         ),
         ("X-Request-Id", "The request's id"),
     ] {
-        response.headers.insert(name.to_owned(), header(description));
+        describe_header(response, name, description, Type::String);
     }
     if creates {
-        response
-            .headers
-            .insert("Location".to_owned(), header("The resource's URL in the query API"));
+        let description = "The resource's URL in the query API";
+        describe_header(response, "Location", description, Type::String);
     }
-}
-
-fn problem(description: &str) -> RefOr<Response> {
-    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-    ResponseBuilder::new().description(description).content(PROBLEM_JSON, content).build().into()
 }

@@ -24,9 +24,12 @@ pub fn run(layout: &Layout, program: &str, args: &[String]) -> anyhow::Result<Ex
         .args(args)
         .env("EVENT_STORE_URL", &endpoints.postgres)
         .env("READ_MODEL_URL", &endpoints.postgres);
+    let keys = KeyFiles::ensure()?;
     command
         .env("SUBJECT_KEYS_URL", &endpoints.subject_keys)
-        .env("MASTER_KEY_FILE", KeyFiles::ensure()?.master);
+        .env("AUTH_URL", &endpoints.postgres)
+        .env("MASTER_KEY_FILE", keys.master)
+        .env("RESERVATION_KEY_FILE", keys.reservation);
     // The other commands do their work in their own process.
     if matches!(args.first().map(String::as_str), Some("pause" | "resume" | "operations")) {
         command.env("PROJECTOR_ADMIN_URL", &endpoints.admin.projector);

@@ -5,10 +5,10 @@ use std::sync::LazyLock;
 use axum::body::Bytes;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
+use service_kit::openapi::describe_header;
 use utoipa::OpenApi as _;
-use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::Operation;
-use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::schema::Type;
 use utoipa::openapi::{OpenApi, RefOr};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -65,10 +65,7 @@ fn describe_headers(path: &str, operation: &mut Operation) {
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else { continue };
         let mut has = |name: &str, description: &str, type_of: Type| {
-            let schema = ObjectBuilder::new().schema_type(type_of);
-            let header =
-                HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build();
-            response.headers.insert(name.to_owned(), header.into());
+            describe_header(response, name, description, type_of);
         };
         has("X-Request-Id", "The request's id", Type::String);
         match status.as_str() {

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderName};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// An IPv6 subscriber gets a network of this prefix length, so all its addresses count as one.
-const IPV6_SUBSCRIBER_BITS: u32 = 64;
+const IPV6_SUBSCRIBER_BITS: u8 = 64;
 
 /// The client address that limits count by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,13 +15,20 @@ pub(super) struct ClientKey(IpAddr);
 
 impl ClientKey {
     pub(super) fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V6(v6) if !v6.is_loopback() => {
-                let network = v6.to_bits() & (u128::MAX << (128 - IPV6_SUBSCRIBER_BITS));
-                Self(IpAddr::V6(Ipv6Addr::from_bits(network)))
-            }
-            other => Self(other),
+        Self(subscriber(address).0)
+    }
+}
+
+/// The network that a client's address counts as, with its prefix length in bits: one IPv4 address,
+/// or the 64 bits of IPv6 that one subscriber has.
+pub fn subscriber(address: IpAddr) -> (IpAddr, u8) {
+    match address.to_canonical() {
+        IpAddr::V6(v6) if !v6.is_loopback() => {
+            let network = v6.to_bits() & (u128::MAX << (128 - u32::from(IPV6_SUBSCRIBER_BITS)));
+            (IpAddr::V6(Ipv6Addr::from_bits(network)), IPV6_SUBSCRIBER_BITS)
         }
+        IpAddr::V6(v6) => (IpAddr::V6(v6), 128),
+        v4 @ IpAddr::V4(_) => (v4, 32),
     }
 }
 

@@ -7,6 +7,7 @@ use axum::http::Method;
 use utoipa::openapi::OpenApi;
 
 use super::rate::{InvalidRate, RateLimit, RateLimits};
+use crate::openapi;
 
 /// The name of the policy for operations without one of their own.
 const DEFAULT: &str = "default";
@@ -65,20 +66,10 @@ impl RateSettings {
         let mut unknown: BTreeMap<&str, RateLimit> =
             self.operations.iter().map(|(name, limit)| (name.as_str(), *limit)).collect();
         let mut operations = HashMap::new();
-        for (path, item) in &document.paths.paths {
-            let methods = [
-                (Method::GET, &item.get),
-                (Method::PUT, &item.put),
-                (Method::POST, &item.post),
-                (Method::PATCH, &item.patch),
-                (Method::DELETE, &item.delete),
-            ];
-            for (method, operation) in methods {
-                let name = operation.as_ref().and_then(|found| found.operation_id.as_deref());
-                let Some(name) = name else { continue };
-                let Some(limit) = unknown.remove(name) else { continue };
-                operations.insert((method, path.clone()), RateLimits::new(name, limit));
-            }
+        for (method, path, operation) in openapi::operations(document) {
+            let Some(name) = operation.operation_id.as_deref() else { continue };
+            let Some(limit) = unknown.remove(name) else { continue };
+            operations.insert((method, path.to_owned()), RateLimits::new(name, limit));
         }
         match unknown.into_keys().next() {
             Some(name) => Err(UnknownOperation(name.to_owned())),

@@ -16,12 +16,12 @@ use crate::auth::{Identity, IdentityError};
 
 /// A log-in that was proven right.
 pub(in crate::auth) struct Proven {
-    /// The user.
+    /// The id of the user.
     pub user_id: Uuid,
     /// The hash that the password was compared with. If it is another one by now, the password was
     /// changed meanwhile, and the log-in fails.
     pub password_hash: String,
-    /// The frontend.
+    /// The name of the frontend: 1 to 64 lower-case letters, digits and hyphens.
     pub client: String,
     /// The network address.
     pub address: Option<IpAddr>,

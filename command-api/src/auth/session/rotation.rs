@@ -1,9 +1,9 @@
 //! Exchanges a refresh token for the next pair of tokens (RFC 9700, section 4.14).
 //!
-//! A session has one valid token. Whoever presents it gets its successor. Two requests at once, as
-//! from two tabs or after a lost answer, get the same successor within [`GRACE`]. A token that is
-//! older was perhaps stolen: nobody can tell the thief from the owner, so the session ends for
-//! both.
+//! A session has one valid token. A client that presents it gets its successor. Two requests at
+//! once, as from two tabs or after a lost answer, get the same successor within [`GRACE`]. A token
+//! that is older was perhaps stolen: nobody can tell the thief from the owner, so the session ends
+//! for both.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use identity::Subject;

@@ -1,17 +1,19 @@
 //! What all operations of identity share in the OpenAPI document. They are no commands: they have
 //! no idempotency key, no dry run and no version.
 
-use utoipa::openapi::header::HeaderBuilder;
+use service_kit::openapi::{describe_header, problem};
+use utoipa::openapi::RefOr;
 use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::schema::{ObjectBuilder, Type};
-use utoipa::openapi::{RefOr, Response};
-
-use super::problem;
+use utoipa::openapi::schema::Type;
 
 /// The problems that every operation of identity can answer with, apart from its own.
-const PROBLEMS: [(&str, &str); 9] = [
+const PROBLEMS: [(&str, &str); 10] = [
     ("400", "The request cannot be parsed"),
     ("401", "Sign in first, or the credentials are not valid"),
+    (
+        "403",
+        "The caller may not do this, or acts with an API key, or a page of another origin asks",
+    ),
     ("404", "This deployment has no log-in"),
     ("408", "The request did not arrive in time"),
     ("413", "The body is larger than 64 KiB"),
@@ -37,17 +39,14 @@ fn complete_operation(operation: &mut Operation) {
     }
     for (status, response) in responses {
         let RefOr::T(response) = response else { continue };
-        add(response, "X-Request-Id", "The request's id");
+        describe_header(response, "X-Request-Id", "The request's id", Type::String);
         match status.as_str() {
-            "401" => add(response, "WWW-Authenticate", "`Bearer`"),
-            "429" | "503" => add(response, "Retry-After", "Seconds until another attempt"),
+            "401" => describe_header(response, "WWW-Authenticate", "`Bearer`", Type::String),
+            "429" | "503" => {
+                let description = "Seconds until another attempt";
+                describe_header(response, "Retry-After", description, Type::Integer);
+            }
             _ => {}
         }
     }
-}
-
-fn add(response: &mut Response, name: &str, description: &str) {
-    let schema = ObjectBuilder::new().schema_type(Type::String);
-    let header = HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build();
-    response.headers.insert(name.to_owned(), RefOr::T(header));
 }

@@ -38,7 +38,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 struct Session {
     /// The session's id.
     id: Uuid,
-    /// The frontend.
+    /// The name of the frontend, as it gave it at the log-in.
     client: String,
     /// The network address where it was begun; null if it is not known, or no longer kept.
     #[schema(required = true)]
@@ -75,8 +75,6 @@ impl From<ListedSession> for Session {
     params(("id" = inline(Id), Path, description = "The user's id")),
     responses(
         (status = 200, description = "The names of the roles", body = Envelope<Vec<String>>),
-        (status = 401, description = "You must sign in", body = ProblemBody,
-            content_type = "application/problem+json"),
         (status = 403, description = "You may not manage access", body = ProblemBody,
             content_type = "application/problem+json"),
     ),
@@ -101,8 +99,6 @@ async fn list_roles(
     ),
     responses(
         (status = 204, description = "The user has the role"),
-        (status = 401, description = "You must sign in", body = ProblemBody,
-            content_type = "application/problem+json"),
         (status = 403, description = "You may not manage access, or hold less than the role",
             body = ProblemBody, content_type = "application/problem+json"),
     ),
@@ -127,8 +123,6 @@ async fn grant_role(
     ),
     responses(
         (status = 204, description = "The user does not have the role"),
-        (status = 401, description = "You must sign in", body = ProblemBody,
-            content_type = "application/problem+json"),
         (status = 403, description = "You may not manage access, or hold less than the role",
             body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "Nobody would be an administrator any more",
@@ -152,10 +146,6 @@ async fn revoke_role(
     params(("id" = inline(Id), Path, description = "The user's id")),
     responses(
         (status = 200, description = "The sessions", body = Envelope<Vec<Session>>),
-        (status = 401, description = "You must sign in", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 403, description = "You act with an API key", body = ProblemBody,
-            content_type = "application/problem+json"),
     ),
 )]
 async fn list_sessions(
@@ -180,10 +170,6 @@ async fn list_sessions(
     ),
     responses(
         (status = 204, description = "The session has ended"),
-        (status = 401, description = "You must sign in", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 403, description = "You act with an API key", body = ProblemBody,
-            content_type = "application/problem+json"),
     ),
 )]
 async fn end_session(
@@ -202,10 +188,6 @@ async fn end_session(
     params(("id" = inline(Id), Path, description = "The user's id")),
     responses(
         (status = 200, description = "The keys", body = Envelope<Vec<ApiKey>>),
-        (status = 401, description = "You must sign in", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 403, description = "You act with an API key", body = ProblemBody,
-            content_type = "application/problem+json"),
     ),
 )]
 async fn list_keys(
@@ -230,10 +212,6 @@ async fn list_keys(
     ),
     responses(
         (status = 204, description = "The key is revoked"),
-        (status = 401, description = "You must sign in", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 403, description = "You act with an API key", body = ProblemBody,
-            content_type = "application/problem+json"),
     ),
 )]
 async fn revoke_key(

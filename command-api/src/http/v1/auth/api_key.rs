@@ -119,8 +119,6 @@ impl From<ListedKey> for ApiKey {
     request_body = NewKeyBody,
     responses(
         (status = 201, description = "The key", body = Envelope<MadeApiKey>),
-        (status = 401, description = "You must sign in", body = ProblemBody,
-            content_type = "application/problem+json"),
         (status = 403, description = "You do not hold all of the scopes, or act with an API key",
             body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "You have too many keys", body = ProblemBody,
@@ -161,10 +159,6 @@ async fn make(
     get, path = "/auth/api-keys", operation_id = "listApiKeys", tag = "auth",
     responses(
         (status = 200, description = "Your keys", body = Envelope<Vec<ApiKey>>),
-        (status = 401, description = "You must sign in", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 403, description = "You act with an API key", body = ProblemBody,
-            content_type = "application/problem+json"),
     ),
 )]
 async fn list(
@@ -184,10 +178,6 @@ async fn list(
     params(("id" = inline(Id), Path, description = "The key's id")),
     responses(
         (status = 204, description = "The key is revoked"),
-        (status = 401, description = "You must sign in", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 403, description = "You act with an API key", body = ProblemBody,
-            content_type = "application/problem+json"),
     ),
 )]
 async fn revoke(
