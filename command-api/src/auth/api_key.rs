@@ -192,21 +192,14 @@ impl Identity {
     pub async fn exchange_key(&self, key: &SecretString) -> Result<AccessToken, IdentityError> {
         let (parts, now) = (self.parts(), self.parts().clock.now());
         let hash = read(key).ok_or(IdentityError::InvalidToken)?;
-        let owner = sqlx::query_as!(
-            Owner,
-            "SELECT key_id, user_id, name, scopes, used_at FROM auth.api_keys
-             WHERE key_hash = $1 AND revoked_at IS NULL
-                 AND (expires_at IS NULL OR expires_at > $2)",
-            &hash,
-            now
-        );
-        let owner = owner.fetch_optional(parts.database.pool()).await?;
-        let owner = owner.ok_or(IdentityError::InvalidToken)?;
+        let database = &parts.database;
+        let found = database.pool().run(async |connection| owner(connection, &hash, now).await);
+        let owner = found.await?.ok_or(IdentityError::InvalidToken)?;
         if !parts.directory.may_sign_in(owner.user_id).await? {
             return Err(IdentityError::InvalidToken);
         }
         let used =
-            parts.database.transaction(async |transaction| used(transaction, &owner, now).await);
+            database.transaction(async |transaction| used(transaction, &owner, &hash, now).await);
         let standing = used.await?;
         let Owner { key_id, user_id, name, scopes, .. } = owner;
         let scopes = super::session::standing::known(&scopes);
@@ -282,21 +275,45 @@ async fn record(
     Ok(())
 }
 
+/// The owner of the key with this hash, if it is valid.
+async fn owner(
+    connection: &mut PgConnection,
+    hash: &[u8; 32],
+    now: DateTime<Utc>,
+) -> Result<Option<Owner>, sqlx::Error> {
+    let owner = sqlx::query_as!(
+        Owner,
+        "SELECT key_id, user_id, name, scopes, used_at FROM auth.api_keys
+         WHERE key_hash = $1 AND revoked_at IS NULL
+             AND (expires_at IS NULL OR expires_at > $2)",
+        hash,
+        now
+    );
+    owner.fetch_optional(connection).await
+}
+
 /// Records the use, and reads what the owner may do now.
+///
+/// # Errors
+/// [`IdentityError::InvalidToken`] if the key was revoked meanwhile.
 async fn used(
     transaction: &mut PgConnection,
-    owner: &Owner,
+    found: &Owner,
+    hash: &[u8; 32],
     now: DateTime<Utc>,
-) -> Result<Standing, sqlx::Error> {
-    if owner.used_at.is_none_or(|last| now - last >= USE_EVERY) {
+) -> Result<Standing, IdentityError> {
+    if found.used_at.is_none_or(|last| now - last >= USE_EVERY) {
         let used = sqlx::query!(
             "UPDATE auth.api_keys SET used_at = greatest(used_at, $2) WHERE key_id = $1",
-            owner.key_id,
+            found.key_id,
             now
         );
         used.execute(&mut *transaction).await?;
     }
-    standing(transaction, owner.user_id, Subject::Key(owner.key_id)).await
+    let standing = standing(transaction, found.user_id, Subject::Key(found.key_id)).await?;
+    // A token counts as issued after what was revoked by then. So the key must be valid after that.
+    owner(transaction, hash, now).await?.ok_or(IdentityError::InvalidToken)?;
+    Ok(standing)
 }
 
 fn hash(secret: &[u8]) -> [u8; 32] {

@@ -1,11 +1,15 @@
 //! Tests of API keys: what they allow, and who makes and revokes them.
 
+use std::sync::Arc;
+
 use chrono::TimeDelta;
 use command_api::auth::api_key::{MAX_KEYS, PREFIX};
+use command_api::auth::{IdentityError, account};
+use local_servers::until;
 use serde_json::json;
 
 use super::support::{Session, Site};
-use crate::support::Reply;
+use crate::support::{Reply, Shop, ShopOptions, Stage};
 
 const EMAIL: &str = "ada@example.com";
 
@@ -42,8 +46,16 @@ async fn a_key_is_shown_once_and_exchanged_for_tokens_of_its_scopes() {
     assert_eq!((claims.sub, claims.sid.to_string()), (user, id));
     assert_eq!(claims.client_id, "stock-import");
     assert_eq!(claims.scope, "orders:read products:read");
-    let list = site.as_user(&session, "GET", "api-keys", None).await;
-    assert!(list.ok()[0]["used_at"].is_string());
+    // The use is recorded to the minute.
+    let used_at =
+        async || site.as_user(&session, "GET", "api-keys", None).await.ok()[0]["used_at"].clone();
+    let first = used_at().await;
+    assert!(first.is_string());
+    for (seconds, is_same) in [(59, true), (1, false)] {
+        site.later(TimeDelta::seconds(seconds));
+        exchange(&site, &key).await.ok();
+        assert_eq!(used_at().await == first, is_same, "{seconds}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -71,6 +83,20 @@ async fn a_key_allows_no_more_than_its_owner_holds_when_made_and_when_used() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_key_may_allow_is_in_the_token_and_in_the_table() {
+    let site = Site::new().await;
+    let body = json!({"name": "k", "scopes": "orders:read"});
+    let (late, session) = site.signed_in(EMAIL).await;
+    account::give_role(&site.credentials, late, "support").await.unwrap();
+    let refused = site.as_user(&session, "POST", "api-keys", Some(body.clone())).await;
+    refused.problem(403, "auth/beyond-own");
+    let (_, former) = site.with_role("former@example.com", "support").await;
+    site.sql("DELETE FROM auth.memberships").await;
+    let refused = site.as_user(&former, "POST", "api-keys", Some(body)).await;
+    refused.problem(403, "auth/beyond-own");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_revoked_or_expired_key_gives_nothing() {
     let site = Site::new().await;
     let (_, session) = site.signed_in(EMAIL).await;
@@ -79,9 +105,16 @@ async fn a_revoked_or_expired_key_gives_nothing() {
     let path = format!("api-keys/{id}");
     site.as_user(&other, "DELETE", &path, None).await.problem(404, "not-found");
     exchange(&site, &key).await.ok();
+    let revoked_at = json!(site.now());
     for _ in 0..2 {
         assert_eq!(site.as_user(&session, "DELETE", &path, None).await.status, 204);
+        site.later(TimeDelta::seconds(1));
     }
+    let list = site.as_user(&session, "GET", "api-keys", None).await;
+    assert_eq!(
+        list.ok()[0]["revoked_at"].as_str().unwrap()[..19],
+        revoked_at.as_str().unwrap()[..19]
+    );
     exchange(&site, &key).await.problem(401, "auth/invalid-token");
     assert!(site.revoked_key(&id).await.is_some());
     let soon = site.now() + TimeDelta::seconds(5);
@@ -94,6 +127,22 @@ async fn a_revoked_or_expired_key_gives_nothing() {
     for nonsense in ["", PREFIX, "daybook_key_AAAA", &session.refresh, &session.access] {
         exchange(&site, nonsense).await.problem(401, "auth/invalid-token");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_is_revoked_while_it_is_exchanged_gives_nothing() {
+    let (stage, _arrivals) = Stage::new();
+    let site = Site::over(Shop::over(Arc::clone(&stage) as _, ShopOptions::default())).await;
+    let (_, session) = site.signed_in(EMAIL).await;
+    let (id, key) = make(&site, &session, "products:read").await;
+    let (held, before) = (stage.hold_reads().await, stage.reads());
+    let exchanged = tokio::join!(exchange(&site, &key), async {
+        until("the user is looked up", async || stage.reads() > before).await;
+        let path = format!("api-keys/{id}");
+        assert_eq!(site.as_user(&session, "DELETE", &path, None).await.status, 204);
+        drop(held);
+    });
+    exchanged.0.problem(401, "auth/invalid-token");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -118,6 +167,10 @@ async fn only_a_live_session_manages_keys() {
     site.post_token("log-out", &session.refresh).await;
     let reply = site.as_user(&session, "POST", "api-keys", Some(body)).await;
     reply.problem(401, "invalid-token");
+    // Also where the revocation is not known yet.
+    let caller = site.claims(&session).caller();
+    let refused = site.identity.keys(&caller).await;
+    assert!(matches!(refused, Err(IdentityError::SignIn)), "{refused:?}");
     site.shop.delete(&format!("/api/v1/users/{user}")).await.ok();
     exchange(&site, &key).await.problem(401, "auth/invalid-token");
 }
@@ -139,4 +192,7 @@ async fn of_many_who_want_the_last_key_one_gets_it() {
     for reply in replies.iter().filter(|reply| reply.status != 201) {
         reply.problem(409, "auth/too-many-keys");
     }
+    let made = replies.iter().find(|reply| reply.status == 201).unwrap().made();
+    site.as_user(&session, "DELETE", &format!("api-keys/{made}"), None).await;
+    site.as_user(&session, "POST", "api-keys", Some(body)).await.made();
 }
