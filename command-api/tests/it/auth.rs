@@ -3,6 +3,7 @@
 
 mod administration;
 mod api_keys;
+mod deactivated;
 mod log_in;
 mod mail;
 mod matrix;

@@ -51,8 +51,8 @@ impl Identity {
     /// Registers the user, opens the account with this password, and begins a session.
     ///
     /// # Errors
-    /// [`IdentityError::InvalidToken`], the address was taken meanwhile, or a store cannot be
-    /// reached: then a repeat completes it.
+    /// [`IdentityError::InvalidToken`], also for a repeat after the user was deactivated; the
+    /// address was taken meanwhile, or a store cannot be reached: then a repeat completes it.
     pub async fn confirm_sign_up(
         &self,
         token: &SecretString,
@@ -62,6 +62,10 @@ impl Identity {
         let waiting = self.waiting(token, Purpose::SignUp).await?;
         if waiting.done_at.is_none() {
             self.register(&waiting).await?;
+        }
+        // A repeat may come after the user was deactivated.
+        if !self.parts().directory.may_sign_in(waiting.user_id).await? {
+            return Err(IdentityError::InvalidToken);
         }
         let password_hash = self.set_password(&waiting, password).await?;
         let Visitor { client, address } = visitor;
