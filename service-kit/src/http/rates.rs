@@ -82,11 +82,13 @@ impl RateSettings {
 }
 
 impl Rates {
-    /// The limits that count for an operation. `path` is the template of its path.
+    /// The limits that count for an operation. `path` is the template of its path. HEAD counts as
+    /// the GET that answers it.
     pub fn of(&self, method: &Method, path: &str) -> &RateLimits {
         if self.operations.is_empty() {
             return &self.default;
         }
+        let method = if method == Method::HEAD { &Method::GET } else { method };
         self.operations.get(&(method.clone(), path.to_owned())).unwrap_or(&self.default)
     }
 }
@@ -152,6 +154,31 @@ mod tests {
         }
         assert!(!count(Method::GET), "all others share the default");
         assert!(rates.of(&Method::POST, "/others").count(RateKey::Inside).is_err());
+    }
+
+    #[test]
+    fn a_rate_counts_for_its_method_alone_and_for_head_as_for_get() {
+        let methods = [
+            (HttpMethod::Get, vec![Method::GET, Method::HEAD]),
+            (HttpMethod::Put, vec![Method::PUT]),
+            (HttpMethod::Post, vec![Method::POST]),
+            (HttpMethod::Patch, vec![Method::PATCH]),
+            (HttpMethod::Delete, vec![Method::DELETE]),
+        ];
+        let all = methods.clone().map(|(_, methods)| methods).concat();
+        for (described, limited) in methods {
+            let operation = OperationBuilder::new().operation_id(Some("one")).build();
+            let paths = PathsBuilder::new().path("/things", PathItem::new(described, operation));
+            let info = Info::new("test", "1");
+            let document = OpenApiBuilder::new().info(info).paths(paths.build()).build();
+            let settings: RateSettings = "off, one=1/1".parse().unwrap();
+            let rates = settings.rates(&document).unwrap();
+            for method in &all {
+                let left = rates.of(method, "/things").count(RateKey::Inside);
+                let is_counted = !matches!(left, Ok(None));
+                assert_eq!(is_counted, limited.contains(method), "{method} of {limited:?}");
+            }
+        }
     }
 
     #[test]
