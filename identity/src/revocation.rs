@@ -222,6 +222,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_listed_is_added_and_takes_nothing_back() {
+        let revocations = Revocations::unknown();
+        assert!(!revocations.is_known());
+        revocations.revoke(Subject::User(ADA), 100);
+        assert!(!revocations.is_known(), "one revocation is not the list");
+        revocations.merge([(Subject::User(ADA).hash(), 50), (Subject::Key(SESSION).hash(), 120)]);
+        assert!(revocations.is_known());
+        assert!(revocations.refuse(&claims(120)) && !revocations.refuse(&claims(121)));
+        revocations.merge([]);
+        assert!(revocations.refuse(&claims(120)));
+        let before = |subject: Subject| revocations.all.read().unwrap()[&subject.hash()];
+        assert_eq!((before(Subject::User(ADA)), before(Subject::Key(SESSION))), (100, 120));
+    }
+
+    #[test]
+    fn a_list_that_was_read_makes_it_known_what_is_revoked() {
+        let revocations = Revocations::unknown();
+        assert!(revocations.learn(b"{}").is_err() && !revocations.is_known());
+        revocations.learn(br#"{"revocations": []}"#).unwrap();
+        assert!(revocations.is_known());
+    }
+
+    #[test]
     fn an_entry_goes_when_its_tokens_have_expired_whatever_the_clocks_say() {
         let revocations = Revocations::default();
         revocations.revoke(Subject::User(ADA), 1_000);

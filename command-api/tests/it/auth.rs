@@ -9,5 +9,7 @@ mod mail;
 mod matrix;
 mod proof;
 mod refresh;
+mod revocations;
 mod support;
 mod throttle;
+mod upkeep;

@@ -92,6 +92,17 @@ fn a_revoked_token_is_refused_like_any_other_that_is_not_valid() {
 }
 
 #[test]
+fn while_nobody_knows_what_is_revoked_no_token_is_accepted() {
+    let verifier = Verifier::new("issuer", "audience", issuer().keys().published());
+    let gate = Gate::new(Arc::new(verifier), Revocations::unknown());
+    let headers = headers(&[&format!("Bearer {}", token())]);
+    assert_eq!(gate.caller(&headers).unwrap_err().status().as_u16(), 503);
+    assert_eq!(gate.caller(&HeaderMap::new()).unwrap(), Caller::anonymous());
+    gate.revocations().merge([]);
+    assert!(gate.caller(&headers).is_ok());
+}
+
+#[test]
 fn while_no_key_is_known_a_token_is_neither_valid_nor_invalid() {
     let gate = gate(&JwkSet { keys: Vec::new() });
     let refused = gate.caller(&headers(&[&format!("Bearer {}", token())])).unwrap_err();

@@ -11,7 +11,7 @@ use command_api::auth::mail::sender::Sender;
 use command_api::auth::password::{Password, Passwords};
 use command_api::auth::{Database, Directory, Identity, Limits, Parts, Pepper, account, database};
 use identity::config::{AUDIENCE, ISSUER};
-use identity::{Claims, Verifier};
+use identity::{Claims, Gate, Revocations, Verifier};
 use local_servers::TestDatabase;
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -70,27 +70,20 @@ impl Site {
         let url = database.url_in_group("auth_writer").await;
         let credentials = Database::new(&url.into()).unwrap();
         credentials.check().await.unwrap();
-        let issuer = tokens::issuer();
-        let verifier = Verifier::new(ISSUER, AUDIENCE, issuer.keys().published());
+        let verifier = verifier();
         let clock = FixedClock::at(clock::system().now());
-        let identity = Identity::new(Parts {
-            database: credentials.clone(),
-            directory: Directory {
-                commands: Arc::clone(&shop.application.commands),
-                reservations: shop.application.environment.reservations.clone(),
-            },
-            passwords: Passwords::new(2),
-            pepper: Pepper::derive(&[7; 32]),
-            issuer: Arc::new(issuer),
-            revocations: shop.revocations.clone(),
-            limits: Limits {
-                idle: std::time::Duration::from_hours(2),
-                absolute: std::time::Duration::from_hours(5),
-            },
-            clock: clock.clone(),
-        });
+        let revocations = shop.revocations.clone();
+        let identity = identity_over(&shop, credentials.clone(), &clock, revocations);
         let shop = shop.with_identity(identity.clone());
         Self { shop, identity, clock, credentials, database, verifier }
+    }
+
+    /// Another copy of the command API, with the gate of its API. It does not know what is revoked
+    /// until it reads that.
+    pub(crate) fn copy(&self, credentials: &Database) -> (Identity, Gate) {
+        let revocations = Revocations::unknown();
+        let gate = Gate::new(Arc::new(verifier()), revocations.clone());
+        (identity_over(&self.shop, credentials.clone(), &self.clock, revocations), gate)
     }
 
     /// A registered user with an account and this password.
@@ -178,6 +171,32 @@ impl Site {
         }
         all
     }
+}
+
+fn verifier() -> Verifier {
+    Verifier::new(ISSUER, AUDIENCE, tokens::issuer().keys().published())
+}
+
+fn identity_over(
+    shop: &Shop,
+    database: Database,
+    clock: &Arc<FixedClock>,
+    revocations: Revocations,
+) -> Identity {
+    let hours = std::time::Duration::from_hours;
+    Identity::new(Parts {
+        database,
+        directory: Directory {
+            commands: Arc::clone(&shop.application.commands),
+            reservations: shop.application.environment.reservations.clone(),
+        },
+        passwords: Passwords::new(2),
+        pepper: Pepper::derive(&[7; 32]),
+        issuer: Arc::new(tokens::issuer()),
+        revocations,
+        limits: Limits { idle: hours(2), absolute: hours(5) },
+        clock: clock.clone(),
+    })
 }
 
 pub(crate) fn token_request(operation: &str, token: &str) -> Request<Body> {
