@@ -1,5 +1,7 @@
 //! Tests of administration: roles, and the sessions and keys of others.
 
+use chrono::TimeDelta;
+use command_api::auth::account;
 use local_servers::test_run;
 use serde_json::json;
 
@@ -35,6 +37,8 @@ async fn an_administrator_gives_and_takes_roles_and_nobody_else_does() {
     }
     let nobody = format!("users/{}/roles/support", uuid::Uuid::nil());
     site.as_user(&admin, "PUT", &nobody, None).await.problem(404, "not-found");
+    let nobody = format!("users/{}/roles", uuid::Uuid::nil());
+    site.as_user(&admin, "GET", &nobody, None).await.problem(404, "not-found");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -48,6 +52,12 @@ async fn what_was_issued_before_a_change_of_roles_is_revoked_and_what_comes_afte
     assert!(site.claims(&session).iat <= before);
     let next = site.refresh(&session.refresh).await.session();
     assert!(site.claims(&next).iat > before, "in the same second");
+    // What is so already changes nothing, and what is taken away is revoked again.
+    site.later(TimeDelta::minutes(1));
+    site.as_user(&admin, "PUT", &role, None).await;
+    assert_eq!(site.revoked_user(user).await, Some(before));
+    site.as_user(&admin, "DELETE", &role, None).await;
+    assert_eq!(site.revoked_user(user).await, Some(site.now().timestamp()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -66,6 +76,34 @@ async fn nobody_gives_or_takes_more_than_they_hold() {
     }
     let own = format!("users/{user}/roles/manager");
     assert_eq!(site.as_user(&session, "PUT", &own, None).await.status, 204);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_counts_is_in_the_token_and_in_the_table() {
+    let site = Site::new().await;
+    site.sql("INSERT INTO auth.roles VALUES ('manager', 'access:manage')").await;
+    let (user, _) = site.signed_in(EMAIL).await;
+    let path = |role: &str| format!("users/{user}/roles/{role}");
+    // A role that was given after the token was issued, here without a revocation of the token.
+    let (late, session) = site.signed_in("late@example.com").await;
+    account::give_role(&site.credentials, late, "admin").await.unwrap();
+    let refused = site.as_user(&session, "PUT", &path("support"), None).await;
+    refused.problem(403, "insufficient-scope");
+    let (manager, session) = site.with_role("manager@example.com", "manager").await;
+    account::give_role(&site.credentials, manager, "support").await.unwrap();
+    let refused = site.as_user(&session, "PUT", &path("support"), None).await;
+    refused.problem(403, "auth/beyond-own");
+    // A role that was taken away since.
+    let (former, session) = site.with_role("former@example.com", "admin").await;
+    site.sql(&format!("UPDATE auth.memberships SET role = 'manager' WHERE user_id = '{former}'"))
+        .await;
+    let refused = site.as_user(&session, "PUT", &path("support"), None).await;
+    refused.problem(403, "auth/beyond-own");
+    site.sql(&format!("DELETE FROM auth.memberships WHERE user_id = '{former}'")).await;
+    let refused = site.as_user(&session, "PUT", &path("manager"), None).await;
+    refused.problem(403, "insufficient-scope");
+    let sessions = format!("users/{user}/sessions");
+    site.as_user(&session, "GET", &sessions, None).await.problem(404, "not-found");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -137,4 +175,8 @@ async fn sessions_and_keys_are_seen_and_ended_by_their_owner_and_by_administrato
     assert_eq!(list.ok()[1]["ended_why"], "revoked");
     let foreign = format!("{sessions}/{}", admin.id);
     site.as_user(&again, "DELETE", &foreign, None).await.problem(404, "not-found");
+    let own = format!("{sessions}/{}", again.id);
+    assert_eq!(site.as_user(&again, "DELETE", &own, None).await.status, 204);
+    let list = site.as_user(&admin, "GET", &sessions, None).await;
+    assert_eq!(list.ok()[0]["ended_why"], "logged-out");
 }

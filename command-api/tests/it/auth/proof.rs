@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
+use command_api::auth::password::{Password, Passwords};
 use event_store::StoreError;
+use local_servers::until;
 use serde_json::{Value, json};
+use sqlx::Connection as _;
 
 use super::support::{PASSWORD, Session, Site, altered};
 use crate::support::{Cue, Reply, Shop, ShopOptions, Stage};
@@ -177,6 +180,80 @@ async fn who_knows_the_password_changes_it_and_keeps_their_session_alone() {
     site.log_in(EMAIL, NEW).await.session();
     let mails = site.mails().await;
     assert_eq!((mails.len(), mails[0].0.as_str()), (1, EMAIL));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_password_voids_the_resets_that_were_mailed_before() {
+    let site = Site::new().await;
+    let (_, session) = site.signed_in(EMAIL).await;
+    ask(&site, "password-reset", json!({"email": EMAIL})).await;
+    let token = site.mailed_token(EMAIL).await;
+    let body = json!({"current_password": PASSWORD, "new_password": "a new password"});
+    assert_eq!(site.as_user(&session, "POST", "password", Some(body)).await.status, 204);
+    let reply = confirm(&site, "password-reset", &token, "one more password").await;
+    reply.problem(401, "auth/invalid-token");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guesses_at_the_current_password_are_refused_like_those_of_a_log_in() {
+    let site = Site::new().await;
+    let (_, session) = site.signed_in(EMAIL).await;
+    let change = async |current: &str| {
+        let body = json!({"current_password": current, "new_password": "a new password"});
+        site.as_user(&session, "POST", "password", Some(body)).await
+    };
+    for _ in 0..5 {
+        change("a wrong guess").await.problem(401, "auth/wrong-credentials");
+    }
+    change(PASSWORD).await.problem(429, "auth/too-many-attempts");
+    site.log_in(EMAIL, PASSWORD).await.session();
+}
+
+/// Changes the password of every account in a transaction that stays open while `work` begins, and
+/// commits it when `work` waits for it.
+async fn changed_meanwhile(site: &Site, work: impl Future<Output = Reply>) -> Reply {
+    let mut owner = site.owner().await;
+    let mut change = owner.begin().await.unwrap();
+    let set = "UPDATE auth.accounts SET password_hash = '$argon2id$changed'";
+    sqlx::query(set).execute(&mut *change).await.unwrap();
+    let commit = async {
+        until("it waits for the change", async || {
+            let waits = "SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity USING (pid)
+                WHERE NOT granted AND datname = current_database())";
+            sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut site.owner().await).await.unwrap()
+        })
+        .await;
+        change.commit().await.unwrap();
+    };
+    tokio::join!(work, commit).0
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_old_password_begins_no_session_and_sets_no_other_while_it_is_changed() {
+    let site = Site::new().await;
+    let (user, session) = site.signed_in(EMAIL).await;
+    let log_in = changed_meanwhile(&site, site.log_in(EMAIL, PASSWORD)).await;
+    log_in.problem(401, "auth/wrong-credentials");
+    assert_eq!(site.ends().await.len(), 1);
+    let right = Passwords::new(1).hash(Password::new(PASSWORD.into()).unwrap()).await.unwrap();
+    let again = format!("UPDATE auth.accounts SET password_hash = '{right}'");
+    site.sql(&format!("{again} WHERE user_id = '{user}'")).await;
+    let body = json!({"current_password": PASSWORD, "new_password": "a new password"});
+    let change = site.as_user(&session, "POST", "password", Some(body));
+    changed_meanwhile(&site, change).await.problem(401, "auth/wrong-credentials");
+    assert!(site.dump().await.contains("$argon2id$changed"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_can_be_written_in_another_way_and_nobody_is_told_of_it() {
+    let site = Site::new().await;
+    let (_, session) = site.signed_in(EMAIL).await;
+    let body = json!({"email": "Ada@example.com"});
+    assert_eq!(site.as_user(&session, "POST", "email", Some(body)).await.status, 202);
+    let token = site.mailed_token("Ada@example.com").await;
+    let reply = ask(&site, "email/confirm", json!({"token": token})).await;
+    assert_eq!(reply.status, 204, "{:#}", reply.body);
+    assert_eq!(site.mails().await, [], "the mailbox is the same");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use command_api::auth::account;
 use command_api::auth::session::MAX_SESSIONS;
 use command_api::auth::session::rotation::GRACE;
@@ -25,7 +25,11 @@ async fn each_refresh_gives_the_next_pair_of_the_same_session() {
     let mut seen = BTreeSet::from([session.refresh.clone()]);
     for _ in 0..5 {
         site.later(TimeDelta::minutes(5));
-        let next = site.refresh(&session.refresh).await.session();
+        let reply = site.refresh(&session.refresh).await;
+        let expires: DateTime<Utc> =
+            reply.ok()["refresh_expires_at"].as_str().unwrap().parse().unwrap();
+        assert_eq!(expires, site.now() + TimeDelta::hours(2));
+        let next = reply.session();
         assert_eq!(next.id, session.id);
         assert!(seen.insert(next.refresh.clone()));
         session = next;
@@ -126,6 +130,18 @@ async fn log_out_everywhere_ends_all_sessions_of_the_user_and_no_others() {
         assert_eq!(site.revoked(session).await, Some(site.now().timestamp()));
     }
     site.refresh(&grace.refresh).await.session();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_the_valid_token_of_a_live_session_ends_all_sessions() {
+    let (site, session) = signed_in().await;
+    let next = site.refresh(&session.refresh).await.session();
+    let refused = site.post_token("log-out-everywhere", &session.refresh).await;
+    refused.problem(401, "auth/invalid-token");
+    site.later(TimeDelta::hours(2));
+    let refused = site.post_token("log-out-everywhere", &next.refresh).await;
+    refused.problem(401, "auth/invalid-token");
+    assert_eq!(site.ends().await, [None]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
