@@ -1,5 +1,7 @@
 //! GraphQL mutations over HTTP.
 
+mod arguments;
+
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};

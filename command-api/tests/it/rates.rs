@@ -2,8 +2,14 @@
 
 use std::sync::Arc;
 
+use axum::Router;
+use axum::routing::get;
 use event_store::MemoryStore;
+use local_servers::{in_time, test_client};
 use serde_json::{Value, json};
+use service_kit::http::{Limits, serve};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::tokens::By as _;
 use crate::support::{Reply, Shop, ShopOptions, json_request};
@@ -86,4 +92,30 @@ async fn an_operation_with_a_rate_of_its_own_counts_alone() {
         assert_ne!(reply.status, 429);
         assert_eq!(reply.header("ratelimit"), "");
     }
+}
+
+#[tokio::test]
+async fn who_is_not_signed_in_counts_by_their_address() {
+    let rates = command_api::http::rates(&"1/1".parse().unwrap()).unwrap();
+    let routes = identity::limited(Router::new().route("/", get(async || "done")), rates);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let trusted_proxies = "127.0.0.1".parse().unwrap();
+    let (limits, drain) =
+        (Limits { trusted_proxies, ..Limits::default() }, CancellationToken::new());
+    let server = tokio::spawn(serve(listener, routes, limits, drain.clone()));
+    let status = async |client: &str| {
+        let request = test_client().get(&url).header("x-forwarded-for", client);
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(status("192.0.2.1").await, 200);
+    assert_eq!(status("192.0.2.2").await, 200, "another address has a rate of its own");
+    // One request a second comes back, so a few may get through on a slow machine.
+    let mut refused = false;
+    for _ in 0..MANY {
+        refused |= status("192.0.2.1").await == 429;
+    }
+    assert!(refused);
+    drain.cancel();
+    in_time("the drained port's end", server).await.unwrap();
 }

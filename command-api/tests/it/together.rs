@@ -1,11 +1,16 @@
 //! Atomic batches of commands: one append, or nothing.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use axum::body::Body;
+use axum::http::Request;
+use event_store::{MemoryStore, StoreError};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{Reply, Shop, With as _, json_request};
+use crate::support::tokens::By as _;
+use crate::support::{Cue, Reply, Shop, ShopOptions, Stage, With as _, json_request};
 
 const PATH: &str = "/api/v1/commands";
 
@@ -278,4 +283,82 @@ async fn of_batches_for_the_last_units_one_wins() {
     assert_eq!(won, 1);
     let placed = shop.types().await.iter().filter(|name| *name == "order.placed").count();
     assert_eq!(placed, 1, "an order that could not be confirmed is not placed either");
+}
+
+/// The request of a batch that registers a user.
+fn keyed(email: &str) -> Request<Body> {
+    let body = json!({"commands": [register(&v7(), email)], "atomic": true});
+    json_request("POST", PATH, &body).with("idempotency-key", "k")
+}
+
+#[tokio::test]
+async fn a_key_finds_the_batch_whose_answer_the_store_lost() {
+    let (stage, _arrivals) = Stage::new();
+    let shop = Shop::over(Arc::clone(&stage) as _, ShopOptions::default());
+    for with_key in [true, false] {
+        stage.cue(Cue::LoseAnswer);
+        stage.go();
+        if with_key {
+            let reply = shop.send(keyed("ada@example.com")).await;
+            assert_eq!(outcomes(&reply), [(201, None)]);
+            assert_eq!(reply.body["data"]["results"][0]["replayed"], true);
+        } else {
+            let reply = run(&shop, json!([register(&v7(), "bob@example.com")])).await;
+            reply.problem(503, "store/outcome-unknown");
+        }
+    }
+    assert_eq!(shop.types().await, ["user.registered"; 2]);
+}
+
+#[tokio::test]
+async fn repeats_at_once_are_one_batch() {
+    let shop = Shop::over(Arc::new(MemoryStore::new()), ShopOptions::default());
+    let commands = json!([register(&v7(), "ada@example.com")]);
+    let repeats = (0..16).map(|_| run_keyed(&shop, "k", &commands));
+    for reply in futures::future::join_all(repeats).await {
+        assert_eq!(outcomes(&reply), [(201, None)]);
+    }
+    assert_eq!(shop.types().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_key_belongs_to_its_caller_and_a_dry_run_does_not_use_it() {
+    let shop = Shop::new();
+    let (ada, grace) = (shop.user("ada@example.com").await, shop.user("g@example.com").await);
+    let rename = |user: &str, dry_run: &str| {
+        let command = json!({"type": "changeUser", "id": user, "data": {"name": "New"}});
+        let body = json!({"commands": [command], "atomic": true});
+        let request = json_request("POST", &format!("{PATH}{dry_run}"), &body);
+        request.with("idempotency-key", "k").by(user)
+    };
+    shop.send(rename(&ada, "?dry_run=true")).await.ok();
+    for user in [&ada, &grace] {
+        let reply = shop.send(rename(user, "")).await;
+        assert_eq!(outcomes(&reply), [(200, None)]);
+        assert_eq!(reply.body["data"]["results"][0]["replayed"], false);
+    }
+    assert_eq!(shop.types().await[2..], ["user.renamed"; 2]);
+}
+
+#[tokio::test]
+async fn a_batch_in_progress_takes_a_place_among_the_commands() {
+    let (stage, mut arrivals) = Stage::new();
+    let options = ShopOptions { commands_at_once: 1, ..ShopOptions::default() };
+    let shop = Shop::over(Arc::clone(&stage) as _, options);
+    stage.cue(Cue::GoOn);
+    let first = tokio::spawn({
+        let shop = shop.clone();
+        async move { run(&shop, json!([register(&v7(), "ada@example.com")])).await }
+    });
+    arrivals.next().await;
+    let other = run(&shop, json!([register(&v7(), "bob@example.com")])).await;
+    other.problem(503, "overloaded");
+    stage.go();
+    assert_eq!(outcomes(&first.await.unwrap()), [(201, None)]);
+    stage.cue(Cue::Fail(StoreError::Unavailable(None)));
+    stage.go();
+    let failed = run(&shop, json!([register(&v7(), "bob@example.com")])).await;
+    failed.problem(503, "store/unavailable");
+    let last = run(&shop, json!([register(&v7(), "bob@example.com")])).await;
+    assert_eq!(outcomes(&last), [(201, None)], "each gives its place back");
 }

@@ -90,9 +90,15 @@ mod tests {
 
     #[test]
     fn addresses_and_this_machine_need_no_list() {
-        for host in
-            ["127.0.0.1:8080", "192.0.2.7", "[::1]:80", "localhost:1", "LOCALHOST", "a.localhost"]
-        {
+        for host in [
+            "127.0.0.1:8080",
+            "192.0.2.7",
+            "[::1]:80",
+            "localhost:1",
+            "LOCALHOST",
+            "a.localhost",
+            "localhost.",
+        ] {
             assert!(allowed("", host), "{host}");
         }
         for host in ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "notlocalhost"] {

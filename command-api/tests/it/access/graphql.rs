@@ -92,8 +92,8 @@ fn graphql(query: &str) -> Request<Body> {
     request.body(Body::from(json!({"query": query}).to_string())).unwrap()
 }
 
-/// The mutation as a dry run, with the ids of these subjects.
-fn mutation(two: &Two, field: &str, arguments: &str) -> Request<Body> {
+/// The mutation with the ids of these subjects, and one more argument.
+fn mutation(two: &Two, field: &str, arguments: &str, about: &str) -> Request<Body> {
     let line = format!(r#"{{productId: "{}", quantity: 1}}"#, two.product);
     let arguments = arguments
         .replace("{address}", ADDRESS)
@@ -102,7 +102,7 @@ fn mutation(two: &Two, field: &str, arguments: &str) -> Request<Body> {
         .replace("{order}", &two.order)
         .replace("{product}", &two.product)
         .replace("{nil}", &Uuid::nil().to_string());
-    graphql(&format!("mutation {{ {field}({arguments}, dryRun: true) {{ errors {{ code }} }} }}"))
+    graphql(&format!("mutation {{ {field}({arguments}, {about}) {{ errors {{ code }} }} }}"))
 }
 
 /// The code of a problem; of one about fields, that of the first field.
@@ -141,11 +141,13 @@ async fn every_mutation_answers_everybody_as_its_operation_does() {
     let rows = TABLE.iter().map(|(field, ..)| (*field).to_owned()).collect();
     let mutations = fields(&two.shop, "mutationType").await;
     assert_eq!(mutations, rows, "each mutation has a row in the table of this file");
+    let before = two.shop.log().await;
     for (field, method, path, arguments) in TABLE {
         for caller in CALLERS {
             let rest = rest_request(&two, &document, method, path);
             let rest = two.shop.send(sent_by(caller, &subjects, rest)).await;
-            let asked = sent_by(caller, &subjects, mutation(&two, field, arguments));
+            let asked = mutation(&two, field, arguments, "dryRun: true");
+            let asked = sent_by(caller, &subjects, asked);
             let reply = two.shop.send(asked).await;
             assert_eq!(
                 graphql_code(&reply, field),
@@ -156,6 +158,25 @@ async fn every_mutation_answers_everybody_as_its_operation_does() {
             );
         }
     }
+    assert_eq!(two.shop.log().await, before, "a dry run changes nothing");
+}
+
+#[tokio::test]
+async fn every_mutation_has_a_key_and_each_of_what_is_there_an_expected_version() {
+    let two = Two::new().await;
+    let before = two.shop.log().await;
+    for (field, _, path, arguments) in TABLE {
+        let code = async |about: &str| {
+            let reply = two.shop.send(mutation(&two, field, arguments, about)).await;
+            graphql_code(&reply, field)
+        };
+        let refused = code("idempotencyKey: \"\"").await;
+        assert_eq!(refused, "idempotency/malformed-key", "{field}");
+        if path.contains("{id}") {
+            assert_eq!(code("expectedVersion: 99").await, "stale-version", "{field}");
+        }
+    }
+    assert_eq!(two.shop.log().await, before);
 }
 
 #[tokio::test]
