@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use identity::{Issuer, Revocations};
 use service_kit::clock::SharedClock;
+use tokio::sync::Notify;
 
 pub mod account;
 pub mod administration;
 pub mod api_key;
 pub mod database;
+pub mod departure;
 pub mod directory;
 pub mod error;
 pub mod issuer;
@@ -43,6 +45,7 @@ pub struct Identity(Arc<Shared>);
 struct Shared {
     parts: Parts,
     throttle: LogInThrottle,
+    departed_users: Notify,
 }
 
 /// What identity is made of.
@@ -68,11 +71,17 @@ pub struct Parts {
 impl Identity {
     /// Identity from its parts.
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(Shared { parts, throttle: LogInThrottle::default() }))
+        let throttle = LogInThrottle::default();
+        Self(Arc::new(Shared { parts, throttle, departed_users: Notify::new() }))
     }
 
     pub(crate) fn parts(&self) -> &Parts {
         &self.0.parts
+    }
+
+    /// Wakes the task that follows the log.
+    fn departed_users(&self) -> &Notify {
+        &self.0.departed_users
     }
 
     fn throttle(&self) -> &LogInThrottle {

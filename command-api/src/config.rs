@@ -146,6 +146,9 @@ pub struct EraseSubjectArgs {
     /// The database of the keys of personal data.
     #[command(flatten)]
     pub keys: SubjectKeysUrlArgs,
+    /// The database of credentials. Without it, the proof does not cover them.
+    #[command(flatten)]
+    pub auth: AuthUrlArgs,
 }
 
 /// The settings of `serve`.

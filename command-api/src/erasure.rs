@@ -3,21 +3,85 @@
 
 use event_store::KeyError;
 use event_store::encryption::{LocalMasterKeys, rotate};
-use event_store::erasure::{self, EraseError, EraseRequest, Proof, Reconciled};
+use event_store::erasure::{self, Elsewhere, EraseError, EraseRequest, Proof, Reconciled};
 use event_store::postgres::PostgresKeys;
 use event_store::postgres::{PostgresOptions, PostgresStore};
 use event_store::{EventStore, StoreError};
+use identity::Revocations;
 use secrecy::ExposeSecret as _;
+use service_kit::clock;
+use uuid::Uuid;
 
+use crate::auth::departure::CredentialStore;
+use crate::auth::{Database, IdentityError};
 use crate::config::{EraseSubjectArgs, KeyArgs, MasterKeyArgs};
 use crate::remote;
 
+/// The name of the credentials in a proof.
+const CREDENTIALS: &str = "credentials";
+/// What a proof says if the credentials cannot be reached.
+const OUT_OF_REACH: &str = "credentials in the schema auth: the setting AUTH_URL is absent here";
 const APPLICATION_NAME: &str = "command-api erase";
 
 /// The error if readable data is left after an erasure.
 #[derive(Debug, thiserror::Error)]
 #[error("the erasure is not complete: see the proof, and run it again")]
 pub struct Incomplete;
+
+/// Why a person could not be erased, or the erasure not be proven.
+#[derive(Debug, thiserror::Error)]
+pub enum EraseEverywhereError {
+    /// The log, its keys or the ledger failed.
+    #[error(transparent)]
+    Log(#[from] EraseError),
+    /// The credentials failed.
+    #[error("the credentials of the subject could not be erased")]
+    Credentials(#[from] IdentityError),
+}
+
+/// Whether anything is stored of a subject: in the log and its keys, or in the credentials.
+///
+/// # Errors
+/// [`EraseEverywhereError`].
+pub(crate) async fn is_known(
+    store: &PostgresStore,
+    keys: &PostgresKeys,
+    credentials: Option<&CredentialStore>,
+    subject: Uuid,
+) -> Result<bool, EraseEverywhereError> {
+    if let Some(credentials) = credentials
+        && credentials.rows_of(subject).await? > 0
+    {
+        return Ok(true);
+    }
+    Ok(erasure::is_known(store, keys, subject).await?)
+}
+
+/// Erases a subject in the log and in the credentials, and proves both. Every step can be repeated.
+///
+/// # Errors
+/// [`EraseEverywhereError`]. What was erased stays erased; run it again.
+pub(crate) async fn erase_everywhere(
+    store: &PostgresStore,
+    keys: &PostgresKeys,
+    credentials: Option<&CredentialStore>,
+    request: &EraseRequest,
+) -> Result<Proof, EraseEverywhereError> {
+    let subject = request.subject;
+    erasure::erase(store, keys, request).await?;
+    if let Some(credentials) = credentials {
+        credentials.erase(subject).await?;
+    }
+    let mut proof = erasure::prove(store, keys, subject).await?;
+    match credentials {
+        Some(credentials) => {
+            let rows_left = credentials.rows_of(subject).await?;
+            proof.elsewhere.push(Elsewhere { store: CREDENTIALS.into(), rows_left });
+        }
+        None => proof.out_of_reach.push(OUT_OF_REACH.into()),
+    }
+    Ok(proof)
+}
 
 /// Reads the master keys from the settings.
 ///
@@ -81,14 +145,30 @@ async fn erase_here(args: &EraseSubjectArgs) -> anyhow::Result<Proof> {
         .application_name(APPLICATION_NAME);
     let store = PostgresStore::connect(options).await?;
     let keys = PostgresKeys::connect(args.keys.get()?.expose_secret(), APPLICATION_NAME).await?;
+    let credentials = match args.auth.optional()? {
+        Some(url) => Some(CredentialStore {
+            database: Database::new(&url)?,
+            revocations: Revocations::default(),
+            clock: clock::system(),
+        }),
+        None => None,
+    };
+    let (credentials, subject) = (credentials.as_ref(), args.subject);
     anyhow::ensure!(
-        erasure::is_known(&store, &keys, args.subject).await?,
-        "nothing is known of subject {}: no key, no reservation and no event; nothing was done",
-        args.subject
+        is_known(&store, &keys, credentials, subject).await?,
+        "{}",
+        nothing_known(subject)
     );
-    let request = EraseRequest { subject: args.subject, by: args.by.clone() };
-    erasure::erase(&store, &keys, &request).await?;
-    Ok(erasure::prove(&store, &keys, args.subject).await?)
+    let request = EraseRequest { subject, by: args.by.clone() };
+    Ok(erase_everywhere(&store, &keys, credentials, &request).await?)
+}
+
+/// Says that there is nothing to erase.
+pub(crate) fn nothing_known(subject: Uuid) -> String {
+    format!(
+        "nothing is known of subject {subject}: no key, no reservation, no event and no \
+         credentials; nothing was done"
+    )
 }
 
 /// Encrypts every key with the first master key.

@@ -27,7 +27,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::application::erasure_gate::ErasureGate;
-use crate::application::repository::{Repository, registry};
+use crate::application::repository::{Departures, Repository, registry};
 use crate::application::{Commands, telemetry};
 use crate::config::{ServeArgs, StateArgs};
 use crate::erasure;
@@ -62,6 +62,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let health = process.health();
     let commands = Arc::new(OnceLock::new());
     let (api, signing_in) = api(&args, &commands, health)?;
+    let departures = signing_in.as_ref().map(|signing_in| signing_in.departures());
     let options = PostgresOptions::from_url(args.event_store.get()?.expose_secret())?
         .application_name("command-api");
     let keys = KeyOptions {
@@ -81,11 +82,23 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let wake = Arc::new(Notify::new());
     let admin = operations::routes(options.clone(), Arc::clone(&wake));
     let ports = Ports { public: vec![public], admin: process.admin_with(args.admin_listen, admin) };
-    let executor = Executor { options: options.clone(), keys: keys.url.clone(), wake };
+    let executor = Executor {
+        options: options.clone(),
+        keys: keys.url.clone(),
+        credentials: signing_in.as_ref().map(|signing_in| signing_in.identity.credential_store()),
+        wake,
+    };
     let (served, drain) = (process.served(), process.drain());
     let work = async {
-        let watching =
-            Box::pin(keep_stores(options, keys, args.states, registry, &commands, &components));
+        let departures = departures.as_ref();
+        let watching = keep_stores(
+            options,
+            (keys, args.states),
+            registry,
+            departures,
+            (&commands, &components),
+        );
+        let watching = Box::pin(watching);
         let operating = Box::pin(carry_out(&executor, health, drain.clone()));
         let sign_in = Box::pin(async {
             if let Some(signing_in) = signing_in {
@@ -145,11 +158,10 @@ impl Components {
 /// It returns only if one of them cannot be used.
 async fn keep_stores(
     options: PostgresOptions,
-    keys: KeyOptions,
-    limits: StateArgs,
+    (keys, limits): (KeyOptions, StateArgs),
     registry: Arc<Registry>,
-    commands: &OnceLock<Arc<Commands>>,
-    components: &Components,
+    departures: Option<&Arc<dyn Departures>>,
+    (commands, components): (&OnceLock<Arc<Commands>>, &Components),
 ) -> StoreError {
     let erasure_gate = ErasureGate::default();
     let (store, found) = match reach(&options, &keys, &registry, &erasure_gate, components).await {
@@ -166,7 +178,10 @@ async fn keep_stores(
         let is_required = task.name != DIGESTING;
         components.watch(task, is_required);
     }
-    let repository = Repository::over(states).only_in(erasure_gate.clone());
+    let mut repository = Repository::over(states).only_in(erasure_gate.clone());
+    if let Some(departures) = departures {
+        repository = repository.telling(Arc::clone(departures));
+    }
     commands.get_or_init(|| Arc::new(Commands::new(repository, clock::system())));
     components.store.ready();
     tracing::info!("the event store is ready");

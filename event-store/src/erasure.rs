@@ -17,5 +17,5 @@ mod proof;
 mod reconcile;
 
 pub use erase::{EraseError, EraseRequest, MAX_BY_LEN, erase};
-pub use proof::{Proof, Search, is_known, prove};
+pub use proof::{Elsewhere, Proof, Search, is_known, prove};
 pub use reconcile::{Reconciled, is_settled, reconcile};

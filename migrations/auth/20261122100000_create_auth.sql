@@ -12,7 +12,11 @@ CREATE TABLE auth.accounts (
     password_hash       text        COLLATE "C"
                         CHECK (octet_length(password_hash) BETWEEN 1 AND 512),
     created_at          timestamptz NOT NULL,
-    password_changed_at timestamptz NOT NULL
+    password_changed_at timestamptz NOT NULL,
+    -- when everything else of the person was deleted here; the row stays, so that no account is
+    -- opened again with this id
+    erased_at           timestamptz,
+    CHECK (erased_at IS NULL OR password_hash IS NULL)
 );
 
 -- Names for grants. They are data: a deployment may add its own.
@@ -63,3 +67,13 @@ CREATE TABLE auth.revocations (
     expires_at timestamptz NOT NULL
 );
 CREATE INDEX revocations_expiry ON auth.revocations (expires_at);
+
+-- How far the log was followed for users who were deactivated or erased. A restored backup of this
+-- schema has an earlier mark, so it is followed again from there.
+CREATE TABLE auth.followed (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    position bigint  NOT NULL CHECK (position >= 0),
+    -- the event at that position, null before the first one; another one there means another
+    -- history
+    event_id uuid
+);

@@ -14,7 +14,9 @@ GRANT USAGE ON SCHEMA auth TO auth_writer;
 GRANT SELECT ON ALL TABLES IN SCHEMA auth TO auth_writer;
 GRANT INSERT, DELETE ON auth.accounts, auth.memberships, auth.sessions, auth.revocations,
     auth.api_keys, auth.pending, auth.mail_outbox TO auth_writer;
-GRANT UPDATE (password_hash, password_changed_at) ON auth.accounts TO auth_writer;
+GRANT INSERT ON auth.followed TO auth_writer;
+GRANT UPDATE (position, event_id) ON auth.followed TO auth_writer;
+GRANT UPDATE (password_hash, password_changed_at, erased_at) ON auth.accounts TO auth_writer;
 -- What a session is stays as it was; its address may only go.
 GRANT UPDATE (address, used_at, token_hash, previous_hash, rotated_at, ended_at, ended_why)
     ON auth.sessions TO auth_writer;

@@ -2,17 +2,18 @@
 //! and `event-store` meet.
 
 use std::pin::pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use domain::aggregate::Aggregate;
 use event_store::registry::InvalidRegistry;
 use event_store::{
-    Append, AppendOutcome, AsOf, CacheLimits, Epoch, Idempotency, Refusal, Registry, ReservedValue,
-    StateLoader, StreamName, UpcastingLog,
+    Append, AppendOutcome, AsOf, CacheLimits, Epoch, EventStore, Idempotency, Refusal, Registry,
+    ReservedValue, StateLoader, StreamName, UpcastingLog,
 };
 use uuid::Uuid;
 
 mod changes;
+mod departures;
 mod error;
 mod line;
 mod loaded;
@@ -20,6 +21,7 @@ mod state;
 
 use crate::application::erasure_gate::ErasureGate;
 pub use changes::{Changes, stream_of};
+pub use departures::{Departures, USER_DEACTIVATED};
 pub use error::RepositoryError;
 pub use line::MAX_IN_LINE;
 pub(crate) use line::Turn;
@@ -44,6 +46,7 @@ pub struct Repository {
     epoch: Mutex<Option<Epoch>>,
     /// Names the epoch to work in. Without it, this process reads the epoch from the log itself.
     erasure_gate: Option<ErasureGate>,
+    departures: Option<Arc<dyn Departures>>,
 }
 
 impl Repository {
@@ -54,13 +57,25 @@ impl Repository {
 
     /// A repository on an existing state loader.
     pub fn over(states: StateLoader) -> Self {
-        Self { states, lines: Lines::default(), epoch: Mutex::new(None), erasure_gate: None }
+        let (lines, epoch) = (Lines::default(), Mutex::new(None));
+        Self { states, lines, epoch, erasure_gate: None, departures: None }
     }
 
     /// Limits the repository to the epoch that the erasure gate names.
     #[must_use]
     pub fn only_in(self, erasure_gate: ErasureGate) -> Self {
         Self { erasure_gate: Some(erasure_gate), ..self }
+    }
+
+    /// Tells of each user whom an append deactivates, before the append is answered.
+    #[must_use]
+    pub fn telling(self, departures: Arc<dyn Departures>) -> Self {
+        Self { departures: Some(departures), ..self }
+    }
+
+    /// The store, to follow the log.
+    pub(crate) fn store(&self) -> &Arc<dyn EventStore> {
+        self.states.log().store()
     }
 
     /// The epoch that this process works in. States are loaded and changes appended in this epoch,
@@ -153,9 +168,12 @@ impl Repository {
         idempotency: Option<Idempotency>,
     ) -> Result<AppendOutcome, RepositoryError> {
         let append = Append { idempotency, epoch: Some(epoch), ..append };
+        let deactivated = departures::deactivated(self.departures.as_deref(), &append);
         let outcome = self.states.log().append(append).await?;
-        if let AppendOutcome::Refused(refusal) = &outcome {
-            self.learn(refusal);
+        match &outcome {
+            AppendOutcome::Appended(_) => deactivated.tell(),
+            AppendOutcome::Refused(refusal) => self.learn(refusal),
+            AppendOutcome::Repeated { .. } => {}
         }
         Ok(outcome)
     }

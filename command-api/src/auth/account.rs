@@ -5,7 +5,8 @@ use uuid::Uuid;
 
 use super::Database;
 
-/// Opens an account. Returns false, and changes nothing, if the user has one.
+/// Opens an account. Returns false, and changes nothing, if the user has one
+/// or is erased.
 ///
 /// # Errors
 /// The database failed.
@@ -30,8 +31,10 @@ pub async fn open(
 /// # Errors
 /// The database failed.
 pub async fn is_open(database: &Database, user_id: Uuid) -> Result<bool, sqlx::Error> {
-    let found =
-        sqlx::query_scalar!("SELECT user_id FROM auth.accounts WHERE user_id = $1", user_id);
+    let found = sqlx::query_scalar!(
+        "SELECT user_id FROM auth.accounts WHERE user_id = $1 AND erased_at IS NULL",
+        user_id
+    );
     Ok(found.fetch_optional(database.pool()).await?.is_some())
 }
 

@@ -222,8 +222,10 @@ async fn lock_roles(transaction: &mut PgConnection) -> Result<(), sqlx::Error> {
 }
 
 async fn lock_account(transaction: &mut PgConnection, user: Uuid) -> Result<(), IdentityError> {
-    let found =
-        sqlx::query_scalar!("SELECT user_id FROM auth.accounts WHERE user_id = $1 FOR SHARE", user);
+    let found = sqlx::query_scalar!(
+        "SELECT user_id FROM auth.accounts WHERE user_id = $1 AND erased_at IS NULL FOR SHARE",
+        user
+    );
     found.fetch_optional(transaction).await?.map(drop).ok_or(IdentityError::Unknown)
 }
 

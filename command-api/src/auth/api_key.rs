@@ -247,7 +247,7 @@ async fn record(
 ) -> Result<(), IdentityError> {
     // The account's row stays locked, so no two keys are both the last one that is allowed.
     let account = sqlx::query_scalar!(
-        "SELECT user_id FROM auth.accounts WHERE user_id = $1 FOR UPDATE",
+        "SELECT user_id FROM auth.accounts WHERE user_id = $1 AND erased_at IS NULL FOR UPDATE",
         user_id
     );
     account.fetch_optional(&mut *transaction).await?.ok_or(IdentityError::SignIn)?;

@@ -80,7 +80,8 @@ impl Directory {
         Ok(())
     }
 
-    fn commands(&self) -> Result<&Arc<Commands>, CommandError> {
+    /// The commands, once the event store is connected.
+    pub(super) fn commands(&self) -> Result<&Arc<Commands>, CommandError> {
         self.commands.get().ok_or(CommandError::NotReady)
     }
 }

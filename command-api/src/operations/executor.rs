@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_store::encryption::SubjectKeyStore as _;
-use event_store::erasure::{self, EraseError, EraseRequest};
+use event_store::erasure::{EraseError, EraseRequest};
 use event_store::postgres::operations::{Kind, Operation, Turn};
 use event_store::postgres::{PostgresKeys, PostgresStore};
 use event_store::{KeyError, PostgresOptions, StoreError};
@@ -20,6 +20,9 @@ use service_kit::Pulse;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+use crate::auth::departure::CredentialStore;
+use crate::erasure::{EraseEverywhereError, erase_everywhere, is_known, nothing_known};
 
 /// How often to look for operations without a wake-up, and to retry one that waits.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -38,6 +41,8 @@ pub(crate) struct Executor {
     pub(crate) options: PostgresOptions,
     /// How to connect to the keys of personal data.
     pub(crate) keys: SecretString,
+    /// The credentials of persons, if this process has them.
+    pub(crate) credentials: Option<CredentialStore>,
     /// Tells that an operation is queued.
     pub(crate) wake: Arc<Notify>,
 }
@@ -52,7 +57,7 @@ enum AttemptError {
     #[error(transparent)]
     Keys(#[from] KeyError),
     #[error(transparent)]
-    Erase(#[from] EraseError),
+    Erase(#[from] EraseEverywhereError),
     #[error("the proof could not be written as JSON")]
     Json(#[from] serde_json::Error),
     #[error("an attempt took longer than {ATTEMPT_LIMIT:?}")]
@@ -64,9 +69,10 @@ impl AttemptError {
     fn is_lasting(&self) -> bool {
         match self {
             Self::Json(_) => true,
-            Self::Erase(error) => {
+            Self::Erase(EraseEverywhereError::Log(error)) => {
                 matches!(error, EraseError::By | EraseError::Name(_) | EraseError::Json(_))
             }
+            Self::Erase(EraseEverywhereError::Credentials(_)) => false,
             Self::Record(_) | Self::Store(_) | Self::Keys(_) | Self::TooLong => false,
         }
     }
@@ -172,19 +178,15 @@ impl Executor {
         // A log that has lost events is not searched or appended to before its new epoch.
         let options = self.options.clone().known_head(keys.known_head().await?);
         let store = PostgresStore::connect(options.read_connections(READ_CONNECTIONS)).await?;
-        if !operation.irrevocable && !erasure::is_known(&store, &keys, subject).await? {
-            let why = format!(
-                "nothing is known of subject {subject}: no key, no reservation and no event; \
-                 nothing was done"
-            );
-            return Ok(Some(("failed", None, Some(why))));
+        let credentials = self.credentials.as_ref();
+        if !operation.irrevocable && !is_known(&store, &keys, credentials, subject).await? {
+            return Ok(Some(("failed", None, Some(nothing_known(subject)))));
         }
         if !turn.commit_to(operation.id, "erasing and proving").await? {
             return Ok(None);
         }
         let request = EraseRequest { subject, by: operation.requested_by.clone() };
-        erasure::erase(&store, &keys, &request).await?;
-        let proof = erasure::prove(&store, &keys, subject).await?;
+        let proof = erase_everywhere(&store, &keys, credentials, &request).await?;
         let result = Some(serde_json::to_value(&proof)?);
         Ok(Some(if proof.holds() {
             ("succeeded", result, None)

@@ -4,6 +4,7 @@
 mod administration;
 mod api_keys;
 mod deactivated;
+mod departure;
 mod log_in;
 mod mail;
 mod matrix;

@@ -14,7 +14,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use chrono::{DateTime, Utc};
 use command_api::application::command::MAX_COMMANDS;
-use command_api::application::repository::Repository;
+use command_api::application::repository::{Departures, Repository};
 use command_api::application::use_case::EmailReservations;
 use command_api::application::{Application, Commands, Environment};
 use command_api::auth::Identity;
@@ -37,6 +37,7 @@ use service_kit::consistency::{ConsistencyToken, TokenKey};
 use service_kit::http::{Allowed, Origins};
 use tokio::sync::{RwLock, RwLockWriteGuard, Semaphore, mpsc};
 use tower::ServiceExt;
+use uuid::Uuid;
 
 pub(crate) const QUERY_URL: &str = "https://shop.example.com";
 pub(crate) const NOW: &str = "2026-01-05T12:00:00Z";
@@ -55,6 +56,19 @@ pub(crate) struct Shop {
     pub(crate) application: Application,
     /// What is revoked.
     pub(crate) revocations: Revocations,
+    departures: LateIdentity,
+}
+
+/// Identity, which is made after the commands.
+#[derive(Clone, Default)]
+struct LateIdentity(Arc<OnceLock<Identity>>);
+
+impl Departures for LateIdentity {
+    fn departed(&self, user_id: Uuid) {
+        if let Some(identity) = self.0.get() {
+            identity.departed(user_id);
+        }
+    }
 }
 
 fn environment(order_import: bool) -> Environment {
@@ -131,7 +145,9 @@ impl Shop {
     ) -> Self {
         let clock = FixedClock::at(now());
         let log = UpcastingLog::new(Arc::clone(&store), Arc::new(registry));
-        let commands = Commands::new(Repository::new(log), clock.clone())
+        let departures = LateIdentity::default();
+        let repository = Repository::new(log).telling(Arc::new(departures.clone()));
+        let commands = Commands::new(repository, clock.clone())
             .waiting_for_repeats(options.wait_for_repeats)
             .at_once(options.commands_at_once);
         let commands = Arc::new(commands);
@@ -144,12 +160,13 @@ impl Shop {
         let api = api(application.clone(), revocations.clone(), options.rates);
         let graphql = command_api::graphql::routes(&api);
         let router = router(api, &allowed("https://app.example.com"), graphql);
-        Self { router, store, commands, application, revocations }
+        Self { router, store, commands, application, revocations, departures }
     }
 
     /// The same shop with log-ins.
     pub(crate) fn with_identity(self, identity: Identity) -> Self {
         let api = api(self.application.clone(), self.revocations.clone(), "off");
+        self.departures.0.get_or_init(|| identity.clone());
         let api = Api { identity: Some(identity), ..api };
         let graphql = command_api::graphql::routes(&api);
         Self { router: router(api, &allowed("https://app.example.com"), graphql), ..self }

@@ -78,6 +78,11 @@ impl Layout {
         self.state.join("passwords.json")
     }
 
+    /// The file with the password of the administrator.
+    pub fn admin_password(&self) -> PathBuf {
+        self.state.join("admin-password")
+    }
+
     /// The folder of the query API's copy of the public keys of access tokens.
     pub fn identity_cache(&self) -> PathBuf {
         self.state.join("identity")

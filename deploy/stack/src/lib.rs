@@ -3,6 +3,7 @@
 //! It is not part of a deployment. The processes do not know this crate; it configures and watches
 //! them.
 
+mod administrator;
 pub mod bench;
 pub mod build;
 pub mod choose;

@@ -17,6 +17,13 @@ pub const PROGRAMS: [&str; 3] = ["event-store", "projector", "command-api"];
 
 /// Replaces this process by the program.
 pub fn run(layout: &Layout, program: &str, args: &[String]) -> anyhow::Result<ExitCode> {
+    let mut command = command(layout, program, args)?;
+    let program = command.get_program().to_string_lossy().into_owned();
+    Err(command.exec()).with_context(|| format!("{program} cannot be run"))
+}
+
+/// A maintenance command with its settings.
+pub(crate) fn command(layout: &Layout, program: &str, args: &[String]) -> anyhow::Result<Command> {
     let endpoints = Endpoints::read(layout)?;
     let path = Programs::in_folder(&endpoints.programs)?.path(program);
     let mut command = Command::new(&path);
@@ -34,5 +41,5 @@ pub fn run(layout: &Layout, program: &str, args: &[String]) -> anyhow::Result<Ex
     if matches!(args.first().map(String::as_str), Some("pause" | "resume" | "operations")) {
         command.env("PROJECTOR_ADMIN_URL", &endpoints.admin.projector);
     }
-    Err(command.exec()).with_context(|| format!("{} cannot be run", path.display()))
+    Ok(command)
 }

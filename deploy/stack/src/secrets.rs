@@ -149,6 +149,15 @@ impl Passwords {
     }
 }
 
+/// Finds the file with the administrator's password, or creates it.
+pub fn ensure_admin_password(layout: &Layout) -> anyhow::Result<PathBuf> {
+    let path = layout.admin_password();
+    if !path.exists() {
+        write_private(&path, &random())?;
+    }
+    Ok(path)
+}
+
 /// A random password of letters and digits, which needs no quoting in an address.
 fn random() -> String {
     rand::rng()

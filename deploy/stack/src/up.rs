@@ -16,7 +16,7 @@ use crate::layout::Layout;
 use crate::secrets::{KeyFiles, Passwords};
 use crate::shown::show;
 use crate::supervisor::LogView;
-use crate::{choose, down, status};
+use crate::{administrator, choose, down, status};
 
 /// Starts the stack. A running stack keeps running, unless it runs other builds than the current
 /// ones: rebuilt since, or in another folder.
@@ -111,6 +111,7 @@ async fn once_ready(layout: &Layout, args: &UpArgs) -> anyhow::Result<ExitCode> 
     if !status::tell_not_ready(layout).await? {
         return Ok(ExitCode::FAILURE);
     }
+    administrator::ensure(layout).await?;
     if !args.sample {
         return Ok(ExitCode::SUCCESS);
     }

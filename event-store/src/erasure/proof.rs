@@ -57,8 +57,20 @@ pub struct Proof {
     pub reservations_left: usize,
     /// The result of the search of the log.
     pub search: Search,
+    /// What other stores of the system still hold of the subject.
+    #[serde(default)]
+    pub elsewhere: Vec<Elsewhere>,
     /// The data that this proof does not cover.
     pub out_of_reach: Vec<Cow<'static, str>>,
+}
+
+/// What another store of the system holds of a subject, as it says itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Elsewhere {
+    /// The name of the store.
+    pub store: Cow<'static, str>,
+    /// The number of rows that hold something of the subject.
+    pub rows_left: u64,
 }
 
 /// The result of searching the log for a subject's data.
@@ -84,7 +96,7 @@ const MAX_NAMED: usize = 20;
 
 impl Proof {
     /// Whether the erasure is complete. The key must be destroyed and the event appended, with no
-    /// data of the subject after it, no reservation and no readable field left.
+    /// data of the subject after it, no reservation and no readable field left, and no row elsewhere.
     pub fn holds(&self) -> bool {
         let Search { readable, behind, .. } = &self.search;
         self.key_destroyed
@@ -92,6 +104,7 @@ impl Proof {
             && self.reservations_left == 0
             && readable.is_empty()
             && behind.is_empty()
+            && self.elsewhere.iter().all(|elsewhere| elsewhere.rows_left == 0)
     }
 }
 
@@ -122,6 +135,7 @@ pub async fn prove(
         reservations_released: entry.map_or(0, |entry| entry.reservations_released),
         reservations_left,
         search,
+        elsewhere: Vec::new(),
         out_of_reach: OUT_OF_REACH.map(Cow::Borrowed).to_vec(),
     })
 }
@@ -244,6 +258,9 @@ impl fmt::Display for Proof {
         )?;
         writeln!(f, "  readable fields    {}", named(readable))?;
         writeln!(f, "  fields behind it   {}", named(behind))?;
+        for Elsewhere { store, rows_left } in &self.elsewhere {
+            writeln!(f, "  {store:<18} {rows_left} rows left")?;
+        }
         writeln!(f, "Out of reach of this proof:")?;
         self.out_of_reach.iter().try_for_each(|what| writeln!(f, "  - {what}"))
     }

@@ -60,11 +60,13 @@ impl Identity {
         } else {
             let hash = parts.passwords.hash(password).await?;
             let reset = parts.database.transaction(async |transaction| {
-                store(transaction, user_id, &hash, now).await?;
+                if !store(transaction, user_id, &hash, now).await? {
+                    return Err(IdentityError::InvalidToken);
+                }
                 end_beyond(transaction, &parts.revocations, user_id, 0, Why::PasswordChanged, now)
                     .await?;
                 forget_resets(transaction, user_id, waiting.pending_id).await?;
-                done(transaction, waiting.pending_id, now).await
+                Ok(done(transaction, waiting.pending_id, now).await?)
             });
             reset.await?;
             hash
@@ -126,24 +128,26 @@ impl Identity {
     }
 }
 
-/// Sets the password, and opens the account if there is none.
+/// Sets the password, and opens the account if there is none. Returns false if the user is erased.
 async fn store(
     transaction: &mut PgConnection,
     user_id: Uuid,
     hash: &str,
     now: chrono::DateTime<chrono::Utc>,
-) -> Result<(), sqlx::Error> {
+) -> Result<bool, sqlx::Error> {
     let stored = sqlx::query!(
-        "INSERT INTO auth.accounts (user_id, password_hash, created_at, password_changed_at)
+        "INSERT INTO auth.accounts AS a (user_id, password_hash, created_at,
+             password_changed_at)
          VALUES ($1, $2, $3, $3)
          ON CONFLICT (user_id) DO UPDATE
          SET password_hash = excluded.password_hash,
-             password_changed_at = excluded.password_changed_at",
+             password_changed_at = excluded.password_changed_at
+         WHERE a.erased_at IS NULL",
         user_id,
         hash,
         now
     );
-    stored.execute(transaction).await.map(drop)
+    Ok(stored.execute(transaction).await?.rows_affected() == 1)
 }
 
 /// Forgets the other tokens for a new password: they were mailed before this one was set.

@@ -119,6 +119,25 @@ pub(in crate::auth) async fn end_beyond(
     revoke(transaction, revocations, ended.into_iter().map(Subject::Session), now).await
 }
 
+/// Ends the sessions of a user that began by a time, at that time.
+pub(in crate::auth) async fn end_begun_by(
+    transaction: &mut PgConnection,
+    revocations: &Revocations,
+    user_id: Uuid,
+    at: DateTime<Utc>,
+    why: Why,
+) -> Result<(), sqlx::Error> {
+    let ended = sqlx::query_scalar!(
+        "UPDATE auth.sessions SET ended_at = $2, ended_why = $3
+         WHERE user_id = $1 AND ended_at IS NULL AND created_at <= $2 RETURNING session_id",
+        user_id,
+        at,
+        why.as_str()
+    );
+    let ended = ended.fetch_all(&mut *transaction).await?;
+    revoke(transaction, revocations, ended.into_iter().map(Subject::Session), at).await
+}
+
 /// Ends the sessions of a user, except for one.
 pub(in crate::auth) async fn end_others(
     transaction: &mut PgConnection,

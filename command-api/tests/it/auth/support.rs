@@ -27,9 +27,10 @@ use crate::support::{Reply, Shop, With as _, json_request};
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
 /// The tables of the schema.
-const TABLES: [&str; 8] = [
+const TABLES: [&str; 9] = [
     "accounts",
     "api_keys",
+    "followed",
     "mail_outbox",
     "memberships",
     "pending",

@@ -1,0 +1,169 @@
+//! Tests of users who leave: what they lose here when they are deactivated or erased.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use command_api::auth::account;
+use command_api::auth::database::migrate;
+use event_store::encryption::MemoryKeys;
+use event_store::erasure::{EraseRequest, erase};
+use local_servers::until;
+use serde_json::json;
+use service_kit::Pulse;
+use service_kit::health::Health;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::support::{PASSWORD, Session, Site};
+use crate::operations::{asked, ended, erasure, user};
+use crate::process::{Process, database};
+use crate::support::Reply;
+
+const EMAIL: &str = "ada@example.com";
+
+fn pulse(health: &Health) -> Pulse {
+    health.pulse("departed_users", Duration::from_mins(1))
+}
+
+async fn follow(site: &Site) {
+    site.identity.follow(&pulse(&Health::new())).await.unwrap();
+}
+
+async fn deactivate(site: &Site, user: Uuid) {
+    site.shop.delete(&format!("/api/v1/users/{user}")).await.ok();
+}
+
+/// Asks for something that every session may have.
+async fn ask(site: &Site, session: &Session, user: Uuid) -> Reply {
+    site.as_user(session, "GET", &format!("users/{user}/sessions"), None).await
+}
+
+async fn erase_in_log(site: &Site, subject: Uuid) {
+    let request = EraseRequest { subject, by: "ops-7".to_owned() };
+    erase(site.shop.store.as_ref(), &MemoryKeys::new(), &request).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deactivated_user_is_refused_at_once_and_loses_the_sessions() {
+    let site = Site::new().await;
+    let (user, session) = site.signed_in(EMAIL).await;
+    let (other, stays) = site.signed_in("grace@example.com").await;
+    ask(&site, &session, user).await.ok();
+    deactivate(&site, user).await;
+    ask(&site, &session, user).await.problem(401, "invalid-token");
+    follow(&site).await;
+    assert_eq!(site.ends().await, [Some("user-gone".to_owned()), None]);
+    assert!(site.revoked(&session).await.is_some() && site.revoked_user(user).await.is_some());
+    assert_eq!(site.revoked_user(other).await, None);
+    ask(&site, &stays, other).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_deactivates_is_heard_of_too() {
+    let site = Site::new().await;
+    for atomic in [false, true] {
+        let (user, session) = site.signed_in(&format!("{atomic}@example.com")).await;
+        let command = json!({"type": "deactivate_user", "user_id": user});
+        let body = json!({"commands": [command], "atomic": atomic});
+        site.shop.post("/api/v1/commands", body).await.ok();
+        ask(&site, &session, user).await.problem(401, "invalid-token");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_begins_after_a_reactivation_stays_however_often_the_log_is_followed() {
+    let site = Site::new().await;
+    let (user, _) = site.signed_in(EMAIL).await;
+    deactivate(&site, user).await;
+    site.shop.act(&format!("/api/v1/users/{user}/reactivate")).await.ok();
+    site.later(TimeDelta::minutes(1));
+    let next = site.log_in(EMAIL, PASSWORD).await.session();
+    for forgotten in [
+        "DELETE FROM auth.followed",
+        // A mark of another history.
+        "UPDATE auth.followed SET event_id = gen_random_uuid()",
+        "UPDATE auth.followed SET position = 1000000",
+    ] {
+        site.sql(forgotten).await;
+        follow(&site).await;
+        assert_eq!(site.ends().await, [Some("user-gone".to_owned()), None], "{forgotten}");
+        ask(&site, &next, user).await.ok();
+    }
+    let position = sqlx::query_scalar::<_, i64>("SELECT position FROM auth.followed");
+    let position = position.fetch_one(&mut site.owner().await).await.unwrap();
+    assert!(position < 1_000_000, "it began at the start of the other history");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_left_of_an_erased_person_and_no_account_is_opened_again() {
+    let site = Site::new().await;
+    let (user, session) = site.with_role(EMAIL, "support").await;
+    let (other, stays) = site.signed_in("grace@example.com").await;
+    let key = json!({"name": "k", "scopes": "products:read"});
+    site.as_user(&session, "POST", "api-keys", Some(key)).await.made();
+    let email = json!({"email": "ada@new.example.com"});
+    site.as_user(&session, "POST", "email", Some(email)).await;
+    let credentials = site.identity.credential_store();
+    assert_eq!(credentials.rows_of(user).await.unwrap(), 6, "one row of each kind");
+    erase_in_log(&site, user).await;
+    for _ in 0..2 {
+        follow(&site).await;
+        assert_eq!(credentials.rows_of(user).await.unwrap(), 0);
+        site.sql("DELETE FROM auth.followed").await;
+    }
+    let dump = site.dump().await;
+    let rows: Vec<_> = dump.lines().filter(|row| row.contains(&user.to_string())).collect();
+    assert!(rows.len() == 1 && !rows[0].contains("argon2"), "{rows:?}");
+    assert!(!dump.contains("ada@"), "{dump}");
+    assert!(site.revoked_user(user).await.is_some());
+    let opened = account::open(&site.credentials, user, "hash", site.now()).await.unwrap();
+    assert!(!opened && !account::is_open(&site.credentials, user).await.unwrap());
+    ask(&site, &stays, other).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_task_hears_of_a_departure_and_health_tells_when_it_cannot_follow() {
+    let site = Arc::new(Site::new().await);
+    let (user, session) = site.signed_in(EMAIL).await;
+    let health = Health::new();
+    let (component, pulse) = (health.component("departed_users"), pulse(&health));
+    let stop = CancellationToken::new();
+    let (follower, seen, ended) = (Arc::clone(&site), component.clone(), stop.clone());
+    let task = tokio::spawn(async move {
+        follower.identity.keep_following(&seen, &pulse, ended).await;
+    });
+    until("the log is followed", async || component.is_ready()).await;
+    deactivate(&site, user).await;
+    until("the session has ended", async || site.revoked(&session).await.is_some()).await;
+    site.sql("REVOKE SELECT ON auth.followed FROM auth_writer").await;
+    until("health tells of it", async || !component.is_ready()).await;
+    site.sql("GRANT SELECT ON auth.followed TO auth_writer").await;
+    until("it goes on", async || component.is_ready()).await;
+    stop.cancel();
+    task.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_proof_of_an_erasure_covers_the_credentials_or_says_that_it_does_not() {
+    let database = database().await;
+    let url = database.url();
+    migrate(&url.into()).await.unwrap();
+    for auth in [None, Some(("AUTH_URL", url))] {
+        let mail = tempfile::tempdir().unwrap();
+        let folder = ("MAIL_FOLDER", mail.path().to_str().unwrap());
+        let settings = [("EVENT_STORE_URL", url), folder].into_iter().chain(auth);
+        let process = Process::start(&settings.collect::<Vec<_>>());
+        process.readiness(200).await;
+        let subject = user(&process).await;
+        let id = asked(&process, erasure(&subject)).await;
+        let operation = ended(&process, &id).await;
+        assert_eq!(operation["state"], "succeeded", "{operation:#}");
+        let proof = &operation["result"];
+        let says_so = proof["out_of_reach"].to_string().contains("AUTH_URL is absent");
+        let covered = json!([{"store": "credentials", "rows_left": 0}]);
+        let expected = if auth.is_some() { covered } else { json!([]) };
+        assert_eq!((&proof["elsewhere"], says_so), (&expected, auth.is_none()), "{proof:#}");
+        assert_eq!(process.stop().0, Some(0));
+    }
+}
