@@ -91,21 +91,23 @@ impl Revocations {
     /// Adds what the store of revocations lists: hashes with the times that [`Self::revoke`] takes.
     /// It is known then what is revoked. What was revoked here before stays so.
     pub fn merge(&self, listed: impl IntoIterator<Item = ([u8; 32], i64)>) {
+        self.add(listed);
+        self.unknown.store(false, Ordering::Release);
+    }
+
+    /// Adds some of what is revoked, as in [`Self::merge`]. What else is revoked stays unknown.
+    pub fn add(&self, revoked: impl IntoIterator<Item = ([u8; 32], i64)>) {
         let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
-        for (hash, before) in listed {
+        for (hash, before) in revoked {
             if all.get(&hash).is_none_or(|known| *known < before) {
                 Arc::make_mut(&mut all).insert(hash, before);
             }
         }
-        drop(all);
-        self.unknown.store(false, Ordering::Release);
     }
 
     /// Refuses the subject's tokens that were issued at `before` or earlier, in seconds since 1970.
     pub fn revoke(&self, subject: Subject, before: i64) {
-        let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
-        let latest = Arc::make_mut(&mut all).entry(subject.hash()).or_insert(before);
-        *latest = before.max(*latest);
+        self.add([(subject.hash(), before)]);
     }
 
     /// Replaces everything by a published list.

@@ -82,6 +82,12 @@ pub enum CommandError {
     /// The operator has not turned this command on.
     #[error("this is turned off")]
     NotOffered,
+    /// The last administrator cannot be removed.
+    #[error("the last administrator stays one")]
+    LastAdministrator,
+    /// The database of credentials cannot be asked.
+    #[error("the database of credentials cannot be asked")]
+    CredentialsAway,
     /// The event store has not been reached yet.
     #[error("the event store has not been reached yet")]
     NotReady,
@@ -141,6 +147,7 @@ impl CommandError {
             | Self::Invalid(_)
             | Self::OutOfStock(_)
             | Self::NotOffered
+            | Self::LastAdministrator
             | Self::EmailTaken
             | Self::Erased
             | Self::StaleVersion { .. }
@@ -152,6 +159,7 @@ impl CommandError {
             | Self::KeyInFlight => true,
             Self::LostRace
             | Self::NotReady
+            | Self::CredentialsAway
             | Self::Overloaded
             | Self::Died(_)
             | Self::StoredAnswer(_)

@@ -73,6 +73,11 @@ impl Repository {
         Self { departures: Some(departures), ..self }
     }
 
+    /// Who decides whether a user may leave, if there are log-ins.
+    pub(crate) fn departures(&self) -> Option<&dyn Departures> {
+        self.departures.as_deref()
+    }
+
     /// The store, to follow the log.
     pub(crate) fn store(&self) -> &Arc<dyn EventStore> {
         self.states.log().store()

@@ -61,7 +61,7 @@ impl Identity {
         let database = &self.parts().database;
         let found = database.transaction(async |transaction| {
             lock_account(transaction, user_id).await?;
-            let standing = standing(transaction, user_id, Subject::User(user_id)).await?;
+            let standing = standing(transaction, user_id).await?;
             Ok::<_, IdentityError>(standing.roles.into_iter().collect())
         });
         found.await
@@ -81,7 +81,11 @@ impl Identity {
         change: RoleChange,
     ) -> Result<(), IdentityError> {
         let manager = self.manager(caller).await?;
-        let now = self.parts().clock.now();
+        if (role.as_str(), change) == (ADMIN, RoleChange::Revoke)
+            && self.is_last_administrator(user_id).await?
+        {
+            return Err(IdentityError::LastAdministrator);
+        }
         let changed = self.parts().database.transaction(async |transaction| {
             // One change at a time, so that no two take the role from the last two administrators.
             lock_roles(transaction).await?;
@@ -92,8 +96,9 @@ impl Identity {
             );
             let grants = grants.fetch_optional(&mut *transaction).await?;
             let grants = grants.ok_or(IdentityError::Unknown)?;
-            lock_account(transaction, user_id).await?;
-            let held = standing(transaction, manager, Subject::User(manager)).await?.grants;
+            lock_for_change(transaction, user_id).await?;
+            let now = self.parts().clock.now();
+            let held = standing(transaction, manager).await?.grants;
             let grants = known(&grants);
             if !held.cover(&grants) || !caller.grants.cover(&grants) {
                 return Err(IdentityError::BeyondOwn);
@@ -109,6 +114,25 @@ impl Identity {
         changed.await?;
         tracing::info!(%user_id, %role, ?change, by = %manager, "a role was changed");
         Ok(())
+    }
+
+    /// Whether the user is an administrator, and no other one may sign in.
+    ///
+    /// # Errors
+    /// A store cannot be asked.
+    pub async fn is_last_administrator(&self, user_id: Uuid) -> Result<bool, IdentityError> {
+        let holders =
+            sqlx::query_scalar!("SELECT user_id FROM auth.memberships WHERE role = $1", ADMIN);
+        let holders = holders.fetch_all(self.parts().database.pool()).await?;
+        if !holders.contains(&user_id) {
+            return Ok(false);
+        }
+        for other in holders.into_iter().filter(|holder| *holder != user_id) {
+            if self.parts().directory.may_sign_in(other).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The sessions of a user, the newest first.
@@ -190,10 +214,8 @@ impl Identity {
     async fn manager(&self, caller: &Caller) -> Result<Uuid, IdentityError> {
         let id = self.session_user(caller).await?;
         let by_token = caller.grants.reach(Permission::AccessManage);
-        let held = self
-            .parts()
-            .database
-            .transaction(async |transaction| standing(transaction, id, Subject::User(id)).await);
+        let held =
+            self.parts().database.transaction(async |transaction| standing(transaction, id).await);
         let held: super::issuer::Standing = held.await?;
         match (by_token, held.grants.reach(Permission::AccessManage)) {
             (Some(Reach::Any), Some(Reach::Any)) => Ok(id),
@@ -229,6 +251,16 @@ async fn lock_account(transaction: &mut PgConnection, user: Uuid) -> Result<(), 
     found.fetch_optional(transaction).await?.map(drop).ok_or(IdentityError::Unknown)
 }
 
+/// Waits until no token is being issued for the user, and lets none be until the transaction ends.
+async fn lock_for_change(transaction: &mut PgConnection, user: Uuid) -> Result<(), IdentityError> {
+    let found = sqlx::query_scalar!(
+        "SELECT user_id FROM auth.accounts
+         WHERE user_id = $1 AND erased_at IS NULL FOR NO KEY UPDATE",
+        user
+    );
+    found.fetch_optional(transaction).await?.map(drop).ok_or(IdentityError::Unknown)
+}
+
 /// Changes the role, and returns whether that made a difference.
 async fn apply(
     transaction: &mut PgConnection,
@@ -255,7 +287,7 @@ async fn apply(
             taken.execute(&mut *transaction).await?.rows_affected() > 0
         }
     };
-    if changed && change == RoleChange::Revoke {
+    if changed && (role.as_str(), change) == (ADMIN, RoleChange::Revoke) {
         let left = sqlx::query_scalar!(
             r#"SELECT count(*) AS "count!" FROM auth.memberships WHERE role = $1"#,
             ADMIN

@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use super::issuer::{AccessToken, Bearer, Standing, issue};
 use super::session::end::revoke;
-use super::session::standing::standing;
+use super::session::standing::{hold, standing};
 use super::{Identity, IdentityError};
 
 /// What every key begins with, so that people and scanners recognise it.
@@ -103,7 +103,7 @@ impl Identity {
             revoked_at: None,
         };
         let made = parts.database.transaction(async |transaction| {
-            let held = standing(transaction, user_id, Subject::Key(listed.key_id)).await?;
+            let held = standing(transaction, user_id).await?;
             if !held.grants.cover(&new.scopes) || !caller.grants.cover(&new.scopes) {
                 return Err(IdentityError::BeyondOwn);
             }
@@ -302,6 +302,7 @@ async fn used(
     hash: &[u8; 32],
     now: DateTime<Utc>,
 ) -> Result<Standing, IdentityError> {
+    hold(transaction, found.user_id).await?;
     if found.used_at.is_none_or(|last| now - last >= USE_EVERY) {
         let used = sqlx::query!(
             "UPDATE auth.api_keys SET used_at = greatest(used_at, $2) WHERE key_id = $1",
@@ -310,8 +311,8 @@ async fn used(
         );
         used.execute(&mut *transaction).await?;
     }
-    let standing = standing(transaction, found.user_id, Subject::Key(found.key_id)).await?;
-    // A token counts as issued after what was revoked by then. So the key must be valid after that.
+    let standing = standing(transaction, found.user_id).await?;
+    // The key may have been revoked since it was found.
     owner(transaction, hash, now).await?.ok_or(IdentityError::InvalidToken)?;
     Ok(standing)
 }

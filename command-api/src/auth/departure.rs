@@ -11,6 +11,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use event_store::subject::{SUBJECT_ERASED, erased_subject};
 use event_store::{EventRef, EventStore, EventType, Filter, Position, RecordedEvent, StoreError};
 use identity::Subject;
@@ -38,7 +39,19 @@ const PAGE: u32 = 500;
 /// The number of positions without such an event after which the mark is stored.
 const STORE_EVERY: i64 = 10_000;
 
+#[async_trait]
 impl Departures for Identity {
+    async fn is_last_administrator(&self, user_id: Uuid) -> Result<bool, CommandError> {
+        self.is_last_administrator(user_id).await.map_err(|error| match error {
+            IdentityError::Command(error) => error,
+            error => {
+                let error: &(dyn std::error::Error + 'static) = &error;
+                tracing::warn!(error, "the administrators could not be counted");
+                CommandError::CredentialsAway
+            }
+        })
+    }
+
     /// Refuses the user's access tokens in this process at once, and wakes the task that ends the
     /// sessions.
     fn departed(&self, user_id: Uuid) {

@@ -63,9 +63,7 @@ fn of(error: &IdentityError) -> Problem {
             Problem::new(StatusCode::FORBIDDEN, "insufficient-scope", "You may not do this here")
                 .detail(format!("it takes the permission {permission}"))
         }
-        IdentityError::LastAdministrator => {
-            Problem::conflict("auth/last-administrator", "The last administrator stays one")
-        }
+        IdentityError::LastAdministrator => last_administrator(),
         IdentityError::TooManyMails => {
             Problem::shed("overloaded", "Too many mails wait to be sent", RETRY_LATER)
         }
@@ -73,11 +71,7 @@ fn of(error: &IdentityError) -> Problem {
             Problem::shed("overloaded", "Too many passwords are being checked", RETRY_SOON)
         }
         IdentityError::Database(error) => match meaning(error) {
-            Meaning::Busy | Meaning::Lost => Problem::unavailable(
-                "auth/unavailable",
-                "The database of credentials does not answer",
-                RETRY_LATER,
-            ),
+            Meaning::Busy | Meaning::Lost => unavailable(),
             Meaning::Data | Meaning::Unusable => Problem::internal(),
         },
         IdentityError::Password(_) | IdentityError::NotSigned(_) | IdentityError::Command(_) => {
@@ -92,6 +86,20 @@ fn of(error: &IdentityError) -> Problem {
         tracing::error!(error, code = problem.code(), unlogged, "identity failed");
     }
     problem
+}
+
+/// 503: the database of credentials cannot be asked.
+pub(super) fn unavailable() -> Problem {
+    Problem::unavailable(
+        "auth/unavailable",
+        "The database of credentials does not answer",
+        RETRY_LATER,
+    )
+}
+
+/// 409: nobody could administrate any more.
+pub(super) fn last_administrator() -> Problem {
+    Problem::conflict("auth/last-administrator", "The last administrator stays one")
 }
 
 /// 401: the credentials in the request are wrong.

@@ -38,6 +38,8 @@ impl From<CommandError> for Problem {
                 "The event store has not been reached yet; nothing was changed",
                 RETRY_LATER,
             ),
+            CommandError::CredentialsAway => super::auth::unavailable(),
+            CommandError::LastAdministrator => super::auth::last_administrator(),
             CommandError::EmailTaken => {
                 Self::conflict("user/email-taken", "Another user has this e-mail address")
             }

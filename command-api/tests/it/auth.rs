@@ -11,6 +11,7 @@ mod matrix;
 mod proof;
 mod refresh;
 mod revocations;
+mod revoked;
 mod support;
 mod throttle;
 mod upkeep;

@@ -16,7 +16,7 @@ use chrono::{DateTime, Utc};
 use command_api::application::command::MAX_COMMANDS;
 use command_api::application::repository::{Departures, Repository};
 use command_api::application::use_case::EmailReservations;
-use command_api::application::{Application, Commands, Environment};
+use command_api::application::{Application, CommandError, Commands, Environment};
 use command_api::auth::Identity;
 use command_api::http::{Api, rates, router};
 use event_store::stream::Version;
@@ -63,7 +63,15 @@ pub(crate) struct Shop {
 #[derive(Clone, Default)]
 struct LateIdentity(Arc<OnceLock<Identity>>);
 
+#[async_trait]
 impl Departures for LateIdentity {
+    async fn is_last_administrator(&self, user_id: Uuid) -> Result<bool, CommandError> {
+        match self.0.get() {
+            Some(identity) => Departures::is_last_administrator(identity, user_id).await,
+            None => Ok(false),
+        }
+    }
+
     fn departed(&self, user_id: Uuid) {
         if let Some(identity) = self.0.get() {
             identity.departed(user_id);

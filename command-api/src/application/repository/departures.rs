@@ -1,14 +1,25 @@
-//! Tells of users who were deactivated by an append of this process, before its answer leaves.
+//! Asks whether a user may leave, and tells of users who were deactivated by an append of this
+//! process, before its answer leaves.
 
+use async_trait::async_trait;
 use event_store::Append;
 use uuid::Uuid;
+
+use crate::application::error::CommandError;
 
 /// The event after which a user may no longer sign in.
 pub const USER_DEACTIVATED: &str = "user.deactivated";
 
-/// Hears of users who were deactivated. It must not wait: an answer waits for it.
+/// Decides which users may leave, and hears of those who were deactivated.
+#[async_trait]
 pub trait Departures: Send + Sync {
-    /// The user was deactivated just now.
+    /// Whether nobody could administrate any more if the user left.
+    ///
+    /// # Errors
+    /// [`CommandError::CredentialsAway`] if it cannot be found out.
+    async fn is_last_administrator(&self, user_id: Uuid) -> Result<bool, CommandError>;
+
+    /// The user was deactivated just now. It must not wait: an answer waits for it.
     fn departed(&self, user_id: Uuid);
 }
 

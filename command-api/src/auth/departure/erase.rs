@@ -53,6 +53,7 @@ impl CredentialStore {
             );
             account.execute(&mut *transaction).await?;
             delete(transaction, user_id).await?;
+            let now = self.clock.now();
             let tokens = std::iter::once(Subject::User(user_id));
             revoke(transaction, &self.revocations, tokens, now).await
         });

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
-use identity::{Revocations, Subject};
+use identity::Revocations;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
@@ -57,7 +57,7 @@ async fn record(
     now: DateTime<Utc>,
 ) -> Result<Standing, IdentityError> {
     // The row stays locked, so no change of the password ends all sessions just before this one
-    // begins.
+    // begins, and no change of roles revokes the tokens of before.
     let unchanged = sqlx::query_scalar!(
         "SELECT user_id FROM auth.accounts WHERE user_id = $1 AND password_hash = $2 FOR SHARE",
         proven.user_id,
@@ -78,5 +78,5 @@ async fn record(
     .execute(&mut *transaction)
     .await?;
     end_beyond(transaction, revocations, proven.user_id, MAX_SESSIONS, Why::TooMany, now).await?;
-    Ok(standing(transaction, proven.user_id, Subject::Session(session_id)).await?)
+    Ok(standing(transaction, proven.user_id).await?)
 }

@@ -159,38 +159,50 @@ pub(in crate::auth) async fn end_others(
     revoke(transaction, revocations, ended.into_iter().map(Subject::Session), now).await
 }
 
-/// Revokes all access tokens that were issued until now: here at once, elsewhere when the
-/// transaction is committed and the table is read.
+/// Revokes access tokens: here at once, elsewhere when the transaction is committed and the table is
+/// read.
+///
+/// A session or key that is revoked never issues a token again, so all of its tokens are refused,
+/// also one that is issued while this transaction is in flight. Of a user, the tokens that were
+/// issued until `now` are refused. Whoever issues tokens for the user holds a lock that excludes
+/// this transaction, so take the time after the lock. Each revocation is later than the one before,
+/// because a token may count as issued a second after that ([`issue`](crate::auth::issuer)).
 pub(in crate::auth) async fn revoke(
     transaction: &mut PgConnection,
     revocations: &Revocations,
     revoked: impl Iterator<Item = Subject>,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    let mut hashes = Vec::new();
+    let lifetime = TimeDelta::from_std(MAX_LIFETIME).unwrap_or(TimeDelta::MAX);
+    let expires_at = now.checked_add_signed(lifetime + MARGIN).unwrap_or(DateTime::<Utc>::MAX_UTC);
+    let (mut hashes, mut befores) = (Vec::new(), Vec::new());
     for subject in revoked {
-        // If the transaction fails, its tokens are refused until they expire. That is harmless.
-        revocations.revoke(subject, now.timestamp());
+        let before = match subject {
+            Subject::Session(_) | Subject::Key(_) => expires_at.timestamp(),
+            Subject::User(_) => now.timestamp(),
+        };
         hashes.push(subject.hash().to_vec());
+        befores.push(before);
     }
     if hashes.is_empty() {
         return Ok(());
     }
     // Two transactions lock the same rows in the same sequence.
-    hashes.sort_unstable();
-    let lifetime = TimeDelta::from_std(MAX_LIFETIME).unwrap_or(TimeDelta::MAX);
-    let expires_at = now.checked_add_signed(lifetime + MARGIN).unwrap_or(DateTime::<Utc>::MAX_UTC);
-    sqlx::query!(
-        "INSERT INTO auth.revocations AS r (hash, before, expires_at)
-         SELECT hash, $2, $3 FROM unnest($1::bytea[]) hash
-         ON CONFLICT (hash) DO UPDATE
-         SET before = greatest(r.before, excluded.before),
-             expires_at = greatest(r.expires_at, excluded.expires_at)",
+    let revoked = sqlx::query!(
+        r#"INSERT INTO auth.revocations AS r (hash, before, expires_at)
+           SELECT hash, before, $3 FROM unnest($1::bytea[], $2::bigint[]) AS u (hash, before)
+           ORDER BY hash
+           ON CONFLICT (hash) DO UPDATE
+           SET before = greatest(r.before + 1, excluded.before),
+               expires_at = greatest(r.expires_at, excluded.expires_at)
+           RETURNING hash, before"#,
         &hashes[..],
-        now.timestamp(),
+        &befores[..],
         expires_at
-    )
-    .execute(&mut *transaction)
-    .await?;
+    );
+    let revoked = revoked.fetch_all(&mut *transaction).await?;
+    // If the transaction fails, its tokens are refused until they expire. That is harmless.
+    revocations
+        .add(revoked.into_iter().filter_map(|row| Some((row.hash.try_into().ok()?, row.before))));
     Ok(())
 }

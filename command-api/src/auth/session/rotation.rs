@@ -6,13 +6,12 @@
 //! for both.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use identity::Subject;
 use secrecy::SecretString;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::end::{Why, end_one};
-use super::standing::standing;
+use super::standing::{hold, standing};
 use super::{Limits, Tokens};
 use crate::auth::issuer::{Bearer, Standing, issue};
 use crate::auth::token::RefreshToken;
@@ -71,6 +70,7 @@ impl Identity {
         }
         let next = parts.pepper.successor(&token);
         let rotated = parts.database.transaction(async |transaction| {
+            hold(transaction, user_id).await?;
             rotate(transaction, parts, &token, &next.hash(), now).await
         });
         let Rotated::Given { stored, standing } = rotated.await? else {
@@ -159,8 +159,7 @@ async fn rotate(
         }
         Step::Refuse => return Ok(Rotated::Refused),
     }
-    let credential = Subject::Session(token.session());
-    let standing = standing(transaction, stored.user_id, credential).await?;
+    let standing = standing(transaction, stored.user_id).await?;
     Ok(Rotated::Given { stored, standing })
 }
 

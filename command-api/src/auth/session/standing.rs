@@ -10,14 +10,29 @@ use crate::auth::issuer::Standing;
 /// The role that everybody with an account holds.
 pub const EVERYBODY: &str = "user";
 
-/// Reads what a user may do now with a credential.
+/// Keeps a user's roles as they are until the transaction ends, so that a token that is issued on
+/// them is older than a revocation that follows. Lock the account before its sessions.
+///
+/// # Errors
+/// The database failed.
+pub(in crate::auth) async fn hold(
+    transaction: &mut PgConnection,
+    user_id: Uuid,
+) -> Result<(), sqlx::Error> {
+    let account = sqlx::query_scalar!(
+        "SELECT user_id FROM auth.accounts WHERE user_id = $1 FOR SHARE",
+        user_id
+    );
+    account.fetch_optional(transaction).await.map(drop)
+}
+
+/// Reads what a user may do now. Whoever issues a token on it holds the account ([`hold`]).
 ///
 /// # Errors
 /// The database failed.
 pub async fn standing(
     connection: &mut PgConnection,
     user_id: Uuid,
-    credential: Subject,
 ) -> Result<Standing, sqlx::Error> {
     let roles = sqlx::query!(
         "SELECT name, grants FROM auth.roles
@@ -26,12 +41,11 @@ pub async fn standing(
         EVERYBODY
     );
     let roles = roles.fetch_all(&mut *connection).await?;
-    let hashes = [Subject::User(user_id).hash().to_vec(), credential.hash().to_vec()];
     let revoked = sqlx::query_scalar!(
-        "SELECT max(before) FROM auth.revocations WHERE hash = ANY ($1)",
-        &hashes[..]
+        "SELECT before FROM auth.revocations WHERE hash = $1",
+        &Subject::User(user_id).hash()[..]
     );
-    let revoked_before = revoked.fetch_one(&mut *connection).await?;
+    let revoked_before = revoked.fetch_optional(&mut *connection).await?;
     let grants = roles.iter().fold(Grants::default(), |all, role| all.or(&known(&role.grants)));
     let roles = roles.into_iter().map(|role| role.name).collect();
     Ok(Standing { roles, grants, revoked_before })

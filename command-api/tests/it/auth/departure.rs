@@ -72,6 +72,27 @@ async fn a_batch_that_deactivates_is_heard_of_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_administrator_who_may_sign_in_cannot_be_deactivated() {
+    let site = Site::new().await;
+    let (first, one) = site.with_role("one@example.com", "admin").await;
+    let (second, _) = site.with_role("two@example.com", "admin").await;
+    let (user, _) = site.signed_in(EMAIL).await;
+    deactivate(&site, second).await;
+    let path = format!("/api/v1/users/{first}");
+    site.shop.delete(&path).await.problem(409, "auth/last-administrator");
+    let role = format!("users/{first}/roles/admin");
+    let refused = site.as_user(&one, "DELETE", &role, None).await;
+    refused.problem(409, "auth/last-administrator");
+    deactivate(&site, user).await;
+    site.shop.act(&format!("/api/v1/users/{second}/reactivate")).await.ok();
+    deactivate(&site, first).await;
+    site.shop.delete(&path).await.ok();
+    site.sql("REVOKE SELECT ON auth.memberships FROM auth_writer").await;
+    let refused = site.shop.delete(&format!("/api/v1/users/{second}")).await;
+    refused.problem(503, "auth/unavailable");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_begins_after_a_reactivation_stays_however_often_the_log_is_followed() {
     let site = Site::new().await;
     let (user, _) = site.signed_in(EMAIL).await;
