@@ -1,17 +1,22 @@
 //! Personal data on the command side: the master keys, the erasure of a subject by command, and
 //! applying erasures before serving.
 
+use std::sync::{Arc, OnceLock};
+
+use access::Policy;
 use event_store::KeyError;
 use event_store::encryption::{LocalMasterKeys, rotate};
 use event_store::erasure::{self, Elsewhere, EraseError, EraseRequest, Proof, Reconciled};
 use event_store::postgres::PostgresKeys;
 use event_store::postgres::{PostgresOptions, PostgresStore};
-use event_store::{EventStore, StoreError};
+use event_store::{EventStore, StoreError, UpcastingLog};
 use identity::Revocations;
 use secrecy::ExposeSecret as _;
 use service_kit::clock;
 use uuid::Uuid;
 
+use crate::application::repository::{Repository, registry};
+use crate::application::{Commands, OpenOrders, Settlement};
 use crate::auth::departure::CredentialStore;
 use crate::auth::{Database, IdentityError};
 use crate::config::{EraseSubjectArgs, KeyArgs, MasterKeyArgs};
@@ -126,10 +131,15 @@ pub async fn apply(store: &dyn EventStore, keys: &PostgresKeys) -> Result<(), St
 pub async fn erase_subject(args: &EraseSubjectArgs) -> anyhow::Result<()> {
     let proof = match (&args.admin, &args.reason) {
         (Some(admin), Some(reason)) => {
-            remote::erase(admin, args.subject, (&args.by, reason)).await?
+            let wanted = (args.subject, args.cancel_open_orders);
+            remote::erase(admin, wanted, (&args.by, reason)).await?
         }
         (Some(_), None) => {
             anyhow::bail!(cli_kit::Usage("--reason is needed with --admin".to_owned()))
+        }
+        (None, _) if args.cancel_open_orders => {
+            let why = "--cancel-open-orders needs --admin".to_owned();
+            anyhow::bail!(cli_kit::Usage(why))
         }
         (None, _) => erase_here(args).await?,
     };
@@ -143,7 +153,7 @@ pub async fn erase_subject(args: &EraseSubjectArgs) -> anyhow::Result<()> {
 async fn erase_here(args: &EraseSubjectArgs) -> anyhow::Result<Proof> {
     let options = PostgresOptions::from_url(args.event_store.get()?.expose_secret())?
         .application_name(APPLICATION_NAME);
-    let store = PostgresStore::connect(options).await?;
+    let store = Arc::new(PostgresStore::connect(options).await?);
     let keys = PostgresKeys::connect(args.keys.get()?.expose_secret(), APPLICATION_NAME).await?;
     let credentials = match args.auth.optional()? {
         Some(url) => Some(CredentialStore {
@@ -155,12 +165,13 @@ async fn erase_here(args: &EraseSubjectArgs) -> anyhow::Result<Proof> {
     };
     let (credentials, subject) = (credentials.as_ref(), args.subject);
     anyhow::ensure!(
-        is_known(&store, &keys, credentials, subject).await?,
+        is_known(store.as_ref(), &keys, credentials, subject).await?,
         "{}",
         nothing_known(subject)
     );
     let request = EraseRequest { subject, by: args.by.clone() };
-    Ok(erase_everywhere(&store, &keys, credentials, &request).await?)
+    settlement(Arc::clone(&store) as _)?.settle(subject, OpenOrders::Refuse).await?;
+    Ok(erase_everywhere(store.as_ref(), &keys, credentials, &request).await?)
 }
 
 /// Says that there is nothing to erase.
@@ -169,6 +180,15 @@ pub(crate) fn nothing_known(subject: Uuid) -> String {
         "nothing is known of subject {subject}: no key, no reservation, no event and no \
          credentials; nothing was done"
     )
+}
+
+/// Settles orders in this process. Open orders are events without personal data, so it needs no
+/// keys.
+fn settlement(store: Arc<dyn EventStore>) -> anyhow::Result<Settlement> {
+    let repository = Repository::new(UpcastingLog::new(store, Arc::new(registry()?)));
+    let commands = Arc::new(Commands::new(repository, clock::system()));
+    let policy = Arc::new(Policy::default());
+    Ok(Settlement::new(Arc::new(OnceLock::from(commands)), policy)?)
 }
 
 /// Encrypts every key with the first master key.
