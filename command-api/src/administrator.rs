@@ -1,8 +1,9 @@
 //! `command-api create-admin`: makes the first administrator, whom no other administrator could
 //! appoint.
 //!
-//! It registers the user, opens the account and gives it the role `admin`, in this sequence. Each
-//! step is skipped if it was done before, so a repeat completes what a crash interrupted.
+//! It registers the user, and then opens the account and gives it the role `admin`. A repeat
+//! completes what a crash interrupted. Whoever is registered in another way is a stranger until
+//! `--existing` says that the operator knows them: the address may be in the wrong hands.
 
 use std::io::Read as _;
 use std::sync::{Arc, OnceLock};
@@ -10,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use access::{Caller, Policy, Principal};
 use anyhow::Context as _;
 use domain::value::Email;
-use event_store::encryption::{SubjectKeyStore as _, Vault, VaultOptions};
+use event_store::encryption::{self, SubjectKeyStore as _, Vault, VaultOptions};
 use event_store::postgres::{PostgresKeys, PostgresOptions, PostgresStore};
 use event_store::{CacheLimits, EncryptingStore, ReservationKey, StateLoader, UpcastingLog};
 use rand::Rng as _;
@@ -21,8 +22,9 @@ use uuid::Uuid;
 use crate::application::repository::{Repository, registry};
 use crate::application::use_case::{EmailReservations, RegisterUserInput};
 use crate::application::{Application, CommandError, Commands, Context, Environment};
+use crate::auth::appointment::{self, Appointed, Known};
 use crate::auth::password::{Password, Passwords};
-use crate::auth::{Database, Directory, account};
+use crate::auth::{Database, Directory};
 use crate::config::{CreateAdminArgs, reservation_secret};
 use crate::erasure;
 
@@ -50,33 +52,51 @@ pub async fn create_admin(args: &CreateAdminArgs) -> anyhow::Result<()> {
         commands: Arc::clone(&application.commands),
         reservations: application.environment.reservations.clone(),
     };
-    let (user_id, is_new_user) = match directory.holder(&email).await? {
+    let (user_id, is_new) = match directory.holder(&email).await? {
         Some(user_id) => (user_id, false),
         None => register(&application, &directory, &email, &args.name).await?,
     };
+    let may_appoint = match appointment::known(&database, user_id).await? {
+        Known::Administrator => true,
+        Known::NoAccount => args.existing || is_new || is_begun(&directory, user_id).await?,
+        Known::Account => args.existing,
+    };
+    anyhow::ensure!(may_appoint, Registered { user_id });
     let hash = Passwords::new(1).hash(password).await?;
-    let is_new = account::open(&database, user_id, &hash, clock::system().now()).await?;
-    account::give_role(&database, user_id, ADMIN).await?;
-    cli_kit::print(told(email.as_str(), user_id, (is_new_user, is_new), generated.as_ref()))?;
+    let now = clock::system().now();
+    let appointed = appointment::appoint(&database, user_id, &hash, args.existing, now).await?;
+    let password = match (appointed, &generated) {
+        (Appointed::Refused, _) => anyhow::bail!(Registered { user_id }),
+        (Appointed::Unchanged, _) => "unchanged: the user is an administrator already",
+        (Appointed::TakenOver, _) => {
+            "unchanged; all sessions of the user ended, and all API keys are revoked"
+        }
+        (Appointed::Opened, Some(generated)) => generated.expose_secret(),
+        (Appointed::Opened, None) => "as given",
+    };
+    let user = if is_new { "registered" } else { "existing" };
+    let email = email.as_str();
+    cli_kit::print(format_args!(
+        "administrator  {email} ({user} user {user_id})\npassword       {password}\n\
+         log in         POST /api/v1/auth/log-in with {{\"email\": …, \"password\": …}}\n"
+    ))?;
     Ok(())
 }
 
-fn told(
-    email: &str,
+/// The address belongs to somebody whom this command line did not register.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "user {user_id} is registered with this address already, so nothing was done; if you know that \
+     they are the right person, give --existing: their sessions and API keys end, and they get the \
+     role {ADMIN}"
+)]
+struct Registered {
     user_id: Uuid,
-    (is_new_user, is_new): (bool, bool),
-    generated: Option<&SecretString>,
-) -> String {
-    let user = if is_new_user { "registered" } else { "existing" };
-    let password = match (is_new, generated) {
-        (false, _) => "unchanged: the account was there already",
-        (true, Some(generated)) => generated.expose_secret(),
-        (true, None) => "as given",
-    };
-    format!(
-        "administrator  {email} ({user} user {user_id})\npassword       {password}\n\
-         log in         POST /api/v1/auth/log-in with {{\"email\": …, \"password\": …}}\n"
-    )
+}
+
+/// Whether an earlier run of this command line registered the user.
+async fn is_begun(directory: &Directory, user_id: Uuid) -> anyhow::Result<bool> {
+    Ok(directory.maker(user_id).await? == Some(Principal::system(NAME)?.to_string()))
 }
 
 /// The password from its file or standard input, or else a new one, which is also returned to be
@@ -111,6 +131,7 @@ async fn application(args: &CreateAdminArgs) -> anyhow::Result<Application> {
     let secret = reservation_secret(&args.reservation_key.get()?)?;
     let master = Arc::new(erasure::master_keys(&args.keys.master)?);
     let keys = PostgresKeys::connect(args.keys.url.get()?.expose_secret(), NAME).await?;
+    encryption::check(&keys, master.as_ref()).await?;
     let options = PostgresOptions::from_url(args.event_store.get()?.expose_secret())?;
     let options = options.application_name(NAME).known_head(keys.known_head().await?);
     let store = PostgresStore::connect(options).await?;

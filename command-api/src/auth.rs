@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 pub mod account;
 pub mod administration;
 pub mod api_key;
+pub mod appointment;
 pub mod database;
 pub mod departure;
 pub mod directory;

@@ -71,6 +71,8 @@ pub enum Action {
     EraseSubject(Box<EraseSubjectArgs>),
     /// Create the first administrator, and print how to log in. It is safe to run this again: it
     /// completes what was interrupted, and changes no password.
+    ///
+    /// Somebody who is registered already is appointed only with --existing.
     CreateAdmin(Box<CreateAdminArgs>),
     /// Let a running command API begin a new epoch of the log. It also can while it refuses
     /// commands because events were lost.

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use event_store::EncryptingStore;
-use event_store::encryption::{LocalMasterKeys, SubjectKeyStore, Vault, VaultOptions};
+use event_store::encryption::{self, LocalMasterKeys, SubjectKeyStore, Vault, VaultOptions};
 use event_store::postgres::PostgresKeys;
 use event_store::postgres::operations::Kind;
 use event_store::postgres::{DIGESTING, PostgresOptions, PostgresStore};
@@ -295,8 +295,11 @@ async fn reach(
     erasure_gate: &ErasureGate,
     components: &Components,
 ) -> Result<(Arc<PostgresStore>, Arc<PostgresKeys>), StoreError> {
-    let attempt =
-        || async { Ok(PostgresKeys::connect(keys.url.expose_secret(), "command-api").await?) };
+    let attempt = || async {
+        let found = PostgresKeys::connect(keys.url.expose_secret(), "command-api").await?;
+        encryption::check(&found, keys.master.as_ref()).await?;
+        Ok(found)
+    };
     let found = patiently(&components.keys, "the store of subject keys", attempt).await?;
     // This process is new and knows nothing of the log. But the log must still have everything that
     // an earlier process has seen.

@@ -33,5 +33,5 @@ mod master;
 pub(crate) mod vault;
 
 pub use keys::{LedgerEntry, MemoryKeys, StoredKey, SubjectKeyStore, WrappedKey};
-pub use master::{InvalidMasterKey, LocalMasterKeys, MasterKeys, SubjectKey, rotate};
+pub use master::{InvalidMasterKey, LocalMasterKeys, MasterKeys, SubjectKey, check, rotate};
 pub use vault::{Unreadable, Vault, VaultOptions};

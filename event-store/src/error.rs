@@ -65,6 +65,13 @@ pub enum KeyError {
     /// A key is wrapped by a master key that this process does not have, or was changed.
     #[error("no available master key can unwrap the key of a subject")]
     MasterKey,
+    /// None of the stored keys opens with the master keys of this process: they belong to another
+    /// deployment.
+    #[error(
+        "the master keys open none of the stored keys of subjects: they are those of another \
+            deployment; nothing was written"
+    )]
+    ForeignMasterKey,
     /// A value is encrypted under a key that the key store does not know. The store belongs to
     /// another log, or was restored from a backup older than the key. If the value is lost for
     /// good, erase its subject.

@@ -8,7 +8,7 @@ use domain::aggregate::Aggregate;
 use event_store::registry::InvalidRegistry;
 use event_store::{
     Append, AppendOutcome, AsOf, CacheLimits, Epoch, EventStore, Idempotency, Refusal, Registry,
-    ReservedValue, StateLoader, StreamName, UpcastingLog,
+    ReservedValue, StateLoader, StreamName, UpcastingLog, stream::Version,
 };
 use uuid::Uuid;
 
@@ -268,6 +268,16 @@ impl Repository {
         let store = self.states.log().store();
         let owners = store.reservation_owners(std::slice::from_ref(reserved)).await?;
         Ok(owners.into_iter().next().flatten())
+    }
+
+    /// Who made an aggregate: the actor of the first event of its stream.
+    ///
+    /// # Errors
+    /// [`RepositoryError`] if the store cannot be asked.
+    pub async fn maker<A: Aggregate>(&self, id: Uuid) -> Result<Option<String>, RepositoryError> {
+        let store = self.states.log().store();
+        let first = store.read_stream(&stream_of::<A>(id)?, Version::NONE, 1).await?;
+        Ok(first.into_iter().next().and_then(|event| event.metadata.actor))
     }
 
     async fn read_epoch(&self) -> Result<Epoch, RepositoryError> {

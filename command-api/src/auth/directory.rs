@@ -39,6 +39,14 @@ impl Directory {
         Ok(owner.and_then(|stream| stream.id().parse().ok()))
     }
 
+    /// Who registered a user: an actor as events name it.
+    ///
+    /// # Errors
+    /// The event store cannot be asked.
+    pub async fn maker(&self, user_id: Uuid) -> Result<Option<String>, CommandError> {
+        Ok(self.commands()?.repository().maker::<User>(user_id).await?)
+    }
+
     /// Whether the user may sign in: registered, not deactivated and not erased.
     ///
     /// # Errors

@@ -28,6 +28,10 @@ pub struct CreateAdminArgs {
     /// Read the password from standard input.
     #[arg(long)]
     pub password_stdin: bool,
+    /// Appoint a user who is registered already. Their sessions and API keys end first. A password
+    /// that they have stays.
+    #[arg(long)]
+    pub existing: bool,
     /// The database of the event store.
     #[command(flatten)]
     pub event_store: EventStoreUrlArgs,

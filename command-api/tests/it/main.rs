@@ -8,6 +8,7 @@ mod support;
 mod access;
 mod auth;
 mod commands;
+mod create_admin;
 mod drain;
 mod dry_run;
 mod evolution;

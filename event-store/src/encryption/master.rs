@@ -20,6 +20,8 @@ const NONCE_LEN: usize = 12;
 const WRAP_VERSION: u8 = 1;
 /// The number of keys to rewrap at a time.
 const ROTATE_PAGE: u32 = 1_000;
+/// The number of stored keys of which at least one must open before a process writes.
+const CHECKED: u32 = 100;
 /// The maximum number of master keys in a file: the current one and its predecessors.
 const MAX_MASTER_KEYS: usize = 16;
 
@@ -176,6 +178,28 @@ impl MasterKeys for LocalMasterKeys {
     }
 }
 
+/// Checks that the master keys belong to the key store: one of the oldest keys opens, or there is
+/// none yet. Check before the first write: values under a foreign master key cannot be read by the
+/// others. A single key that does not open is not decisive, so that it stops nobody else.
+///
+/// # Errors
+/// [`KeyError::ForeignMasterKey`] when no key opens, or [`KeyError`] when they cannot be read.
+pub async fn check(keys: &dyn SubjectKeyStore, master: &dyn MasterKeys) -> Result<(), KeyError> {
+    // No master key has the empty name, so these are keys of any.
+    let stored = keys.not_wrapped_by("", CHECKED).await?;
+    if stored.is_empty() {
+        return Ok(());
+    }
+    for key in &stored {
+        match master.unwrap(std::slice::from_ref(key)).await {
+            Ok(_) => return Ok(()),
+            Err(KeyError::MasterKey) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(KeyError::ForeignMasterKey)
+}
+
 /// Rewraps under the current master key every key that another one wraps, and returns their number.
 /// No event changes. It is safe to run twice or concurrently.
 ///
@@ -202,6 +226,7 @@ pub async fn rotate(keys: &dyn SubjectKeyStore, master: &dyn MasterKeys) -> Resu
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+    use crate::encryption::MemoryKeys;
 
     fn master(seeds: &[u8]) -> LocalMasterKeys {
         let lines: Vec<String> =
@@ -221,6 +246,22 @@ mod tests {
         }
         let other = master(&[2]).unwrap(&[(subject, wrapped)]).await;
         assert!(matches!(other, Err(KeyError::MasterKey)), "{other:?}");
+    }
+
+    #[tokio::test]
+    async fn master_keys_belong_to_a_store_if_one_of_its_keys_opens() {
+        let keys = MemoryKeys::new();
+        assert!(check(&keys, &master(&[9])).await.is_ok(), "there is no key yet");
+        for (number, seed) in [(1, 1), (2, 2)] {
+            let key = [(Uuid::from_u128(number), SubjectKey::random())];
+            let wrapped = master(&[seed]).wrap(&key).await.unwrap().remove(0);
+            keys.ensure(&[(key[0].0, wrapped)]).await.unwrap();
+        }
+        for seeds in [&[1][..], &[2], &[9, 1], &[2, 1]] {
+            assert!(check(&keys, &master(seeds)).await.is_ok(), "{seeds:?}");
+        }
+        let foreign = check(&keys, &master(&[9, 8])).await;
+        assert!(matches!(foreign, Err(KeyError::ForeignMasterKey)), "{foreign:?}");
     }
 
     #[test]
