@@ -37,7 +37,7 @@ pub use session::{Limits, Tokens};
 pub use token::Pepper;
 
 use password::Passwords;
-use throttle::LogInThrottle;
+use throttle::{LogInThrottle, Throttle};
 
 /// Identity: log-ins, sessions and what belongs to them. Clones share it.
 #[derive(Clone)]
@@ -47,6 +47,7 @@ struct Shared {
     parts: Parts,
     throttle: LogInThrottle,
     departed_users: Notify,
+    made_keys: Throttle,
 }
 
 /// What identity is made of.
@@ -72,8 +73,10 @@ pub struct Parts {
 impl Identity {
     /// Identity from its parts.
     pub fn new(parts: Parts) -> Self {
-        let throttle = LogInThrottle::default();
-        Self(Arc::new(Shared { parts, throttle, departed_users: Notify::new() }))
+        let (burst, every) = api_key::KEYS_MADE;
+        let made_keys = Throttle::new(burst, every);
+        let (throttle, departed_users) = (LogInThrottle::default(), Notify::new());
+        Self(Arc::new(Shared { parts, throttle, departed_users, made_keys }))
     }
 
     pub(crate) fn parts(&self) -> &Parts {
@@ -87,5 +90,9 @@ impl Identity {
 
     fn throttle(&self) -> &LogInThrottle {
         &self.0.throttle
+    }
+
+    fn made_keys(&self) -> &Throttle {
+        &self.0.made_keys
     }
 }

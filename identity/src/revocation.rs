@@ -88,6 +88,11 @@ impl Revocations {
         !self.unknown.load(Ordering::Acquire)
     }
 
+    /// Nobody knows any more what is revoked. A gate accepts no token until a list is read.
+    pub fn doubt(&self) {
+        self.unknown.store(true, Ordering::Release);
+    }
+
     /// Adds what the store of revocations lists: hashes with the times that [`Self::revoke`] takes.
     /// It is known then what is revoked. What was revoked here before stays so.
     pub fn merge(&self, listed: impl IntoIterator<Item = ([u8; 32], i64)>) {

@@ -65,6 +65,7 @@ fn keep_published(
     let components = Components {
         keys: health.component("access_token_keys"),
         source: health.optional_component("identity"),
+        revocations: health.component("revocations"),
     };
     let pulse = health.pulse("pulling", published::SILENCE_LIMIT);
     Ok(async move {

@@ -3,6 +3,9 @@
 //! Both are pulled, and the last copies are kept in a folder. The process starts from the copies,
 //! so it answers while the command API is away. Nothing in a token makes it ask: it asks at fixed
 //! intervals.
+//!
+//! A list of what is revoked that is there but cannot be read closes the gate: nobody knows then
+//! which tokens still count. A command API that is away changes nothing.
 
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -25,9 +28,11 @@ const PULL_SOON: Duration = Duration::from_millis(250);
 const PULL_LIMIT: Duration = Duration::from_secs(2);
 /// After this time without progress, pulling is considered hung. Every round ends sooner.
 pub const SILENCE_LIMIT: Duration = Duration::from_secs(10);
-/// The maximum length of an answer, in bytes. That is enough for some 40,000 revocations, all of
-/// the last six minutes.
-const MAX_ANSWER: usize = 4 * 1024 * 1024;
+/// The maximum length of the key set, in bytes.
+const MAX_KEY_SET: usize = 1024 * 1024;
+/// The maximum length of the list of what is revoked, in bytes. That is enough for some 200,000
+/// revocations, all of the last six minutes. The command API limits how fast a user makes them.
+const MAX_REVOCATION_LIST: usize = 16 * 1024 * 1024;
 /// The folder of both at the command API.
 const FOLDER: &str = ".well-known";
 /// The mode of the folder.
@@ -49,6 +54,8 @@ pub struct Source {
 pub struct Components {
     /// Whether any key is known. Without one, no token can be verified.
     pub keys: Component,
+    /// Whether the list of what is revoked can be read. Otherwise no token is accepted.
+    pub revocations: Component,
     /// Whether the last pull succeeded.
     pub source: Component,
 }
@@ -67,8 +74,13 @@ pub enum PullError {
     #[error("the command API did not say which access tokens count")]
     Away(#[source] reqwest::Error),
     /// The answer is longer than it can be.
-    #[error("the answer of the command API is longer than {MAX_ANSWER} bytes")]
-    TooLong,
+    #[error("{file} of the command API is longer than {limit} bytes")]
+    TooLong {
+        /// The name of the publication.
+        file: &'static str,
+        /// The maximum length, in bytes.
+        limit: usize,
+    },
     /// The answer has no usable key.
     #[error(transparent)]
     Keys(#[from] InvalidKeySet),
@@ -83,6 +95,24 @@ impl Publication {
         match self {
             Self::Keys => "jwks.json",
             Self::Revocations => "revocations.json",
+        }
+    }
+
+    /// The maximum length, in bytes.
+    const fn limit(self) -> usize {
+        match self {
+            Self::Keys => MAX_KEY_SET,
+            Self::Revocations => MAX_REVOCATION_LIST,
+        }
+    }
+}
+
+impl PullError {
+    /// Whether there is a list of what is revoked, but not one that can be read.
+    const fn hides_revocations(&self) -> bool {
+        match self {
+            Self::TooLong { .. } | Self::Revocations(_) => true,
+            Self::Away(_) | Self::Keys(_) => false,
         }
     }
 }
@@ -116,11 +146,10 @@ impl Source {
         let mut revocations = self.copy(Publication::Revocations);
         loop {
             pulse.beat();
-            let pulled = async {
-                self.pull(Publication::Keys, &mut keys).await?;
-                self.pull(Publication::Revocations, &mut revocations).await
-            };
-            match pulled.await {
+            // Keys that are unusable do not keep the list from being read.
+            let pulled_keys = self.pull(Publication::Keys, &mut keys).await;
+            let pulled_list = self.pull(Publication::Revocations, &mut revocations).await;
+            match pulled_keys.and(pulled_list) {
                 Ok(()) => components.source.ready(),
                 Err(error) => components.source.not_ready(cli_kit::describe(&error)),
             }
@@ -130,19 +159,38 @@ impl Source {
             } else {
                 components.keys.not_ready("the keys of access tokens are not known yet");
             }
+            if self.gate.revocations().is_known() {
+                components.revocations.ready();
+            } else {
+                components.revocations.not_ready(
+                    "the list of what is revoked cannot be read, so no access token is accepted",
+                );
+            }
             tokio::time::sleep(if are_known { PULL_EVERY } else { PULL_SOON }).await;
         }
     }
 
     /// Pulls a publication. If it is not as it was `known`, it counts from now on.
     async fn pull(&self, publication: Publication, known: &mut Vec<u8>) -> Result<(), PullError> {
-        let pulled = self.ask(publication).await?;
-        if pulled != *known {
-            self.learn(publication, &pulled)?;
-            self.save(publication, &pulled);
-            *known = pulled;
+        let pulled = async {
+            let pulled = self.ask(publication).await?;
+            if pulled != *known {
+                self.learn(publication, &pulled)?;
+                self.save(publication, &pulled);
+                *known = pulled;
+            }
+            Ok(())
+        };
+        let pulled: Result<(), PullError> = pulled.await;
+        if let Err(error) = &pulled
+            && publication == Publication::Revocations
+            && error.hides_revocations()
+        {
+            self.gate.revocations().doubt();
+            // The next list counts, even if it is as the last one.
+            known.clear();
         }
-        Ok(())
+        pulled
     }
 
     async fn ask(&self, publication: Publication) -> Result<Vec<u8>, PullError> {
@@ -154,8 +202,9 @@ impl Source {
             answer.and_then(reqwest::Response::error_for_status).map_err(PullError::Away)?;
         let mut bytes = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(PullError::Away)? {
-            if bytes.len() + chunk.len() > MAX_ANSWER {
-                return Err(PullError::TooLong);
+            let limit = publication.limit();
+            if bytes.len() + chunk.len() > limit {
+                return Err(PullError::TooLong { file, limit });
             }
             bytes.extend_from_slice(&chunk);
         }
@@ -182,16 +231,24 @@ impl Source {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
             Err(error) => {
                 tracing::warn!(%error, path = %path.display(), "a copy is unreadable");
-                return Vec::new();
+                return self.without_copy(publication);
             }
         };
         match self.learn(publication, &bytes) {
             Ok(()) => bytes,
             Err(error) => {
                 tracing::warn!(%error, path = %path.display(), "a copy is unusable");
-                Vec::new()
+                self.without_copy(publication)
             }
         }
+    }
+
+    /// A copy that is there but cannot be read: what is revoked is known only after a pull.
+    fn without_copy(&self, publication: Publication) -> Vec<u8> {
+        if publication == Publication::Revocations {
+            self.gate.revocations().doubt();
+        }
+        Vec::new()
     }
 
     /// Writes a copy. Without it, the process works on; it only cannot start alone.

@@ -4,6 +4,8 @@
 //! both its scopes and the user's roles of that moment allow. Only a session manages keys: a key
 //! that leaked cannot make another one that outlives it.
 
+use std::time::Duration;
+
 use access::{Caller, Grants, Principal};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,6 +15,7 @@ use rand::Rng as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use sqlx::postgres::PgConnection;
+use tokio::time::Instant;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -27,6 +30,9 @@ pub const PREFIX: &str = "daybook_key_";
 pub const MAX_LEN: usize = 64;
 /// The maximum number of keys of one user that are not revoked.
 pub const MAX_KEYS: i64 = 50;
+/// How many keys a user may make at once, and the time until another. Each key that is revoked is in
+/// the published list of what is revoked for some minutes, so this bounds the list.
+pub const KEYS_MADE: (u32, Duration) = (50, Duration::from_mins(1));
 /// The maximum number of keys in a list: the ones of a user that were made last.
 const MAX_LISTED: i64 = 200;
 const SECRET_LEN: usize = 32;
@@ -86,9 +92,12 @@ impl Identity {
     ///
     /// # Errors
     /// [`IdentityError::BeyondOwn`] if it would allow more than the caller may now,
-    /// [`IdentityError::TooManyKeys`], or the caller has no session.
+    /// [`IdentityError::TooManyKeys`], [`IdentityError::Throttled`] if they made too many of late,
+    /// or the caller has no session.
     pub async fn make_key(&self, caller: &Caller, new: NewKey) -> Result<MadeKey, IdentityError> {
         let user_id = self.session_user(caller).await?;
+        let admitted = self.made_keys().take(user_id, Instant::now());
+        admitted.map_err(|wait| IdentityError::Throttled { wait })?;
         let (parts, now) = (self.parts(), self.parts().clock.now());
         let mut secret = Zeroizing::new([0; SECRET_LEN]);
         rand::rng().fill(secret.as_mut_slice());

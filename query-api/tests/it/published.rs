@@ -122,6 +122,60 @@ async fn p8_a_revoked_token_is_refused_within_seconds_and_stays_so_when_the_comm
     assert_eq!(orders(&process, &other_token).await, 200);
 }
 
+#[tokio::test]
+async fn a_list_of_what_is_revoked_that_cannot_be_read_closes_the_gate_until_one_can() {
+    let readable = serde_json::to_vec(&Revocations::default().published(0)).unwrap();
+    // A longer list than any that is allowed, and something else than a list.
+    for unreadable in [vec![b' '; 17 << 20], b"{}".to_vec()] {
+        let (app, cache) = (App::silent(1).await, TempDir::new().unwrap());
+        let address = format!("127.0.0.1:{}", free_port().unwrap());
+        let listener = tokio::net::TcpListener::bind(&address).await.unwrap();
+        let shown = Arc::new(std::sync::Mutex::new(readable.clone()));
+        let list = Arc::clone(&shown);
+        let routes =
+            Router::new().route("/.well-known/jwks.json", get(async || published())).route(
+                "/.well-known/revocations.json",
+                get(move || std::future::ready(list.lock().unwrap().clone())),
+            );
+        let serving = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+        let mut process = start(&app, &format!("http://{address}"), cache.path()).await;
+        process.ready().await;
+        let token = admin();
+        let is = async |expected: u16| {
+            until_within(REVOKED_WITHIN, "tokens are answered so", async || {
+                status(&process, Some(&token), "/api/v1/orders").await == expected
+            })
+            .await;
+        };
+        is(200).await;
+        *shown.lock().unwrap() = unreadable.clone();
+        is(503).await;
+        let report = http_get(format!("{}/readyz?verbose", process.admin)).await.unwrap();
+        assert_eq!(report.status(), 503);
+        assert!(report.text().await.unwrap().contains("what is revoked cannot be read"));
+        assert_eq!(status(&process, None, "/api/v1/products").await, 200);
+        readable.clone_into(&mut shown.lock().unwrap());
+        is(200).await;
+        // With the command API away, the last list that could be read counts.
+        serving.abort();
+        until("the command API is missed", async || {
+            let report = http_get(format!("{}/readyz?verbose", process.admin)).await.unwrap();
+            let report: serde_json::Value = report.json().await.unwrap();
+            report["components"]["identity"]["reason"].is_string()
+        })
+        .await;
+        is(200).await;
+        process.stop();
+        // A copy that cannot be read is as bad as such a list.
+        std::fs::write(cache.path().join("revocations.json"), &unreadable).unwrap();
+        let process = start(&app, &nowhere(), cache.path()).await;
+        until("no token is accepted", async || {
+            status(&process, Some(&token), "/api/v1/orders").await == 503
+        })
+        .await;
+    }
+}
+
 /// Publishes the right keys, but in a way in which nobody should take them. It counts how often it
 /// is asked.
 async fn serve_oddly(address: &str, jwks: Router<Arc<AtomicUsize>>) -> Arc<AtomicUsize> {

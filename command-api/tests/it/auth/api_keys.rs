@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use command_api::auth::api_key::{MAX_KEYS, PREFIX};
+use command_api::auth::api_key::{KEYS_MADE, MAX_KEYS, PREFIX};
 use command_api::auth::{IdentityError, account};
 use local_servers::until;
 use serde_json::json;
@@ -195,4 +195,27 @@ async fn of_many_who_want_the_last_key_one_gets_it() {
     let made = replies.iter().find(|reply| reply.status == 201).unwrap().made();
     site.as_user(&session, "DELETE", &format!("api-keys/{made}"), None).await;
     site.as_user(&session, "POST", "api-keys", Some(body)).await.made();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn making_and_revoking_keys_again_and_again_is_slowed_down_for_each_user() {
+    let site = Site::new().await;
+    let (_, session) = site.signed_in(EMAIL).await;
+    let (_, other) = site.signed_in("grace@example.com").await;
+    let body = || Some(json!({"name": "key", "scopes": "orders:read.own"}));
+    let mut refused = None;
+    for _ in 0..KEYS_MADE.0 * 2 {
+        let made = site.as_user(&session, "POST", "api-keys", body()).await;
+        if made.status == 429 {
+            refused = Some(made);
+            break;
+        }
+        let path = format!("api-keys/{}", made.made());
+        assert_eq!(site.as_user(&session, "DELETE", &path, None).await.status, 204);
+    }
+    let refused = refused.expect("a user makes keys without end");
+    refused.problem(429, "auth/too-many-attempts");
+    let wait: u64 = refused.header("retry-after").parse().unwrap();
+    assert!((1..=KEYS_MADE.1.as_secs()).contains(&wait), "{wait}");
+    site.as_user(&other, "POST", "api-keys", body()).await.made();
 }
