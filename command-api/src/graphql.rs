@@ -5,7 +5,8 @@
 //! not up to the user, such as a store that is away or a missing permission, is an error of the
 //! whole field.
 //!
-//! The mutations of one request are carried out one after another. Each is a command of its own:
+//! The mutations of one request are carried out one after another, and each counts as a request of
+//! its operation. Each is a command of its own:
 //! the second one is carried out although the first was refused.
 //!
 //! The schema is a subgraph of Apollo Federation, valid on its own. Its entities have only their
@@ -22,8 +23,9 @@ use axum::response::Response;
 use axum::routing::any;
 use graphql_kit::{Endpoint, Executes, limited};
 use identity::gate::RequestCaller;
+use identity::rate::Counted;
 use service_kit::Problem;
-use service_kit::http::{RequestId, TraceParent};
+use service_kit::http::{RateKey, RequestId, TraceParent};
 
 use crate::http::Api;
 
@@ -45,6 +47,8 @@ type CommandSchema = Schema<Query, Mutation, EmptySubscription>;
 /// The origin of one request, for its commands.
 struct Origin {
     caller: Caller,
+    /// Whose rate its mutations count against.
+    rate_key: RateKey,
     request_id: String,
     traceparent: Option<String>,
 }
@@ -86,6 +90,10 @@ impl Executes for Prepared {
         let Ok(RequestId(request_id)) = RequestId::from_request_parts(parts, &()).await;
         let traceparent = parts.extensions.get::<TraceParent>();
         let traceparent = traceparent.map(|TraceParent(text)| text.clone());
-        Ok(request.data(Origin { caller, request_id, traceparent }))
+        let Counted(rate_key) = parts.extensions.get().copied().ok_or_else(|| {
+            tracing::error!("the endpoint has no rate");
+            Problem::internal()
+        })?;
+        Ok(request.data(Origin { caller, rate_key, request_id, traceparent }))
     }
 }

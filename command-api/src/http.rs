@@ -9,12 +9,12 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use domain::user::Change;
 use graphql_kit::Introspection;
-use identity::{Gate, Issuer, gated, limited};
+use identity::{Gate, Issuer, gated_at_rates, limited};
 use serde::{Deserialize, Deserializer};
 use service_kit::clock::SharedClock;
 use service_kit::consistency::TokenKey;
 use service_kit::docs;
-use service_kit::http::{Allowed, RateSettings, Rates, UnknownOperation, layered};
+use service_kit::http::{Allowed, RateSettings, Rates, UnknownOperation, layered_at_rates};
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -39,6 +39,9 @@ use commands::Registry;
 
 /// The path of the OpenAPI document.
 const OPENAPI_PATH: &str = "/openapi.json";
+
+/// Operations that carry out the same command as another one, and so share its rate.
+const SAME: [(&str, &str); 1] = [("placeOrderOfUser", "placeOrder")];
 
 /// The state shared by all handlers.
 #[derive(Clone)]
@@ -75,11 +78,13 @@ pub fn router(api: Api, allowed: &Allowed, others: Router) -> Router {
     let registry = Registry::new(&document, routes.clone());
     let rendered = service_kit::openapi::rendered(&openapi::complete(document));
     let serve = async move || ([(CONTENT_TYPE, "application/json")], rendered);
+    let others = others.merge(docs::routes()).route(OPENAPI_PATH, get(serve));
     let others = limited(others, api.rates.clone());
-    let open = well_known::routes().with_state(api.clone()).route(OPENAPI_PATH, get(serve));
-    let routes = routes.merge(open).merge(docs::routes()).merge(others);
-    let routes = gated(routes, api.gate).layer(Extension(Arc::new(registry)));
-    layered(routes, allowed)
+    // The other API asks for these all the time, and they cost little.
+    let free = well_known::routes().with_state(api.clone());
+    let routes = routes.merge(free).merge(others);
+    let routes = gated_at_rates(routes, api.gate, api.rates.clone());
+    layered_at_rates(routes.layer(Extension(Arc::new(registry))), allowed, &api.rates)
 }
 
 /// The limits of the operations.
@@ -87,7 +92,7 @@ pub fn router(api: Api, allowed: &Allowed, others: Router) -> Router {
 /// # Errors
 /// The setting names an operation that this API does not have.
 pub fn rates(settings: &RateSettings) -> Result<Rates, UnknownOperation> {
-    settings.rates(&routes().into_openapi())
+    settings.rates(&routes().into_openapi(), &SAME)
 }
 
 /// The OpenAPI document, the same as at `/openapi.json`.

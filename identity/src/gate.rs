@@ -15,11 +15,11 @@ use axum::http::request::Parts;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use service_kit::Problem;
-use service_kit::http::single;
+use service_kit::http::{Rates, single};
 
-use crate::problem;
 use crate::revocation::Revocations;
 use crate::verifier::Verifier;
+use crate::{problem, rate};
 
 /// The authentication scheme (RFC 6750).
 const SCHEME: &str = "Bearer";
@@ -87,16 +87,33 @@ fn bearer(credentials: &str) -> Option<&str> {
 
 /// Puts the gate in front of these routes. Their handlers get the [`RequestCaller`].
 pub fn gated<S: Clone + Send + Sync + 'static>(routes: Router<S>, gate: Gate) -> Router<S> {
-    routes.layer(from_fn_with_state(gate, pass))
+    routes.layer(from_fn_with_state((gate, None), pass))
 }
 
-async fn pass(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+/// Does the same as [`gated`]. A request that the gate refuses counts for its address: it costs the
+/// check of a signature.
+pub fn gated_at_rates<S: Clone + Send + Sync + 'static>(
+    routes: Router<S>,
+    gate: Gate,
+    rates: Rates,
+) -> Router<S> {
+    routes.layer(from_fn_with_state((gate, Some(rates)), pass))
+}
+
+async fn pass(
+    State((gate, rates)): State<(Gate, Option<Rates>)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     match gate.caller(request.headers()) {
         Ok(caller) => {
             request.extensions_mut().insert(RequestCaller(caller));
             next.run(request).await
         }
-        Err(problem) => problem.into_response(),
+        Err(problem) => match rates {
+            Some(rates) => rate::limits(&rates, &request).counted(&request, problem),
+            None => problem.into_response(),
+        },
     }
 }
 

@@ -21,7 +21,7 @@ pub mod signing;
 pub mod verifier;
 
 pub use claims::{Claims, MAX_LIFETIME};
-pub use gate::{Gate, gated};
+pub use gate::{Gate, gated, gated_at_rates};
 pub use issuer::{Holder, Issuer};
 pub use rate::limited;
 pub use revocation::{Revocations, Subject};

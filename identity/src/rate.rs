@@ -6,20 +6,24 @@ use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use service_kit::http::{RateKey, Rates};
+use service_kit::http::{RateKey, RateLimits, Rates};
 
 use crate::gate::RequestCaller;
+
+/// Whose request it is, for handlers that count the parts of a request one by one.
+#[derive(Debug, Clone, Copy)]
+pub struct Counted(pub RateKey);
 
 /// Puts the limits on these routes. They belong behind the gate, which says who calls.
 pub fn limited<S: Clone + Send + Sync + 'static>(routes: Router<S>, rates: Rates) -> Router<S> {
     routes.layer(from_fn_with_state(rates, count))
 }
 
-async fn count(State(rates): State<Rates>, request: Request, next: Next) -> Response {
-    let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
-    let limits = rates.of(request.method(), path);
-    match limits.count(key(&request)) {
+async fn count(State(rates): State<Rates>, mut request: Request, next: Next) -> Response {
+    let key = key(&request);
+    match limits(&rates, &request).count(key) {
         Ok(left) => {
+            request.extensions_mut().insert(Counted(key));
             let mut response = next.run(request).await;
             if let Some(left) = left {
                 left.write(response.headers_mut());
@@ -31,6 +35,12 @@ async fn count(State(rates): State<Rates>, request: Request, next: Next) -> Resp
             problem.into_response()
         }
     }
+}
+
+/// The limits of the operation that a request is for.
+pub(crate) fn limits<'a>(rates: &'a Rates, request: &Request) -> &'a RateLimits {
+    let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    rates.of(request.method(), path)
 }
 
 fn key(request: &Request) -> RateKey {

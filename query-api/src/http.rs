@@ -21,11 +21,11 @@ use std::sync::Arc;
 
 use ::access::Policy;
 use axum::Router;
-use identity::{Gate, gated, limited};
+use identity::{Gate, gated_at_rates, limited};
 use service_kit::clock::SharedClock;
 use service_kit::consistency::TokenKey;
 use service_kit::docs;
-use service_kit::http::{Allowed, RateSettings, Rates, UnknownOperation, layered};
+use service_kit::http::{Allowed, RateSettings, Rates, UnknownOperation, layered_at_rates};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::page::CursorKey;
@@ -65,12 +65,14 @@ fn table() -> OpenApiRouter<Api> {
 /// # Errors
 /// The setting names an operation that this API does not have.
 pub fn rates(settings: &RateSettings) -> Result<Rates, UnknownOperation> {
-    settings.rates(&table().into_openapi())
+    settings.rates(&table().into_openapi(), &[])
 }
 
 /// The API's routes with all their layers.
 pub fn router(api: Api, allowed: &Allowed) -> Router {
     let (gate, rates) = (api.gate.clone(), api.rates.clone());
     let (routes, _) = table().with_state(api).split_for_parts();
-    layered(gated(limited(routes, rates), gate).merge(docs::routes()), allowed)
+    let routes = gated_at_rates(limited(routes, rates.clone()), gate, rates.clone());
+    let docs = limited(docs::routes(), rates.clone());
+    layered_at_rates(routes.merge(docs), allowed, &rates)
 }

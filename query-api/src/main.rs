@@ -48,7 +48,8 @@ fn api(args: &ServeArgs, reader: Reader, gate: Gate) -> anyhow::Result<Api> {
         token_key: TokenKey::from_secret(&args.token_key.get()?).context("TOKEN_KEY")?,
         cursor_key: CursorKey::from_secret(&args.cursor_key.get()?).context("CURSOR_KEY")?,
         gate,
-        rates: http::rates(&args.rates.rate_limits).context("RATE_LIMITS")?,
+        rates: http::rates(&args.rates.rate_limits)
+            .map_err(|error| cli_kit::Usage(format!("RATE_LIMITS: {error}")))?,
         policy: Arc::new(args.policy.policy()),
         clock: clock::system(),
     })
@@ -64,8 +65,8 @@ fn keep_published(
     let source = Source::new(&args.identity_url, args.identity_cache, gate)?;
     let components = Components {
         keys: health.component("access_token_keys"),
-        source: health.optional_component("identity"),
         revocations: health.component("revocations"),
+        source: health.optional_component("identity"),
     };
     let pulse = health.pulse("pulling", published::SILENCE_LIMIT);
     Ok(async move {

@@ -28,7 +28,7 @@ pub use body_budget::{BodyBudget, OverBudget};
 pub use client::ClientAddress;
 pub use context::{OwnFormat, RequestId, TraceParent};
 pub use hosts::{Hosts, InvalidHost};
-pub use layers::{BODY_DEADLINE, BODY_LIMIT, REQUEST_DEADLINE, layered};
+pub use layers::{BODY_DEADLINE, BODY_LIMIT, REQUEST_DEADLINE, layered, layered_at_rates};
 pub use limits::{
     HEAD_DEADLINE, Limits, MAX_BODY_BYTES, MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS,
 };

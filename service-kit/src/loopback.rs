@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-/// A loopback address to listen on. Others are refused because the APIs have no sign-in yet.
+/// A loopback address to listen on. Others are refused: there is no TLS yet, so tokens and passwords
+/// would cross the network in clear.
 ///
 /// ```
 /// # use service_kit::config::LoopbackAddr;
@@ -20,8 +21,8 @@ pub enum ListenError {
     Malformed,
     /// Other machines could reach the address.
     #[error(
-        "{0} is not a loopback address: this version has no sign-in, so it listens on loopback \
-            only (127.0.0.1 or [::1]) and lets nobody else in"
+        "{0} is not a loopback address: this version has no TLS, so it listens on loopback only \
+            (127.0.0.1 or [::1])"
     )]
     NotLoopback(SocketAddr),
 }
@@ -71,7 +72,7 @@ mod tests {
     fn an_address_that_others_can_reach_is_refused_with_the_reason() {
         for address in ["0.0.0.0:80", "192.168.1.4:80", "[::]:80"] {
             let refused = address.parse::<LoopbackAddr>().unwrap_err().to_string();
-            assert!(refused.contains("no sign-in") && refused.contains("loopback"), "{refused}");
+            assert!(refused.contains("no TLS") && refused.contains("loopback"), "{refused}");
         }
         assert_eq!("localhost:80".parse::<LoopbackAddr>().unwrap().to_string(), "127.0.0.1:80");
         assert!("[::1]:80".parse::<LoopbackAddr>().is_ok());

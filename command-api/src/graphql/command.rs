@@ -16,6 +16,19 @@ use crate::http::Api;
 /// is bound to.
 const ABOUT: [&str; 3] = ["expectedVersion", "idempotencyKey", "dryRun"];
 
+/// The mutations that have another name than the operation that they stand for.
+const OPERATIONS: [(&str, &str); 4] = [
+    ("createUser", "registerUser"),
+    ("updateUser", "changeUser"),
+    ("deleteUser", "deactivateUser"),
+    ("updateProduct", "changeProduct"),
+];
+
+/// The `operationId` of the operation that a mutation stands for.
+pub(super) fn operation(mutation: &str) -> &str {
+    OPERATIONS.iter().find(|(name, _)| *name == mutation).map_or(mutation, |(_, id)| id)
+}
+
 /// The arguments that every mutation has.
 #[derive(Default)]
 pub(super) struct Options {
@@ -119,10 +132,27 @@ impl Ids {
         input: impl Input,
         options: Options,
     ) -> Result<P, Error> {
+        count(ctx)?;
         if self.0.is_empty() {
             return run(ctx, input, options).await;
         }
         Ok(Outcome::InvalidIds(self.0).into())
+    }
+}
+
+/// Counts a mutation as a request of its operation.
+///
+/// # Errors
+/// The caller has sent too many: the field then has no value.
+fn count(ctx: &Context<'_>) -> Result<(), Error> {
+    let api = ctx.data::<Api>()?;
+    let limits = api.rates.named(operation(ctx.field().name()));
+    match limits.count(ctx.data::<Origin>()?.rate_key) {
+        Ok(_) => Ok(()),
+        Err(problem) => {
+            service_kit::shed::count(problem.code());
+            Err(failure(ctx, problem)?)
+        }
     }
 }
 
@@ -208,9 +238,9 @@ fn arguments(ctx: &Context<'_>) -> Result<String, Error> {
 }
 
 /// The error of a field whose command failed for a reason that is not up to the user.
-fn failure(ctx: &Context<'_>, error: CommandError) -> Result<Error, Error> {
+fn failure(ctx: &Context<'_>, why: impl Into<Problem>) -> Result<Error, Error> {
     let request_id = ctx.data::<Origin>()?.request_id.clone();
-    let problem = Problem::from(error);
+    let problem = why.into();
     Ok(Error::new(problem.title()).extend_with(|_, extensions| {
         extensions.set("code", problem.code());
         extensions.set("status", i32::from(problem.status().as_u16()));

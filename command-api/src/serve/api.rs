@@ -71,7 +71,8 @@ pub(super) fn api(
         tokens: Arc::new(TokenKey::from_secret(&args.token_key.get()?).context("TOKEN_KEY")?),
         issuer,
         gate,
-        rates: rates(&args.rates.rate_limits).context("RATE_LIMITS")?,
+        rates: rates(&args.rates.rate_limits)
+            .map_err(|error| cli_kit::Usage(format!("RATE_LIMITS: {error}")))?,
         introspection: match args.graphql_introspection {
             Switch::Enabled => Introspection::Enabled,
             Switch::Disabled => Introspection::Disabled,

@@ -266,17 +266,18 @@ fn it_refuses_to_listen_where_others_could_reach_it() {
         let output = finish(command().args(["serve", flag, "0.0.0.0:0"]), PATIENCE).unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2));
-        assert!(error.contains("loopback") && error.contains("no sign-in"), "{error}");
+        assert!(error.contains("loopback") && error.contains("no TLS"), "{error}");
     }
 }
 
 #[test]
-fn a_missing_or_weak_key_is_named_and_not_shown() {
+fn a_setting_that_is_wrong_is_named_and_no_key_is_shown() {
     for (name, value, hint) in [
         ("TOKEN_KEY", "", "TOKEN_KEY"),
         ("ACCESS_TOKEN_KEYS", "c2hvcnQ=", "ACCESS_TOKEN_KEYS: line 1 of the signing keys is not"),
         ("RESERVATION_KEY", "c2hvcnQ=", "RESERVATION_KEY is not base64 of at least 32 bytes"),
         ("MASTER_KEY", "c2hvcnQ=", "MASTER_KEY"),
+        ("RATE_LIMITS", "100, plaiceOrder=1", "RATE_LIMITS: there is no operation plaiceOrder"),
     ] {
         let mut command = command();
         command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);

@@ -77,6 +77,17 @@ async fn a_command_counts_whichever_way_it_comes() {
         graphql.push(ask(&shop, ADA, "/graphql", json!({"query": "{ __typename }"})).await.status);
     }
     assert!(graphql.iter().any(|status| *status == 429), "{graphql:?}");
+    // Each mutation of a document counts, as each command of a batch does.
+    let mutations = |wanted: usize| {
+        let fields: Vec<_> = (0..wanted)
+            .map(|at| format!("m{at}: confirmOrder(orderId: \"{ADA}\") {{ errors {{ code }} }}"))
+            .collect();
+        json!({"query": format!("mutation {{ {} }}", fields.join(" "))})
+    };
+    let reply = ask(&shop, GRACE, "/graphql", mutations(20)).await;
+    let errors = reply.body["errors"].as_array().unwrap();
+    let limited = |error: &Value| error["extensions"]["code"] == "rate-limited";
+    assert!(errors.iter().any(limited), "{:#}", reply.body);
     let free = json_request("GET", "/.well-known/jwks.json", &json!(null)).by(ADA);
     assert_eq!(shop.send(free).await.status, 200, "the other API asks for it every 2 seconds");
 }
@@ -118,4 +129,60 @@ async fn who_is_not_signed_in_counts_by_their_address() {
     assert!(refused);
     drain.cancel();
     in_time("the drained port's end", server).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_command_has_one_rate_whichever_operation_or_mutation_carries_it_out() {
+    let place = json!({"user_id": ADA, "lines": []});
+    let mutation = json!({"query": format!("mutation {{ placeOrder(input: {{
+        userId: \"{ADA}\", lines: []}}) {{ errors {{ code }} }} }}")});
+    let ways = [
+        ("/api/v1/orders".to_owned(), place),
+        (format!("/api/v1/users/{ADA}/orders"), json!({"lines": []})),
+        ("/graphql".to_owned(), mutation),
+        (
+            "/api/v1/commands".to_owned(),
+            json!({"commands": [
+            {"type": "placeOrderOfUser", "id": ADA, "data": {"lines": []}}]}),
+        ),
+    ];
+    for (first, body) in &ways {
+        let shop = shop("off, placeOrder=1/1");
+        let reply = ask(&shop, ADA, first, body.clone()).await;
+        assert!(!reply.body.to_string().contains("rate-limited"), "{first}: {:#}", reply.body);
+        for (path, body) in &ways {
+            let reply = ask(&shop, ADA, path, body.clone()).await;
+            let is_limited = reply.body.to_string().contains("rate-limited");
+            assert!(is_limited, "{first}, then {path}: {:#}", reply.body);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_without_an_operation_or_with_a_false_token_counts_for_its_address() {
+    for (path, status) in [
+        ("/api/v1/products", 401),
+        ("/api/v1/nothing", 404),
+        ("/api/v1/orders/import", 405),
+        ("/openapi.json", 200),
+        ("/docs/", 200),
+    ] {
+        let shop = shop(THREE);
+        let mut last = 0;
+        for _ in 0..MANY {
+            let method = if status == 401 { "POST" } else { "GET" };
+            let request = axum::http::Request::builder().method(method).uri(path);
+            let request = match status {
+                401 => request.header("authorization", "Bearer bad.token.x"),
+                _ => request,
+            };
+            let request = request.body(axum::body::Body::empty()).unwrap().by_nobody();
+            last = shop.status(request).await;
+            if last == 429 {
+                break;
+            }
+            assert_eq!(last, status, "{path}");
+        }
+        assert_eq!(last, 429, "{path}");
+    }
 }

@@ -196,6 +196,11 @@ impl Shop {
         send(self.router.clone(), request).await
     }
 
+    /// The status of the answer, whose body may be anything.
+    pub(crate) async fn status(&self, request: Request<Body>) -> u16 {
+        self.router.clone().oneshot(tokens::signed(request)).await.unwrap().status().as_u16()
+    }
+
     /// The body of the answer, byte for byte.
     pub(crate) async fn bytes(&self, path: &str) -> Bytes {
         let request = Request::get(path).body(Body::empty()).unwrap();

@@ -5,6 +5,7 @@ use std::any::Any;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
 use axum::http::header::{
     ACCEPT, ACCEPT_ENCODING, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY,
     CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, LINK, LOCATION,
@@ -23,6 +24,7 @@ use super::allowed::{Allowed, admit};
 use super::context;
 use super::origins::Origins;
 use super::rate::{RATE_LIMIT, RATE_LIMIT_POLICY};
+use super::rates::Rates;
 use super::screen::screen;
 use crate::consistency::CONSISTENCY_TOKEN;
 use crate::problem::Problem;
@@ -48,10 +50,27 @@ const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-appli
 /// Adds the common layers to an API's routes, and answers unknown paths and methods with problems.
 /// Call it once, after all routes are added.
 pub fn layered(routes: Router, allowed: &Allowed) -> Router {
+    let routes = routes.fallback(async || Problem::not_found());
+    stacked(routes.method_not_allowed_fallback(async || not_allowed()), allowed)
+}
+
+/// Does the same as [`layered`], and counts requests for unknown paths and methods by the address
+/// that they come from.
+pub fn layered_at_rates(routes: Router, allowed: &Allowed, rates: &Rates) -> Router {
+    let [absent, wrong] = [Problem::not_found, not_allowed].map(|problem| {
+        let limits = rates.others().clone();
+        async move |request: Request| limits.counted(&request, problem())
+    });
+    stacked(routes.fallback(absent).method_not_allowed_fallback(wrong), allowed)
+}
+
+fn not_allowed() -> Problem {
+    Problem::from_status(StatusCode::METHOD_NOT_ALLOWED)
+}
+
+fn stacked(routes: Router, allowed: &Allowed) -> Router {
     context::describe();
     routes
-        .fallback(async || Problem::not_found())
-        .method_not_allowed_fallback(async || Problem::from_status(StatusCode::METHOD_NOT_ALLOWED))
         .layer(RequestBodyLimitLayer::new(BODY_LIMIT))
         .layer(RequestBodyDeadlineLayer::new(BODY_DEADLINE))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, REQUEST_DEADLINE))

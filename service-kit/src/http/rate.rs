@@ -13,6 +13,7 @@ use std::time::Duration;
 use axum::extract::Request;
 use axum::http::header::HeaderName;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
 use governor::clock::{Clock as _, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
@@ -23,6 +24,7 @@ use uuid::Uuid;
 use super::address::ClientKey;
 use super::wire::Wire;
 use crate::problem::Problem;
+use crate::shed;
 
 /// The maximum number of clients that are remembered. A client that was forgotten begins with all
 /// its requests at hand.
@@ -147,6 +149,23 @@ impl RateLimits {
                 let policy = Arc::clone(&self.policy);
                 let left = Left { policy, rate, remaining: 0, full_in };
                 Err(left.refusal(wait))
+            }
+        }
+    }
+
+    /// Counts a request that gets this problem, by the address of its client.
+    pub fn counted(&self, request: &Request, problem: Problem) -> Response {
+        match self.count(RateKey::of_address(request)) {
+            Ok(left) => {
+                let mut response = problem.into_response();
+                if let Some(left) = left {
+                    left.write(response.headers_mut());
+                }
+                response
+            }
+            Err(too_many) => {
+                shed::count(too_many.code());
+                too_many.into_response()
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The rates of an API: one for all operations, and others for single ones.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use axum::http::Method;
@@ -52,30 +52,46 @@ pub struct UnknownOperation(String);
 pub struct Rates {
     default: RateLimits,
     operations: Arc<HashMap<(Method, String), RateLimits>>,
+    names: Arc<HashMap<String, RateLimits>>,
 }
 
 impl RateSettings {
     /// No limits.
     pub const OFF: Self = Self { default: RateLimit::OFF, operations: BTreeMap::new() };
 
-    /// The limits for the operations of this document.
+    /// The limits for the operations of this document. Each of `same` is another operation for
+    /// what the second one does: unless it has a rate of its own, the two share one.
     ///
     /// # Errors
     /// The setting names an operation that the document does not have.
-    pub fn rates(&self, document: &OpenApi) -> Result<Rates, UnknownOperation> {
-        let mut unknown: BTreeMap<&str, RateLimit> =
-            self.operations.iter().map(|(name, limit)| (name.as_str(), *limit)).collect();
+    pub fn rates(
+        &self,
+        document: &OpenApi,
+        same: &[(&str, &str)],
+    ) -> Result<Rates, UnknownOperation> {
+        let limits =
+            |(name, limit): (&String, &RateLimit)| (name.clone(), RateLimits::new(name, *limit));
+        let mut names: HashMap<String, RateLimits> = self.operations.iter().map(limits).collect();
+        for (other, name) in same {
+            if let (false, Some(limits)) = (names.contains_key(*other), names.get(*name)) {
+                names.insert((*other).to_owned(), limits.clone());
+            }
+        }
+        let mut unknown: BTreeSet<&str> = self.operations.keys().map(String::as_str).collect();
         let mut operations = HashMap::new();
         for (method, path, operation) in openapi::operations(document) {
             let Some(name) = operation.operation_id.as_deref() else { continue };
-            let Some(limit) = unknown.remove(name) else { continue };
-            operations.insert((method, path.to_owned()), RateLimits::new(name, limit));
+            unknown.remove(name);
+            if let Some(limits) = names.get(name) {
+                operations.insert((method, path.to_owned()), limits.clone());
+            }
         }
-        match unknown.into_keys().next() {
+        match unknown.into_iter().next() {
             Some(name) => Err(UnknownOperation(name.to_owned())),
             None => Ok(Rates {
                 default: RateLimits::new(DEFAULT, self.default),
                 operations: Arc::new(operations),
+                names: Arc::new(names),
             }),
         }
     }
@@ -90,6 +106,16 @@ impl Rates {
         }
         let method = if method == Method::HEAD { &Method::GET } else { method };
         self.operations.get(&(method.clone(), path.to_owned())).unwrap_or(&self.default)
+    }
+
+    /// The limits of the operation with this `operationId`.
+    pub fn named(&self, name: &str) -> &RateLimits {
+        self.names.get(name).unwrap_or(&self.default)
+    }
+
+    /// The limits of what is no operation.
+    pub const fn others(&self) -> &RateLimits {
+        &self.default
     }
 }
 
@@ -146,7 +172,7 @@ mod tests {
     #[test]
     fn an_operation_with_a_rate_of_its_own_counts_alone() {
         let settings: RateSettings = "1/5, place=1/1".parse().unwrap();
-        let rates = settings.rates(&document()).unwrap();
+        let rates = settings.rates(&document(), &[]).unwrap();
         let count = |method| rates.of(&method, "/things").count(RateKey::Inside).is_ok();
         assert!(count(Method::POST) && !count(Method::POST));
         for _ in 0..5 {
@@ -172,7 +198,7 @@ mod tests {
             let info = Info::new("test", "1");
             let document = OpenApiBuilder::new().info(info).paths(paths.build()).build();
             let settings: RateSettings = "off, one=1/1".parse().unwrap();
-            let rates = settings.rates(&document).unwrap();
+            let rates = settings.rates(&document, &[]).unwrap();
             for method in &all {
                 let left = rates.of(method, "/things").count(RateKey::Inside);
                 let is_counted = !matches!(left, Ok(None));
@@ -182,9 +208,23 @@ mod tests {
     }
 
     #[test]
+    fn two_operations_that_do_the_same_share_a_rate_unless_one_has_its_own() {
+        for (text, is_shared) in [("off, place=1/1", true), ("off, place=1/1, list=1/1", false)] {
+            let settings: RateSettings = text.parse().unwrap();
+            let rates = settings.rates(&document(), &[("list", "place")]).unwrap();
+            assert!(rates.of(&Method::POST, "/things").count(RateKey::Inside).is_ok());
+            let other = rates.of(&Method::GET, "/things").count(RateKey::Inside);
+            assert_eq!(other.is_err(), is_shared, "{text}");
+            assert!(rates.named("list").count(RateKey::Inside).is_err());
+            assert_eq!(rates.named("others").count(RateKey::Inside), Ok(None));
+        }
+    }
+
+    #[test]
     fn an_operation_that_does_not_exist_is_named() {
         let settings: RateSettings = "off, plaice=1".parse().unwrap();
-        assert_eq!(settings.rates(&document()).unwrap_err(), UnknownOperation("plaice".to_owned()));
+        let unknown = settings.rates(&document(), &[]).unwrap_err();
+        assert_eq!(unknown, UnknownOperation("plaice".to_owned()));
     }
 
     #[test]
