@@ -44,7 +44,7 @@ const SHOWN: [&str; 12] = [
     // The book: an invalid field, a dry run, an order that cannot be confirmed again, a rebuild
     // and the way back, an erasure.
     r#""pointer":"/stok""#,
-    r#""requirements_hold":true"#,
+    r#""dry_run":true"#,
     r#""code":"order/not-pending""#,
     "queries see generation 2 of orders now",
     "queries see generation 1 of orders now",

@@ -3,7 +3,6 @@
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use service_kit::problem::ProblemBody;
 use service_kit::{Envelope, Meta, Problem};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -31,12 +30,6 @@ pub(super) struct DryRunData {
     address_id: Option<Uuid>,
     /// The events that would be appended, in order.
     events: Vec<DryRunEvent>,
-    /// Whether all requirements of the append hold at the moment.
-    requirements_hold: bool,
-    /// The problem that the command would be refused with, if they do not hold.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    refusal: Option<ProblemBody>,
 }
 
 /// An event that would be appended.
@@ -54,7 +47,9 @@ pub(super) struct DryRunEvent {
 }
 
 impl Api {
-    /// Decides a command without carrying it out. Answers 200 with what it would do.
+    /// Decides a command without carrying it out. Answers 200 with what it would do. If a
+    /// requirement of the append does not hold now, the answer is the problem that it would be
+    /// refused with.
     pub(super) async fn dry_run<I: Input>(
         &self,
         input: I,
@@ -63,13 +58,15 @@ impl Api {
         let About { request_id, context, .. } = about;
         let dry_run = self.application.dry_run(input, context).await?;
         let DryRun { answer, epoch, events, refusal } = dry_run;
+        if let Some(refusal) = refusal {
+            return Err(refusal.into());
+        }
         let events = events.into_iter().map(|(stream, event)| DryRunEvent {
             stream: stream.to_string(),
             r#type: event.event_type.to_string(),
             schema_version: event.schema_version,
             data: event.data,
         });
-        let refusal = refusal.map(|error| Problem::from(error).body().clone());
         let mut meta = Meta::new(request_id, self.clock.now());
         meta.epoch = Some(epoch.0);
         let Answer { id, part } = answer;
@@ -79,8 +76,6 @@ impl Api {
             line_id: part.and_then(Part::line),
             address_id: part.and_then(Part::address),
             events: events.collect(),
-            requirements_hold: refusal.is_none(),
-            refusal,
         };
         Ok(Envelope { data, meta }.into_response())
     }

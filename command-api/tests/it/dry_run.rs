@@ -13,10 +13,7 @@ async fn a_dry_run_tells_the_events_and_appends_nothing() {
     let body = json!({"user_id": user, "lines": [{"product_id": product, "quantity": 2}]});
     let told = shop.post("/api/v1/orders?dry_run=true", body.clone()).await;
     let data = told.ok();
-    assert_eq!(
-        (&data["dry_run"], &data["requirements_hold"], data.get("refusal")),
-        (&json!(true), &json!(true), None)
-    );
+    assert_eq!(data["dry_run"], true);
     let events = data["events"].as_array().unwrap();
     assert_eq!(
         (events.len(), &events[0]["type"], &events[0]["schema_version"]),
@@ -48,18 +45,42 @@ async fn a_dry_run_tells_the_events_and_appends_nothing() {
 }
 
 #[tokio::test]
-async fn a_dry_run_tells_which_requirement_does_not_hold() {
+async fn a_dry_run_is_refused_as_the_request_would_be_whichever_way_it_comes() {
     let shop = Shop::new();
     shop.user("ada@example.com").await;
+    let other = shop.user("grace@example.com").await;
     let body = json!({"email": "Ada@Example.com", "name": "Ada"});
-    let told = shop.post("/api/v1/users?dry_run=true", body).await;
-    let data = told.ok();
-    assert_eq!(
-        (&data["requirements_hold"], &data["refusal"]["code"]),
-        (&json!(false), &json!("user/email-taken"))
-    );
-    assert_eq!(data["events"][0]["type"], "user.registered");
-    assert_eq!(shop.types().await, ["user.registered"]);
+    let before = shop.log().await;
+    for dry_run in [true, false] {
+        let query = format!("?dry_run={dry_run}");
+        shop.post(&format!("/api/v1/users{query}"), body.clone())
+            .await
+            .problem(409, "user/email-taken");
+        let path = format!("/api/v1/users/{other}{query}");
+        shop.patch(&path, body.clone()).await.problem(409, "user/email-taken");
+        let put = json_request("PUT", &path, &body);
+        shop.send(put).await.problem(409, "user/email-taken");
+        for atomic in [true, false] {
+            let commands = json!({"atomic": atomic,
+                "commands": [{"type": "changeUser", "id": other, "data": body}]});
+            let reply = shop.post(&format!("/api/v1/commands{query}"), commands).await;
+            let result = &reply.ok()["results"][0];
+            assert_eq!(
+                (&result["status"], &result["problem"]["code"]),
+                (&json!(409), &json!("user/email-taken")),
+                "{:#}",
+                reply.body
+            );
+        }
+        let graphql = format!(
+            "mutation {{ updateUser(id: \"{other}\", input: {{email: \"Ada@Example.com\"}}, \
+                dryRun: {dry_run}) {{ errors {{ code }} }} }}"
+        );
+        let reply = shop.post("/graphql", json!({"query": graphql})).await;
+        let errors = &reply.body["data"]["updateUser"]["errors"];
+        assert_eq!(errors[0]["code"], "user/email-taken", "{:#}", reply.body);
+    }
+    assert_eq!(shop.log().await, before);
 }
 
 #[tokio::test]
@@ -90,10 +111,7 @@ async fn a_dry_run_leaves_its_idempotency_key_unused() {
     let body = json!({"email": "ada@example.com", "name": "Ada"});
     let request = |path| json_request("POST", path, &body).with("idempotency-key", "k");
     for _ in 0..2 {
-        assert_eq!(
-            shop.send(request("/api/v1/users?dry_run=true")).await.ok()["requirements_hold"],
-            true
-        );
+        assert_eq!(shop.send(request("/api/v1/users?dry_run=true")).await.ok()["dry_run"], true);
     }
     let made = shop.send(request("/api/v1/users")).await;
     made.made();
