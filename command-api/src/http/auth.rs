@@ -70,10 +70,8 @@ fn of(error: &IdentityError) -> Problem {
         IdentityError::Password(PasswordError::Busy) => {
             Problem::shed("overloaded", "Too many passwords are being checked", RETRY_SOON)
         }
-        IdentityError::Database(error) => match meaning(error) {
-            Meaning::Busy | Meaning::Lost => unavailable(),
-            Meaning::Data | Meaning::Unusable => Problem::internal(),
-        },
+        IdentityError::Database(error) if is_away(error) => unavailable(),
+        IdentityError::Database(_) => Problem::internal(),
         IdentityError::Password(_) | IdentityError::NotSigned(_) | IdentityError::Command(_) => {
             Problem::internal()
         }
@@ -92,7 +90,7 @@ fn of(error: &IdentityError) -> Problem {
 pub(super) fn unavailable() -> Problem {
     Problem::unavailable(
         "auth/unavailable",
-        "The database of credentials does not answer",
+        "The database of credentials cannot be used now",
         RETRY_LATER,
     )
 }
@@ -100,6 +98,16 @@ pub(super) fn unavailable() -> Problem {
 /// 409: nobody could administrate any more.
 pub(super) fn last_administrator() -> Problem {
     Problem::conflict("auth/last-administrator", "The last administrator stays one")
+}
+
+/// Whether the database cannot be used for now: it does not answer, or it refuses this program. The
+/// latter is up to an operator, and nothing is wrong with the request.
+fn is_away(error: &sqlx::Error) -> bool {
+    match meaning(error) {
+        Meaning::Busy | Meaning::Lost => true,
+        Meaning::Unusable => matches!(error, sqlx::Error::Database(_)),
+        Meaning::Data => false,
+    }
 }
 
 /// 401: the credentials in the request are wrong.

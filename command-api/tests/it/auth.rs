@@ -3,6 +3,7 @@
 
 mod administration;
 mod api_keys;
+mod away;
 mod deactivated;
 mod departure;
 mod log_in;
