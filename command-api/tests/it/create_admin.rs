@@ -29,11 +29,12 @@ impl Stores {
             database::schema_fingerprint(),
         ]
         .join(" ");
-        let made = TestDatabase::create("command_api_create_admin", &fingerprint, |url| async move {
-            postgres::migrate(&url).await?;
-            keys::migrate(&url).await?;
-            Ok(database::migrate(&url.into()).await?)
-        });
+        let made =
+            TestDatabase::create("command_api_create_admin", &fingerprint, |url| async move {
+                postgres::migrate(&url).await?;
+                keys::migrate(&url).await?;
+                Ok(database::migrate(&url.into()).await?)
+            });
         Self(made.await)
     }
 
@@ -83,8 +84,10 @@ impl Stores {
     async fn sign_in(&self) {
         self.sql(
             "INSERT INTO auth.accounts SELECT subject, 'hash', now(), now() FROM subject_keys.keys;
-             INSERT INTO auth.sessions (session_id, user_id, client, created_at, used_at, token_hash)
-                 SELECT gen_random_uuid(), user_id, 'web', now(), now(), sha256('t') FROM auth.accounts;
+             INSERT INTO auth.sessions
+                     (session_id, user_id, client, created_at, used_at, token_hash)
+                 SELECT gen_random_uuid(), user_id, 'web', now(), now(), sha256('t')
+                 FROM auth.accounts;
              INSERT INTO auth.api_keys (key_id, user_id, name, key_hash, scopes, created_at)
                  SELECT gen_random_uuid(), user_id, 'key', sha256('k'), 'orders:read.own', now()
                  FROM auth.accounts;",
