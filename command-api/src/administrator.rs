@@ -62,7 +62,7 @@ pub async fn create_admin(args: &CreateAdminArgs) -> anyhow::Result<()> {
         Known::Account => args.existing,
     };
     anyhow::ensure!(may_appoint, Registered { user_id });
-    let hash = Passwords::new(1).hash(password).await?;
+    let hash = Passwords::new(1).hash(password, None).await?;
     let now = clock::system().now();
     let appointed = appointment::appoint(&database, user_id, &hash, args.existing, now).await?;
     let password = match (appointed, &generated) {

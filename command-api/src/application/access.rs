@@ -71,6 +71,11 @@ impl Ownership {
         Self { permit, is_checked: AtomicBool::new(is_checked) }
     }
 
+    /// Whether the caller may change everybody's resources, and not only their own.
+    pub(crate) fn is_for_all(&self) -> bool {
+        self.permit.0 == Scope::All
+    }
+
     /// Whether the caller may change the loaded aggregate.
     pub(crate) fn covers<A: Owned>(&self, aggregate: &A, id: Uuid) -> bool {
         if self.is_checked.load(Ordering::Relaxed) {

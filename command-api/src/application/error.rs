@@ -34,6 +34,10 @@ pub enum CommandError {
     /// Another user has the e-mail address.
     #[error("another user has the e-mail address")]
     EmailTaken,
+    /// The e-mail address is another one, and the caller may change only their own: that takes a
+    /// proof of the new mailbox.
+    #[error("another e-mail address takes a proof of its mailbox")]
+    EmailNeedsProof,
     /// The command contains a value of a person whose data was erased.
     #[error("the personal data of the person is erased")]
     Erased,
@@ -149,6 +153,7 @@ impl CommandError {
             | Self::NotOffered
             | Self::LastAdministrator
             | Self::EmailTaken
+            | Self::EmailNeedsProof
             | Self::Erased
             | Self::StaleVersion { .. }
             | Self::UnwantedVersion { .. }

@@ -36,9 +36,25 @@ pub struct Visitor {
 
 /// What is stored about the holder of an address. If there is no holder, it has the same form.
 struct Account {
-    user_id: Uuid,
     password_hash: Option<String>,
     is_familiar: bool,
+}
+
+/// A password that is right.
+pub(super) struct Right {
+    /// The stored hash.
+    pub(super) password_hash: String,
+    /// Whether its parameters are weaker than those of today.
+    is_outdated: bool,
+    /// The attempt. It still counts as a guess.
+    attempt: Attempt,
+}
+
+impl Visitor {
+    /// The network, as limits count it.
+    pub(super) fn network(&self) -> Option<IpAddr> {
+        self.address.map(network)
+    }
 }
 
 impl Identity {
@@ -53,86 +69,85 @@ impl Identity {
         visitor: Visitor,
     ) -> Result<Tokens, IdentityError> {
         let Credentials { email, password } = credentials;
-        let throttle = self.throttle();
-        let attempt = self.begin_attempt(&email, &visitor)?;
-        let compared = self.compare(&email, password, &visitor, attempt).await;
-        match compared {
-            Ok((attempt, Some(proven))) => {
-                throttle.forgive(attempt);
-                self.begin(proven).await
-            }
-            Ok((_, None)) => Err(IdentityError::WrongCredentials),
-            Err(error) => Err(error),
+        let (parts, attempt) = (self.parts(), self.begin_attempt(&email, &visitor)?);
+        let holder = parts.directory.holder(&email).await;
+        // Nobody has the nil id. It is looked up too, so that the answer takes the same time.
+        let user_id = holder.inspect_err(|_| self.throttle().forgive(attempt))?.unwrap_or_default();
+        let right = self.compare(attempt, user_id, password.clone(), &visitor).await?;
+        let Right { mut password_hash, is_outdated, attempt } = right;
+        // The address belongs to the user until it is released, so the user is normally there.
+        let may_sign_in = parts.directory.may_sign_in(user_id).await;
+        if !may_sign_in.inspect_err(|_| self.throttle().forgive(attempt))? {
+            return Err(wrong(attempt));
         }
+        self.throttle().forgive(attempt);
+        if is_outdated {
+            let asker = visitor.network();
+            password_hash = self.rehash(user_id, password, password_hash, asker).await?;
+        }
+        let Visitor { client, address } = visitor;
+        self.begin(Proven { user_id, password_hash, client, address }).await
+    }
+
+    /// Checks the present password of a user who is known otherwise, and returns the stored hash
+    /// with the e-mail address. A wrong one counts as a guess at the account, as in a log-in.
+    ///
+    /// # Errors
+    /// [`IdentityError::WrongCredentials`], [`IdentityError::Throttled`], [`IdentityError::SignIn`]
+    /// if there is no such user any more, or a store cannot be asked.
+    pub(super) async fn present_password(
+        &self,
+        user_id: Uuid,
+        given: SecretString,
+        visitor: &Visitor,
+    ) -> Result<(String, Email), IdentityError> {
+        let email = self.parts().directory.email_of(user_id).await?;
+        let email = email.ok_or(IdentityError::SignIn)?;
+        let attempt = self.begin_attempt(&email, visitor)?;
+        let right = self.compare(attempt, user_id, given, visitor).await?;
+        self.throttle().forgive(right.attempt);
+        Ok((right.password_hash, email))
     }
 
     /// Counts an attempt to guess the password of an account.
-    pub(super) fn begin_attempt(
-        &self,
-        email: &Email,
-        visitor: &Visitor,
-    ) -> Result<Attempt, IdentityError> {
+    fn begin_attempt(&self, email: &Email, visitor: &Visitor) -> Result<Attempt, IdentityError> {
         let key = self.parts().directory.key(email);
-        let attempt = self.throttle().begin(visitor.address.map(network), key, Instant::now());
+        let attempt = self.throttle().begin(visitor.network(), key, Instant::now());
         attempt.map_err(|wait| IdentityError::Throttled { wait })
     }
 
-    /// Counts a mail that somebody asks for.
-    pub(super) fn admit_mail(
-        &self,
-        recipient: &Email,
-        visitor: &Visitor,
-    ) -> Result<(), IdentityError> {
-        let key = self.parts().directory.key(recipient);
-        let admitted = self.throttle().mail(visitor.address.map(network), key, Instant::now());
-        admitted.map_err(|wait| IdentityError::Throttled { wait })
-    }
-
-    /// Compares the password. The attempt counts if it is wrong.
+    /// Compares the password with that of a user. The attempt counts if it is wrong.
     async fn compare(
         &self,
-        email: &Email,
-        password: SecretString,
-        visitor: &Visitor,
         attempt: Attempt,
-    ) -> Result<(Attempt, Option<Proven>), IdentityError> {
-        let parts = self.parts();
-        let account = self.account(email, visitor.address).await;
-        let account = account.inspect_err(|_| self.throttle().forgive(attempt))?;
-        let attempt = if account.is_familiar {
-            attempt
-        } else {
-            let counted = self.throttle().from_strange_address(attempt, Instant::now());
-            counted.map_err(|wait| IdentityError::Throttled { wait })?
-        };
-        let Account { user_id, password_hash, .. } = account;
-        let compared = parts.passwords.verify(password.clone(), password_hash.clone()).await;
-        let verdict = compared.inspect_err(|_| self.throttle().forgive(attempt))?;
-        let (Verdict::Right | Verdict::Outdated, Some(mut password_hash)) =
-            (verdict, password_hash)
-        else {
-            return Ok((attempt, None));
-        };
-        // The address belongs to the user until it is released, so the user is normally there.
-        if !parts.directory.may_sign_in(user_id).await? {
-            return Ok((attempt, None));
+        user_id: Uuid,
+        given: SecretString,
+        visitor: &Visitor,
+    ) -> Result<Right, IdentityError> {
+        let (parts, throttle) = (self.parts(), self.throttle());
+        let account = self.account(user_id, visitor.address).await;
+        let account = account.inspect_err(|_| throttle.forgive(attempt))?;
+        let attempt = throttle.share(attempt, Instant::now());
+        let is_open = attempt.used_up().is_none() || account.is_familiar;
+        // A refused attempt takes the same time, so that it tells nothing.
+        let stored = account.password_hash.filter(|_| is_open);
+        let compared = parts.passwords.verify(given, stored.clone(), visitor.network()).await;
+        let verdict = compared.inspect_err(|_| throttle.forgive(attempt))?;
+        match (verdict, stored) {
+            (Verdict::Right | Verdict::Outdated, Some(password_hash)) => {
+                let is_outdated = verdict == Verdict::Outdated;
+                Ok(Right { password_hash, is_outdated, attempt })
+            }
+            _ => Err(wrong(attempt)),
         }
-        if verdict == Verdict::Outdated {
-            password_hash = self.rehash(user_id, password, password_hash).await?;
-        }
-        let Visitor { client, address } = visitor.clone();
-        Ok((attempt, Some(Proven { user_id, password_hash, client, address })))
     }
 
-    /// Looks up the account of the user who holds the address.
+    /// Looks up the account of a user.
     async fn account(
         &self,
-        email: &Email,
+        user_id: Uuid,
         address: Option<IpAddr>,
     ) -> Result<Account, IdentityError> {
-        let parts = self.parts();
-        // Nobody has the nil id. It is looked up too, so that the answer takes the same time.
-        let user_id = parts.directory.holder(email).await?.unwrap_or_default();
         let found = sqlx::query!(
             r#"SELECT password_hash, EXISTS (
                  SELECT FROM auth.sessions s
@@ -141,10 +156,10 @@ impl Identity {
             user_id,
             address.map(cidr)
         );
-        let found = found.fetch_optional(parts.database.pool()).await?;
+        let found = found.fetch_optional(self.parts().database.pool()).await?;
         let (password_hash, is_familiar) =
             found.map_or((None, false), |found| (found.password_hash, found.is_familiar));
-        Ok(Account { user_id, password_hash, is_familiar })
+        Ok(Account { password_hash, is_familiar })
     }
 
     /// Stores the right password with the parameters of today, and returns the hash that is stored
@@ -154,10 +169,11 @@ impl Identity {
         user_id: Uuid,
         password: SecretString,
         old: String,
+        asker: Option<IpAddr>,
     ) -> Result<String, IdentityError> {
         let parts = self.parts();
         let Ok(password) = Password::new(password) else { return Ok(old) };
-        let Ok(new) = parts.passwords.hash(password).await else { return Ok(old) };
+        let Ok(new) = parts.passwords.hash(password, asker).await else { return Ok(old) };
         let replaced = sqlx::query!(
             "UPDATE auth.accounts SET password_hash = $3 WHERE user_id = $1 AND password_hash = $2",
             user_id,
@@ -167,6 +183,13 @@ impl Identity {
         let replaced = replaced.execute(parts.database.pool()).await?.rows_affected() == 1;
         Ok(if replaced { new } else { old })
     }
+}
+
+/// The refusal of a wrong password.
+fn wrong(attempt: Attempt) -> IdentityError {
+    attempt
+        .used_up()
+        .map_or(IdentityError::WrongCredentials, |wait| IdentityError::Throttled { wait })
 }
 
 /// The network of an address as limits count it.

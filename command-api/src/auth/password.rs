@@ -1,8 +1,10 @@
 //! Passwords: hashed with Argon2id, off the asynchronous threads, a bounded number at once.
 //!
 //! One hash takes 19 MiB and tens of milliseconds of a core (OWASP's parameters). So as many run at
-//! once as there are cores, a bounded number waits, and everybody else is refused at once.
+//! once as there are cores, a bounded number waits, and everybody else is refused at once. Those who
+//! ask from one address hold a part of the places at most, so that they leave some to others.
 
+use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 
 use argon2::password_hash::phc::PasswordHash;
@@ -12,12 +14,18 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Semaphore;
 use tokio::task::JoinError;
 
+mod share;
+
+use share::Shares;
+
 /// The minimum length of a password, in characters.
 pub const MIN_CHARACTERS: usize = 10;
 /// The maximum length of a password, in bytes. A longer one is refused, not cut.
 pub const MAX_BYTES: usize = 128;
 /// How many calls may wait for each one that runs.
 const WAITING_PER_RUNNING: usize = 16;
+/// Calls from one address hold at most one of so many parts of the places.
+const PARTS: usize = 4;
 /// The parameters of OWASP's Password Storage Cheat Sheet: 19 MiB, two passes, one lane.
 const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
@@ -38,7 +46,7 @@ pub struct UnfitPassword;
 /// Why a password was not hashed or verified.
 #[derive(Debug, thiserror::Error)]
 pub enum PasswordError {
-    /// Too many passwords are being hashed.
+    /// Too many passwords are being hashed, or too many from this address.
     #[error("too many passwords are being checked")]
     Busy,
     /// The hash failed, or a stored one is malformed or asks for too much.
@@ -66,6 +74,8 @@ pub struct Passwords {
     running: Arc<Semaphore>,
     /// Those that wait or run.
     admitted: Arc<Semaphore>,
+    /// How many of them each address holds.
+    shares: Shares,
 }
 
 /// The hash that a password is compared with if the account does not exist, so that the answer
@@ -94,20 +104,29 @@ impl Passwords {
     /// Runs at most `at_once` hashes at once.
     pub fn new(at_once: usize) -> Self {
         let at_once = at_once.max(1);
-        let admitted = Semaphore::new(at_once * (1 + WAITING_PER_RUNNING));
-        Self { running: Arc::new(Semaphore::new(at_once)), admitted: Arc::new(admitted) }
+        let places = at_once * (1 + WAITING_PER_RUNNING);
+        Self {
+            running: Arc::new(Semaphore::new(at_once)),
+            admitted: Arc::new(Semaphore::new(places)),
+            shares: Shares::new(places / PARTS),
+        }
     }
 
     /// Hashes a password. The result names its parameters and has a salt of its own (PHC string).
+    /// `asker` is the network that asks for it, if it is known.
     ///
     /// # Errors
     /// [`PasswordError`].
-    pub async fn hash(&self, password: Password) -> Result<String, PasswordError> {
-        self.run(move || hashed(&password.0).map_err(PasswordError::Hash)).await
+    pub async fn hash(
+        &self,
+        password: Password,
+        asker: Option<IpAddr>,
+    ) -> Result<String, PasswordError> {
+        self.run(asker, move || hashed(&password.0).map_err(PasswordError::Hash)).await
     }
 
     /// Compares a text with a stored hash. `None` means that there is no such account: the answer
-    /// is [`Verdict::Wrong`], after the same time.
+    /// is [`Verdict::Wrong`], after the same time. `asker` is the network that asks, if it is known.
     ///
     /// # Errors
     /// [`PasswordError`].
@@ -115,6 +134,7 @@ impl Passwords {
         &self,
         given: SecretString,
         stored: Option<String>,
+        asker: Option<IpAddr>,
     ) -> Result<Verdict, PasswordError> {
         // A text that is too long is nobody's password. It still takes a turn and the same time.
         let (given, stored) = if given.expose_secret().len() > MAX_BYTES {
@@ -122,20 +142,23 @@ impl Passwords {
         } else {
             (given, stored)
         };
-        self.run(move || verdict(&given, stored.as_deref()).map_err(PasswordError::Hash)).await
+        let work = move || verdict(&given, stored.as_deref()).map_err(PasswordError::Hash);
+        self.run(asker, work).await
     }
 
     async fn run<T: Send + 'static>(
         &self,
+        asker: Option<IpAddr>,
         work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
+        let share = self.shares.take(asker).ok_or(PasswordError::Busy)?;
         let admitted =
             Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| PasswordError::Busy)?;
         let running =
             Arc::clone(&self.running).acquire_owned().await.map_err(|_| PasswordError::Busy)?;
         // The hash has its turn until it ends, also when the caller goes away or the work panics.
         let worked = tokio::task::spawn_blocking(move || {
-            let _turn = (admitted, running);
+            let _turn = (admitted, running, share);
             work()
         });
         worked.await?

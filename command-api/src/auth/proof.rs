@@ -8,8 +8,10 @@ use domain::value::Email;
 use rand::Rng as _;
 use secrecy::SecretString;
 use sqlx::postgres::PgConnection;
+use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::log_in::Visitor;
 use super::mail::Kind;
 use super::mail::outbox::{self, Entry};
 use super::{Identity, IdentityError};
@@ -36,7 +38,7 @@ impl Proof {
 }
 
 /// What a token is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Purpose {
     SignUp,
     PasswordReset,
@@ -73,9 +75,27 @@ pub(super) struct Ask<'a> {
     /// The mail, to this address. Only one of the purpose's own kind gets the token.
     pub(super) mail: Kind,
     pub(super) recipient: &'a Email,
+    /// The hash of the password that the asker gave. If it is another one by now, nothing is asked.
+    pub(super) password_hash: Option<&'a str>,
 }
 
 impl Identity {
+    /// Runs a request for a mail, if its budgets allow one. One that fails takes nothing from them.
+    ///
+    /// # Errors
+    /// [`IdentityError::Throttled`], or those of the request.
+    pub(super) async fn within_budget(
+        &self,
+        (purpose, recipient): (Purpose, &Email),
+        visitor: &Visitor,
+        request: impl Future<Output = Result<(), IdentityError>> + Send,
+    ) -> Result<(), IdentityError> {
+        let recipient = (purpose, self.parts().directory.key(recipient));
+        let mail = self.throttle().mail(visitor.network(), recipient, Instant::now());
+        let mail = mail.map_err(|wait| IdentityError::Throttled { wait })?;
+        request.await.inspect_err(|_| self.throttle().unsent(mail))
+    }
+
     /// Records what waits and the mail, in one transaction. The work is the same for every mail.
     pub(super) async fn ask(&self, ask: Ask<'_>) -> Result<(), IdentityError> {
         let (parts, now) = (self.parts(), self.parts().clock.now());
@@ -119,6 +139,18 @@ async fn record(
     ask: &Ask<'_>,
     now: DateTime<Utc>,
 ) -> Result<(), IdentityError> {
+    if let Some(password_hash) = ask.password_hash {
+        // The row stays locked, so no change of the password forgets what waits just before this.
+        let unchanged = sqlx::query_scalar!(
+            "SELECT user_id FROM auth.accounts WHERE user_id = $1 AND password_hash = $2 FOR SHARE",
+            ask.user_id,
+            password_hash
+        );
+        unchanged
+            .fetch_optional(&mut *transaction)
+            .await?
+            .ok_or(IdentityError::WrongCredentials)?;
+    }
     let pending_id = Uuid::now_v7();
     let mut nonce = [0; NONCE_LEN];
     rand::rng().fill(&mut nonce);
@@ -159,4 +191,38 @@ pub(super) async fn done(
         now
     );
     done.execute(transaction).await.map(drop)
+}
+
+/// Claims what waits, so that of several confirmations one does it; `false` if it was done, or
+/// waits no more.
+async fn claim(
+    transaction: &mut PgConnection,
+    pending_id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<bool, sqlx::Error> {
+    let claimed = sqlx::query!(
+        "UPDATE auth.pending SET done_at = $2 WHERE pending_id = $1 AND done_at IS NULL",
+        pending_id,
+        now
+    );
+    Ok(claimed.execute(transaction).await?.rows_affected() == 1)
+}
+
+/// Forgets what else waits for a user's proof: its tokens were mailed before something changed that
+/// they must not outlive. Lock the account first if other tables change too.
+pub(super) async fn forget(
+    transaction: &mut PgConnection,
+    user_id: Uuid,
+    purposes: &[Purpose],
+    kept: Uuid,
+) -> Result<(), sqlx::Error> {
+    let kinds: Vec<String> = purposes.iter().map(|one| one.as_str().to_owned()).collect();
+    let forgotten = sqlx::query!(
+        "DELETE FROM auth.pending
+         WHERE user_id = $1 AND kind = ANY ($2::text[]) AND pending_id <> $3",
+        user_id,
+        &kinds[..],
+        kept
+    );
+    forgotten.execute(transaction).await.map(drop)
 }

@@ -7,9 +7,18 @@
 //! memory grows with the keys that an attacker makes up, and evicting entries would let an
 //! attacker flush them.
 //!
-//! A refused attempt takes nothing, and a right password gives back what it took. So only guesses
-//! count. Guesses at an account from many addresses share a budget. It does not count for an
-//! address from which the account was used before: its owner still gets in there.
+//! An attempt that is refused by the budget of its address takes nothing, and a right password gives
+//! back what it took. So only guesses count.
+//!
+//! Guesses at an account from all addresses share a budget. When it is used up, the right password
+//! counts only from an address from which the account was used before: its owner still gets in
+//! there. Every other attempt is refused as throttled, after the same work and at the same cost,
+//! whether it comes from such an address or not, and whether there is such an account or not. So
+//! nobody learns by guessing from where an account is used.
+//!
+//! The same limits count for every other place that takes a present password. Mails that somebody
+//! asks for have a budget for each recipient and kind, so that mails of one kind keep nobody from
+//! those of another. A request that is refused or fails takes nothing from it.
 //!
 //! Each process counts for itself.
 
@@ -20,16 +29,18 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::proof::Purpose;
+
 /// The number of cells of each limit: 512 KiB.
 const CELLS: usize = 1 << 16;
 /// Guesses from one address: how many at once, and the time until another is allowed.
 const PER_ADDRESS: (u32, Duration) = (50, Duration::from_secs(2));
 /// Guesses at one account from one address.
 const PER_PAIR: (u32, Duration) = (5, Duration::from_secs(30));
-/// Guesses at one account from all addresses that it was never used from.
+/// Guesses at one account from all addresses.
 const PER_ACCOUNT: (u32, Duration) = (20, Duration::from_secs(30));
 
-/// Mails to one recipient, and mails that one address asks for.
+/// Mails of one kind to one recipient, and mails that one address asks for.
 const MAILS_TO_ONE: (u32, Duration) = (3, Duration::from_mins(20));
 const MAILS_FROM_ONE: (u32, Duration) = (20, Duration::from_mins(3));
 
@@ -106,8 +117,25 @@ pub struct LogInThrottle {
 pub struct Attempt {
     address: Option<IpAddr>,
     account: AccountKey,
-    /// Whether it counts against the budget that all strange addresses share.
-    is_strange: bool,
+    /// Whether it took from the budget that all addresses share.
+    is_shared: bool,
+    /// The time until that budget allows another attempt, if it is used up.
+    used_up: Option<Duration>,
+}
+
+impl Attempt {
+    /// The time until the account's budget allows another attempt, if it is used up. The right
+    /// password then counts only from an address from which the account was used before.
+    pub const fn used_up(&self) -> Option<Duration> {
+        self.used_up
+    }
+}
+
+/// A mail that was allowed.
+#[derive(Debug, Clone, Copy)]
+pub struct AllowedMail {
+    address: Option<IpAddr>,
+    recipient: (Purpose, AccountKey),
 }
 
 impl Default for LogInThrottle {
@@ -139,44 +167,47 @@ impl LogInThrottle {
             self.address.give_back(address);
             return Err(wait);
         }
-        Ok(Attempt { address, account, is_strange: false })
+        Ok(Attempt { address, account, is_shared: false, used_up: None })
     }
 
-    /// Counts the attempt as one from an address that the account was never used from.
-    ///
-    /// # Errors
-    /// The time after which another attempt is allowed.
-    pub fn from_strange_address(
-        &self,
-        attempt: Attempt,
-        now: Instant,
-    ) -> Result<Attempt, Duration> {
-        if let Err(wait) = self.account.take(attempt.account, now) {
-            self.forgive(attempt);
-            return Err(wait);
+    /// Counts the attempt against the budget that all addresses share, also if it comes from one
+    /// from which the account was used before.
+    pub fn share(&self, attempt: Attempt, now: Instant) -> Attempt {
+        match self.account.take(attempt.account, now) {
+            Ok(()) => Attempt { is_shared: true, ..attempt },
+            Err(wait) => Attempt { used_up: Some(wait), ..attempt },
         }
-        Ok(Attempt { is_strange: true, ..attempt })
     }
 
     /// Counts a mail that an address asks to send to a recipient. It need not exist.
     ///
     /// # Errors
-    /// The time after which another mail is allowed.
-    pub fn mail(
+    /// The time after which another mail is allowed. Nothing was taken.
+    pub(super) fn mail(
         &self,
         address: Option<IpAddr>,
-        recipient: AccountKey,
+        recipient: (Purpose, AccountKey),
         now: Instant,
-    ) -> Result<(), Duration> {
+    ) -> Result<AllowedMail, Duration> {
         self.mails_from.take(address, now)?;
-        self.mails_to.take(recipient, now)
+        if let Err(wait) = self.mails_to.take(recipient, now) {
+            self.mails_from.give_back(address);
+            return Err(wait);
+        }
+        Ok(AllowedMail { address, recipient })
+    }
+
+    /// Takes a mail back: it was not recorded.
+    pub(super) fn unsent(&self, mail: AllowedMail) {
+        self.mails_from.give_back(mail.address);
+        self.mails_to.give_back(mail.recipient);
     }
 
     /// Takes an attempt back: the password was right, or it was never compared.
     pub fn forgive(&self, attempt: Attempt) {
         self.address.give_back(attempt.address);
         self.pair.give_back((attempt.address, attempt.account));
-        if attempt.is_strange {
+        if attempt.is_shared {
             self.account.give_back(attempt.account);
         }
     }
@@ -239,15 +270,15 @@ mod tests {
         let throttle = LogInThrottle::default();
         let (now, victim) = (throttle.account.since, [7; 32]);
         let guess = |last: u8| {
-            let attempt = throttle.begin(address(last), victim, now)?;
-            throttle.from_strange_address(attempt, now)
+            let attempt = throttle.begin(address(last), victim, now);
+            attempt.map(|attempt| throttle.share(attempt, now).used_up())
         };
         for last in 0..20 {
-            assert!(guess(last).is_ok(), "{last}");
+            assert_eq!(guess(last), Ok(None), "{last}");
         }
-        assert_eq!(guess(20).err(), Some(PER_ACCOUNT.1));
+        assert_eq!(guess(20), Ok(Some(PER_ACCOUNT.1)));
         let owner = throttle.begin(address(200), victim, now);
-        assert!(owner.is_ok(), "an address that the account was used from needs no share");
+        assert!(owner.is_ok(), "its own address still has a budget");
     }
 
     #[test]
@@ -270,11 +301,48 @@ mod tests {
         let throttle = LogInThrottle::default();
         let now = throttle.account.since;
         for _ in 0..200 {
-            let attempt = throttle
-                .begin(address(1), [1; 32], now)
-                .and_then(|attempt| throttle.from_strange_address(attempt, now));
-            let forgiven = attempt.map(|attempt| throttle.forgive(attempt));
-            assert!(forgiven.is_ok());
+            let attempt = throttle.begin(address(1), [1; 32], now);
+            let attempt = attempt.map(|attempt| throttle.share(attempt, now));
+            assert!(attempt.as_ref().is_ok_and(|attempt| attempt.used_up().is_none()));
+            assert!(attempt.map(|attempt| throttle.forgive(attempt)).is_ok());
         }
+    }
+
+    #[test]
+    fn mails_of_one_kind_to_one_recipient_leave_those_of_another() {
+        let throttle = LogInThrottle::default();
+        let now = throttle.account.since;
+        let ask = |purpose, recipient: u8, from: u8| {
+            throttle.mail(address(from), (purpose, [recipient; 32]), now)
+        };
+        for purpose in [Purpose::SignUp, Purpose::PasswordReset, Purpose::EmailChange] {
+            for from in 1..=3 {
+                assert!(ask(purpose, 1, from).is_ok(), "{purpose:?}");
+            }
+            assert_eq!(ask(purpose, 1, 4).err(), Some(MAILS_TO_ONE.1));
+            assert!(ask(purpose, 2, 4).is_ok(), "another recipient");
+        }
+    }
+
+    #[test]
+    fn a_mail_that_is_refused_or_not_sent_takes_nothing() {
+        let throttle = LogInThrottle::default();
+        let now = throttle.account.since;
+        let ask =
+            |recipient: u8| throttle.mail(address(1), (Purpose::SignUp, [recipient; 32]), now);
+        for _ in 0..30 {
+            let mail = ask(1);
+            assert!(mail.map(|mail| throttle.unsent(mail)).is_ok());
+        }
+        for _ in 0..3 {
+            assert!(ask(1).is_ok());
+        }
+        for _ in 0..30 {
+            assert_eq!(ask(1).err(), Some(MAILS_TO_ONE.1));
+        }
+        for recipient in 2..19 {
+            assert!(ask(recipient).is_ok(), "{recipient}");
+        }
+        assert_eq!(ask(20).err(), Some(MAILS_FROM_ONE.1));
     }
 }

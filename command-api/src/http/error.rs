@@ -43,6 +43,7 @@ impl From<CommandError> for Problem {
             CommandError::EmailTaken => {
                 Self::conflict("user/email-taken", "Another user has this e-mail address")
             }
+            CommandError::EmailNeedsProof => refusal::email_needs_proof(),
             CommandError::Erased => erased(),
             CommandError::StaleVersion { actual } => at_version(Self::stale_version(), *actual),
             CommandError::UnwantedVersion { actual } => {

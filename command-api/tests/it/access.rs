@@ -1,5 +1,6 @@
 //! Who may run which command, over HTTP.
 
+mod email;
 mod graphql;
 mod matrix;
 

@@ -14,5 +14,6 @@ mod refresh;
 mod revocations;
 mod revoked;
 mod support;
+mod takeover;
 mod throttle;
 mod upkeep;

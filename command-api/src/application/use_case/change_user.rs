@@ -96,6 +96,9 @@ impl PreferencesInput {
 }
 
 /// Changes a user's name, e-mail address, profile and preferences.
+///
+/// A user logs in with the e-mail address, and a new password is mailed to it. So who may change
+/// only their own data proves a new address first (`auth/proof/email.rs`).
 pub struct ChangeUser {
     /// The user's id.
     pub user_id: Uuid,
@@ -143,6 +146,9 @@ impl UseCase for ChangeUser {
             user.state.email().is_none_or(|old| old.normalised() != new.normalised())
         };
         if let Some(new) = self.email.as_ref().filter(moves) {
+            if !work.ownership.is_for_all() {
+                return Err(CommandError::EmailNeedsProof);
+            }
             let given_back = user
                 .state
                 .email()

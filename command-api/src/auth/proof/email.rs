@@ -3,8 +3,9 @@
 use access::Caller;
 use domain::value::Email;
 use secrecy::SecretString;
+use uuid::Uuid;
 
-use super::{Ask, Purpose, done};
+use super::{Ask, Purpose, done, forget};
 use crate::application::idempotency::{IdempotencyKey, KeyedRequest};
 use crate::application::use_case::ChangeUser;
 use crate::auth::log_in::Visitor;
@@ -13,27 +14,36 @@ use crate::auth::mail::outbox::{self, Entry};
 use crate::auth::{Identity, IdentityError};
 
 impl Identity {
-    /// Mails a token to the new address if it is free, and a notice if it is taken.
+    /// Mails a token to the new address if it is free, and a notice if it is taken. It takes the
+    /// current password, because whoever holds the address can set a new one.
     ///
     /// # Errors
+    /// [`IdentityError::WrongCredentials`] if the current password is another one,
     /// [`IdentityError::Throttled`], or the caller has no session. Never because the address is
     /// taken.
     pub async fn ask_email(
         &self,
         caller: &Caller,
         new: &Email,
+        current: SecretString,
         visitor: &Visitor,
     ) -> Result<(), IdentityError> {
         let user_id = self.session_user(caller).await?;
-        self.admit_mail(new, visitor)?;
-        let holder = self.parts().directory.holder(new).await?;
-        let is_free = holder.is_none_or(|holder| holder == user_id);
-        let mail = if is_free { Kind::EmailChange } else { Kind::AlreadyRegistered };
+        let (password_hash, _) = self.present_password(user_id, current, visitor).await?;
         let purpose = Purpose::EmailChange;
-        self.ask(Ask { purpose, user_id, email: Some(new), name: None, mail, recipient: new }).await
+        let request = async {
+            let holder = self.parts().directory.holder(new).await?;
+            let is_free = holder.is_none_or(|holder| holder == user_id);
+            let mail = if is_free { Kind::EmailChange } else { Kind::AlreadyRegistered };
+            let password_hash = Some(&*password_hash);
+            let (email, name, recipient) = (Some(new), None, new);
+            self.ask(Ask { purpose, user_id, email, name, mail, recipient, password_hash }).await
+        };
+        self.within_budget((purpose, new), visitor, request).await
     }
 
-    /// Changes the address in the event store. A repeat completes what was interrupted.
+    /// Changes the address in the event store, and forgets the tokens for a new password that were
+    /// mailed to the old one. A repeat completes what was interrupted.
     ///
     /// # Errors
     /// [`IdentityError::InvalidToken`], the address was taken meanwhile, or a store cannot be
@@ -55,7 +65,14 @@ impl Identity {
         parts.directory.run(use_case, user_id, keyed).await?;
         let now = parts.clock.now();
         let told = parts.database.transaction(async |transaction| {
+            // The account is locked first, like by all that forgets what waits.
+            let account = sqlx::query_scalar!(
+                "SELECT user_id FROM auth.accounts WHERE user_id = $1 FOR UPDATE",
+                user_id
+            );
+            account.fetch_optional(&mut *transaction).await?;
             done(transaction, waiting.pending_id, now).await?;
+            forget(transaction, user_id, &[Purpose::PasswordReset], Uuid::nil()).await?;
             // After a crash the old address is no longer known, and the notice is not sent.
             if old.normalised() == new.normalised() {
                 return Ok(());

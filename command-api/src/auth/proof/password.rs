@@ -7,15 +7,18 @@ use secrecy::SecretString;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use super::{Ask, Purpose, done};
+use super::{Ask, Purpose, Waiting, claim, forget};
 use crate::auth::log_in::Visitor;
 use crate::auth::mail::Kind;
 use crate::auth::mail::outbox::{self, Entry};
-use crate::auth::password::{Password, Verdict};
+use crate::auth::password::Password;
 use crate::auth::session::Tokens;
 use crate::auth::session::begin::Proven;
 use crate::auth::session::end::{Why, end_beyond, end_others};
 use crate::auth::{Identity, IdentityError};
+
+/// What a new password ends: whoever knew the old one may have asked for it.
+const MAILED_BEFORE: [Purpose; 2] = [Purpose::PasswordReset, Purpose::EmailChange];
 
 impl Identity {
     /// Mails a token for a new password, if the address belongs to a user.
@@ -24,18 +27,22 @@ impl Identity {
     /// [`IdentityError::Throttled`], or a store cannot be asked. Never because the address is
     /// nobody's.
     pub async fn ask_reset(&self, email: &Email, visitor: &Visitor) -> Result<(), IdentityError> {
-        self.admit_mail(email, visitor)?;
-        let holder = self.parts().directory.holder(email).await?;
-        let mail = if holder.is_some() { Kind::PasswordReset } else { Kind::Nothing };
-        let ask = Ask {
-            purpose: Purpose::PasswordReset,
-            user_id: holder.unwrap_or_default(),
-            email: None,
-            name: None,
-            mail,
-            recipient: email,
+        let purpose = Purpose::PasswordReset;
+        let request = async {
+            let holder = self.parts().directory.holder(email).await?;
+            let mail = if holder.is_some() { Kind::PasswordReset } else { Kind::Nothing };
+            let ask = Ask {
+                purpose,
+                user_id: holder.unwrap_or_default(),
+                email: None,
+                name: None,
+                mail,
+                recipient: email,
+                password_hash: None,
+            };
+            self.ask(ask).await
         };
-        self.ask(ask).await
+        self.within_budget((purpose, email), visitor, request).await
     }
 
     /// Sets the password, ends all sessions, and begins a new one. A user without an account gets
@@ -51,28 +58,45 @@ impl Identity {
     ) -> Result<Tokens, IdentityError> {
         let parts = self.parts();
         let waiting = self.waiting(token, Purpose::PasswordReset).await?;
-        let (user_id, now) = (waiting.user_id, parts.clock.now());
+        let user_id = waiting.user_id;
         if !parts.directory.may_sign_in(user_id).await? {
             return Err(IdentityError::InvalidToken);
         }
         let password_hash = if waiting.done_at.is_some() {
-            self.same_password(user_id, password).await?
+            self.same_password(user_id, password, &visitor).await?
         } else {
-            let hash = parts.passwords.hash(password).await?;
-            let reset = parts.database.transaction(async |transaction| {
-                if !store(transaction, user_id, &hash, now).await? {
-                    return Err(IdentityError::InvalidToken);
+            let hash = parts.passwords.hash(password.clone(), visitor.network()).await?;
+            match self.reset_once(&waiting, &hash).await {
+                Ok(()) => hash,
+                // Another confirmation was faster. With the same password, this one repeats it.
+                Err(IdentityError::InvalidToken) => {
+                    self.same_password(user_id, password, &visitor).await?
                 }
-                end_beyond(transaction, &parts.revocations, user_id, 0, Why::PasswordChanged, now)
-                    .await?;
-                forget_resets(transaction, user_id, waiting.pending_id).await?;
-                Ok(done(transaction, waiting.pending_id, now).await?)
-            });
-            reset.await?;
-            hash
+                Err(error) => return Err(error),
+            }
         };
         let Visitor { client, address } = visitor;
         self.begin(Proven { user_id, password_hash, client, address }).await
+    }
+
+    /// Stores the new password, ends all sessions, and forgets what was mailed before, if this is
+    /// the first confirmation with its token.
+    async fn reset_once(&self, waiting: &Waiting, hash: &str) -> Result<(), IdentityError> {
+        let (parts, now) = (self.parts(), self.parts().clock.now());
+        let Waiting { user_id, pending_id, .. } = *waiting;
+        let reset = parts.database.transaction(async |transaction| {
+            // It locks the account first, like all that forgets what waits.
+            if !store(transaction, user_id, hash, now).await? {
+                return Err(IdentityError::InvalidToken);
+            }
+            if !claim(transaction, pending_id, now).await? {
+                return Err(IdentityError::InvalidToken);
+            }
+            end_beyond(transaction, &parts.revocations, user_id, 0, Why::PasswordChanged, now)
+                .await?;
+            Ok(forget(transaction, user_id, &MAILED_BEFORE, pending_id).await?)
+        });
+        reset.await
     }
 
     /// Changes the password of the caller, and ends all other sessions. A mail tells of it.
@@ -88,20 +112,10 @@ impl Identity {
         visitor: &Visitor,
     ) -> Result<(), IdentityError> {
         let user_id = self.session_user(caller).await?;
+        let (old, email) = self.present_password(user_id, current, visitor).await?;
         let parts = self.parts();
-        let email = parts.directory.email_of(user_id).await?.ok_or(IdentityError::SignIn)?;
-        let attempt = self.begin_attempt(&email, visitor)?;
-        let stored = sqlx::query_scalar!(
-            "SELECT password_hash FROM auth.accounts WHERE user_id = $1",
-            user_id
-        );
-        let stored = stored.fetch_optional(parts.database.pool()).await?.flatten();
-        let verdict = parts.passwords.verify(current, stored.clone()).await?;
-        let (Verdict::Right | Verdict::Outdated, Some(old)) = (verdict, stored) else {
-            return Err(IdentityError::WrongCredentials);
-        };
-        self.throttle().forgive(attempt);
-        let (hash, now) = (parts.passwords.hash(new).await?, parts.clock.now());
+        let hash = parts.passwords.hash(new, visitor.network()).await?;
+        let now = parts.clock.now();
         let kept = caller.credential.unwrap_or_default();
         let changed = parts.database.transaction(async |transaction| {
             // Of two changes at once, the second one does not know the current password any more.
@@ -118,7 +132,7 @@ impl Identity {
             }
             end_others(transaction, &parts.revocations, user_id, kept, Why::PasswordChanged, now)
                 .await?;
-            forget_resets(transaction, user_id, Uuid::nil()).await?;
+            forget(transaction, user_id, &MAILED_BEFORE, Uuid::nil()).await?;
             let kind = Kind::PasswordChanged;
             let recipient = email.as_str();
             outbox::add(transaction, &Entry { kind, recipient, user_id, pending_id: None }, now)
@@ -148,19 +162,4 @@ async fn store(
         now
     );
     Ok(stored.execute(transaction).await?.rows_affected() == 1)
-}
-
-/// Forgets the other tokens for a new password: they were mailed before this one was set.
-async fn forget_resets(
-    transaction: &mut PgConnection,
-    user_id: Uuid,
-    kept: Uuid,
-) -> Result<(), sqlx::Error> {
-    let forgotten = sqlx::query!(
-        "DELETE FROM auth.pending
-         WHERE user_id = $1 AND kind = 'password-reset' AND pending_id <> $2",
-        user_id,
-        kept
-    );
-    forgotten.execute(transaction).await.map(drop)
 }

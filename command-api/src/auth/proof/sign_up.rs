@@ -17,7 +17,7 @@ use crate::application::input::NewId;
 use crate::application::use_case::RegisterUser;
 use crate::auth::log_in::Visitor;
 use crate::auth::mail::Kind;
-use crate::auth::password::{Password, Verdict};
+use crate::auth::password::Password;
 use crate::auth::session::Tokens;
 use crate::auth::session::begin::Proven;
 use crate::auth::{Identity, IdentityError};
@@ -34,18 +34,22 @@ impl Identity {
         name: &PersonName,
         visitor: &Visitor,
     ) -> Result<(), IdentityError> {
-        self.admit_mail(email, visitor)?;
-        let holder = self.parts().directory.holder(email).await?;
-        let mail = if holder.is_some() { Kind::AlreadyRegistered } else { Kind::SignUp };
-        let ask = Ask {
-            purpose: Purpose::SignUp,
-            user_id: holder.unwrap_or_else(Uuid::now_v7),
-            email: Some(email),
-            name: Some(name.as_str()),
-            mail,
-            recipient: email,
+        let purpose = Purpose::SignUp;
+        let request = async {
+            let holder = self.parts().directory.holder(email).await?;
+            let mail = if holder.is_some() { Kind::AlreadyRegistered } else { Kind::SignUp };
+            let ask = Ask {
+                purpose,
+                user_id: holder.unwrap_or_else(Uuid::now_v7),
+                email: Some(email),
+                name: Some(name.as_str()),
+                mail,
+                recipient: email,
+                password_hash: None,
+            };
+            self.ask(ask).await
         };
-        self.ask(ask).await
+        self.within_budget((purpose, email), visitor, request).await
     }
 
     /// Registers the user, opens the account with this password, and begins a session.
@@ -67,7 +71,7 @@ impl Identity {
         if !self.parts().directory.may_sign_in(waiting.user_id).await? {
             return Err(IdentityError::InvalidToken);
         }
-        let password_hash = self.set_password(&waiting, password).await?;
+        let password_hash = self.set_password(&waiting, password, &visitor).await?;
         let Visitor { client, address } = visitor;
         let user_id = waiting.user_id;
         self.begin(Proven { user_id, password_hash, client, address }).await
@@ -98,13 +102,14 @@ impl Identity {
         &self,
         waiting: &Waiting,
         password: Password,
+        visitor: &Visitor,
     ) -> Result<String, IdentityError> {
         let (parts, now) = (self.parts(), self.parts().clock.now());
         let user_id = waiting.user_id;
         if waiting.done_at.is_some() {
-            return self.same_password(user_id, password).await;
+            return self.same_password(user_id, password, visitor).await;
         }
-        let hash = parts.passwords.hash(password.clone()).await?;
+        let hash = parts.passwords.hash(password.clone(), visitor.network()).await?;
         let opened = parts.database.transaction(async |transaction| {
             let opened = sqlx::query!(
                 "INSERT INTO auth.accounts (user_id, password_hash, created_at, password_changed_at)
@@ -117,25 +122,26 @@ impl Identity {
             done(transaction, waiting.pending_id, now).await?;
             Ok::<_, sqlx::Error>(opened)
         });
-        if opened.await? { Ok(hash) } else { self.same_password(user_id, password).await }
+        if opened.await? { Ok(hash) } else { self.same_password(user_id, password, visitor).await }
     }
 
-    /// The stored hash, if it is that of this password.
+    /// The stored hash, if it is that of this password. Another one counts as a guess.
+    ///
+    /// # Errors
+    /// [`IdentityError::InvalidToken`], [`IdentityError::Throttled`], or a store cannot be asked.
     pub(super) async fn same_password(
         &self,
         user_id: Uuid,
         password: Password,
+        visitor: &Visitor,
     ) -> Result<String, IdentityError> {
-        let parts = self.parts();
-        let stored = sqlx::query_scalar!(
-            "SELECT password_hash FROM auth.accounts WHERE user_id = $1",
-            user_id
-        );
-        let stored = stored.fetch_optional(parts.database.pool()).await?.flatten();
-        let verdict = parts.passwords.verify(password.into_text(), stored.clone()).await?;
-        match (verdict, stored) {
-            (Verdict::Right | Verdict::Outdated, Some(stored)) => Ok(stored),
-            _ => Err(IdentityError::InvalidToken),
+        match self.present_password(user_id, password.into_text(), visitor).await {
+            Ok((stored, _)) => Ok(stored),
+            // The token was used, and that is all that the caller learns.
+            Err(IdentityError::WrongCredentials | IdentityError::SignIn) => {
+                Err(IdentityError::InvalidToken)
+            }
+            Err(error) => Err(error),
         }
     }
 }

@@ -6,6 +6,7 @@ use secrecy::SecretString;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
+use crate::auth::proof::{Purpose, forget};
 use crate::auth::{Identity, IdentityError};
 
 /// How long a revocation is kept beyond the lifetime of an access token: more than the difference
@@ -62,7 +63,8 @@ impl Identity {
         Ok(ended.await?)
     }
 
-    /// Ends all sessions of a user.
+    /// Ends all sessions of a user, and forgets the changes of the e-mail address that were asked for
+    /// in them.
     ///
     /// # Errors
     /// The database failed.
@@ -70,7 +72,8 @@ impl Identity {
         let parts = self.parts();
         let now = parts.clock.now();
         let ended = parts.database.transaction(async |transaction| {
-            end_beyond(transaction, &parts.revocations, user_id, 0, why, now).await
+            end_beyond(transaction, &parts.revocations, user_id, 0, why, now).await?;
+            forget(transaction, user_id, &[Purpose::EmailChange], Uuid::nil()).await
         });
         Ok(ended.await?)
     }

@@ -53,6 +53,16 @@ fn user_orders(error: UserOrdersError) -> Problem {
     }
 }
 
+/// A user who may change only their own data changes the address that they log in with.
+pub(super) fn email_needs_proof() -> Problem {
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        "user/email-needs-proof",
+        "You log in with your e-mail address, so another one is proven first",
+    )
+    .detail("ask for a mail to the new address with the operation askEmailChange (/auth/email)")
+}
+
 fn product(error: ProductError) -> Problem {
     match error {
         ProductError::Unknown => Problem::not_found(),

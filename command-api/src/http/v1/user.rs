@@ -6,6 +6,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use service_kit::extract::Path;
 use service_kit::input::Id;
+use service_kit::problem::ProblemBody;
 use service_kit::{Envelope, Problem};
 use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -75,12 +76,17 @@ async fn register(
 /// Replace what a user says about themselves.
 ///
 /// What the body leaves out is empty afterwards. Addresses, the type of the customer and the status
-/// stay as they are.
+/// stay as they are. Another e-mail address of one's own takes a proof, see `askEmailChange`.
 #[utoipa::path(
     put, path = "/users/{id}", operation_id = "replaceUser", tag = "users",
         request_body = ReplaceUserBody,
     params(("id" = inline(Id), Path, description = "The user's id")),
-    responses((status = 200, description = "The user is replaced", body = Envelope<Changed>)),
+    responses(
+        (status = 200, description = "The user is replaced", body = Envelope<Changed>),
+        (status = 403, description = "The caller lacks the permission, which `WWW-Authenticate` \
+            names, or may change only their own data and names another e-mail address",
+            body = ProblemBody, content_type = "application/problem+json"),
+    ),
 )]
 async fn replace(
     State(api): State<Api>,
@@ -92,12 +98,18 @@ async fn replace(
 
 /// Change a user by a JSON merge patch (RFC 7396).
 ///
-/// A field that the body leaves out stays as it is. `null` empties one that can be empty.
+/// A field that the body leaves out stays as it is. `null` empties one that can be empty. Another
+/// e-mail address of one's own takes a proof, see `askEmailChange`.
 #[utoipa::path(
     patch, path = "/users/{id}", operation_id = "changeUser", tag = "users",
         request_body = ChangeUserBody,
     params(("id" = inline(Id), Path, description = "The user's id")),
-    responses((status = 200, description = "The user is changed", body = Envelope<Changed>)),
+    responses(
+        (status = 200, description = "The user is changed", body = Envelope<Changed>),
+        (status = 403, description = "The caller lacks the permission, which `WWW-Authenticate` \
+            names, or may change only their own data and names another e-mail address",
+            body = ProblemBody, content_type = "application/problem+json"),
+    ),
 )]
 async fn change(
     State(api): State<Api>,

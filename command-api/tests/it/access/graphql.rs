@@ -86,7 +86,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("updateUser", "patch", "/api/v1/users/{id}", r#"id: "{user}", input: {name: "Ada King"}"#),
 ];
 
-fn graphql(query: &str) -> Request<Body> {
+pub(super) fn graphql(query: &str) -> Request<Body> {
     let request = Request::post("/graphql").header("content-type", "application/json");
     let request = request.header("accept", "application/graphql-response+json");
     request.body(Body::from(json!({"query": query}).to_string())).unwrap()
@@ -106,7 +106,7 @@ fn mutation(two: &Two, field: &str, arguments: &str, about: &str) -> Request<Bod
 }
 
 /// The code of a problem; of one about fields, that of the first field.
-fn rest_code(reply: &Reply) -> Value {
+pub(super) fn rest_code(reply: &Reply) -> Value {
     let refusal = &reply.body["data"]["refusal"];
     let problem = if refusal.is_object() { refusal } else { &reply.body };
     let code = problem["errors"][0]["code"].clone();
@@ -114,7 +114,7 @@ fn rest_code(reply: &Reply) -> Value {
 }
 
 /// The code with which a field, or the whole request, is refused.
-fn graphql_code(reply: &Reply, field: &str) -> Value {
+pub(super) fn graphql_code(reply: &Reply, field: &str) -> Value {
     if reply.body["code"].is_string() {
         return reply.body["code"].clone();
     }

@@ -56,7 +56,7 @@ fn body(path: &str, request: u8) -> Value {
     let (token, password) = ("x", "another long password");
     match path {
         "api-keys" => json!({"name": "tests", "scopes": "products:read"}),
-        "email" => json!({"email": "new@example.com"}),
+        "email" => json!({"email": "new@example.com", "password": PASSWORD}),
         "email/confirm" => json!({"token": token}),
         "log-in" => json!({"email": nobody, "password": password, "client": "web"}),
         "log-out" | "log-out-everywhere" | "refresh" => json!({"refresh_token": token}),

@@ -263,7 +263,8 @@ async fn an_address_changes_when_the_new_one_is_proven() {
     let (user, session) = site.signed_in(EMAIL).await;
     site.user("grace@example.com", PASSWORD).await;
     let ask_email = async |email: &str| {
-        site.as_user(&session, "POST", "email", Some(json!({"email": email}))).await
+        let body = json!({"email": email, "password": PASSWORD});
+        site.as_user(&session, "POST", "email", Some(body)).await
     };
     let taken = ask_email("grace@example.com").await;
     let mails = site.mails().await;

@@ -91,7 +91,7 @@ impl Site {
     pub(crate) async fn user(&self, email: &str, password: &str) -> Uuid {
         let user: Uuid = self.shop.user(email).await.parse().unwrap();
         let password = Password::new(password.into()).unwrap();
-        let hash = Passwords::new(1).hash(password).await.unwrap();
+        let hash = Passwords::new(1).hash(password, None).await.unwrap();
         assert!(account::open(&self.credentials, user, &hash, self.clock.now()).await.unwrap());
         user
     }

@@ -57,6 +57,18 @@ struct EmailBody {
     email: String,
 }
 
+/// A new e-mail address of the caller.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ChangeEmailBody {
+    /// The new e-mail address.
+    #[schema(schema_with = email_address)]
+    email: String,
+    /// The current password.
+    #[schema(value_type = String, format = Password, max_length = 128)]
+    password: Secret,
+}
+
 /// A mailed token and a password to set.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -152,6 +164,9 @@ async fn sign_up(
             body = Envelope<SessionTokens>),
         (status = 401, description = "The token is not valid, or no longer", body = ProblemBody,
             content_type = "application/problem+json"),
+        (status = 429, description = "The token was used, and there were too many attempts to \
+            repeat it with another password", body = ProblemBody,
+            content_type = "application/problem+json"),
         (status = 409, description = "The address was taken meanwhile", body = ProblemBody,
             content_type = "application/problem+json"),
     ),
@@ -202,6 +217,9 @@ async fn ask_reset(
             body = Envelope<SessionTokens>),
         (status = 401, description = "The token is not valid, or no longer", body = ProblemBody,
             content_type = "application/problem+json"),
+        (status = 429, description = "The token was used, and there were too many attempts to \
+            repeat it with another password", body = ProblemBody,
+            content_type = "application/problem+json"),
     ),
 )]
 async fn reset(
@@ -247,10 +265,12 @@ async fn change_password(
 /// The answer is the same whether the address is free or taken. The mail tells which.
 #[utoipa::path(
     post, path = "/auth/email", operation_id = "askEmailChange", tag = "auth",
-    request_body = EmailBody,
+    request_body = ChangeEmailBody,
     responses(
         (status = 202, description = "A mail is on its way", body = Envelope<MailSent>),
-        (status = 429, description = "There were too many requests", body = ProblemBody,
+        (status = 401, description = "You must sign in, or the current password is wrong",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "There were too many requests or attempts", body = ProblemBody,
             content_type = "application/problem+json"),
     ),
 )]
@@ -260,10 +280,11 @@ async fn ask_email(
     address: ClientAddress,
     RequestCaller(caller): RequestCaller,
     request_id: RequestId,
-    Json(EmailBody { email: text }): Json<EmailBody>,
+    Json(body): Json<ChangeEmailBody>,
 ) -> Result<Response, Problem> {
-    let email = email(&text)?;
-    api.identity()?.ask_email(&caller, &email, &visitor(None, address)?).await?;
+    let ChangeEmailBody { email: text, password: Secret(current) } = body;
+    let (email, visitor) = (email(&text)?, visitor(None, address)?);
+    api.identity()?.ask_email(&caller, &email, current, &visitor).await?;
     Ok(api.mail_sent(request_id))
 }
 

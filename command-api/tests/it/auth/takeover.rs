@@ -1,0 +1,114 @@
+//! Tests that somebody who once got hold of a token or a mailbox does not keep the account.
+
+use futures::future::join_all;
+use serde_json::{Value, json};
+
+use super::support::{PASSWORD, Session, Site};
+use crate::support::Reply;
+
+const EMAIL: &str = "ada@example.com";
+const EVIL: &str = "evil@example.com";
+const NEW: &str = "a new password";
+
+async fn ask(site: &Site, operation: &str, body: Value) -> Reply {
+    site.shop.post(&format!("/api/v1/auth/{operation}"), body).await
+}
+
+async fn ask_email(site: &Site, session: &Session, email: &str, password: &str) -> Reply {
+    let body = json!({"email": email, "password": password});
+    site.as_user(session, "POST", "email", Some(body)).await
+}
+
+/// A token with which the address of the session's user changes.
+async fn change_token(site: &Site, session: &Session, email: &str) -> String {
+    assert_eq!(ask_email(site, session, email, PASSWORD).await.status, 202);
+    site.mailed_token(email).await
+}
+
+async fn reset_token(site: &Site, email: &str) -> String {
+    assert_eq!(ask(site, "password-reset", json!({"email": email})).await.status, 202);
+    site.mailed_token(email).await
+}
+
+async fn reset(site: &Site, token: &str, password: &str) -> Reply {
+    let body = json!({"token": token, "password": password});
+    ask(site, "password-reset/confirm", body).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_address_takes_the_current_password() {
+    let site = Site::new().await;
+    let (_, session) = site.signed_in(EMAIL).await;
+    let without = json!({"email": EVIL});
+    let refused = site.as_user(&session, "POST", "email", Some(without)).await;
+    assert_eq!(refused.status, 422, "{:#}", refused.body);
+    for _ in 0..5 {
+        let wrong = ask_email(&site, &session, EVIL, "a wrong guess").await;
+        wrong.problem(401, "auth/wrong-credentials");
+    }
+    let throttled = ask_email(&site, &session, EVIL, PASSWORD).await;
+    throttled.problem(429, "auth/too-many-attempts");
+    assert_eq!(site.mails().await, []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_owner_does_against_a_thief_ends_the_change_of_address_that_waits() {
+    for remedy in ["reset", "change", "log-out-everywhere"] {
+        let site = Site::new().await;
+        let (_, session) = site.signed_in(EMAIL).await;
+        let token = change_token(&site, &session, EVIL).await;
+        let owner = site.log_in(EMAIL, PASSWORD).await.session();
+        match remedy {
+            "reset" => {
+                let token = reset_token(&site, EMAIL).await;
+                reset(&site, &token, NEW).await.session();
+            }
+            "change" => {
+                let body = json!({"current_password": PASSWORD, "new_password": NEW});
+                let changed = site.as_user(&owner, "POST", "password", Some(body)).await;
+                assert_eq!(changed.status, 204);
+            }
+            _ => {
+                let ended = site.post_token(remedy, &owner.refresh).await;
+                assert_eq!(ended.status, 204, "{:#}", ended.body);
+            }
+        }
+        let reply = ask(&site, "email/confirm", json!({"token": token})).await;
+        reply.problem(401, "auth/invalid-token");
+        let types = site.shop.types().await;
+        assert_eq!(types, ["user.registered"], "{remedy}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_was_mailed_to_the_old_address_counts_no_more() {
+    let site = Site::new().await;
+    let (_, session) = site.signed_in(EMAIL).await;
+    let old = reset_token(&site, EMAIL).await;
+    let change = change_token(&site, &session, "ada@new.example.com").await;
+    let confirmed = ask(&site, "email/confirm", json!({"token": change})).await;
+    assert_eq!(confirmed.status, 204);
+    reset(&site, &old, NEW).await.problem(401, "auth/invalid-token");
+    site.log_in("ada@new.example.com", PASSWORD).await.session();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_several_resets_at_once_with_one_token_one_counts() {
+    let site = Site::new().await;
+    site.user(EMAIL, PASSWORD).await;
+    let token = reset_token(&site, EMAIL).await;
+    let passwords: Vec<_> = (0..4).map(|index| format!("a new password {index}")).collect();
+    let replies = join_all(passwords.iter().map(|password| reset(&site, &token, password))).await;
+    let counted: Vec<_> = (0..4).filter(|index| replies[*index].status == 200).collect();
+    assert_eq!(counted.len(), 1, "{counted:?}");
+    for (index, reply) in replies.iter().enumerate() {
+        if index == counted[0] {
+            let session = reply.session();
+            site.refresh(&session.refresh).await.session();
+        } else {
+            reply.problem(401, "auth/invalid-token");
+        }
+    }
+    reset(&site, &token, &passwords[counted[0]]).await.session();
+    site.log_in(EMAIL, &passwords[counted[0]]).await.session();
+}
