@@ -33,6 +33,7 @@ use crate::config::{ServeArgs, StateArgs};
 use crate::erasure;
 use crate::http::router;
 use crate::operations::{self, Executor};
+use crate::signing_in::SigningIn;
 
 mod api;
 
@@ -62,7 +63,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let health = process.health();
     let commands = Arc::new(OnceLock::new());
     let (api, signing_in) = api(&args, &commands, health)?;
-    let departures = signing_in.as_ref().map(|signing_in| signing_in.departures());
+    let departures = signing_in.as_ref().map(SigningIn::departures);
     let options = PostgresOptions::from_url(args.event_store.get()?.expose_secret())?
         .application_name("command-api");
     let keys = KeyOptions {

@@ -17,9 +17,9 @@ use axum::response::{IntoResponse as _, Response};
 use service_kit::Problem;
 use service_kit::http::{Rates, single};
 
+use crate::problem;
 use crate::revocation::Revocations;
 use crate::verifier::Verifier;
-use crate::{problem, rate};
 
 /// The authentication scheme (RFC 6750).
 const SCHEME: &str = "Bearer";
@@ -111,7 +111,7 @@ async fn pass(
             next.run(request).await
         }
         Err(problem) => match rates {
-            Some(rates) => rate::limits(&rates, &request).counted(&request, problem),
+            Some(rates) => rates.of_request(&request).counted(&request, problem),
             None => problem.into_response(),
         },
     }

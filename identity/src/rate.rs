@@ -3,10 +3,10 @@
 
 use access::Principal;
 use axum::Router;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use service_kit::http::{RateKey, RateLimits, Rates};
+use service_kit::http::{RateKey, Rates};
 
 use crate::gate::RequestCaller;
 
@@ -21,7 +21,7 @@ pub fn limited<S: Clone + Send + Sync + 'static>(routes: Router<S>, rates: Rates
 
 async fn count(State(rates): State<Rates>, mut request: Request, next: Next) -> Response {
     let key = key(&request);
-    match limits(&rates, &request).count(key) {
+    match rates.of_request(&request).count(key) {
         Ok(left) => {
             request.extensions_mut().insert(Counted(key));
             let mut response = next.run(request).await;
@@ -35,12 +35,6 @@ async fn count(State(rates): State<Rates>, mut request: Request, next: Next) -> 
             problem.into_response()
         }
     }
-}
-
-/// The limits of the operation that a request is for.
-pub(crate) fn limits<'a>(rates: &'a Rates, request: &Request) -> &'a RateLimits {
-    let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
-    rates.of(request.method(), path)
 }
 
 fn key(request: &Request) -> RateKey {

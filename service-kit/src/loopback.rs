@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-/// A loopback address to listen on. Others are refused: there is no TLS yet, so tokens and passwords
-/// would cross the network in clear.
+/// A loopback address to listen on. Others are refused: there is no TLS yet, so tokens and
+/// passwords would cross the network in clear.
 ///
 /// ```
 /// # use service_kit::config::LoopbackAddr;

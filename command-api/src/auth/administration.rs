@@ -81,11 +81,8 @@ impl Identity {
         change: RoleChange,
     ) -> Result<(), IdentityError> {
         let manager = self.manager(caller).await?;
-        if (role.as_str(), change) == (ADMIN, RoleChange::Revoke)
-            && self.is_last_administrator(user_id).await?
-        {
-            return Err(IdentityError::LastAdministrator);
-        }
+        let takes_admin = (role.as_str(), change) == (ADMIN, RoleChange::Revoke);
+        let is_last = takes_admin && self.is_last_administrator(user_id).await?;
         let changed = self.parts().database.transaction(async |transaction| {
             // One change at a time, so that no two take the role from the last two administrators.
             lock_roles(transaction).await?;
@@ -102,6 +99,9 @@ impl Identity {
             let grants = known(&grants);
             if !held.cover(&grants) || !caller.grants.cover(&grants) {
                 return Err(IdentityError::BeyondOwn);
+            }
+            if is_last {
+                return Err(IdentityError::LastAdministrator);
             }
             let made = apply(transaction, user_id, role, change).await?;
             if made {

@@ -30,8 +30,8 @@ pub const PREFIX: &str = "daybook_key_";
 pub const MAX_LEN: usize = 64;
 /// The maximum number of keys of one user that are not revoked.
 pub const MAX_KEYS: i64 = 50;
-/// How many keys a user may make at once, and the time until another. Each key that is revoked is in
-/// the published list of what is revoked for some minutes, so this bounds the list.
+/// How many keys a user may make at once, and the time until another. Each key that is revoked is
+/// in the published list of what is revoked for some minutes, so this bounds the list.
 pub const KEYS_MADE: (u32, Duration) = (50, Duration::from_mins(1));
 /// The maximum number of keys in a list: the ones of a user that were made last.
 const MAX_LISTED: i64 = 200;

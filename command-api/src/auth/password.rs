@@ -1,8 +1,8 @@
 //! Passwords: hashed with Argon2id, off the asynchronous threads, a bounded number at once.
 //!
 //! One hash takes 19 MiB and tens of milliseconds of a core (OWASP's parameters). So as many run at
-//! once as there are cores, a bounded number waits, and everybody else is refused at once. Those who
-//! ask from one address hold a part of the places at most, so that they leave some to others.
+//! once as there are cores, a bounded number waits, and everybody else is refused at once. Those
+//! who ask from one address hold a part of the places at most, so that they leave some to others.
 
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
@@ -126,7 +126,8 @@ impl Passwords {
     }
 
     /// Compares a text with a stored hash. `None` means that there is no such account: the answer
-    /// is [`Verdict::Wrong`], after the same time. `asker` is the network that asks, if it is known.
+    /// is [`Verdict::Wrong`], after the same time. `asker` is the network that asks, if it is
+    /// known.
     ///
     /// # Errors
     /// [`PasswordError`].

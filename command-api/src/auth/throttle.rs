@@ -7,8 +7,8 @@
 //! memory grows with the keys that an attacker makes up, and evicting entries would let an
 //! attacker flush them.
 //!
-//! An attempt that is refused by the budget of its address takes nothing, and a right password gives
-//! back what it took. So only guesses count.
+//! An attempt that is refused by the budget of its address takes nothing, and a right password
+//! gives back what it took. So only guesses count.
 //!
 //! Guesses at an account from all addresses share a budget. When it is used up, the right password
 //! counts only from an address from which the account was used before: its owner still gets in

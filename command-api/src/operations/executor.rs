@@ -77,10 +77,12 @@ impl AttemptError {
             Self::Erase(EraseEverywhereError::Log(error)) => {
                 matches!(error, EraseError::By | EraseError::Name(_) | EraseError::Json(_))
             }
-            Self::Erase(EraseEverywhereError::Credentials(_)) => false,
-            Self::Record(_) | Self::Store(_) | Self::Keys(_) | Self::Settle(_) | Self::TooLong => {
-                false
-            }
+            Self::Erase(EraseEverywhereError::Credentials(_))
+            | Self::Record(_)
+            | Self::Store(_)
+            | Self::Keys(_)
+            | Self::Settle(_)
+            | Self::TooLong => false,
         }
     }
 }

@@ -67,7 +67,7 @@ fn settlement(shop: &Shop) -> Settlement {
 }
 
 #[track_caller]
-fn names(refused: Result<(), SettleError>, order: &str) {
+fn names(refused: &Result<(), SettleError>, order: &str) {
     let Err(SettleError::Open(UserOrdersError::Open { first, .. })) = refused else {
         panic!("{refused:?}");
     };
@@ -100,7 +100,7 @@ async fn an_order_is_opened_when_it_is_placed_and_closed_with_its_end() {
         let (last, before) = way.split_last().unwrap();
         for verb in before {
             stocked.act(&order, verb).await;
-            names(stocked.settle(OpenOrders::Refuse).await, &order);
+            names(&stocked.settle(OpenOrders::Refuse).await, &order);
         }
         assert_eq!(counted(shop).await, ["user_orders.opened"], "{way:?}");
         stocked.act(&order, last).await;

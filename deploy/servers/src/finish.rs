@@ -6,6 +6,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+
 use crate::ServerError;
 
 /// How often a program's end is checked.
@@ -35,14 +37,37 @@ pub async fn finish_async(
     limit: Duration,
 ) -> Result<Output, ServerError> {
     let program = words(command.as_std());
-    command.stdin(Stdio::null()).kill_on_drop(true);
-    match tokio::time::timeout(limit, command.output()).await {
-        Ok(output) => output.map_err(|source| ServerError::Spawn { program, source }),
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let failed = |source| ServerError::Spawn { program: program.clone(), source };
+    let mut child = command.spawn().map_err(failed)?;
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let ended = {
+        let (out, err) = (child.stdout.take(), child.stderr.take());
+        let work = async {
+            tokio::try_join!(drain(out, &mut stdout), drain(err, &mut stderr), child.wait())
+        };
+        tokio::time::timeout(limit, work).await
+    };
+    match ended {
+        Ok(ended) => {
+            let ((), (), status) = ended.map_err(failed)?;
+            Ok(Output { status, stdout, stderr })
+        }
         Err(_) => Err(ServerError::Unfinished {
             program,
             seconds: limit.as_secs(),
-            output: "(not read)".to_owned(),
+            output: [stdout, stderr]
+                .map(|said| String::from_utf8_lossy(&said).into_owned())
+                .concat(),
         }),
+    }
+}
+
+/// Reads a pipe to its end. What was read before a failure stays.
+async fn drain(pipe: Option<impl AsyncRead + Unpin>, into: &mut Vec<u8>) -> std::io::Result<()> {
+    match pipe {
+        Some(mut pipe) => pipe.read_to_end(into).await.map(drop),
+        None => Ok(()),
     }
 }
 

@@ -1,12 +1,10 @@
 //! The administrator of a local stack: somebody to log in as.
 
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::Context;
+use local_servers::finish_async;
 use tokio::process::Command;
-use tokio::time::timeout;
 
 use crate::endpoints::Endpoints;
 use crate::layout::Layout;
@@ -27,10 +25,7 @@ pub(crate) async fn ensure(layout: &Layout) -> anyhow::Result<()> {
     let arguments: Vec<_> =
         arguments.into_iter().chain([file.to_string_lossy().into_owned()]).collect();
     let mut command = Command::from(operate::command(layout, "command-api", &arguments)?);
-    command.stdin(Stdio::null()).kill_on_drop(true);
-    let made = timeout(LIMIT, command.output()).await;
-    let made = made.context("creating the administrator took too long")?;
-    let made = made.context("command-api create-admin cannot be run")?;
+    let made = finish_async(&mut command, LIMIT).await?;
     let why = String::from_utf8_lossy(&made.stderr);
     anyhow::ensure!(made.status.success(), "the administrator was not created: {}", why.trim());
     tell(&Endpoints::read(layout)?.command_api, &file);

@@ -96,7 +96,7 @@ const MAX_NAMED: usize = 20;
 
 impl Proof {
     /// Whether the erasure is complete. The key must be destroyed and the event appended, with no
-    /// data of the subject after it, no reservation and no readable field left, and no row elsewhere.
+    /// data of the subject after it, no reservation, no readable field and no row elsewhere left.
     pub fn holds(&self) -> bool {
         let Search { readable, behind, .. } = &self.search;
         self.key_destroyed

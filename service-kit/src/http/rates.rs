@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use axum::extract::{MatchedPath, Request};
 use axum::http::Method;
 use utoipa::openapi::OpenApi;
 
@@ -106,6 +107,12 @@ impl Rates {
         }
         let method = if method == Method::HEAD { &Method::GET } else { method };
         self.operations.get(&(method.clone(), path.to_owned())).unwrap_or(&self.default)
+    }
+
+    /// The limits of the operation that a request is for.
+    pub fn of_request(&self, request: &Request) -> &RateLimits {
+        let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+        self.of(request.method(), path)
     }
 
     /// The limits of the operation with this `operationId`.

@@ -63,8 +63,8 @@ impl Identity {
         Ok(ended.await?)
     }
 
-    /// Ends all sessions of a user, and forgets the changes of the e-mail address that were asked for
-    /// in them.
+    /// Ends all sessions of a user, and forgets the changes of the e-mail address that were asked
+    /// for in them.
     ///
     /// # Errors
     /// The database failed.
@@ -162,8 +162,8 @@ pub(in crate::auth) async fn end_others(
     revoke(transaction, revocations, ended.into_iter().map(Subject::Session), now).await
 }
 
-/// Revokes access tokens: here at once, elsewhere when the transaction is committed and the table is
-/// read.
+/// Revokes access tokens: here at once, elsewhere when the transaction is committed and the table
+/// is read.
 ///
 /// A session or key that is revoked never issues a token again, so all of its tokens are refused,
 /// also one that is issued while this transaction is in flight. Of a user, the tokens that were

@@ -78,7 +78,7 @@ async fn the_address_that_one_has_may_be_named_again() {
             for (request, code) in requests(&ada, email, dry) {
                 let asked = format!("{} {}", request.method(), request.uri());
                 let reply = shop.send(request.by(&ada)).await;
-                assert_eq!((reply.status, code(&reply)), (200, Value::Null), "{asked}");
+                assert_eq!((reply.status.as_u16(), code(&reply)), (200, Value::Null), "{asked}");
             }
         }
     }
@@ -96,7 +96,7 @@ async fn who_may_change_everybody_changes_the_address_and_a_stranger_learns_noth
         let email = format!("new{index}@example.com");
         let (request, code) = requests(&ada, &email, false).swap_remove(index);
         let reply = shop.send(request.by_holder_of(&grace, "users:write")).await;
-        assert_eq!((reply.status, code(&reply)), (200, Value::Null), "{:#}", reply.body);
+        assert_eq!((reply.status.as_u16(), code(&reply)), (200, Value::Null), "{:#}", reply.body);
     }
     let changed = shop.types().await;
     assert_eq!(changed.iter().filter(|name| *name == "user.email_changed").count(), 5);

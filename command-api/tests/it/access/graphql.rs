@@ -44,7 +44,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
         r#"id: "{user}", customerType: "business""#,
     ),
     ("confirmOrder", "post", "/api/v1/orders/{id}/confirm", r#"orderId: "{order}""#),
-    ("createUser", "post", "/api/v1/users", r#"input: {email: "ada@example.com", name: "New"}"#),
+    ("createUser", "post", "/api/v1/users", r#"input: {email: "new@example.com", name: "New"}"#),
     ("deleteUser", "delete", "/api/v1/users/{id}", r#"id: "{user}""#),
     ("deliverOrder", "post", "/api/v1/orders/{id}/deliver", RECORD),
     (

@@ -75,6 +75,8 @@ fn body(two: &Two, document: &Value, (method, path): (&str, &str)) -> Value {
         (_, "/api/v1/commands") => {
             json!({"commands": [{"type": "cancelOrder", "id": two.order}]})
         }
+        // The address in the example is Ada's.
+        (_, "/api/v1/users") => json!({"email": "new@example.com", "name": "New"}),
         (_, "/api/v1/orders/{id}/lines") => line,
         // There is no such product.
         (_, "/api/v1/products/{id}/stock/move") => {

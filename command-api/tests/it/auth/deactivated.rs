@@ -18,7 +18,8 @@ async fn what_was_mailed_before_counts_no_more_and_nothing_else_is_mailed() {
     let (user, session) = site.signed_in(EMAIL).await;
     post(&site, "password-reset", json!({"email": EMAIL})).await;
     let reset = site.mailed_token(EMAIL).await;
-    site.as_user(&session, "POST", "email", Some(json!({"email": NEW}))).await;
+    site.as_user(&session, "POST", "email", Some(json!({"email": NEW, "password": PASSWORD})))
+        .await;
     let email = site.mailed_token(NEW).await;
     site.shop.delete(&format!("/api/v1/users/{user}")).await.ok();
     let before = site.shop.types().await;

