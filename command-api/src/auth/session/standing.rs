@@ -26,7 +26,7 @@ pub(in crate::auth) async fn hold(
     account.fetch_optional(transaction).await.map(drop)
 }
 
-/// Reads what a user may do now. Whoever issues a token on it holds the account ([`hold`]).
+/// Reads what a user may do now. Whoever issues a token on it holds the account until it is issued.
 ///
 /// # Errors
 /// The database failed.
