@@ -17,6 +17,7 @@ pub mod idempotency;
 pub mod input;
 pub mod precondition;
 pub mod repository;
+pub mod settlement;
 pub mod telemetry;
 pub mod use_case;
 
@@ -24,6 +25,7 @@ pub use command::{Attempted, Attempts, Begun, Commands, Done, DryRun, Refused, R
 pub use context::Context;
 pub use error::CommandError;
 pub use input::{Environment, Input};
+pub use settlement::{OpenOrders, SettleError, Settlement};
 
 use ::access::Policy;
 use access::Permit;

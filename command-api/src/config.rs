@@ -137,6 +137,10 @@ pub struct EraseSubjectArgs {
     /// Why, for the record of operations. Needed with --admin.
     #[arg(long, value_name = "WHY")]
     pub reason: Option<String>,
+    /// Cancel the person's open orders with the erasure. Without it, an open order refuses the
+    /// erasure. It needs --admin.
+    #[arg(long)]
+    pub cancel_open_orders: bool,
     /// Print the proof as JSON.
     #[arg(long)]
     pub json: bool,

@@ -1,14 +1,20 @@
 //! Personal data on the command side: the master keys, the erasure of a subject by command, and
 //! applying erasures before serving.
 
+use std::sync::{Arc, OnceLock};
+
+use access::Policy;
 use event_store::KeyError;
 use event_store::encryption::{LocalMasterKeys, rotate};
 use event_store::erasure::{self, EraseError, EraseRequest, Proof, Reconciled};
 use event_store::postgres::PostgresKeys;
 use event_store::postgres::{PostgresOptions, PostgresStore};
-use event_store::{EventStore, StoreError};
+use event_store::{EventStore, StoreError, UpcastingLog};
 use secrecy::ExposeSecret as _;
+use service_kit::clock;
 
+use crate::application::repository::{Repository, registry};
+use crate::application::{Commands, OpenOrders, Settlement};
 use crate::config::{EraseSubjectArgs, KeyArgs, MasterKeyArgs};
 use crate::remote;
 
@@ -62,10 +68,15 @@ pub async fn apply(store: &dyn EventStore, keys: &PostgresKeys) -> Result<(), St
 pub async fn erase_subject(args: &EraseSubjectArgs) -> anyhow::Result<()> {
     let proof = match (&args.admin, &args.reason) {
         (Some(admin), Some(reason)) => {
-            remote::erase(admin, args.subject, (&args.by, reason)).await?
+            let wanted = (args.subject, args.cancel_open_orders);
+            remote::erase(admin, wanted, (&args.by, reason)).await?
         }
         (Some(_), None) => {
             anyhow::bail!(cli_kit::Usage("--reason is needed with --admin".to_owned()))
+        }
+        (None, _) if args.cancel_open_orders => {
+            let why = "--cancel-open-orders needs --admin".to_owned();
+            anyhow::bail!(cli_kit::Usage(why))
         }
         (None, _) => erase_here(args).await?,
     };
@@ -79,16 +90,26 @@ pub async fn erase_subject(args: &EraseSubjectArgs) -> anyhow::Result<()> {
 async fn erase_here(args: &EraseSubjectArgs) -> anyhow::Result<Proof> {
     let options = PostgresOptions::from_url(args.event_store.get()?.expose_secret())?
         .application_name(APPLICATION_NAME);
-    let store = PostgresStore::connect(options).await?;
+    let store = Arc::new(PostgresStore::connect(options).await?);
     let keys = PostgresKeys::connect(args.keys.get()?.expose_secret(), APPLICATION_NAME).await?;
     anyhow::ensure!(
-        erasure::is_known(&store, &keys, args.subject).await?,
+        erasure::is_known(store.as_ref(), &keys, args.subject).await?,
         "nothing is known of subject {}: no key, no reservation and no event; nothing was done",
         args.subject
     );
     let request = EraseRequest { subject: args.subject, by: args.by.clone() };
-    erasure::erase(&store, &keys, &request).await?;
-    Ok(erasure::prove(&store, &keys, args.subject).await?)
+    settlement(Arc::clone(&store) as _)?.settle(args.subject, OpenOrders::Refuse).await?;
+    erasure::erase(store.as_ref(), &keys, &request).await?;
+    Ok(erasure::prove(store.as_ref(), &keys, args.subject).await?)
+}
+
+/// Settles orders in this process. Open orders are events without personal data, so it needs no
+/// keys.
+fn settlement(store: Arc<dyn EventStore>) -> anyhow::Result<Settlement> {
+    let repository = Repository::new(UpcastingLog::new(store, Arc::new(registry()?)));
+    let commands = Arc::new(Commands::new(repository, clock::system()));
+    let policy = Arc::new(Policy::default());
+    Ok(Settlement::new(Arc::new(OnceLock::from(commands)), policy)?)
 }
 
 /// Encrypts every key with the first master key.

@@ -5,6 +5,7 @@
 //! epoch is asked for when the history of the log has changed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -21,6 +22,9 @@ use service_kit::input::Id;
 use service_kit::operations::answer::{accepted, busy, envelope, finished, too_many};
 use service_kit::operations::{CancelBody, DOCUMENT_PATH, ListQuery, PATH, Turns, answer};
 use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use crate::application::Settlement;
 
 pub(crate) use executor::{Executor, SILENCE_LIMIT};
 pub use openapi::document;
@@ -30,25 +34,33 @@ mod executor;
 mod openapi;
 mod request;
 
+/// The maximum time to look for open orders before an erasure is recorded.
+const CHECK_LIMIT: Duration = Duration::from_secs(3);
+
 /// The state of the routes.
 #[derive(Clone)]
 struct Api(Arc<Inner>);
 
 struct Inner {
     options: PostgresOptions,
+    settlement: Settlement,
     wake: Arc<Notify>,
     turns: Turns,
 }
 
 /// Returns the routes. `wake` tells the executor of this process that an operation is queued.
-pub(crate) fn routes(options: PostgresOptions, wake: Arc<Notify>) -> Router {
+pub(crate) fn routes(
+    options: PostgresOptions,
+    wake: Arc<Notify>,
+    settlement: Settlement,
+) -> Router {
     let turns = Turns::default();
     Router::new()
         .route(PATH, get(list).post(add))
         .route(DOCUMENT_PATH, get(openapi::serve))
         .route(&format!("{PATH}/{{id}}"), get(find))
         .route(&format!("{PATH}/{{id}}/cancel"), post(cancel))
-        .with_state(Api(Arc::new(Inner { options, wake, turns })))
+        .with_state(Api(Arc::new(Inner { options, settlement, wake, turns })))
 }
 
 async fn add(
@@ -59,6 +71,7 @@ async fn add(
     require_json(request.headers())?;
     let bytes = read_body(request.into_body()).await?;
     let Wanted { request, by, reason } = Wanted::read(&bytes)?;
+    api.check(&request).await?;
     let added = api
         .with(async |connection: &mut Connection| {
             operations::add(connection, &request, (&by, &reason)).await
@@ -118,6 +131,31 @@ async fn cancel(
 }
 
 impl Api {
+    /// Refuses an erasure at once while the person has an open order that is not cancelled with it.
+    ///
+    /// If the log cannot be asked now, the operation is recorded. Its executor settles the orders
+    /// first in any case.
+    async fn check(&self, request: &operations::Request) -> Result<(), Problem> {
+        let Some((subject, open)) = request::erasure(request) else { return Ok(()) };
+        let checked = timeout(CHECK_LIMIT, self.0.settlement.check(subject, open)).await;
+        match checked {
+            Ok(Err(error)) if error.is_refusal() => {
+                Err(Problem::conflict("user/open-orders", "The person has an open order")
+                    .detail(error.to_string()))
+            }
+            Ok(Err(error)) => {
+                let cause: &(dyn std::error::Error + 'static) = &error;
+                tracing::info!(error = cause, %subject, "open orders are looked for later");
+                Ok(())
+            }
+            Err(_) => {
+                tracing::info!(%subject, "open orders are looked for later: the log is slow");
+                Ok(())
+            }
+            Ok(Ok(())) => Ok(()),
+        }
+    }
+
     /// Does some work on a new connection to the record, when its turn has come.
     async fn with<T>(
         &self,

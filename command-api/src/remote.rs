@@ -20,10 +20,10 @@ const COMMAND_API: Server = Server { noun: "command API", program: "command-api"
 /// The operation was refused, failed or cancelled, or nothing answers.
 pub(crate) async fn erase(
     admin: &str,
-    subject: Uuid,
+    (subject, cancel_open_orders): (Uuid, bool),
     signed: (&str, &str),
 ) -> anyhow::Result<Proof> {
-    let arguments = json!({"subject": subject});
+    let arguments = json!({"subject": subject, "cancel_open_orders": cancel_open_orders});
     Ok(carry_out(admin, Kind::EraseSubject, signed, arguments).await?.result()?)
 }
 

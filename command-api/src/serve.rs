@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::application::erasure_gate::ErasureGate;
 use crate::application::repository::{Repository, registry};
-use crate::application::{Commands, telemetry};
+use crate::application::{Commands, Settlement, telemetry};
 use crate::config::{ServeArgs, StateArgs};
 use crate::erasure;
 use crate::http::router;
@@ -75,13 +75,15 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         health: health.clone(),
     };
     let registry = Arc::new(registry()?);
+    let settlement = Settlement::new(Arc::clone(&commands), Arc::clone(&api.application.policy))?;
     let graphql = crate::graphql::routes(&api);
     let routes = router(api, &args.allowed.allowed(), graphql);
     let public = Port::public(args.listen, routes, args.limits.limits());
     let wake = Arc::new(Notify::new());
-    let admin = operations::routes(options.clone(), Arc::clone(&wake));
+    let admin = operations::routes(options.clone(), Arc::clone(&wake), settlement.clone());
     let ports = Ports { public: vec![public], admin: process.admin_with(args.admin_listen, admin) };
-    let executor = Executor { options: options.clone(), keys: keys.url.clone(), wake };
+    let keys_url = keys.url.clone();
+    let executor = Executor { options: options.clone(), keys: keys_url, wake, settlement };
     let (served, drain) = (process.served(), process.drain());
     let work = async {
         let watching =

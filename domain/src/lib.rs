@@ -6,6 +6,7 @@ pub mod personal;
 pub mod pricing;
 pub mod product;
 pub mod user;
+pub mod user_orders;
 pub mod value;
 
 #[cfg(test)]
@@ -16,6 +17,7 @@ aggregate::events_of_all_aggregates! {
     user::UserEvent,
     product::ProductEvent,
     order::OrderEvent,
+    user_orders::UserOrdersEvent,
 }
 
 /// The interface of every aggregate.
@@ -25,3 +27,4 @@ pub use personal::Personal;
 pub use pricing::OrderPricing;
 pub use product::Product;
 pub use user::User;
+pub use user_orders::UserOrders;

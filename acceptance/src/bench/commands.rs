@@ -1,7 +1,7 @@
 //! `bench commands`: commands over HTTP with an access token, compared with plain handlers that
 //! check the same token, validate, and write rows.
 //!
-//! Every client has a connection and a user of its own, and sends one command after another. The
+//! Every client has a connection and users of its own, and sends one command after another. The
 //! command API and the reference are processes of their own, each with a database of its own on the
 //! same durable server. This process only makes the load. Rounds of both alternate.
 //!

@@ -11,6 +11,7 @@ use domain::aggregate::Aggregate;
 use domain::order::{Order, OrderError};
 use domain::product::{Offer, Product, ProductError};
 use domain::user::{Customer, User, UserError};
+use domain::user_orders::{UserOrders, UserOrdersError};
 use domain::value::Email;
 use event_store::{Epoch, InvalidName, Metadata, ReservationChange, ReservationKey, ReservedValue};
 use uuid::Uuid;
@@ -32,8 +33,10 @@ pub mod change_user;
 pub mod classify_user;
 pub mod confirm_order;
 pub mod deactivate_user;
+pub mod end_orders;
 pub mod import_order;
 pub mod move_stock;
+mod open_orders;
 pub mod place_order;
 pub mod reactivate_user;
 pub mod receive_stock;
@@ -54,6 +57,7 @@ pub use change_user::{ChangeUser, ChangeUserInput, PreferencesInput, ProfileInpu
 pub use classify_user::{ClassifyUser, ClassifyUserInput};
 pub use confirm_order::ConfirmOrder;
 pub use deactivate_user::{DeactivateUser, DeactivateUserInput};
+pub use end_orders::EndOrders;
 pub use import_order::{ImportOrder, ImportOrderInput, ImportedLine, ImportedLineInput};
 pub use move_stock::{MoveStock, MoveStockInput};
 pub use place_order::{LineInput, LineRequest, PlaceOrder, PlaceOrderInput};
@@ -82,6 +86,9 @@ pub enum AggregateError {
     /// An order refuses the command.
     #[error(transparent)]
     Order(#[from] OrderError),
+    /// The orders of a user refuse the command.
+    #[error(transparent)]
+    UserOrders(#[from] UserOrdersError),
 }
 
 /// A command that the shop accepts.
@@ -206,6 +213,14 @@ impl Work<'_> {
             products.push(self.load::<Product>(id, in_turn).await?);
         }
         Ok(products)
+    }
+
+    /// The open orders of a user.
+    ///
+    /// # Errors
+    /// They could not be loaded. A user without orders is not an error.
+    pub async fn user_orders(&self, user_id: Uuid) -> Result<Loaded<UserOrders>, CommandError> {
+        self.load(user_id, false).await
     }
 
     async fn load<A: Aggregate>(&self, id: Uuid, in_turn: bool) -> Result<Loaded<A>, CommandError> {

@@ -21,6 +21,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::application::{OpenOrders, SettleError, Settlement};
+
 /// How often to look for operations without a wake-up, and to retry one that waits.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The maximum time of one attempt. A proof reads the whole log.
@@ -40,6 +42,8 @@ pub(crate) struct Executor {
     pub(crate) keys: SecretString,
     /// Tells that an operation is queued.
     pub(crate) wake: Arc<Notify>,
+    /// Settles the orders of a person who is to be erased.
+    pub(crate) settlement: Settlement,
 }
 
 /// Why an attempt did not end its operation. It is retried.
@@ -53,6 +57,8 @@ enum AttemptError {
     Keys(#[from] KeyError),
     #[error(transparent)]
     Erase(#[from] EraseError),
+    #[error(transparent)]
+    Settle(#[from] SettleError),
     #[error("the proof could not be written as JSON")]
     Json(#[from] serde_json::Error),
     #[error("an attempt took longer than {ATTEMPT_LIMIT:?}")]
@@ -67,7 +73,9 @@ impl AttemptError {
             Self::Erase(error) => {
                 matches!(error, EraseError::By | EraseError::Name(_) | EraseError::Json(_))
             }
-            Self::Record(_) | Self::Store(_) | Self::Keys(_) | Self::TooLong => false,
+            Self::Record(_) | Self::Store(_) | Self::Keys(_) | Self::Settle(_) | Self::TooLong => {
+                false
+            }
         }
     }
 }
@@ -78,6 +86,14 @@ type End = (&'static str, Option<Value>, Option<String>);
 #[derive(Deserialize)]
 struct EraseArguments {
     subject: Uuid,
+    #[serde(default)]
+    cancel_open_orders: bool,
+}
+
+impl EraseArguments {
+    const fn open_orders(&self) -> OpenOrders {
+        if self.cancel_open_orders { OpenOrders::Cancel } else { OpenOrders::Refuse }
+    }
 }
 
 impl Executor {
@@ -167,7 +183,8 @@ impl Executor {
         operation: &Operation,
         turn: &mut Turn,
     ) -> Result<Option<End>, AttemptError> {
-        let EraseArguments { subject } = EraseArguments::deserialize(&operation.arguments)?;
+        let arguments = EraseArguments::deserialize(&operation.arguments)?;
+        let (subject, open) = (arguments.subject, arguments.open_orders());
         let keys = PostgresKeys::connect(self.keys.expose_secret(), "command-api erase").await?;
         // A log that has lost events is not searched or appended to before its new epoch.
         let options = self.options.clone().known_head(keys.known_head().await?);
@@ -181,6 +198,13 @@ impl Executor {
         }
         if !turn.commit_to(operation.id, "erasing and proving").await? {
             return Ok(None);
+        }
+        match self.settlement.settle(subject, open).await {
+            Err(error) if error.is_refusal() => {
+                let why = format!("{error}; nothing was erased");
+                return Ok(Some(("failed", None, Some(why))));
+            }
+            settled => settled?,
         }
         let request = EraseRequest { subject, by: operation.requested_by.clone() };
         erasure::erase(&store, &keys, &request).await?;

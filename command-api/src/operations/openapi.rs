@@ -9,6 +9,8 @@ use service_kit::operations::document::{
     self, Description, Field, object, recorded, time, uuid, words,
 };
 
+use super::request::CANCEL_OPEN_ORDERS;
+
 /// Answers with the document.
 pub(super) async fn serve() -> Response {
     axum::Json(document()).into_response()
@@ -22,8 +24,9 @@ pub fn document() -> Value {
         description: "Asks a running command API for erasures and new epochs, follows and cancels \
             them. The port listens on loopback only; `by` is a claim that nothing verifies.",
         list: "Lists operations, the newest first. All are kept.".to_owned(),
-        conflict: "An unfinished operation does the same (`operation/busy`), the operation has \
-            ended (`operation/finished`), or its effect may have begun and cannot be undone \
+        conflict: "The person to erase has an open order (`user/open-orders`), an unfinished \
+            operation does the same (`operation/busy`), the operation has ended \
+            (`operation/finished`), or its effect may have begun and cannot be undone \
             (`operation/irrevocable`)",
         unavailable: "The event store's database is away, or too many operations or requests wait",
         by: by(),
@@ -51,9 +54,16 @@ fn arguments(kind: Kind) -> Vec<Field> {
         schema
     };
     match kind {
-        Kind::EraseSubject => {
-            vec![("subject", id("The subject: the id in `$subject` of personal fields"), true)]
-        }
+        Kind::EraseSubject => vec![
+            ("subject", id("The subject: the id in `$subject` of personal fields"), true),
+            (
+                CANCEL_OPEN_ORDERS,
+                json!({"type": "boolean", "default": false,
+                    "description": "Whether the person's open orders are cancelled with it. \
+                        Without it, an open order refuses the erasure"}),
+                false,
+            ),
+        ],
         Kind::BeginEpoch => vec![
             ("replaces", id("The current epoch of the log"), true),
             (

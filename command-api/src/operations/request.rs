@@ -5,10 +5,17 @@ use event_store::erasure::MAX_BY_LEN;
 use event_store::postgres::operations::{Kind, MAX_ABANDONED, MAX_REASON, Request};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::{Map, Value};
 use service_kit::extract::parse_json;
 use service_kit::input::Id;
 use service_kit::operations::{check_id, check_words, unknown};
 use service_kit::{FieldError, Problem};
+use uuid::Uuid;
+
+use crate::application::OpenOrders;
+
+/// The argument that says that open orders are cancelled with the erasure.
+pub(super) const CANCEL_OPEN_ORDERS: &str = "cancel_open_orders";
 
 /// The body of a request for an operation. The kind determines the arguments.
 #[derive(Deserialize)]
@@ -24,6 +31,8 @@ struct Body<A> {
 #[serde(deny_unknown_fields)]
 struct EraseArguments {
     subject: Id,
+    #[serde(default)]
+    cancel_open_orders: bool,
 }
 
 #[derive(Deserialize)]
@@ -64,7 +73,12 @@ impl Wanted {
 fn request(kind: Kind, body: &[u8], wrong: &mut Vec<FieldError>) -> Result<Request, Problem> {
     Ok(match kind {
         Kind::EraseSubject => {
-            Request::EraseSubject(arguments::<EraseArguments>(body)?.subject.get())
+            let EraseArguments { subject, cancel_open_orders } = arguments(body)?;
+            let mut options = Map::new();
+            if cancel_open_orders {
+                options.insert(CANCEL_OPEN_ORDERS.to_owned(), Value::Bool(true));
+            }
+            Request::EraseSubject { subject: subject.get(), options }
         }
         Kind::BeginEpoch => {
             let EpochArguments { replaces, abandoned } = arguments(body)?;
@@ -76,6 +90,13 @@ fn request(kind: Kind, body: &[u8], wrong: &mut Vec<FieldError>) -> Result<Reque
             Request::BeginEpoch { replaces: Epoch(replaces.get()), abandoned }
         }
     })
+}
+
+/// The subject of an erasure, and what happens to its open orders.
+pub(super) fn erasure(request: &Request) -> Option<(Uuid, OpenOrders)> {
+    let Request::EraseSubject { subject, options } = request else { return None };
+    let is_cancelled = options.get(CANCEL_OPEN_ORDERS) == Some(&Value::Bool(true));
+    Some((*subject, if is_cancelled { OpenOrders::Cancel } else { OpenOrders::Refuse }))
 }
 
 /// Reads the whole body again, so that the pointer of an error begins at the body's root.

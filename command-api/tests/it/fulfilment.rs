@@ -31,8 +31,10 @@ impl Sold {
         self.shop.post(&self.path(verb), json!({"reason": "seen"})).await.ok();
     }
 
+    /// The last event of the order.
     async fn last(&self) -> (String, Value) {
-        self.shop.log().await.pop().unwrap()
+        let log = self.shop.log().await;
+        log.into_iter().rfind(|(event_type, _)| event_type.starts_with("order.")).unwrap()
     }
 }
 

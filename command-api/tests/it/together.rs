@@ -70,6 +70,7 @@ async fn commands_that_build_on_each_other_are_one_append() {
         "product.stock_reserved",
         "order.placed",
         "order.confirmed",
+        "user_orders.opened",
     ];
     assert_eq!(types, expected, "the events of one stream stay together");
     assert_eq!(reply.body["meta"]["position"], types.len());
@@ -199,6 +200,54 @@ async fn a_dry_run_tells_what_all_would_do_after_each_other() {
     let body = json!({"commands": sale(&user, &product, &order), "atomic": true});
     let reply = shop.post(&format!("{PATH}?dry_run=true"), body).await;
     assert_eq!(outcomes(&reply)[0], (409, Some("user/email-taken")));
+}
+
+#[tokio::test]
+async fn an_order_that_is_placed_and_cancelled_in_one_batch_is_opened_and_closed_by_it() {
+    let shop = Shop::new();
+    let (user, product) = (shop.user("ada@example.com").await, shop.product("1.50").await);
+    let [kept, order] = [v7(), v7()];
+    let cancel = json!({"type": "cancelOrder", "id": order});
+    let commands =
+        json!([place(&kept, &user, &product, 1), place(&order, &user, &product, 1), cancel]);
+    let reply = run(&shop, commands).await;
+    assert_eq!(outcomes(&reply), [(201, None), (201, None), (200, None)]);
+    let about = |order: &str| json!({"user_id": user, "order_id": order});
+    let counted = async |shop: &Shop| {
+        let log = shop.log().await.into_iter();
+        log.filter(|(name, _)| name.starts_with("user_orders.")).collect::<Vec<_>>()
+    };
+    let mut expected =
+        vec![("opened", about(&kept)), ("opened", about(&order)), ("closed", about(&order))];
+    let named = |expected: &[(&str, Value)]| {
+        let named = |(verb, about): &(&str, Value)| (format!("user_orders.{verb}"), about.clone());
+        expected.iter().map(named).collect::<Vec<_>>()
+    };
+    assert_eq!(counted(&shop).await, named(&expected));
+    shop.act(&format!("/api/v1/orders/{kept}/cancel")).await.ok();
+    expected.push(("closed", about(&kept)));
+    assert_eq!(counted(&shop).await, named(&expected));
+}
+
+#[tokio::test]
+async fn batches_at_once_for_one_user_all_open_and_close_their_orders() {
+    let shop = Shop::new();
+    let (user, product) = (shop.user("ada@example.com").await, shop.product("1.50").await);
+    let batches: Vec<_> = (0..16)
+        .map(|_| {
+            let order = v7();
+            let commands = json!([place(&order, &user, &product, 1),
+                {"type": "cancelOrder", "id": order}]);
+            let shop = shop.clone();
+            tokio::spawn(async move { run(&shop, commands).await })
+        })
+        .collect();
+    for reply in batches {
+        assert_eq!(outcomes(&reply.await.unwrap()), [(201, None), (200, None)]);
+    }
+    let types = shop.types().await;
+    let count = |wanted: &str| types.iter().filter(|name| *name == wanted).count();
+    assert_eq!((count("user_orders.opened"), count("user_orders.closed")), (16, 16));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use postgres_kit::Connection;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sqlx::{Connection as _, PgConnection, PgExecutor};
 use uuid::Uuid;
 
@@ -77,8 +77,14 @@ impl Kind {
 /// What an operation is asked to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
-    /// Erase this subject.
-    EraseSubject(Uuid),
+    /// Erase a subject.
+    EraseSubject {
+        /// The subject.
+        subject: Uuid,
+        /// Further arguments, as the program that carries it out defines them. None is called
+        /// `subject`.
+        options: Map<String, Value>,
+    },
     /// Begin an epoch.
     BeginEpoch {
         /// The current epoch. If another one is current when the turn comes, none begins.
@@ -92,21 +98,25 @@ impl Request {
     /// The kind of the operation.
     pub const fn kind(&self) -> Kind {
         match self {
-            Self::EraseSubject(_) => Kind::EraseSubject,
+            Self::EraseSubject { .. } => Kind::EraseSubject,
             Self::BeginEpoch { .. } => Kind::BeginEpoch,
         }
     }
 
     fn target(&self) -> String {
         match self {
-            Self::EraseSubject(subject) => subject.to_string(),
+            Self::EraseSubject { subject, .. } => subject.to_string(),
             Self::BeginEpoch { .. } => String::new(),
         }
     }
 
     fn arguments(&self) -> Value {
         match self {
-            Self::EraseSubject(subject) => json!({ "subject": subject }),
+            Self::EraseSubject { subject, options } => {
+                let mut arguments = options.clone();
+                arguments.insert("subject".to_owned(), json!(subject));
+                Value::Object(arguments)
+            }
             Self::BeginEpoch { replaces, abandoned } => {
                 let abandoned: Vec<Uuid> = abandoned.iter().map(|epoch| epoch.0).collect();
                 json!({ "replaces": replaces.0, "abandoned": abandoned })

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use futures::future::try_join_all;
 use rand::seq::IndexedRandom as _;
 use serde_json::{Value, json};
@@ -16,6 +17,9 @@ use super::{Kind, tokens};
 
 /// The number of products that orders draw their lines from, so that orders rarely meet.
 const PRODUCTS: usize = 2_000;
+/// The minimum number of users. The clients share them out, because a user has a limited number of
+/// open orders.
+const USERS: usize = 2_048;
 /// The units of each product: more than all rounds order.
 const STOCK: i64 = 1_000_000_000;
 /// The maximum number of orders that are placed for one round of confirmations. A round ends when
@@ -38,10 +42,10 @@ pub(super) struct Load {
 }
 
 impl Load {
-    /// Registers as many users as there are clients, and adds the products.
+    /// Registers at least one user per client, and adds the products.
     pub(super) async fn prepare(address: SocketAddr, clients: usize) -> anyhow::Result<Self> {
         let mut load = Self { address, users: Vec::new(), products: [].into() };
-        load.users = load.created(clients, "/api/v1/users", user).await?;
+        load.users = load.created(clients.max(USERS), "/api/v1/users", user).await?;
         load.products = load.created(PRODUCTS, "/api/v1/products", |_| product()).await?.into();
         Ok(load)
     }
@@ -65,20 +69,21 @@ impl Load {
                 most.min(MAX_PLACED.div_ceil(connections))
             }
         };
-        let users = || self.users.iter().take(connections);
-        let orders = try_join_all(users().map(|user| self.placed(*user, placed))).await?;
+        let share = (self.users.len() / connections).max(1);
+        let users = || self.users.chunks(share).take(connections);
+        let orders = try_join_all(users().map(|users| self.placed(users, placed))).await?;
         // A server closes a connection that is idle, so the clients connect when all is there.
-        let workers = users().zip(orders).map(|(user, orders)| self.worker(kind, *user, orders));
+        let workers = users().zip(orders).map(|(users, orders)| self.worker(kind, users, orders));
         try_join_all(workers).await
     }
 
-    /// Places this many orders of a user, and returns the paths that confirm them.
-    async fn placed(&self, user: Uuid, count: usize) -> anyhow::Result<VecDeque<String>> {
+    /// Places this many orders of these users, and returns the paths that confirm them.
+    async fn placed(&self, users: &[Uuid], count: usize) -> anyhow::Result<VecDeque<String>> {
         let mut orders = VecDeque::with_capacity(count);
         if count > 0 {
-            let mut client = self.client(user).await?;
+            let mut client = self.client(users).await?;
             for _ in 0..count {
-                let id = client.created("/api/v1/orders", &order(user, &self.products)).await?;
+                let id = client.created("/api/v1/orders", &order(users, &self.products)).await?;
                 orders.push_back(format!("/api/v1/orders/{id}/confirm"));
             }
         }
@@ -88,15 +93,16 @@ impl Load {
     async fn worker(
         &self,
         kind: Kind,
-        user: Uuid,
+        users: &[Uuid],
         mut orders: VecDeque<String>,
     ) -> anyhow::Result<Worker> {
-        let client = Arc::new(Mutex::new(self.client(user).await?));
+        let client = Arc::new(Mutex::new(self.client(users).await?));
+        let users: Arc<[Uuid]> = users.into();
         let products = Arc::clone(&self.products);
         Ok(Box::new(move || {
             let (path, body) = match kind {
                 Kind::Add => ("/api/v1/products".to_owned(), product()),
-                Kind::Place => ("/api/v1/orders".to_owned(), order(user, &products)),
+                Kind::Place => ("/api/v1/orders".to_owned(), order(&users, &products)),
                 Kind::Confirm => match orders.pop_front() {
                     Some(path) => (path, json!({})),
                     None => return Box::pin(async { Ok(0) }),
@@ -110,8 +116,10 @@ impl Load {
         }))
     }
 
-    async fn client(&self, user: Uuid) -> anyhow::Result<Client> {
-        Client::connect(self.address, tokens::bearer(user)?).await
+    /// Connects as the first of these users, who may act for the others.
+    async fn client(&self, users: &[Uuid]) -> anyhow::Result<Client> {
+        let user = users.first().context("a client has no user")?;
+        Client::connect(self.address, tokens::bearer(*user)?).await
     }
 
     /// Creates this many resources, and returns their ids.
@@ -122,7 +130,7 @@ impl Load {
         body: fn(usize) -> Value,
     ) -> anyhow::Result<Vec<Uuid>> {
         let clients = (0..PREPARING.min(count)).map(async |first| {
-            let mut client = self.client(Uuid::now_v7()).await?;
+            let mut client = self.client(&[Uuid::now_v7()]).await?;
             let mut ids = Vec::new();
             for number in (first..count).step_by(PREPARING) {
                 ids.push(client.created(path, &body(number)).await?);
@@ -141,9 +149,9 @@ fn product() -> Value {
     json!({"name": "compact disc", "unit_price": "14.67", "currency": "USD", "stock": STOCK})
 }
 
-/// An order of two lines.
-fn order(user: Uuid, products: &[Uuid]) -> Value {
+/// An order of two lines, of one of these users.
+fn order(users: &[Uuid], products: &[Uuid]) -> Value {
     let chosen = products.choose_multiple(&mut rand::rng(), 2);
     let lines: Vec<_> = chosen.map(|id| json!({"product_id": id, "quantity": 2})).collect();
-    json!({"user_id": user, "lines": lines})
+    json!({"user_id": users.choose(&mut rand::rng()), "lines": lines})
 }

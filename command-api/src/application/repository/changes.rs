@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use domain::aggregate::{Aggregate, DomainEvent};
 use event_store::{
-    Append, AppendCondition, EventQuery, InvalidName, Metadata, NewEvent, QueryItem,
-    ReservationChange, StreamAppend, StreamName, Tag,
+    Append, AppendCondition, EventQuery, ExpectedVersion, InvalidName, Metadata, NewEvent,
+    QueryItem, ReservationChange, StreamAppend, StreamName, Tag,
 };
 use uuid::Uuid;
 
@@ -50,6 +50,27 @@ impl Changes {
         metadata: &Metadata,
     ) -> Result<Self, RepositoryError> {
         if events.is_empty() { Ok(self) } else { self.with(other, events, metadata) }
+    }
+
+    /// Adds events of another aggregate like [`Changes::and`], whatever else happens to it until
+    /// the append. It is for events that hold in any sequence.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Encode`], [`RepositoryError::Name`].
+    pub fn and_at_any_version<A: Aggregate>(
+        self,
+        other: &Loaded<A>,
+        events: &[A::Event],
+        metadata: &Metadata,
+    ) -> Result<Self, RepositoryError> {
+        let mut changes = self.and(other, events, metadata)?;
+        let stream = stream_of::<A>(other.id)?;
+        for added in changes.append.streams.iter_mut().filter(|added| added.stream == stream) {
+            added.expected = ExpectedVersion::Any;
+            // Other events may come between the loaded state and these.
+            changes.leaves.insert(stream.clone(), Leaves::Unknown);
+        }
+        Ok(changes)
     }
 
     fn with<A: Aggregate>(

@@ -11,7 +11,7 @@ use domain::user::{Customer, User};
 use domain::value::Quantity;
 use uuid::Uuid;
 
-use super::{Decision, Orderer, UseCase, Work};
+use super::{Decision, Orderer, UseCase, Work, open_orders};
 use crate::application::error::CommandError;
 use crate::application::input::{Environment, FieldPath, Fields, Input, InvalidValue, NewId};
 use crate::application::repository::Loaded;
@@ -141,7 +141,8 @@ impl Offers {
     }
 }
 
-/// Places an order with priced lines, unless its user is deactivated before the append.
+/// Places an order with priced lines, unless its user is deactivated before the append. An order
+/// without a date of its own is counted on its user, in the same append.
 ///
 /// The condition is only that the user is not deactivated. A user who is renamed in the meantime
 /// does not delay the order.
@@ -155,10 +156,17 @@ pub(super) async fn place(
     let (user, customer) = (&user.0, user.1);
     let order = work.created::<Order>(order_id).await?;
     let order_id = order_id.get();
+    let is_imported = ordered_at.is_some();
     let command = domain::order::PlaceOrder { order_id, customer, lines, ordered_at };
     let events = order.decide([OrderCommand::Place(command)]).map_err(|error| match error {
         OrderError::Total { line, reason } => CommandError::invalid(("lines", line), reason),
         error => error.into(),
     })?;
-    Ok(work.changes(&order, &events)?.unless(DEACTIVATED, user)?.into())
+    let changes = work.changes(&order, &events)?.unless(DEACTIVATED, user)?;
+    Ok(if is_imported {
+        open_orders::unless_ended(work, user.id, changes).await?
+    } else {
+        open_orders::open(work, (user.id, order_id), changes).await?
+    }
+    .into())
 }

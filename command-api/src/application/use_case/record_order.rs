@@ -6,11 +6,11 @@
 use std::marker::PhantomData;
 
 use access::Permission;
-use domain::order::{OrderCommand, Record};
+use domain::order::{OrderCommand, OrderEvent, Record};
 use domain::value::{Currency, Evidence, Money, Reason};
 use uuid::Uuid;
 
-use super::{Decision, UseCase, Work, stock};
+use super::{Decision, UseCase, Work, open_orders, stock};
 use crate::application::error::CommandError;
 use crate::application::input::{Environment, Fields, Input};
 
@@ -55,6 +55,8 @@ pub trait Happening: Send + Sync + 'static {
     const NAME: &'static str;
     /// Whether the units of the order leave the stock with it.
     const TAKES_STOCK: bool = false;
+    /// Whether the order is closed with it.
+    const CLOSES: bool = false;
 
     /// The command that records it.
     fn command(record: Record) -> OrderCommand;
@@ -88,6 +90,7 @@ impl Happening for Shipment {
 
 impl Happening for Delivery {
     const NAME: &'static str = "deliver_order";
+    const CLOSES: bool = true;
 
     fn command(record: Record) -> OrderCommand {
         OrderCommand::Deliver(record)
@@ -136,7 +139,10 @@ impl<H: Happening> UseCase for RecordOrder<H> {
     async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
         let order = work.order(self.order_id).await?;
         let events = order.decide([H::command(self.note.record(work))])?;
-        let changes = work.changes(&order, &events)?;
+        let mut changes = work.changes(&order, &events)?;
+        if H::CLOSES {
+            changes = open_orders::close(work, (order.id, &order.state), changes).await?;
+        }
         let changes =
             if H::TAKES_STOCK { stock::ship(work, &order, changes).await? } else { changes };
         Ok(changes.into())
@@ -190,6 +196,16 @@ impl UseCase for RefundOrder {
         let order = work.order(self.order_id).await?;
         let record = self.note.record(work);
         let events = order.decide([OrderCommand::Refund { amount: self.amount, record }])?;
-        Ok(work.changes(&order, &events)?.into())
+        let changes = work.changes(&order, &events)?;
+        let ends = |event: &OrderEvent| match event {
+            OrderEvent::Refunded(refunded) => refunded.ends_order,
+            _ => false,
+        };
+        Ok(if events.iter().any(ends) {
+            open_orders::close(work, (order.id, &order.state), changes).await?
+        } else {
+            changes
+        }
+        .into())
     }
 }

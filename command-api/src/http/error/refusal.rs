@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use domain::order::{OrderError, OrderStatus};
 use domain::product::ProductError;
 use domain::user::UserError;
+use domain::user_orders::UserOrdersError;
 use service_kit::{FieldError, Problem};
 
 use crate::application::CommandError;
@@ -15,6 +16,7 @@ pub(super) fn refused(error: AggregateError) -> Problem {
         AggregateError::User(error) => user(error),
         AggregateError::Product(error) => product(error),
         AggregateError::Order(error) => order(error),
+        AggregateError::UserOrders(error) => user_orders(error),
     }
 }
 
@@ -32,6 +34,20 @@ fn user(error: UserError) -> Problem {
         }
         UserError::TooManyAddresses => {
             Problem::conflict("user/too-many-addresses", "The user has too many addresses")
+                .detail(error.to_string())
+        }
+    }
+}
+
+fn user_orders(error: UserOrdersError) -> Problem {
+    match error {
+        UserOrdersError::Ended => super::erased(),
+        UserOrdersError::TooMany => {
+            Problem::conflict("user/too-many-open-orders", "The user has too many open orders")
+                .detail(error.to_string())
+        }
+        UserOrdersError::Open { .. } => {
+            Problem::conflict("user/open-orders", "The user has an open order")
                 .detail(error.to_string())
         }
     }

@@ -26,7 +26,7 @@ fn wrong(request: &Value) -> Vec<String> {
 fn valid() -> Vec<(Kind, Value)> {
     let id = Uuid::now_v7();
     let arguments = |kind| match kind {
-        Kind::EraseSubject => json!({"subject": id}),
+        Kind::EraseSubject => json!({"subject": id, "cancel_open_orders": true}),
         Kind::BeginEpoch => json!({"replaces": id, "abandoned": [id]}),
     };
     let request = |kind: Kind| {
