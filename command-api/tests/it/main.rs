@@ -29,6 +29,7 @@ mod outages;
 mod overload;
 mod people;
 mod postgres;
+mod pricing;
 mod process;
 mod products;
 mod rates;

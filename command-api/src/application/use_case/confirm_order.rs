@@ -1,4 +1,4 @@
-//! Confirms a pending order, which then counts as a sale, and reserves its stock.
+//! Confirms a pending order, which then counts as a sale, fixes its price, and reserves its stock.
 //!
 //! An order imported from another system reserves nothing: its units left the stock there.
 
@@ -6,7 +6,7 @@ use access::Permission;
 use domain::order::OrderCommand;
 use uuid::Uuid;
 
-use super::{Decision, UseCase, Work, stock};
+use super::{Decision, UseCase, Work, pricing, stock};
 use crate::application::error::CommandError;
 
 /// Confirms an order.
@@ -21,7 +21,8 @@ impl UseCase for ConfirmOrder {
 
     async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
         let order = work.order(self.order_id).await?;
-        let events = order.decide([OrderCommand::Confirm { at: work.now }])?;
+        let rules = pricing::rules(work, &order.state).await?;
+        let events = order.decide([OrderCommand::Confirm { at: work.now, rules }])?;
         Ok(stock::reserve(work, &order, work.changes(&order, &events)?).await?.into())
     }
 }
