@@ -2,8 +2,8 @@
 //! appoint.
 //!
 //! It registers the user, and then opens the account and gives it the role `admin`. A repeat
-//! completes what a crash interrupted. Whoever is registered in another way is a stranger until
-//! `--existing` says that the operator knows them: the address may be in the wrong hands.
+//! completes what a crash interrupted. Somebody who is registered in another way is a stranger
+//! until `--existing` says that the operator knows them: the address may be in the wrong hands.
 
 use std::io::Read as _;
 use std::sync::{Arc, OnceLock};
@@ -22,6 +22,7 @@ use uuid::Uuid;
 use crate::application::repository::{Repository, registry};
 use crate::application::use_case::{EmailReservations, RegisterUserInput};
 use crate::application::{Application, CommandError, Commands, Context, Environment};
+use crate::auth::account::ADMIN;
 use crate::auth::appointment::{self, Appointed, Known};
 use crate::auth::password::{Password, Passwords};
 use crate::auth::{Database, Directory};
@@ -30,8 +31,6 @@ use crate::erasure;
 
 /// The name under which Postgres lists the connections, and the principal in the metadata.
 const NAME: &str = "create-admin";
-/// The role of administrators.
-const ADMIN: &str = "admin";
 /// The length of a generated password: more than 128 bits.
 const GENERATED_LENGTH: usize = 24;
 /// The maximum number of bytes that are read as a password.

@@ -24,6 +24,7 @@ pub mod mail;
 pub mod password;
 pub mod proof;
 pub mod revocations;
+mod rounds;
 pub mod session;
 pub mod throttle;
 pub mod token;

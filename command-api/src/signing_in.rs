@@ -44,7 +44,7 @@ impl SigningIn {
         Self { identity, mails, retention, known, followed, pulses }
     }
 
-    /// Hears of users who are deactivated.
+    /// The port through which commands report users who are deactivated.
     pub(crate) fn departures(&self) -> Arc<dyn Departures> {
         Arc::new(self.identity.clone())
     }

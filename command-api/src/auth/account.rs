@@ -1,17 +1,22 @@
-//! Accounts: who may sign in, and with which password.
+//! The rows of accounts and their roles: how they are opened, given and locked.
+//!
+//! Whatever changes or adds something of a user locks the account first, and then other rows. So no
+//! two transactions wait for each other. The row of an erased person is no account.
 
 use chrono::{DateTime, Utc};
+use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use super::Database;
+/// The role that holds every permission, and that somebody must always hold. Its grants follow the
+/// program.
+pub(crate) const ADMIN: &str = "admin";
 
-/// Opens an account. Returns false, and changes nothing, if the user has one
-/// or is erased.
+/// Opens an account. Returns false, and changes nothing, if the user has one or is erased.
 ///
 /// # Errors
 /// The database failed.
 pub async fn open(
-    database: &Database,
+    connection: &mut PgConnection,
     user_id: Uuid,
     password_hash: &str,
     now: DateTime<Utc>,
@@ -23,30 +28,72 @@ pub async fn open(
         password_hash,
         now
     );
-    Ok(opened.execute(database.pool()).await?.rows_affected() == 1)
+    Ok(opened.execute(connection).await?.rows_affected() == 1)
 }
 
-/// Whether the user has an account.
-///
-/// # Errors
-/// The database failed.
-pub async fn is_open(database: &Database, user_id: Uuid) -> Result<bool, sqlx::Error> {
-    let found = sqlx::query_scalar!(
-        "SELECT user_id FROM auth.accounts WHERE user_id = $1 AND erased_at IS NULL",
-        user_id
-    );
-    Ok(found.fetch_optional(database.pool()).await?.is_some())
-}
-
-/// Gives a user a role without asking for a permission, for the first administrator.
+/// Gives a user a role, without asking whether somebody may. Returns false if they hold it already.
 ///
 /// # Errors
 /// The database failed, or there is no such account or role.
-pub async fn give_role(database: &Database, user_id: Uuid, role: &str) -> Result<(), sqlx::Error> {
+pub async fn give_role(
+    connection: &mut PgConnection,
+    user_id: Uuid,
+    role: &str,
+) -> Result<bool, sqlx::Error> {
     let given = sqlx::query!(
         "INSERT INTO auth.memberships (user_id, role) VALUES ($1, $2) ON CONFLICT DO NOTHING",
         user_id,
         role
     );
-    given.execute(database.pool()).await.map(drop)
+    Ok(given.execute(connection).await?.rows_affected() == 1)
+}
+
+/// Keeps an account and its roles as they are until the transaction ends. So a token that is issued
+/// on them is older than a revocation that follows. Returns false if there is no such account.
+///
+/// # Errors
+/// The database failed.
+pub(super) async fn hold(
+    transaction: &mut PgConnection,
+    user_id: Uuid,
+) -> Result<bool, sqlx::Error> {
+    let account = sqlx::query_scalar!(
+        "SELECT user_id FROM auth.accounts WHERE user_id = $1 AND erased_at IS NULL FOR SHARE",
+        user_id
+    );
+    Ok(account.fetch_optional(transaction).await?.is_some())
+}
+
+/// Does the same as [`hold`], if the stored hash of the password is still this one.
+///
+/// # Errors
+/// The database failed.
+pub(super) async fn hold_with_password(
+    transaction: &mut PgConnection,
+    user_id: Uuid,
+    password_hash: &str,
+) -> Result<bool, sqlx::Error> {
+    let account = sqlx::query_scalar!(
+        "SELECT user_id FROM auth.accounts WHERE user_id = $1 AND password_hash = $2 FOR SHARE",
+        user_id,
+        password_hash
+    );
+    Ok(account.fetch_optional(transaction).await?.is_some())
+}
+
+/// Waits until nobody holds the account ([`hold`]) or changes it, and lets nobody do so until the
+/// transaction ends. Returns false if there is no such account.
+///
+/// # Errors
+/// The database failed.
+pub(super) async fn lock(
+    transaction: &mut PgConnection,
+    user_id: Uuid,
+) -> Result<bool, sqlx::Error> {
+    let account = sqlx::query_scalar!(
+        "SELECT user_id FROM auth.accounts
+         WHERE user_id = $1 AND erased_at IS NULL FOR NO KEY UPDATE",
+        user_id
+    );
+    Ok(account.fetch_optional(transaction).await?.is_some())
 }

@@ -9,13 +9,12 @@ use identity::Subject;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
+use super::account::{self, ADMIN};
 use super::api_key::ListedKey;
 use super::session::end::{Why, end_one, revoke};
 use super::session::standing::{EVERYBODY, known, standing};
 use super::{Identity, IdentityError};
 
-/// The role that somebody must always hold.
-const ADMIN: &str = "admin";
 /// The maximum number of sessions in a list: the ones that were begun last.
 const MAX_LISTED: i64 = 200;
 
@@ -60,9 +59,11 @@ impl Identity {
         self.manager(caller).await?;
         let database = &self.parts().database;
         let found = database.transaction(async |transaction| {
-            lock_account(transaction, user_id).await?;
+            if !account::hold(transaction, user_id).await? {
+                return Err(IdentityError::Unknown);
+            }
             let standing = standing(transaction, user_id).await?;
-            Ok::<_, IdentityError>(standing.roles.into_iter().collect())
+            Ok(standing.roles.into_iter().collect())
         });
         found.await
     }
@@ -93,7 +94,9 @@ impl Identity {
             );
             let grants = grants.fetch_optional(&mut *transaction).await?;
             let grants = grants.ok_or(IdentityError::Unknown)?;
-            lock_for_change(transaction, user_id).await?;
+            if !account::lock(transaction, user_id).await? {
+                return Err(IdentityError::Unknown);
+            }
             let now = self.parts().clock.now();
             let held = standing(transaction, manager).await?.grants;
             let grants = known(&grants);
@@ -243,24 +246,6 @@ async fn lock_roles(transaction: &mut PgConnection) -> Result<(), sqlx::Error> {
     lock.execute(transaction).await.map(drop)
 }
 
-async fn lock_account(transaction: &mut PgConnection, user: Uuid) -> Result<(), IdentityError> {
-    let found = sqlx::query_scalar!(
-        "SELECT user_id FROM auth.accounts WHERE user_id = $1 AND erased_at IS NULL FOR SHARE",
-        user
-    );
-    found.fetch_optional(transaction).await?.map(drop).ok_or(IdentityError::Unknown)
-}
-
-/// Waits until no token is being issued for the user, and lets none be until the transaction ends.
-async fn lock_for_change(transaction: &mut PgConnection, user: Uuid) -> Result<(), IdentityError> {
-    let found = sqlx::query_scalar!(
-        "SELECT user_id FROM auth.accounts
-         WHERE user_id = $1 AND erased_at IS NULL FOR NO KEY UPDATE",
-        user
-    );
-    found.fetch_optional(transaction).await?.map(drop).ok_or(IdentityError::Unknown)
-}
-
 /// Changes the role, and returns whether that made a difference.
 async fn apply(
     transaction: &mut PgConnection,
@@ -269,15 +254,7 @@ async fn apply(
     change: RoleChange,
 ) -> Result<bool, IdentityError> {
     let changed = match change {
-        RoleChange::Grant => {
-            let given = sqlx::query!(
-                "INSERT INTO auth.memberships (user_id, role) VALUES ($1, $2)
-                 ON CONFLICT DO NOTHING",
-                user_id,
-                role.as_str()
-            );
-            given.execute(&mut *transaction).await?.rows_affected() > 0
-        }
+        RoleChange::Grant => account::give_role(transaction, user_id, role.as_str()).await?,
         RoleChange::Revoke => {
             let taken = sqlx::query!(
                 "DELETE FROM auth.memberships WHERE user_id = $1 AND role = $2",

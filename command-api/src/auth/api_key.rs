@@ -21,8 +21,8 @@ use zeroize::Zeroizing;
 
 use super::issuer::{AccessToken, Bearer, Standing, issue};
 use super::session::end::revoke;
-use super::session::standing::{hold, standing};
-use super::{Identity, IdentityError};
+use super::session::standing::standing;
+use super::{Identity, IdentityError, account};
 
 /// What every key begins with, so that people and scanners recognise it.
 pub const PREFIX: &str = "daybook_key_";
@@ -255,11 +255,9 @@ async fn record(
     hash: &[u8; 32],
 ) -> Result<(), IdentityError> {
     // The account's row stays locked, so no two keys are both the last one that is allowed.
-    let account = sqlx::query_scalar!(
-        "SELECT user_id FROM auth.accounts WHERE user_id = $1 AND erased_at IS NULL FOR UPDATE",
-        user_id
-    );
-    account.fetch_optional(&mut *transaction).await?.ok_or(IdentityError::SignIn)?;
+    if !account::lock(transaction, user_id).await? {
+        return Err(IdentityError::SignIn);
+    }
     let count = sqlx::query_scalar!(
         r#"SELECT count(*) AS "count!" FROM auth.api_keys
            WHERE user_id = $1 AND revoked_at IS NULL"#,
@@ -311,7 +309,9 @@ async fn used(
     hash: &[u8; 32],
     now: DateTime<Utc>,
 ) -> Result<Standing, IdentityError> {
-    hold(transaction, found.user_id).await?;
+    if !account::hold(transaction, found.user_id).await? {
+        return Err(IdentityError::InvalidToken);
+    }
     if found.used_at.is_none_or(|last| now - last >= USE_EVERY) {
         let used = sqlx::query!(
             "UPDATE auth.api_keys SET used_at = greatest(used_at, $2) WHERE key_id = $1",

@@ -8,10 +8,8 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::Database;
+use super::account::{self, ADMIN};
 use super::session::end::{Why, end_beyond, revoke};
-
-/// The role of administrators.
-const ADMIN: &str = "admin";
 
 /// What a user is, as far as log-ins know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,20 +56,9 @@ pub async fn appoint(
     now: DateTime<Utc>,
 ) -> Result<Appointed, sqlx::Error> {
     let appointed = database.transaction(async |transaction| {
-        let opened = sqlx::query!(
-            "INSERT INTO auth.accounts (user_id, password_hash, created_at, password_changed_at)
-             VALUES ($1, $2, $3, $3) ON CONFLICT (user_id) DO NOTHING",
-            user_id,
-            password_hash,
-            now
-        );
-        let is_new = opened.execute(&mut *transaction).await?.rows_affected() == 1;
+        let is_new = account::open(transaction, user_id, password_hash, now).await?;
         // No session begins and no key is made until the transaction ends.
-        let lock = sqlx::query!(
-            "SELECT created_at FROM auth.accounts WHERE user_id = $1 FOR UPDATE",
-            user_id
-        );
-        lock.fetch_one(&mut *transaction).await?;
+        account::lock(transaction, user_id).await?;
         let appointed = match (read(transaction, user_id).await?, is_new) {
             (Known::Administrator, _) => return Ok(Appointed::Unchanged),
             (_, true) => Appointed::Opened,
@@ -81,12 +68,7 @@ pub async fn appoint(
             }
             (_, false) => return Ok(Appointed::Refused),
         };
-        let given = sqlx::query!(
-            "INSERT INTO auth.memberships (user_id, role) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-            user_id,
-            ADMIN
-        );
-        given.execute(&mut *transaction).await?;
+        account::give_role(transaction, user_id, ADMIN).await?;
         Ok(appointed)
     });
     appointed.await

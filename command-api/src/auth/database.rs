@@ -8,6 +8,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 
+use super::account::ADMIN;
+
 /// The name of the schema.
 pub(super) const SCHEMA: &str = "auth";
 /// The maximum number of connections of one process.
@@ -28,8 +30,6 @@ const SERVER_LIMITS: [(&str, &str); 3] = [
 const MAX_LIFETIME: Duration = Duration::from_mins(30);
 /// The idle time after which a connection is closed.
 const IDLE_LIMIT: Duration = Duration::from_mins(10);
-/// The role that holds every permission. Its grants follow the program.
-const ADMIN: &str = "admin";
 
 /// The database of credentials. Clones share its connections.
 #[derive(Debug, Clone)]

@@ -20,6 +20,7 @@ use service_kit::health::Component;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::rounds::Rounds;
 use super::session::end::{Why, end_begun_by, revoke};
 use super::{Identity, IdentityError};
 use crate::application::CommandError;
@@ -69,15 +70,8 @@ impl Identity {
         pulse: &Pulse,
         stop: CancellationToken,
     ) {
-        let mut ticks = tokio::time::interval(READ_EVERY);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => break,
-                _ = ticks.tick() => {}
-                () = self.departed_users().notified() => {}
-            }
-            pulse.beat();
+        let mut rounds = Rounds::new(READ_EVERY, pulse, stop);
+        while rounds.next(self.departed_users().notified()).await {
             match self.follow(pulse).await {
                 Ok(()) => component.ready(),
                 // The event store has a component of its own.
@@ -85,7 +79,6 @@ impl Identity {
                 Err(error) => component.not_ready(cli_kit::describe(&error)),
             }
         }
-        pulse.rest();
     }
 
     /// Follows the log to its end once.

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::log_in::Visitor;
 use super::mail::Kind;
 use super::mail::outbox::{self, Entry};
-use super::{Identity, IdentityError};
+use super::{Identity, IdentityError, account};
 
 pub mod email;
 pub mod password;
@@ -141,15 +141,9 @@ async fn record(
 ) -> Result<(), IdentityError> {
     if let Some(password_hash) = ask.password_hash {
         // The row stays locked, so no change of the password forgets what waits just before this.
-        let unchanged = sqlx::query_scalar!(
-            "SELECT user_id FROM auth.accounts WHERE user_id = $1 AND password_hash = $2 FOR SHARE",
-            ask.user_id,
-            password_hash
-        );
-        unchanged
-            .fetch_optional(&mut *transaction)
-            .await?
-            .ok_or(IdentityError::WrongCredentials)?;
+        if !account::hold_with_password(transaction, ask.user_id, password_hash).await? {
+            return Err(IdentityError::WrongCredentials);
+        }
     }
     let pending_id = Uuid::now_v7();
     let mut nonce = [0; NONCE_LEN];

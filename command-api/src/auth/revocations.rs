@@ -1,12 +1,14 @@
 //! Keeps the revocations of this process up to date with the table, which other copies of the
 //! command API and former runs of this one have written to.
 
+use std::future::pending;
 use std::time::Duration;
 
 use service_kit::Pulse;
 use service_kit::health::Component;
 use tokio_util::sync::CancellationToken;
 
+use super::rounds::Rounds;
 use super::{Identity, IdentityError};
 
 /// How often the table is read. A revocation by another copy counts here after that time.
@@ -22,20 +24,13 @@ impl Identity {
         pulse: &Pulse,
         stop: CancellationToken,
     ) {
-        let mut ticks = tokio::time::interval(READ_EVERY);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => break,
-                _ = ticks.tick() => {}
-            }
-            pulse.beat();
+        let mut rounds = Rounds::new(READ_EVERY, pulse, stop);
+        while rounds.next(pending()).await {
             match self.read_revocations().await {
                 Ok(()) => component.ready(),
                 Err(error) => component.not_ready(cli_kit::describe(&error)),
             }
         }
-        pulse.rest();
     }
 
     /// Reads what is revoked once.

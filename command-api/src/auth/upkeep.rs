@@ -1,12 +1,14 @@
 //! Deletes what is no longer needed: expired proofs and revocations, sessions that ended long ago,
 //! and network addresses.
 
+use std::future::pending;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use service_kit::Pulse;
 use tokio_util::sync::CancellationToken;
 
+use super::rounds::Rounds;
 use super::{Identity, IdentityError};
 
 /// How often it is done.
@@ -43,14 +45,8 @@ pub struct Removed {
 impl Identity {
     /// Deletes every minute, until `stop`.
     pub async fn keep_tidy(&self, retention: Retention, pulse: &Pulse, stop: CancellationToken) {
-        let mut ticks = tokio::time::interval(EVERY);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => break,
-                _ = ticks.tick() => {}
-            }
-            pulse.beat();
+        let mut rounds = Rounds::new(EVERY, pulse, stop);
+        while rounds.next(pending()).await {
             match self.tidy(retention).await {
                 Ok(removed) if removed == Removed::default() => {}
                 Ok(removed) => tracing::info!(?removed, "old rows of identity are deleted"),
@@ -60,7 +56,6 @@ impl Identity {
                 }
             }
         }
-        pulse.rest();
     }
 
     /// Deletes once.

@@ -10,7 +10,7 @@ use crate::application::error::CommandError;
 /// The event after which a user may no longer sign in.
 pub const USER_DEACTIVATED: &str = "user.deactivated";
 
-/// Decides which users may leave, and hears of those who were deactivated.
+/// Says which users may leave, and is told which ones were deactivated.
 #[async_trait]
 pub trait Departures: Send + Sync {
     /// Whether nobody could administrate any more if the user left.
@@ -23,7 +23,7 @@ pub trait Departures: Send + Sync {
     fn departed(&self, user_id: Uuid);
 }
 
-/// The users whom an append deactivates, and who hears of it.
+/// The users whom an append deactivates, and the port that is told.
 pub(super) struct Deactivated<'a> {
     to: Option<&'a dyn Departures>,
     users: Vec<Uuid>,

@@ -11,11 +11,11 @@ use crate::application::use_case::ChangeUser;
 use crate::auth::log_in::Visitor;
 use crate::auth::mail::Kind;
 use crate::auth::mail::outbox::{self, Entry};
-use crate::auth::{Identity, IdentityError};
+use crate::auth::{Identity, IdentityError, account};
 
 impl Identity {
     /// Mails a token to the new address if it is free, and a notice if it is taken. It takes the
-    /// current password, because whoever holds the address can set a new one.
+    /// current password, because the holder of the address can set a new one.
     ///
     /// # Errors
     /// [`IdentityError::WrongCredentials`] if the current password is another one,
@@ -66,11 +66,7 @@ impl Identity {
         let now = parts.clock.now();
         let told = parts.database.transaction(async |transaction| {
             // The account is locked first, like by all that forgets what waits.
-            let account = sqlx::query_scalar!(
-                "SELECT user_id FROM auth.accounts WHERE user_id = $1 FOR UPDATE",
-                user_id
-            );
-            account.fetch_optional(&mut *transaction).await?;
+            account::lock(transaction, user_id).await?;
             done(transaction, waiting.pending_id, now).await?;
             forget(transaction, user_id, &[Purpose::PasswordReset], Uuid::nil()).await?;
             // After a crash the old address is no longer known, and the notice is not sent.

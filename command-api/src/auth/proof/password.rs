@@ -17,7 +17,7 @@ use crate::auth::session::begin::Proven;
 use crate::auth::session::end::{Why, end_beyond, end_others};
 use crate::auth::{Identity, IdentityError};
 
-/// What a new password ends: whoever knew the old one may have asked for it.
+/// What a new password ends: somebody who knew the old one may have asked for it.
 const MAILED_BEFORE: [Purpose; 2] = [Purpose::PasswordReset, Purpose::EmailChange];
 
 impl Identity {

@@ -20,7 +20,7 @@ use crate::auth::mail::Kind;
 use crate::auth::password::Password;
 use crate::auth::session::Tokens;
 use crate::auth::session::begin::Proven;
-use crate::auth::{Identity, IdentityError};
+use crate::auth::{Identity, IdentityError, account};
 
 impl Identity {
     /// Mails a token to a free address, and a notice to one that is taken.
@@ -111,14 +111,7 @@ impl Identity {
         }
         let hash = parts.passwords.hash(password.clone(), visitor.network()).await?;
         let opened = parts.database.transaction(async |transaction| {
-            let opened = sqlx::query!(
-                "INSERT INTO auth.accounts (user_id, password_hash, created_at, password_changed_at)
-                 VALUES ($1, $2, $3, $3) ON CONFLICT (user_id) DO NOTHING",
-                user_id,
-                hash,
-                now
-            );
-            let opened = opened.execute(&mut *transaction).await?.rows_affected() == 1;
+            let opened = account::open(transaction, user_id, &hash, now).await?;
             done(transaction, waiting.pending_id, now).await?;
             Ok::<_, sqlx::Error>(opened)
         });

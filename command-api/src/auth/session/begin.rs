@@ -12,7 +12,7 @@ use super::standing::standing;
 use super::{MAX_SESSIONS, Tokens};
 use crate::auth::issuer::{Bearer, Standing, issue};
 use crate::auth::token::Pepper;
-use crate::auth::{Identity, IdentityError};
+use crate::auth::{Identity, IdentityError, account};
 
 /// A log-in that was proven right.
 pub(in crate::auth) struct Proven {
@@ -58,12 +58,10 @@ async fn record(
 ) -> Result<Standing, IdentityError> {
     // The row stays locked, so no change of the password ends all sessions just before this one
     // begins, and no change of roles revokes the tokens of before.
-    let unchanged = sqlx::query_scalar!(
-        "SELECT user_id FROM auth.accounts WHERE user_id = $1 AND password_hash = $2 FOR SHARE",
-        proven.user_id,
-        proven.password_hash
-    );
-    unchanged.fetch_optional(&mut *transaction).await?.ok_or(IdentityError::WrongCredentials)?;
+    let (user_id, password_hash) = (proven.user_id, &proven.password_hash);
+    if !account::hold_with_password(transaction, user_id, password_hash).await? {
+        return Err(IdentityError::WrongCredentials);
+    }
     sqlx::query!(
         "INSERT INTO auth.sessions (session_id, user_id, client, address, created_at, used_at,
              token_hash)

@@ -167,9 +167,10 @@ pub(in crate::auth) async fn end_others(
 ///
 /// A session or key that is revoked never issues a token again, so all of its tokens are refused,
 /// also one that is issued while this transaction is in flight. Of a user, the tokens that were
-/// issued until `now` are refused. Whoever issues tokens for the user holds a lock that excludes
-/// this transaction, so take the time after the lock. Each revocation is later than the one before,
-/// because a token may count as issued a second after that ([`issue`](crate::auth::issuer)).
+/// issued until `now` are refused. A transaction that issues tokens for the user holds a lock that
+/// excludes this transaction, so take the time after the lock. Each revocation is later than the
+/// one before, because a token may count as issued a second after that
+/// ([`issue`](crate::auth::issuer)).
 pub(in crate::auth) async fn revoke(
     transaction: &mut PgConnection,
     revocations: &Revocations,

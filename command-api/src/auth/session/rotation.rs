@@ -11,11 +11,11 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::end::{Why, end_one};
-use super::standing::{hold, standing};
+use super::standing::standing;
 use super::{Limits, Tokens};
 use crate::auth::issuer::{Bearer, Standing, issue};
 use crate::auth::token::RefreshToken;
-use crate::auth::{Identity, IdentityError, Parts};
+use crate::auth::{Identity, IdentityError, Parts, account};
 
 /// How long the token before the valid one still gets the same successor.
 pub const GRACE: TimeDelta = TimeDelta::seconds(10);
@@ -70,7 +70,9 @@ impl Identity {
         }
         let next = parts.pepper.successor(&token);
         let rotated = parts.database.transaction(async |transaction| {
-            hold(transaction, user_id).await?;
+            if !account::hold(transaction, user_id).await? {
+                return Ok(Rotated::Refused);
+            }
             rotate(transaction, parts, &token, &next.hash(), now).await
         });
         let Rotated::Given { stored, standing } = rotated.await? else {

@@ -10,23 +10,8 @@ use crate::auth::issuer::Standing;
 /// The role that everybody with an account holds.
 pub const EVERYBODY: &str = "user";
 
-/// Keeps a user's roles as they are until the transaction ends, so that a token that is issued on
-/// them is older than a revocation that follows. Lock the account before its sessions.
-///
-/// # Errors
-/// The database failed.
-pub(in crate::auth) async fn hold(
-    transaction: &mut PgConnection,
-    user_id: Uuid,
-) -> Result<(), sqlx::Error> {
-    let account = sqlx::query_scalar!(
-        "SELECT user_id FROM auth.accounts WHERE user_id = $1 FOR SHARE",
-        user_id
-    );
-    account.fetch_optional(transaction).await.map(drop)
-}
-
-/// Reads what a user may do now. Whoever issues a token on it holds the account until it is issued.
+/// Reads what a user may do now. A transaction that issues a token on it
+/// holds the account.
 ///
 /// # Errors
 /// The database failed.

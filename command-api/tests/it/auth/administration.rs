@@ -86,11 +86,11 @@ async fn what_counts_is_in_the_token_and_in_the_table() {
     let path = |role: &str| format!("users/{user}/roles/{role}");
     // A role that was given after the token was issued, here without a revocation of the token.
     let (late, session) = site.signed_in("late@example.com").await;
-    account::give_role(&site.credentials, late, "admin").await.unwrap();
+    account::give_role(&mut site.owner().await, late, "admin").await.unwrap();
     let refused = site.as_user(&session, "PUT", &path("support"), None).await;
     refused.problem(403, "insufficient-scope");
     let (manager, session) = site.with_role("manager@example.com", "manager").await;
-    account::give_role(&site.credentials, manager, "support").await.unwrap();
+    account::give_role(&mut site.owner().await, manager, "support").await.unwrap();
     let refused = site.as_user(&session, "PUT", &path("support"), None).await;
     refused.problem(403, "auth/beyond-own");
     // A role that was taken away since.

@@ -87,7 +87,7 @@ async fn what_a_key_may_allow_is_in_the_token_and_in_the_table() {
     let site = Site::new().await;
     let body = json!({"name": "k", "scopes": "orders:read"});
     let (late, session) = site.signed_in(EMAIL).await;
-    account::give_role(&site.credentials, late, "support").await.unwrap();
+    account::give_role(&mut site.owner().await, late, "support").await.unwrap();
     let refused = site.as_user(&session, "POST", "api-keys", Some(body.clone())).await;
     refused.problem(403, "auth/beyond-own");
     let (_, former) = site.with_role("former@example.com", "support").await;

@@ -13,7 +13,7 @@ use crate::support::{Reply, json_request};
 async fn a_right_password_gives_tokens_with_the_grants_of_all_roles() {
     let site = Site::new().await;
     let user = site.user("Ada@example.com", PASSWORD).await;
-    account::give_role(&site.credentials, user, "support").await.unwrap();
+    account::give_role(&mut site.owner().await, user, "support").await.unwrap();
     let reply = site.log_in("ada@EXAMPLE.com", PASSWORD).await;
     let (session, data) = (reply.session(), reply.ok());
     assert_eq!((&data["token_type"], &data["expires_in"]), (&json!("Bearer"), &json!(300)));
@@ -90,7 +90,7 @@ async fn a_hash_with_weaker_parameters_is_replaced_at_the_next_log_in() {
     let site = Site::new().await;
     let user = site.shop.user("ada@example.com").await.parse().unwrap();
     let weak = weak_hash(PASSWORD);
-    account::open(&site.credentials, user, &weak, site.now()).await.unwrap();
+    account::open(&mut site.owner().await, user, &weak, site.now()).await.unwrap();
     site.log_in("ada@example.com", "another password").await.problem(401, "auth/wrong-credentials");
     assert!(site.dump().await.contains(&weak), "a wrong password replaces nothing");
     site.log_in("ada@example.com", PASSWORD).await.session();

@@ -160,7 +160,7 @@ async fn a_role_shows_in_the_next_token() {
     let (site, session) = signed_in().await;
     assert_eq!(site.claims(&session).roles, ["user"]);
     let user = site.claims(&session).sub;
-    account::give_role(&site.credentials, user, "admin").await.unwrap();
+    account::give_role(&mut site.owner().await, user, "admin").await.unwrap();
     let next = site.refresh(&session.refresh).await.session();
     let claims = site.claims(&next);
     assert_eq!(claims.roles, ["admin", "user"]);

@@ -92,7 +92,9 @@ impl Site {
         let user: Uuid = self.shop.user(email).await.parse().unwrap();
         let password = Password::new(password.into()).unwrap();
         let hash = Passwords::new(1).hash(password, None).await.unwrap();
-        assert!(account::open(&self.credentials, user, &hash, self.clock.now()).await.unwrap());
+        assert!(
+            account::open(&mut self.owner().await, user, &hash, self.clock.now()).await.unwrap()
+        );
         user
     }
 
@@ -263,7 +265,7 @@ impl Site {
     /// A user with a role, and a session that knows it.
     pub(crate) async fn with_role(&self, email: &str, role: &str) -> (Uuid, Session) {
         let user = self.user(email, PASSWORD).await;
-        account::give_role(&self.credentials, user, role).await.unwrap();
+        account::give_role(&mut self.owner().await, user, role).await.unwrap();
         (user, self.log_in(email, PASSWORD).await.session())
     }
 
