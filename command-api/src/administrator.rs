@@ -6,28 +6,24 @@
 //! until `--existing` says that the operator knows them: the address may be in the wrong hands.
 
 use std::io::Read as _;
-use std::sync::{Arc, OnceLock};
 
-use access::{Caller, Policy, Principal};
+use access::{Caller, Principal};
 use anyhow::Context as _;
 use domain::value::Email;
-use event_store::encryption::{self, SubjectKeyStore as _, Vault, VaultOptions};
-use event_store::postgres::{PostgresKeys, PostgresOptions, PostgresStore};
-use event_store::{CacheLimits, EncryptingStore, ReservationKey, StateLoader, UpcastingLog};
 use rand::Rng as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use service_kit::clock;
 use uuid::Uuid;
 
-use crate::application::repository::{Repository, registry};
-use crate::application::use_case::{EmailReservations, RegisterUserInput};
-use crate::application::{Application, CommandError, Commands, Context, Environment};
+use crate::application::use_case::RegisterUserInput;
+use crate::application::{Application, CommandError, Context};
+use crate::auth::Directory;
 use crate::auth::account::ADMIN;
 use crate::auth::appointment::{self, Appointed, Known};
 use crate::auth::password::{Password, Passwords};
-use crate::auth::{Database, Directory};
-use crate::config::{CreateAdminArgs, reservation_secret};
-use crate::erasure;
+use crate::auth::user_access::UserAccess;
+use crate::config::CreateAdminArgs;
+use crate::offline::Stores;
 
 /// The name under which Postgres lists the connections, and the principal in the metadata.
 const NAME: &str = "create-admin";
@@ -44,13 +40,8 @@ pub async fn create_admin(args: &CreateAdminArgs) -> anyhow::Result<()> {
     let email =
         Email::parse(&args.email).map_err(|error| cli_kit::Usage(format!("--email: {error}")))?;
     let (password, generated) = password(args)?;
-    let database = Database::new(&args.auth.get()?)?;
-    database.check().await?;
-    let application = application(args).await?;
-    let directory = Directory {
-        commands: Arc::clone(&application.commands),
-        reservations: application.environment.reservations.clone(),
-    };
+    let Stores { application, access } = Stores::open(&args.stores, NAME).await?;
+    let UserAccess { database, directory, .. } = access;
     let (user_id, is_new) = match directory.holder(&email).await? {
         Some(user_id) => (user_id, false),
         None => register(&application, &directory, &email, &args.name).await?,
@@ -123,34 +114,6 @@ fn read(from: impl std::io::Read) -> anyhow::Result<SecretString> {
     let mut text = zeroize::Zeroizing::new(String::new());
     from.take(MAX_READ).read_to_string(&mut text).context("the password cannot be read")?;
     Ok(SecretString::from(text.trim_end_matches(['\r', '\n'])))
-}
-
-/// The application on the log, as the running process has it.
-async fn application(args: &CreateAdminArgs) -> anyhow::Result<Application> {
-    let secret = reservation_secret(&args.reservation_key.get()?)?;
-    let master = Arc::new(erasure::master_keys(&args.keys.master)?);
-    let keys = PostgresKeys::connect(args.keys.url.get()?.expose_secret(), NAME).await?;
-    encryption::check(&keys, master.as_ref()).await?;
-    let options = PostgresOptions::from_url(args.event_store.get()?.expose_secret())?;
-    let options = options.application_name(NAME).known_head(keys.known_head().await?);
-    let store = PostgresStore::connect(options).await?;
-    erasure::apply(&store, &keys).await?;
-    let vault = Vault::new(Arc::new(keys), master, VaultOptions::default());
-    let log = UpcastingLog::new(
-        Arc::new(EncryptingStore::new(Arc::new(store), vault)),
-        Arc::new(registry()?),
-    );
-    let repository = Repository::over(StateLoader::new(log, CacheLimits::default()));
-    let commands = Arc::new(Commands::new(repository, clock::system()));
-    Ok(Application {
-        commands: Arc::new(OnceLock::from(commands)),
-        environment: Environment {
-            reservations: EmailReservations::new(Arc::new(ReservationKey::new(secret.to_vec()))),
-            clock: clock::system(),
-            order_import: false,
-        },
-        policy: Arc::new(Policy::default()),
-    })
 }
 
 /// Registers the user. If somebody else registers the address at the same time, that user counts.

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 pub mod account;
 pub mod administration;
+mod administrators;
 pub mod api_key;
 pub mod appointment;
 pub mod database;
@@ -29,6 +30,7 @@ pub mod session;
 pub mod throttle;
 pub mod token;
 pub mod upkeep;
+pub mod user_access;
 
 pub use database::Database;
 pub use directory::Directory;

@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use identity::config::PolicyArgs;
 use service_kit::config::{AllowedArgs, LimitArgs, LogArgs, LoopbackAddr, RateArgs, TokenKeyArgs};
 
+mod access;
 mod access_tokens;
 mod administrator;
 mod mail;
@@ -11,8 +12,9 @@ mod operations;
 mod session;
 mod states;
 
+pub use access::{AccessAction, ItemArgs, RoleArgs, UserArgs};
 pub use access_tokens::{AccessTokenArgs, AccessTokenKeysArgs};
-pub use administrator::{CreateAdminArgs, reservation_secret};
+pub use administrator::{CreateAdminArgs, StoreArgs, reservation_secret};
 pub use mail::{MailArgs, MailServerArgs};
 pub use operations::{AdminArgs, BeginEpochArgs, OperationsArgs};
 pub use session::SessionArgs;
@@ -74,6 +76,9 @@ pub enum Action {
     ///
     /// Somebody who is registered already is appointed only with --existing.
     CreateAdmin(Box<CreateAdminArgs>),
+    /// List and change what users may do and are logged in with: roles, sessions and API keys.
+    #[command(subcommand)]
+    Access(AccessAction),
     /// Let a running command API begin a new epoch of the log. It also can while it refuses
     /// commands because events were lost.
     BeginEpoch(BeginEpochArgs),

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use command_api::config::{Action, Cli, MigrateTarget};
-use command_api::{administrator, erasure, http, migrate, operations, remote, serve};
+use command_api::{administrator, erasure, http, migrate, operations, remote, serve, user_access};
 use service_kit::process;
 
 /// Commands make many short-lived allocations on several threads. The system allocator is slow at
@@ -35,6 +35,7 @@ async fn run(action: Action) -> anyhow::Result<()> {
         }
         Action::Migrate(MigrateTarget::Auth { url }) => Ok(migrate::auth(&url.get()?).await?),
         Action::CreateAdmin(args) => administrator::create_admin(&args).await,
+        Action::Access(action) => user_access::run(&action).await,
         Action::EraseSubject(args) => erasure::erase_subject(&args).await,
         Action::RotateMasterKey(args) => erasure::rotate_master_key(&args).await,
         Action::BeginEpoch(args) => remote::begin_epoch(&args).await,

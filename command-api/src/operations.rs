@@ -24,7 +24,7 @@ use service_kit::operations::{CancelBody, DOCUMENT_PATH, ListQuery, PATH, Turns,
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::application::Settlement;
+use crate::application::{CommandError, SettleError, Settlement};
 
 pub(crate) use executor::{Executor, SILENCE_LIMIT};
 pub use openapi::document;
@@ -131,7 +131,8 @@ async fn cancel(
 }
 
 impl Api {
-    /// Refuses an erasure at once while the person has an open order that is not cancelled with it.
+    /// Refuses an erasure at once while the person has an open order that is not cancelled with it,
+    /// or is the last administrator.
     ///
     /// If the log cannot be asked now, the operation is recorded. Its executor settles the orders
     /// first in any case.
@@ -139,6 +140,7 @@ impl Api {
         let Some((subject, open)) = request::erasure(request) else { return Ok(()) };
         let checked = timeout(CHECK_LIMIT, self.0.settlement.check(subject, open)).await;
         match checked {
+            Ok(Err(SettleError::LastAdministrator)) => Err(CommandError::LastAdministrator.into()),
             Ok(Err(error)) if error.is_refusal() => {
                 Err(Problem::conflict("user/open-orders", "The person has an open order")
                     .detail(error.to_string()))

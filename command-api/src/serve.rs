@@ -183,7 +183,7 @@ async fn keep_stores(
     }
     let mut repository = Repository::over(states).only_in(erasure_gate.clone());
     if let Some(departures) = departures {
-        repository = repository.telling(Arc::clone(departures));
+        repository = repository.asking(Arc::clone(departures));
     }
     commands.get_or_init(|| Arc::new(Commands::new(repository, clock::system())));
     components.store.ready();

@@ -9,7 +9,13 @@ use uuid::Uuid;
 /// The maximum lifetime of an access token.
 pub const MAX_LIFETIME: Duration = Duration::from_mins(5);
 
-/// The claims of an access token (RFC 9068, section 2.2). Times are seconds since 1970 in UTC.
+/// A time in seconds, in microseconds.
+pub const fn micros(seconds: i64) -> i64 {
+    seconds.saturating_mul(1_000_000)
+}
+
+/// The claims of an access token (RFC 9068, section 2.2). Times are seconds since 1970 in UTC,
+/// except where something else is said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
     /// Who issued the token.
@@ -22,6 +28,10 @@ pub struct Claims {
     pub client_id: String,
     /// When it was issued.
     pub iat: i64,
+    /// The same in microseconds. Only revocations need it: within one second a role can be taken
+    /// away and a token be issued that no longer allows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iat_us: Option<i64>,
     /// When it expires.
     pub exp: i64,
     /// The id of the token.
@@ -35,6 +45,12 @@ pub struct Claims {
 }
 
 impl Claims {
+    /// When the token was issued, in microseconds since 1970 in UTC. Without the exact time it is
+    /// the begin of the second, so a revocation in that second refuses the token.
+    pub fn issued_us(&self) -> i64 {
+        self.iat_us.unwrap_or_else(|| micros(self.iat))
+    }
+
     /// The caller that the token stands for. A scope that this program does not know is left out:
     /// a newer program may have issued the token, and what is unknown here is not asked for here.
     pub fn caller(&self) -> Caller {

@@ -20,7 +20,7 @@ pub mod revocation;
 pub mod signing;
 pub mod verifier;
 
-pub use claims::{Claims, MAX_LIFETIME};
+pub use claims::{Claims, MAX_LIFETIME, micros};
 pub use gate::{Gate, gated, gated_at_rates};
 pub use issuer::{Holder, Issuer};
 pub use rate::limited;

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use crate::claims::{Claims, MAX_LIFETIME};
+use crate::claims::{Claims, MAX_LIFETIME, micros};
 use crate::verifier::LEEWAY;
 
 type Hash = [u8; 32];
@@ -47,7 +47,8 @@ impl Subject {
 pub struct Revocation {
     /// SHA-256 of `session:ID`, `key:ID` or `user:ID`, as base64url without padding.
     pub hash: String,
-    /// Tokens that were issued at this time or before are refused; seconds since 1970 in UTC.
+    /// Tokens that were issued at this time or before are refused; microseconds since 1970 in
+    /// UTC.
     pub before: i64,
 }
 
@@ -110,7 +111,8 @@ impl Revocations {
         }
     }
 
-    /// Refuses the subject's tokens that were issued at `before` or earlier, in seconds since 1970.
+    /// Refuses the subject's tokens that were issued at `before` or earlier, in microseconds since
+    /// 1970 in UTC.
     pub fn revoke(&self, subject: Subject, before: i64) {
         self.add([(subject.hash(), before)]);
     }
@@ -142,10 +144,11 @@ impl Revocations {
         Ok(())
     }
 
-    /// The list to publish. Entries whose tokens have all expired at `now` go.
+    /// The list to publish. Entries whose tokens have all expired at `now` go; it is in microseconds
+    /// since 1970 in UTC.
     pub fn published(&self, now: i64) -> RevocationList {
-        let covered = MAX_LIFETIME.as_secs() + 2 * LEEWAY;
-        let is_needed = |before: i64| before.saturating_add_unsigned(covered) >= now;
+        let covered = micros((MAX_LIFETIME.as_secs() + 2 * LEEWAY).cast_signed());
+        let is_needed = |before: i64| before.saturating_add(covered) >= now;
         let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
         if all.values().any(|before| !is_needed(*before)) {
             Arc::make_mut(&mut all).retain(|_, before| is_needed(*before));
@@ -166,8 +169,9 @@ impl Revocations {
         // A token does not say whether it was issued for a session or for a key.
         let subjects =
             [Subject::Session(claims.sid), Subject::Key(claims.sid), Subject::User(claims.sub)];
+        let issued = claims.issued_us();
         let is_revoked =
-            |subject: Subject| all.get(&subject.hash()).is_some_and(|before| claims.iat <= *before);
+            |subject: Subject| all.get(&subject.hash()).is_some_and(|before| issued <= *before);
         subjects.into_iter().any(is_revoked)
     }
 }
@@ -181,13 +185,16 @@ mod tests {
     const ADA: Uuid = Uuid::from_u128(1);
     const SESSION: Uuid = Uuid::from_u128(2);
 
-    fn claims(iat: i64) -> Claims {
+    /// A token of a moment in microseconds.
+    fn claims(at: i64) -> Claims {
+        let iat = at.div_euclid(micros(1));
         Claims {
             iss: String::new(),
             aud: String::new(),
             sub: ADA,
             client_id: String::new(),
             iat,
+            iat_us: Some(at),
             exp: iat + 300,
             jti: Uuid::nil(),
             sid: SESSION,
@@ -197,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_revoked_is_refused_up_to_that_second_and_later_tokens_count() {
+    fn what_is_revoked_is_refused_up_to_that_moment_and_later_tokens_count() {
         for subject in [Subject::Session(SESSION), Subject::Key(SESSION), Subject::User(ADA)] {
             let revocations = Revocations::default();
             assert!(!revocations.refuse(&claims(100)));
@@ -254,9 +261,19 @@ mod tests {
     #[test]
     fn an_entry_goes_when_its_tokens_have_expired_whatever_the_clocks_say() {
         let revocations = Revocations::default();
-        revocations.revoke(Subject::User(ADA), 1_000);
-        assert_eq!(revocations.published(1_360).revocations.len(), 1);
-        assert!(revocations.published(1_361).revocations.is_empty());
-        assert!(!revocations.refuse(&claims(1_000)));
+        revocations.revoke(Subject::User(ADA), micros(1_000));
+        assert_eq!(revocations.published(micros(1_360)).revocations.len(), 1);
+        assert!(revocations.published(micros(1_360) + 1).revocations.is_empty());
+        assert!(!revocations.refuse(&claims(micros(1_000))));
+    }
+
+    #[test]
+    fn a_token_without_the_exact_time_is_refused_by_a_revocation_in_its_second() {
+        let revocations = Revocations::default();
+        revocations.revoke(Subject::User(ADA), micros(100) + 7);
+        let inexact = |iat: i64| Claims { iat_us: None, ..claims(micros(iat)) };
+        assert!(revocations.refuse(&inexact(100)) && !revocations.refuse(&inexact(101)));
+        assert!(revocations.refuse(&claims(micros(100) + 7)));
+        assert!(!revocations.refuse(&claims(micros(100) + 8)));
     }
 }

@@ -62,7 +62,7 @@ CREATE INDEX sessions_user ON auth.sessions (user_id, created_at);
 CREATE TABLE auth.revocations (
     -- SHA-256 of `session:ID`, `user:ID` or `key:ID`
     hash       bytea       PRIMARY KEY CHECK (octet_length(hash) = 32),
-    -- seconds since 1970: tokens that were issued then or earlier are refused
+    -- microseconds since 1970: tokens that were issued then or earlier are refused
     before     bigint      NOT NULL,
     expires_at timestamptz NOT NULL
 );

@@ -13,12 +13,16 @@ CREATE TABLE auth.pending (
     email      text        CHECK (octet_length(email) <= 254),
     -- of a sign-up: the person's name
     name       text        CHECK (octet_length(name) <= 1000),
+    -- the keyed hash of the address that the user held then; with another one, the token counts no
+    -- more. Null for a sign-up, whose user does not exist yet
+    held_hash  bytea       CHECK (octet_length(held_hash) = 32),
     created_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL,
     -- when the token was used; a repeat within the time may complete what was interrupted
     done_at    timestamptz,
     CHECK ((kind = 'password-reset') = (email IS NULL)),
-    CHECK ((kind = 'sign-up') = (name IS NOT NULL))
+    CHECK ((kind = 'sign-up') = (name IS NOT NULL)),
+    CHECK ((kind = 'sign-up') = (held_hash IS NULL))
 );
 CREATE INDEX pending_user ON auth.pending (user_id);
 CREATE INDEX pending_expiry ON auth.pending (expires_at);
@@ -28,7 +32,7 @@ CREATE TABLE auth.mail_outbox (
     mail_id    uuid        PRIMARY KEY,
     kind       text        COLLATE "C" NOT NULL CHECK (kind IN (
                    'sign-up', 'already-registered', 'password-reset', 'email-change',
-                   'email-changed', 'password-changed', 'nothing')),
+                   'email-changed', 'password-changed', 'key-made', 'nothing')),
     recipient  text        NOT NULL CHECK (octet_length(recipient) <= 254),
     user_id    uuid        NOT NULL,
     -- whose token the mail has; if it is gone, so is the mail

@@ -202,6 +202,12 @@ impl Gathered {
 }
 
 impl Whole {
+    /// The index of the first command that changes an aggregate.
+    pub(super) fn first_of<A: Aggregate>(&self, id: Uuid) -> Option<usize> {
+        let stream = stream_of::<A>(id).ok()?;
+        self.sources.streams.get(&stream).copied()
+    }
+
     /// The index of the command that the store refuses, if the refusal is about one command alone.
     pub(super) fn source(&self, refusal: &Refusal) -> Option<usize> {
         match refusal {

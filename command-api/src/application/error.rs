@@ -7,7 +7,7 @@ use event_store::{InvalidName, StoreError, StreamName};
 use uuid::Uuid;
 
 use super::input::{FieldPath, InvalidInput, InvalidValue};
-use super::repository::RepositoryError;
+use super::repository::{LeaveError, RepositoryError};
 use super::use_case::AggregateError;
 
 /// Why a command fails.
@@ -103,7 +103,7 @@ pub enum CommandError {
     Died(#[source] tokio::task::JoinError),
     /// A stream could not be read or written.
     #[error(transparent)]
-    Repository(#[from] RepositoryError),
+    Repository(RepositoryError),
 }
 
 /// A line of an order for which there is not enough in stock.
@@ -181,6 +181,16 @@ where
 {
     fn from(error: E) -> Self {
         Self::Refused(error.into())
+    }
+}
+
+impl From<RepositoryError> for CommandError {
+    fn from(error: RepositoryError) -> Self {
+        match error {
+            RepositoryError::Leave(LeaveError::LastAdministrator { .. }) => Self::LastAdministrator,
+            RepositoryError::Leave(LeaveError::CredentialsAway) => Self::CredentialsAway,
+            error => Self::Repository(error),
+        }
     }
 }
 

@@ -21,7 +21,7 @@ mod state;
 
 use crate::application::erasure_gate::ErasureGate;
 pub use changes::{Changes, stream_of};
-pub use departures::{Departures, USER_DEACTIVATED};
+pub use departures::{Departures, Leave, LeaveError, USER_DEACTIVATED};
 pub use error::RepositoryError;
 pub use line::MAX_IN_LINE;
 pub(crate) use line::Turn;
@@ -67,15 +67,21 @@ impl Repository {
         Self { erasure_gate: Some(erasure_gate), ..self }
     }
 
-    /// Tells of each user whom an append deactivates, before the append is answered.
+    /// Asks before an append deactivates users, and tells of them before it is answered.
     #[must_use]
-    pub fn telling(self, departures: Arc<dyn Departures>) -> Self {
+    pub fn asking(self, departures: Arc<dyn Departures>) -> Self {
         Self { departures: Some(departures), ..self }
     }
 
-    /// Who decides whether a user may leave, if there are log-ins.
-    pub(crate) fn departures(&self) -> Option<&dyn Departures> {
-        self.departures.as_deref()
+    /// Lets users leave together, if there are log-ins. Drop what is returned when they have left.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Leave`].
+    pub(crate) async fn let_leave(&self, users: &[Uuid]) -> Result<Option<Leave>, RepositoryError> {
+        match &self.departures {
+            Some(departures) if !users.is_empty() => Ok(Some(departures.let_leave(users).await?)),
+            _ => Ok(None),
+        }
     }
 
     /// The store, to follow the log.
@@ -173,10 +179,12 @@ impl Repository {
         idempotency: Option<Idempotency>,
     ) -> Result<AppendOutcome, RepositoryError> {
         let append = Append { idempotency, epoch: Some(epoch), ..append };
-        let deactivated = departures::deactivated(self.departures.as_deref(), &append);
+        let leaving = departures::leaving(&append);
+        let leave = self.let_leave(&leaving).await?;
         let outcome = self.states.log().append(append).await?;
+        drop(leave);
         match &outcome {
-            AppendOutcome::Appended(_) => deactivated.tell(),
+            AppendOutcome::Appended(_) => self.tell(leaving),
             AppendOutcome::Refused(refusal) => self.learn(refusal),
             AppendOutcome::Repeated { .. } => {}
         }
@@ -239,6 +247,7 @@ impl Repository {
         append: Append,
     ) -> Result<Option<Refusal>, RepositoryError> {
         let append = Append { epoch: Some(epoch), ..append };
+        self.let_leave(&departures::leaving(&append)).await?;
         let refusal = self.states.log().check(&append).await?;
         if let Some(refusal) = &refusal {
             self.learn(refusal);
@@ -278,6 +287,12 @@ impl Repository {
         let store = self.states.log().store();
         let first = store.read_stream(&stream_of::<A>(id)?, Version::NONE, 1).await?;
         Ok(first.into_iter().next().and_then(|event| event.metadata.actor))
+    }
+
+    fn tell(&self, departed: Vec<Uuid>) {
+        if let Some(departures) = &self.departures {
+            departed.into_iter().for_each(|user| departures.departed(user));
+        }
     }
 
     async fn read_epoch(&self) -> Result<Epoch, RepositoryError> {

@@ -1,5 +1,5 @@
 //! Settles the orders of a person before the person's data is erased: nobody is erased while an
-//! order is open, unless it is cancelled with the erasure.
+//! order is open, unless it is cancelled with the erasure. Nor is the last administrator.
 //!
 //! It asks the log, not a read model. At its end the log refuses every further order of the person,
 //! so none can slip in between the check and the erasure.
@@ -16,6 +16,7 @@ use super::access::Permit;
 use super::command::Commands;
 use super::context::Context;
 use super::error::CommandError;
+use super::repository::{LeaveError, RepositoryError};
 use super::use_case::{AggregateError, CancelOrder, EndOrders, UseCase};
 
 /// The name under which orders are cancelled and ended, as the actor of the events.
@@ -46,16 +47,19 @@ pub enum SettleError {
         /// Why the order refuses.
         reason: OrderError,
     },
+    /// The person is the last administrator.
+    #[error("the person is the last administrator: let another user become one first")]
+    LastAdministrator,
     /// A command failed.
     #[error(transparent)]
     Failed(#[from] CommandError),
 }
 
 impl SettleError {
-    /// Whether an open order is the reason. Another attempt does not help before somebody acts.
+    /// Whether another attempt does not help before somebody acts.
     pub const fn is_refusal(&self) -> bool {
         match self {
-            Self::Open(_) | Self::NotCancellable { .. } => true,
+            Self::Open(_) | Self::NotCancellable { .. } | Self::LastAdministrator => true,
             Self::Failed(_) => false,
         }
     }
@@ -82,11 +86,17 @@ impl Settlement {
         Ok(Self { commands, policy, caller })
     }
 
-    /// Checks whether the orders could be settled now. Nothing is changed.
+    /// Checks whether the person may go and the orders could be settled now. Nothing is changed.
     ///
     /// # Errors
     /// [`SettleError`].
     pub async fn check(&self, user_id: Uuid, open: OpenOrders) -> Result<(), SettleError> {
+        match self.commands()?.repository().let_leave(&[user_id]).await {
+            Err(RepositoryError::Leave(LeaveError::LastAdministrator { .. })) => {
+                return Err(SettleError::LastAdministrator);
+            }
+            leave => drop(leave.map_err(CommandError::from)?),
+        }
         for order_id in self.open_orders(user_id, open).await? {
             self.check_cancellable(order_id).await?;
         }

@@ -10,9 +10,9 @@ use access::{Caller, Grants, Principal};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
-use identity::Subject;
 use rand::Rng as _;
 use secrecy::{ExposeSecret as _, SecretString};
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use sqlx::postgres::PgConnection;
 use tokio::time::Instant;
@@ -20,7 +20,8 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::issuer::{AccessToken, Bearer, Standing, issue};
-use super::session::end::revoke;
+use super::mail::Kind;
+use super::mail::outbox::{self, Entry};
 use super::session::standing::standing;
 use super::{Identity, IdentityError, account};
 
@@ -33,8 +34,6 @@ pub const MAX_KEYS: i64 = 50;
 /// How many keys a user may make at once, and the time until another. Each key that is revoked is
 /// in the published list of what is revoked for some minutes, so this bounds the list.
 pub const KEYS_MADE: (u32, Duration) = (50, Duration::from_mins(1));
-/// The maximum number of keys in a list: the ones of a user that were made last.
-const MAX_LISTED: i64 = 200;
 const SECRET_LEN: usize = 32;
 /// How exactly the last use is recorded. A finer time would cost a write per exchange.
 const USE_EVERY: TimeDelta = TimeDelta::minutes(1);
@@ -60,7 +59,7 @@ pub struct MadeKey {
 }
 
 /// A key without its secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ListedKey {
     /// The key's id.
     pub key_id: Uuid,
@@ -88,7 +87,7 @@ struct Owner {
 }
 
 impl Identity {
-    /// Makes a key for the caller.
+    /// Makes a key for the caller. A mail tells of it.
     ///
     /// # Errors
     /// [`IdentityError::BeyondOwn`] if it would allow more than the caller may now,
@@ -99,6 +98,8 @@ impl Identity {
         let admitted = self.made_keys().take(user_id, Instant::now());
         admitted.map_err(|wait| IdentityError::Throttled { wait })?;
         let (parts, now) = (self.parts(), self.parts().clock.now());
+        let recipient = parts.directory.email_of(user_id).await?.ok_or(IdentityError::SignIn)?;
+        let recipient = recipient.as_str().to_owned();
         let mut secret = Zeroizing::new([0; SECRET_LEN]);
         rand::rng().fill(secret.as_mut_slice());
         let hash = hash(secret.as_slice());
@@ -116,7 +117,10 @@ impl Identity {
             if !held.grants.cover(&new.scopes) || !caller.grants.cover(&new.scopes) {
                 return Err(IdentityError::BeyondOwn);
             }
-            record(transaction, user_id, &listed, &hash).await
+            record(transaction, user_id, &listed, &hash).await?;
+            let entry =
+                Entry { kind: Kind::KeyMade, recipient: &recipient, user_id, pending_id: None };
+            outbox::add(transaction, &entry, now).await
         });
         made.await?;
         let mut text = String::with_capacity(MAX_LEN);
@@ -131,25 +135,7 @@ impl Identity {
     /// The caller has no session, or the database failed.
     pub async fn keys(&self, caller: &Caller) -> Result<Vec<ListedKey>, IdentityError> {
         let user_id = self.session_user(caller).await?;
-        self.keys_of(user_id).await
-    }
-
-    /// The keys of a user, the newest first.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub(in crate::auth) async fn keys_of(
-        &self,
-        user_id: Uuid,
-    ) -> Result<Vec<ListedKey>, IdentityError> {
-        let keys = sqlx::query_as!(
-            ListedKey,
-            "SELECT key_id, name, scopes, created_at, expires_at, used_at, revoked_at
-             FROM auth.api_keys WHERE user_id = $1 ORDER BY created_at DESC, key_id DESC LIMIT $2",
-            user_id,
-            MAX_LISTED
-        );
-        Ok(keys.fetch_all(self.parts().database.pool()).await?)
+        self.user_access().keys(user_id).await
     }
 
     /// Revokes a key of the caller, and its access tokens.
@@ -158,39 +144,7 @@ impl Identity {
     /// [`IdentityError::Unknown`] if the caller has no such key. It may be revoked already.
     pub async fn revoke_key(&self, caller: &Caller, key_id: Uuid) -> Result<(), IdentityError> {
         let user_id = self.session_user(caller).await?;
-        self.revoke_key_of(user_id, key_id).await
-    }
-
-    /// Revokes a key of a user, and its access tokens.
-    ///
-    /// # Errors
-    /// [`IdentityError::Unknown`] if the user has no such key.
-    pub(in crate::auth) async fn revoke_key_of(
-        &self,
-        user_id: Uuid,
-        key_id: Uuid,
-    ) -> Result<(), IdentityError> {
-        let now = self.parts().clock.now();
-        let revoked = self.parts().database.transaction(async |transaction| {
-            let found = sqlx::query_scalar!(
-                "UPDATE auth.api_keys SET revoked_at = coalesce(revoked_at, $3)
-                 WHERE key_id = $1 AND user_id = $2 RETURNING key_id",
-                key_id,
-                user_id,
-                now
-            );
-            let found = found.fetch_optional(&mut *transaction).await?;
-            let key_id = found.ok_or(IdentityError::Unknown)?;
-            revoke(
-                transaction,
-                &self.parts().revocations,
-                std::iter::once(Subject::Key(key_id)),
-                now,
-            )
-            .await?;
-            Ok(())
-        });
-        revoked.await
+        self.user_access().revoke_key(user_id, key_id).await
     }
 
     /// Exchanges a key for an access token.
@@ -210,6 +164,10 @@ impl Identity {
         let used =
             database.transaction(async |transaction| used(transaction, &owner, &hash, now).await);
         let standing = used.await?;
+        // The user may have left since. A token that is issued after that would not be revoked.
+        if !parts.directory.may_sign_in(owner.user_id).await? {
+            return Err(IdentityError::InvalidToken);
+        }
         let Owner { key_id, user_id, name, scopes, .. } = owner;
         let scopes = super::session::standing::known(&scopes);
         let standing = Standing { grants: standing.grants.and(&scopes), ..standing };
@@ -280,6 +238,28 @@ async fn record(
     .execute(&mut *transaction)
     .await?;
     Ok(())
+}
+
+/// Revokes the keys of a user that were made by a time, or all of them, and returns their ids.
+/// Revoke their access tokens, too.
+///
+/// # Errors
+/// The database failed.
+pub(super) async fn revoke_made_by(
+    transaction: &mut PgConnection,
+    user_id: Uuid,
+    made_by: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    let keys = sqlx::query_scalar!(
+        "UPDATE auth.api_keys SET revoked_at = $3
+         WHERE user_id = $1 AND revoked_at IS NULL
+             AND ($2::timestamptz IS NULL OR created_at <= $2) RETURNING key_id",
+        user_id,
+        made_by,
+        now
+    );
+    keys.fetch_all(transaction).await
 }
 
 /// The owner of the key with this hash, if it is valid.

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::Database;
 use super::account::{self, ADMIN};
+use super::api_key;
 use super::session::end::{Why, end_beyond, revoke};
 
 /// What a user is, as far as log-ins know.
@@ -99,13 +100,7 @@ async fn end_credentials(
 ) -> Result<(), sqlx::Error> {
     let revocations = Revocations::default();
     end_beyond(transaction, &revocations, user_id, 0, Why::Revoked, now).await?;
-    let keys = sqlx::query_scalar!(
-        "UPDATE auth.api_keys SET revoked_at = $2
-         WHERE user_id = $1 AND revoked_at IS NULL RETURNING key_id",
-        user_id,
-        now
-    );
-    let keys = keys.fetch_all(&mut *transaction).await?;
+    let keys = api_key::revoke_made_by(transaction, user_id, None, now).await?;
     let tokens = keys.into_iter().map(Subject::Key).chain([Subject::User(user_id)]);
     revoke(transaction, &revocations, tokens, now).await
 }

@@ -1,12 +1,14 @@
-//! Follows the log for users who were deactivated or erased. The sessions of the former end, and
-//! what is stored here of the latter is deleted.
+//! Follows the log for users who were deactivated or erased. Of a deactivated user the sessions
+//! end, the API keys are revoked, and mailed tokens count no more; the password and the roles stay.
+//! Of an erased user everything that is stored here is deleted.
 //!
 //! It follows the log because other copies of the program and command lines deactivate and erase,
 //! too, and because this process may end right after an append. How far it got is stored in the
 //! schema itself. So a restored backup of the schema is followed again from its own mark.
 //!
-//! Every step can be repeated. A session that began after its user was reactivated is never ended,
-//! because only sessions from before the event are.
+//! Every step can be repeated. What begins after the user was reactivated stays, because only what
+//! is older than the event ends. A session that begins while its user is deactivated ends itself
+//! (`session/begin.rs`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,11 +22,12 @@ use service_kit::health::Component;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::proof::forget_asked_by;
 use super::rounds::Rounds;
 use super::session::end::{Why, end_begun_by, revoke};
-use super::{Identity, IdentityError};
+use super::{Identity, IdentityError, account, api_key};
 use crate::application::CommandError;
-use crate::application::repository::{Departures, USER_DEACTIVATED};
+use crate::application::repository::{Departures, Leave, LeaveError, USER_DEACTIVATED};
 
 mod erase;
 
@@ -42,22 +45,23 @@ const STORE_EVERY: i64 = 10_000;
 
 #[async_trait]
 impl Departures for Identity {
-    async fn is_last_administrator(&self, user_id: Uuid) -> Result<bool, CommandError> {
-        self.is_last_administrator(user_id).await.map_err(|error| match error {
-            IdentityError::Command(error) => error,
-            error => {
+    async fn let_leave(&self, users: &[Uuid]) -> Result<Leave, LeaveError> {
+        match self.user_access().hold_administrators(users.to_vec()).await {
+            Ok((held, None)) => Ok(Box::new(held)),
+            Ok((_, Some(user_id))) => Err(LeaveError::LastAdministrator { user_id }),
+            Err(error) => {
                 let error: &(dyn std::error::Error + 'static) = &error;
                 tracing::warn!(error, "the administrators could not be counted");
-                CommandError::CredentialsAway
+                Err(LeaveError::CredentialsAway)
             }
-        })
+        }
     }
 
     /// Refuses the user's access tokens in this process at once, and wakes the task that ends the
     /// sessions.
     fn departed(&self, user_id: Uuid) {
         let parts = self.parts();
-        parts.revocations.revoke(Subject::User(user_id), parts.clock.now().timestamp());
+        parts.revocations.revoke(Subject::User(user_id), parts.clock.now().timestamp_micros());
         self.departed_users().notify_one();
     }
 }
@@ -115,11 +119,20 @@ impl Identity {
             return self.credential_store().erase(subject).await;
         }
         let Ok(user_id) = event.stream.id().parse() else { return Ok(()) };
-        let (parts, at) = (self.parts(), event.recorded_at);
+        let (parts, now) = (self.parts(), self.parts().clock.now());
+        // A user who is back keeps what came after the event.
+        let is_back = parts.directory.may_sign_in(user_id).await?;
+        let begun_by = is_back.then_some(event.recorded_at);
+        let at = begun_by.unwrap_or(now);
         let ended = parts.database.transaction(async |transaction| {
+            // It locks the account first, like all that changes several rows of a user.
+            account::lock(transaction, user_id).await?;
             let revocations = &parts.revocations;
-            end_begun_by(transaction, revocations, user_id, at, Why::UserGone).await?;
-            revoke(transaction, revocations, std::iter::once(Subject::User(user_id)), at).await
+            end_begun_by(transaction, revocations, user_id, begun_by, (Why::UserGone, at)).await?;
+            let keys = api_key::revoke_made_by(transaction, user_id, begun_by, at).await?;
+            let tokens = keys.into_iter().map(Subject::Key).chain([Subject::User(user_id)]);
+            revoke(transaction, revocations, tokens, at).await?;
+            forget_asked_by(transaction, user_id, begun_by).await
         });
         Ok(ended.await?)
     }

@@ -29,7 +29,7 @@ pub struct Standing {
     pub roles: BTreeSet<String>,
     /// What the roles allow together.
     pub grants: Grants,
-    /// Seconds since 1970: tokens that were issued then or earlier are refused.
+    /// Microseconds since 1970: tokens that were issued then or earlier are refused.
     pub revoked_before: Option<i64>,
 }
 
@@ -46,8 +46,8 @@ pub struct AccessToken {
 
 /// Signs an access token for [`MAX_LIFETIME`].
 ///
-/// A token that is issued in the second of a revocation counts as issued in the next one, since it
-/// would be refused otherwise. Verifiers tolerate that much.
+/// A token that is issued in the microsecond of a revocation counts as issued in the next one, since
+/// it would be refused otherwise.
 ///
 /// # Errors
 /// [`NotSigned`].
@@ -58,7 +58,7 @@ pub(super) fn issue(
 ) -> Result<AccessToken, NotSigned> {
     let Bearer { user_id, credential, client, standing } = bearer;
     let Standing { roles, grants, revoked_before } = standing;
-    let now = now.timestamp();
+    let now = now.timestamp_micros();
     let at = revoked_before.map_or(now, |before| now.max(before.saturating_add(1)));
     let roles = roles.into_iter().collect();
     let holder = Holder { user: user_id, credential, client, grants: grants.clone(), roles };

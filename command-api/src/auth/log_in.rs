@@ -86,7 +86,8 @@ impl Identity {
             password_hash = self.rehash(user_id, password, password_hash, asker).await?;
         }
         let Visitor { client, address } = visitor;
-        self.begin(Proven { user_id, password_hash, client, address }).await
+        let begun = self.begin(Proven { user_id, password_hash, client, address }).await?;
+        begun.ok_or(IdentityError::WrongCredentials)
     }
 
     /// Checks the present password of a user who is known otherwise, and returns the stored hash

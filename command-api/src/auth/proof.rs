@@ -14,7 +14,8 @@ use uuid::Uuid;
 use super::log_in::Visitor;
 use super::mail::Kind;
 use super::mail::outbox::{self, Entry};
-use super::{Identity, IdentityError, account};
+use super::throttle::AccountKey;
+use super::{Directory, Identity, IdentityError, account};
 
 pub mod email;
 pub mod password;
@@ -62,6 +63,8 @@ pub(super) struct Waiting {
     pub(super) user_id: Uuid,
     pub(super) email: Option<String>,
     pub(super) name: Option<String>,
+    /// The hash of the address that the user held when it was asked for.
+    pub(super) held: Option<Vec<u8>>,
     pub(super) done_at: Option<DateTime<Utc>>,
 }
 
@@ -72,6 +75,9 @@ pub(super) struct Ask<'a> {
     /// The address to record, if the purpose has one.
     pub(super) email: Option<&'a Email>,
     pub(super) name: Option<&'a str>,
+    /// The address that the user holds, if there is a user already. With another one, the token
+    /// counts no more.
+    pub(super) held: Option<&'a Email>,
     /// The mail, to this address. Only one of the purpose's own kind gets the token.
     pub(super) mail: Kind,
     pub(super) recipient: &'a Email,
@@ -99,8 +105,10 @@ impl Identity {
     /// Records what waits and the mail, in one transaction. The work is the same for every mail.
     pub(super) async fn ask(&self, ask: Ask<'_>) -> Result<(), IdentityError> {
         let (parts, now) = (self.parts(), self.parts().clock.now());
-        let asked =
-            parts.database.transaction(async |transaction| record(transaction, &ask, now).await);
+        let held = ask.held.map(|email| parts.directory.key(email));
+        let asked = parts
+            .database
+            .transaction(async |transaction| record(transaction, &ask, held, now).await);
         asked.await
     }
 
@@ -116,7 +124,7 @@ impl Identity {
         let parts = self.parts();
         let (id, mac) = super::token::read_proof(token).ok_or(IdentityError::InvalidToken)?;
         let found = sqlx::query!(
-            "SELECT user_id, email, name, nonce, done_at FROM auth.pending
+            "SELECT user_id, email, name, held_hash, nonce, done_at FROM auth.pending
              WHERE pending_id = $1 AND kind = $2 AND expires_at > $3",
             id,
             purpose.as_str(),
@@ -128,15 +136,28 @@ impl Identity {
         if !parts.pepper.proves(&proof, &mac) {
             return Err(IdentityError::InvalidToken);
         }
-        let (user_id, email, name, done_at) =
-            (found.user_id, found.email, found.name, found.done_at);
-        Ok(Waiting { pending_id: id, user_id, email, name, done_at })
+        Ok(Waiting {
+            pending_id: id,
+            user_id: found.user_id,
+            email: found.email,
+            name: found.name,
+            held: found.held_hash,
+            done_at: found.done_at,
+        })
+    }
+}
+
+impl Waiting {
+    /// Whether the user still holds the address of when it was asked for.
+    pub(super) fn is_of(&self, directory: &Directory, email: &Email) -> bool {
+        self.held.as_deref() == Some(&directory.key(email)[..])
     }
 }
 
 async fn record(
     transaction: &mut PgConnection,
     ask: &Ask<'_>,
+    held: Option<AccountKey>,
     now: DateTime<Utc>,
 ) -> Result<(), IdentityError> {
     if let Some(password_hash) = ask.password_hash {
@@ -149,15 +170,16 @@ async fn record(
     let mut nonce = [0; NONCE_LEN];
     rand::rng().fill(&mut nonce);
     sqlx::query!(
-        "INSERT INTO auth.pending (pending_id, kind, nonce, user_id, email, name, created_at,
-             expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "INSERT INTO auth.pending (pending_id, kind, nonce, user_id, email, name, held_hash,
+             created_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         pending_id,
         ask.purpose.as_str(),
         &nonce,
         ask.user_id,
         ask.email.map(Email::as_str),
         ask.name,
+        held.as_ref().map(|hash| &hash[..]),
         now,
         now.checked_add_signed(VALIDITY).unwrap_or(now)
     )
@@ -217,6 +239,21 @@ pub(super) async fn forget(
         user_id,
         &kinds[..],
         kept
+    );
+    forgotten.execute(transaction).await.map(drop)
+}
+
+/// Forgets what waits for a user's proof and was asked for by a time, or all of it.
+pub(super) async fn forget_asked_by(
+    transaction: &mut PgConnection,
+    user_id: Uuid,
+    asked_by: Option<DateTime<Utc>>,
+) -> Result<(), sqlx::Error> {
+    let forgotten = sqlx::query!(
+        "DELETE FROM auth.pending
+         WHERE user_id = $1 AND ($2::timestamptz IS NULL OR created_at <= $2)",
+        user_id,
+        asked_by
     );
     forgotten.execute(transaction).await.map(drop)
 }

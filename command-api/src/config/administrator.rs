@@ -32,6 +32,14 @@ pub struct CreateAdminArgs {
     /// that they have stays.
     #[arg(long)]
     pub existing: bool,
+    /// The stores.
+    #[command(flatten)]
+    pub stores: StoreArgs,
+}
+
+/// The settings of a command line that works on the stores beside the servers.
+#[derive(Debug, clap::Args)]
+pub struct StoreArgs {
     /// The database of the event store.
     #[command(flatten)]
     pub event_store: EventStoreUrlArgs,

@@ -125,6 +125,11 @@ impl Ids {
         id.map(|id| self.read("/input/id", id))
     }
 
+    /// What is wrong with them.
+    pub(super) fn wrong(self) -> Vec<FieldError> {
+        self.0
+    }
+
     /// Runs the command if all ids could be read.
     pub(super) async fn run<P: From<Outcome>>(
         self,
@@ -144,7 +149,7 @@ impl Ids {
 ///
 /// # Errors
 /// The caller has sent too many: the field then has no value.
-fn count(ctx: &Context<'_>) -> Result<(), Error> {
+pub(super) fn count(ctx: &Context<'_>) -> Result<(), Error> {
     let api = ctx.data::<Api>()?;
     let limits = api.rates.named(operation(ctx.field().name()));
     match limits.count(ctx.data::<Origin>()?.rate_key) {
@@ -238,7 +243,7 @@ fn arguments(ctx: &Context<'_>) -> Result<String, Error> {
 }
 
 /// The error of a field whose command failed for a reason that is not up to the user.
-fn failure(ctx: &Context<'_>, why: impl Into<Problem>) -> Result<Error, Error> {
+pub(super) fn failure(ctx: &Context<'_>, why: impl Into<Problem>) -> Result<Error, Error> {
     let request_id = ctx.data::<Origin>()?.request_id.clone();
     let problem = why.into();
     Ok(Error::new(problem.title()).extend_with(|_, extensions| {

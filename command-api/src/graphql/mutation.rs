@@ -2,12 +2,14 @@
 
 use async_graphql::MergedObject;
 
+mod access;
 mod address;
 mod fulfilment;
 mod order;
 mod product;
 mod user;
 
+use access::AccessMutation;
 use address::AddressMutation;
 use fulfilment::FulfilmentMutation;
 use order::OrderMutation;
@@ -22,4 +24,5 @@ pub(super) struct Mutation(
     ProductMutation,
     OrderMutation,
     FulfilmentMutation,
+    AccessMutation,
 );

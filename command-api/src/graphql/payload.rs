@@ -3,6 +3,7 @@
 use async_graphql::{ID, Json, SimpleObject};
 use serde_json::Value;
 use service_kit::{FieldError, Problem};
+use uuid::Uuid;
 
 use super::command::Outcome;
 use super::entity::{Entity, Order, Product, User};
@@ -92,6 +93,33 @@ payloads! {
     ProductPayload { product: Product, }
     /// The answer to a mutation of an order.
     OrderPayload { order: Order, line_id: "The id of the line that was added." }
+}
+
+/// The answer to a mutation of a user's roles, sessions or API keys.
+#[derive(SimpleObject)]
+pub(super) struct AccessPayload {
+    /// The user, unless the change was refused.
+    user: Option<User>,
+    /// The errors that a user can mend. The change was carried out if there is none.
+    errors: Vec<UserError>,
+}
+
+impl AccessPayload {
+    /// The change was carried out.
+    pub(super) fn changed(user: Uuid) -> Self {
+        Self { user: Some(User::of(user)), errors: Vec::new() }
+    }
+
+    /// The change was refused.
+    pub(super) fn refused(problem: &Problem) -> Self {
+        Self { user: None, errors: user_errors(problem) }
+    }
+
+    /// Some ids are none.
+    pub(super) fn invalid(errors: &[FieldError]) -> Self {
+        let errors = errors.iter().map(|error| of_field(error, None)).collect();
+        Self { user: None, errors }
+    }
 }
 
 impl From<Outcome> for Common {

@@ -24,7 +24,7 @@ async fn revocations(State(api): State<Api>) -> Response {
     if !api.gate.revocations().is_known() {
         return identity::problem::no_keys().into_response();
     }
-    Json(api.gate.revocations().published(api.clock.now().timestamp())).into_response()
+    Json(api.gate.revocations().published(api.clock.now().timestamp_micros())).into_response()
 }
 
 async fn keys(State(api): State<Api>) -> Response {

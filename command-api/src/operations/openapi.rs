@@ -24,7 +24,8 @@ pub fn document() -> Value {
         description: "Asks a running command API for erasures and new epochs, follows and cancels \
             them. The port listens on loopback only; `by` is a claim that nothing verifies.",
         list: "Lists operations, the newest first. All are kept.".to_owned(),
-        conflict: "The person to erase has an open order (`user/open-orders`), an unfinished \
+        conflict: "The person to erase has an open order (`user/open-orders`) or is the \
+            last administrator (`auth/last-administrator`), an unfinished \
             operation does the same (`operation/busy`), the operation has ended \
             (`operation/finished`), or its effect may have begun and cannot be undone \
             (`operation/irrevocable`)",

@@ -11,18 +11,18 @@ use uuid::Uuid;
 
 use crate::process::{Process, command};
 
-const EMAIL: &str = "boss@example.com";
+pub(crate) const EMAIL: &str = "boss@example.com";
 /// Another master key than the one of the other processes.
 const FOREIGN: &str = "Zm9yZWlnbi1mb3JlaWduLWZvcmVpZ24tZm9yZWlnbi0=";
 
 /// All three stores in one database.
-struct Stores(TestDatabase);
+pub(crate) struct Stores(TestDatabase);
 
 /// How the command line ended: its exit code and everything that it said.
-type Ended = (Option<i32>, String);
+pub(crate) type Ended = (Option<i32>, String);
 
 impl Stores {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let fingerprint = [
             postgres::schema_fingerprint(),
             keys::schema_fingerprint(),
@@ -38,9 +38,15 @@ impl Stores {
         Self(made.await)
     }
 
-    fn create(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Ended {
+    pub(crate) fn create(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Ended {
+        let arguments = [&["create-admin", "--email", EMAIL], arguments].concat();
+        self.run(&arguments, settings)
+    }
+
+    /// Runs the program with these arguments on the stores.
+    pub(crate) fn run(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Ended {
         let mut command = command();
-        command.args(["create-admin", "--email", EMAIL]).args(arguments);
+        command.args(arguments);
         for name in ["EVENT_STORE_URL", "SUBJECT_KEYS_URL", "AUTH_URL"] {
             command.env(name, self.0.url());
         }
@@ -59,18 +65,18 @@ impl Stores {
         self.subject().await
     }
 
-    async fn sql(&self, statements: &'static str) {
+    pub(crate) async fn sql(&self, statements: &'static str) {
         let mut connection = PgConnection::connect(self.0.url()).await.unwrap();
         sqlx::raw_sql(statements).execute(&mut connection).await.unwrap();
     }
 
-    async fn count(&self, query: &'static str) -> i64 {
+    pub(crate) async fn count(&self, query: &'static str) -> i64 {
         let mut connection = PgConnection::connect(self.0.url()).await.unwrap();
         sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap()
     }
 
     /// The only user.
-    async fn subject(&self) -> Uuid {
+    pub(crate) async fn subject(&self) -> Uuid {
         let mut connection = PgConnection::connect(self.0.url()).await.unwrap();
         let subjects = sqlx::query_scalar("SELECT subject FROM subject_keys.keys");
         subjects.fetch_one(&mut connection).await.unwrap()

@@ -40,6 +40,7 @@ mod stock;
 mod stock_races;
 mod together;
 mod unsafe_server;
+mod user_access;
 mod users;
 mod values;
 mod versions;

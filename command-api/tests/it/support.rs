@@ -14,9 +14,9 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use chrono::{DateTime, Utc};
 use command_api::application::command::MAX_COMMANDS;
-use command_api::application::repository::{Departures, Repository};
+use command_api::application::repository::{Departures, Leave, LeaveError, Repository};
 use command_api::application::use_case::EmailReservations;
-use command_api::application::{Application, CommandError, Commands, Environment};
+use command_api::application::{Application, Commands, Environment};
 use command_api::auth::Identity;
 use command_api::http::{Api, rates, router};
 use event_store::stream::Version;
@@ -65,10 +65,10 @@ struct LateIdentity(Arc<OnceLock<Identity>>);
 
 #[async_trait]
 impl Departures for LateIdentity {
-    async fn is_last_administrator(&self, user_id: Uuid) -> Result<bool, CommandError> {
+    async fn let_leave(&self, users: &[Uuid]) -> Result<Leave, LeaveError> {
         match self.0.get() {
-            Some(identity) => Departures::is_last_administrator(identity, user_id).await,
-            None => Ok(false),
+            Some(identity) => identity.let_leave(users).await,
+            None => Ok(Box::new(())),
         }
     }
 
@@ -154,7 +154,7 @@ impl Shop {
         let clock = FixedClock::at(now());
         let log = UpcastingLog::new(Arc::clone(&store), Arc::new(registry));
         let departures = LateIdentity::default();
-        let repository = Repository::new(log).telling(Arc::new(departures.clone()));
+        let repository = Repository::new(log).asking(Arc::new(departures.clone()));
         let commands = Commands::new(repository, clock.clone())
             .waiting_for_repeats(options.wait_for_repeats)
             .at_once(options.commands_at_once);

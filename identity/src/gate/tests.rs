@@ -32,7 +32,7 @@ fn token() -> String {
         grants: "orders:read.own".parse().unwrap(),
         roles: Vec::new(),
     };
-    issuer().issue(&holder, crate::now(), MAX_LIFETIME).unwrap()
+    issuer().issue(&holder, crate::micros(crate::now()), MAX_LIFETIME).unwrap()
 }
 
 fn headers(values: &[&str]) -> HeaderMap {

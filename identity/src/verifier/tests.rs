@@ -30,6 +30,7 @@ fn claims() -> Claims {
         sub: Uuid::from_u128(7),
         client_id: "shop".to_owned(),
         iat: now(),
+        iat_us: None,
         exp: now() + 300,
         jti: Uuid::from_u128(8),
         sid: Uuid::from_u128(9),

@@ -48,7 +48,7 @@ async fn status(process: &Process, token: Option<&str>, path: &str) -> u16 {
 async fn serve(address: &str, revocations: Revocations) -> tokio::task::JoinHandle<()> {
     let listener = tokio::net::TcpListener::bind(address).await.unwrap();
     let list = move || {
-        let list = revocations.published(identity::now());
+        let list = revocations.published(identity::micros(identity::now()));
         std::future::ready(serde_json::to_vec(&list).unwrap())
     };
     let routes = Router::new()
@@ -102,7 +102,7 @@ async fn p8_a_revoked_token_is_refused_within_seconds_and_stays_so_when_the_comm
     let orders =
         async |process: &Process, token: &str| status(process, Some(token), "/api/v1/orders").await;
     assert_eq!(orders(&process, &gone_token).await, 200);
-    revocations.revoke(Subject::User(gone), identity::now());
+    revocations.revoke(Subject::User(gone), identity::micros(identity::now() + 1));
     until_within(REVOKED_WITHIN, "the token is refused", async || {
         orders(&process, &gone_token).await == 401
     })

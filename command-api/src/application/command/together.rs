@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use domain::user::User;
 use event_store::{AppendOutcome, Appended, EventRef, Idempotency, Position, Refusal, StoreError};
 use postgres_kit::Pauses;
 use serde_json::value::RawValue;
@@ -17,7 +18,7 @@ use crate::application::access::Permit;
 use crate::application::batch::{Batch, Joined, Whole};
 use crate::application::error::CommandError;
 use crate::application::idempotency::{Answer, Turn};
-use crate::application::repository::RepositoryError;
+use crate::application::repository::{LeaveError, RepositoryError};
 use crate::application::telemetry;
 use crate::application::use_case::{Decision, Turns, UseCase};
 
@@ -180,7 +181,7 @@ impl Commands {
             (whole, outcome)
         });
         let (whole, outcome) = task.await.map_err(CommandError::Died)?;
-        match outcome.map_err(too_much)? {
+        match outcome.map_err(|error| failed(&whole, error))? {
             AppendOutcome::Appended(appended) => Ok(Attempted::Done(appended)),
             AppendOutcome::Repeated { appended, answer } => {
                 Ok(Attempted::Replayed(Replayed { joined: stored(&answer)?, appended }))
@@ -191,7 +192,7 @@ impl Commands {
 
     async fn check_whole(&self, whole: Whole) -> Result<Attempted, Refused> {
         let check = self.repository.check_all(whole.epoch, whole.append.clone());
-        match check.await.map_err(too_much)? {
+        match check.await.map_err(|error| failed(&whole, error))? {
             None => Ok(Attempted::DryRun),
             Some(refusal) => Err(refuse(&whole, refusal)),
         }
@@ -244,13 +245,18 @@ impl Attempts {
     }
 }
 
-/// An append that the store calls invalid has too many events, streams or bytes: each command alone
-/// makes a valid one.
-fn too_much(error: RepositoryError) -> CommandError {
+fn failed(whole: &Whole, error: RepositoryError) -> Refused {
     match error {
+        // Each command alone makes a valid append, so it has too many events, streams or bytes.
         RepositoryError::Store(StoreError::Invalid(reason)) => {
             tracing::debug!(reason, "a batch is more than one append can hold");
-            CommandError::TooMuchAtOnce
+            Refused::All(CommandError::TooMuchAtOnce)
+        }
+        RepositoryError::Leave(LeaveError::LastAdministrator { user_id }) => {
+            match whole.first_of::<User>(user_id) {
+                Some(command) => Refused::One(command, CommandError::LastAdministrator),
+                None => Refused::All(CommandError::LastAdministrator),
+            }
         }
         error => error.into(),
     }

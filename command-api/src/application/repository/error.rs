@@ -3,6 +3,8 @@
 use domain::aggregate::UnreadableEvent;
 use event_store::{EventType, InvalidName, Position, StoreError, Unreadable, UpcastingError};
 
+use super::departures::LeaveError;
+
 /// Why the repository could not load an aggregate or make an append.
 #[derive(Debug, thiserror::Error)]
 pub enum RepositoryError {
@@ -38,6 +40,9 @@ pub enum RepositoryError {
     /// Too many commands wait for their turn on one aggregate, or this one waited too long.
     #[error("too many commands wait for their turn on one aggregate")]
     Crowded,
+    /// Users who would be deactivated may not leave.
+    #[error(transparent)]
+    Leave(#[from] LeaveError),
     /// A stream, type or tag has a name that the store does not accept.
     #[error(transparent)]
     Name(#[from] InvalidName),

@@ -43,12 +43,6 @@ impl UseCase for DeactivateUser {
     async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
         let user = work.user(self.user_id).await?;
         let events = user.decide([UserCommand::Deactivate])?;
-        if !events.is_empty()
-            && let Some(departures) = work.repository.departures()
-            && departures.is_last_administrator(self.user_id).await?
-        {
-            return Err(CommandError::LastAdministrator);
-        }
         let freed = user
             .state
             .email()

@@ -20,6 +20,8 @@ pub enum Kind {
     EmailChanged,
     /// The password was changed.
     PasswordChanged,
+    /// An API key was made.
+    KeyMade,
     /// No mail. It takes the place of one, so that the work is the same.
     Nothing,
 }
@@ -39,13 +41,14 @@ pub struct Letter {
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::SignUp,
         Self::AlreadyRegistered,
         Self::PasswordReset,
         Self::EmailChange,
         Self::EmailChanged,
         Self::PasswordChanged,
+        Self::KeyMade,
         Self::Nothing,
     ];
 
@@ -58,6 +61,7 @@ impl Kind {
             Self::EmailChange => "email-change",
             Self::EmailChanged => "email-changed",
             Self::PasswordChanged => "password-changed",
+            Self::KeyMade => "key-made",
             Self::Nothing => "nothing",
         }
     }
@@ -97,6 +101,11 @@ impl Kind {
                 "Your password was changed",
                 "The password of your account was changed. If it was not you, ask for a new one \
                  at once.",
+            ),
+            Self::KeyMade => (
+                "An API key was made",
+                "Somebody who is logged in to your account made an API key. If it was not you, \
+                 change the password and revoke the key.",
             ),
             Self::Nothing => ("", ""),
         }

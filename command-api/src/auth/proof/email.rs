@@ -3,15 +3,14 @@
 use access::Caller;
 use domain::value::Email;
 use secrecy::SecretString;
-use uuid::Uuid;
 
-use super::{Ask, Purpose, done, forget};
+use super::{Ask, Purpose, claim};
 use crate::application::idempotency::{IdempotencyKey, KeyedRequest};
 use crate::application::use_case::ChangeUser;
 use crate::auth::log_in::Visitor;
 use crate::auth::mail::Kind;
 use crate::auth::mail::outbox::{self, Entry};
-use crate::auth::{Identity, IdentityError, account};
+use crate::auth::{Identity, IdentityError};
 
 impl Identity {
     /// Mails a token to the new address if it is free, and a notice if it is taken. It takes the
@@ -29,7 +28,7 @@ impl Identity {
         visitor: &Visitor,
     ) -> Result<(), IdentityError> {
         let user_id = self.session_user(caller).await?;
-        let (password_hash, _) = self.present_password(user_id, current, visitor).await?;
+        let (password_hash, held) = self.present_password(user_id, current, visitor).await?;
         let purpose = Purpose::EmailChange;
         let request = async {
             let holder = self.parts().directory.holder(new).await?;
@@ -37,13 +36,15 @@ impl Identity {
             let mail = if is_free { Kind::EmailChange } else { Kind::AlreadyRegistered };
             let password_hash = Some(&*password_hash);
             let (email, name, recipient) = (Some(new), None, new);
-            self.ask(Ask { purpose, user_id, email, name, mail, recipient, password_hash }).await
+            let held = Some(&held);
+            let ask = Ask { purpose, user_id, email, name, held, mail, recipient, password_hash };
+            self.ask(ask).await
         };
         self.within_budget((purpose, new), visitor, request).await
     }
 
-    /// Changes the address in the event store, and forgets the tokens for a new password that were
-    /// mailed to the old one. A repeat completes what was interrupted.
+    /// Changes the address in the event store. Other tokens that were mailed while the user held the
+    /// old one count no more. A repeat completes what was interrupted.
     ///
     /// # Errors
     /// [`IdentityError::InvalidToken`], the address was taken meanwhile, or a store cannot be
@@ -57,6 +58,11 @@ impl Identity {
         let new = waiting.email.as_deref().and_then(|email| Email::parse(email).ok());
         let new = new.ok_or(IdentityError::InvalidToken)?;
         let old = parts.directory.email_of(user_id).await?.ok_or(IdentityError::InvalidToken)?;
+        // After a crash the change may be made already.
+        let is_made = old.normalised() == new.normalised();
+        if !is_made && !waiting.is_of(&parts.directory, &old) {
+            return Err(IdentityError::InvalidToken);
+        }
         let key = IdempotencyKey::new(format!("email-change-{}", waiting.pending_id));
         let key = key.map_err(|_| IdentityError::InvalidToken)?;
         let keyed = KeyedRequest::new(key, &[waiting.pending_id.as_bytes()]);
@@ -65,12 +71,8 @@ impl Identity {
         parts.directory.run(use_case, user_id, keyed).await?;
         let now = parts.clock.now();
         let told = parts.database.transaction(async |transaction| {
-            // The account is locked first, like by all that forgets what waits.
-            account::lock(transaction, user_id).await?;
-            done(transaction, waiting.pending_id, now).await?;
-            forget(transaction, user_id, &[Purpose::PasswordReset], Uuid::nil()).await?;
             // After a crash the old address is no longer known, and the notice is not sent.
-            if old.normalised() == new.normalised() {
+            if !claim(transaction, waiting.pending_id, now).await? || is_made {
                 return Ok(());
             }
             let (kind, recipient) = (Kind::EmailChanged, old.as_str());

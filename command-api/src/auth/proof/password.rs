@@ -21,7 +21,8 @@ use crate::auth::{Identity, IdentityError};
 const MAILED_BEFORE: [Purpose; 2] = [Purpose::PasswordReset, Purpose::EmailChange];
 
 impl Identity {
-    /// Mails a token for a new password, if the address belongs to a user.
+    /// Mails a token for a new password, if the address belongs to a user. The token counts as long
+    /// as the user holds the address.
     ///
     /// # Errors
     /// [`IdentityError::Throttled`], or a store cannot be asked. Never because the address is
@@ -36,6 +37,7 @@ impl Identity {
                 user_id: holder.unwrap_or_default(),
                 email: None,
                 name: None,
+                held: Some(email),
                 mail,
                 recipient: email,
                 password_hash: None,
@@ -59,7 +61,8 @@ impl Identity {
         let parts = self.parts();
         let waiting = self.waiting(token, Purpose::PasswordReset).await?;
         let user_id = waiting.user_id;
-        if !parts.directory.may_sign_in(user_id).await? {
+        let held = parts.directory.email_of(user_id).await?.ok_or(IdentityError::InvalidToken)?;
+        if !waiting.is_of(&parts.directory, &held) {
             return Err(IdentityError::InvalidToken);
         }
         let password_hash = if waiting.done_at.is_some() {
@@ -76,7 +79,8 @@ impl Identity {
             }
         };
         let Visitor { client, address } = visitor;
-        self.begin(Proven { user_id, password_hash, client, address }).await
+        let begun = self.begin(Proven { user_id, password_hash, client, address }).await?;
+        begun.ok_or(IdentityError::InvalidToken)
     }
 
     /// Stores the new password, ends all sessions, and forgets what was mailed before, if this is

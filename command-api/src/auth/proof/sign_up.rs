@@ -43,6 +43,7 @@ impl Identity {
                 user_id: holder.unwrap_or_else(Uuid::now_v7),
                 email: Some(email),
                 name: Some(name.as_str()),
+                held: None,
                 mail,
                 recipient: email,
                 password_hash: None,
@@ -74,7 +75,8 @@ impl Identity {
         let password_hash = self.set_password(&waiting, password, &visitor).await?;
         let Visitor { client, address } = visitor;
         let user_id = waiting.user_id;
-        self.begin(Proven { user_id, password_hash, client, address }).await
+        let begun = self.begin(Proven { user_id, password_hash, client, address }).await?;
+        begun.ok_or(IdentityError::InvalidToken)
     }
 
     /// The first step: the user in the event store.

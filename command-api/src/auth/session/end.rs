@@ -122,20 +122,22 @@ pub(in crate::auth) async fn end_beyond(
     revoke(transaction, revocations, ended.into_iter().map(Subject::Session), now).await
 }
 
-/// Ends the sessions of a user that began by a time, at that time.
+/// Ends the sessions of a user that began by a time, or all of them.
 pub(in crate::auth) async fn end_begun_by(
     transaction: &mut PgConnection,
     revocations: &Revocations,
     user_id: Uuid,
-    at: DateTime<Utc>,
-    why: Why,
+    begun_by: Option<DateTime<Utc>>,
+    (why, at): (Why, DateTime<Utc>),
 ) -> Result<(), sqlx::Error> {
     let ended = sqlx::query_scalar!(
         "UPDATE auth.sessions SET ended_at = $2, ended_why = $3
-         WHERE user_id = $1 AND ended_at IS NULL AND created_at <= $2 RETURNING session_id",
+         WHERE user_id = $1 AND ended_at IS NULL
+             AND ($4::timestamptz IS NULL OR created_at <= $4) RETURNING session_id",
         user_id,
         at,
-        why.as_str()
+        why.as_str(),
+        begun_by
     );
     let ended = ended.fetch_all(&mut *transaction).await?;
     revoke(transaction, revocations, ended.into_iter().map(Subject::Session), at).await
@@ -169,7 +171,7 @@ pub(in crate::auth) async fn end_others(
 /// also one that is issued while this transaction is in flight. Of a user, the tokens that were
 /// issued until `now` are refused. A transaction that issues tokens for the user holds a lock that
 /// excludes this transaction, so take the time after the lock. Each revocation is later than the
-/// one before, because a token may count as issued a second after that
+/// one before, because a token may count as issued a microsecond after that
 /// ([`issue`](crate::auth::issuer)).
 pub(in crate::auth) async fn revoke(
     transaction: &mut PgConnection,
@@ -182,8 +184,8 @@ pub(in crate::auth) async fn revoke(
     let (mut hashes, mut befores) = (Vec::new(), Vec::new());
     for subject in revoked {
         let before = match subject {
-            Subject::Session(_) | Subject::Key(_) => expires_at.timestamp(),
-            Subject::User(_) => now.timestamp(),
+            Subject::Session(_) | Subject::Key(_) => expires_at.timestamp_micros(),
+            Subject::User(_) => now.timestamp_micros(),
         };
         hashes.push(subject.hash().to_vec());
         befores.push(before);

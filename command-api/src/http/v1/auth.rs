@@ -198,7 +198,7 @@ fn client_name(pointer: &str, name: String) -> Result<String, Problem> {
 
 impl Api {
     /// Identity, if this deployment has it.
-    fn identity(&self) -> Result<&Identity, Problem> {
+    pub(crate) fn identity(&self) -> Result<&Identity, Problem> {
         self.identity.as_ref().ok_or_else(Problem::not_found)
     }
 

@@ -49,15 +49,15 @@ async fn what_was_issued_before_a_change_of_roles_is_revoked_and_what_comes_afte
     let role = format!("users/{user}/roles/support");
     site.as_user(&admin, "PUT", &role, None).await;
     let before = site.revoked_user(user).await.unwrap();
-    assert!(site.claims(&session).iat <= before);
+    assert!(site.claims(&session).issued_us() <= before);
     let next = site.refresh(&session.refresh).await.session();
-    assert!(site.claims(&next).iat > before, "in the same second");
+    assert!(site.claims(&next).issued_us() > before, "at the same moment");
     // What is so already changes nothing, and what is taken away is revoked again.
     site.later(TimeDelta::minutes(1));
     site.as_user(&admin, "PUT", &role, None).await;
     assert_eq!(site.revoked_user(user).await, Some(before));
     site.as_user(&admin, "DELETE", &role, None).await;
-    assert_eq!(site.revoked_user(user).await, Some(site.now().timestamp()));
+    assert_eq!(site.revoked_user(user).await, Some(site.now().timestamp_micros()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,6 +12,7 @@ use local_servers::until;
 use serde_json::json;
 use service_kit::Pulse;
 use service_kit::health::Health;
+use sqlx::Connection as _;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -89,6 +90,81 @@ async fn the_last_administrator_who_may_sign_in_cannot_be_deactivated() {
     site.sql("REVOKE SELECT ON auth.memberships FROM auth_writer").await;
     let refused = site.shop.delete(&format!("/api/v1/users/{second}")).await;
     refused.problem(503, "auth/unavailable");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_asked_for_before_gives_no_session_after_the_departure() {
+    let site = Site::new().await;
+    let (user, session) = site.signed_in(EMAIL).await;
+    let key = json!({"name": "k", "scopes": "products:read"});
+    let key = site.as_user(&session, "POST", "api-keys", Some(key)).await;
+    let key = json!({"api_key": key.body["data"]["api_key"]});
+    let reset = json!({"email": EMAIL});
+    site.shop.post("/api/v1/auth/password-reset", reset).await;
+    let token = site.newest_mailed_token(EMAIL).await;
+    let reset = json!({"token": token, "password": "a new password"});
+    let post = async |operation: &str, body: &serde_json::Value| {
+        site.shop.post(&format!("/api/v1/auth/{operation}"), body.clone()).await
+    };
+    let log_in = json!({"email": EMAIL, "password": PASSWORD});
+    for (operation, body, code) in [
+        ("log-in", &log_in, "auth/wrong-credentials"),
+        ("token", &key, "auth/invalid-token"),
+        ("password-reset/confirm", &reset, "auth/invalid-token"),
+    ] {
+        // It has asked whether the user may sign in, and waits here while they leave.
+        let mut owner = site.owner().await;
+        let mut held = owner.begin().await.unwrap();
+        let lock = "SELECT FROM auth.accounts FOR UPDATE";
+        sqlx::query(lock).execute(&mut *held).await.unwrap();
+        let leave = async {
+            until("it waits for the account", async || waits(&site).await).await;
+            deactivate(&site, user).await;
+            held.rollback().await.unwrap();
+        };
+        tokio::join!(post(operation, body), leave).0.problem(401, code);
+        let ends = site.ends().await;
+        assert!(ends.iter().skip(1).all(Option::is_some), "{operation}: {ends:?}");
+        site.shop.act(&format!("/api/v1/users/{user}/reactivate")).await.ok();
+    }
+}
+
+/// Whether anything waits for a lock.
+async fn waits(site: &Site) -> bool {
+    let waits = "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
+        WHERE NOT granted AND datname = current_database())";
+    sqlx::query_scalar(waits).fetch_one(&mut site.owner().await).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_and_mailed_tokens_of_before_stay_void_after_a_reactivation() {
+    for late in [false, true] {
+        let site = Site::new().await;
+        let (user, session) = site.signed_in(EMAIL).await;
+        let key = json!({"name": "k", "scopes": "products:read"});
+        let key = site.as_user(&session, "POST", "api-keys", Some(key)).await;
+        let exchange = json!({"api_key": key.body["data"]["api_key"]});
+        site.shop.post("/api/v1/auth/password-reset", json!({"email": EMAIL})).await;
+        let token = site.newest_mailed_token(EMAIL).await;
+        deactivate(&site, user).await;
+        if !late {
+            follow(&site).await;
+        }
+        site.shop.act(&format!("/api/v1/users/{user}/reactivate")).await.ok();
+        site.later(TimeDelta::seconds(1));
+        let next = site.log_in(EMAIL, PASSWORD).await.session();
+        let new_key = json!({"name": "k2", "scopes": "products:read"});
+        let new_key = site.as_user(&next, "POST", "api-keys", Some(new_key)).await;
+        follow(&site).await;
+        let refused = site.shop.post("/api/v1/auth/token", exchange).await;
+        refused.problem(401, "auth/invalid-token");
+        let reset = json!({"token": token, "password": "a new password"});
+        let refused = site.shop.post("/api/v1/auth/password-reset/confirm", reset).await;
+        refused.problem(401, "auth/invalid-token");
+        let exchange = json!({"api_key": new_key.body["data"]["api_key"]});
+        site.shop.post("/api/v1/auth/token", exchange).await.ok();
+        ask(&site, &next, user).await.ok();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

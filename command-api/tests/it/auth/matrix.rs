@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use service_kit::http::ClientAddress;
 use uuid::Uuid;
 
-use super::support::{PASSWORD, Site};
+use super::support::{PASSWORD, Session, Site};
+use crate::access::graphql::graphql;
 use crate::support::json_request;
 use crate::support::tokens::{By as _, expired};
 
@@ -49,6 +50,66 @@ const TABLE: &[(&str, &str, [u16; 7])] = &[
 
 const PREFIX: &str = "/api/v1/auth/";
 
+/// The mutations of GraphQL that change what operations of the table change, with their arguments.
+pub(crate) const MUTATIONS: &[(&str, &str, &str, &str)] = &[
+    // One line each.
+    ("endSession", "delete", "users/{id}/sessions/{session_id}", r#"sessionId: "{nil}""#),
+    ("grantRole", "put", "users/{id}/roles/{role}", r#"role: "support""#),
+    ("revokeRole", "delete", "users/{id}/roles/{role}", r#"role: "support""#),
+    ("revokeUserApiKey", "delete", "users/{id}/api-keys/{key_id}", r#"keyId: "{nil}""#),
+];
+
+/// The tokens of the callers, and whose access is asked about.
+struct Callers {
+    stranger: Session,
+    owner: Session,
+    admin: Session,
+    ended: Session,
+    expired: String,
+    key: String,
+    ada: Uuid,
+    /// Somebody who holds no token here, because a change of roles revokes those of its user.
+    bob: Uuid,
+}
+
+impl Callers {
+    async fn of(site: &Site) -> Self {
+        let (ada, owner) = site.signed_in("ada@example.com").await;
+        let (_, stranger) = site.signed_in("grace@example.com").await;
+        let (_, admin) = site.with_role("admin@example.com", "admin").await;
+        let bob = site.user("bob@example.com", PASSWORD).await;
+        let ended = site.log_in("ada@example.com", PASSWORD).await.session();
+        site.post_token("log-out", &ended.refresh).await;
+        let wanted = json!({"name": "k", "scopes": "products:read"});
+        let made = site.as_user(&owner, "POST", "api-keys", Some(wanted)).await;
+        let key = json!({"api_key": made.body["data"]["api_key"]});
+        let key = json_request("POST", "/api/v1/auth/token", &key).by_nobody();
+        let key = site.shop.send(key).await.ok()["access_token"].as_str().unwrap().to_owned();
+        let expired = expired(ada, access::Grants::all());
+        Self { stranger, owner, admin, ended, expired, key, ada, bob }
+    }
+
+    /// The user whose access an operation is about.
+    fn about(&self, path: &str) -> Uuid {
+        if path.ends_with("{role}") { self.bob } else { self.ada }
+    }
+
+    /// The request of this caller, from an address of its own, so that none is throttled.
+    fn send(&self, caller: &str, sent: u8, request: Request<Body>) -> Request<Body> {
+        let mut request = match caller {
+            "anonymous" => request.by_nobody(),
+            "stranger" => request.with_token(&self.stranger.access),
+            "owner" => request.with_token(&self.owner.access),
+            "admin" => request.with_token(&self.admin.access),
+            "expired" => request.with_token(&self.expired),
+            "revoked" => request.with_token(&self.ended.access),
+            _ => request.with_token(&self.key),
+        };
+        request.extensions_mut().insert(ClientAddress(Some([192, 0, 2, sent].into())));
+        request
+    }
+}
+
 /// A valid body for an operation. Proofs in it are wrong, and each request is about another
 /// account.
 fn body(path: &str, request: u8) -> Value {
@@ -85,23 +146,11 @@ async fn every_operation_of_identity_answers_everybody_as_the_table_says() {
     assert_eq!(operations, rows, "each operation has a row in the table of this file");
 
     let site = Site::new().await;
-    let (ada, owner) = site.signed_in("ada@example.com").await;
-    let (_, stranger) = site.signed_in("grace@example.com").await;
-    let (_, admin) = site.with_role("admin@example.com", "admin").await;
-    // A change of roles revokes the tokens of its user, so it is about somebody who has none here.
-    let bob = site.user("bob@example.com", PASSWORD).await;
-    let ended = site.log_in("ada@example.com", PASSWORD).await.session();
-    site.post_token("log-out", &ended.refresh).await;
-    let wanted = json!({"name": "k", "scopes": "products:read"});
-    let made = site.as_user(&owner, "POST", "api-keys", Some(wanted)).await;
-    let key = json!({"api_key": made.body["data"]["api_key"]});
-    let key = site.shop.send(json_request("POST", "/api/v1/auth/token", &key).by_nobody()).await;
-    let key = key.ok()["access_token"].as_str().unwrap().to_owned();
-    let old = expired(ada, access::Grants::all());
+    let callers = Callers::of(&site).await;
     let (nil, mut sent) = (Uuid::nil().to_string(), 0_u8);
     for (method, path, expected) in TABLE {
         for (caller, status) in CALLERS.iter().zip(expected) {
-            let user = if path.ends_with("{role}") { bob } else { ada };
+            let user = callers.about(path);
             let real = path.replace("users/{id}", &format!("users/{user}"));
             let real = real.replace("{role}", "support").replace("{id}", &nil);
             let real = real.replace("{key_id}", &nil).replace("{session_id}", &nil);
@@ -114,19 +163,7 @@ async fn every_operation_of_identity_answers_everybody_as_the_table_says() {
                     request.body(Body::empty()).unwrap()
                 }
             };
-            let request = match *caller {
-                "anonymous" => request.by_nobody(),
-                "stranger" => request.with_token(&stranger.access),
-                "owner" => request.with_token(&owner.access),
-                "admin" => request.with_token(&admin.access),
-                "expired" => request.with_token(&old),
-                "revoked" => request.with_token(&ended.access),
-                _ => request.with_token(&key),
-            };
-            // Each comes from an address of its own, so that none is throttled.
-            let mut request = request;
-            let address = ClientAddress(Some([192, 0, 2, sent].into()));
-            request.extensions_mut().insert(address);
+            let request = callers.send(caller, sent, request);
             let reply = site.shop.send(request).await;
             assert_eq!(reply.status, *status, "{caller}: {method} {path}: {:#}", reply.body);
             let described = &document["paths"][format!("{PREFIX}{path}")][method.to_lowercase()];
@@ -134,4 +171,47 @@ async fn every_operation_of_identity_answers_everybody_as_the_table_says() {
             assert!(described.is_object(), "{method} {path} lacks {status}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_mutation_of_access_answers_everybody_as_its_operation_does() {
+    let site = Site::new().await;
+    let callers = Callers::of(&site).await;
+    let nil = Uuid::nil().to_string();
+    for (field, method, path, arguments) in MUTATIONS {
+        let expected = TABLE.iter().find(|row| (row.0, row.1) == (*method, *path)).unwrap().2;
+        for (caller, status) in CALLERS.iter().zip(expected) {
+            let user = callers.about(path);
+            let arguments = arguments.replace("{nil}", &nil);
+            let query = format!(
+                r#"mutation {{ {field}(userId: "{user}", {arguments}) {{
+                    user {{ id }} errors {{ code }} }} }}"#
+            );
+            let request = callers.send(caller, 1, graphql(&query));
+            let reply = site.shop.send(request).await;
+            let payload = &reply.body["data"][field];
+            let shown = format!("{caller}: {field}: {:#}", reply.body);
+            match status {
+                204 => {
+                    assert_eq!(payload["user"]["id"], json!(user), "{shown}");
+                    assert_eq!(payload["errors"], json!([]), "{shown}");
+                }
+                404 => assert_eq!(payload["errors"][0]["code"], "not-found", "{shown}"),
+                _ => {
+                    // A token that is not valid is refused before GraphQL.
+                    let of_field = &reply.body["errors"][0]["extensions"]["status"];
+                    let refused = of_field.as_u64().unwrap_or(reply.status.as_u16().into());
+                    assert_eq!(refused, u64::from(status), "{shown}");
+                    assert!(payload.is_null(), "{shown}");
+                }
+            }
+        }
+    }
+    assert_eq!(site.user_roles(callers.bob).await, Vec::<String>::new());
+    let admin = callers.send("admin", 1, graphql(
+        r#"mutation { grantRole(userId: "nothing", role: "support") { errors { code field } } }"#,
+    ));
+    let reply = site.shop.send(admin).await;
+    let errors = &reply.body["data"]["grantRole"]["errors"];
+    assert_eq!(errors[0]["field"], json!(["userId"]), "{:#}", reply.body);
 }

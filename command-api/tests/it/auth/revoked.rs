@@ -32,6 +32,21 @@ async fn each_of_several_changes_of_roles_in_a_second_covers_the_tokens_before_i
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn however_many_changes_of_roles_come_at_once_the_next_token_is_of_now() {
+    let site = Site::new().await;
+    let (_, admin) = site.with_role("admin@example.com", "admin").await;
+    let (user, mut session) = site.signed_in(EMAIL).await;
+    let role = format!("users/{user}/roles/support");
+    for round in 0..50 {
+        let method = if round % 2 == 0 { "PUT" } else { "DELETE" };
+        assert_eq!(site.as_user(&admin, method, &role, None).await.status, 204);
+        session = site.refresh(&session.refresh).await.session();
+    }
+    assert!(is_accepted(&site, &session).await);
+    assert_eq!(site.claims(&session).iat, site.now().timestamp());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_from_while_a_change_of_roles_waits_is_covered_too() {
     let site = Site::new().await;
     let (_, admin) = site.with_role("admin@example.com", "admin").await;

@@ -142,7 +142,7 @@ impl Site {
         ends.fetch_all(&mut self.owner().await).await.unwrap()
     }
 
-    /// The second before which tokens of a session are refused; `None` if they are not.
+    /// The microsecond up to which tokens of a session are refused; `None` if they are not.
     pub(crate) async fn revoked(&self, session: &Session) -> Option<i64> {
         self.revocation(&format!("session:{}", session.id)).await
     }
@@ -275,6 +275,13 @@ impl Site {
         sqlx::raw_sql(statements).execute(&mut self.owner().await).await.unwrap();
     }
 
+    /// The roles of a user, in the table.
+    pub(crate) async fn user_roles(&self, user: Uuid) -> Vec<String> {
+        let roles = "SELECT role FROM auth.memberships WHERE user_id = $1 ORDER BY role";
+        let roles = sqlx::query_scalar(roles).bind(user);
+        roles.fetch_all(&mut self.owner().await).await.unwrap()
+    }
+
     /// Sends what waits, and returns all mails: the recipient with the text.
     pub(crate) async fn mails(&self) -> Vec<(String, String)> {
         let folder = tempfile::tempdir().unwrap();
@@ -291,6 +298,14 @@ impl Site {
             (to, text)
         };
         files.into_iter().map(mail).collect()
+    }
+
+    /// The token in the mail that was asked for last, which goes to this address.
+    pub(crate) async fn newest_mailed_token(&self, to: &str) -> String {
+        let mails = self.mails().await;
+        let tokens = mails.iter().filter(|mail| mail.0 == to);
+        let token = tokens.filter_map(|mail| mail.1.split_once("#token=")).next_back();
+        token.expect("a mail with a token").1.trim().to_owned()
     }
 
     /// The token in the only mail that waits, which goes to this address.

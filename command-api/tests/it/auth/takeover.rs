@@ -4,7 +4,7 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 
 use super::support::{PASSWORD, Session, Site};
-use crate::support::Reply;
+use crate::support::{Reply, json_request};
 
 const EMAIL: &str = "ada@example.com";
 const EVIL: &str = "evil@example.com";
@@ -111,4 +111,48 @@ async fn of_several_resets_at_once_with_one_token_one_counts() {
     }
     reset(&site, &token, &passwords[counted[0]]).await.session();
     site.log_in(EMAIL, &passwords[counted[0]]).await.session();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reset_counts_no_more_when_staff_changed_the_address_by_whatever_way() {
+    for way in ["PATCH", "PUT", "commands"] {
+        let site = Site::new().await;
+        let (user, _) = site.signed_in(EMAIL).await;
+        let token = reset_token(&site, EMAIL).await;
+        let path = format!("/api/v1/users/{user}");
+        let new = json!({"email": "ada@new.example.com", "name": "Ada"});
+        let changed = match way {
+            "commands" => {
+                let command = json!({"type": "changeUser", "id": user, "data": new});
+                site.shop.post("/api/v1/commands", json!({"commands": [command]})).await
+            }
+            method => site.shop.send(json_request(method, &path, &new)).await,
+        };
+        assert_eq!(changed.status, 200, "{way}: {:#}", changed.body);
+        assert!(site.shop.types().await.contains(&"user.email_changed".to_owned()), "{way}");
+        reset(&site, &token, NEW).await.problem(401, "auth/invalid-token");
+        site.log_in("ada@new.example.com", PASSWORD).await.session();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn one_change_of_address_ends_others_that_wait_and_is_told_once() {
+    let site = Site::new().await;
+    let (_, session) = site.signed_in(EMAIL).await;
+    let first = change_token(&site, &session, "ada@new.example.com").await;
+    let second = change_token(&site, &session, EVIL).await;
+    let confirm = |token: &str| {
+        let body = json!({"token": token});
+        let site = &site;
+        async move { ask(site, "email/confirm", body).await }
+    };
+    let replies = join_all((0..4).map(|_| confirm(&first))).await;
+    let statuses: Vec<_> = replies.iter().map(|reply| reply.status.as_u16()).collect();
+    assert!(statuses.contains(&204), "{statuses:?}");
+    let mails = site.mails().await;
+    let told: Vec<_> = mails.iter().map(|mail| mail.0.as_str()).collect();
+    assert_eq!(told, [EMAIL]);
+    confirm(&second).await.problem(401, "auth/invalid-token");
+    assert_eq!(confirm(&first).await.status, 204, "a repeat of a lost answer");
+    site.log_in("ada@new.example.com", PASSWORD).await.session();
 }

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::Nothing;
 use super::api_key::ApiKey;
-use crate::auth::administration::{ListedSession, RoleChange};
+use crate::auth::user_access::{ListedSession, RoleChange};
 use crate::http::Api;
 
 /// The routes of administration.

@@ -1,0 +1,92 @@
+//! The administrators: one of them can always sign in, so that somebody can still give rights.
+//!
+//! Users are deactivated in the event store and roles are taken here. So one lock, which is stored
+//! here, covers both. It excludes other copies of the program, too.
+
+use std::convert::Infallible;
+
+use sqlx::postgres::PgConnection;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::account::ADMIN;
+use super::user_access::UserAccess;
+use super::{Directory, IdentityError};
+
+/// The administrators stay as they are while this exists, but for at most the time limit of a
+/// transaction.
+pub(super) type Held = oneshot::Sender<Infallible>;
+
+/// Waits until no other transaction changes who administrates. The name of the lock is permanent.
+pub(super) async fn lock(transaction: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let lock = sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended('auth roles', 0))");
+    lock.execute(transaction).await.map(drop)
+}
+
+/// Which of these users is an administrator, if no other one may sign in. Take the lock first.
+///
+/// # Errors
+/// A store cannot be asked.
+pub(super) async fn last(
+    transaction: &mut PgConnection,
+    directory: &Directory,
+    leaving: &[Uuid],
+) -> Result<Option<Uuid>, IdentityError> {
+    let holders =
+        sqlx::query_scalar!("SELECT user_id FROM auth.memberships WHERE role = $1", ADMIN);
+    let holders = holders.fetch_all(transaction).await?;
+    let last = leaving.iter().rev().find(|user| holders.contains(user));
+    if last.is_none() {
+        return Ok(None);
+    }
+    for other in holders.iter().filter(|holder| !leaving.contains(holder)) {
+        if directory.may_sign_in(*other).await? {
+            return Ok(None);
+        }
+    }
+    Ok(last.copied())
+}
+
+impl UserAccess {
+    /// Takes the lock, and returns it with what [`last`] says.
+    ///
+    /// # Errors
+    /// A store cannot be asked.
+    pub(super) async fn hold_administrators(
+        &self,
+        leaving: Vec<Uuid>,
+    ) -> Result<(Held, Option<Uuid>), IdentityError> {
+        let (answer, answered) = oneshot::channel();
+        let (held, released) = oneshot::channel::<Infallible>();
+        let Self { database, directory, .. } = self.clone();
+        // A task of its own, so that its time limit does not end what happens under the lock.
+        tokio::spawn(async move {
+            let mut answer = Some(answer);
+            let result = database.transaction(async |transaction| {
+                lock(transaction).await?;
+                let last = last(transaction, &directory, &leaving).await?;
+                if let Some(answer) = answer.take()
+                    && answer.send(Ok(last)).is_ok()
+                {
+                    // It ends when the other half is dropped.
+                    let _: Result<Infallible, _> = released.await;
+                }
+                Ok::<_, IdentityError>(())
+            });
+            let result = result.await;
+            match (answer, result) {
+                (Some(answer), Err(error)) => drop(answer.send(Err(error))),
+                (None, Err(error)) => {
+                    let error: &(dyn std::error::Error + 'static) = &error;
+                    tracing::warn!(error, "the lock on the administrators ended early");
+                }
+                _ => {}
+            }
+        });
+        match answered.await {
+            Ok(answer) => answer.map(|last| (held, last)),
+            // Only a panic keeps the task from answering.
+            Err(_) => Err(sqlx::Error::WorkerCrashed.into()),
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The settings of `access`.
+
+use clap::{Args, Subcommand};
+use uuid::Uuid;
+
+use super::StoreArgs;
+
+/// What to look at or to change.
+#[derive(Debug, Subcommand)]
+pub enum AccessAction {
+    /// List the roles of a user.
+    Roles(Box<UserArgs>),
+    /// Give a user a role. Their access tokens of before are refused.
+    Grant(Box<RoleArgs>),
+    /// Take a role from a user. Their access tokens of before are refused.
+    Revoke(Box<RoleArgs>),
+    /// List the sessions of a user, the newest first.
+    Sessions(Box<UserArgs>),
+    /// End a session of a user.
+    EndSession(Box<ItemArgs>),
+    /// List the API keys of a user, the newest first.
+    ApiKeys(Box<UserArgs>),
+    /// Revoke an API key of a user.
+    RevokeApiKey(Box<ItemArgs>),
+}
+
+/// The settings of the lists.
+#[derive(Debug, Args)]
+pub struct UserArgs {
+    /// The user's id or e-mail address.
+    pub user: String,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// The stores.
+    #[command(flatten)]
+    pub stores: StoreArgs,
+}
+
+/// The settings of a change of roles.
+#[derive(Debug, Args)]
+pub struct RoleArgs {
+    /// The user's id or e-mail address.
+    pub user: String,
+    /// The name of the role.
+    pub role: access::RoleName,
+    /// The stores.
+    #[command(flatten)]
+    pub stores: StoreArgs,
+}
+
+/// The settings for one session or API key.
+#[derive(Debug, Args)]
+pub struct ItemArgs {
+    /// The user's id or e-mail address.
+    pub user: String,
+    /// The id of the session or API key.
+    pub id: Uuid,
+    /// The stores.
+    #[command(flatten)]
+    pub stores: StoreArgs,
+}

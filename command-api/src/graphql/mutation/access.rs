@@ -1,0 +1,121 @@
+//! The mutations of what users may do and are logged in with: roles, sessions and API keys. They
+//! change no event, so they have neither a version nor an idempotency key: a repeat changes
+//! nothing.
+
+use access::{Caller, RoleName};
+use async_graphql::{Context, ID, Object, Result};
+use service_kit::Problem;
+use uuid::Uuid;
+
+use crate::auth::user_access::RoleChange;
+use crate::auth::{Identity, IdentityError};
+use crate::graphql::command::{Ids, failure};
+use crate::graphql::payload::AccessPayload;
+use crate::graphql::{Origin, command};
+use crate::http::Api;
+
+#[derive(Default)]
+pub(super) struct AccessMutation;
+
+#[Object]
+impl AccessMutation {
+    /// Gives a user a role. You must hold all that the role allows. Access tokens of before are
+    /// refused.
+    async fn grant_role(
+        &self,
+        ctx: &Context<'_>,
+        user_id: ID,
+        role: String,
+    ) -> Result<AccessPayload> {
+        change_role(ctx, &user_id, &role, RoleChange::Grant).await
+    }
+
+    /// Takes a role from a user. You must hold all that the role allows. The last administrator
+    /// stays.
+    async fn revoke_role(
+        &self,
+        ctx: &Context<'_>,
+        user_id: ID,
+        role: String,
+    ) -> Result<AccessPayload> {
+        change_role(ctx, &user_id, &role, RoleChange::Revoke).await
+    }
+
+    /// Ends a session of a user. Those of others take `access:manage`.
+    async fn end_session(
+        &self,
+        ctx: &Context<'_>,
+        user_id: ID,
+        session_id: ID,
+    ) -> Result<AccessPayload> {
+        let mut ids = Ids::default();
+        let (user, session) =
+            (ids.read("/user_id", &user_id), ids.read("/session_id", &session_id));
+        run(ctx, ids, user, async |identity, caller| {
+            identity.end_session(caller, user, session).await
+        })
+        .await
+    }
+
+    /// Revokes an API key of a user. Those of others take `access:manage`.
+    async fn revoke_user_api_key(
+        &self,
+        ctx: &Context<'_>,
+        user_id: ID,
+        key_id: ID,
+    ) -> Result<AccessPayload> {
+        let mut ids = Ids::default();
+        let (user, key) = (ids.read("/user_id", &user_id), ids.read("/key_id", &key_id));
+        run(ctx, ids, user, async |identity, caller| {
+            identity.revoke_user_key(caller, user, key).await
+        })
+        .await
+    }
+}
+
+async fn change_role(
+    ctx: &Context<'_>,
+    user_id: &ID,
+    role: &str,
+    change: RoleChange,
+) -> Result<AccessPayload> {
+    let mut ids = Ids::default();
+    let user = ids.read("/user_id", user_id);
+    run(ctx, ids, user, async |identity, caller| {
+        let role: RoleName = role.parse().map_err(|_| IdentityError::Unknown)?;
+        identity.change_role(caller, user, &role, change).await
+    })
+    .await
+}
+
+/// Runs a change and makes the payload.
+///
+/// # Errors
+/// What is not up to the user's input: the field then has no value.
+async fn run(
+    ctx: &Context<'_>,
+    ids: Ids,
+    user: Uuid,
+    change: impl AsyncFnOnce(&Identity, &Caller) -> std::result::Result<(), IdentityError>,
+) -> Result<AccessPayload> {
+    command::count(ctx)?;
+    let wrong = ids.wrong();
+    if !wrong.is_empty() {
+        return Ok(AccessPayload::invalid(&wrong));
+    }
+    let (api, caller) = (ctx.data::<Api>()?, &ctx.data::<Origin>()?.caller);
+    let changed = match api.identity() {
+        Ok(identity) => change(identity, caller).await.map_err(Problem::from),
+        Err(problem) => Err(problem),
+    };
+    match changed {
+        Ok(()) => Ok(AccessPayload::changed(user)),
+        Err(problem) if is_input(&problem) => Ok(AccessPayload::refused(&problem)),
+        Err(problem) => Err(failure(ctx, problem)?),
+    }
+}
+
+/// Whether the input is why something was refused. Who may do it is not up to the input.
+fn is_input(problem: &Problem) -> bool {
+    matches!(problem.status().as_u16(), 404 | 409)
+}
