@@ -1,7 +1,8 @@
 //! The settings of the process. Each is a flag and an environment variable, and is read once.
 
 use clap::{Parser, Subcommand, ValueEnum};
-use identity::config::PolicyArgs;
+use identity::OidcArgs;
+use identity::config::{CacheArgs, PolicyArgs};
 use service_kit::config::{AllowedArgs, LimitArgs, LogArgs, LoopbackAddr, RateArgs, TokenKeyArgs};
 
 mod access;
@@ -195,6 +196,12 @@ pub struct ServeArgs {
     /// The settings of access tokens.
     #[command(flatten)]
     pub access_tokens: AccessTokenArgs,
+    /// An outside issuer whose access tokens count, too.
+    #[command(flatten)]
+    pub oidc: OidcArgs,
+    /// Where the copy of its public keys is.
+    #[command(flatten)]
+    pub cache: CacheArgs,
     /// The database of credentials. Without it, nobody can log in.
     #[command(flatten)]
     pub auth: AuthUrlArgs,

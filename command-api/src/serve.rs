@@ -17,6 +17,7 @@ use event_store::postgres::{DIGESTING, PostgresOptions, PostgresStore};
 use event_store::{
     EventStore as _, Head, Registry, StateLoader, StoreError, Task, UpcastingLog, WrittenType,
 };
+use identity::KeySource;
 use postgres_kit::Pauses;
 use secrecy::{ExposeSecret, SecretString};
 use service_kit::clock;
@@ -62,7 +63,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     event_store::telemetry::describe_metrics();
     let health = process.health();
     let commands = Arc::new(OnceLock::new());
-    let (api, signing_in) = api(&args, &commands, health)?;
+    let (api, signing_in, outside) = api(&args, &commands, health)?;
     let departures = signing_in.as_ref().map(SigningIn::departures);
     let options = PostgresOptions::from_url(args.event_store.get()?.expose_secret())?
         .application_name("command-api");
@@ -108,8 +109,10 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
                 signing_in.work(drain, process.served()).await;
             }
         });
+        let fetching = Box::pin(fetch_keys(outside, process.served()));
+        let all = async { tokio::join!(served.cancelled(), operating, sign_in, fetching) };
         tokio::select! {
-            ((), (), ()) = async { tokio::join!(served.cancelled(), operating, sign_in) } => {}
+            ((), (), (), ()) = all => {}
             unusable = watching => return Err(unusable.into()),
         }
         if let Some(commands) = commands.get() {
@@ -118,6 +121,13 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         anyhow::Ok(())
     };
     process.run(ports, work).await
+}
+
+/// Keeps the keys of the outside issuer up to date until `served`, if there is one.
+async fn fetch_keys(outside: Option<KeySource>, served: CancellationToken) {
+    if let Some(outside) = outside {
+        outside.keep(served).await;
+    }
 }
 
 /// Carries out operations until `drain`. It does not wait for a log that commands can use.

@@ -1,5 +1,7 @@
 //! The settings of access tokens that both APIs have.
 
+use std::path::PathBuf;
+
 use access::{Grants, Policy};
 
 use crate::verifier::Verifier;
@@ -13,6 +15,15 @@ pub struct TokenArgs {
     /// The audience that access tokens name (`aud`). Both APIs have the same.
     #[arg(long, env = "ACCESS_TOKEN_AUDIENCE", value_name = "NAME", default_value = AUDIENCE)]
     pub access_token_audience: String,
+}
+
+/// Where copies of public keys from elsewhere are.
+#[derive(Debug, Clone, clap::Args)]
+pub struct CacheArgs {
+    /// A folder for the last copies of what other processes and issuers publish of access tokens.
+    /// With it, the process starts and answers while they are away.
+    #[arg(long, env = "IDENTITY_CACHE", value_name = "FOLDER")]
+    pub identity_cache: Option<PathBuf>,
 }
 
 /// What everybody may do.

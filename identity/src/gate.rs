@@ -17,6 +17,7 @@ use axum::response::{IntoResponse as _, Response};
 use service_kit::Problem;
 use service_kit::http::{Rates, single};
 
+use crate::outside::{NotAccepted, OutsideVerifier};
 use crate::problem;
 use crate::revocation::Revocations;
 use crate::verifier::Verifier;
@@ -24,10 +25,11 @@ use crate::verifier::Verifier;
 /// The authentication scheme (RFC 6750).
 const SCHEME: &str = "Bearer";
 
-/// Finds out who calls. Clones share the verifier.
+/// Finds out who calls. Clones share the verifiers.
 #[derive(Debug, Clone)]
 pub struct Gate {
     verifier: Arc<Verifier>,
+    outside: Option<Arc<OutsideVerifier>>,
     revocations: Revocations,
 }
 
@@ -38,7 +40,14 @@ pub struct RequestCaller(pub Caller);
 impl Gate {
     /// A gate that accepts the tokens that `verifier` accepts and that are not revoked.
     pub const fn new(verifier: Arc<Verifier>, revocations: Revocations) -> Self {
-        Self { verifier, revocations }
+        Self { verifier, outside: None, revocations }
+    }
+
+    /// Also accepts the tokens that this verifier accepts, if there is one. They are revoked by
+    /// user only: the issuer's sessions are not known here.
+    #[must_use]
+    pub fn accepting(self, outside: Option<Arc<OutsideVerifier>>) -> Self {
+        Self { outside, ..self }
     }
 
     /// What verifies the tokens.
@@ -54,8 +63,8 @@ impl Gate {
     /// The caller of a request with these headers.
     ///
     /// # Errors
-    /// 401 if the request has a token that is not valid, or other credentials. 503 if no key is
-    /// known yet, or not what is revoked.
+    /// 401 if the request has a token that is not valid, or other credentials. 503 if no key of its
+    /// issuer is known yet, or not what is revoked.
     pub fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
         let credentials = single(headers, &AUTHORIZATION).map_err(|_| problem::invalid_token())?;
         let Some(credentials) = credentials else { return Ok(Caller::anonymous()) };
@@ -63,6 +72,13 @@ impl Gate {
         if !self.revocations.is_known() {
             return Err(problem::no_keys());
         }
+        match &self.outside {
+            Some(outside) if outside.is_for(token) => self.outsider(outside, token),
+            _ => self.ours(token),
+        }
+    }
+
+    fn ours(&self, token: &str) -> Result<Caller, Problem> {
         match self.verifier.verify(token) {
             Ok(claims) if self.revocations.refuse(&claims) => {
                 tracing::debug!(user = %claims.sub, "a revoked access token is refused");
@@ -72,6 +88,21 @@ impl Gate {
             Err(_) if !self.verifier.knows_keys() => Err(problem::no_keys()),
             Err(error) => {
                 tracing::debug!(%error, "an access token is refused");
+                Err(problem::invalid_token())
+            }
+        }
+    }
+
+    fn outsider(&self, outside: &OutsideVerifier, token: &str) -> Result<Caller, Problem> {
+        match outside.verify(token) {
+            Ok(outsider) if self.revocations.refuse_user(outsider.user, outsider.issued_at) => {
+                tracing::debug!(user = %outsider.user, "a revoked access token is refused");
+                Err(problem::invalid_token())
+            }
+            Ok(outsider) => Ok(outsider.caller.clone()),
+            Err(NotAccepted::NotKnownYet) => Err(problem::no_keys()),
+            Err(NotAccepted::Invalid(error)) => {
+                tracing::debug!(%error, "an access token of the outside issuer is refused");
                 Err(problem::invalid_token())
             }
         }

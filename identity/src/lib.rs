@@ -7,13 +7,18 @@
 //! A verifier knows one algorithm and a fixed map of keys (RFC 8725). Nothing in a token makes it
 //! fetch, open or ask anything.
 //!
+//! Tokens of an outside issuer count only by configuration ([`outside`]). They have keys and rules
+//! of their own.
+//!
 //! [`Gate`] puts the verifier in front of an API's routes. [`Issuer`] makes a token for a holder.
 
 pub mod claims;
 pub mod config;
+pub mod copy;
 pub mod gate;
 pub mod issuer;
 pub mod openapi;
+pub mod outside;
 pub mod problem;
 pub mod rate;
 pub mod revocation;
@@ -23,6 +28,7 @@ pub mod verifier;
 pub use claims::{Claims, MAX_LIFETIME, micros};
 pub use gate::{Gate, gated, gated_at_rates};
 pub use issuer::{Holder, Issuer};
+pub use outside::{KeySource, OidcArgs, OutsideVerifier};
 pub use rate::limited;
 pub use revocation::{Revocations, Subject};
 pub use signing::{InvalidKeys, NotSigned, SigningKeys};

@@ -162,17 +162,25 @@ impl Revocations {
 
     /// Whether a token with these claims is revoked.
     pub fn refuse(&self, claims: &Claims) -> bool {
-        let all = Arc::clone(&self.all.read().unwrap_or_else(PoisonError::into_inner));
-        if all.is_empty() {
-            return false;
-        }
         // A token does not say whether it was issued for a session or for a key.
         let subjects =
             [Subject::Session(claims.sid), Subject::Key(claims.sid), Subject::User(claims.sub)];
-        let issued = claims.issued_us();
+        self.refuse_any(&subjects, claims.issued_us())
+    }
+
+    /// Whether a token of this user that an outside issuer made is revoked. The clock of that issuer
+    /// may be ahead by the leeway, so tokens count as issued that much earlier. The time is in
+    /// seconds since 1970 in UTC.
+    pub fn refuse_user(&self, user: Uuid, issued_at: i64) -> bool {
+        let issued_us = micros(issued_at.saturating_sub(LEEWAY.cast_signed()));
+        self.refuse_any(&[Subject::User(user)], issued_us)
+    }
+
+    fn refuse_any(&self, subjects: &[Subject], issued_us: i64) -> bool {
+        let all = Arc::clone(&self.all.read().unwrap_or_else(PoisonError::into_inner));
         let is_revoked =
-            |subject: Subject| all.get(&subject.hash()).is_some_and(|before| issued <= *before);
-        subjects.into_iter().any(is_revoked)
+            |subject: &Subject| all.get(&subject.hash()).is_some_and(|before| issued_us <= *before);
+        !all.is_empty() && subjects.iter().any(is_revoked)
     }
 }
 

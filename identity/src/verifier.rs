@@ -17,10 +17,11 @@ pub const MAX_TOKEN_LEN: usize = 8 * 1024;
 /// The difference between two clocks that is tolerated, in seconds.
 pub(crate) const LEEWAY: u64 = 30;
 /// The maximum number of verified tokens that are remembered.
-const MAX_REMEMBERED: usize = 10_000;
+pub(crate) const MAX_REMEMBERED: usize = 10_000;
 
 type Keys = HashMap<String, DecodingKey>;
-type Fingerprint = [u8; 32];
+/// The SHA-256 of a token.
+pub(crate) type Fingerprint = [u8; 32];
 
 /// Verifies the access tokens of one issuer. A verified token is remembered by its hash until it
 /// expires, because a signature costs more than a hash.
@@ -70,6 +71,12 @@ pub enum InvalidKeySet {
     /// No key of the set can verify access tokens.
     #[error("no key of the JWK set can verify access tokens")]
     NoKey,
+    /// The set has more keys than are read.
+    #[error("the JWK set has more than {limit} keys")]
+    TooMany {
+        /// The maximum number.
+        limit: usize,
+    },
 }
 
 impl Verifier {
@@ -171,20 +178,28 @@ fn usable(keys: &JwkSet) -> Keys {
 
 /// Whether the header is that of an access token, and names its key by id only.
 fn is_access(header: &Header) -> bool {
+    header.alg == Algorithm::EdDSA && is_of_type(header, TYPE) && names_its_key_by_id_only(header)
+}
+
+/// Whether the header is that of a token of this type, which is given in lower case.
+pub(crate) fn is_of_type(header: &Header, expected: &str) -> bool {
     let is_type = |typ: &str| {
         let typ = typ.to_ascii_lowercase();
-        typ.strip_prefix("application/").unwrap_or(&typ) == TYPE
+        typ.strip_prefix("application/").unwrap_or(&typ) == expected
     };
-    header.alg == Algorithm::EdDSA
-        && header.typ.as_deref().is_some_and(is_type)
-        && header.jku.is_none()
+    header.typ.as_deref().is_some_and(is_type)
+}
+
+/// Whether the header brings no key with it, and asks for nothing that is not known.
+pub(crate) fn names_its_key_by_id_only(header: &Header) -> bool {
+    header.jku.is_none()
         && header.jwk.is_none()
         && header.x5u.is_none()
         && header.x5c.is_none()
         && header.crit.is_none()
 }
 
-fn reason(kind: &ErrorKind) -> InvalidToken {
+pub(crate) fn reason(kind: &ErrorKind) -> InvalidToken {
     match kind {
         ErrorKind::InvalidSignature => InvalidToken::Signature,
         ErrorKind::ExpiredSignature => InvalidToken::Expired,

@@ -1,8 +1,7 @@
 //! The settings of the process.
 
-use std::path::PathBuf;
-
-use identity::config::{PolicyArgs, TokenArgs};
+use identity::OidcArgs;
+use identity::config::{CacheArgs, PolicyArgs, TokenArgs};
 use reqwest::Url;
 use service_kit::config::{
     AllowedArgs, LimitArgs, LogArgs, LoopbackAddr, NatsUrlArgs, RateArgs, TokenKeyArgs,
@@ -50,10 +49,9 @@ pub struct IdentityArgs {
     /// The address of the command API, which publishes the keys of access tokens.
     #[arg(long, env = "IDENTITY_URL", value_name = "URL", default_value = "http://127.0.0.1:8080")]
     pub identity_url: Url,
-    /// A folder for the last copy of these keys. With it, the process starts and answers while the
-    /// command API is away.
-    #[arg(long, env = "IDENTITY_CACHE", value_name = "FOLDER")]
-    pub identity_cache: Option<PathBuf>,
+    /// Where the copies are.
+    #[command(flatten)]
+    pub cache: CacheArgs,
 }
 
 /// The settings of `serve`.
@@ -91,6 +89,9 @@ pub struct ServeArgs {
     /// Who issues access tokens, and for whom.
     #[command(flatten)]
     pub access_tokens: TokenArgs,
+    /// An outside issuer whose access tokens count, too.
+    #[command(flatten)]
+    pub oidc: OidcArgs,
     /// What everybody may do.
     #[command(flatten)]
     pub policy: PolicyArgs,

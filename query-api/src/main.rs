@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use identity::{Gate, Revocations};
+use identity::{Gate, KeySource, Revocations};
 use query_api::config::{Cli, Command, IdentityArgs, ServeArgs};
 use query_api::database::Pools;
 use query_api::http::Api;
@@ -62,7 +62,7 @@ fn keep_published(
     health: &Health,
     stop: CancellationToken,
 ) -> anyhow::Result<impl Future<Output = anyhow::Result<()>>> {
-    let source = Source::new(&args.identity_url, args.identity_cache, gate)?;
+    let source = Source::new(&args.identity_url, args.cache.identity_cache, gate)?;
     let components = Components {
         keys: health.component("access_token_keys"),
         revocations: health.component("revocations"),
@@ -75,6 +75,15 @@ fn keep_published(
     })
 }
 
+/// Who may pass, and the source of the outside issuer's keys, if there is one.
+fn gate(args: &ServeArgs, health: &Health) -> anyhow::Result<(Gate, Option<KeySource>)> {
+    let folder = args.identity.cache.identity_cache.clone();
+    let outside = args.oidc.source(&args.access_tokens.access_token_issuer, folder, health);
+    let outside = outside.map_err(|error| cli_kit::Usage(cli_kit::describe(&error)))?;
+    let gate = Gate::new(Arc::new(args.access_tokens.verifier()), Revocations::default());
+    Ok((gate.accepting(outside.as_ref().map(KeySource::verifier)), outside))
+}
+
 async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let process = Process::start("query-api", &args.log.log)?;
     let health = process.health();
@@ -84,7 +93,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     };
     let pools = Pools::new(&url, args.connections)?;
     let watcher = Watcher::default();
-    let gate = Gate::new(Arc::new(args.access_tokens.verifier()), Revocations::default());
+    let (gate, outside) = gate(&args, health)?;
     let reader = Reader::new(pools.clone(), watcher.clone());
     let api = api(&args, reader, gate.clone())?;
     let public =
@@ -117,7 +126,13 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         anyhow::Ok(())
     };
     let knowing = keep_published(args.identity, gate, health, background.clone())?;
-    let work = async { tokio::try_join!(ready, polling, listening, knowing).map(drop) };
+    let fetching = async {
+        if let Some(outside) = outside {
+            outside.keep(background.clone()).await;
+        }
+        anyhow::Ok(())
+    };
+    let work = async { tokio::try_join!(ready, polling, listening, knowing, fetching).map(drop) };
     let ended = Box::pin(process.run(ports, work)).await;
     let closed = process.finish(pools.close()).await;
     ended?;

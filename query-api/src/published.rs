@@ -7,9 +7,7 @@
 //! A list of what is revoked that is there but cannot be read closes the gate: nobody knows then
 //! which tokens still count. A command API that is away changes nothing.
 
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use identity::Gate;
@@ -35,10 +33,6 @@ const MAX_KEY_SET: usize = 1024 * 1024;
 const MAX_REVOCATION_LIST: usize = 16 * 1024 * 1024;
 /// The folder of both at the command API.
 const FOLDER: &str = ".well-known";
-/// The mode of the folder.
-const PRIVATE_FOLDER: u32 = 0o700;
-/// The mode of a copy.
-const PRIVATE_FILE: u32 = 0o600;
 
 /// Where both come from, and where their copies are.
 #[derive(Debug)]
@@ -254,23 +248,8 @@ impl Source {
     /// Writes a copy. Without it, the process works on; it only cannot start alone.
     fn save(&self, publication: Publication, published: &[u8]) {
         let Some(folder) = &self.folder else { return };
-        if let Err(error) = write(folder, publication.file(), published) {
+        if let Err(error) = identity::copy::write(folder, publication.file(), published) {
             tracing::warn!(%error, folder = %folder.display(), "a copy could not be written");
         }
     }
-}
-
-/// Writes the copy in one step, so that no reader finds half of it.
-fn write(folder: &Path, name: &str, published: &[u8]) -> std::io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(PRIVATE_FOLDER).create(folder)?;
-    let draft = folder.join(format!("{name}.{}", std::process::id()));
-    let mut file = std::fs::File::options()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(PRIVATE_FILE)
-        .open(&draft)?;
-    file.write_all(published)?;
-    file.sync_all()?;
-    std::fs::rename(&draft, folder.join(name))
 }

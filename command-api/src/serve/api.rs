@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use anyhow::Context as _;
 use event_store::ReservationKey;
 use graphql_kit::Introspection;
-use identity::Revocations;
+use identity::{KeySource, Revocations};
 use service_kit::clock;
 use service_kit::consistency::TokenKey;
 use service_kit::health::Health;
@@ -18,7 +18,8 @@ use crate::config::{ServeArgs, Switch, reservation_secret};
 use crate::http::{Api, rates};
 use crate::signing_in::{SigningIn, password_threads};
 
-/// The API over `commands`, and the tasks of log-ins if there is a database of credentials.
+/// The API over `commands`, the tasks of log-ins if there is a database of credentials, and the
+/// source of the outside issuer's keys if there is one.
 ///
 /// # Errors
 /// A setting is invalid.
@@ -26,7 +27,7 @@ pub(super) fn api(
     args: &ServeArgs,
     commands: &Arc<OnceLock<Arc<Commands>>>,
     health: &Health,
-) -> anyhow::Result<(Api, Option<SigningIn>)> {
+) -> anyhow::Result<(Api, Option<SigningIn>, Option<KeySource>)> {
     let secret = reservation_secret(&args.reservation_key.get()?)?;
     let reservation_key = ReservationKey::new(secret.to_vec());
     let environment = Environment {
@@ -42,6 +43,8 @@ pub(super) fn api(
     let tokens = &args.access_tokens;
     let (issuer, gate) = tokens.issuer(&tokens.keys.get()?, revocations.clone())?;
     let issuer = Arc::new(issuer);
+    let outside = outside(args, health)?;
+    let gate = gate.accepting(outside.as_ref().map(KeySource::verifier));
     let parts = |database| Parts {
         database,
         directory: Directory {
@@ -81,5 +84,12 @@ pub(super) fn api(
         clock: clock::system(),
         identity: signing_in.as_ref().map(|signing_in| signing_in.identity.clone()),
     };
-    Ok((api, signing_in))
+    Ok((api, signing_in, outside))
+}
+
+/// The source of the outside issuer's keys, if there is one.
+fn outside(args: &ServeArgs, health: &Health) -> Result<Option<KeySource>, cli_kit::Usage> {
+    let own = &args.access_tokens.names.access_token_issuer;
+    let source = args.oidc.source(own, args.cache.identity_cache.clone(), health);
+    source.map_err(|error| cli_kit::Usage(cli_kit::describe(&error)))
 }

@@ -27,6 +27,7 @@ mod operations_queue;
 mod orders;
 mod origin;
 mod outages;
+mod outside;
 mod overload;
 mod people;
 mod postgres;

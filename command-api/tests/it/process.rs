@@ -278,6 +278,7 @@ fn a_setting_that_is_wrong_is_named_and_no_key_is_shown() {
         ("RESERVATION_KEY", "c2hvcnQ=", "RESERVATION_KEY is not base64 of at least 32 bytes"),
         ("MASTER_KEY", "c2hvcnQ=", "MASTER_KEY"),
         ("RATE_LIMITS", "100, plaiceOrder=1", "RATE_LIMITS: there is no operation plaiceOrder"),
+        ("OIDC_ISSUER", "https://id.example.com", "OIDC_AUDIENCE is not set, and OIDC_ISSUER is"),
     ] {
         let mut command = command();
         command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);

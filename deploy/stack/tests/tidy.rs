@@ -31,7 +31,7 @@ const EDGES: &[(&str, &str, &[&str])] = &[
     ("aggregate", "aggregate", &[]),
     ("domain", "domain", &["aggregate", "formats"]),
     ("access", "access", &[]),
-    ("identity", "identity", &["access", "service-kit"]),
+    ("identity", "identity", &["access", "service-kit", "cli-kit"]),
     ("postgres-kit", "postgres-kit", &[]),
     ("cli-kit", "cli-kit", &[]),
     ("event-store", "event-store", &["postgres-kit", "cli-kit"]),

@@ -9,6 +9,7 @@ mod links;
 mod lists;
 mod openapi;
 mod outage;
+mod outside;
 mod paging;
 mod plans;
 mod problems;

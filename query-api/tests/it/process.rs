@@ -226,6 +226,7 @@ fn a_setting_that_is_wrong_is_named_and_no_key_is_shown() {
         ("TOKEN_KEY", "", "TOKEN_KEY is empty"),
         ("CURSOR_KEY", "c2hvcnQ=", "fewer than 32 bytes"),
         ("RATE_LIMITS", "100, listOders=1", "RATE_LIMITS: there is no operation listOders"),
+        ("OIDC_ISSUER", "https://id.example.com", "OIDC_AUDIENCE is not set, and OIDC_ISSUER is"),
     ] {
         let mut command = command();
         command

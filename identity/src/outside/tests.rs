@@ -1,0 +1,7 @@
+//! Tokens of an outside issuer, and where its keys come from.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod fetching;
+mod issuer;
+mod pairs;
+mod tokens;
