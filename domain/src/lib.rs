@@ -17,6 +17,7 @@ aggregate::events_of_all_aggregates! {
     user::UserEvent,
     product::ProductEvent,
     order::OrderEvent,
+    pricing::PricingEvent,
     user_orders::UserOrdersEvent,
 }
 
@@ -24,7 +25,7 @@ aggregate::events_of_all_aggregates! {
 pub use aggregate::{self, Aggregate, DomainEvent};
 pub use order::Order;
 pub use personal::Personal;
-pub use pricing::OrderPricing;
+pub use pricing::{OrderPricing, Pricing};
 pub use product::Product;
 pub use user::User;
 pub use user_orders::UserOrders;

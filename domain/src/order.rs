@@ -8,18 +8,19 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::aggregate::{Aggregate, SnapshotCodec};
-use crate::value::{Currency, Money};
+use crate::value::{Currency, Destination, Money};
 
 pub mod command;
 pub mod error;
 pub mod event;
 mod fulfilment;
+mod price;
 mod status;
 mod stock;
 #[cfg(test)]
 mod tests;
 
-pub use command::{OrderCommand, PlaceOrder, Record};
+pub use command::{OrderCommand, PlaceOrder, Record, Rules};
 pub use error::OrderError;
 pub use event::{OrderEvent, OrderLine};
 pub use status::OrderStatus;
@@ -44,6 +45,9 @@ struct Placed {
     /// The original date of an imported order.
     ordered_at: Option<DateTime<Utc>>,
     status: OrderStatus,
+    destination: Option<Destination>,
+    /// The total of the price, if the order was confirmed with one.
+    agreed: Option<Money>,
     /// The time of the sale, once the order is confirmed.
     sold_at: Option<DateTime<Utc>>,
     payment_requested: bool,
@@ -94,6 +98,8 @@ impl Placed {
             currency: total.currency(),
             ordered_at,
             status: OrderStatus::Pending,
+            destination: None,
+            agreed: None,
             sold_at: None,
             payment_requested: false,
             paid: None,
@@ -117,21 +123,24 @@ impl Placed {
         Ok(OrderLineRemoved { order_id: self.order_id, line_id, total })
     }
 
-    fn confirm(&self, at: DateTime<Utc>) -> Result<OrderConfirmed, OrderError> {
+    fn confirm(
+        &self,
+        at: DateTime<Utc>,
+        rules: Option<&Rules>,
+    ) -> Result<Vec<OrderEvent>, OrderError> {
         if self.lines.is_empty() {
             return Err(OrderError::Empty);
         }
-        Ok(OrderConfirmed {
+        let priced = rules.map(|rules| self.price(at, rules)).transpose()?.flatten();
+        let confirmed = OrderConfirmed {
             order_id: self.order_id,
             user_id: self.user_id,
-            total: self.total()?,
+            total: priced.as_ref().map_or_else(|| self.total(), |priced| Ok(priced.price.total))?,
             units: self.units(),
             ordered_at: self.ordered_at.unwrap_or(at),
-        })
-    }
-
-    fn total(&self) -> Result<Money, OrderError> {
-        total(self.currency, &self.lines)
+        };
+        let priced = priced.map(OrderEvent::Priced);
+        Ok(priced.into_iter().chain([OrderEvent::Confirmed(confirmed)]).collect())
     }
 
     fn units(&self) -> u64 {
@@ -161,7 +170,7 @@ impl Aggregate for Order {
     type Command = OrderCommand;
     type Event = OrderEvent;
     type Error = OrderError;
-    const SNAPSHOT: Option<SnapshotCodec<Self>> = Some(SnapshotCodec::with_shape(2));
+    const SNAPSHOT: Option<SnapshotCodec<Self>> = Some(SnapshotCodec::with_shape(3));
 
     fn heap_bytes(&self) -> usize {
         let lines = self.placed.as_ref().map_or(&[][..], |order| &order.lines);
@@ -176,7 +185,10 @@ impl Aggregate for Order {
             Command::RemoveLine { line_id } => {
                 Event::LineRemoved(self.pending()?.remove_line(line_id)?)
             }
-            Command::Confirm { at } => Event::Confirmed(self.pending()?.confirm(at)?),
+            Command::SetShippingAddress { postal, destination } => {
+                Event::ShippingAddressSet(self.pending()?.set_shipping_address(postal, destination))
+            }
+            Command::Confirm { at, rules } => return self.pending()?.confirm(at, rules.as_ref()),
             Command::Cancel => self.known()?.cancel()?,
             Command::RequestPayment => match self.known()?.request_payment()? {
                 Some(requested) => Event::PaymentRequested(requested),
@@ -200,6 +212,10 @@ impl Aggregate for Order {
             (Event::LineRemoved(removed), Some(order)) => {
                 order.lines.retain(|line| line.line_id != removed.line_id);
             }
+            (Event::ShippingAddressSet(set), Some(order)) => {
+                order.destination = Some(set.destination);
+            }
+            (Event::Priced(priced), Some(order)) => order.agreed = Some(priced.price.total),
             (Event::Confirmed(confirmed), Some(order)) => {
                 order.status = OrderStatus::Confirmed;
                 order.sold_at = Some(confirmed.ordered_at);
@@ -219,6 +235,8 @@ impl Aggregate for Order {
             (
                 Event::LineAdded(_)
                 | Event::LineRemoved(_)
+                | Event::ShippingAddressSet(_)
+                | Event::Priced(_)
                 | Event::Confirmed(_)
                 | Event::Cancelled(_)
                 | Event::SaleCancelled(_)

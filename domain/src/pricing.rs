@@ -17,6 +17,7 @@ use crate::value::{CustomerType, Destination, Money, RateClass};
 pub mod discount;
 pub mod error;
 pub mod price;
+pub mod rules;
 pub mod tax;
 #[cfg(test)]
 mod tests;
@@ -24,7 +25,8 @@ mod tests;
 pub use discount::{Discount, Off, Period};
 pub use error::{PricingError, PricingRuleError};
 pub use price::{Price, PricedLine, Tax, UsedDiscount};
-pub use tax::{CountryTax, TaxMode, TaxRate, TaxTable};
+pub use rules::{MAX_TAX_RATES, PRICING, Pricing, PricingCommand, PricingEvent, TaxedCountry};
+pub use tax::{CountryTax, TaxMode, TaxModeError, TaxRate, TaxTable};
 
 /// The maximum number of discount rules.
 pub const MAX_DISCOUNTS: usize = 100;

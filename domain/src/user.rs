@@ -74,6 +74,12 @@ impl User {
         self.registered.as_ref().and_then(|user| user.email.value())
     }
 
+    /// The type of the customer, which discounts may depend on. A user who never registered is a
+    /// consumer.
+    pub fn customer_type(&self) -> CustomerType {
+        self.registered.as_ref().map(|user| user.customer_type).unwrap_or_default()
+    }
+
     /// The user as a customer who may order.
     ///
     /// # Errors

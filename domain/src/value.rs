@@ -25,4 +25,4 @@ pub use note::{Evidence, EvidenceError, Reason, ReasonError};
 pub use phone::{Phone, PhoneError};
 pub use quantity::{Quantity, QuantityError};
 pub use rate::{Rate, RateError};
-pub use rate_class::RateClass;
+pub use rate_class::{RateClass, RateClassError};

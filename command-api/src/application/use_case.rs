@@ -12,8 +12,7 @@ use domain::order::{Order, OrderError};
 use domain::product::{Offer, Product, ProductError};
 use domain::user::{Customer, User, UserError};
 use domain::user_orders::{UserOrders, UserOrdersError};
-use domain::value::Email;
-use event_store::{Epoch, InvalidName, Metadata, ReservationChange, ReservationKey, ReservedValue};
+use event_store::{Epoch, Metadata};
 use uuid::Uuid;
 
 use super::access::{Owned, Ownership};
@@ -22,7 +21,7 @@ use super::error::CommandError;
 use super::idempotency::Part;
 use super::input::{FieldPath, InvalidValue, NewId};
 use super::precondition::{Precondition, Unmet};
-use super::repository::{Changes, Loaded, Repository, RepositoryError, stream_of};
+use super::repository::{Changes, Loaded, Repository, RepositoryError};
 
 pub mod add_order_line;
 pub mod add_product;
@@ -33,17 +32,20 @@ pub mod change_user;
 pub mod classify_user;
 pub mod confirm_order;
 pub mod deactivate_user;
+mod email;
 pub mod end_orders;
 pub mod import_order;
 pub mod move_stock;
 mod open_orders;
 pub mod place_order;
+pub mod pricing;
 pub mod reactivate_user;
 pub mod receive_stock;
 pub mod record_order;
 pub mod register_user;
 pub mod remove_order_line;
 pub mod request_payment;
+pub mod shipping_address;
 mod stock;
 mod turns;
 pub mod user_address;
@@ -57,10 +59,15 @@ pub use change_user::{ChangeUser, ChangeUserInput, PreferencesInput, ProfileInpu
 pub use classify_user::{ClassifyUser, ClassifyUserInput};
 pub use confirm_order::ConfirmOrder;
 pub use deactivate_user::{DeactivateUser, DeactivateUserInput};
+pub use email::EmailReservations;
 pub use end_orders::EndOrders;
 pub use import_order::{ImportOrder, ImportOrderInput, ImportedLine, ImportedLineInput};
 pub use move_stock::{MoveStock, MoveStockInput};
 pub use place_order::{LineInput, LineRequest, PlaceOrder, PlaceOrderInput};
+pub use pricing::{
+    DiscountInput, SetDiscounts, SetDiscountsInput, SetTaxes, SetTaxesInput, TaxRateInput,
+    TaxedCountryInput,
+};
 pub use reactivate_user::{ReactivateUser, ReactivateUserInput};
 pub use receive_stock::{ReceiveStock, ReceiveStockInput};
 pub use record_order::{
@@ -69,6 +76,7 @@ pub use record_order::{
 pub use register_user::{RegisterUser, RegisterUserInput};
 pub use remove_order_line::RemoveOrderLine;
 pub use request_payment::RequestPayment;
+pub use shipping_address::{SetShippingAddress, SetShippingAddressInput};
 pub(crate) use turns::Turns;
 pub use user_address::{
     AddAddress, AddAddressInput, AddressInput, ChangeAddress, ChangeAddressInput, RemoveAddress,
@@ -330,45 +338,5 @@ impl Work<'_> {
         events: &[A::Event],
     ) -> Result<Changes, RepositoryError> {
         Changes::to(loaded, events, &self.metadata)
-    }
-}
-
-/// Makes reservations of e-mail addresses: one user per address, in any letter case.
-///
-/// An address is reserved at registration, moved when it changes, and released at deactivation. Its
-/// owner can then register again.
-#[derive(Clone)]
-pub struct EmailReservations(Arc<ReservationKey>);
-
-impl EmailReservations {
-    /// The scope of the reservations.
-    const SCOPE: &'static str = "user.email";
-
-    /// Reservations that are hashed with this key.
-    pub fn new(key: Arc<ReservationKey>) -> Self {
-        Self(key)
-    }
-
-    /// The address as it is reserved: a keyed hash, the same for any letter case.
-    pub fn reserved(&self, email: &Email) -> ReservedValue {
-        self.0.hash(Self::SCOPE, &email.normalised())
-    }
-
-    /// Reserves the address for the user.
-    ///
-    /// # Errors
-    /// Never for the id of a user.
-    pub fn take(&self, user_id: Uuid, email: &Email) -> Result<ReservationChange, InvalidName> {
-        let reservation = self.reserved(email);
-        Ok(ReservationChange::Take { reservation, owner: stream_of::<User>(user_id)? })
-    }
-
-    /// Releases the user's address.
-    ///
-    /// # Errors
-    /// Never for the id of a user.
-    pub fn release(&self, user_id: Uuid, email: &Email) -> Result<ReservationChange, InvalidName> {
-        let reservation = self.reserved(email);
-        Ok(ReservationChange::Release { reservation, owner: stream_of::<User>(user_id)? })
     }
 }

@@ -30,7 +30,7 @@ pub(super) struct Collection {
 /// The result of a command.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Changed {
-    /// The id of the user, product or order that was changed or created.
+    /// The id of the user, product or order that was changed or created, or of the pricing.
     pub(super) id: Uuid,
     /// The version of that resource after the command.
     pub(super) version: i64,

@@ -2,6 +2,7 @@
 //! command API.
 
 use axum::http::header::{ETAG, HeaderValue};
+use domain::pricing::PricingRuleError;
 use domain::value::{
     DestinationError, EmailError, LanguageError, MoneyError, NameError, ReasonError,
 };
@@ -144,6 +145,16 @@ const fn code(reason: &InvalidValue) -> &'static str {
         InvalidValue::Destination(DestinationError::UnknownCountry) => "country/unknown",
         InvalidValue::Destination(DestinationError::MalformedRegion) => "region/malformed",
         InvalidValue::CustomerType(_) => "customer-type/unknown",
+        InvalidValue::Rate(_) => "rate/out-of-range",
+        InvalidValue::RateClass(_) => "rate-class/unknown",
+        InvalidValue::TaxMode(_) => "tax-mode/unknown",
+        InvalidValue::PricingRule(
+            PricingRuleError::TooManyDiscounts | PricingRuleError::TooManyTaxRates,
+        ) => "too-many",
+        InvalidValue::PricingRule(PricingRuleError::RepeatedDiscount) => "discount/repeated",
+        InvalidValue::PricingRule(PricingRuleError::RepeatedTax) => "tax/repeated",
+        InvalidValue::PricingRule(PricingRuleError::EmptyPeriod) => "period/empty",
+        InvalidValue::RateOrAmount => "discount/rate-or-amount",
         InvalidValue::Stock => "stock/out-of-range",
         InvalidValue::Quantity(_) | InvalidValue::Units => "quantity/out-of-range",
         InvalidValue::SameProduct => "product/same",

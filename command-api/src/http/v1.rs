@@ -10,7 +10,9 @@ mod auth;
 mod command;
 mod fulfilment;
 mod order;
+mod pricing;
 mod product;
+mod shipping;
 mod user;
 
 /// The prefix of this version. The query API has the same collections under the same prefix.
@@ -34,4 +36,6 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .merge(auth::routes())
         .merge(command::routes())
         .merge(fulfilment::routes())
+        .merge(shipping::routes())
+        .merge(pricing::routes())
 }

@@ -73,6 +73,14 @@ async fn what_a_user_can_mend_is_in_the_payload_with_the_path_of_its_argument() 
     let errors = &data(&refused)["placeOrder"]["errors"];
     assert_eq!(errors[0]["field"], json!(["input", "userId"]));
     assert_eq!(errors[1]["field"], json!(["input", "lines", "0", "productId"]));
+    let address = json!({"recipient": "Ada", "street": "Ring 1", "city": "Wien",
+        "postalCode": "-", "country": "AT"});
+    let line = json!({"productId": Uuid::nil(), "quantity": 1});
+    let input = json!({"userId": Uuid::nil(), "lines": [line], "shippingAddress": address});
+    let place = "mutation ($input: PlaceOrder!) { placeOrder(input: $input) { errors { field } } }";
+    let refused = shop.send(request(place, &json!({"input": input}))).await;
+    let errors = &data(&refused)["placeOrder"]["errors"];
+    assert_eq!(errors[0]["field"], json!(["input", "shippingAddress", "postalCode"]));
 }
 
 #[tokio::test]

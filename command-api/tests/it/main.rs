@@ -31,6 +31,7 @@ mod outside;
 mod overload;
 mod people;
 mod postgres;
+mod pricing;
 mod process;
 mod products;
 mod rates;

@@ -4,8 +4,9 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::event::OrderLine;
+use crate::pricing::OrderPricing;
 use crate::user::Customer;
-use crate::value::{Evidence, Money, Reason};
+use crate::value::{CustomerType, Destination, Evidence, Money, PostalAddress, Reason};
 
 /// A command to an order.
 #[derive(Debug, Clone)]
@@ -22,10 +23,19 @@ pub enum OrderCommand {
         /// The order line's id.
         line_id: Uuid,
     },
-    /// Confirms the order. It counts as a sale from then on.
+    /// Sets or replaces the shipping address of a pending order.
+    SetShippingAddress {
+        /// The recipient and the place in the country.
+        postal: PostalAddress,
+        /// The country and the region.
+        destination: Destination,
+    },
+    /// Confirms the order. Its price is fixed, and it counts as a sale from then on.
     Confirm {
         /// The time of the confirmation.
         at: DateTime<Utc>,
+        /// The rules by which it is priced, or `None` if it costs the sum of its lines.
+        rules: Option<Rules>,
     },
     /// Cancels the order if it is not shipped. It does not count as a sale then.
     Cancel,
@@ -44,6 +54,17 @@ pub enum OrderCommand {
         /// Who records it, and why.
         record: Record,
     },
+}
+
+/// The rules by which an order is priced.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// The version of the shop's pricing.
+    pub version: i64,
+    /// Its discounts and taxes.
+    pub pricing: OrderPricing,
+    /// The type of the customer.
+    pub customer_type: CustomerType,
 }
 
 /// Who records something that happened outside, and why. The owner of an order records nothing

@@ -1,6 +1,7 @@
 //! The reasons for which an order refuses a command.
 
 use super::OrderStatus;
+use crate::pricing::PricingError;
 use crate::value::{Money, MoneyError};
 
 /// Why an order refuses a command.
@@ -72,6 +73,12 @@ pub enum OrderError {
     Refund {
         /// Why the amount is refused.
         reason: MoneyError,
+    },
+    /// The order cannot be priced, so it cannot be confirmed.
+    #[error("the order cannot be priced: {reason}")]
+    NotPriced {
+        /// Why it has no price.
+        reason: PricingError,
     },
     /// The order has no lines, so it cannot be confirmed.
     #[error("the order has no lines")]

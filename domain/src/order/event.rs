@@ -5,8 +5,12 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::aggregate::stored_events;
+use crate::personal::Personal;
+use crate::pricing::Price;
 use crate::product::Offer;
-use crate::value::{Evidence, Money, ProductName, Quantity, Reason, time};
+use crate::value::{
+    Destination, Evidence, Money, PostalAddress, ProductName, Quantity, Reason, time,
+};
 
 /// An event of an order.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -18,6 +22,10 @@ pub enum OrderEvent {
     LineAdded(OrderLineAdded),
     /// `order.line_removed` v1: a line was removed.
     LineRemoved(OrderLineRemoved),
+    /// `order.shipping_address_set` v1: the order got a shipping address.
+    ShippingAddressSet(OrderShippingAddressSet),
+    /// `order.priced` v1: the order is confirmed with this price.
+    Priced(OrderPriced),
     /// `order.confirmed` v1: the order was confirmed.
     Confirmed(OrderConfirmed),
     /// `order.cancelled` v1: a pending order was cancelled.
@@ -40,6 +48,8 @@ stored_events!(OrderEvent {
     Placed(OrderPlaced) => "order.placed", 1;
     LineAdded(OrderLineAdded) => "order.line_added", 1;
     LineRemoved(OrderLineRemoved) => "order.line_removed", 1;
+    ShippingAddressSet(OrderShippingAddressSet) => "order.shipping_address_set", 1;
+    Priced(OrderPriced) => "order.priced", 1;
     Confirmed(OrderConfirmed) => "order.confirmed", 1;
     Cancelled(OrderCancelled) => "order.cancelled", 1;
     SaleCancelled(OrderSaleCancelled) => "order.sale_cancelled", 1;
@@ -57,6 +67,8 @@ impl OrderEvent {
             Self::Placed(OrderPlaced { order_id, .. })
             | Self::LineAdded(OrderLineAdded { order_id, .. })
             | Self::LineRemoved(OrderLineRemoved { order_id, .. })
+            | Self::ShippingAddressSet(OrderShippingAddressSet { order_id, .. })
+            | Self::Priced(OrderPriced { order_id, .. })
             | Self::Confirmed(OrderConfirmed { order_id, .. })
             | Self::Cancelled(OrderCancelled { order_id, .. })
             | Self::SaleCancelled(OrderSaleCancelled { order_id, .. })
@@ -72,6 +84,8 @@ impl OrderEvent {
         let mut labels = vec![("order", self.order_id())];
         match self {
             Self::Placed(OrderPlaced { user_id, .. })
+            | Self::ShippingAddressSet(OrderShippingAddressSet { user_id, .. })
+            | Self::Priced(OrderPriced { user_id, .. })
             | Self::Confirmed(OrderConfirmed { user_id, .. })
             | Self::Cancelled(OrderCancelled { user_id, .. })
             | Self::SaleCancelled(OrderSaleCancelled { user_id, .. })
@@ -153,6 +167,33 @@ pub struct OrderLineRemoved {
     pub total: Money,
 }
 
+/// The payload of `order.shipping_address_set` v1.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OrderShippingAddressSet {
+    /// The order's id.
+    pub order_id: Uuid,
+    /// The user's id.
+    pub user_id: Uuid,
+    /// The recipient and the place in the country.
+    pub postal: Personal<PostalAddress>,
+    /// The country and the region.
+    pub destination: Destination,
+}
+
+/// The payload of `order.priced` v1. The order is confirmed in the same append, with the total of
+/// this price.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OrderPriced {
+    /// The order's id.
+    pub order_id: Uuid,
+    /// The user's id.
+    pub user_id: Uuid,
+    /// The version of the pricing with whose rules it was computed.
+    pub pricing_version: i64,
+    /// The price, with everything that it was computed from.
+    pub price: Price,
+}
+
 /// The payload of `order.confirmed` v1. From this event on, the order counts as a sale.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct OrderConfirmed {
@@ -160,7 +201,8 @@ pub struct OrderConfirmed {
     pub order_id: Uuid,
     /// The user's id.
     pub user_id: Uuid,
-    /// The sum over all lines.
+    /// What the customer pays: the total of its price, or the sum over all lines if there are no
+    /// rules of pricing.
     pub total: Money,
     /// The number of units over all lines.
     pub units: u64,

@@ -18,6 +18,7 @@ use crate::user::{Customer, User, UserEvent};
 use crate::value::{Email, Money, MoneyError, PersonName, ProductName, Quantity};
 
 mod fulfilment;
+mod pricing;
 mod properties;
 
 const ORDER: Uuid = Uuid::from_u128(100);
@@ -94,7 +95,7 @@ fn removed(id: u128, total: Money) -> OrderEvent {
 const NOON: &str = "2026-01-05T12:00:00Z";
 
 fn confirm() -> OrderCommand {
-    OrderCommand::Confirm { at: time(NOON) }
+    OrderCommand::Confirm { at: time(NOON), rules: None }
 }
 
 #[test]
@@ -108,6 +109,8 @@ fn the_state_that_is_kept_is_what_it_was_in_its_shape() {
             line: line(3, 4, usd("2.00")),
             total: usd("9.00"),
         }),
+        pricing::addressed("DE"),
+        pricing::priced(usd("9.00")),
         confirmed(usd("9.00"), 5, NOON),
         fulfilment::payment_requested(),
         fulfilment::paid(),

@@ -30,6 +30,9 @@ pub enum PricingRuleError {
     /// There are more than [`super::MAX_DISCOUNTS`] discounts.
     #[error("there are more than {} discounts", super::MAX_DISCOUNTS)]
     TooManyDiscounts,
+    /// The tax table has more than [`super::MAX_TAX_RATES`] rates.
+    #[error("there are more than {} tax rates", super::MAX_TAX_RATES)]
+    TooManyTaxRates,
     /// Two discounts have the same id.
     #[error("two discounts have the same id")]
     RepeatedDiscount,

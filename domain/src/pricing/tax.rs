@@ -1,6 +1,7 @@
 //! Tax rates per country, region and rate class.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,8 +19,25 @@ pub enum TaxMode {
     Inclusive,
 }
 
+/// The error for a text that is not a [`TaxMode`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the mode of a tax is not exclusive or inclusive")]
+pub struct TaxModeError;
+
+impl FromStr for TaxMode {
+    type Err = TaxModeError;
+
+    fn from_str(text: &str) -> Result<Self, TaxModeError> {
+        match text {
+            "exclusive" => Ok(Self::Exclusive),
+            "inclusive" => Ok(Self::Inclusive),
+            _ => Err(TaxModeError),
+        }
+    }
+}
+
 /// The taxes of a country.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CountryTax {
     /// Whether prices contain the tax.
     pub mode: TaxMode,
@@ -28,7 +46,7 @@ pub struct CountryTax {
 }
 
 /// A tax rate of a country.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaxRate {
     /// The region that it is for, or `None` if it is for all regions without a rate of their own.
     pub region: Option<Region>,
@@ -60,6 +78,11 @@ impl TaxTable {
             }
         }
         Ok(Self(table))
+    }
+
+    /// The table of countries that [`TaxTable::new`] has accepted before.
+    pub(super) fn of_accepted(countries: impl Iterator<Item = (Country, CountryTax)>) -> Self {
+        Self(countries.collect())
     }
 
     /// Whether the shop levies no tax.

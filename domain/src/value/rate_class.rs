@@ -1,6 +1,7 @@
 //! The rate class of a product, which with the destination says its tax rate.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,20 @@ pub enum RateClass {
     Reduced,
     /// Products that a country taxes at zero.
     Zero,
+}
+
+/// The error for a text that is not a [`RateClass`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the rate class is not standard, reduced or zero")]
+pub struct RateClassError;
+
+impl FromStr for RateClass {
+    type Err = RateClassError;
+
+    fn from_str(text: &str) -> Result<Self, RateClassError> {
+        let all = [Self::Standard, Self::Reduced, Self::Zero];
+        all.into_iter().find(|one| one.as_str() == text).ok_or(RateClassError)
+    }
 }
 
 impl RateClass {

@@ -1,6 +1,7 @@
 //! `daily_sales`: one row per day (UTC) and currency, with the orders confirmed for that day and not
 //! cancelled afterwards, and with what was paid and refunded for the orders of that day. The day is
-//! that of `ordered_at`: an import's historical date, otherwise the time of the confirmation.
+//! that of `ordered_at`: an import's historical date, otherwise the time of the confirmation. The
+//! revenue is what customers agreed to pay: after discounts, and with tax.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use domain::DomainEvent;
@@ -66,6 +67,8 @@ impl Change {
                 Ok(Self { refunded_minor: amount.minor(), ..Self::at(*ordered_at, *amount) })
             }
             OrderEvent::Placed(_)
+            | OrderEvent::ShippingAddressSet(_)
+            | OrderEvent::Priced(_)
             | OrderEvent::LineAdded(_)
             | OrderEvent::LineRemoved(_)
             | OrderEvent::Cancelled(_)

@@ -24,6 +24,8 @@ row! {
         status: String,
         currency: String,
         total_minor: i64,
+        discount_minor: i64,
+        tax_minor: i64,
         units: i64,
         lines: Json<Vec<Line>>,
         paid_minor: i64,
@@ -68,7 +70,7 @@ impl From<&OrderLine> for Line {
 
 impl Projection for Orders {
     const NAME: &'static str = "orders";
-    const FOLD_VERSION: i32 = 2;
+    const FOLD_VERSION: i32 = 3;
     const TABLES: &'static str = include_str!("orders/tables.sql");
     const INDEXES: &'static str = include_str!("orders/indexes.sql");
     const SPLIT: Split = Split::ByKey(1);
@@ -104,7 +106,12 @@ impl Projection for Orders {
             _ => row.ok_or(NoSuchRow)?,
         };
         match &incoming.event {
-            OrderEvent::Placed(_) => {}
+            OrderEvent::Placed(_) | OrderEvent::ShippingAddressSet(_) => {}
+            OrderEvent::Priced(priced) => {
+                row.discount_minor = priced.price.discount.minor();
+                row.tax_minor = priced.price.tax.minor();
+                row.set_total(priced.price.total);
+            }
             OrderEvent::LineAdded(added) => {
                 row.lines.0.push(Line::from(&added.line));
                 row.set_total(added.total);
@@ -172,6 +179,8 @@ fn new_row(placed: &OrderPlaced, recorded_at: DateTime<Utc>) -> OrderRow {
         status: OrderStatus::Pending.as_str().to_owned(),
         currency: placed.total.currency().code().to_owned(),
         total_minor: placed.total.minor(),
+        discount_minor: 0,
+        tax_minor: 0,
         units: 0,
         lines: Json(placed.lines.iter().map(Line::from).collect()),
         paid_minor: 0,

@@ -234,6 +234,8 @@ fn order_event(event: &OrderEvent) -> Option<Event> {
         OrderEvent::Paid(paid) => (paid.user_id, Change::Paid(paid.amount)),
         OrderEvent::Refunded(refunded) => (refunded.user_id, Change::Refunded(refunded.amount)),
         OrderEvent::Placed(_)
+        | OrderEvent::ShippingAddressSet(_)
+        | OrderEvent::Priced(_)
         | OrderEvent::LineAdded(_)
         | OrderEvent::LineRemoved(_)
         | OrderEvent::Cancelled(_)

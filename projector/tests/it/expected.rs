@@ -24,6 +24,7 @@ use crate::support::{
 };
 
 mod fulfilment;
+mod pricing;
 mod users;
 
 const USER: Uuid = Uuid::from_u128(1);
@@ -128,7 +129,8 @@ fn of_orders() -> Vec<Story> {
     });
     let first = json!({
         "id": ORDER, "user_id": USER, "status": "pending", "currency": "USD", "total_minor": 200,
-            "units": 2, "lines": [one], "paid_minor": 0, "refunded_minor": 0,
+            "discount_minor": 0, "tax_minor": 0, "units": 2, "lines": [one], "paid_minor": 0,
+            "refunded_minor": 0,
         "ordered_at": "1997-05-05T00:00:00+00:00", "confirmed_at": null, "cancelled_at": null,
         "payment_requested_at": null, "paid_at": null, "shipped_at": null, "delivered_at": null,
         "refunded_at": null,
@@ -214,7 +216,8 @@ fn of_daily_sales() -> Vec<Story> {
 
 fn stories() -> Vec<Story> {
     let plain = [users::stories(), of_orders(), of_products(), of_daily_sales()];
-    plain.into_iter().flatten().chain(fulfilment::stories()).collect()
+    let others = fulfilment::stories().into_iter().chain(pricing::stories());
+    plain.into_iter().flatten().chain(others).collect()
 }
 
 /// The row with the times at which the events were recorded.

@@ -27,8 +27,13 @@ postgres_kit::row! {
         pub status: String,
         /// The currency code of all prices in the order, such as `USD`.
         pub currency: String,
-        /// The sum over all lines, in minor units of the currency.
+        /// What the customer pays, in minor units of the currency: the sum over all lines, less the
+        /// discount, plus a tax that they do not contain.
         pub total_minor: i64,
+        /// What was taken off the sum over all lines, in minor units of the currency.
+        pub discount_minor: i64,
+        /// The tax, in minor units of the currency, whether the lines contain it or not.
+        pub tax_minor: i64,
         /// The number of units over all lines.
         pub units: i64,
         /// The lines, in the order in which they were added.

@@ -18,9 +18,16 @@ pub(crate) struct Order {
     /// The currency code of all prices in the order.
     #[schema(example = "USD")]
     currency: String,
-    /// The sum over all lines, as a decimal number of the currency.
+    /// What the customer pays, as a decimal number of the currency: the sum over all lines, less
+    /// the discount, plus a tax that the prices do not contain. It is fixed at confirmation.
     #[schema(example = "29.34")]
     total: String,
+    /// What was taken off the sum over all lines, as a decimal number of the currency.
+    #[schema(example = "0.00")]
+    discount: String,
+    /// The tax, as a decimal number of the currency, whether the prices contain it or not.
+    #[schema(example = "0.00")]
+    tax: String,
     /// The number of units over all lines.
     units: i64,
     lines: Vec<Line>,
@@ -124,6 +131,8 @@ impl From<OrderRow> for Order {
             user_id: row.user_id,
             status: row.status,
             total: decimal(row.total_minor, &row.currency),
+            discount: decimal(row.discount_minor, &row.currency),
+            tax: decimal(row.tax_minor, &row.currency),
             units: row.units,
             lines: row.lines.0.into_iter().map(|line| Line::new(line, &row.currency)).collect(),
             paid: decimal(row.paid_minor, &row.currency),

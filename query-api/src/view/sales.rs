@@ -16,6 +16,7 @@ pub(crate) struct DailySales {
     currency: String,
     orders: i64,
     units: i64,
+    /// What customers agreed to pay: after discounts, and with tax.
     #[schema(example = "87.15")]
     revenue: String,
     /// What was paid for the orders of the day.

@@ -71,6 +71,7 @@ async fn an_order_is_shown_with_its_lines_and_prices() {
         (&data["total"], &data["currency"], &data["units"]),
         (&json!("29.34"), &json!("USD"), &json!(2))
     );
+    assert_eq!((&data["discount"], &data["tax"]), (&json!("2.00"), &json!("2.00")));
     assert_eq!(
         (&data["paid"], &data["refunded"], &data["refund_due"]),
         (&json!("29.34"), &json!("14.67"), &json!("0.00"))

@@ -226,10 +226,10 @@ impl App {
             "product_id": Uuid::from_u128(2), "product_name": "cd",
             "quantity": 2, "unit_price_minor": 1467}]);
         sqlx::query(
-            "INSERT INTO orders_g1.orders (id, user_id, status, currency, total_minor, units, \
-                paid_minor, refunded_minor, lines, ordered_at, confirmed_at, created_at,
-                                           updated_at, version, position)
-             VALUES ($1, $2, $3, 'USD', 2934, 2, 2934, 1467, $4, $5, $5, $5, $5, 2, 9)",
+            "INSERT INTO orders_g1.orders (id, user_id, status, currency, total_minor,
+                discount_minor, tax_minor, units, paid_minor, refunded_minor, lines, ordered_at,
+                confirmed_at, created_at, updated_at, version, position)
+             VALUES ($1, $2, $3, 'USD', 2934, 200, 200, 2, 2934, 1467, $4, $5, $5, $5, $5, 2, 9)",
         )
         .bind(id)
         .bind(user_id)

@@ -55,6 +55,17 @@ impl From<(&'static str, usize, &'static str)> for FieldPath {
     }
 }
 
+/// The path of a field in an item of a list that is in an item of a list.
+impl From<(&'static str, usize, &'static str, usize, &'static str)> for FieldPath {
+    fn from(
+        (list, index, inner, at, name): (&'static str, usize, &'static str, usize, &'static str),
+    ) -> Self {
+        let mut path = Self::from((list, index, inner));
+        path.0.extend([Step::Index(at), Step::Name(name)]);
+        path
+    }
+}
+
 /// The path in the form for logs: `lines[0].quantity`.
 impl fmt::Display for FieldPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

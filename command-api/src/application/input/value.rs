@@ -1,10 +1,11 @@
 //! The reasons why a field of an input is invalid.
 
 use domain::order::MAX_LINES;
+use domain::pricing::{PricingRuleError, TaxModeError};
 use domain::product::MAX_STOCK;
 use domain::value::{
     CustomerTypeError, DestinationError, EmailError, EvidenceError, LanguageError, MoneyError,
-    NameError, PhoneError, PostalCodeError, QuantityError, ReasonError,
+    NameError, PhoneError, PostalCodeError, QuantityError, RateClassError, RateError, ReasonError,
 };
 
 use crate::application::use_case::import_order::EARLIEST_YEAR;
@@ -39,6 +40,21 @@ pub enum InvalidValue {
     /// The text is not a type of customer.
     #[error(transparent)]
     CustomerType(#[from] CustomerTypeError),
+    /// The number is not a rate.
+    #[error(transparent)]
+    Rate(#[from] RateError),
+    /// The text is not a rate class.
+    #[error(transparent)]
+    RateClass(#[from] RateClassError),
+    /// The text is not a mode of taxes.
+    #[error(transparent)]
+    TaxMode(#[from] TaxModeError),
+    /// The rules of pricing contradict each other, or are too many.
+    #[error(transparent)]
+    PricingRule(#[from] PricingRuleError),
+    /// A discount has no rate and no amount with its currency, or both.
+    #[error("a discount has either a rate, or an amount and its currency")]
+    RateOrAmount,
     /// The stock is outside the allowed range.
     #[error("the stock is not between 0 and {MAX_STOCK}")]
     Stock,

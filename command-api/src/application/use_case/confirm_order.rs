@@ -1,12 +1,13 @@
-//! Confirms a pending order, which then counts as a sale, and reserves its stock.
+//! Confirms a pending order, which then counts as a sale, fixes its price, and reserves its stock.
 //!
 //! An order imported from another system reserves nothing: its units left the stock there.
 
 use access::Permission;
 use domain::order::OrderCommand;
+use futures::future::try_join;
 use uuid::Uuid;
 
-use super::{Decision, UseCase, Work, stock};
+use super::{Decision, UseCase, Work, pricing, stock};
 use crate::application::error::CommandError;
 
 /// Confirms an order.
@@ -20,8 +21,11 @@ impl UseCase for ConfirmOrder {
     const PERMISSION: Permission = Permission::OrdersWrite;
 
     async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
-        let order = work.order(self.order_id).await?;
-        let events = order.decide([OrderCommand::Confirm { at: work.now }])?;
+        // One does not depend on the other, so they are read at once.
+        let loaded = try_join(work.order(self.order_id), pricing::current(work)).await;
+        let (order, pricing) = loaded?;
+        let rules = pricing::rules(work, &order.state, &pricing).await?;
+        let events = order.decide([OrderCommand::Confirm { at: work.now, rules }])?;
         Ok(stock::reserve(work, &order, work.changes(&order, &events)?).await?.into())
     }
 }

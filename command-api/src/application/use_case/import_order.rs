@@ -6,7 +6,7 @@ use domain::order::OrderLine;
 use domain::value::{Currency, Money, Quantity};
 use uuid::Uuid;
 
-use super::place_order::{Offers, check_line_count, place};
+use super::place_order::{Content, Offers, check_line_count, place};
 use super::{Decision, Orderer, UseCase, Work};
 use crate::application::error::CommandError;
 use crate::application::input::{Environment, Fields, Input, InvalidValue, NewId};
@@ -143,6 +143,7 @@ impl UseCase for ImportOrder {
             let offer = offers.of(work, index, line.product_id).await?.clone().at(line.unit_price);
             lines.push(OrderLine::of(line.line_id, &offer, line.quantity));
         }
-        place(work, self.order_id, &user, lines, Some(self.ordered_at)).await
+        let content = Content { lines, shipping_address: None };
+        place(work, self.order_id, &user, content, Some(self.ordered_at)).await
     }
 }

@@ -7,11 +7,11 @@ use access::{Owner, Permission};
 use chrono::{DateTime, Utc};
 use domain::order::{MAX_LINES, Order, OrderCommand, OrderError, OrderLine};
 use domain::product::Offer;
-use domain::user::{Customer, User};
+use domain::user::{Customer, NewAddress, User};
 use domain::value::Quantity;
 use uuid::Uuid;
 
-use super::{Decision, Orderer, UseCase, Work, open_orders};
+use super::{AddressInput, Decision, Orderer, UseCase, Work, open_orders, shipping_address};
 use crate::application::error::CommandError;
 use crate::application::input::{Environment, FieldPath, Fields, Input, InvalidValue, NewId};
 use crate::application::repository::Loaded;
@@ -20,7 +20,7 @@ use crate::application::repository::Loaded;
 const DEACTIVATED: &str = "user.deactivated";
 
 /// An order to place, as the caller writes it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct PlaceOrderInput {
     /// The new id of the order, if the caller gives one.
     pub id: Option<Uuid>,
@@ -28,6 +28,8 @@ pub struct PlaceOrderInput {
     pub orderer: Orderer,
     /// The lines of the order: 1 to [`MAX_LINES`].
     pub lines: Vec<LineInput>,
+    /// Where the order goes. It has no label.
+    pub shipping_address: Option<AddressInput>,
 }
 
 /// A line of an order, as the caller writes it.
@@ -50,8 +52,11 @@ impl Input for PlaceOrderInput {
         let lines = lines
             .filter_map(|(at, line)| line.read(&mut fields, ("lines", at, "quantity")))
             .collect();
+        let address = self.shipping_address.as_ref();
+        let shipping_address =
+            address.and_then(|address| address.read_in(Some("shipping_address"), &mut fields));
         fields.check()?;
-        Ok(PlaceOrder { order_id, orderer: self.orderer, lines })
+        Ok(PlaceOrder { order_id, orderer: self.orderer, lines, shipping_address })
     }
 }
 
@@ -80,6 +85,8 @@ pub struct PlaceOrder {
     pub orderer: Orderer,
     /// The lines of the order.
     pub lines: Vec<LineRequest>,
+    /// Where the order goes.
+    pub shipping_address: Option<NewAddress>,
 }
 
 /// A line of an order, after it was read.
@@ -115,7 +122,8 @@ impl UseCase for PlaceOrder {
             let offer = offers.of(work, index, line.product_id).await?;
             lines.push(OrderLine::of(line.line_id, offer, line.quantity));
         }
-        place(work, self.order_id, &user, lines, None).await
+        let content = Content { lines, shipping_address: self.shipping_address.as_ref() };
+        place(work, self.order_id, &user, content, None).await
     }
 }
 
@@ -141,6 +149,14 @@ impl Offers {
     }
 }
 
+/// What a new order has.
+pub(super) struct Content<'a> {
+    /// The lines with their prices.
+    pub(super) lines: Vec<OrderLine>,
+    /// Where the order goes.
+    pub(super) shipping_address: Option<&'a NewAddress>,
+}
+
 /// Places an order with priced lines, unless its user is deactivated before the append. An order
 /// without a date of its own is counted on its user, in the same append.
 ///
@@ -150,15 +166,18 @@ pub(super) async fn place(
     work: &Work<'_>,
     order_id: NewId,
     user: &(Loaded<User>, Customer),
-    lines: Vec<OrderLine>,
+    content: Content<'_>,
     ordered_at: Option<DateTime<Utc>>,
 ) -> Result<Decision, CommandError> {
     let (user, customer) = (&user.0, user.1);
     let order = work.created::<Order>(order_id).await?;
     let order_id = order_id.get();
     let is_imported = ordered_at.is_some();
+    let Content { lines, shipping_address } = content;
     let command = domain::order::PlaceOrder { order_id, customer, lines, ordered_at };
-    let events = order.decide([OrderCommand::Place(command)]).map_err(|error| match error {
+    let address = shipping_address.map(shipping_address::command);
+    let commands = [OrderCommand::Place(command)].into_iter().chain(address);
+    let events = order.decide(commands).map_err(|error| match error {
         OrderError::Total { line, reason } => CommandError::invalid(("lines", line), reason),
         error => error.into(),
     })?;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{Decision, UseCase, Work};
 use crate::application::error::CommandError;
 use crate::application::idempotency::Part;
-use crate::application::input::{Environment, Fields, Input};
+use crate::application::input::{Environment, FieldPath, Fields, Input};
 
 /// An address, as the caller writes it.
 #[derive(Clone)]
@@ -32,26 +32,41 @@ pub struct AddressInput {
 }
 
 impl AddressInput {
-    fn read(&self) -> Result<NewAddress, CommandError> {
+    pub(super) fn read(&self) -> Result<NewAddress, CommandError> {
         let mut fields = Fields::default();
-        let label = self.label.as_deref().map(AddressLine::parse);
-        let label = label.and_then(|label| fields.value("label", label));
-        let recipient = fields.value("recipient", PersonName::parse(&self.recipient));
-        let street = fields.value("street", AddressLine::parse(&self.street));
-        let city = fields.value("city", AddressLine::parse(&self.city));
-        let postal_code = self.postal_code.as_deref().map(PostalCode::parse);
-        let postal_code = postal_code.and_then(|code| fields.value("postal_code", code));
-        let country = fields.value("country", self.country.parse::<Country>());
-        let region = self.region.as_deref().map(Region::parse);
-        let region = region.and_then(|region| fields.value("region", region));
-        let (Some(recipient), Some(street), Some(city), Some(country)) =
-            (recipient, street, city, country)
-        else {
-            return Err(fields.invalid().into());
+        match self.read_in(None, &mut fields) {
+            Some(address) => {
+                fields.check()?;
+                Ok(address)
+            }
+            None => Err(fields.invalid().into()),
+        }
+    }
+
+    /// Reads the address, and notes what is wrong. `object` is the field that holds it, unless it
+    /// is the whole input.
+    pub(super) fn read_in(
+        &self,
+        object: Option<&'static str>,
+        fields: &mut Fields,
+    ) -> Option<NewAddress> {
+        let at = |name: &'static str| match object {
+            Some(object) => FieldPath::from((object, name)),
+            None => FieldPath::from(name),
         };
-        fields.check()?;
+        let label = self.label.as_deref().map(AddressLine::parse);
+        let label = label.and_then(|label| fields.value(at("label"), label));
+        let recipient = fields.value(at("recipient"), PersonName::parse(&self.recipient));
+        let street = fields.value(at("street"), AddressLine::parse(&self.street));
+        let city = fields.value(at("city"), AddressLine::parse(&self.city));
+        let postal_code = self.postal_code.as_deref().map(PostalCode::parse);
+        let postal_code = postal_code.and_then(|code| fields.value(at("postal_code"), code));
+        let country = fields.value(at("country"), self.country.parse::<Country>());
+        let region = self.region.as_deref().map(Region::parse);
+        let region = region.and_then(|region| fields.value(at("region"), region));
+        let (recipient, street, city) = (recipient?, street?, city?);
         let postal = PostalAddress { recipient, street, city, postal_code };
-        Ok(NewAddress { label, postal, destination: Destination { country, region } })
+        Some(NewAddress { label, postal, destination: Destination { country: country?, region } })
     }
 }
 

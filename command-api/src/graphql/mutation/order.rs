@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use crate::application::Input;
 use crate::application::use_case::{
-    AddOrderLineInput, CancelOrder, ConfirmOrder, LineInput, Orderer, PlaceOrderInput,
-    RemoveOrderLine, RequestPayment,
+    AddOrderLineInput, AddressInput, CancelOrder, ConfirmOrder, LineInput, Orderer,
+    PlaceOrderInput, RemoveOrderLine, RequestPayment, SetShippingAddressInput,
 };
 use crate::graphql::command::{Ids, Options, run_on};
 use crate::graphql::payload::OrderPayload;
@@ -20,6 +20,32 @@ struct PlaceOrder {
     user_id: ID,
     /// The lines: 1 to 100, at the current prices of the products.
     lines: Vec<OrderLine>,
+    /// Where the order goes. Taxes depend on its country and region.
+    shipping_address: Option<ShippingAddress>,
+}
+
+/// Where an order goes.
+#[derive(InputObject)]
+struct ShippingAddress {
+    /// The person or company that receives.
+    recipient: String,
+    /// The street, with the number.
+    street: String,
+    /// The city.
+    city: String,
+    /// The postal code.
+    postal_code: Option<String>,
+    /// The country, a code of two letters (ISO 3166-1).
+    country: String,
+    /// The region within the country (ISO 3166-2, without the country).
+    region: Option<String>,
+}
+
+impl ShippingAddress {
+    fn input(self) -> AddressInput {
+        let Self { recipient, street, city, postal_code, country, region } = self;
+        AddressInput { label: None, recipient, street, city, postal_code, country, region }
+    }
 }
 
 /// A line of an order.
@@ -68,7 +94,24 @@ impl OrderMutation {
         let lines =
             lines.map(|(at, line)| line.read(&mut ids, &format!("/input/lines/{at}"))).collect();
         let options = Options { expected_version: None, idempotency_key, dry_run };
-        ids.run(ctx, PlaceOrderInput { id, orderer, lines }, options).await
+        let shipping_address = input.shipping_address.map(ShippingAddress::input);
+        let input = PlaceOrderInput { id, orderer, lines, shipping_address };
+        ids.run(ctx, input, options).await
+    }
+
+    /// Sets or replaces the shipping address of a pending order.
+    async fn set_shipping_address(
+        &self,
+        ctx: &Context<'_>,
+        order_id: ID,
+        input: ShippingAddress,
+        expected_version: Option<i64>,
+        idempotency_key: Option<String>,
+        #[graphql(default)] dry_run: bool,
+    ) -> Result<OrderPayload> {
+        let options = Options { expected_version, idempotency_key, dry_run };
+        let input = |order_id| SetShippingAddressInput { order_id, address: input.input() };
+        on_order(ctx, &order_id, input, options).await
     }
 
     /// Adds a line to a pending order, at the current price of the product.

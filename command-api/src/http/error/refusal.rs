@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 use domain::order::{OrderError, OrderStatus};
+use domain::pricing::PricingError;
 use domain::product::ProductError;
 use domain::user::UserError;
 use domain::user_orders::UserOrdersError;
@@ -111,6 +112,7 @@ fn order(error: OrderError) -> Problem {
             Problem::conflict("order/not-pending", "Only a pending order can change")
                 .detail(error.to_string())
         }
+        OrderError::NotPriced { reason } => not_priced(reason).detail(error.to_string()),
         OrderError::Empty => {
             Problem::conflict("order/empty", "An order without lines cannot be confirmed")
         }
@@ -141,6 +143,20 @@ fn order(error: OrderError) -> Problem {
                 .detail(error.to_string())
         }
     }
+}
+
+fn not_priced(reason: PricingError) -> Problem {
+    let (code, title) = match reason {
+        PricingError::NoDestination => {
+            ("order/no-shipping-address", "The tax depends on a shipping address")
+        }
+        PricingError::NoTaxRate { .. } => {
+            ("order/no-tax-rate", "The shop has no tax rate for where the order goes")
+        }
+        PricingError::NoLines => ("order/empty", "An order without lines cannot be confirmed"),
+        PricingError::Money(_) => ("order/total", "The lines do not add up"),
+    };
+    Problem::conflict(code, title)
 }
 
 fn other_status(needed: OrderStatus) -> Problem {

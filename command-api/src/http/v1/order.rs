@@ -13,12 +13,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::collection;
+use super::shipping::ShippingAddressBody;
 use crate::application::use_case::{
     AddOrderLineInput, CancelOrder, ConfirmOrder, ImportOrderInput, ImportedLineInput, LineInput,
     Orderer, PlaceOrderInput, RemoveOrderLine,
 };
 use crate::http::answer::{Changed, Collection};
-use crate::http::object::objects;
+use crate::http::object::{objects, optional_object};
 use crate::http::received::{Received, ReceivedBare};
 use crate::http::{Api, present};
 
@@ -66,6 +67,10 @@ struct PlaceOrderBody {
     #[schema(min_items = 1, max_items = 100)]
     #[serde(deserialize_with = "objects")]
     lines: Vec<LineBody>,
+    /// Where the order goes. Taxes depend on its country and region.
+    #[serde(default, deserialize_with = "optional_object")]
+    #[schema(value_type = Option<ShippingAddressBody>, required = false)]
+    shipping_address: Option<ShippingAddressBody>,
 }
 
 /// A line of an imported order, with its original price.
@@ -120,6 +125,7 @@ impl PlaceOrderBody {
             id: self.id.map(Id::get),
             orderer: Orderer::Named(self.user_id.get()),
             lines: lines(self.lines),
+            shipping_address: self.shipping_address.map(ShippingAddressBody::input),
         }
     }
 }

@@ -14,11 +14,12 @@ use utoipa_axum::routes;
 
 use super::collection;
 use super::order::{LineBody, ORDERS, lines};
+use super::shipping::ShippingAddressBody;
 use crate::application::use_case::{
     DeactivateUserInput, Orderer, PlaceOrderInput, ReactivateUserInput,
 };
 use crate::http::answer::{Changed, Collection};
-use crate::http::object::objects;
+use crate::http::object::{objects, optional_object};
 use crate::http::received::{Received, ReceivedBare};
 use crate::http::{Api, present};
 
@@ -58,6 +59,10 @@ struct PlaceOrderOfUserBody {
     #[schema(min_items = 1, max_items = 100)]
     #[serde(deserialize_with = "objects")]
     lines: Vec<LineBody>,
+    /// Where the order goes. Taxes depend on its country and region.
+    #[serde(default, deserialize_with = "optional_object")]
+    #[schema(value_type = Option<ShippingAddressBody>, required = false)]
+    shipping_address: Option<ShippingAddressBody>,
 }
 
 /// Register a user.
@@ -185,6 +190,7 @@ async fn place_order(
         id: body.id.map(Id::get),
         orderer: Orderer::Addressed(user_id.get()),
         lines: lines(body.lines),
+        shipping_address: body.shipping_address.map(ShippingAddressBody::input),
     };
     api.create(input, about, ORDERS).await
 }

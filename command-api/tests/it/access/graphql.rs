@@ -82,6 +82,12 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
         r#"orderId: "{order}", lineId: "{nil}""#,
     ),
     ("requestPayment", "post", "/api/v1/orders/{id}/request-payment", r#"orderId: "{order}""#),
+    (
+        "setShippingAddress",
+        "put",
+        "/api/v1/orders/{id}/shipping-address",
+        r#"orderId: "{order}", {address}"#,
+    ),
     ("shipOrder", "post", "/api/v1/orders/{id}/ship", RECORD),
     ("updateProduct", "patch", "/api/v1/products/{id}", r#"id: "{product}", input: {name: "b"}"#),
     ("updateUser", "patch", "/api/v1/users/{id}", r#"id: "{user}", input: {name: "Ada King"}"#),

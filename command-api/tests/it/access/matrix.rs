@@ -54,6 +54,9 @@ const TABLE: &[(&str, &str, [u16; 8])] = &[
     ("post", "/api/v1/users/{id}/addresses", [401, 404, 200, 403, 200, 401, 401, 403]),
     ("post", "/api/v1/users/{id}/orders", [401, 404, 200, 200, 200, 401, 401, 403]),
     ("post", "/api/v1/users/{id}/reactivate", [401, 404, 409, 403, 409, 401, 401, 403]),
+    ("put", "/api/v1/orders/{id}/shipping-address", [401, 404, 200, 200, 200, 401, 401, 403]),
+    ("put", "/api/v1/pricing/discounts", [401, 403, 403, 403, 200, 401, 401, 403]),
+    ("put", "/api/v1/pricing/taxes", [401, 403, 403, 403, 200, 401, 401, 403]),
     ("put", "/api/v1/products/{id}", [401, 403, 403, 403, 200, 401, 401, 403]),
     ("put", "/api/v1/users/{id}", [401, 404, 200, 403, 200, 401, 401, 403]),
     ("put", "/api/v1/users/{id}/addresses/{address_id}", [401, 404, 404, 403, 404, 401, 401, 403]),
@@ -78,6 +81,8 @@ fn body(two: &Two, document: &Value, (method, path): (&str, &str)) -> Value {
         // The address in the example is Ada's.
         (_, "/api/v1/users") => json!({"email": "new@example.com", "name": "New"}),
         (_, "/api/v1/orders/{id}/lines") => line,
+        (_, "/api/v1/pricing/discounts") => json!({"discounts": []}),
+        (_, "/api/v1/pricing/taxes") => json!({"countries": []}),
         // There is no such product.
         (_, "/api/v1/products/{id}/stock/move") => {
             json!({"to_product_id": two.order, "quantity": 1})

@@ -92,10 +92,21 @@ const STEPS: &[(&str, &str, &str)] = &[
     ),
     (
         r#"placeOrder(input: {id: "{order}", userId: "{user}",
-            lines: [{productId: "{product}", quantity: 2}]})"#,
+            lines: [{productId: "{product}", quantity: 2}],
+            shippingAddress: {recipient: "Ada", street: "Ring 1", city: "Wien",
+                postalCode: "1010", country: "AT", region: "9"}})"#,
         "POST /api/v1/orders",
         r#"{"id": "{order}", "user_id": "{user}",
-            "lines": [{"product_id": "{product}", "quantity": 2}]}"#,
+            "lines": [{"product_id": "{product}", "quantity": 2}],
+            "shipping_address": {"recipient": "Ada", "street": "Ring 1", "city": "Wien",
+                "postal_code": "1010", "country": "AT", "region": "9"}}"#,
+    ),
+    (
+        r#"setShippingAddress(orderId: "{order}", input: {recipient: "Eve", street: "Weg 2",
+            city: "Graz", postalCode: "8010", country: "AT", region: "6"})"#,
+        "PUT /api/v1/orders/{order}/shipping-address",
+        r#"{"recipient": "Eve", "street": "Weg 2", "city": "Graz", "postal_code": "8010",
+            "country": "AT", "region": "6"}"#,
     ),
     (
         r#"addOrderLine(orderId: "{order}", input: {productId: "{other}", quantity: 1})"#,

@@ -5,9 +5,11 @@ use uuid::Uuid;
 
 use super::super::{Order, OrderCommand, OrderEvent, OrderLine, OrderStatus};
 use super::fulfilment::{STAFF, record, record_by};
+use super::pricing::{address, confirm_by, rules};
 use super::{ADA, confirm, line, place, usd};
 use crate::aggregate::Aggregate;
-use crate::value::Money;
+use crate::pricing::{Price, TaxMode};
+use crate::value::{CustomerType, Money};
 
 fn cents(minor: i64) -> Money {
     Money::from_minor(minor, "USD".parse().unwrap()).unwrap()
@@ -24,7 +26,10 @@ fn any_command() -> impl Strategy<Value = OrderCommand> {
     prop_oneof![
         2 => any_line().prop_map(|line| OrderCommand::AddLine { line }),
         1 => (0..6_u128).prop_map(|id| OrderCommand::RemoveLine { line_id: Uuid::from_u128(id) }),
-        3 => Just(confirm()),
+        2 => Just(confirm()),
+        2 => prop::sample::select(CustomerType::ALL.to_vec())
+            .prop_map(|customer| confirm_by(rules(customer))),
+        2 => prop::sample::select(vec!["DE", "FR", "AT"]).prop_map(address),
         1 => Just(OrderCommand::Cancel),
         2 => Just(OrderCommand::RequestPayment),
         4 => by().prop_map(OrderCommand::RecordPayment),
@@ -41,6 +46,8 @@ fn any_command() -> impl Strategy<Value = OrderCommand> {
 #[derive(Debug, Default)]
 struct Book {
     lines: Vec<OrderLine>,
+    /// The total of its price, if it has one.
+    agreed: Option<i64>,
     /// What the order counts for as a sale.
     sales: i64,
     paid: i64,
@@ -53,6 +60,27 @@ impl Book {
     fn sum(&self) -> i64 {
         let amount = |line: &OrderLine| line.unit_price.minor() * i64::from(line.quantity.get());
         self.lines.iter().map(amount).sum()
+    }
+
+    /// What the customer pays.
+    fn due(&self) -> i64 {
+        self.agreed.unwrap_or(self.sum())
+    }
+
+    /// Checks that a price adds up, and that the events alone reproduce it.
+    fn agree_on(&mut self, price: &Price) {
+        let lines = self
+            .lines
+            .iter()
+            .map(|line| (line.line_id, line.unit_price.minor() * i64::from(line.quantity.get())));
+        let priced = price.lines.iter().map(|line| (line.line_id, line.list.minor()));
+        assert_eq!(priced.collect::<Vec<_>>(), lines.collect::<Vec<_>>());
+        let stored: Price = serde_json::from_str(&serde_json::to_string(price).unwrap()).unwrap();
+        assert_eq!(&stored.again().unwrap(), price);
+        let added = if price.tax_mode == TaxMode::Exclusive { price.tax.minor() } else { 0 };
+        assert_eq!(price.list.minor(), self.sum());
+        assert_eq!(price.total.minor(), self.sum() - price.discount.minor() + added);
+        assert!(self.agreed.replace(price.total.minor()).is_none(), "{self:?}");
     }
 
     fn follow(&mut self, event: &OrderEvent) {
@@ -69,8 +97,10 @@ impl Book {
                 self.lines.retain(|line| line.line_id != event.line_id);
                 assert_eq!(event.total.minor(), self.sum());
             }
+            OrderEvent::ShippingAddressSet(_) => assert_eq!(self.sales, 0),
+            OrderEvent::Priced(event) => self.agree_on(&event.price),
             OrderEvent::Confirmed(event) => {
-                assert_eq!(event.total.minor(), self.sum());
+                assert_eq!(event.total.minor(), self.due());
                 self.sales += event.total.minor();
             }
             OrderEvent::SaleCancelled(event) => {
@@ -79,9 +109,9 @@ impl Book {
                 self.is_cancelled = true;
             }
             OrderEvent::Cancelled(_) => self.is_cancelled = true,
-            OrderEvent::PaymentRequested(event) => assert_eq!(event.amount.minor(), self.sum()),
+            OrderEvent::PaymentRequested(event) => assert_eq!(event.amount.minor(), self.due()),
             OrderEvent::Paid(event) => {
-                assert_eq!((self.paid, event.amount.minor()), (0, self.sum()));
+                assert_eq!((self.paid, event.amount.minor()), (0, self.due()));
                 self.paid = event.amount.minor();
             }
             OrderEvent::Shipped(_) => self.has_left = true,
@@ -94,7 +124,7 @@ impl Book {
         assert!(self.sales >= 0 && self.refunded >= 0, "{self:?}");
         assert!(self.refunded <= self.paid, "more is given back than was paid: {self:?}");
         let keeps_goods_for_nothing = self.has_left && !self.is_cancelled && self.sales == 0;
-        assert!(!keeps_goods_for_nothing || self.sum() == 0, "{self:?}");
+        assert!(!keeps_goods_for_nothing || self.due() == 0, "{self:?}");
     }
 
     /// Whether nothing may happen to the order any more.
@@ -122,9 +152,14 @@ proptest! {
             let is_confirmed = !matches!(status(&order), None | Some(OrderStatus::Pending));
             for event in order.decide(command).unwrap_or_default() {
                 prop_assert!(!closed, "{event:?} after {book:?}");
-                let changes_lines =
-                    matches!(event, OrderEvent::LineAdded(_) | OrderEvent::LineRemoved(_));
-                prop_assert!(!(is_confirmed && changes_lines), "{event:?}");
+                let changes_price = matches!(
+                    event,
+                    OrderEvent::LineAdded(_)
+                        | OrderEvent::LineRemoved(_)
+                        | OrderEvent::ShippingAddressSet(_)
+                        | OrderEvent::Priced(_)
+                );
+                prop_assert!(!(is_confirmed && changes_price), "{event:?}");
                 book.follow(&event);
                 order = order.evolve(event);
             }

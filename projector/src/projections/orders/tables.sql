@@ -5,7 +5,10 @@ CREATE TABLE orders (
     -- pending | confirmed | paid | shipped | delivered | cancelled | refunded
     status       text NOT NULL,
     currency     text NOT NULL,
-    total_minor  bigint NOT NULL,           -- minor units of currency, all lines
+    -- minor units of currency: all lines, less the discount, plus a tax that they do not contain
+    total_minor  bigint NOT NULL,
+    discount_minor bigint NOT NULL,         -- minor units of currency, fixed at confirmation
+    tax_minor    bigint NOT NULL,           -- minor units of currency, in or on top of the lines
     units        bigint NOT NULL,           -- all lines
     paid_minor   bigint NOT NULL,           -- minor units of currency
     refunded_minor bigint NOT NULL,         -- minor units of currency, of what was paid

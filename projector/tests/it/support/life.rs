@@ -28,6 +28,7 @@ use super::golden::Others;
 use super::{Happening, happening, happening_of};
 use sale::{Sale, Stock};
 
+mod price;
 mod sale;
 
 /// Most orders that are open at once; the oldest is then confirmed.
@@ -86,20 +87,21 @@ pub(crate) fn registered(user_id: Uuid) -> UserEvent {
     })
 }
 
-fn address(user_id: Uuid, address_id: Uuid) -> Address {
+fn postal() -> PostalAddress {
     let line = |text| AddressLine::parse(text).unwrap();
+    PostalAddress {
+        recipient: PersonName::parse("Ada").unwrap(),
+        street: line("Ring 1"),
+        city: line("Wien"),
+        postal_code: None,
+    }
+}
+
+fn address(user_id: Uuid, address_id: Uuid) -> Address {
     Address {
         address_id,
         label: None,
-        postal: Personal::new(
-            user_id,
-            PostalAddress {
-                recipient: PersonName::parse("Ada").unwrap(),
-                street: line("Ring 1"),
-                city: line("Wien"),
-                postal_code: None,
-            },
-        ),
+        postal: Personal::new(user_id, postal()),
         destination: Destination { country: "AT".parse().unwrap(), region: None },
     }
 }
@@ -298,12 +300,13 @@ impl Life {
     }
 
     fn order_ends(&mut self) -> Happening {
-        let Some(order) = self.open.pop_front() else { return self.order_begins() };
+        let Some(mut order) = self.open.pop_front() else { return self.order_begins() };
         let (order_id, user_id) = (order.order_id, order.user_id);
         if self.random.random_ratio(1, 5) {
             let cancelled = OrderEvent::Cancelled(OrderCancelled { order_id, user_id });
             return happening("order", order_id, &cancelled);
         }
+        let mut due = price::agree_on(&mut order, &mut self.random);
         let confirmed = OrderConfirmed {
             order_id,
             user_id,
@@ -311,7 +314,8 @@ impl Life {
             units: order.lines.iter().map(|line| u64::from(line.quantity.get())).sum(),
             ordered_at: order.ordered_at.unwrap_or(at("2026-11-22T23:59:59.999999Z")),
         };
-        let (sale, due) = Sale::of(order, &confirmed, &mut self.stock);
+        let (sale, sold) = Sale::of(order, &confirmed, &mut self.stock);
+        due.extend(sold);
         self.sales.push_back(sale);
         if self.sales.len() > SALES {
             self.sales.pop_front();
