@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::aggregate::{Aggregate, SnapshotCodec};
-use crate::value::{Money, ProductName};
+use crate::value::{Money, ProductName, RateClass};
 
 pub mod command;
 pub mod error;
@@ -18,7 +18,7 @@ pub use error::ProductError;
 pub use event::ProductEvent;
 pub use stock::{MAX_RESERVATIONS, MAX_STOCK};
 
-use event::{ProductAdded, ProductRenamed, ProductRepriced};
+use event::{ProductAdded, ProductClassified, ProductRenamed, ProductRepriced};
 use stock::Stock;
 
 /// The state of a product. The default is a product that was never added.
@@ -32,6 +32,7 @@ struct Added {
     product_id: Uuid,
     name: ProductName,
     unit_price: Money,
+    rate_class: RateClass,
     stock: Stock,
 }
 
@@ -76,6 +77,11 @@ impl Product {
         Ok(Offer { product_id: *product_id, name: name.clone(), unit_price: *unit_price })
     }
 
+    /// The rate class, which the tax of an order depends on.
+    pub fn rate_class(&self) -> RateClass {
+        self.added.as_ref().map(|product| product.rate_class).unwrap_or_default()
+    }
+
     fn known(&self) -> Result<&Added, ProductError> {
         self.added.as_ref().ok_or(ProductError::Unknown)
     }
@@ -107,13 +113,18 @@ impl Added {
         let product_id = self.product_id;
         (self.unit_price != unit_price).then_some(ProductRepriced { product_id, unit_price })
     }
+
+    fn classify(&self, rate_class: RateClass) -> Option<ProductClassified> {
+        let product_id = self.product_id;
+        (self.rate_class != rate_class).then_some(ProductClassified { product_id, rate_class })
+    }
 }
 
 impl Aggregate for Product {
     type Command = ProductCommand;
     type Event = ProductEvent;
     type Error = ProductError;
-    const SNAPSHOT: Option<SnapshotCodec<Self>> = Some(SnapshotCodec::with_shape(2));
+    const SNAPSHOT: Option<SnapshotCodec<Self>> = Some(SnapshotCodec::with_shape(3));
 
     fn heap_bytes(&self) -> usize {
         self.added
@@ -130,6 +141,9 @@ impl Aggregate for Product {
             Command::Rename { name } => self.known()?.rename(name).map(Event::Renamed),
             Command::Reprice { unit_price } => {
                 self.known()?.reprice(unit_price).map(Event::Repriced)
+            }
+            Command::Classify { rate_class } => {
+                self.known()?.classify(rate_class).map(Event::Classified)
             }
             Command::AdjustStock { delta } => {
                 self.known()?.adjust_stock(delta)?.map(Event::StockAdjusted)
@@ -154,11 +168,14 @@ impl Aggregate for Product {
         use ProductEvent as Event;
         match (event, &mut self.added) {
             (Event::Added(ProductAdded { product_id, name, unit_price, stock }), _) => {
-                let stock = Stock::of(stock);
-                self.added = Some(Added { product_id, name, unit_price, stock });
+                let (rate_class, stock) = (RateClass::default(), Stock::of(stock));
+                self.added = Some(Added { product_id, name, unit_price, rate_class, stock });
             }
             (Event::Renamed(renamed), Some(product)) => product.name = renamed.name,
             (Event::Repriced(repriced), Some(product)) => product.unit_price = repriced.unit_price,
+            (Event::Classified(classified), Some(product)) => {
+                product.rate_class = classified.rate_class;
+            }
             (Event::StockAdjusted(adjusted), Some(product)) => {
                 product.stock.set_on_hand(adjusted.stock);
             }
@@ -177,6 +194,7 @@ impl Aggregate for Product {
             (
                 Event::Renamed(_)
                 | Event::Repriced(_)
+                | Event::Classified(_)
                 | Event::StockAdjusted(_)
                 | Event::StockReceived(_)
                 | Event::StockReserved(_)

@@ -86,6 +86,35 @@ async fn the_type_of_the_customer_decides_on_discounts() {
 }
 
 #[tokio::test]
+async fn the_rate_class_of_a_product_decides_on_the_tax() {
+    let shop = Shop::new();
+    let (user, product) = (shop.user("ada@example.com").await, shop.product("10.00").await);
+    let rates = json!([{"rate_class": "standard", "rate": 200_000},
+        {"rate_class": "reduced", "rate": 100_000}]);
+    let countries = json!([{"country": "AT", "mode": "exclusive", "rates": rates}]);
+    put(&shop, TAXES, json!({"countries": countries})).await.ok();
+    let confirmed = async || {
+        let lines = json!([{"product_id": product, "quantity": 1}]);
+        let body = json!({"user_id": user, "lines": lines, "shipping_address": address("AT")});
+        let order = shop.post("/api/v1/orders", body).await.made();
+        shop.act(&format!("/api/v1/orders/{order}/confirm")).await
+    };
+    let class = format!("/api/v1/products/{product}/rate-class");
+    let classify =
+        async |class_name: &str| put(&shop, &class, json!({"rate_class": class_name})).await;
+    confirmed().await.ok();
+    assert_eq!(last(&shop, "order.confirmed").await["total"], usd(1_200));
+    classify("odd").await.wrong(&[("/rate_class", "rate-class/unknown")]);
+    classify("reduced").await.ok();
+    confirmed().await.ok();
+    assert_eq!(last(&shop, "order.priced").await["price"]["lines"][0]["rate_class"], "reduced");
+    assert_eq!(last(&shop, "order.confirmed").await["total"], usd(1_100));
+    // The country has no rate for this class.
+    classify("zero").await.ok();
+    confirmed().await.problem(409, "order/no-tax-rate");
+}
+
+#[tokio::test]
 async fn without_rules_no_price_is_added_to_the_log() {
     let shop = Shop::new();
     let order = place(&shop, Some(address("DE"))).await;
@@ -197,9 +226,9 @@ async fn rules_that_are_too_many_are_refused_and_no_rules_can_be_set_first() {
         .await
         .wrong(&[("/discounts", "too-many")]);
     let country = |country: &str, count: usize| {
-        let rates = (0..count).map(|region| {
-            json!({"region": region.to_string(), "rate_class": "standard", "rate": 1})
-        });
+        let rates = (0..count).map(
+            |region| json!({"region": region.to_string(), "rate_class": "standard", "rate": 1}),
+        );
         json!({"country": country, "mode": "exclusive", "rates": rates.collect::<Vec<_>>()})
     };
     let countries = json!([country("DE", 501), country("FR", 500)]);

@@ -1,12 +1,14 @@
 //! The commands of the order aggregate.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::event::OrderLine;
 use crate::pricing::OrderPricing;
 use crate::user::Customer;
-use crate::value::{CustomerType, Destination, Evidence, Money, PostalAddress, Reason};
+use crate::value::{CustomerType, Destination, Evidence, Money, PostalAddress, RateClass, Reason};
 
 /// A command to an order.
 #[derive(Debug, Clone)]
@@ -65,6 +67,8 @@ pub struct Rules {
     pub pricing: OrderPricing,
     /// The type of the customer.
     pub customer_type: CustomerType,
+    /// The rate classes of the ordered products. One that is missing is standard.
+    pub rate_classes: BTreeMap<Uuid, RateClass>,
 }
 
 /// Who records something that happened outside, and why. The owner of an order records nothing

@@ -1,7 +1,10 @@
 //! What an order costs: by the rules of the shop from its confirmation on, and the sum of its lines
 //! without any.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 use super::event::{OrderPriced, OrderShippingAddressSet};
 use super::{OrderError, Placed, Rules, total};
@@ -22,8 +25,6 @@ impl Placed {
 
     /// The price by these rules. An order that was imported from another system keeps the price
     /// that it had there.
-    ///
-    /// The class of every line is the standard one: products have none yet.
     pub(super) fn price(
         &self,
         at: DateTime<Utc>,
@@ -32,11 +33,12 @@ impl Placed {
         if rules.pricing.is_empty() || self.ordered_at.is_some() {
             return Ok(None);
         }
+        let lines = self.lines_to_price(&rules.rate_classes);
         let request = PriceRequest {
             at,
             customer_type: rules.customer_type,
             destination: self.destination.clone(),
-            lines: self.lines_to_price().map_err(|reason| not_priced(reason.into()))?,
+            lines: lines.map_err(|reason| not_priced(reason.into()))?,
         };
         Ok(Some(OrderPriced {
             order_id: self.order_id,
@@ -52,10 +54,14 @@ impl Placed {
         self.agreed.map_or_else(|| total(self.currency, &self.lines), Ok)
     }
 
-    fn lines_to_price(&self) -> Result<Vec<LineToPrice>, MoneyError> {
+    fn lines_to_price(
+        &self,
+        rate_classes: &BTreeMap<Uuid, RateClass>,
+    ) -> Result<Vec<LineToPrice>, MoneyError> {
         let lines = self.lines.iter().map(|line| {
+            let rate_class = rate_classes.get(&line.product_id).copied().unwrap_or_default();
             let list = line.unit_price.times(line.quantity)?;
-            Ok(LineToPrice { line_id: line.line_id, rate_class: RateClass::Standard, list })
+            Ok(LineToPrice { line_id: line.line_id, rate_class, list })
         });
         lines.collect()
     }

@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::value::{Country, Rate, Region};
+use crate::value::{Country, MoneyError, Rate, Region};
 
 fn eur(minor: i64) -> Money {
     Money::from_minor(minor, "EUR".parse().unwrap()).unwrap()
@@ -195,6 +195,29 @@ fn an_order_whose_tax_is_not_known_is_refused() {
         Err(PricingError::NoTaxRate { country: country("US"), rate_class: RateClass::Reduced })
     );
     assert_eq!(price(&[], Some(to("US", None))), Err(PricingError::NoLines));
+}
+
+#[test]
+fn a_price_that_is_too_large_is_refused_and_nothing_overflows() {
+    let pricing = OrderPricing::new(vec![percent(1, 0), amount(2, Money::MAX_MINOR)], taxes());
+    let free = pricing.unwrap().price(&request(&[(STANDARD, Money::MAX_MINOR)], to("DE", None)));
+    assert_eq!(free.unwrap().total, eur(0));
+    let pricing = OrderPricing::new(Vec::new(), taxes()).unwrap();
+    let price = |lines: &[_], destination| pricing.price(&request(lines, destination));
+    let most = (STANDARD, Money::MAX_MINOR);
+    let contained = price(&[most], to("DE", None)).unwrap();
+    assert_eq!(contained.total, eur(Money::MAX_MINOR));
+    let too_large = Err(PricingError::Money(MoneyError::TooLarge));
+    assert_eq!(price(&[most], to("US", Some(region("CA")))), too_large);
+    assert_eq!(price(&[most, (STANDARD, 1)], to("DE", None)), too_large);
+}
+
+#[test]
+fn lines_in_two_currencies_have_no_price() {
+    let mut mixed = request(&[(STANDARD, 100), (STANDARD, 100)], None);
+    mixed.lines[1].list = Money::from_minor(100, "USD".parse().unwrap()).unwrap();
+    let price = OrderPricing::default().price(&mixed);
+    assert!(matches!(price, Err(PricingError::Money(MoneyError::Mixed { .. }))), "{price:?}");
 }
 
 #[test]

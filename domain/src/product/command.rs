@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::value::{Money, ProductName};
+use crate::value::{Money, ProductName, RateClass};
 
 /// A command to a product.
 #[derive(Debug, Clone)]
@@ -27,6 +27,12 @@ pub enum ProductCommand {
     Reprice {
         /// The new price of one unit.
         unit_price: Money,
+    },
+    /// Changes the rate class, which the taxes of orders depend on that are confirmed from then on.
+    /// The same class changes nothing.
+    Classify {
+        /// The new rate class.
+        rate_class: RateClass,
     },
     /// Corrects the units on hand, for example after they were counted. Zero changes nothing.
     AdjustStock {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::aggregate::stored_events;
-use crate::value::{Money, ProductName};
+use crate::value::{Money, ProductName, RateClass};
 
 /// An event of a product.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -16,6 +16,8 @@ pub enum ProductEvent {
     Renamed(ProductRenamed),
     /// `product.repriced` v1: the price changed.
     Repriced(ProductRepriced),
+    /// `product.classified` v1: the rate class, which taxes depend on, changed.
+    Classified(ProductClassified),
     /// `product.stock_adjusted` v1: the stock was corrected.
     StockAdjusted(ProductStockAdjusted),
     /// `product.stock_received` v1: units arrived.
@@ -32,6 +34,7 @@ stored_events!(ProductEvent {
     Added(ProductAdded) => "product.added", 1;
     Renamed(ProductRenamed) => "product.renamed", 1;
     Repriced(ProductRepriced) => "product.repriced", 1;
+    Classified(ProductClassified) => "product.classified", 1;
     StockAdjusted(ProductStockAdjusted) => "product.stock_adjusted", 1;
     StockReceived(ProductStockReceived) => "product.stock_received", 1;
     StockReserved(ProductStockReserved) => "product.stock_reserved", 1;
@@ -46,6 +49,7 @@ impl ProductEvent {
             Self::Added(ProductAdded { product_id, .. })
             | Self::Renamed(ProductRenamed { product_id, .. })
             | Self::Repriced(ProductRepriced { product_id, .. })
+            | Self::Classified(ProductClassified { product_id, .. })
             | Self::StockAdjusted(ProductStockAdjusted { product_id, .. })
             | Self::StockReceived(ProductStockReceived { product_id, .. })
             | Self::StockReserved(ProductStockReserved { product_id, .. })
@@ -65,6 +69,7 @@ impl ProductEvent {
             Self::Added(_)
             | Self::Renamed(_)
             | Self::Repriced(_)
+            | Self::Classified(_)
             | Self::StockAdjusted(_)
             | Self::StockReceived(_) => {}
         }
@@ -101,6 +106,15 @@ pub struct ProductRepriced {
     pub product_id: Uuid,
     /// The new price of one unit.
     pub unit_price: Money,
+}
+
+/// The payload of `product.classified` v1.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProductClassified {
+    /// The product's id.
+    pub product_id: Uuid,
+    /// The new rate class. A product that was never classified is `standard`.
+    pub rate_class: RateClass,
 }
 
 /// The payload of `product.stock_adjusted` v1.

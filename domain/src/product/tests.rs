@@ -5,13 +5,14 @@
 use uuid::Uuid;
 
 use super::event::{
-    ProductAdded, ProductRenamed, ProductRepriced, ProductStockAdjusted, ProductStockReserved,
+    ProductAdded, ProductClassified, ProductRenamed, ProductRepriced, ProductStockAdjusted,
+    ProductStockReserved,
 };
 use super::{MAX_STOCK, Product, ProductCommand, ProductError, ProductEvent};
 use crate::aggregate::Aggregate;
 use crate::aggregate::scenario::given;
 use crate::golden::GOLDEN;
-use crate::value::{Money, ProductName};
+use crate::value::{Money, ProductName, RateClass};
 
 mod stock;
 
@@ -39,6 +40,10 @@ fn adjusted(delta: i64, stock: i64) -> ProductEvent {
     ProductEvent::StockAdjusted(ProductStockAdjusted { product_id: CD, delta, stock })
 }
 
+fn classified(rate_class: RateClass) -> ProductEvent {
+    ProductEvent::Classified(ProductClassified { product_id: CD, rate_class })
+}
+
 fn reserved(order_id: Uuid, units: i64, reserved: i64) -> ProductEvent {
     ProductEvent::StockReserved(ProductStockReserved { product_id: CD, order_id, units, reserved })
 }
@@ -55,6 +60,7 @@ fn the_state_that_is_kept_is_what_it_was_in_its_shape() {
         reserved(ORDER, 2, 2),
         ProductEvent::Renamed(ProductRenamed { product_id: CD, name: name("LP") }),
         ProductEvent::Repriced(ProductRepriced { product_id: CD, unit_price: usd("9.00") }),
+        classified(RateClass::Zero),
     ];
     GOLDEN.check_kept::<Product>(&history.into_iter().fold(Product::default(), Product::evolve));
 }
@@ -79,6 +85,24 @@ fn a_product_can_take_another_name_and_another_price() {
     given::<Product>([added(5)]).when(ProductCommand::Reprice { unit_price: usd("0.00") }).then([
         ProductEvent::Repriced(ProductRepriced { product_id: CD, unit_price: usd("0.00") }),
     ]);
+}
+
+#[test]
+fn a_product_is_standard_until_it_is_classified() {
+    let classify = |rate_class| ProductCommand::Classify { rate_class };
+    given::<Product>([added(5)]).when(classify(RateClass::Standard)).then([]);
+    let reduced = || classified(RateClass::Reduced);
+    given::<Product>([added(5)]).when(classify(RateClass::Reduced)).then([reduced()]);
+    given::<Product>([added(5), reduced()]).when(classify(RateClass::Reduced)).then([]);
+    given::<Product>([added(5), reduced()])
+        .when(classify(RateClass::Standard))
+        .then([classified(RateClass::Standard)]);
+    given::<Product>([]).when(classify(RateClass::Zero)).then_error(&ProductError::Unknown);
+    let class = |history: &[ProductEvent]| {
+        history.iter().cloned().fold(Product::default(), Product::evolve).rate_class()
+    };
+    assert_eq!(class(&[added(5)]), RateClass::Standard);
+    assert_eq!(class(&[added(5), reduced()]), RateClass::Reduced);
 }
 
 #[test]

@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use domain::DomainEvent;
 use domain::order::OrderStatus;
 use domain::order::event::{OrderEvent, OrderLine, OrderPlaced};
-use domain::value::Money;
+use domain::pricing::Price;
+use domain::value::{Destination, Money};
 use event_store::RecordedEvent;
 use projection::{Incoming, NoSuchRow, Projection, Reason, Split, add, row};
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,8 @@ row! {
         total_minor: i64,
         discount_minor: i64,
         tax_minor: i64,
+        shipping_country: Option<String>,
+        shipping_region: Option<String>,
         units: i64,
         lines: Json<Vec<Line>>,
         paid_minor: i64,
@@ -106,12 +109,9 @@ impl Projection for Orders {
             _ => row.ok_or(NoSuchRow)?,
         };
         match &incoming.event {
-            OrderEvent::Placed(_) | OrderEvent::ShippingAddressSet(_) => {}
-            OrderEvent::Priced(priced) => {
-                row.discount_minor = priced.price.discount.minor();
-                row.tax_minor = priced.price.tax.minor();
-                row.set_total(priced.price.total);
-            }
+            OrderEvent::Placed(_) => {}
+            OrderEvent::ShippingAddressSet(set) => row.set_destination(&set.destination),
+            OrderEvent::Priced(priced) => row.set_price(&priced.price),
             OrderEvent::LineAdded(added) => {
                 row.lines.0.push(Line::from(&added.line));
                 row.set_total(added.total);
@@ -166,6 +166,18 @@ impl OrderRow {
         status.as_str().clone_into(&mut self.status);
     }
 
+    fn set_destination(&mut self, destination: &Destination) {
+        let Destination { country, region } = destination;
+        self.shipping_country = Some(country.code().to_owned());
+        self.shipping_region = region.as_ref().map(|region| region.as_str().to_owned());
+    }
+
+    fn set_price(&mut self, price: &Price) {
+        self.discount_minor = price.discount.minor();
+        self.tax_minor = price.tax.minor();
+        self.set_total(price.total);
+    }
+
     fn set_total(&mut self, total: Money) {
         self.total_minor = total.minor();
         total.currency().code().clone_into(&mut self.currency);
@@ -181,6 +193,8 @@ fn new_row(placed: &OrderPlaced, recorded_at: DateTime<Utc>) -> OrderRow {
         total_minor: placed.total.minor(),
         discount_minor: 0,
         tax_minor: 0,
+        shipping_country: None,
+        shipping_region: None,
         units: 0,
         lines: Json(placed.lines.iter().map(Line::from).collect()),
         paid_minor: 0,

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use domain::DomainEvent;
 use domain::product::event::{ProductAdded, ProductEvent};
+use domain::value::RateClass;
 use event_store::RecordedEvent;
 use projection::{Incoming, NoSuchRow, Projection, Reason, Split, row};
 use serde::Serialize;
@@ -20,6 +21,7 @@ row! {
         name: String,
         currency: String,
         unit_price_minor: i64,
+        rate_class: String,
         stock: i64,
         reserved: i64,
         created_at: DateTime<Utc>,
@@ -31,7 +33,7 @@ row! {
 
 impl Projection for Products {
     const NAME: &'static str = "products";
-    const FOLD_VERSION: i32 = 2;
+    const FOLD_VERSION: i32 = 3;
     const TABLES: &'static str = include_str!("products/tables.sql");
     const INDEXES: &'static str = include_str!("products/indexes.sql");
     const SPLIT: Split = Split::ByKey(1);
@@ -72,6 +74,9 @@ impl Projection for Products {
                 row.unit_price_minor = repriced.unit_price.minor();
                 repriced.unit_price.currency().code().clone_into(&mut row.currency);
             }
+            ProductEvent::Classified(classified) => {
+                classified.rate_class.as_str().clone_into(&mut row.rate_class);
+            }
             ProductEvent::StockAdjusted(adjusted) => row.stock = adjusted.stock,
             ProductEvent::StockReceived(received) => row.stock = received.stock,
             ProductEvent::StockReserved(reserved) => row.reserved = reserved.reserved,
@@ -93,6 +98,7 @@ fn new_row(added: &ProductAdded, recorded_at: DateTime<Utc>) -> ProductRow {
         name: added.name.as_str().to_owned(),
         currency: added.unit_price.currency().code().to_owned(),
         unit_price_minor: added.unit_price.minor(),
+        rate_class: RateClass::default().as_str().to_owned(),
         stock: added.stock,
         reserved: 0,
         created_at: recorded_at,

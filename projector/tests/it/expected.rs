@@ -9,10 +9,11 @@ use domain::order::event::{
     OrderPlaced,
 };
 use domain::product::event::{
-    ProductAdded, ProductEvent, ProductRenamed, ProductRepriced, ProductStockAdjusted,
-    ProductStockReceived, ProductStockReleased, ProductStockReserved, ProductStockShipped,
+    ProductAdded, ProductClassified, ProductEvent, ProductRenamed, ProductRepriced,
+    ProductStockAdjusted, ProductStockReceived, ProductStockReleased, ProductStockReserved,
+    ProductStockShipped,
 };
-use domain::value::{ProductName, Quantity};
+use domain::value::{ProductName, Quantity, RateClass};
 use event_store::subject::SUBJECT_ERASED;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -129,7 +130,8 @@ fn of_orders() -> Vec<Story> {
     });
     let first = json!({
         "id": ORDER, "user_id": USER, "status": "pending", "currency": "USD", "total_minor": 200,
-            "discount_minor": 0, "tax_minor": 0, "units": 2, "lines": [one], "paid_minor": 0,
+            "discount_minor": 0, "tax_minor": 0, "shipping_country": null,
+            "shipping_region": null, "units": 2, "lines": [one], "paid_minor": 0,
             "refunded_minor": 0,
         "ordered_at": "1997-05-05T00:00:00+00:00", "confirmed_at": null, "cancelled_at": null,
         "payment_requested_at": null, "paid_at": null, "shipped_at": null, "delivered_at": null,
@@ -175,8 +177,9 @@ fn of_orders() -> Vec<Story> {
 
 fn of_products() -> Vec<Story> {
     let first = json!({
-        "id": PRODUCT, "name": "cd", "currency": "USD", "unit_price_minor": 999, "stock": 5,
-        "reserved": 0, "created_at": "@1", "updated_at": "@1", "version": 1, "position": 1,
+        "id": PRODUCT, "name": "cd", "currency": "USD", "unit_price_minor": 999,
+        "rate_class": "standard", "stock": 5, "reserved": 0, "created_at": "@1",
+        "updated_at": "@1", "version": 1, "position": 1,
     });
     let after = |event: ProductEvent, changed: Value| {
         let row =
@@ -186,6 +189,7 @@ fn of_products() -> Vec<Story> {
     let name = ProductName::parse("record").unwrap();
     let repriced = ProductRepriced { product_id: PRODUCT, unit_price: money(5, "EUR") };
     let (product_id, order_id) = (PRODUCT, ORDER);
+    let classified = ProductClassified { product_id, rate_class: RateClass::Reduced };
     let adjusted = ProductStockAdjusted { product_id, delta: 2, stock: 7 };
     let received = ProductStockReceived { product_id, units: 3, stock: 8 };
     let reserved = ProductStockReserved { product_id, order_id, units: 2, reserved: 4 };
@@ -198,6 +202,7 @@ fn of_products() -> Vec<Story> {
             json!({"name": "record"}),
         ),
         after(ProductEvent::Repriced(repriced), json!({"unit_price_minor": 5, "currency": "EUR"})),
+        after(ProductEvent::Classified(classified), json!({"rate_class": "reduced"})),
         after(ProductEvent::StockAdjusted(adjusted), json!({"stock": 7})),
         after(ProductEvent::StockReceived(received), json!({"stock": 8})),
         after(ProductEvent::StockReserved(reserved), json!({"reserved": 4})),

@@ -34,6 +34,10 @@ postgres_kit::row! {
         pub discount_minor: i64,
         /// The tax, in minor units of the currency, whether the lines contain it or not.
         pub tax_minor: i64,
+        /// The country that the order goes to, a code of ISO 3166-1 alpha-2.
+        pub shipping_country: Option<String>,
+        /// The region that the order goes to, the second part of a code of ISO 3166-2.
+        pub shipping_region: Option<String>,
         /// The number of units over all lines.
         pub units: i64,
         /// The lines, in the order in which they were added.

@@ -22,6 +22,8 @@ postgres_kit::row! {
         pub currency: String,
         /// The price of one unit, in minor units of the currency.
         pub unit_price_minor: i64,
+        /// The rate class, which taxes depend on: `standard`, `reduced` or `zero`.
+        pub rate_class: String,
         /// The number of units on hand, with the reserved ones.
         pub stock: i64,
         /// The number of units on hand that are reserved for orders.

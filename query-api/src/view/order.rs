@@ -28,6 +28,14 @@ pub(crate) struct Order {
     /// The tax, as a decimal number of the currency, whether the prices contain it or not.
     #[schema(example = "0.00")]
     tax: String,
+    /// The country that the order goes to, a code of ISO 3166-1 alpha-2. Null without a shipping
+    /// address.
+    #[schema(required = true, example = "AT")]
+    shipping_country: Option<String>,
+    /// The region that the order goes to, the second part of a code of ISO 3166-2. Null if the
+    /// shipping address has none.
+    #[schema(required = true, example = "9")]
+    shipping_region: Option<String>,
     /// The number of units over all lines.
     units: i64,
     lines: Vec<Line>,
@@ -133,6 +141,8 @@ impl From<OrderRow> for Order {
             total: decimal(row.total_minor, &row.currency),
             discount: decimal(row.discount_minor, &row.currency),
             tax: decimal(row.tax_minor, &row.currency),
+            shipping_country: row.shipping_country,
+            shipping_region: row.shipping_region,
             units: row.units,
             lines: row.lines.0.into_iter().map(|line| Line::new(line, &row.currency)).collect(),
             paid: decimal(row.paid_minor, &row.currency),

@@ -18,6 +18,9 @@ pub(crate) struct Product {
     unit_price: String,
     #[schema(example = "USD")]
     currency: String,
+    /// The rate class, which taxes depend on: `standard`, `reduced` or `zero`.
+    #[schema(example = "standard")]
+    rate_class: String,
     /// The number of units on hand, with the reserved ones.
     stock: i64,
     /// The number of units on hand that are reserved for confirmed orders.
@@ -36,6 +39,7 @@ impl From<ProductRow> for Product {
             unit_price: decimal(row.unit_price_minor, &row.currency),
             name: row.name,
             currency: row.currency,
+            rate_class: row.rate_class,
             stock: row.stock,
             reserved: row.reserved,
             available: row.stock.saturating_sub(row.reserved),

@@ -165,9 +165,9 @@ async fn a_cursor_belongs_to_its_path_although_filter_and_sort_are_the_same() {
 async fn where_numbered_pages_end_the_next_link_goes_on_by_cursor() {
     const ROWS: usize = 100_150;
     let app = App::start().await;
-    let fill = "INSERT INTO products_g1.products (id, name, currency, unit_price_minor, stock, \
-            reserved, created_at, updated_at, version, position)
-        SELECT md5(n::text)::uuid, 'product', 'USD', 1, 1, 0, now(), now(), 1, n
+    let fill = "INSERT INTO products_g1.products (id, name, currency, unit_price_minor, \
+            rate_class, stock, reserved, created_at, updated_at, version, position)
+        SELECT md5(n::text)::uuid, 'product', 'USD', 1, 'standard', 1, 0, now(), now(), 1, n
         FROM generate_series(1, 100150) n";
     sqlx::raw_sql(fill).execute(&app.writer).await.unwrap();
     let deep = app.get("/api/v1/products?page_size=100&page=1000").await;

@@ -1,6 +1,6 @@
 //! Tests of the form of answers: the envelope, money as decimal strings, headers.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{App, UserSeed, moment};
 
@@ -72,6 +72,7 @@ async fn an_order_is_shown_with_its_lines_and_prices() {
         (&json!("29.34"), &json!("USD"), &json!(2))
     );
     assert_eq!((&data["discount"], &data["tax"]), (&json!("2.00"), &json!("2.00")));
+    assert_eq!((&data["shipping_country"], &data["shipping_region"]), (&json!("US"), &Value::Null));
     assert_eq!(
         (&data["paid"], &data["refunded"], &data["refund_due"]),
         (&json!("29.34"), &json!("14.67"), &json!("0.00"))
@@ -90,6 +91,7 @@ async fn an_order_is_shown_with_its_lines_and_prices() {
         (&answer.body["data"]["unit_price"], &answer.body["data"]["stock"]),
         (&json!("14.67"), &json!(10))
     );
+    assert_eq!(answer.body["data"]["rate_class"], "reduced");
     assert_eq!(
         (&answer.body["data"]["reserved"], &answer.body["data"]["available"]),
         (&json!(3), &json!(7))

@@ -206,9 +206,9 @@ impl App {
     pub(crate) async fn add_product(&self, number: i64) -> Uuid {
         let id = Uuid::now_v7();
         sqlx::query(
-            "INSERT INTO products_g1.products (id, name, currency, unit_price_minor, stock, \
-                reserved, created_at, updated_at, version, position)
-             VALUES ($1, $2, 'USD', 1467, 10, 3, $3, $3, 1, 5)",
+            "INSERT INTO products_g1.products (id, name, currency, unit_price_minor, \
+                rate_class, stock, reserved, created_at, updated_at, version, position)
+             VALUES ($1, $2, 'USD', 1467, 'reduced', 10, 3, $3, $3, 1, 5)",
         )
         .bind(id)
         // Each group of three shares a name and a time, so the id must break the tie.
@@ -227,9 +227,10 @@ impl App {
             "quantity": 2, "unit_price_minor": 1467}]);
         sqlx::query(
             "INSERT INTO orders_g1.orders (id, user_id, status, currency, total_minor,
-                discount_minor, tax_minor, units, paid_minor, refunded_minor, lines, ordered_at,
-                confirmed_at, created_at, updated_at, version, position)
-             VALUES ($1, $2, $3, 'USD', 2934, 200, 200, 2, 2934, 1467, $4, $5, $5, $5, $5, 2, 9)",
+                discount_minor, tax_minor, shipping_country, units, paid_minor, refunded_minor,
+                lines, ordered_at, confirmed_at, created_at, updated_at, version, position)
+             VALUES ($1, $2, $3, 'USD', 2934, 200, 200, 'US', 2, 2934, 1467, $4, $5, $5, $5, $5,
+                2, 9)",
         )
         .bind(id)
         .bind(user_id)

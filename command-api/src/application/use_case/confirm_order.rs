@@ -24,8 +24,10 @@ impl UseCase for ConfirmOrder {
         // One does not depend on the other, so they are read at once.
         let loaded = try_join(work.order(self.order_id), pricing::current(work)).await;
         let (order, pricing) = loaded?;
-        let rules = pricing::rules(work, &order.state, &pricing).await?;
+        let products = work.products(order.state.units_by_product().into_keys()).await?;
+        let rules = pricing::rules(work, &order.state, &products, &pricing).await?;
         let events = order.decide([OrderCommand::Confirm { at: work.now, rules }])?;
-        Ok(stock::reserve(work, &order, work.changes(&order, &events)?).await?.into())
+        let changes = work.changes(&order, &events)?;
+        Ok(stock::reserve(work, &order, &products, changes)?.into())
     }
 }

@@ -10,6 +10,7 @@ use domain::pricing::{
     CountryTax, Discount, Off, PRICING, Period, Pricing, PricingCommand, PricingRuleError, TaxMode,
     TaxRate, TaxedCountry,
 };
+use domain::product::Product;
 use domain::user::User;
 use domain::value::{Country, Currency, CustomerType, Money, Rate, RateClass, RateError, Region};
 use uuid::Uuid;
@@ -211,14 +212,15 @@ pub(super) async fn current(work: &Work<'_>) -> Result<Loaded<Pricing>, CommandE
     work.load::<Pricing>(PRICING, false).await
 }
 
-/// The rules by which this order is priced now, or `None` if there are none. If they change before
-/// the append, the order counts as confirmed just before.
+/// The rules by which this order is priced now, or `None` if there are none. `products` are those
+/// of its lines. If rules change before the append, the order counts as confirmed just before.
 ///
 /// # Errors
 /// The user cannot be loaded.
 pub(super) async fn rules(
     work: &Work<'_>,
     order: &Order,
+    products: &[Loaded<Product>],
     pricing: &Loaded<Pricing>,
 ) -> Result<Option<Rules>, CommandError> {
     let Some(user_id) = order.user_id() else { return Ok(None) };
@@ -227,5 +229,7 @@ pub(super) async fn rules(
         return Ok(None);
     }
     let customer_type = work.load::<User>(user_id, false).await?.state.customer_type();
-    Ok(Some(Rules { version, pricing, customer_type }))
+    let rate_classes = products.iter().map(|product| (product.id, product.state.rate_class()));
+    let rate_classes = rate_classes.collect();
+    Ok(Some(Rules { version, pricing, customer_type, rate_classes }))
 }

@@ -2,29 +2,30 @@
 //! taken out when it is shipped. Each happens in the same append as the event of the order.
 
 use domain::order::Order;
-use domain::product::{ProductCommand, ProductError};
+use domain::product::{Product, ProductCommand, ProductError};
 use uuid::Uuid;
 
 use super::Work;
 use crate::application::error::{CommandError, ShortLine};
 use crate::application::repository::{Changes, Loaded};
 
-/// Adds the reservations of an order that is confirmed.
+/// Adds the reservations of an order that is confirmed. `products` are those of its lines.
 ///
 /// # Errors
 /// [`CommandError::OutOfStock`] with each line for which there is not enough.
-pub(super) async fn reserve(
+pub(super) fn reserve(
     work: &Work<'_>,
     order: &Loaded<Order>,
+    products: &[Loaded<Product>],
     mut changes: Changes,
 ) -> Result<Changes, CommandError> {
     let wanted = order.state.units_by_product();
     let mut short = Vec::new();
-    for product in work.products(wanted.keys().copied()).await? {
+    for product in products {
         let units = wanted.get(&product.id).copied().unwrap_or_default();
         let command = ProductCommand::ReserveStock { order_id: order.id, units };
         match product.decide([command]) {
-            Ok(events) => changes = changes.and(&product, &events, &work.metadata)?,
+            Ok(events) => changes = changes.and(product, &events, &work.metadata)?,
             Err(ProductError::NotEnoughStock { available }) => {
                 short.extend(short_line(&order.state, product.id, units, available));
             }

@@ -3,7 +3,8 @@
 use async_graphql::{Context, ID, InputObject, Object, Result};
 
 use crate::application::use_case::{
-    AddProductInput, AdjustStock, ChangeProductInput, MoveStockInput, ReceiveStockInput,
+    AddProductInput, AdjustStock, ChangeProductInput, ClassifyProductInput, MoveStockInput,
+    ReceiveStockInput,
 };
 use crate::graphql::command::{Ids, Options, run_on};
 use crate::graphql::payload::ProductPayload;
@@ -68,6 +69,21 @@ impl ProductMutation {
         let UpdateProduct { name, unit_price, currency } = input;
         let options = Options { expected_version, idempotency_key, dry_run };
         let input = |product_id| ChangeProductInput { product_id, name, unit_price, currency };
+        run_on(ctx, ("/id", &id), input, options).await
+    }
+
+    /// Says which rate class the product has: `standard`, `reduced` or `zero`. Taxes depend on it.
+    async fn classify_product(
+        &self,
+        ctx: &Context<'_>,
+        id: ID,
+        rate_class: String,
+        expected_version: Option<i64>,
+        idempotency_key: Option<String>,
+        #[graphql(default)] dry_run: bool,
+    ) -> Result<ProductPayload> {
+        let options = Options { expected_version, idempotency_key, dry_run };
+        let input = |product_id| ClassifyProductInput { product_id, rate_class };
         run_on(ctx, ("/id", &id), input, options).await
     }
 

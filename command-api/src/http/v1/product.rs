@@ -13,7 +13,8 @@ use utoipa_axum::routes;
 
 use super::collection;
 use crate::application::use_case::{
-    AddProductInput, AdjustStock, ChangeProductInput, MoveStockInput, ReceiveStockInput,
+    AddProductInput, AdjustStock, ChangeProductInput, ClassifyProductInput, MoveStockInput,
+    ReceiveStockInput,
 };
 use crate::http::answer::{Changed, Collection};
 use crate::http::received::Received;
@@ -29,6 +30,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(Tag::openapi())
         .routes(routes!(add))
         .routes(routes!(replace, change))
+        .routes(routes!(classify))
         .routes(routes!(adjust_stock))
         .routes(routes!(receive_stock))
         .routes(routes!(move_stock))
@@ -92,6 +94,15 @@ struct ReplaceProductBody {
     /// The currency of the price. It must be on the current ISO 4217 list.
     #[schema(schema_with = currency_of_today)]
     currency: String,
+}
+
+/// The rate class of a product.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct RateClassBody {
+    /// The class: `standard`, `reduced` or `zero`. Every product is standard at first.
+    #[schema(pattern = "^(standard|reduced|zero)$", example = "reduced")]
+    rate_class: String,
 }
 
 /// A correction of a product's stock.
@@ -178,6 +189,24 @@ async fn change(
     let ChangeProductBody { name, unit_price, currency } = body;
     let product_id = product_id.get();
     api.change(ChangeProductInput { product_id, name, unit_price, currency }, about).await
+}
+
+/// Say which rate class a product has. Taxes depend on it. Orders that are confirmed already keep
+/// their prices.
+#[utoipa::path(
+    put, path = "/products/{id}/rate-class", operation_id = "classifyProduct", tag = "products",
+        request_body = RateClassBody,
+    params(("id" = inline(Id), Path, description = "The product's id")),
+    responses((status = 200, description = "The product is of this class",
+        body = Envelope<Changed>)),
+)]
+async fn classify(
+    State(api): State<Api>,
+    Path(product_id): Path<Id>,
+    received: Received<RateClassBody>,
+) -> Result<Response, Problem> {
+    let Received { body: RateClassBody { rate_class }, about } = received;
+    api.change(ClassifyProductInput { product_id: product_id.get(), rate_class }, about).await
 }
 
 /// Correct a product's stock, for example after it was counted. Reserved units cannot be taken.

@@ -39,6 +39,12 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
         r#"userId: "{user}", addressId: "{nil}", {address}"#,
     ),
     (
+        "classifyProduct",
+        "put",
+        "/api/v1/products/{id}/rate-class",
+        r#"id: "{product}", rateClass: "reduced""#,
+    ),
+    (
         "classifyUser",
         "put",
         "/api/v1/users/{id}/customer-type",

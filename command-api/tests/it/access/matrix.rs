@@ -58,6 +58,7 @@ const TABLE: &[(&str, &str, [u16; 8])] = &[
     ("put", "/api/v1/pricing/discounts", [401, 403, 403, 403, 200, 401, 401, 403]),
     ("put", "/api/v1/pricing/taxes", [401, 403, 403, 403, 200, 401, 401, 403]),
     ("put", "/api/v1/products/{id}", [401, 403, 403, 403, 200, 401, 401, 403]),
+    ("put", "/api/v1/products/{id}/rate-class", [401, 403, 403, 403, 200, 401, 401, 403]),
     ("put", "/api/v1/users/{id}", [401, 404, 200, 403, 200, 401, 401, 403]),
     ("put", "/api/v1/users/{id}/addresses/{address_id}", [401, 404, 404, 403, 404, 401, 401, 403]),
     ("put", "/api/v1/users/{id}/customer-type", [401, 403, 403, 403, 200, 401, 401, 403]),

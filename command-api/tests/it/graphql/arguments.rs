@@ -76,6 +76,11 @@ const STEPS: &[(&str, &str, &str)] = &[
         r#"{"name": "dvd", "unit_price": "2.50", "currency": "USD"}"#,
     ),
     (
+        r#"classifyProduct(id: "{product}", rateClass: "reduced")"#,
+        "PUT /api/v1/products/{product}/rate-class",
+        r#"{"rate_class": "reduced"}"#,
+    ),
+    (
         r#"adjustStock(id: "{product}", delta: -2)"#,
         "POST /api/v1/products/{product}/stock",
         r#"{"delta": -2}"#,

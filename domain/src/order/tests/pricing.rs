@@ -1,9 +1,11 @@
 //! Tests of what an order costs when it is confirmed, and of where it goes.
 
+use std::collections::BTreeMap;
+
 use uuid::Uuid;
 
 use super::super::event::{OrderPriced, OrderShippingAddressSet};
-use super::super::{Order, OrderCommand, OrderError, OrderEvent, OrderStatus, Rules};
+use super::super::{Order, OrderCommand, OrderError, OrderEvent, OrderLine, OrderStatus, Rules};
 use super::fulfilment::record;
 use super::{ADA, NOON, ORDER, cancelled, confirm, confirmed, line, one_line, placed, time, usd};
 use crate::aggregate::Aggregate;
@@ -41,7 +43,7 @@ pub(super) fn addressed(country: &str) -> OrderEvent {
 }
 
 /// 25 % off for resellers, 5 dollars off for all; in Germany 19 % of tax in the prices, in France
-/// 20 % on top.
+/// 20 % on top, and no tax for the class zero.
 pub(super) fn rules(customer_type: CustomerType) -> Rules {
     let rate = |parts| Rate::from_parts_per_million(parts).unwrap();
     let discount = |id, off, customer_type| Discount {
@@ -54,16 +56,17 @@ pub(super) fn rules(customer_type: CustomerType) -> Rules {
         discount(1, Off::Percent(rate(250_000)), Some(CustomerType::Reseller)),
         discount(2, Off::Amount(usd("5.00")), None),
     ];
+    let of_class = |rate_class, parts| TaxRate { region: None, rate_class, rate: rate(parts) };
     let tax = |mode, parts| CountryTax {
         mode,
-        rates: vec![TaxRate { region: None, rate_class: RateClass::Standard, rate: rate(parts) }],
+        rates: vec![of_class(RateClass::Standard, parts), of_class(RateClass::Zero, 0)],
     };
     let taxes = TaxTable::new([
         ("DE".parse().unwrap(), tax(TaxMode::Inclusive, 190_000)),
         ("FR".parse().unwrap(), tax(TaxMode::Exclusive, 200_000)),
     ]);
     let pricing = OrderPricing::new(discounts, taxes.unwrap()).unwrap();
-    Rules { version: 7, pricing, customer_type }
+    Rules { version: 7, pricing, customer_type, rate_classes: BTreeMap::new() }
 }
 
 pub(super) fn confirm_by(rules: Rules) -> OrderCommand {
@@ -122,6 +125,20 @@ fn the_price_is_fixed_when_the_order_is_confirmed() {
     let (priced, total) = sold(&history, rules(CustomerType::Consumer));
     assert_eq!((priced.price.discount, priced.price.tax), (usd("5.00"), usd("3.89")));
     assert_eq!(total, usd("24.34"));
+}
+
+#[test]
+fn each_line_has_the_rate_class_of_its_product() {
+    let (cd, lp) = (line(1, 1, usd("10.00")), line(2, 1, usd("30.00")));
+    let lp = OrderLine { product_id: Uuid::from_u128(8), ..lp };
+    let history = [placed(vec![cd, lp], usd("40.00"), None), addressed("FR")];
+    let rate_classes = BTreeMap::from([(Uuid::from_u128(8), RateClass::Zero)]);
+    let rules = Rules { rate_classes, ..rules(CustomerType::Consumer) };
+    let (OrderPriced { price, .. }, total) = sold(&history, rules);
+    let classes: Vec<_> = price.lines.iter().map(|line| line.rate_class).collect();
+    assert_eq!(classes, [RateClass::Standard, RateClass::Zero]);
+    // A quarter of the 5.00 off is the CD's: 20 % of 8.75 is 1.75.
+    assert_eq!((price.tax, total), (usd("1.75"), usd("36.75")));
 }
 
 #[test]

@@ -158,7 +158,10 @@ impl Count {
     /// Counts what an event moves, and checks the totals that it names.
     fn follow(&mut self, event: &ProductEvent) {
         match event {
-            ProductEvent::Added(_) | ProductEvent::Renamed(_) | ProductEvent::Repriced(_) => {}
+            ProductEvent::Added(_)
+            | ProductEvent::Renamed(_)
+            | ProductEvent::Repriced(_)
+            | ProductEvent::Classified(_) => {}
             ProductEvent::StockAdjusted(event) => {
                 self.on_hand += event.delta;
                 assert_eq!(event.stock, self.on_hand);

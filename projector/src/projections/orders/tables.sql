@@ -9,6 +9,8 @@ CREATE TABLE orders (
     total_minor  bigint NOT NULL,
     discount_minor bigint NOT NULL,         -- minor units of currency, fixed at confirmation
     tax_minor    bigint NOT NULL,           -- minor units of currency, in or on top of the lines
+    shipping_country text,                  -- where it goes: a code of ISO 3166-1 …
+    shipping_region  text,                  -- … and the second part of one of ISO 3166-2
     units        bigint NOT NULL,           -- all lines
     paid_minor   bigint NOT NULL,           -- minor units of currency
     refunded_minor bigint NOT NULL,         -- minor units of currency, of what was paid

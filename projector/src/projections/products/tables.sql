@@ -4,6 +4,7 @@ CREATE TABLE products (
     name             text NOT NULL,
     currency         text NOT NULL,
     unit_price_minor bigint NOT NULL,       -- minor units of currency
+    rate_class       text NOT NULL,         -- standard | reduced | zero
     stock            bigint NOT NULL,       -- units on hand
     reserved         bigint NOT NULL,       -- units of the stock that are reserved for orders
     created_at       timestamptz NOT NULL,

@@ -6,7 +6,7 @@ use domain::pricing::{
     TaxMode, TaxRate, TaxTable,
 };
 use domain::value::{
-    AddressLine, CustomerType, Destination, PersonName, PostalAddress, Rate, RateClass,
+    AddressLine, CustomerType, Destination, PersonName, PostalAddress, Rate, RateClass, Region,
 };
 use domain::{DomainEvent as _, Personal};
 use serde_json::json;
@@ -19,7 +19,7 @@ use crate::support::{Happening, append, everything};
 const DAY: &str = "1997-05-05T00:00:00Z";
 
 fn destination() -> Destination {
-    Destination { country: "AT".parse().unwrap(), region: None }
+    Destination { country: "US".parse().unwrap(), region: Some(Region::parse("CA").unwrap()) }
 }
 
 fn addressed() -> Happening {
@@ -68,7 +68,11 @@ fn priced() -> Happening {
 
 pub(super) fn stories() -> Vec<Story> {
     let first = super::of_orders().remove(0).row;
-    let addressed_row = with(&first, json!({"updated_at": "@2", "version": 2, "position": 2}));
+    let addressed_row = with(
+        &first,
+        json!({"shipping_country": "US", "shipping_region": "CA", "updated_at": "@2",
+            "version": 2, "position": 2}),
+    );
     let priced_row = with(
         &addressed_row,
         json!({"discount_minor": 50, "tax_minor": 30, "total_minor": 180, "updated_at": "@3",
@@ -103,7 +107,7 @@ fn computed() -> Price {
     let class = RateClass::Standard;
     let tax = TaxRate { region: None, rate_class: class, rate: rate(200_000) };
     let tax = CountryTax { mode: TaxMode::Exclusive, rates: vec![tax] };
-    let taxes = TaxTable::new([("AT".parse().unwrap(), tax)]).unwrap();
+    let taxes = TaxTable::new([("US".parse().unwrap(), tax)]).unwrap();
     let line = LineToPrice { line_id: FIRST, rate_class: class, list: money(200, "USD") };
     let request = PriceRequest {
         at: at(DAY),

@@ -9,7 +9,9 @@ use domain::order::event::{
     OrderCancelled, OrderConfirmed, OrderEvent, OrderLine, OrderLineAdded, OrderLineRemoved,
     OrderPlaced,
 };
-use domain::product::event::{ProductAdded, ProductEvent, ProductRenamed, ProductRepriced};
+use domain::product::event::{
+    ProductAdded, ProductClassified, ProductEvent, ProductRenamed, ProductRepriced,
+};
 use domain::user::event::{
     UserAddressAdded, UserAddressChanged, UserAddressRemoved, UserClassified, UserDeactivated,
     UserEmailChanged, UserEvent, UserPreferencesChanged, UserProfileChanged, UserReactivated,
@@ -18,7 +20,7 @@ use domain::user::event::{
 use domain::user::{Address, Preferences, Profile};
 use domain::value::{
     AddressLine, Currency, CustomerType, Destination, Email, Money, PersonName, PostalAddress,
-    ProductName, Quantity,
+    ProductName, Quantity, RateClass,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -242,7 +244,7 @@ impl Life {
 
     fn product_changes(&mut self) -> Happening {
         let product_id = self.product();
-        let event = match self.random.random_range(0..4) {
+        let event = match self.random.random_range(0..5) {
             0 => ProductEvent::Renamed(ProductRenamed {
                 product_id,
                 name: ProductName::parse("record").unwrap(),
@@ -250,7 +252,11 @@ impl Life {
             1 => {
                 ProductEvent::Repriced(ProductRepriced { product_id, unit_price: money(99, "EUR") })
             }
-            2 => self.stock.receive(product_id, self.random.random_range(1..20)),
+            2 => ProductEvent::Classified(ProductClassified {
+                product_id,
+                rate_class: RateClass::Reduced,
+            }),
+            3 => self.stock.receive(product_id, self.random.random_range(1..20)),
             _ => self.stock.adjust(product_id, self.random.random_range(-20..20)),
         };
         happening("product", product_id, &event)
