@@ -144,8 +144,8 @@ impl Revocations {
         Ok(())
     }
 
-    /// The list to publish. Entries whose tokens have all expired at `now` go; it is in microseconds
-    /// since 1970 in UTC.
+    /// The list to publish. Entries whose tokens have all expired at `now` go. The time is in
+    /// microseconds since 1970 in UTC.
     pub fn published(&self, now: i64) -> RevocationList {
         let covered = micros((MAX_LIFETIME.as_secs() + 2 * LEEWAY).cast_signed());
         let is_needed = |before: i64| before.saturating_add(covered) >= now;
@@ -168,9 +168,9 @@ impl Revocations {
         self.refuse_any(&subjects, claims.issued_us())
     }
 
-    /// Whether a token of this user that an outside issuer made is revoked. The clock of that issuer
-    /// may be ahead by the leeway, so tokens count as issued that much earlier. The time is in
-    /// seconds since 1970 in UTC.
+    /// Whether a token of this user that an outside issuer made is revoked. The clock of that
+    /// issuer may be ahead by the leeway, so tokens count as issued that much earlier. The time is
+    /// in seconds since 1970 in UTC.
     pub fn refuse_user(&self, user: Uuid, issued_at: i64) -> bool {
         let issued_us = micros(issued_at.saturating_sub(LEEWAY.cast_signed()));
         self.refuse_any(&[Subject::User(user)], issued_us)

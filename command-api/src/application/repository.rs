@@ -291,7 +291,9 @@ impl Repository {
 
     fn tell(&self, departed: Vec<Uuid>) {
         if let Some(departures) = &self.departures {
-            departed.into_iter().for_each(|user| departures.departed(user));
+            for user in departed {
+                departures.departed(user);
+            }
         }
     }
 

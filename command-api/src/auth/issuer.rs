@@ -46,8 +46,8 @@ pub struct AccessToken {
 
 /// Signs an access token for [`MAX_LIFETIME`].
 ///
-/// A token that is issued in the microsecond of a revocation counts as issued in the next one, since
-/// it would be refused otherwise.
+/// A token that is issued in the microsecond of a revocation counts as issued in the next one. It
+/// would be refused otherwise.
 ///
 /// # Errors
 /// [`NotSigned`].

@@ -12,7 +12,7 @@ use service_kit::{FieldError, Problem};
 
 use crate::application::CommandError;
 use crate::application::input::{FieldPath, InvalidInput, InvalidValue, Step};
-use crate::application::repository::RepositoryError;
+use crate::application::repository::{LeaveError, RepositoryError};
 
 mod refusal;
 
@@ -148,7 +148,8 @@ const fn code(reason: &InvalidValue) -> &'static str {
         InvalidValue::Rate(_) => "rate/out-of-range",
         InvalidValue::RateClass(_) => "rate-class/unknown",
         InvalidValue::TaxMode(_) => "tax-mode/unknown",
-        InvalidValue::PricingRule(
+        InvalidValue::TooManyLines
+        | InvalidValue::PricingRule(
             PricingRuleError::TooManyDiscounts | PricingRuleError::TooManyTaxRates,
         ) => "too-many",
         InvalidValue::PricingRule(PricingRuleError::RepeatedDiscount) => "discount/repeated",
@@ -163,7 +164,6 @@ const fn code(reason: &InvalidValue) -> &'static str {
         InvalidValue::Reason(ReasonError::ControlCharacter) => "reason/control-character",
         InvalidValue::Evidence(_) => "evidence/malformed",
         InvalidValue::NoLines => "too-few",
-        InvalidValue::TooManyLines => "too-many",
         InvalidValue::FutureOrder => "in-the-future",
         InvalidValue::OrderTooEarly => "too-early",
         InvalidValue::NothingToChange { .. } => "nothing-to-change",
@@ -178,6 +178,10 @@ fn repository(error: &RepositoryError) -> Problem {
     match error {
         RepositoryError::Store(error) => store(error),
         RepositoryError::Crowded => contention(),
+        RepositoryError::Leave(LeaveError::LastAdministrator { .. }) => {
+            super::auth::last_administrator()
+        }
+        RepositoryError::Leave(LeaveError::CredentialsAway) => super::auth::unavailable(),
         RepositoryError::Unknown(_)
         | RepositoryError::Unreadable { .. }
         | RepositoryError::Foreign { .. }

@@ -56,7 +56,7 @@ impl Outside {
             roles: roles.iter().map(|role| (*role).to_owned()).collect(),
         };
         let issuer = Issuer::new(keys(), &self.address, AUDIENCE);
-        issuer.issue(&holder, identity::now(), MAX_LIFETIME).unwrap()
+        issuer.issue(&holder, identity::micros(identity::now()), MAX_LIFETIME).unwrap()
     }
 }
 

@@ -152,9 +152,9 @@ impl Things {
             let object = either.iter().find(|one| one["type"] != "null").unwrap();
             return self.valid(document, name, object);
         }
-        // A pattern of its own has an example.
+        // A pattern of its own has an example, and so has an object whose fields exclude others.
         if let Some(example) = schema.get("example")
-            && schema["pattern"].is_string()
+            && (schema["pattern"].is_string() || schema["type"] == "object")
         {
             return example.clone();
         }

@@ -285,7 +285,7 @@ impl OutsideVerifier {
             None => &[],
         };
         let given = values.iter().filter_map(|value| roles.get(value.as_str()?));
-        given.fold(everybody, |all, grants| all.or(grants))
+        given.fold(everybody, Grants::or)
     }
 }
 

@@ -43,8 +43,8 @@ impl Identity {
         self.within_budget((purpose, new), visitor, request).await
     }
 
-    /// Changes the address in the event store. Other tokens that were mailed while the user held the
-    /// old one count no more. A repeat completes what was interrupted.
+    /// Changes the address in the event store. Other tokens that were mailed while the user held
+    /// the old one count no more. A repeat completes what was interrupted.
     ///
     /// # Errors
     /// [`IdentityError::InvalidToken`], the address was taken meanwhile, or a store cannot be

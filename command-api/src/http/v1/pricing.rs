@@ -42,6 +42,10 @@ struct DiscountsBody {
 /// A discount. It has either `rate`, or `amount` and `currency`.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "id": "0194fdc2-fa2f-7cc0-81d3-ff12045b73c8", "rate": 100_000, "customer_type": "reseller",
+    "from": "2026-01-01T00:00:00Z", "until": "2027-01-01T00:00:00Z",
+}))]
 struct DiscountBody {
     /// The id of the discount. No other discount has it.
     id: Id,

@@ -199,6 +199,7 @@ async fn nothing_is_left_of_an_erased_person_and_no_account_is_opened_again() {
     let (other, stays) = site.signed_in("grace@example.com").await;
     let key = json!({"name": "k", "scopes": "products:read"});
     site.as_user(&session, "POST", "api-keys", Some(key)).await.made();
+    assert_eq!(site.mails().await.len(), 1, "of the key");
     let email = json!({"email": "ada@new.example.com", "password": PASSWORD});
     site.as_user(&session, "POST", "email", Some(email)).await;
     let credentials = site.identity.credential_store();

@@ -137,7 +137,7 @@ async fn a_process_refuses_what_the_table_says_also_after_a_restart() {
     .await;
     let revoke = format!(
         "INSERT INTO auth.revocations (hash, before, expires_at)
-         SELECT sha256('user:{ADMIN}'), extract(epoch FROM now())::bigint + 60,
+         SELECT sha256('user:{ADMIN}'), (extract(epoch FROM now()) + 60)::bigint * 1000000,
              now() + interval '5 minutes'"
     );
     sqlx::raw_sql(AssertSqlSafe(revoke)).execute(&mut owner).await.unwrap();

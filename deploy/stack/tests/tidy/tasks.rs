@@ -21,6 +21,7 @@ enum Noticed {
 const TASKS: &[(&str, usize, Noticed)] = &[
     ("command-api/src/application/command.rs", 1, Noticed::Caller),
     ("command-api/src/application/command/together.rs", 1, Noticed::Caller),
+    ("command-api/src/auth/administrators.rs", 1, Noticed::Bounded),
     ("event-feed/src/follower/live.rs", 2, Noticed::Hint),
     ("event-feed/src/relay/wake.rs", 1, Noticed::Hint),
     ("event-store/src/encrypting_store.rs", 1, Noticed::Hint),

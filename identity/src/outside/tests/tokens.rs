@@ -357,7 +357,9 @@ fn own_token(issuer: &str, key: &str) -> String {
         roles: Vec::new(),
     };
     let keys = SigningKeys::parse(&key.into()).unwrap();
-    Issuer::new(keys, issuer, AUDIENCE).issue(&holder, now(), crate::MAX_LIFETIME).unwrap()
+    Issuer::new(keys, issuer, AUDIENCE)
+        .issue(&holder, crate::micros(now()), crate::MAX_LIFETIME)
+        .unwrap()
 }
 
 #[test]
