@@ -15,6 +15,7 @@ use crate::application::use_case::{
 use crate::http::Api;
 use crate::http::answer::Changed;
 use crate::http::object::objects;
+use crate::http::present;
 use crate::http::received::Received;
 
 /// The tag of these operations in the OpenAPI document.
@@ -50,8 +51,10 @@ struct DiscountBody {
     /// The id of the discount. No other discount has it.
     id: Id,
     /// The share that it takes off what remains, in parts per million: 190000 is 19 %.
-    #[serde(default)]
-    #[schema(value_type = Option<i64>, required = false, minimum = 0, maximum = 1_000_000)]
+    #[serde(default, deserialize_with = "present")]
+    #[schema(
+        value_type = i64, required = false, nullable = false, minimum = 0, maximum = 1_000_000
+    )]
     rate: Option<Integer>,
     /// The amount that it takes off, as a decimal string. It never takes off more than remains.
     #[serde(default)]
