@@ -395,10 +395,10 @@ fn a_user_is_revoked_whoever_issued_the_tokens() {
     let token = pair.sign(&claims(ISSUER));
     assert_eq!(status(&gate, &token), 200);
     let user = verifier(&[&pair], &[]).verify(&token).unwrap().user;
-    gate.revocations().revoke(Subject::User(user), issued - 31);
+    gate.revocations().revoke(Subject::User(user), crate::micros(issued - 31));
     assert_eq!(status(&gate, &token), 200, "tokens of later count");
     // The issuer's clock may be ahead.
-    gate.revocations().revoke(Subject::User(user), issued - 15);
+    gate.revocations().revoke(Subject::User(user), crate::micros(issued - 15));
     assert_eq!(status(&gate, &token), 401);
     assert_eq!(status(&gate, &pair.sign(&with("sub", json!("grace")))), 200);
 }
