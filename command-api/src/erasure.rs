@@ -170,8 +170,30 @@ async fn erase_here(args: &EraseSubjectArgs) -> anyhow::Result<Proof> {
         nothing_known(subject)
     );
     let request = EraseRequest { subject, by: args.by.clone() };
-    settlement(Arc::clone(&store) as _)?.settle(subject, OpenOrders::Refuse).await?;
+    let settlement = settlement(Arc::clone(&store) as _)?;
+    anyhow::ensure!(
+        leaves_an_administrator(credentials, &settlement, subject).await?,
+        "the subject is the last administrator: let another user become one first; nothing was \
+         erased"
+    );
+    settlement.settle(subject, OpenOrders::Refuse).await?;
     Ok(erase_everywhere(store.as_ref(), &keys, credentials, &request).await?)
+}
+
+/// Whether somebody may administrate after the erasure, if that is so before it.
+async fn leaves_an_administrator(
+    credentials: Option<&CredentialStore>,
+    settlement: &Settlement,
+    subject: Uuid,
+) -> anyhow::Result<bool> {
+    let Some(credentials) = credentials else { return Ok(true) };
+    let Some(others) = credentials.other_administrators(subject).await? else { return Ok(true) };
+    for other in others {
+        if settlement.is_active(other).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Says that there is nothing to erase.

@@ -1,4 +1,4 @@
-//! The stores of the shop, opened by a command line that runs beside the servers.
+//! The stores of the shop, opened by a command line. The servers may run at the same time.
 
 use std::sync::{Arc, OnceLock};
 

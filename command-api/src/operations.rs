@@ -24,7 +24,8 @@ use service_kit::operations::{CancelBody, DOCUMENT_PATH, ListQuery, PATH, Turns,
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::application::{CommandError, SettleError, Settlement};
+use crate::application::repository::LeaveError;
+use crate::application::{SettleError, Settlement};
 
 pub(crate) use executor::{Executor, SILENCE_LIMIT};
 pub use openapi::document;
@@ -140,7 +141,9 @@ impl Api {
         let Some((subject, open)) = request::erasure(request) else { return Ok(()) };
         let checked = timeout(CHECK_LIMIT, self.0.settlement.check(subject, open)).await;
         match checked {
-            Ok(Err(SettleError::LastAdministrator)) => Err(CommandError::LastAdministrator.into()),
+            Ok(Err(SettleError::Leave(error @ LeaveError::LastAdministrator { .. }))) => {
+                Err(error.into())
+            }
             Ok(Err(error)) if error.is_refusal() => {
                 Err(Problem::conflict("user/open-orders", "The person has an open order")
                     .detail(error.to_string()))

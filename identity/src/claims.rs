@@ -6,13 +6,10 @@ use access::{Caller, Grants, Principal};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::moment::Moment;
+
 /// The maximum lifetime of an access token.
 pub const MAX_LIFETIME: Duration = Duration::from_mins(5);
-
-/// A time in seconds, in microseconds.
-pub const fn micros(seconds: i64) -> i64 {
-    seconds.saturating_mul(1_000_000)
-}
 
 /// The claims of an access token (RFC 9068, section 2.2). Times are seconds since 1970 in UTC,
 /// except where something else is said.
@@ -45,10 +42,10 @@ pub struct Claims {
 }
 
 impl Claims {
-    /// When the token was issued, in microseconds since 1970 in UTC. Without the exact time it is
-    /// the begin of the second, so a revocation in that second refuses the token.
-    pub fn issued_us(&self) -> i64 {
-        self.iat_us.unwrap_or_else(|| micros(self.iat))
+    /// When the token was issued. Without the exact time it is the begin of the second, so a
+    /// revocation in that second refuses the token.
+    pub fn issued(&self) -> Moment {
+        self.iat_us.map_or_else(|| Moment::of_seconds(self.iat), Moment::of_micros)
     }
 
     /// The caller that the token stands for. A scope that this program does not know is left out:

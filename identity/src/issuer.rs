@@ -5,7 +5,8 @@ use std::time::Duration;
 use access::Grants;
 use uuid::Uuid;
 
-use crate::claims::{Claims, MAX_LIFETIME, micros};
+use crate::claims::{Claims, MAX_LIFETIME};
+use crate::moment::Moment;
 use crate::signing::{NotSigned, SigningKeys};
 
 /// Issues access tokens in the name of one issuer, for one audience.
@@ -42,27 +43,26 @@ impl Issuer {
         &self.keys
     }
 
-    /// Issues a token that is valid from `now_us` for `lifetime`, at most [`MAX_LIFETIME`].
-    /// Fractions of a second count for revocations only. `now_us` is in microseconds since 1970 in
-    /// UTC.
+    /// Issues a token that is valid from `at` for `lifetime`, at most [`MAX_LIFETIME`]. Fractions
+    /// of a second count for revocations only.
     ///
     /// # Errors
     /// [`NotSigned`].
     pub fn issue(
         &self,
         holder: &Holder,
-        now_us: i64,
+        at: Moment,
         lifetime: Duration,
     ) -> Result<String, NotSigned> {
         let lifetime = lifetime.min(MAX_LIFETIME).as_secs();
-        let now = now_us.div_euclid(micros(1));
+        let now = at.seconds();
         self.keys.sign(&Claims {
             iss: self.name.clone(),
             aud: self.audience.clone(),
             sub: holder.user,
             client_id: holder.client.clone(),
             iat: now,
-            iat_us: Some(now_us),
+            iat_us: Some(at.micros()),
             exp: now.saturating_add_unsigned(lifetime),
             jti: Uuid::now_v7(),
             sid: holder.credential,

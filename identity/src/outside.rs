@@ -21,5 +21,7 @@ pub use source::{FetchError, KeySource, Pace, SILENCE_LIMIT};
 pub use url::{InvalidUrl, SafeUrl};
 pub use verifier::{NotAccepted, OutsideVerifier, Outsider};
 
+#[cfg(any(test, feature = "test-kit"))]
+pub mod test_kit;
 #[cfg(test)]
 mod tests;

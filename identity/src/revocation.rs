@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use crate::claims::{Claims, MAX_LIFETIME, micros};
+use crate::claims::{Claims, MAX_LIFETIME};
+use crate::moment::Moment;
 use crate::verifier::LEEWAY;
 
 type Hash = [u8; 32];
@@ -73,7 +74,7 @@ pub enum InvalidList {
 /// What is revoked now. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Revocations {
-    all: Arc<RwLock<Arc<HashMap<Hash, i64>>>>,
+    all: Arc<RwLock<Arc<HashMap<Hash, Moment>>>>,
     /// Whether nobody knows yet what is revoked.
     unknown: Arc<AtomicBool>,
 }
@@ -96,13 +97,13 @@ impl Revocations {
 
     /// Adds what the store of revocations lists: hashes with the times that [`Self::revoke`] takes.
     /// It is known then what is revoked. What was revoked here before stays so.
-    pub fn merge(&self, listed: impl IntoIterator<Item = ([u8; 32], i64)>) {
+    pub fn merge(&self, listed: impl IntoIterator<Item = ([u8; 32], Moment)>) {
         self.add(listed);
         self.unknown.store(false, Ordering::Release);
     }
 
     /// Adds some of what is revoked, as in [`Self::merge`]. What else is revoked stays unknown.
-    pub fn add(&self, revoked: impl IntoIterator<Item = ([u8; 32], i64)>) {
+    pub fn add(&self, revoked: impl IntoIterator<Item = ([u8; 32], Moment)>) {
         let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
         for (hash, before) in revoked {
             if all.get(&hash).is_none_or(|known| *known < before) {
@@ -111,9 +112,8 @@ impl Revocations {
         }
     }
 
-    /// Refuses the subject's tokens that were issued at `before` or earlier, in microseconds since
-    /// 1970 in UTC.
-    pub fn revoke(&self, subject: Subject, before: i64) {
+    /// Refuses the subject's tokens that were issued at `before` or earlier.
+    pub fn revoke(&self, subject: Subject, before: Moment) {
         self.add([(subject.hash(), before)]);
     }
 
@@ -135,27 +135,26 @@ impl Revocations {
         let read = |entry: &Revocation| {
             let hash =
                 URL_SAFE_NO_PAD.decode(&entry.hash).ok().and_then(|hash| hash.try_into().ok());
-            Ok((hash.ok_or(InvalidList::Hash)?, entry.before))
+            Ok((hash.ok_or(InvalidList::Hash)?, Moment::of_micros(entry.before)))
         };
-        let all: HashMap<Hash, i64> =
+        let all: HashMap<Hash, Moment> =
             list.revocations.iter().map(read).collect::<Result<_, _>>()?;
         *self.all.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(all);
         self.unknown.store(false, Ordering::Release);
         Ok(())
     }
 
-    /// The list to publish. Entries whose tokens have all expired at `now` go. The time is in
-    /// microseconds since 1970 in UTC.
-    pub fn published(&self, now: i64) -> RevocationList {
-        let covered = micros((MAX_LIFETIME.as_secs() + 2 * LEEWAY).cast_signed());
-        let is_needed = |before: i64| before.saturating_add(covered) >= now;
+    /// The list to publish. Entries whose tokens have all expired at `now` go.
+    pub fn published(&self, now: Moment) -> RevocationList {
+        let covered = (MAX_LIFETIME.as_secs() + 2 * LEEWAY).cast_signed();
+        let is_needed = |before: Moment| before.plus_seconds(covered) >= now;
         let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
         if all.values().any(|before| !is_needed(*before)) {
             Arc::make_mut(&mut all).retain(|_, before| is_needed(*before));
         }
-        let entry = |(hash, before): (&Hash, &i64)| Revocation {
+        let entry = |(hash, before): (&Hash, &Moment)| Revocation {
             hash: URL_SAFE_NO_PAD.encode(hash),
-            before: *before,
+            before: before.micros(),
         };
         RevocationList { revocations: all.iter().map(entry).collect() }
     }
@@ -165,21 +164,21 @@ impl Revocations {
         // A token does not say whether it was issued for a session or for a key.
         let subjects =
             [Subject::Session(claims.sid), Subject::Key(claims.sid), Subject::User(claims.sub)];
-        self.refuse_any(&subjects, claims.issued_us())
+        self.refuse_any(&subjects, claims.issued())
     }
 
     /// Whether a token of this user that an outside issuer made is revoked. The clock of that
     /// issuer may be ahead by the leeway, so tokens count as issued that much earlier. The time is
     /// in seconds since 1970 in UTC.
     pub fn refuse_user(&self, user: Uuid, issued_at: i64) -> bool {
-        let issued_us = micros(issued_at.saturating_sub(LEEWAY.cast_signed()));
-        self.refuse_any(&[Subject::User(user)], issued_us)
+        let issued = Moment::of_seconds(issued_at).plus_seconds(-LEEWAY.cast_signed());
+        self.refuse_any(&[Subject::User(user)], issued)
     }
 
-    fn refuse_any(&self, subjects: &[Subject], issued_us: i64) -> bool {
+    fn refuse_any(&self, subjects: &[Subject], issued: Moment) -> bool {
         let all = Arc::clone(&self.all.read().unwrap_or_else(PoisonError::into_inner));
         let is_revoked =
-            |subject: &Subject| all.get(&subject.hash()).is_some_and(|before| issued_us <= *before);
+            |subject: &Subject| all.get(&subject.hash()).is_some_and(|before| issued <= *before);
         !all.is_empty() && subjects.iter().any(is_revoked)
     }
 }
@@ -193,9 +192,13 @@ mod tests {
     const ADA: Uuid = Uuid::from_u128(1);
     const SESSION: Uuid = Uuid::from_u128(2);
 
+    fn micros(micros: i64) -> Moment {
+        Moment::of_micros(micros)
+    }
+
     /// A token of a moment in microseconds.
     fn claims(at: i64) -> Claims {
-        let iat = at.div_euclid(micros(1));
+        let iat = micros(at).seconds();
         Claims {
             iss: String::new(),
             aud: String::new(),
@@ -216,15 +219,15 @@ mod tests {
         for subject in [Subject::Session(SESSION), Subject::Key(SESSION), Subject::User(ADA)] {
             let revocations = Revocations::default();
             assert!(!revocations.refuse(&claims(100)));
-            revocations.revoke(subject, 100);
+            revocations.revoke(subject, micros(100));
             // An earlier time does not take back a later one.
-            revocations.revoke(subject, 50);
+            revocations.revoke(subject, micros(50));
             assert!(revocations.refuse(&claims(100)) && revocations.refuse(&claims(99)));
             assert!(!revocations.refuse(&claims(101)), "{subject:?}");
         }
         let revocations = Revocations::default();
         for other in [Subject::Session(ADA), Subject::Key(ADA), Subject::User(SESSION)] {
-            revocations.revoke(other, 100);
+            revocations.revoke(other, micros(100));
         }
         assert!(!revocations.refuse(&claims(100)), "those are others");
     }
@@ -232,8 +235,8 @@ mod tests {
     #[test]
     fn a_published_list_says_the_same_elsewhere_and_no_id() {
         let (here, there) = (Revocations::default(), Revocations::default());
-        here.revoke(Subject::User(ADA), 100);
-        let text = serde_json::to_vec(&here.published(100)).unwrap();
+        here.revoke(Subject::User(ADA), micros(100));
+        let text = serde_json::to_vec(&here.published(micros(100))).unwrap();
         assert!(!String::from_utf8_lossy(&text).contains(&ADA.to_string()));
         there.learn(&text).unwrap();
         assert!(there.refuse(&claims(100)) && !there.refuse(&claims(101)));
@@ -247,15 +250,21 @@ mod tests {
     fn what_is_listed_is_added_and_takes_nothing_back() {
         let revocations = Revocations::unknown();
         assert!(!revocations.is_known());
-        revocations.revoke(Subject::User(ADA), 100);
+        revocations.revoke(Subject::User(ADA), micros(100));
         assert!(!revocations.is_known(), "one revocation is not the list");
-        revocations.merge([(Subject::User(ADA).hash(), 50), (Subject::Key(SESSION).hash(), 120)]);
+        revocations.merge([
+            (Subject::User(ADA).hash(), micros(50)),
+            (Subject::Key(SESSION).hash(), micros(120)),
+        ]);
         assert!(revocations.is_known());
         assert!(revocations.refuse(&claims(120)) && !revocations.refuse(&claims(121)));
         revocations.merge([]);
         assert!(revocations.refuse(&claims(120)));
         let before = |subject: Subject| revocations.all.read().unwrap()[&subject.hash()];
-        assert_eq!((before(Subject::User(ADA)), before(Subject::Key(SESSION))), (100, 120));
+        assert_eq!(
+            (before(Subject::User(ADA)), before(Subject::Key(SESSION))),
+            (micros(100), micros(120))
+        );
     }
 
     #[test]
@@ -269,19 +278,19 @@ mod tests {
     #[test]
     fn an_entry_goes_when_its_tokens_have_expired_whatever_the_clocks_say() {
         let revocations = Revocations::default();
-        revocations.revoke(Subject::User(ADA), micros(1_000));
-        assert_eq!(revocations.published(micros(1_360)).revocations.len(), 1);
-        assert!(revocations.published(micros(1_360) + 1).revocations.is_empty());
-        assert!(!revocations.refuse(&claims(micros(1_000))));
+        revocations.revoke(Subject::User(ADA), Moment::of_seconds(1_000));
+        assert_eq!(revocations.published(Moment::of_seconds(1_360)).revocations.len(), 1);
+        assert!(revocations.published(Moment::of_seconds(1_360).next()).revocations.is_empty());
+        assert!(!revocations.refuse(&claims(1_000_000_000)));
     }
 
     #[test]
     fn a_token_without_the_exact_time_is_refused_by_a_revocation_in_its_second() {
         let revocations = Revocations::default();
-        revocations.revoke(Subject::User(ADA), micros(100) + 7);
-        let inexact = |iat: i64| Claims { iat_us: None, ..claims(micros(iat)) };
+        revocations.revoke(Subject::User(ADA), micros(100_000_007));
+        let inexact = |iat: i64| Claims { iat_us: None, ..claims(iat * 1_000_000) };
         assert!(revocations.refuse(&inexact(100)) && !revocations.refuse(&inexact(101)));
-        assert!(revocations.refuse(&claims(micros(100) + 7)));
-        assert!(!revocations.refuse(&claims(micros(100) + 8)));
+        assert!(revocations.refuse(&claims(100_000_007)));
+        assert!(!revocations.refuse(&claims(100_000_008)));
     }
 }

@@ -86,12 +86,6 @@ pub enum CommandError {
     /// The operator has not turned this command on.
     #[error("this is turned off")]
     NotOffered,
-    /// The last administrator cannot be removed.
-    #[error("the last administrator stays one")]
-    LastAdministrator,
-    /// The database of credentials cannot be asked.
-    #[error("the database of credentials cannot be asked")]
-    CredentialsAway,
     /// The event store has not been reached yet.
     #[error("the event store has not been reached yet")]
     NotReady,
@@ -103,7 +97,7 @@ pub enum CommandError {
     Died(#[source] tokio::task::JoinError),
     /// A stream could not be read or written.
     #[error(transparent)]
-    Repository(RepositoryError),
+    Repository(#[from] RepositoryError),
 }
 
 /// A line of an order for which there is not enough in stock.
@@ -151,7 +145,6 @@ impl CommandError {
             | Self::Invalid(_)
             | Self::OutOfStock(_)
             | Self::NotOffered
-            | Self::LastAdministrator
             | Self::EmailTaken
             | Self::EmailNeedsProof
             | Self::Erased
@@ -161,10 +154,12 @@ impl CommandError {
             | Self::Closed { .. }
             | Self::TooMuchAtOnce
             | Self::KeyReused
-            | Self::KeyInFlight => true,
+            | Self::KeyInFlight
+            | Self::Repository(RepositoryError::Leave(LeaveError::LastAdministrator { .. })) => {
+                true
+            }
             Self::LostRace
             | Self::NotReady
-            | Self::CredentialsAway
             | Self::Overloaded
             | Self::Died(_)
             | Self::StoredAnswer(_)
@@ -181,16 +176,6 @@ where
 {
     fn from(error: E) -> Self {
         Self::Refused(error.into())
-    }
-}
-
-impl From<RepositoryError> for CommandError {
-    fn from(error: RepositoryError) -> Self {
-        match error {
-            RepositoryError::Leave(LeaveError::LastAdministrator { .. }) => Self::LastAdministrator,
-            RepositoryError::Leave(LeaveError::CredentialsAway) => Self::CredentialsAway,
-            error => Self::Repository(error),
-        }
     }
 }
 

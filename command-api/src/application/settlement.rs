@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use access::{Caller, InvalidName, Policy, Principal};
 use domain::aggregate::Aggregate as _;
 use domain::order::{Order, OrderCommand, OrderError};
+use domain::user::User;
 use domain::user_orders::{UserOrders, UserOrdersError};
 use uuid::Uuid;
 
@@ -47,9 +48,9 @@ pub enum SettleError {
         /// Why the order refuses.
         reason: OrderError,
     },
-    /// The person is the last administrator.
-    #[error("the person is the last administrator: let another user become one first")]
-    LastAdministrator,
+    /// The person may not leave.
+    #[error("the person may not leave: {0}")]
+    Leave(LeaveError),
     /// A command failed.
     #[error(transparent)]
     Failed(#[from] CommandError),
@@ -59,8 +60,10 @@ impl SettleError {
     /// Whether another attempt does not help before somebody acts.
     pub const fn is_refusal(&self) -> bool {
         match self {
-            Self::Open(_) | Self::NotCancellable { .. } | Self::LastAdministrator => true,
-            Self::Failed(_) => false,
+            Self::Open(_)
+            | Self::NotCancellable { .. }
+            | Self::Leave(LeaveError::LastAdministrator { .. }) => true,
+            Self::Leave(LeaveError::CredentialsAway) | Self::Failed(_) => false,
         }
     }
 }
@@ -92,9 +95,7 @@ impl Settlement {
     /// [`SettleError`].
     pub async fn check(&self, user_id: Uuid, open: OpenOrders) -> Result<(), SettleError> {
         match self.commands()?.repository().let_leave(&[user_id]).await {
-            Err(RepositoryError::Leave(LeaveError::LastAdministrator { .. })) => {
-                return Err(SettleError::LastAdministrator);
-            }
+            Err(RepositoryError::Leave(error)) => return Err(SettleError::Leave(error)),
             leave => drop(leave.map_err(CommandError::from)?),
         }
         for order_id in self.open_orders(user_id, open).await? {
@@ -130,6 +131,16 @@ impl Settlement {
                 ended => return Ok(ended?),
             }
         }
+    }
+
+    /// Whether the user is registered and not deactivated.
+    ///
+    /// # Errors
+    /// The log cannot be asked.
+    pub async fn is_active(&self, user_id: Uuid) -> Result<bool, CommandError> {
+        let repository = self.commands()?.repository();
+        let user = repository.load::<User>(repository.epoch().await?, user_id).await?;
+        Ok(user.state.customer().is_ok())
     }
 
     /// The orders to cancel.

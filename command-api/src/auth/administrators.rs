@@ -32,19 +32,29 @@ pub(super) async fn last(
     directory: &Directory,
     leaving: &[Uuid],
 ) -> Result<Option<Uuid>, IdentityError> {
-    let holders =
-        sqlx::query_scalar!("SELECT user_id FROM auth.memberships WHERE role = $1", ADMIN);
-    let holders = holders.fetch_all(transaction).await?;
-    let last = leaving.iter().rev().find(|user| holders.contains(user));
-    if last.is_none() {
-        return Ok(None);
-    }
-    for other in holders.iter().filter(|holder| !leaving.contains(holder)) {
-        if directory.may_sign_in(*other).await? {
+    let Some((last, others)) = with_others(transaction, leaving).await? else { return Ok(None) };
+    for other in others {
+        if directory.may_sign_in(other).await? {
             return Ok(None);
         }
     }
-    Ok(last.copied())
+    Ok(Some(last))
+}
+
+/// Which of these users is an administrator, and which others are. `None` if none of these is.
+///
+/// # Errors
+/// The database failed.
+pub(super) async fn with_others(
+    connection: &mut PgConnection,
+    leaving: &[Uuid],
+) -> Result<Option<(Uuid, Vec<Uuid>)>, sqlx::Error> {
+    let holders =
+        sqlx::query_scalar!("SELECT user_id FROM auth.memberships WHERE role = $1", ADMIN);
+    let (gone, others): (Vec<_>, Vec<_>) =
+        holders.fetch_all(connection).await?.into_iter().partition(|user| leaving.contains(user));
+    let last = leaving.iter().rev().find(|user| gone.contains(user));
+    Ok(last.map(|last| (*last, others)))
 }
 
 impl UserAccess {

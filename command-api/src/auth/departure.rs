@@ -16,7 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use event_store::subject::{SUBJECT_ERASED, erased_subject};
 use event_store::{EventRef, EventStore, EventType, Filter, Position, RecordedEvent, StoreError};
-use identity::Subject;
+use identity::{Moment, Subject};
 use service_kit::Pulse;
 use service_kit::health::Component;
 use tokio_util::sync::CancellationToken;
@@ -61,7 +61,8 @@ impl Departures for Identity {
     /// sessions.
     fn departed(&self, user_id: Uuid) {
         let parts = self.parts();
-        parts.revocations.revoke(Subject::User(user_id), parts.clock.now().timestamp_micros());
+        let now = Moment::of_micros(parts.clock.now().timestamp_micros());
+        parts.revocations.revoke(Subject::User(user_id), now);
         self.departed_users().notify_one();
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use access::Grants;
 use chrono::{DateTime, Utc};
-use identity::{Holder, Issuer, MAX_LIFETIME, NotSigned};
+use identity::{Holder, Issuer, MAX_LIFETIME, Moment, NotSigned};
 use secrecy::SecretString;
 use uuid::Uuid;
 
@@ -29,8 +29,8 @@ pub struct Standing {
     pub roles: BTreeSet<String>,
     /// What the roles allow together.
     pub grants: Grants,
-    /// Microseconds since 1970: tokens that were issued then or earlier are refused.
-    pub revoked_before: Option<i64>,
+    /// Tokens that were issued then or earlier are refused.
+    pub revoked_before: Option<Moment>,
 }
 
 /// An access token with its lifetime.
@@ -58,8 +58,8 @@ pub(super) fn issue(
 ) -> Result<AccessToken, NotSigned> {
     let Bearer { user_id, credential, client, standing } = bearer;
     let Standing { roles, grants, revoked_before } = standing;
-    let now = now.timestamp_micros();
-    let at = revoked_before.map_or(now, |before| now.max(before.saturating_add(1)));
+    let now = Moment::of_micros(now.timestamp_micros());
+    let at = revoked_before.map_or(now, |before| now.max(before.next()));
     let roles = roles.into_iter().collect();
     let holder = Holder { user: user_id, credential, client, grants: grants.clone(), roles };
     let text = SecretString::from(issuer.issue(&holder, at, MAX_LIFETIME)?);

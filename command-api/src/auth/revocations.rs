@@ -4,6 +4,7 @@
 use std::future::pending;
 use std::time::Duration;
 
+use identity::Moment;
 use service_kit::Pulse;
 use service_kit::health::Component;
 use tokio_util::sync::CancellationToken;
@@ -45,7 +46,9 @@ impl Identity {
         );
         let listed = listed.fetch_all(parts.database.pool()).await?;
         parts.revocations.merge(
-            listed.into_iter().filter_map(|row| Some((row.hash.try_into().ok()?, row.before))),
+            listed
+                .into_iter()
+                .filter_map(|row| Some((row.hash.try_into().ok()?, Moment::of_micros(row.before)))),
         );
         Ok(())
     }

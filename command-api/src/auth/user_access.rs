@@ -58,7 +58,7 @@ pub struct Manager<'a> {
     pub grants: &'a Grants,
 }
 
-/// The access of users, wherever it is changed from.
+/// The access of users, for HTTP, GraphQL and command lines.
 #[derive(Clone)]
 pub struct UserAccess {
     /// The credentials.

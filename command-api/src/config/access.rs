@@ -32,7 +32,7 @@ pub struct UserArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
-    /// The stores.
+    /// How to reach the event store, the keys and the credentials.
     #[command(flatten)]
     pub stores: StoreArgs,
 }
@@ -44,7 +44,7 @@ pub struct RoleArgs {
     pub user: String,
     /// The name of the role.
     pub role: access::RoleName,
-    /// The stores.
+    /// How to reach the event store, the keys and the credentials.
     #[command(flatten)]
     pub stores: StoreArgs,
 }
@@ -56,7 +56,7 @@ pub struct ItemArgs {
     pub user: String,
     /// The id of the session or API key.
     pub id: Uuid,
-    /// The stores.
+    /// How to reach the event store, the keys and the credentials.
     #[command(flatten)]
     pub stores: StoreArgs,
 }

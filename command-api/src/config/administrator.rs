@@ -32,12 +32,12 @@ pub struct CreateAdminArgs {
     /// that they have stays.
     #[arg(long)]
     pub existing: bool,
-    /// The stores.
+    /// How to reach the event store, the keys and the credentials.
     #[command(flatten)]
     pub stores: StoreArgs,
 }
 
-/// The settings of a command line that works on the stores beside the servers.
+/// The settings of a command line that opens the stores itself, while the servers may run.
 #[derive(Debug, clap::Args)]
 pub struct StoreArgs {
     /// The database of the event store.

@@ -39,8 +39,6 @@ impl From<CommandError> for Problem {
                 "The event store has not been reached yet; nothing was changed",
                 RETRY_LATER,
             ),
-            CommandError::CredentialsAway => super::auth::unavailable(),
-            CommandError::LastAdministrator => super::auth::last_administrator(),
             CommandError::EmailTaken => {
                 Self::conflict("user/email-taken", "Another user has this e-mail address")
             }
@@ -174,14 +172,20 @@ const fn code(reason: &InvalidValue) -> &'static str {
     }
 }
 
+impl From<LeaveError> for Problem {
+    fn from(error: LeaveError) -> Self {
+        match error {
+            LeaveError::LastAdministrator { .. } => super::auth::last_administrator(),
+            LeaveError::CredentialsAway => super::auth::unavailable(),
+        }
+    }
+}
+
 fn repository(error: &RepositoryError) -> Problem {
     match error {
         RepositoryError::Store(error) => store(error),
         RepositoryError::Crowded => contention(),
-        RepositoryError::Leave(LeaveError::LastAdministrator { .. }) => {
-            super::auth::last_administrator()
-        }
-        RepositoryError::Leave(LeaveError::CredentialsAway) => super::auth::unavailable(),
+        RepositoryError::Leave(error) => (*error).into(),
         RepositoryError::Unknown(_)
         | RepositoryError::Unreadable { .. }
         | RepositoryError::Foreign { .. }

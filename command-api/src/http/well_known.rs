@@ -5,6 +5,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use identity::Moment;
 
 use super::Api;
 
@@ -24,7 +25,8 @@ async fn revocations(State(api): State<Api>) -> Response {
     if !api.gate.revocations().is_known() {
         return identity::problem::no_keys().into_response();
     }
-    Json(api.gate.revocations().published(api.clock.now().timestamp_micros())).into_response()
+    let now = Moment::of_micros(api.clock.now().timestamp_micros());
+    Json(api.gate.revocations().published(now)).into_response()
 }
 
 async fn keys(State(api): State<Api>) -> Response {

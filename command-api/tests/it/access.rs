@@ -172,8 +172,8 @@ async fn a_token_that_is_not_valid_never_counts_as_none() {
         grants: Grants::all(),
         roles: Vec::new(),
     };
-    let now = identity::micros(identity::now());
-    let past = now - identity::micros(3_600);
+    let now = identity::Moment::of_seconds(identity::now());
+    let past = now.plus_seconds(-3_600);
     let expired = issuer().issue(&holder, past, MAX_LIFETIME).unwrap();
     let valid = issuer().issue(&holder, now, Duration::from_mins(1)).unwrap();
     for token in ["x", &expired, &format!("{valid}x")] {
@@ -208,12 +208,12 @@ async fn a_revoked_token_is_refused_at_once_and_everybody_can_learn_it() {
     let user = Uuid::now_v7();
     let confirm = || post(&format!("/api/v1/orders/{user}/confirm")).by(&user.to_string());
     shop.send(confirm()).await.problem(404, "not-found");
-    shop.revocations.revoke(Subject::User(user), identity::micros(identity::now() + 1));
+    shop.revocations.revoke(Subject::User(user), identity::Moment::of_seconds(identity::now() + 1));
     shop.send(confirm()).await.problem(401, "invalid-token");
     let list = shop.send(get("/.well-known/revocations.json").by_nobody()).await;
     let elsewhere = Revocations::default();
     elsewhere.learn(list.body.to_string().as_bytes()).unwrap();
-    let now = identity::micros(identity::now());
+    let now = identity::Moment::of_seconds(identity::now());
     assert_eq!(elsewhere.published(now), shop.revocations.published(now));
     assert_eq!(list.body["revocations"].as_array().unwrap().len(), 1);
 }

@@ -2,73 +2,16 @@
 
 use std::path::Path;
 
-use access::Grants;
-use axum::routing::get;
-use axum::{Json, Router};
-use identity::{Holder, Issuer, MAX_LIFETIME, SigningKeys};
+use identity::outside::test_kit::{OutsideIssuer, published, token_by};
 use local_servers::{http_get, test_client, until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::process::{Process, database};
 use crate::support::tokens;
 
-/// The key of the issuer, which only these tests know.
-const KEY: &str = "b3V0c2lkZS1pc3N1ZXItc2lnbnMtd2l0aC10aGlzLWs=";
 const AUDIENCE: &str = "daybook";
-
-/// An outside issuer of this machine.
-struct Outside {
-    address: String,
-    serving: JoinHandle<()>,
-}
-
-impl Outside {
-    async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
-        let document = json!({"issuer": address, "jwks_uri": format!("{address}/keys")});
-        let keys = serde_json::to_value(keys().published()).unwrap();
-        let routes = Router::new()
-            .route("/.well-known/openid-configuration", get(async || Json(document)))
-            .route("/keys", get(async || Json(keys)));
-        let serving = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
-        Self { address, serving }
-    }
-
-    /// Stops to answer, and to listen.
-    async fn stop(&mut self) {
-        self.serving.abort();
-        drop((&mut self.serving).await);
-    }
-
-    /// A token of somebody with these values of the claim `roles`.
-    fn token(&self, roles: &[&str]) -> String {
-        let holder = Holder {
-            user: Uuid::from_u128(0xad),
-            credential: Uuid::from_u128(1),
-            client: "frontend".to_owned(),
-            // A scope of the issuer says nothing here.
-            grants: Grants::all(),
-            roles: roles.iter().map(|role| (*role).to_owned()).collect(),
-        };
-        let issuer = Issuer::new(keys(), &self.address, AUDIENCE);
-        issuer.issue(&holder, identity::micros(identity::now()), MAX_LIFETIME).unwrap()
-    }
-}
-
-impl Drop for Outside {
-    fn drop(&mut self) {
-        self.serving.abort();
-    }
-}
-
-fn keys() -> SigningKeys {
-    SigningKeys::parse(&KEY.into()).unwrap()
-}
 
 fn start(store: &str, issuer: &str, cache: &Path) -> Process {
     Process::start(&[
@@ -92,31 +35,29 @@ async fn register(process: &Process, token: &str) -> u16 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p8_tokens_of_an_outside_issuer_command_what_their_roles_allow_also_while_it_is_away() {
     let (database, cache) = (database().await, TempDir::new().unwrap());
-    let mut issuer = Outside::start().await;
-    let process = start(database.url(), &issuer.address, cache.path());
+    let mut issuer = OutsideIssuer::start(&published()).await;
+    let name = issuer.name();
+    let token = |roles: &[&str]| token_by(&name, AUDIENCE, roles);
+    let process = start(database.url(), &name, cache.path());
     process.readiness(200).await;
-    until("the keys are known", async || register(&process, &issuer.token(&["root"])).await == 201)
-        .await;
+    until("the keys are known", async || register(&process, &token(&["root"])).await == 201).await;
     for roles in [&[][..], &["staff"], &["admin"], &["others", "Root"]] {
-        assert_eq!(register(&process, &issuer.token(roles)).await, 403, "{roles:?}");
+        assert_eq!(register(&process, &token(roles)).await, 403, "{roles:?}");
     }
     assert_eq!(register(&process, &tokens::admin()).await, 201);
-    let stranger =
-        Outside { address: "http://127.0.0.1:1".into(), serving: tokio::spawn(async {}) };
-    assert_eq!(register(&process, &stranger.token(&["root"])).await, 401);
+    assert_eq!(register(&process, &token_by("http://127.0.0.1:1", AUDIENCE, &["root"])).await, 401);
     until("there is a copy", async || cache.path().join("outside-jwks.json").is_file()).await;
     issuer.stop().await;
     assert_eq!(process.stop().0, Some(0));
     // The copy is enough to start with, and nothing at all is enough for all other tokens.
-    let process = start(database.url(), &issuer.address, cache.path());
+    let process = start(database.url(), &name, cache.path());
     process.readiness(200).await;
-    until("the copy is read", async || register(&process, &issuer.token(&["root"])).await == 201)
-        .await;
+    until("the copy is read", async || register(&process, &token(&["root"])).await == 201).await;
     drop(process);
     let empty = TempDir::new().unwrap();
-    let process = start(database.url(), &issuer.address, empty.path());
+    let process = start(database.url(), &name, empty.path());
     process.readiness(200).await;
-    assert_eq!(register(&process, &issuer.token(&["root"])).await, 503);
+    assert_eq!(register(&process, &token(&["root"])).await, 503);
     assert_eq!(register(&process, &tokens::admin()).await, 201);
     let report = http_get(format!("{}/readyz?verbose", process.admin)).await.unwrap();
     let report: Value = report.json().await.unwrap();

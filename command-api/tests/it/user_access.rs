@@ -97,3 +97,20 @@ async fn a_user_who_is_not_there_is_said_to_be_absent() {
     refused(&stores, &["roles", SESSION], 3, "the user has no account");
     refused(&stores, &["roles", "nobody"], 2, "neither an id nor an e-mail address");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_administrator_is_not_erased_by_command_line_either() {
+    let stores = stores().await;
+    let id = stores.subject().await.to_string();
+    let erase = ["erase-subject", id.as_str(), "--by", "clerk-7"];
+    let (code, said) = stores.run(&erase, &[]);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("the last administrator"), "{said}");
+    assert_eq!(stores.count("SELECT count(*) FROM auth.memberships").await, 1);
+    let other = ["create-admin", "--email", "other@example.com"];
+    let (code, said) = stores.run(&other, &[]);
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = stores.run(&erase, &[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(stores.count("SELECT count(*) FROM auth.memberships").await, 1);
+}

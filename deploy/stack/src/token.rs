@@ -97,7 +97,7 @@ impl Tokens {
         {
             return Ok(Arc::clone(token));
         }
-        let now = ::identity::micros(::identity::now());
+        let now = ::identity::Moment::of_seconds(::identity::now());
         let token: Arc<str> = self.issuer.issue(&self.holder, now, MAX_LIFETIME)?.into();
         *current = Some((Instant::now(), Arc::clone(&token)));
         Ok(token)

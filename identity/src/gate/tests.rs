@@ -32,7 +32,7 @@ fn token() -> String {
         grants: "orders:read.own".parse().unwrap(),
         roles: Vec::new(),
     };
-    issuer().issue(&holder, crate::micros(crate::now()), MAX_LIFETIME).unwrap()
+    issuer().issue(&holder, crate::Moment::of_seconds(crate::now()), MAX_LIFETIME).unwrap()
 }
 
 fn headers(values: &[&str]) -> HeaderMap {
@@ -86,7 +86,7 @@ fn a_revoked_token_is_refused_like_any_other_that_is_not_valid() {
     let gate = gate(issuer().keys().published());
     let headers = headers(&[&format!("Bearer {}", token())]);
     assert!(gate.caller(&headers).is_ok());
-    gate.revocations().revoke(crate::revocation::Subject::Session(SESSION), i64::MAX);
+    gate.revocations().revoke(crate::revocation::Subject::Session(SESSION), crate::Moment::MAX);
     let refused = gate.caller(&headers).unwrap_err();
     assert_eq!((refused.status().as_u16(), refused.code()), (401, "invalid-token"));
 }

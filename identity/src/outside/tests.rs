@@ -2,6 +2,5 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod fetching;
-mod issuer;
 mod pairs;
 mod tokens;

@@ -48,7 +48,7 @@ async fn status(process: &Process, token: Option<&str>, path: &str) -> u16 {
 async fn serve(address: &str, revocations: Revocations) -> tokio::task::JoinHandle<()> {
     let listener = tokio::net::TcpListener::bind(address).await.unwrap();
     let list = move || {
-        let list = revocations.published(identity::micros(identity::now()));
+        let list = revocations.published(identity::Moment::of_seconds(identity::now()));
         std::future::ready(serde_json::to_vec(&list).unwrap())
     };
     let routes = Router::new()
@@ -102,7 +102,7 @@ async fn p8_a_revoked_token_is_refused_within_seconds_and_stays_so_when_the_comm
     let orders =
         async |process: &Process, token: &str| status(process, Some(token), "/api/v1/orders").await;
     assert_eq!(orders(&process, &gone_token).await, 200);
-    revocations.revoke(Subject::User(gone), identity::micros(identity::now() + 1));
+    revocations.revoke(Subject::User(gone), identity::Moment::of_seconds(identity::now() + 1));
     until_within(REVOKED_WITHIN, "the token is refused", async || {
         orders(&process, &gone_token).await == 401
     })
@@ -124,7 +124,9 @@ async fn p8_a_revoked_token_is_refused_within_seconds_and_stays_so_when_the_comm
 
 #[tokio::test]
 async fn a_list_of_what_is_revoked_that_cannot_be_read_closes_the_gate_until_one_can() {
-    let readable = serde_json::to_vec(&Revocations::default().published(0)).unwrap();
+    let readable =
+        serde_json::to_vec(&Revocations::default().published(identity::Moment::of_seconds(0)))
+            .unwrap();
     // A longer list than any that is allowed, and something else than a list.
     for unreadable in [vec![b' '; 17 << 20], b"{}".to_vec()] {
         let (app, cache) = (App::silent(1).await, TempDir::new().unwrap());

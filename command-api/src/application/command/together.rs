@@ -254,8 +254,8 @@ fn failed(whole: &Whole, error: RepositoryError) -> Refused {
         }
         RepositoryError::Leave(LeaveError::LastAdministrator { user_id }) => {
             match whole.first_of::<User>(user_id) {
-                Some(command) => Refused::One(command, CommandError::LastAdministrator),
-                None => Refused::All(CommandError::LastAdministrator),
+                Some(command) => Refused::One(command, error.into()),
+                None => error.into(),
             }
         }
         error => error.into(),

@@ -5,6 +5,7 @@ use service_kit::clock::SharedClock;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
+use crate::auth::administrators::with_others;
 use crate::auth::session::end::revoke;
 use crate::auth::{Database, Identity, IdentityError};
 
@@ -58,6 +59,19 @@ impl CredentialStore {
             revoke(transaction, &self.revocations, tokens, now).await
         });
         Ok(erased.await?)
+    }
+
+    /// The other administrators, if the person is one.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn other_administrators(
+        &self,
+        user_id: Uuid,
+    ) -> Result<Option<Vec<Uuid>>, IdentityError> {
+        let pool = self.database.pool();
+        let found = pool.run(async |connection| with_others(connection, &[user_id]).await);
+        Ok(found.await?.map(|(_, others)| others))
     }
 
     /// The number of rows that hold something of a person.

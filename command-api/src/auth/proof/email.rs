@@ -58,9 +58,12 @@ impl Identity {
         let new = waiting.email.as_deref().and_then(|email| Email::parse(email).ok());
         let new = new.ok_or(IdentityError::InvalidToken)?;
         let old = parts.directory.email_of(user_id).await?.ok_or(IdentityError::InvalidToken)?;
-        // After a crash the change may be made already.
-        let is_made = old.normalised() == new.normalised();
-        if !is_made && !waiting.is_of(&parts.directory, &old) {
+        if old.normalised() == new.normalised() {
+            // Another confirmation made the change. It tells the old address, which is no longer
+            // known here. Only if it crashed right after the change is the notice not sent.
+            return Ok(());
+        }
+        if !waiting.is_of(&parts.directory, &old) {
             return Err(IdentityError::InvalidToken);
         }
         let key = IdempotencyKey::new(format!("email-change-{}", waiting.pending_id));
@@ -71,8 +74,7 @@ impl Identity {
         parts.directory.run(use_case, user_id, keyed).await?;
         let now = parts.clock.now();
         let told = parts.database.transaction(async |transaction| {
-            // After a crash the old address is no longer known, and the notice is not sent.
-            if !claim(transaction, waiting.pending_id, now).await? || is_made {
+            if !claim(transaction, waiting.pending_id, now).await? {
                 return Ok(());
             }
             let (kind, recipient) = (Kind::EmailChanged, old.as_str());

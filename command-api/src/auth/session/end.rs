@@ -1,7 +1,7 @@
 //! Ends sessions. The revocation of their access tokens is recorded in the same transaction.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use identity::{MAX_LIFETIME, Revocations, Subject};
+use identity::{MAX_LIFETIME, Moment, Revocations, Subject};
 use secrecy::SecretString;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
@@ -208,7 +208,10 @@ pub(in crate::auth) async fn revoke(
     );
     let revoked = revoked.fetch_all(&mut *transaction).await?;
     // If the transaction fails, its tokens are refused until they expire. That is harmless.
-    revocations
-        .add(revoked.into_iter().filter_map(|row| Some((row.hash.try_into().ok()?, row.before))));
+    revocations.add(
+        revoked
+            .into_iter()
+            .filter_map(|row| Some((row.hash.try_into().ok()?, Moment::of_micros(row.before)))),
+    );
     Ok(())
 }

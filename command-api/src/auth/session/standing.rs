@@ -1,7 +1,7 @@
 //! What a user may do now: the union of the grants of their roles.
 
 use access::Grants;
-use identity::Subject;
+use identity::{Moment, Subject};
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
@@ -10,8 +10,7 @@ use crate::auth::issuer::Standing;
 /// The role that everybody with an account holds.
 pub const EVERYBODY: &str = "user";
 
-/// Reads what a user may do now. A transaction that issues a token on it
-/// holds the account.
+/// Reads what a user may do now. A transaction that issues a token on it holds the account.
 ///
 /// # Errors
 /// The database failed.
@@ -30,7 +29,7 @@ pub async fn standing(
         "SELECT before FROM auth.revocations WHERE hash = $1",
         &Subject::User(user_id).hash()[..]
     );
-    let revoked_before = revoked.fetch_optional(&mut *connection).await?;
+    let revoked_before = revoked.fetch_optional(&mut *connection).await?.map(Moment::of_micros);
     let grants = roles.iter().fold(Grants::default(), |all, role| all.or(&known(&role.grants)));
     let roles = roles.into_iter().map(|role| role.name).collect();
     Ok(Standing { roles, grants, revoked_before })

@@ -139,7 +139,7 @@ impl<'a> Subjects<'a> {
     /// Ends a session of Ada's, so that there is a revoked token.
     pub(super) fn of(two: &'a Two) -> Self {
         let session = Uuid::from_u128(0xdead);
-        two.shop.revocations.revoke(Subject::Session(session), i64::MAX);
+        two.shop.revocations.revoke(Subject::Session(session), identity::Moment::MAX);
         Self { two, revoked: of_session(session, two.ada.parse().unwrap(), Grants::all()) }
     }
 }

@@ -49,9 +49,9 @@ async fn what_was_issued_before_a_change_of_roles_is_revoked_and_what_comes_afte
     let role = format!("users/{user}/roles/support");
     site.as_user(&admin, "PUT", &role, None).await;
     let before = site.revoked_user(user).await.unwrap();
-    assert!(site.claims(&session).issued_us() <= before);
+    assert!(site.claims(&session).issued().micros() <= before);
     let next = site.refresh(&session.refresh).await.session();
-    assert!(site.claims(&next).issued_us() > before, "at the same moment");
+    assert!(site.claims(&next).issued().micros() > before, "at the same moment");
     // What is so already changes nothing, and what is taken away is revoked again.
     site.later(TimeDelta::minutes(1));
     site.as_user(&admin, "PUT", &role, None).await;

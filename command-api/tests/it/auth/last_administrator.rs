@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use access::Policy;
+use command_api::application::repository::LeaveError;
 use command_api::application::{OpenOrders, SettleError, Settlement};
 use local_servers::test_run;
 use serde_json::{Value, json};
@@ -103,9 +104,15 @@ async fn the_last_one_is_not_erased() {
     site.shop.delete(&path(two)).await.ok();
     for open in [OpenOrders::Refuse, OpenOrders::Cancel] {
         let checked = settlement.check(one, open).await;
-        assert!(matches!(checked, Err(SettleError::LastAdministrator)), "{checked:?}");
+        assert!(
+            matches!(checked, Err(SettleError::Leave(LeaveError::LastAdministrator { .. }))),
+            "{checked:?}"
+        );
         let settled = settlement.settle(one, open).await;
-        assert!(matches!(settled, Err(SettleError::LastAdministrator)), "{settled:?}");
+        assert!(
+            matches!(settled, Err(SettleError::Leave(LeaveError::LastAdministrator { .. }))),
+            "{settled:?}"
+        );
     }
     settlement.check(two, OpenOrders::Refuse).await.unwrap_or_else(|error| panic!("{error}"));
 }

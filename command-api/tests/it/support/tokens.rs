@@ -37,7 +37,7 @@ pub(crate) fn of_session(session: Uuid, user: Uuid, grants: Grants) -> String {
 
 fn issued(credential: Uuid, user: Uuid, grants: Grants, at: i64) -> String {
     let holder = Holder { user, credential, client: CLIENT.to_owned(), grants, roles: Vec::new() };
-    issuer().issue(&holder, identity::micros(at), MAX_LIFETIME).unwrap()
+    issuer().issue(&holder, identity::Moment::of_seconds(at), MAX_LIFETIME).unwrap()
 }
 
 /// A token of this user with these permissions that expired an hour ago.

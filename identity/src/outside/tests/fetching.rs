@@ -13,10 +13,10 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::issuer::{DISCOVERY, KEYS, OutsideIssuer};
 use super::pairs::{Pair, claims, set};
 use super::tokens::settings;
 use crate::outside::source::MAX_DOCUMENT;
+use crate::outside::test_kit::{DISCOVERY, KEYS, OutsideIssuer};
 use crate::outside::{FetchError, KeySource, NotAccepted, OutsideVerifier, Pace};
 use crate::verifier::{InvalidKeySet, InvalidToken, now};
 
@@ -72,7 +72,7 @@ impl Running {
 #[tokio::test]
 async fn keys_are_discovered_and_fetched_and_the_process_is_ready_without_them() {
     let pair = Pair::ed25519("a", 1);
-    let issuer = OutsideIssuer::start(&[&pair]).await;
+    let issuer = OutsideIssuer::start(&set(&[&pair])).await;
     let running = Running::start(&issuer.name(), WANTED, None);
     running.until_accepted(&pair.sign(&claims(&issuer.name()))).await;
     running.until_reported(true).await;
@@ -88,7 +88,7 @@ async fn keys_are_discovered_and_fetched_and_the_process_is_ready_without_them()
 #[tokio::test]
 async fn an_address_of_the_keys_makes_discovery_needless() {
     let pair = Pair::ed25519("a", 1);
-    let issuer = OutsideIssuer::start(&[&pair]).await;
+    let issuer = OutsideIssuer::start(&set(&[&pair])).await;
     let keys = format!("{}{KEYS}", issuer.name());
     let settings = settings("https://id.example.com", &["--oidc-jwks-url", &keys]);
     let source = settings.source("own", None, &Health::new()).unwrap().unwrap();
@@ -99,7 +99,7 @@ async fn an_address_of_the_keys_makes_discovery_needless() {
 #[tokio::test]
 async fn a_path_of_the_issuer_comes_before_that_of_the_discovery_document() {
     let pair = Pair::ed25519("a", 1);
-    let issuer = OutsideIssuer::start(&[&pair]).await;
+    let issuer = OutsideIssuer::start(&set(&[&pair])).await;
     for path in ["/realms/one", "/realms/one/"] {
         let name = format!("{}{path}", issuer.name());
         let document = json!({"issuer": name, "jwks_uri": format!("{}{KEYS}", issuer.name())});
@@ -111,7 +111,7 @@ async fn a_path_of_the_issuer_comes_before_that_of_the_discovery_document() {
 #[tokio::test]
 async fn a_new_key_is_fetched_when_a_token_names_it_and_an_old_one_goes() {
     let (old, new) = (Pair::ed25519("a", 1), Pair::ed25519("b", 2));
-    let issuer = OutsideIssuer::start(&[&old]).await;
+    let issuer = OutsideIssuer::start(&set(&[&old])).await;
     let running = Running::start(&issuer.name(), WANTED, None);
     let [of_old, of_new] = [&old, &new].map(|pair| pair.sign(&claims(&issuer.name())));
     running.until_accepted(&of_old).await;
@@ -133,7 +133,7 @@ async fn a_new_key_is_fetched_when_a_token_names_it_and_an_old_one_goes() {
 #[tokio::test]
 async fn a_flood_of_unknown_keys_fetches_at_the_pace_and_no_faster() {
     let pair = Pair::ed25519("a", 1);
-    let issuer = OutsideIssuer::start(&[&pair]).await;
+    let issuer = OutsideIssuer::start(&set(&[&pair])).await;
     let running = Running::start(&issuer.name(), WANTED, None);
     running.until_accepted(&pair.sign(&claims(&issuer.name()))).await;
     let begun = Instant::now();
@@ -155,7 +155,7 @@ async fn a_flood_of_unknown_keys_fetches_at_the_pace_and_no_faster() {
 #[tokio::test]
 async fn known_keys_count_while_the_issuer_is_away_and_it_is_found_again() {
     let (pair, newer) = (Pair::ed25519("a", 1), Pair::ed25519("b", 2));
-    let mut issuer = OutsideIssuer::start(&[&pair]).await;
+    let mut issuer = OutsideIssuer::start(&set(&[&pair])).await;
     let name = issuer.name();
     let running = Running::start(&name, QUICK, None);
     running.until_accepted(&pair.sign(&claims(&name))).await;
@@ -177,7 +177,7 @@ async fn known_keys_count_while_the_issuer_is_away_and_it_is_found_again() {
 #[tokio::test]
 async fn p8_a_copy_is_enough_to_start_while_the_issuer_is_away() {
     let pair = Pair::ed25519("a", 1);
-    let mut issuer = OutsideIssuer::start(&[&pair]).await;
+    let mut issuer = OutsideIssuer::start(&set(&[&pair])).await;
     let (name, folder) = (issuer.name(), TempDir::new().unwrap());
     let token = pair.sign(&claims(&name));
     let cache = folder.path().join("cache");
@@ -215,7 +215,7 @@ async fn p8_a_copy_is_enough_to_start_while_the_issuer_is_away() {
 #[tokio::test]
 async fn documents_that_could_come_from_somebody_else_are_refused() {
     let pair = Pair::ed25519("a", 1);
-    let issuer = OutsideIssuer::start(&[&pair]).await;
+    let issuer = OutsideIssuer::start(&set(&[&pair])).await;
     let (name, keys) = (issuer.name(), format!("{}{KEYS}", issuer.name()));
     let source = source(&name, QUICK, None, &Health::new());
     let discovers = async |issuer_named: &str, jwks_uri: &str| {
@@ -240,7 +240,7 @@ async fn documents_that_could_come_from_somebody_else_are_refused() {
 #[tokio::test]
 async fn a_redirect_another_status_and_a_long_document_are_refused() {
     let pair = Pair::ed25519("a", 1);
-    let issuer = OutsideIssuer::start(&[&pair]).await;
+    let issuer = OutsideIssuer::start(&set(&[&pair])).await;
     let source = source(&issuer.name(), QUICK, None, &Health::new());
     let good = set(&[&pair]).to_string().into_bytes();
     issuer.answer("/elsewhere", StatusCode::OK, None, good.clone());
@@ -265,7 +265,7 @@ async fn a_redirect_another_status_and_a_long_document_are_refused() {
 #[tokio::test]
 async fn too_many_keys_are_refused() {
     let pair = Pair::ed25519("a", 1);
-    let issuer = OutsideIssuer::start(&[]).await;
+    let issuer = OutsideIssuer::start(&set(&[])).await;
     issuer.publish(KEYS, &set(&[&pair; 65]));
     let running = Running::start(&issuer.name(), QUICK, None);
     running.until_reported(false).await;

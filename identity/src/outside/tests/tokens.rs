@@ -358,7 +358,7 @@ fn own_token(issuer: &str, key: &str) -> String {
     };
     let keys = SigningKeys::parse(&key.into()).unwrap();
     Issuer::new(keys, issuer, AUDIENCE)
-        .issue(&holder, crate::micros(now()), crate::MAX_LIFETIME)
+        .issue(&holder, crate::Moment::of_seconds(now()), crate::MAX_LIFETIME)
         .unwrap()
 }
 
@@ -395,10 +395,10 @@ fn a_user_is_revoked_whoever_issued_the_tokens() {
     let token = pair.sign(&claims(ISSUER));
     assert_eq!(status(&gate, &token), 200);
     let user = verifier(&[&pair], &[]).verify(&token).unwrap().user;
-    gate.revocations().revoke(Subject::User(user), crate::micros(issued - 31));
+    gate.revocations().revoke(Subject::User(user), crate::Moment::of_seconds(issued - 31));
     assert_eq!(status(&gate, &token), 200, "tokens of later count");
     // The issuer's clock may be ahead.
-    gate.revocations().revoke(Subject::User(user), crate::micros(issued - 15));
+    gate.revocations().revoke(Subject::User(user), crate::Moment::of_seconds(issued - 15));
     assert_eq!(status(&gate, &token), 401);
     assert_eq!(status(&gate, &pair.sign(&with("sub", json!("grace")))), 200);
 }

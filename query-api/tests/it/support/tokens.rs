@@ -21,7 +21,7 @@ pub(crate) fn token(user: Uuid, grants: Grants) -> String {
 fn issued(user: Uuid, grants: Grants, at: i64) -> String {
     let (client, roles) = ("tests".to_owned(), Vec::new());
     let holder = Holder { user, credential: Uuid::from_u128(0x5e), client, grants, roles };
-    issuer().issue(&holder, identity::micros(at), MAX_LIFETIME).unwrap()
+    issuer().issue(&holder, identity::Moment::of_seconds(at), MAX_LIFETIME).unwrap()
 }
 
 /// A token of this user with these permissions that expired an hour ago.

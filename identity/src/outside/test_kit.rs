@@ -1,9 +1,12 @@
-//! An outside issuer: a server of this machine that publishes keys.
+//! For tests, behind the feature `test-kit`: an outside issuer, which is a server of this machine
+//! that publishes keys.
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "it is for tests")]
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use access::Grants;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
@@ -11,12 +14,40 @@ use axum::http::{Response, StatusCode, Uri};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 
-use super::pairs::{Pair, set};
+use crate::{Holder, Issuer, MAX_LIFETIME, Moment, SigningKeys, now};
 
-/// The path of the discovery document, and that of the keys.
-pub(super) const DISCOVERY: &str = "/.well-known/openid-configuration";
-pub(super) const KEYS: &str = "/keys";
+/// The path of the discovery document.
+pub const DISCOVERY: &str = "/.well-known/openid-configuration";
+/// The path of the keys.
+pub const KEYS: &str = "/keys";
+
+/// The key of an issuer that these tests alone know.
+const KEY: &str = "b3V0c2lkZS1pc3N1ZXItc2lnbnMtd2l0aC10aGlzLWs=";
+
+/// The JWK set of the key that [`token_by`] signs with.
+pub fn published() -> Value {
+    serde_json::to_value(signing().published()).unwrap()
+}
+
+/// A token of the issuer with this name, of somebody with these values of the claim `roles`.
+pub fn token_by(issuer: &str, audience: &str, roles: &[&str]) -> String {
+    let holder = Holder {
+        user: Uuid::from_u128(0xad),
+        credential: Uuid::from_u128(1),
+        client: "frontend".to_owned(),
+        // A scope of the issuer says nothing here.
+        grants: Grants::all(),
+        roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+    };
+    let issuer = Issuer::new(signing(), issuer, audience);
+    issuer.issue(&holder, Moment::of_seconds(now()), MAX_LIFETIME).unwrap()
+}
+
+fn signing() -> SigningKeys {
+    SigningKeys::parse(&KEY.into()).unwrap()
+}
 
 /// What is published, and how often each path was asked for.
 #[derive(Default)]
@@ -25,60 +56,54 @@ struct Site {
     asked: HashMap<String, usize>,
 }
 
-/// An issuer that answers until it is dropped or stopped.
-pub(super) struct OutsideIssuer {
+/// An outside issuer that answers until it is dropped or stopped.
+pub struct OutsideIssuer {
     address: SocketAddr,
     site: Arc<Mutex<Site>>,
     serving: JoinHandle<()>,
 }
 
 impl OutsideIssuer {
-    /// Starts an issuer with a discovery document and these keys.
-    pub(super) async fn start(pairs: &[&Pair]) -> Self {
+    /// Starts an issuer with a discovery document and this JWK set.
+    pub async fn start(keys: &Value) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let site = Arc::<Mutex<Site>>::default();
         let issuer = Self { address, serving: serve(listener, &site), site };
-        let keys = format!("{}{KEYS}", issuer.name());
-        issuer.publish(DISCOVERY, &json!({"issuer": issuer.name(), "jwks_uri": keys}));
-        issuer.publish(KEYS, &set(pairs));
+        let address = format!("{}{KEYS}", issuer.name());
+        issuer.publish(DISCOVERY, &json!({"issuer": issuer.name(), "jwks_uri": address}));
+        issuer.publish(KEYS, keys);
         issuer
     }
 
     /// Its name, which is its address.
-    pub(super) fn name(&self) -> String {
+    pub fn name(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// Publishes this document at a path.
-    pub(super) fn publish(&self, path: &str, document: &Value) {
+    pub fn publish(&self, path: &str, document: &Value) {
         self.answer(path, StatusCode::OK, None, document.to_string().into_bytes());
     }
 
     /// Answers in this way at a path, perhaps with a `Location`.
-    pub(super) fn answer(
-        &self,
-        path: &str,
-        status: StatusCode,
-        location: Option<String>,
-        body: Vec<u8>,
-    ) {
+    pub fn answer(&self, path: &str, status: StatusCode, location: Option<String>, body: Vec<u8>) {
         self.site.lock().unwrap().answers.insert(path.to_owned(), (status, location, body));
     }
 
     /// How often a path was asked for.
-    pub(super) fn asked(&self, path: &str) -> usize {
+    pub fn asked(&self, path: &str) -> usize {
         self.site.lock().unwrap().asked.get(path).copied().unwrap_or_default()
     }
 
     /// Stops to answer, and to listen.
-    pub(super) async fn stop(&mut self) {
+    pub async fn stop(&mut self) {
         self.serving.abort();
         drop((&mut self.serving).await);
     }
 
     /// Answers again after a stop.
-    pub(super) async fn resume(&mut self) {
+    pub async fn resume(&mut self) {
         let listener = TcpListener::bind(self.address).await.unwrap();
         self.serving = serve(listener, &self.site);
     }
