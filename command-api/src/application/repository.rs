@@ -21,7 +21,7 @@ mod state;
 
 use crate::application::erasure_gate::ErasureGate;
 pub use changes::{Changes, stream_of};
-pub use departures::{Departures, Leave, LeaveError, USER_DEACTIVATED};
+pub use departures::{Departures, Leave, LeaveError, USER_DEACTIVATED, USER_REACTIVATED};
 pub use error::RepositoryError;
 pub use line::MAX_IN_LINE;
 pub(crate) use line::Turn;

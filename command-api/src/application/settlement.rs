@@ -17,13 +17,17 @@ use super::access::Permit;
 use super::command::Commands;
 use super::context::Context;
 use super::error::CommandError;
-use super::repository::{LeaveError, RepositoryError};
+use super::repository::{
+    LeaveError, RepositoryError, USER_DEACTIVATED, USER_REACTIVATED, stream_of,
+};
 use super::use_case::{AggregateError, CancelOrder, EndOrders, UseCase};
 
 /// The name under which orders are cancelled and ended, as the actor of the events.
 const NAME: &str = "erasure";
 /// The maximum number of attempts to end the orders. Orders that are placed meanwhile take one.
 const MAX_ROUNDS: usize = 4;
+/// The events of a user in one read.
+const PAGE: u32 = 200;
 
 /// What happens to an open order of a person who is to be erased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,14 +137,27 @@ impl Settlement {
         }
     }
 
-    /// Whether the user is registered and not deactivated.
+    /// Whether the user is registered and not deactivated. It reads the types of the events alone,
+    /// so it needs no keys.
     ///
     /// # Errors
     /// The log cannot be asked.
     pub async fn is_active(&self, user_id: Uuid) -> Result<bool, CommandError> {
-        let repository = self.commands()?.repository();
-        let user = repository.load::<User>(repository.epoch().await?, user_id).await?;
-        Ok(user.state.customer().is_ok())
+        let store = self.commands()?.repository().store();
+        let stream = stream_of::<User>(user_id)?;
+        let mut before = None;
+        loop {
+            let page = store.read_stream_backward(&stream, before, PAGE).await?;
+            let Some(oldest) = page.last() else { return Ok(before.is_some()) };
+            for event in &page {
+                match event.event_type.as_str() {
+                    USER_DEACTIVATED => return Ok(false),
+                    USER_REACTIVATED => return Ok(true),
+                    _ => {}
+                }
+            }
+            before = Some(oldest.version);
+        }
     }
 
     /// The orders to cancel.

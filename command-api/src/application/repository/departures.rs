@@ -9,6 +9,8 @@ use uuid::Uuid;
 
 /// The event after which a user may no longer sign in.
 pub const USER_DEACTIVATED: &str = "user.deactivated";
+/// The event after which a user may sign in again.
+pub const USER_REACTIVATED: &str = "user.reactivated";
 
 /// Keeps whatever lets users leave as it is, until it is dropped.
 pub type Leave = Box<dyn Any + Send>;
