@@ -185,18 +185,17 @@ impl Batch {
 }
 
 impl Gathered {
-    /// Notes which values the batch takes and releases.
+    /// Notes which values the batch takes. What it takes stays taken to its end: the store gives a
+    /// value that one append takes and releases to nobody else in that append.
     fn take_up(&mut self, change: &ReservationChange) -> Result<(), CommandError> {
         match change {
-            ReservationChange::Take { reservation, .. } => {
-                // Only e-mail addresses are reserved.
-                let is_new = self.taken.insert(reservation.clone());
-                if is_new { Ok(()) } else { Err(CommandError::EmailTaken) }
+            // Only e-mail addresses are reserved.
+            ReservationChange::Take { reservation, .. }
+                if !self.taken.insert(reservation.clone()) =>
+            {
+                Err(CommandError::EmailTaken)
             }
-            ReservationChange::Release { reservation, .. } => {
-                self.taken.remove(reservation);
-                Ok(())
-            }
+            ReservationChange::Take { .. } | ReservationChange::Release { .. } => Ok(()),
         }
     }
 }

@@ -374,12 +374,13 @@ async fn repeats_at_once_are_one_batch() {
 async fn a_key_belongs_to_its_caller_and_a_dry_run_does_not_use_it() {
     let shop = Shop::new();
     let (ada, grace) = (shop.user("ada@example.com").await, shop.user("g@example.com").await);
-    let rename = |user: &str, dry_run: &str| {
-        let command = json!({"type": "changeUser", "id": user, "data": {"name": "New"}});
+    let named = |user: &str, dry_run: &str, name: &str| {
+        let command = json!({"type": "changeUser", "id": user, "data": {"name": name}});
         let body = json!({"commands": [command], "atomic": true});
         let request = json_request("POST", &format!("{PATH}{dry_run}"), &body);
         request.with("idempotency-key", "k").by(user)
     };
+    let rename = |user: &str, dry_run: &str| named(user, dry_run, "New");
     shop.send(rename(&ada, "?dry_run=true")).await.ok();
     for user in [&ada, &grace] {
         let reply = shop.send(rename(user, "")).await;
@@ -387,6 +388,27 @@ async fn a_key_belongs_to_its_caller_and_a_dry_run_does_not_use_it() {
         assert_eq!(reply.body["data"]["results"][0]["replayed"], false);
     }
     assert_eq!(shop.types().await[2..], ["user.renamed"; 2]);
+    // A dry run with a used key neither repeats that answer nor is refused for it.
+    let reply = shop.send(named(&ada, "?dry_run=true", "Other")).await;
+    assert_eq!(outcomes(&reply), [(200, None)]);
+    assert_eq!(reply.body["data"]["results"][0]["replayed"], false);
+}
+
+#[tokio::test]
+async fn a_user_who_is_deactivated_before_the_append_does_not_order_by_a_batch() {
+    let (stage, mut arrivals) = Stage::new();
+    let shop = Shop::over(Arc::clone(&stage) as _, ShopOptions::default());
+    let (user, product) = (shop.user("ada@example.com").await, shop.product("1.50").await);
+    stage.cue(Cue::GoOn);
+    let batch = tokio::spawn({
+        let (shop, commands) = (shop.clone(), json!([place(&v7(), &user, &product, 1)]));
+        async move { run(&shop, commands).await }
+    });
+    arrivals.next().await;
+    shop.delete(&format!("/api/v1/users/{user}")).await.ok();
+    stage.go();
+    assert_eq!(outcomes(&batch.await.unwrap()), [(409, Some("user/deactivated"))]);
+    assert!(!shop.types().await.contains(&"order.placed".to_owned()));
 }
 
 #[tokio::test]

@@ -32,11 +32,13 @@ impl From<Origins> for Allowed {
 
 impl Allowed {
     fn check(&self, request: &Request) -> Result<(), Problem> {
-        let host = request.headers().get(HOST).map(|host| Authority::try_from(host.as_bytes()));
+        let headers = request.headers();
+        let hosts = headers.get_all(HOST).iter().map(|host| Authority::try_from(host.as_bytes()));
         // The target names the host, too, if it is a whole URL.
-        let target = request.uri().authority().cloned();
-        let mut named = host.and_then(Result::ok).into_iter().chain(target);
-        if !named.all(|authority| self.hosts.allow(&authority)) {
+        let target = request.uri().authority().cloned().map(Ok);
+        // What cannot be read is no name of the server.
+        let is_allowed = |named: Result<Authority, _>| named.is_ok_and(|it| self.hosts.allow(&it));
+        if !hosts.chain(target).all(is_allowed) {
             return Err(Problem::new(
                 StatusCode::MISDIRECTED_REQUEST,
                 "host-not-allowed",
@@ -44,8 +46,8 @@ impl Allowed {
             )
             .detail("the operator lists the names in ALLOWED_HOSTS"));
         }
-        let Some(origin) = request.headers().get(ORIGIN) else { return Ok(()) };
-        if request.method().is_safe() || self.origins.allow(origin) || is_own(request, origin) {
+        let may_call = |origin| self.origins.allow(origin) || is_own(request, origin);
+        if request.method().is_safe() || headers.get_all(ORIGIN).iter().all(may_call) {
             return Ok(());
         }
         Err(Problem::new(

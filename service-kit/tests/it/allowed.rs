@@ -51,6 +51,12 @@ async fn a_page_whose_name_leads_here_gets_nothing() {
     assert_eq!((status, code.as_str()), (421, "host-not-allowed"));
     let whole = "http://evil.example/";
     assert_eq!(answer(&Method::GET, whole, &[("host", "127.0.0.1")]).await.0, 421);
+    for hosts in [["127.0.0.1", "evil.example"], ["evil.example", "127.0.0.1"]] {
+        assert_eq!(answer(&Method::GET, "/", &hosts.map(|host| ("host", host))).await.0, 421);
+    }
+    for unreadable in ["evil example", "[evil", ""] {
+        assert_eq!(answer(&Method::GET, "/", &[("host", unreadable)]).await.0, 421, "{unreadable}");
+    }
 }
 
 #[tokio::test]
@@ -64,6 +70,12 @@ async fn a_page_of_another_origin_changes_nothing() {
         }
         let headers = [("host", "127.0.0.1:8080"), ("origin", origin)];
         assert_eq!(answer(&Method::GET, "/", &headers).await.0, 200, "it may read what is public");
+        for origins in [[origin, own], [own, origin]] {
+            let headers = [("host", "127.0.0.1:8080")];
+            let headers: Vec<_> =
+                headers.into_iter().chain(origins.map(|it| ("origin", it))).collect();
+            assert_eq!(answer(&Method::POST, "/", &headers).await.0, 403, "{origins:?}");
+        }
     }
     for origin in ["https://app.example.com", own] {
         for method in &UNSAFE {
