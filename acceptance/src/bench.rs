@@ -17,6 +17,7 @@ pub mod hot;
 pub mod idle;
 mod lag;
 mod mix;
+pub mod overload;
 pub mod project;
 pub mod read;
 pub mod rebuild;

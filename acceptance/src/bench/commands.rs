@@ -22,8 +22,8 @@ use super::server::BenchDatabase;
 use super::system::{Running, System};
 use crate::Service;
 
-mod client;
-mod load;
+pub(super) mod client;
+pub(super) mod load;
 mod plain;
 mod process;
 mod tokens;

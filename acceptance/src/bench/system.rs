@@ -26,6 +26,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(30);
 pub(super) struct Running {
     process: Process,
     api: u16,
+    admin: u16,
 }
 
 /// The servers that all processes need.
@@ -80,7 +81,7 @@ impl System {
         ready.await.with_context(|| {
             std::fs::read_to_string(self.logs.path().join(name)).unwrap_or_default()
         })?;
-        Ok(Running { process, api })
+        Ok(Running { process, api, admin })
     }
 
     /// Runs a projector command to completion.
@@ -117,6 +118,8 @@ impl System {
         command.env("IDENTITY_CACHE", self.logs.path());
         // All clients of a benchmark share one address.
         command.env("MAX_CONNECTIONS_PER_ADDRESS", "1024");
+        // Each client sends all that it can. Its requests are counted all the same.
+        command.env("RATE_LIMITS", "1000000");
         command.env("NATS_URL", self.nats.url()).env("LOG", "warn");
         Ok(command)
     }
@@ -160,6 +163,16 @@ impl Running {
     /// The address of its API.
     pub(super) const fn address(&self) -> SocketAddr {
         SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), self.api)
+    }
+
+    /// The URL that answers while it is alive.
+    pub(super) fn alive_url(&self) -> String {
+        format!("http://127.0.0.1:{}/livez", self.admin)
+    }
+
+    /// The id of the process.
+    pub(super) fn pid(&self) -> u32 {
+        self.process.pid()
     }
 
     /// Stops the process and waits for its end.

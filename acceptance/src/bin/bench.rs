@@ -10,6 +10,7 @@ use acceptance::bench::encrypt::{self, EncryptBench};
 use acceptance::bench::growth::{self, GrowthBench};
 use acceptance::bench::hot::{self, HotBench};
 use acceptance::bench::idle::{self, IdleBench};
+use acceptance::bench::overload::{self, OverloadBench};
 use acceptance::bench::project::{self, ProjectBench};
 use acceptance::bench::read::{self, ReadBench};
 use acceptance::bench::rebuild::{self, RebuildBench};
@@ -35,6 +36,8 @@ enum Bench {
     /// The reference of `commands`, which starts it.
     #[command(hide = true)]
     PlainServer(PlainServer),
+    /// More commands than the command API can carry out.
+    Overload(OverloadBench),
     /// Appends with a condition, compared with plain ones, for tags of different sizes.
     Condition(ConditionBench),
     /// Appends with personal fields, compared with plain fields.
@@ -71,6 +74,7 @@ async fn run(bench: Bench) -> anyhow::Result<bool> {
             server.run().await?;
             true
         }
+        Bench::Overload(bench) => overload::run(bench).await?,
         Bench::Condition(bench) => condition::run(bench).await?,
         Bench::Encrypt(bench) => encrypt::run(bench).await?,
         Bench::Hot(bench) => hot::run(bench).await?,

@@ -27,12 +27,13 @@ enum On {
     Stack,
 }
 
-const BENCHES: [(&str, On); 11] = [
+const BENCHES: [(&str, On); 12] = [
     ("append", On::OwnCluster),
     ("read", On::OwnCluster),
     ("growth", On::LargeCluster),
     ("condition", On::OwnCluster),
     ("commands", On::OwnCluster),
+    ("overload", On::OwnCluster),
     ("encrypt", On::OwnCluster),
     ("hot", On::OwnCluster),
     ("rebuild", On::OwnCluster),

@@ -8,7 +8,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use hyper::{Method, Request};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::COMMAND_LIMIT;
 
 /// A connection with the credentials of its user.
-pub(super) struct Client {
+pub(in crate::bench) struct Client {
     connection: SendRequest<Full<Bytes>>,
     host: String,
     bearer: String,
@@ -35,8 +35,12 @@ impl Client {
         Ok(Self { connection: sender, host: address.to_string(), bearer })
     }
 
-    /// Sends a command and returns the body of its answer.
-    pub(super) async fn send(&mut self, path: &str, body: &Value) -> anyhow::Result<Bytes> {
+    /// Sends a command and returns its answer, whatever it is.
+    pub(in crate::bench) async fn answered(
+        &mut self,
+        path: &str,
+        body: &Value,
+    ) -> anyhow::Result<Response<Bytes>> {
         let request = Request::builder()
             .method(Method::POST)
             .uri(path)
@@ -47,13 +51,18 @@ impl Client {
         let answered = async {
             // The connection is free again only a moment after its last answer was read.
             self.connection.ready().await?;
-            let answer = self.connection.send_request(request).await?;
-            let status = answer.status();
-            anyhow::Ok((status, answer.into_body().collect().await?.to_bytes()))
+            let (head, body) = self.connection.send_request(request).await?.into_parts();
+            anyhow::Ok(Response::from_parts(head, body.collect().await?.to_bytes()))
         };
         let answered = timeout(COMMAND_LIMIT, answered).await;
         let answered = answered.with_context(|| format!("{path} took too long"))?;
-        let (status, bytes) = answered.with_context(|| format!("POST {}{path}", self.host))?;
+        answered.with_context(|| format!("POST {}{path}", self.host))
+    }
+
+    /// Sends a command that succeeds, and returns the body of its answer.
+    pub(super) async fn send(&mut self, path: &str, body: &Value) -> anyhow::Result<Bytes> {
+        let (head, bytes) = self.answered(path, body).await?.into_parts();
+        let status = head.status;
         ensure!(status.is_success(), "{path}: {status} {}", String::from_utf8_lossy(&bytes));
         Ok(bytes)
     }

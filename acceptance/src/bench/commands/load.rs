@@ -15,6 +15,8 @@ use uuid::Uuid;
 use super::client::Client;
 use super::{Kind, tokens};
 
+/// The path that adds a product.
+pub(in crate::bench) const ADD: &str = "/api/v1/products";
 /// The number of products that orders draw their lines from, so that orders rarely meet.
 const PRODUCTS: usize = 2_000;
 /// The minimum number of users. The clients share them out, because a user has a limited number of
@@ -35,7 +37,7 @@ type Doing = Pin<Box<dyn Future<Output = anyhow::Result<u64>> + Send>>;
 pub(super) type Worker = Box<dyn FnMut() -> Doing + Send>;
 
 /// The load on one process.
-pub(super) struct Load {
+pub(in crate::bench) struct Load {
     address: SocketAddr,
     users: Vec<Uuid>,
     products: Arc<[Uuid]>,
@@ -43,11 +45,23 @@ pub(super) struct Load {
 
 impl Load {
     /// Registers at least one user per client, and adds the products.
-    pub(super) async fn prepare(address: SocketAddr, clients: usize) -> anyhow::Result<Self> {
+    pub(in crate::bench) async fn prepare(
+        address: SocketAddr,
+        clients: usize,
+    ) -> anyhow::Result<Self> {
         let mut load = Self { address, users: Vec::new(), products: [].into() };
         load.users = load.created(clients.max(USERS), "/api/v1/users", user).await?;
-        load.products = load.created(PRODUCTS, "/api/v1/products", |_| product()).await?.into();
+        load.products = load.created(PRODUCTS, ADD, |_| product()).await?.into();
         Ok(load)
+    }
+
+    /// Connects this many clients, each as a user of its own.
+    pub(in crate::bench) async fn clients(
+        &self,
+        connections: usize,
+    ) -> anyhow::Result<Vec<Client>> {
+        let users = self.users.chunks(1).take(connections);
+        try_join_all(users.map(|user| self.client(user))).await
     }
 
     /// Connects this many clients of a round. What they need is made before.
@@ -101,7 +115,7 @@ impl Load {
         let products = Arc::clone(&self.products);
         Ok(Box::new(move || {
             let (path, body) = match kind {
-                Kind::Add => ("/api/v1/products".to_owned(), product()),
+                Kind::Add => (ADD.to_owned(), product()),
                 Kind::Place => ("/api/v1/orders".to_owned(), order(&users, &products)),
                 Kind::Confirm => match orders.pop_front() {
                     Some(path) => (path, json!({})),
@@ -145,7 +159,8 @@ fn user(number: usize) -> Value {
     json!({"email": format!("client-{number}@example.com"), "name": "Ada Lovelace"})
 }
 
-fn product() -> Value {
+/// A product to add.
+pub(in crate::bench) fn product() -> Value {
     json!({"name": "compact disc", "unit_price": "14.67", "currency": "USD", "stock": STOCK})
 }
 
