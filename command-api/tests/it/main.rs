@@ -34,6 +34,7 @@ mod postgres;
 mod pricing;
 mod process;
 mod products;
+mod races;
 mod rates;
 mod silence;
 mod stale;

@@ -68,28 +68,6 @@ async fn p9_one_key_sent_fifty_times_at_once_to_two_processes_has_one_effect_and
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_address_wanted_by_many_at_once_goes_to_one() {
-    let database = database().await;
-    let shops = [shop(&database).await, shop(&database).await];
-    for round in 0..test_run().count(3, 100) {
-        let request = |number: usize| {
-            let email = if number.is_multiple_of(3) {
-                format!("ADA{round}@example.com")
-            } else {
-                format!("ada{round}@example.com")
-            };
-            json_request("POST", "/api/v1/users", &json!({"email": email, "name": "Ada"}))
-        };
-        let replies = at_once(&shops, 30, request).await;
-        let made = replies.iter().filter(|reply| reply.status == 201).count();
-        assert_eq!(made, 1, "round {round}");
-        for reply in replies.iter().filter(|reply| reply.status != 201) {
-            reply.problem(409, "user/email-taken");
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_users_who_swap_into_one_address_at_once_do_not_share_it() {
     let database = database().await;
     let shops = [shop(&database).await, shop(&database).await];
@@ -128,23 +106,6 @@ async fn races_for_one_product_lose_nothing_and_stock_is_never_negative() {
         reply.problem(409, "product/not-enough-stock");
     }
     assert_eq!(shops[0].log().await.pop().unwrap().1["stock"], 0);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_many_changes_of_one_named_version_one_is_made() {
-    let database = database().await;
-    let shops = [shop(&database).await, shop(&database).await];
-    let path = format!("/api/v1/users/{}", shops[0].user("ada@example.com").await);
-    let request = |number: usize| {
-        json_request("PATCH", &path, &json!({"name": format!("Ada {number}")}))
-            .with("if-match", "\"1\"")
-    };
-    let replies = at_once(&shops, 20, request).await;
-    assert_eq!(replies.iter().filter(|reply| reply.status == 200).count(), 1);
-    for reply in replies.iter().filter(|reply| reply.status != 200) {
-        reply.problem(412, "stale-version");
-        assert_eq!(reply.header("etag"), "\"2\"");
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
