@@ -1,8 +1,9 @@
 //! Runs the command of one mutation.
 
 use async_graphql::{Context, Error, ErrorExtensions as _, ID};
+use chrono::{DateTime, Utc};
 use event_store::{NewEvent, StreamName};
-use service_kit::input::Id;
+use service_kit::input::{Id, Time};
 use service_kit::{FieldError, Problem};
 use uuid::Uuid;
 
@@ -58,8 +59,8 @@ pub(super) enum Outcome {
     },
     /// It was refused for a reason that the user can mend.
     Refused(Problem),
-    /// Ids among the arguments are none. The pointers begin at the arguments.
-    InvalidIds(Vec<FieldError>),
+    /// Arguments among the arguments are none. The pointers begin at the arguments.
+    InvalidArguments(Vec<FieldError>),
 }
 
 impl Outcome {
@@ -67,7 +68,7 @@ impl Outcome {
     pub(super) const fn id(&self) -> Option<Uuid> {
         match self {
             Self::Done { done, .. } => Some(done.answer.id),
-            Self::DryRun { .. } | Self::Refused(_) | Self::InvalidIds(_) => None,
+            Self::DryRun { .. } | Self::Refused(_) | Self::InvalidArguments(_) => None,
         }
     }
 
@@ -84,7 +85,7 @@ impl Outcome {
     const fn part(&self) -> Option<Part> {
         match self {
             Self::Done { done, .. } => done.answer.part,
-            Self::DryRun { .. } | Self::Refused(_) | Self::InvalidIds(_) => None,
+            Self::DryRun { .. } | Self::Refused(_) | Self::InvalidArguments(_) => None,
         }
     }
 }
@@ -99,16 +100,17 @@ pub(super) async fn run_on<P: From<Outcome>, I: Input>(
     input: impl FnOnce(Uuid) -> I,
     options: Options,
 ) -> Result<P, Error> {
-    let mut ids = Ids::default();
-    let input = input(ids.read(argument, id));
-    ids.run(ctx, input, options).await
+    let mut given = Arguments::default();
+    let input = input(given.read(argument, id));
+    given.run(ctx, input, options).await
 }
 
-/// Reads the ids among the arguments of a mutation, and collects what is wrong with them.
+/// Reads the ids and times among the arguments of a mutation, and collects what is wrong with
+/// them.
 #[derive(Default)]
-pub(super) struct Ids(Vec<FieldError>);
+pub(super) struct Arguments(Vec<FieldError>);
 
-impl Ids {
+impl Arguments {
     /// Reads an id. `at` is its JSON pointer among the arguments, in snake case.
     pub(super) fn read(&mut self, at: impl Into<String>, id: &ID) -> Uuid {
         match id.parse::<Id>() {
@@ -125,12 +127,27 @@ impl Ids {
         id.map(|id| self.read("/input/id", id))
     }
 
+    /// Reads a time that may be absent. `at` is its JSON pointer among the arguments, in snake case.
+    pub(super) fn read_time(
+        &mut self,
+        at: impl Into<String>,
+        time: Option<&str>,
+    ) -> Option<DateTime<Utc>> {
+        match time?.parse::<Time>() {
+            Ok(time) => Some(time.get()),
+            Err(error) => {
+                self.0.push(FieldError::new(at, "invalid", error.to_string()));
+                None
+            }
+        }
+    }
+
     /// What is wrong with them.
     pub(super) fn wrong(self) -> Vec<FieldError> {
         self.0
     }
 
-    /// Runs the command if all ids could be read.
+    /// Runs the command if all could be read.
     pub(super) async fn run<P: From<Outcome>>(
         self,
         ctx: &Context<'_>,
@@ -141,7 +158,7 @@ impl Ids {
         if self.0.is_empty() {
             return run(ctx, input, options).await;
         }
-        Ok(Outcome::InvalidIds(self.0).into())
+        Ok(Outcome::InvalidArguments(self.0).into())
     }
 }
 

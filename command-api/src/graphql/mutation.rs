@@ -6,6 +6,7 @@ mod access;
 mod address;
 mod fulfilment;
 mod order;
+mod pricing;
 mod product;
 mod user;
 
@@ -13,6 +14,7 @@ use access::AccessMutation;
 use address::AddressMutation;
 use fulfilment::FulfilmentMutation;
 use order::OrderMutation;
+use pricing::PricingMutation;
 use product::ProductMutation;
 use user::UserMutation;
 
@@ -24,5 +26,6 @@ pub(super) struct Mutation(
     ProductMutation,
     OrderMutation,
     FulfilmentMutation,
+    PricingMutation,
     AccessMutation,
 );

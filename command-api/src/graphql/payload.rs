@@ -95,6 +95,19 @@ payloads! {
     OrderPayload { order: Order, line_id: "The id of the line that was added." }
 }
 
+/// The answer to a mutation of the shop's discounts or taxes.
+#[derive(SimpleObject)]
+pub(super) struct PricingPayload {
+    #[graphql(flatten)]
+    common: Common,
+}
+
+impl From<Outcome> for PricingPayload {
+    fn from(outcome: Outcome) -> Self {
+        Self { common: outcome.into() }
+    }
+}
+
 /// The answer to a mutation of a user's roles, sessions or API keys.
 #[derive(SimpleObject)]
 pub(super) struct AccessPayload {
@@ -145,7 +158,7 @@ impl From<Outcome> for Common {
                 Self { dry_run: Some(DryRun { events }), errors, ..Self::default() }
             }
             Outcome::Refused(problem) => Self { errors: user_errors(&problem), ..Self::default() },
-            Outcome::InvalidIds(errors) => {
+            Outcome::InvalidArguments(errors) => {
                 let errors = errors.iter().map(|error| of_field(error, None)).collect();
                 Self { errors, ..Self::default() }
             }

@@ -81,6 +81,12 @@ async fn what_a_user_can_mend_is_in_the_payload_with_the_path_of_its_argument() 
     let refused = shop.send(request(place, &json!({"input": input}))).await;
     let errors = &data(&refused)["placeOrder"]["errors"];
     assert_eq!(errors[0]["field"], json!(["input", "shippingAddress", "postalCode"]));
+    let set = "mutation { setDiscounts(input: {discounts: [{id: \"x\", rate: 1, from: \"today\"}]})
+        { errors { code field } } }";
+    let refused = shop.send(request(set, &json!({}))).await;
+    let errors = &data(&refused)["setDiscounts"]["errors"];
+    assert_eq!(errors[0]["field"], json!(["input", "discounts", "0", "id"]));
+    assert_eq!(errors[1]["field"], json!(["input", "discounts", "0", "from"]));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::auth::user_access::RoleChange;
 use crate::auth::{Identity, IdentityError};
-use crate::graphql::command::{Ids, failure};
+use crate::graphql::command::{Arguments, failure};
 use crate::graphql::payload::AccessPayload;
 use crate::graphql::{Origin, command};
 use crate::http::Api;
@@ -48,10 +48,10 @@ impl AccessMutation {
         user_id: ID,
         session_id: ID,
     ) -> Result<AccessPayload> {
-        let mut ids = Ids::default();
+        let mut given = Arguments::default();
         let (user, session) =
-            (ids.read("/user_id", &user_id), ids.read("/session_id", &session_id));
-        run(ctx, ids, user, async |identity, caller| {
+            (given.read("/user_id", &user_id), given.read("/session_id", &session_id));
+        run(ctx, given, user, async |identity, caller| {
             identity.end_session(caller, user, session).await
         })
         .await
@@ -64,9 +64,9 @@ impl AccessMutation {
         user_id: ID,
         key_id: ID,
     ) -> Result<AccessPayload> {
-        let mut ids = Ids::default();
-        let (user, key) = (ids.read("/user_id", &user_id), ids.read("/key_id", &key_id));
-        run(ctx, ids, user, async |identity, caller| {
+        let mut given = Arguments::default();
+        let (user, key) = (given.read("/user_id", &user_id), given.read("/key_id", &key_id));
+        run(ctx, given, user, async |identity, caller| {
             identity.revoke_user_key(caller, user, key).await
         })
         .await
@@ -79,9 +79,9 @@ async fn change_role(
     role: &str,
     change: RoleChange,
 ) -> Result<AccessPayload> {
-    let mut ids = Ids::default();
-    let user = ids.read("/user_id", user_id);
-    run(ctx, ids, user, async |identity, caller| {
+    let mut given = Arguments::default();
+    let user = given.read("/user_id", user_id);
+    run(ctx, given, user, async |identity, caller| {
         let role: RoleName = role.parse().map_err(|_| IdentityError::Unknown)?;
         identity.change_role(caller, user, &role, change).await
     })
@@ -94,12 +94,12 @@ async fn change_role(
 /// What is not up to the user's input: the field then has no value.
 async fn run(
     ctx: &Context<'_>,
-    ids: Ids,
+    given: Arguments,
     user: Uuid,
     change: impl AsyncFnOnce(&Identity, &Caller) -> std::result::Result<(), IdentityError>,
 ) -> Result<AccessPayload> {
     command::count(ctx)?;
-    let wrong = ids.wrong();
+    let wrong = given.wrong();
     if !wrong.is_empty() {
         return Ok(AccessPayload::invalid(&wrong));
     }

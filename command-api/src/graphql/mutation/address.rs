@@ -5,7 +5,7 @@ use async_graphql::{Context, ID, InputObject, Object, Result};
 use crate::application::use_case::{
     AddAddressInput, AddressInput, ChangeAddressInput, RemoveAddress,
 };
-use crate::graphql::command::{Ids, Options, run_on};
+use crate::graphql::command::{Arguments, Options, run_on};
 use crate::graphql::payload::UserPayload;
 
 /// A postal address.
@@ -66,13 +66,13 @@ impl AddressMutation {
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
     ) -> Result<UserPayload> {
-        let mut ids = Ids::default();
+        let mut given = Arguments::default();
         let input = ChangeAddressInput {
-            user_id: ids.read("/user_id", &user_id),
-            address_id: ids.read("/address_id", &address_id),
+            user_id: given.read("/user_id", &user_id),
+            address_id: given.read("/address_id", &address_id),
             address: input.input(),
         };
-        ids.run(ctx, input, Options { expected_version, idempotency_key, dry_run }).await
+        given.run(ctx, input, Options { expected_version, idempotency_key, dry_run }).await
     }
 
     /// Removes an address of a user.
@@ -85,11 +85,11 @@ impl AddressMutation {
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
     ) -> Result<UserPayload> {
-        let mut ids = Ids::default();
+        let mut given = Arguments::default();
         let input = RemoveAddress {
-            user_id: ids.read("/user_id", &user_id),
-            address_id: ids.read("/address_id", &address_id),
+            user_id: given.read("/user_id", &user_id),
+            address_id: given.read("/address_id", &address_id),
         };
-        ids.run(ctx, input, Options { expected_version, idempotency_key, dry_run }).await
+        given.run(ctx, input, Options { expected_version, idempotency_key, dry_run }).await
     }
 }

@@ -8,7 +8,7 @@ use crate::application::use_case::{
     AddOrderLineInput, AddressInput, CancelOrder, ConfirmOrder, LineInput, Orderer,
     PlaceOrderInput, RemoveOrderLine, RequestPayment, SetShippingAddressInput,
 };
-use crate::graphql::command::{Ids, Options, run_on};
+use crate::graphql::command::{Arguments, Options, run_on};
 use crate::graphql::payload::OrderPayload;
 
 /// An order to place.
@@ -58,8 +58,8 @@ struct OrderLine {
 }
 
 impl OrderLine {
-    fn read(&self, ids: &mut Ids, at: &str) -> LineInput {
-        let product_id = ids.read(format!("{at}/product_id"), &self.product_id);
+    fn read(&self, given: &mut Arguments, at: &str) -> LineInput {
+        let product_id = given.read(format!("{at}/product_id"), &self.product_id);
         LineInput { product_id, quantity: self.quantity }
     }
 }
@@ -87,16 +87,16 @@ impl OrderMutation {
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
     ) -> Result<OrderPayload> {
-        let mut ids = Ids::default();
-        let id = ids.read_new(input.id.as_ref());
-        let orderer = Orderer::Named(ids.read("/input/user_id", &input.user_id));
+        let mut given = Arguments::default();
+        let id = given.read_new(input.id.as_ref());
+        let orderer = Orderer::Named(given.read("/input/user_id", &input.user_id));
         let lines = input.lines.iter().enumerate();
         let lines =
-            lines.map(|(at, line)| line.read(&mut ids, &format!("/input/lines/{at}"))).collect();
+            lines.map(|(at, line)| line.read(&mut given, &format!("/input/lines/{at}"))).collect();
         let options = Options { expected_version: None, idempotency_key, dry_run };
         let shipping_address = input.shipping_address.map(ShippingAddress::input);
         let input = PlaceOrderInput { id, orderer, lines, shipping_address };
-        ids.run(ctx, input, options).await
+        given.run(ctx, input, options).await
     }
 
     /// Sets or replaces the shipping address of a pending order.
@@ -124,10 +124,10 @@ impl OrderMutation {
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
     ) -> Result<OrderPayload> {
-        let mut ids = Ids::default();
-        let order_id = ids.read("/order_id", &order_id);
-        let input = AddOrderLineInput { order_id, line: input.read(&mut ids, "/input") };
-        ids.run(ctx, input, Options { expected_version, idempotency_key, dry_run }).await
+        let mut given = Arguments::default();
+        let order_id = given.read("/order_id", &order_id);
+        let input = AddOrderLineInput { order_id, line: input.read(&mut given, "/input") };
+        given.run(ctx, input, Options { expected_version, idempotency_key, dry_run }).await
     }
 
     /// Removes a line from a pending order.
@@ -140,12 +140,12 @@ impl OrderMutation {
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
     ) -> Result<OrderPayload> {
-        let mut ids = Ids::default();
+        let mut given = Arguments::default();
         let input = RemoveOrderLine {
-            order_id: ids.read("/order_id", &order_id),
-            line_id: ids.read("/line_id", &line_id),
+            order_id: given.read("/order_id", &order_id),
+            line_id: given.read("/line_id", &line_id),
         };
-        ids.run(ctx, input, Options { expected_version, idempotency_key, dry_run }).await
+        given.run(ctx, input, Options { expected_version, idempotency_key, dry_run }).await
     }
 
     /// Confirms a pending order. It counts as a sale from then on.

@@ -6,7 +6,7 @@ use crate::application::use_case::{
     AddProductInput, AdjustStock, ChangeProductInput, ClassifyProductInput, MoveStockInput,
     ReceiveStockInput,
 };
-use crate::graphql::command::{Ids, Options, run_on};
+use crate::graphql::command::{Arguments, Options, run_on};
 use crate::graphql::payload::ProductPayload;
 
 /// A product to add.
@@ -49,11 +49,11 @@ impl ProductMutation {
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
     ) -> Result<ProductPayload> {
-        let mut ids = Ids::default();
+        let mut given = Arguments::default();
         let AddProduct { id, name, unit_price, currency, stock } = input;
-        let id = ids.read_new(id.as_ref());
+        let id = given.read_new(id.as_ref());
         let input = AddProductInput { id, name, unit_price, currency, stock };
-        ids.run(ctx, input, Options { expected_version: None, idempotency_key, dry_run }).await
+        given.run(ctx, input, Options { expected_version: None, idempotency_key, dry_run }).await
     }
 
     /// Changes the name, the price, or both.
@@ -128,12 +128,12 @@ impl ProductMutation {
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
     ) -> Result<ProductPayload> {
-        let mut ids = Ids::default();
+        let mut given = Arguments::default();
         let input = MoveStockInput {
-            product_id: ids.read("/id", &id),
-            to_product_id: ids.read("/to_product_id", &to_product_id),
+            product_id: given.read("/id", &id),
+            to_product_id: given.read("/to_product_id", &to_product_id),
             quantity,
         };
-        ids.run(ctx, input, Options { expected_version, idempotency_key, dry_run }).await
+        given.run(ctx, input, Options { expected_version, idempotency_key, dry_run }).await
     }
 }

@@ -7,7 +7,7 @@ use crate::application::use_case::{
     ChangeUserInput, ClassifyUserInput, DeactivateUserInput, PreferencesInput, ProfileInput,
     ReactivateUserInput, RegisterUserInput,
 };
-use crate::graphql::command::{Ids, Options, run_on};
+use crate::graphql::command::{Arguments, Options, run_on};
 use crate::graphql::payload::UserPayload;
 
 /// A user to register.
@@ -69,10 +69,10 @@ impl UserMutation {
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
     ) -> Result<UserPayload> {
-        let mut ids = Ids::default();
+        let mut given = Arguments::default();
         let CreateUserInput { id, email, name } = input;
-        let input = RegisterUserInput { id: ids.read_new(id.as_ref()), email, name };
-        ids.run(ctx, input, Options { expected_version: None, idempotency_key, dry_run }).await
+        let input = RegisterUserInput { id: given.read_new(id.as_ref()), email, name };
+        given.run(ctx, input, Options { expected_version: None, idempotency_key, dry_run }).await
     }
 
     /// Changes the e-mail address, the name, the profile and the preferences.

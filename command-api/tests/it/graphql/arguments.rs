@@ -96,6 +96,26 @@ const STEPS: &[(&str, &str, &str)] = &[
         r#"{"to_product_id": "{other}", "quantity": 3}"#,
     ),
     (
+        r#"setDiscounts(input: {discounts: [
+            {id: "{discount}", rate: 100000, customerType: "reseller",
+                from: "2020-01-01T00:00:00Z", until: "2100-01-01T00:00:00Z"},
+            {id: "{amount}", amount: "0.10", currency: "USD"}]})"#,
+        "PUT /api/v1/pricing/discounts",
+        r#"{"discounts": [
+            {"id": "{discount}", "rate": 100000, "customer_type": "reseller",
+                "from": "2020-01-01T00:00:00Z", "until": "2100-01-01T00:00:00Z"},
+            {"id": "{amount}", "amount": "0.10", "currency": "USD"}]}"#,
+    ),
+    (
+        r#"setTaxes(input: {countries: [{country: "AT", mode: "inclusive", rates: [
+            {rateClass: "standard", rate: 200000},
+            {region: "9", rateClass: "reduced", rate: 100000}]}]})"#,
+        "PUT /api/v1/pricing/taxes",
+        r#"{"countries": [{"country": "AT", "mode": "inclusive", "rates": [
+            {"rate_class": "standard", "rate": 200000},
+            {"region": "9", "rate_class": "reduced", "rate": 100000}]}]}"#,
+    ),
+    (
         r#"placeOrder(input: {id: "{order}", userId: "{user}",
             lines: [{productId: "{product}", quantity: 2}],
             shippingAddress: {recipient: "Ada", street: "Ring 1", city: "Wien",
@@ -163,7 +183,8 @@ struct Given(Vec<(&'static str, String)>);
 
 impl Given {
     fn new() -> Self {
-        let names = ["{user}", "{product}", "{other}", "{order}", "{second}"];
+        let names =
+            ["{user}", "{product}", "{other}", "{discount}", "{amount}", "{order}", "{second}"];
         Self(names.map(|name| (name, Uuid::now_v7().to_string())).into())
     }
 
