@@ -31,6 +31,9 @@ const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// Base64 of 32 bytes. These processes have no secrets.
 pub(crate) const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
+/// The rates of processes whose clients send all that they can. Requests are counted all the same.
+pub(crate) const RATES: &str = "1000000";
+
 /// The system, service by service. Dropping it ends everything.
 #[derive(Debug)]
 pub struct Launched {
@@ -277,6 +280,7 @@ impl Launched {
             ("CURSOR_KEY", KEY.to_owned()),
             ("ACCESS_TOKEN_KEYS", KEY.to_owned()),
             ("IDENTITY_URL", self.command_api()?),
+            ("RATE_LIMITS", RATES.to_owned()),
             ("IDENTITY_CACHE", self.logs.path().join("identity").display().to_string()),
         ] {
             command.env(key, value);

@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 use sqlx::PgConnection;
 
 use super::server::BenchDatabase;
-use crate::launched::{KEY, issuer, tokens};
+use crate::launched::{KEY, RATES, issuer, tokens};
 use crate::{Client, POLL, Service, program, until};
 
 const READY_LIMIT: Duration = Duration::from_mins(1);
@@ -118,8 +118,7 @@ impl System {
         command.env("IDENTITY_CACHE", self.logs.path());
         // All clients of a benchmark share one address.
         command.env("MAX_CONNECTIONS_PER_ADDRESS", "1024");
-        // Each client sends all that it can. Its requests are counted all the same.
-        command.env("RATE_LIMITS", "1000000");
+        command.env("RATE_LIMITS", RATES);
         command.env("NATS_URL", self.nats.url()).env("LOG", "warn");
         Ok(command)
     }
