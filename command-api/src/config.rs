@@ -3,7 +3,10 @@
 use clap::{Parser, Subcommand, ValueEnum};
 use identity::OidcArgs;
 use identity::config::{CacheArgs, PolicyArgs};
-use service_kit::config::{AllowedArgs, LimitArgs, LogArgs, LoopbackAddr, RateArgs, TokenKeyArgs};
+use service_kit::config::{
+    AllowedArgs, Callers, LimitArgs, Listen, ListenAddr, ListenRefused, LogArgs, LoopbackAddr,
+    RateArgs, TlsArgs, TokenKeyArgs,
+};
 
 mod access;
 mod access_tokens;
@@ -166,9 +169,10 @@ pub struct EraseSubjectArgs {
 /// The settings of `serve`.
 #[derive(Debug, clap::Args)]
 pub struct ServeArgs {
-    /// The address of the API; loopback only.
+    /// The address of the API. Beyond loopback it needs log-ins (AUTH_URL), and TLS here or in the
+    /// trusted proxies.
     #[arg(long = "listen", env = "COMMAND_API_LISTEN", default_value = "127.0.0.1:8080")]
-    pub listen: LoopbackAddr,
+    pub listen: ListenAddr,
     /// The address of the admin port, with health and metrics; loopback only.
     #[arg(long, env = "ADMIN_LISTEN", default_value = "127.0.0.1:9080")]
     pub admin_listen: LoopbackAddr,
@@ -226,9 +230,24 @@ pub struct ServeArgs {
     /// The limits of aggregates in memory and as snapshots.
     #[command(flatten)]
     pub states: StateArgs,
+    /// The certificate of the API's port.
+    #[command(flatten)]
+    pub tls: TlsArgs,
     /// The log settings.
     #[command(flatten)]
     pub log: LogArgs,
+}
+
+impl ServeArgs {
+    /// Where the API listens, if somebody can log in or not.
+    ///
+    /// # Errors
+    /// [`ListenRefused`]: its callers would not be protected.
+    pub fn public(&self, has_log_in: bool) -> Result<Listen, ListenRefused> {
+        let missing = Callers::Unknown { missing: "AUTH_URL" };
+        let callers = if has_log_in { Callers::Known } else { missing };
+        self.limits.listen(("COMMAND_API_LISTEN", self.listen), callers, &self.tls)
+    }
 }
 
 /// A setting that is on or off.

@@ -81,7 +81,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let settlement = Settlement::new(Arc::clone(&commands), Arc::clone(&api.application.policy))?;
     let graphql = crate::graphql::routes(&api);
     let routes = router(api, &args.allowed.allowed(), graphql);
-    let public = Port::public(args.listen, routes, args.limits.limits());
+    let public = Port::public(args.public(signing_in.is_some())?, routes, args.limits.limits());
     let wake = Arc::new(Notify::new());
     let admin = operations::routes(options.clone(), Arc::clone(&wake), settlement.clone());
     let ports = Ports { public: vec![public], admin: process.admin_with(args.admin_listen, admin) };

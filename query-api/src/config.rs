@@ -4,7 +4,8 @@ use identity::OidcArgs;
 use identity::config::{CacheArgs, PolicyArgs, TokenArgs};
 use reqwest::Url;
 use service_kit::config::{
-    AllowedArgs, LimitArgs, LogArgs, LoopbackAddr, NatsUrlArgs, RateArgs, TokenKeyArgs,
+    AllowedArgs, Callers, LimitArgs, Listen, ListenAddr, ListenRefused, LogArgs, LoopbackAddr,
+    NatsUrlArgs, RateArgs, TlsArgs, TokenKeyArgs,
 };
 
 service_kit::secret_args!(
@@ -57,9 +58,9 @@ pub struct IdentityArgs {
 /// The settings of `serve`.
 #[derive(Debug, clap::Args)]
 pub struct ServeArgs {
-    /// The address of the API; loopback only.
+    /// The address of the API. Beyond loopback it needs TLS, here or in the trusted proxies.
     #[arg(long, env = "QUERY_API_LISTEN", default_value = "127.0.0.1:8081")]
-    pub listen: LoopbackAddr,
+    pub listen: ListenAddr,
     /// The address of the admin port; loopback only.
     #[arg(long, env = "ADMIN_LISTEN", default_value = "127.0.0.1:9081")]
     pub admin_listen: LoopbackAddr,
@@ -104,7 +105,20 @@ pub struct ServeArgs {
     /// The limits of the API's port.
     #[command(flatten)]
     pub limits: LimitArgs,
+    /// The certificate of the API's port.
+    #[command(flatten)]
+    pub tls: TlsArgs,
     /// The log settings.
     #[command(flatten)]
     pub log: LogArgs,
+}
+
+impl ServeArgs {
+    /// Where the API listens.
+    ///
+    /// # Errors
+    /// [`ListenRefused`]: its callers would not be protected.
+    pub fn public(&self) -> Result<Listen, ListenRefused> {
+        self.limits.listen(("QUERY_API_LISTEN", self.listen), Callers::Known, &self.tls)
+    }
 }

@@ -96,8 +96,8 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let (gate, outside) = gate(&args, health)?;
     let reader = Reader::new(pools.clone(), watcher.clone());
     let api = api(&args, reader, gate.clone())?;
-    let public =
-        Port::public(args.listen, http::router(api, &args.allowed.allowed()), args.limits.limits());
+    let routes = http::router(api, &args.allowed.allowed());
+    let public = Port::public(args.public()?, routes, args.limits.limits());
     let ports = Ports { public: vec![public], admin: process.admin(args.admin_listen) };
     // The tasks that serve requests in flight run until the last request is answered.
     let background = process.served();

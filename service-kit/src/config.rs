@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 
 use crate::http::{
-    Allowed, BodyBudget, Limits, MAX_BODY_BYTES, MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS,
-    RateSettings, TrustedProxies,
+    Allowed, BodyBudget, ForwardedHeader, Limits, MAX_BODY_BYTES, MAX_CONNECTIONS,
+    MAX_CONNECTIONS_PER_ADDRESS, RateSettings, TrustedProxies,
 };
-pub use crate::loopback::{ListenError, LoopbackAddr};
+pub use crate::listen::{Callers, Listen, ListenAddr, ListenRefused, TlsArgs};
+pub use crate::loopback::{ListenError, LoopbackAddr, Malformed};
 
 /// Why a secret is not available. Never contains the secret.
 #[derive(Debug, thiserror::Error)]
@@ -210,19 +211,37 @@ pub struct LimitArgs {
     #[arg(long, env = "MAX_BODY_BYTES", default_value_t = MAX_BODY_BYTES,
         value_parser = at_least_one)]
     pub max_body_bytes: usize,
-    /// Proxies whose X-Forwarded-For is trusted, separated by commas: addresses or networks such as
-    /// 10.0.0.0/8. Their connections do not count by address.
+    /// Proxies that are trusted to name the client, separated by commas: addresses or networks such
+    /// as 10.0.0.0/8. Their connections do not count by address.
     #[arg(long, env = "TRUSTED_PROXIES", default_value = "")]
     pub trusted_proxies: TrustedProxies,
+    /// The header in which they name it. The other one is ignored, because they may pass it on as
+    /// the client sent it.
+    #[arg(long, env = "FORWARDED_HEADER", value_enum, default_value = "x-forwarded-for")]
+    pub forwarded_header: ForwardedHeader,
 }
 
 impl LimitArgs {
+    /// Checks where the public port listens, which `setting` says.
+    ///
+    /// # Errors
+    /// [`ListenRefused`]: its callers would not be protected.
+    pub fn listen(
+        &self,
+        at: (&'static str, ListenAddr),
+        callers: Callers,
+        tls: &TlsArgs,
+    ) -> Result<Listen, ListenRefused> {
+        Listen::checked(at, callers, tls, &self.trusted_proxies)
+    }
+
     /// Returns the limits as the HTTP server takes them.
     pub fn limits(&self) -> Limits {
         Limits {
             connections: self.max_connections,
             per_address: self.max_connections_per_address,
             trusted_proxies: self.trusted_proxies.clone(),
+            forwarded_header: self.forwarded_header,
             bodies: BodyBudget::new(self.max_body_bytes),
             ..Limits::default()
         }

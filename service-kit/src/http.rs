@@ -8,6 +8,7 @@ mod client;
 mod connection;
 mod connections;
 mod context;
+mod forwarded;
 mod hosts;
 mod layers;
 mod limits;
@@ -19,6 +20,7 @@ mod screen;
 mod serve;
 mod single;
 mod stall;
+pub(crate) mod tls;
 mod wire;
 
 pub use address::{ProxyError, TrustedProxies, subscriber};
@@ -27,6 +29,7 @@ pub(crate) use allowed::admit;
 pub use body_budget::{BodyBudget, OverBudget};
 pub use client::ClientAddress;
 pub use context::{OwnFormat, RequestId, TraceParent};
+pub use forwarded::ForwardedHeader;
 pub use hosts::{Hosts, InvalidHost};
 pub use layers::{BODY_DEADLINE, BODY_LIMIT, REQUEST_DEADLINE, layered, layered_at_rates};
 pub use limits::{
@@ -39,3 +42,4 @@ pub(crate) use screen::screen;
 pub use screen::{MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES};
 pub use serve::{Port, Ports, ServeError, bind, serve};
 pub use single::{SingleError, single};
+pub use tls::{HANDSHAKE_DEADLINE, Tls, TlsError};

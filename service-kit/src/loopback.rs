@@ -1,9 +1,9 @@
-//! The addresses that our processes listen on.
+//! The addresses that only this machine can reach.
 
 use std::net::SocketAddr;
 
-/// A loopback address to listen on. Others are refused: there is no TLS yet, so tokens and
-/// passwords would cross the network in clear.
+/// A loopback address to listen on. Others are refused: operators' ports check no credentials and
+/// have no TLS.
 ///
 /// ```
 /// # use service_kit::config::LoopbackAddr;
@@ -13,15 +13,20 @@ use std::net::SocketAddr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoopbackAddr(SocketAddr);
 
-/// Why a listen address was refused.
+/// The error for a text that is not `ip:port`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected an address and a port such as 127.0.0.1:8080")]
+pub struct Malformed;
+
+/// Why an address is not one that only this machine can reach.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ListenError {
     /// The text is not `ip:port`.
-    #[error("expected an address and a port such as 127.0.0.1:8080")]
-    Malformed,
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
     /// Other machines could reach the address.
     #[error(
-        "{0} is not a loopback address: this version has no TLS, so it listens on loopback only \
+        "{0} is not a loopback address: this port checks nobody, so it listens on loopback only \
             (127.0.0.1 or [::1])"
     )]
     NotLoopback(SocketAddr),
@@ -46,14 +51,19 @@ impl LoopbackAddr {
     }
 }
 
+/// Reads `ip:port`, or `localhost:port`.
+pub(crate) fn parse(text: &str) -> Result<SocketAddr, Malformed> {
+    let text = text
+        .strip_prefix("localhost:")
+        .map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
+    text.parse().map_err(|_| Malformed)
+}
+
 impl std::str::FromStr for LoopbackAddr {
     type Err = ListenError;
 
     fn from_str(text: &str) -> Result<Self, ListenError> {
-        let text = text
-            .strip_prefix("localhost:")
-            .map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
-        Self::new(text.parse().map_err(|_| ListenError::Malformed)?)
+        Self::new(parse(text)?)
     }
 }
 
@@ -72,10 +82,10 @@ mod tests {
     fn an_address_that_others_can_reach_is_refused_with_the_reason() {
         for address in ["0.0.0.0:80", "192.168.1.4:80", "[::]:80"] {
             let refused = address.parse::<LoopbackAddr>().unwrap_err().to_string();
-            assert!(refused.contains("no TLS") && refused.contains("loopback"), "{refused}");
+            assert!(refused.contains(address) && refused.contains("checks nobody"), "{refused}");
         }
         assert_eq!("localhost:80".parse::<LoopbackAddr>().unwrap().to_string(), "127.0.0.1:80");
         assert!("[::1]:80".parse::<LoopbackAddr>().is_ok());
-        assert_eq!("nonsense".parse::<LoopbackAddr>(), Err(ListenError::Malformed));
+        assert_eq!("nonsense".parse::<LoopbackAddr>(), Err(Malformed.into()));
     }
 }

@@ -8,6 +8,7 @@
 //! The work decides with two tokens when each of its parts ends: [`Process::drain`] for a part that
 //! takes new work, [`Process::served`] for a part that requests in flight still need.
 
+use std::convert::Infallible;
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -17,8 +18,9 @@ use std::task::Poll;
 use axum::Router;
 
 use crate::admin;
-use crate::config::{LoopbackAddr, SecretError};
+use crate::config::{ListenRefused, LoopbackAddr, SecretError};
 use crate::health::Health;
+use crate::http::tls::{self, SILENCE_LIMIT, Tls};
 use crate::http::{Port, Ports, ServeError};
 use crate::shutdown::{CancellationToken, Shutdown, StoppedEarly};
 use crate::signing::KeyError;
@@ -113,8 +115,12 @@ impl Process {
             }
             drain.cancel();
         };
+        let certificates = keep(bound.certificates(), &self.health);
         let serving = async {
-            let served = bound.serve(drain.clone(), &self.health).await;
+            let served = tokio::select! {
+                served = bound.serve(drain.clone(), &self.health) => served,
+                never = certificates => match never {},
+            };
             self.served.cancel();
             ended(served.map_err(|error| ProcessError::Serve(error).into()));
         };
@@ -136,6 +142,16 @@ impl Process {
     pub async fn finish<T>(&self, last: impl Future<Output = T>) -> Result<T, StoppedEarly> {
         self.shutdown.run(last).await
     }
+}
+
+/// Keeps the certificates of a process's ports up to date, for ever.
+async fn keep(certificates: Vec<Tls>, health: &Health) -> Infallible {
+    if certificates.is_empty() {
+        return std::future::pending().await;
+    }
+    let component = health.optional_component("certificate");
+    let pulse = health.optional_pulse("certificate_looks", SILENCE_LIMIT);
+    tls::keep(&certificates, &component, &pulse).await
 }
 
 /// Runs a future; `None` if it panicked. A failed future is not polled again.
@@ -167,7 +183,10 @@ pub async fn as_task<T: Send + 'static>(work: impl Future<Output = T> + Send + '
 /// code is `code`, or [`cli_kit::USAGE`] if a setting is the cause.
 pub fn failed(program: &str, error: &(dyn Error + 'static), code: u8) -> ExitCode {
     let is_setting = |cause: &(dyn Error + 'static)| {
-        cause.is::<SecretError>() || cause.is::<KeyError>() || cause.is::<cli_kit::Usage>()
+        cause.is::<SecretError>()
+            || cause.is::<KeyError>()
+            || cause.is::<ListenRefused>()
+            || cause.is::<cli_kit::Usage>()
     };
     let code = if cli_kit::causes(error).any(is_setting) { cli_kit::USAGE } else { code };
     if tracing::enabled!(tracing::Level::ERROR) && !cli_kit::is_reader_gone(error) {

@@ -23,6 +23,17 @@ pub fn test_client() -> reqwest::Client {
     loopback_client(REQUEST_LIMIT).expect("an HTTP client")
 }
 
+/// Creates a client for a test, which trusts the certificates of a PEM text and no others.
+///
+/// # Panics
+/// If the text has none, or the HTTP library cannot create a client.
+#[allow(clippy::expect_used, reason = "tests")]
+pub fn client_trusting(pem: &[u8]) -> reqwest::Client {
+    let roots = reqwest::Certificate::from_pem_bundle(pem).expect("certificates in PEM");
+    let client = reqwest::Client::builder().timeout(REQUEST_LIMIT).no_proxy();
+    client.tls_certs_only(roots).build().expect("an HTTP client")
+}
+
 /// Sends one GET request on a new connection.
 ///
 /// # Errors

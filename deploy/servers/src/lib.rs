@@ -29,7 +29,7 @@ pub use find::{
     postgres_installations,
 };
 pub use finish::{end_of, finish, finish_async};
-pub use http::{http_get, loopback_client, test_client};
+pub use http::{client_trusting, http_get, loopback_client, test_client};
 pub use launch::{Account, Guard, Launch, Process};
 pub use memory::peak_memory_kib;
 pub use nats::{NatsOptions, NatsServer};

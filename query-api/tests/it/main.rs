@@ -6,6 +6,7 @@ mod conditional;
 mod filters;
 mod input;
 mod links;
+mod listen;
 mod lists;
 mod openapi;
 mod outage;

@@ -116,7 +116,7 @@ async fn get(url: String) -> reqwest::Result<reqwest::Response> {
     test_client().get(url).bearer_auth(tokens::admin()).send().await
 }
 
-fn command() -> Command {
+pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_query-api"));
     command.env_clear().env("TOKEN_KEY", KEY).env("CURSOR_KEY", KEY);
     // No command API runs. The process starts from a copy of its keys.

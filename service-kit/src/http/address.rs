@@ -1,11 +1,12 @@
 //! Identifies a request's client: the peer of the connection, or the client that a trusted proxy
-//! names in `X-Forwarded-For`.
+//! names in a header.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr};
 
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::HeaderMap;
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+use super::forwarded::ForwardedHeader;
+
 /// An IPv6 subscriber gets a network of this prefix length, so all its addresses count as one.
 const IPV6_SUBSCRIBER_BITS: u8 = 64;
 
@@ -32,7 +33,7 @@ pub fn subscriber(address: IpAddr) -> (IpAddr, u8) {
     }
 }
 
-/// Proxies whose `X-Forwarded-For` is trusted. If there are none, the header is ignored.
+/// Proxies that are trusted to name the client. If there are none, their header is ignored.
 ///
 /// ```
 /// # use service_kit::http::TrustedProxies;
@@ -55,6 +56,16 @@ struct Network {
 }
 
 impl TrustedProxies {
+    /// Whether nobody is trusted.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a network of the list has every address of its kind.
+    pub(crate) fn has_everybody(&self) -> bool {
+        self.0.iter().any(|network| network.bits == 0)
+    }
+
     /// Whether this address belongs to a trusted proxy.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(address.to_canonical()))
@@ -62,12 +73,9 @@ impl TrustedProxies {
 
     /// The client that the proxies name: the last address that is not a trusted proxy's. The client
     /// itself may have made up the addresses before it. `None` if the proxies name nobody.
-    pub(super) fn client(&self, headers: &HeaderMap) -> Option<IpAddr> {
-        let lines: Vec<&str> =
-            headers.get_all(X_FORWARDED_FOR).iter().filter_map(|line| line.to_str().ok()).collect();
-        let addresses = lines.iter().flat_map(|line| line.split(',')).rev();
-        for address in addresses {
-            let address = parse_address(address.trim())?;
+    pub(super) fn client(&self, header: ForwardedHeader, headers: &HeaderMap) -> Option<IpAddr> {
+        for address in header.addresses(headers) {
+            let address = address?;
             if !self.contains(address) {
                 return Some(address);
             }
@@ -112,17 +120,10 @@ impl Network {
     }
 }
 
-/// Parses an address with or without a port.
-fn parse_address(text: &str) -> Option<IpAddr> {
-    let bare = text.parse::<IpAddr>().ok();
-    bare.or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
-        .map(|address| address.to_canonical())
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
-    use axum::http::HeaderValue;
+    use axum::http::{HeaderName, HeaderValue};
 
     use super::*;
 
@@ -140,10 +141,10 @@ mod tests {
             ("10.0.0.1", None),
             ("", None),
         ] {
-            let headers =
-                HeaderMap::from_iter([(X_FORWARDED_FOR, HeaderValue::from_static(forwarded))]);
+            let name = HeaderName::from_static("x-forwarded-for");
+            let headers = HeaderMap::from_iter([(name, HeaderValue::from_static(forwarded))]);
             assert_eq!(
-                proxies.client(&headers),
+                proxies.client(ForwardedHeader::XForwardedFor, &headers),
                 client.map(|text| text.parse().unwrap()),
                 "{forwarded}"
             );

@@ -10,10 +10,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
+use axum::http::HeaderValue;
+use axum::http::header::STRICT_TRANSPORT_SECURITY;
 use axum::response::Response;
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -22,6 +25,7 @@ use super::body_budget::{BodyBudget, Budgeted};
 use super::connections::{Activity, InFlight, Slot, closed};
 use super::limits::Limits;
 use super::stall::WriteDeadline;
+use super::tls::Tls;
 use super::wire::{Clients, Wire};
 
 /// hyper's limit of header fields. It is above the limit of `screen.rs`, which answers with problem
@@ -40,6 +44,8 @@ const MAX_SEND_BYTES: usize = 64 * 1024;
 /// How often an idle HTTP/2 connection is pinged, and how long it has to answer.
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Browsers that were here over TLS ask over TLS only, for a year (RFC 6797).
+const TLS_ONLY: &str = "max-age=31536000";
 /// How long a client may leave an answer unread.
 const WRITE_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -70,17 +76,46 @@ impl Server {
 
     /// Serves one connection until it ends.
     pub(super) async fn attend(self, stream: TcpStream, peer: IpAddr, slot: Slot) {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "no TCP_NODELAY");
+        self.converse(guarded(stream), peer, (slot, false)).await;
+    }
+
+    /// Serves one connection over TLS until it ends.
+    pub(super) async fn attend_over_tls(
+        self,
+        tls: Tls,
+        stream: TcpStream,
+        peer: IpAddr,
+        slot: Slot,
+    ) {
+        let shaken = tokio::select! {
+            biased;
+            () = slot.evicted() => return,
+            // No request can be lost yet.
+            () = self.drain.cancelled() => return,
+            shaken = tls.accept(guarded(stream)) => shaken,
+        };
+        match shaken {
+            Ok(stream) => self.converse(stream, peer, (slot, true)).await,
+            Err(error) => {
+                tracing::debug!(%error, "a TLS handshake failed");
+                closed("no_handshake");
+            }
         }
+    }
+
+    async fn converse<T>(self, stream: T, peer: IpAddr, (slot, is_tls): (Slot, bool))
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let activity = Arc::clone(slot.activity());
         let wire = self.clients.clone().wire(peer);
-        let io = TokioIo::new(WriteDeadline::new(stream, WRITE_DEADLINE));
+        let io = TokioIo::new(stream);
         let requests = Requests {
             router: self.router.clone(),
             bodies: self.bodies.clone(),
             wire,
             activity: Arc::clone(&activity),
+            is_tls,
         };
         let service = hyper::service::service_fn(move |request| requests.clone().answer(request));
         let mut connection = pin!(self.builder.serve_connection(io, service));
@@ -121,6 +156,14 @@ impl Server {
     }
 }
 
+/// A connection whose answers are sent at once, and end when nobody reads them.
+fn guarded(stream: TcpStream) -> WriteDeadline<TcpStream> {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "no TCP_NODELAY");
+    }
+    WriteDeadline::new(stream, WRITE_DEADLINE)
+}
+
 /// Answers the requests of one connection.
 #[derive(Clone)]
 struct Requests {
@@ -128,6 +171,7 @@ struct Requests {
     bodies: BodyBudget,
     wire: Wire,
     activity: Arc<Activity>,
+    is_tls: bool,
 }
 
 impl Requests {
@@ -137,7 +181,12 @@ impl Requests {
         let mut request =
             request.map(|body| Body::new(Budgeted::new(body, Arc::clone(&reservation))));
         request.extensions_mut().insert(self.wire);
-        let response = self.router.oneshot(request).await?;
+        let mut response = self.router.oneshot(request).await?;
+        // Without TLS, the header means nothing.
+        if self.is_tls {
+            let value = HeaderValue::from_static(TLS_ONLY);
+            response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, value);
+        }
         // The handler no longer needs the body.
         drop(reservation);
         Ok(response.map(|body| Body::new(Answering { body, _in_flight: in_flight })))

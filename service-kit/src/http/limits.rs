@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::address::TrustedProxies;
 use super::body_budget::BodyBudget;
+use super::forwarded::ForwardedHeader;
 
 /// The default maximum number of connections of a public port.
 pub const MAX_CONNECTIONS: usize = 1024;
@@ -25,8 +26,10 @@ pub struct Limits {
     /// Maximum number of connections per address, and of concurrent requests per client behind a
     /// trusted proxy.
     pub per_address: usize,
-    /// Proxies whose `X-Forwarded-For` is trusted. Their connections do not count by address.
+    /// Proxies that are trusted to name the client. Their connections do not count by address.
     pub trusted_proxies: TrustedProxies,
+    /// The header in which they name it.
+    pub forwarded_header: ForwardedHeader,
     /// How long a client may take to send a request head.
     pub head_deadline: Duration,
     /// The budget for request bodies held at once. Clones share one budget.
@@ -39,6 +42,7 @@ impl Default for Limits {
             connections: MAX_CONNECTIONS,
             per_address: MAX_CONNECTIONS_PER_ADDRESS,
             trusted_proxies: TrustedProxies::default(),
+            forwarded_header: ForwardedHeader::default(),
             head_deadline: HEAD_DEADLINE,
             bodies: BodyBudget::new(MAX_BODY_BYTES),
         }

@@ -58,6 +58,12 @@ impl Refusals {
     }
 }
 
+/// Closes a new connection without an answer.
+pub(super) fn close(stream: TcpStream) {
+    shed::count("too-many-connections");
+    drop(stream);
+}
+
 async fn tell(mut stream: TcpStream, answer: &str) -> std::io::Result<()> {
     stream.write_all(answer.as_bytes()).await?;
     stream.shutdown().await?;

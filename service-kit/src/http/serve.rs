@@ -11,9 +11,11 @@ use tokio_util::task::TaskTracker;
 use super::connection::Server;
 use super::connections::Connections;
 use super::limits::Limits;
-use super::refuse::Refusals;
+use super::refuse::{self, Refusals};
+use super::tls::Tls;
 use super::{body_budget, connections};
 use crate::health::Health;
+use crate::listen::{Listen, Protection};
 use crate::loopback::LoopbackAddr;
 use crate::shed;
 
@@ -39,24 +41,29 @@ pub enum ServeError {
 /// A port: its address, its routes and its limits.
 #[derive(Debug)]
 pub struct Port {
-    address: LoopbackAddr,
+    listen: Listen,
     router: Router,
     limits: Limits,
 }
 
 impl Port {
     /// Creates a port for clients.
-    pub const fn public(address: LoopbackAddr, router: Router, limits: Limits) -> Self {
-        Self { address, router, limits }
+    pub fn public(listen: impl Into<Listen>, router: Router, limits: Limits) -> Self {
+        Self { listen: listen.into(), router, limits }
     }
 
     /// Creates a port for operators.
     pub fn admin(address: LoopbackAddr, router: Router) -> Self {
-        Self { address, router, limits: Limits::admin() }
+        Self { listen: address.into(), router, limits: Limits::admin() }
     }
 
     async fn bind(self) -> Result<(TcpListener, Self), ServeError> {
-        Ok((bind(self.address).await?, self))
+        Ok((listener(self.listen.address).await?, self))
+    }
+
+    async fn serve(self, listener: TcpListener, drain: CancellationToken) {
+        let Self { listen, router, limits } = self;
+        attend(listener, router, (limits, listen.protection), drain).await;
     }
 }
 
@@ -65,7 +72,11 @@ impl Port {
 /// # Errors
 /// [`ServeError::Bind`].
 pub async fn bind(address: LoopbackAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address.get()).await.map_err(|source| ServeError::Bind(address.get(), source))
+    listener(address.get()).await
+}
+
+async fn listener(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|source| ServeError::Bind(address, source))
 }
 
 /// The ports of a process.
@@ -95,6 +106,11 @@ pub(crate) struct Bound {
 }
 
 impl Bound {
+    /// The certificates of the ports that speak TLS.
+    pub(crate) fn certificates(&self) -> Vec<Tls> {
+        self.public.iter().filter_map(|(_, port)| port.listen.protection.tls().cloned()).collect()
+    }
+
     /// Serves until `drain` is cancelled, then lets requests in flight finish. `/readyz` reports
     /// not ready first. The admin port keeps answering while the others drain.
     pub(crate) async fn serve(
@@ -104,11 +120,10 @@ impl Bound {
     ) -> Result<(), ServeError> {
         let (listener, admin) = self.admin;
         let admin_drain = CancellationToken::new();
-        let admin_task =
-            tokio::spawn(serve(listener, admin.router, admin.limits, admin_drain.clone()));
+        let admin_task = tokio::spawn(admin.serve(listener, admin_drain.clone()));
         let public_drain = CancellationToken::new();
         let serve_one = |(listener, port): (TcpListener, Port)| {
-            tokio::spawn(serve(listener, port.router, port.limits, public_drain.clone()))
+            tokio::spawn(port.serve(listener, public_drain.clone()))
         };
         let tasks: Vec<_> = self.public.into_iter().map(serve_one).collect();
         drain.cancelled().await;
@@ -124,11 +139,21 @@ impl Bound {
 }
 
 /// Serves one router on one listener until `drain` is cancelled, then lets requests in flight
-/// finish within 10 s.
+/// finish within 10 s. The listener is on loopback.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     limits: Limits,
+    drain: CancellationToken,
+) {
+    attend(listener, router, (limits, Protection::Loopback), drain).await;
+}
+
+/// Does the same for callers who are protected in another way.
+async fn attend(
+    listener: TcpListener,
+    router: Router,
+    (limits, protection): (Limits, Protection),
     drain: CancellationToken,
 ) {
     connections::describe();
@@ -143,9 +168,19 @@ pub async fn serve(
     let tasks = TaskTracker::new();
     // The loop waits only for the next connection, so it notices the drain under any load.
     while let Some((stream, peer)) = accept(&listener, &drain).await {
-        match places.admit(peer) {
-            Ok(slot) => drop(tasks.spawn(server.clone().attend(stream, peer, slot))),
-            Err(connections::AllBusy) => refusals.refuse(stream),
+        if !protection.serves(peer) {
+            unprotected(peer);
+            continue;
+        }
+        match (places.admit(peer), protection.tls()) {
+            (Ok(slot), None) => drop(tasks.spawn(server.clone().attend(stream, peer, slot))),
+            (Ok(slot), Some(tls)) => {
+                let tls = tls.clone();
+                drop(tasks.spawn(server.clone().attend_over_tls(tls, stream, peer, slot)));
+            }
+            (Err(connections::AllBusy), None) => refusals.refuse(stream),
+            // The answer would need a handshake, which costs more than a request.
+            (Err(connections::AllBusy), Some(_)) => refuse::close(stream),
         }
     }
     drop(listener);
@@ -158,6 +193,14 @@ pub async fn serve(
         );
         cut.cancel();
         tasks.wait().await;
+    }
+}
+
+/// Reports a connection that is closed at once because it comes round the proxies.
+fn unprotected(peer: IpAddr) {
+    connections::closed("not_a_proxy");
+    if let Some(unlogged) = LINES.admit("not_a_proxy", 1) {
+        tracing::warn!(%peer, unlogged, "a connection without TLS is from no trusted proxy");
     }
 }
 

@@ -51,8 +51,8 @@ impl Wire {
     /// The client of a request: the peer, or the client that a trusted proxy names.
     pub(super) fn client(&self, headers: &HeaderMap) -> IpAddr {
         let proxies = &self.clients.0.limits.trusted_proxies;
-        let named = proxies.contains(self.peer).then(|| proxies.client(headers)).flatten();
-        named.unwrap_or(self.peer)
+        let named = || proxies.client(self.clients.0.limits.forwarded_header, headers);
+        proxies.contains(self.peer).then(named).flatten().unwrap_or(self.peer)
     }
 
     /// Counts a request for the client that a trusted proxy names. Returns `None` if the connection
@@ -62,7 +62,8 @@ impl Wire {
         if !limits.trusted_proxies.contains(self.peer) {
             return Ok(None);
         }
-        let Some(client) = limits.trusted_proxies.client(headers) else { return Ok(None) };
+        let client = limits.trusted_proxies.client(limits.forwarded_header, headers);
+        let Some(client) = client else { return Ok(None) };
         let key = ClientKey::of(client);
         let mut in_flight = in_flight.lock().unwrap_or_else(PoisonError::into_inner);
         let count = in_flight.entry(key).or_default();

@@ -13,3 +13,4 @@ mod process;
 mod serve;
 mod shed;
 mod support;
+mod tls;
