@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn loopback_needs_nothing() {
-        let unknown = Callers::Unknown { missing: "USERS_URL" };
+        let unknown = Callers::Unknown { missing: "LOG_IN_URL" };
         for address in ["127.0.0.1:80", "[::1]:80", "localhost:80"] {
             let listen = check(address, unknown, "").unwrap();
             assert!(matches!(listen.protection, Protection::Loopback), "{address}");
@@ -227,9 +227,9 @@ mod tests {
             {
                 assert!(clear.contains(name), "{clear}");
             }
-            let unknown = Callers::Unknown { missing: "USERS_URL" };
+            let unknown = Callers::Unknown { missing: "LOG_IN_URL" };
             let anonymous = check(address, unknown, "10.0.0.1").unwrap_err();
-            assert!(anonymous.contains("EXAMPLE_LISTEN") && anonymous.contains("set USERS_URL"));
+            assert!(anonymous.contains("EXAMPLE_LISTEN") && anonymous.contains("set LOG_IN_URL"));
         }
         for everybody in ["0.0.0.0/0", "10.0.0.1, ::/0"] {
             let refused = check("0.0.0.0:80", KNOWN, everybody).unwrap_err();
