@@ -169,8 +169,8 @@ pub struct EraseSubjectArgs {
 /// The settings of `serve`.
 #[derive(Debug, clap::Args)]
 pub struct ServeArgs {
-    /// The address of the API. Beyond loopback it needs log-ins (AUTH_URL), and TLS here or in the
-    /// trusted proxies.
+    /// The address of the API. Beyond loopback it needs callers who can say who they are (AUTH_URL
+    /// or OIDC_ISSUER), and TLS here or in the trusted proxies.
     #[arg(long = "listen", env = "COMMAND_API_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: ListenAddr,
     /// The address of the admin port, with health and metrics; loopback only.
@@ -239,13 +239,16 @@ pub struct ServeArgs {
 }
 
 impl ServeArgs {
-    /// Where the API listens, if somebody can log in or not.
+    /// Where the API listens. `has_log_in` says whether there is a database of credentials.
     ///
     /// # Errors
     /// [`ListenRefused`]: its callers would not be protected.
     pub fn public(&self, has_log_in: bool) -> Result<Listen, ListenRefused> {
-        let missing = Callers::Unknown { missing: "AUTH_URL" };
-        let callers = if has_log_in { Callers::Known } else { missing };
+        let callers = if has_log_in || self.oidc.oidc_issuer.is_some() {
+            Callers::Known
+        } else {
+            Callers::Unknown { missing: "AUTH_URL or OIDC_ISSUER" }
+        };
         self.limits.listen(("COMMAND_API_LISTEN", self.listen), callers, &self.tls)
     }
 }

@@ -59,6 +59,7 @@ const SLOW_PULSE_LIMIT: Duration = Duration::from_secs(30);
 /// program does not know.
 pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let process = Process::start("command-api", &args.log.log)?;
+    let listen = args.public(args.auth.optional()?.is_some())?;
     telemetry::describe();
     event_store::telemetry::describe_metrics();
     let health = process.health();
@@ -81,7 +82,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let settlement = Settlement::new(Arc::clone(&commands), Arc::clone(&api.application.policy))?;
     let graphql = crate::graphql::routes(&api);
     let routes = router(api, &args.allowed.allowed(), graphql);
-    let public = Port::public(args.public(signing_in.is_some())?, routes, args.limits.limits());
+    let public = Port::public(listen, routes, args.limits.limits());
     let wake = Arc::new(Notify::new());
     let admin = operations::routes(options.clone(), Arc::clone(&wake), settlement.clone());
     let ports = Ports { public: vec![public], admin: process.admin_with(args.admin_listen, admin) };

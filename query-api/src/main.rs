@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Parser as _;
+use identity::outside::SafeUrl;
 use identity::{Gate, KeySource, Revocations};
 use query_api::config::{Cli, Command, IdentityArgs, ServeArgs};
 use query_api::database::Pools;
@@ -55,6 +56,16 @@ fn api(args: &ServeArgs, reader: Reader, gate: Gate) -> anyhow::Result<Api> {
     })
 }
 
+/// Warns if whoever is between here and the command API could change which keys count.
+fn warn_of_strangers(identity: &reqwest::Url) {
+    if identity.as_str().parse::<SafeUrl>().is_err() {
+        tracing::warn!(
+            "IDENTITY_URL is neither https nor on this machine: whoever is between can change \
+                which access tokens are accepted"
+        );
+    }
+}
+
 /// Pulls what the command API publishes of access tokens until `stop`.
 fn keep_published(
     args: IdentityArgs,
@@ -86,6 +97,8 @@ fn gate(args: &ServeArgs, health: &Health) -> anyhow::Result<(Gate, Option<KeySo
 
 async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let process = Process::start("query-api", &args.log.log)?;
+    let listen = args.public()?;
+    warn_of_strangers(&args.identity.identity_url);
     let health = process.health();
     let url = match args.replica.optional()? {
         Some(replica) => replica,
@@ -97,7 +110,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let reader = Reader::new(pools.clone(), watcher.clone());
     let api = api(&args, reader, gate.clone())?;
     let routes = http::router(api, &args.allowed.allowed());
-    let public = Port::public(args.public()?, routes, args.limits.limits());
+    let public = Port::public(listen, routes, args.limits.limits());
     let ports = Ports { public: vec![public], admin: process.admin(args.admin_listen) };
     // The tasks that serve requests in flight run until the last request is answered.
     let background = process.served();

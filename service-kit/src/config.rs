@@ -9,7 +9,7 @@ use crate::http::{
     Allowed, BodyBudget, ForwardedHeader, Limits, MAX_BODY_BYTES, MAX_CONNECTIONS,
     MAX_CONNECTIONS_PER_ADDRESS, RateSettings, TrustedProxies,
 };
-pub use crate::listen::{Callers, Listen, ListenAddr, ListenRefused, TlsArgs};
+pub use crate::http::listen::{Callers, Listen, ListenAddr, ListenRefused, TlsArgs};
 pub use crate::loopback::{ListenError, LoopbackAddr, Malformed};
 
 /// Why a secret is not available. Never contains the secret.

@@ -12,6 +12,7 @@ mod forwarded;
 mod hosts;
 mod layers;
 mod limits;
+pub(crate) mod listen;
 mod origins;
 mod rate;
 mod rates;

@@ -29,7 +29,6 @@ pub mod extract;
 pub mod health;
 pub mod http;
 pub mod input;
-mod listen;
 mod loopback;
 pub mod openapi;
 pub mod operations;

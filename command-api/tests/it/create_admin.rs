@@ -38,6 +38,10 @@ impl Stores {
         Self(made.await)
     }
 
+    pub(crate) fn url(&self) -> &str {
+        self.0.url()
+    }
+
     pub(crate) fn create(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Ended {
         let arguments = [&["create-admin", "--email", EMAIL], arguments].concat();
         self.run(&arguments, settings)

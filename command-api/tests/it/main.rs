@@ -18,6 +18,7 @@ mod hot;
 mod idempotency;
 mod imports;
 mod input;
+mod listen;
 mod open_orders;
 mod openapi;
 mod operations;

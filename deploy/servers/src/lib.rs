@@ -4,6 +4,7 @@
 //!
 //! Deployments do not use this crate; only the stack tool and the tests do.
 
+mod certificate;
 mod database;
 mod error;
 mod fetch;
@@ -21,6 +22,7 @@ mod stopped;
 mod wait;
 mod written;
 
+pub use certificate::Certificate;
 pub use database::TestDatabase;
 pub use error::ServerError;
 pub use fetch::{Pin, fetch, nats_server_pin, nextest_pin, postgres_pin};

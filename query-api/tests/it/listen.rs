@@ -2,31 +2,25 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
-use local_servers::{PATIENCE, client_trusting, finish, http_get, test_client};
-use tempfile::TempDir;
+use local_servers::{
+    Certificate, PATIENCE, client_trusting, finish, http_get, in_time, test_client, until,
+};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::process::{Process, command};
 use crate::support::App;
 
-/// Writes a certificate for `localhost` and its key. Returns the paths.
-fn certificate(folder: &TempDir) -> (String, String) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let write = |name: &str, text: String| {
-        let path = folder.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        path.to_str().unwrap().to_owned()
-    };
-    let key = write("key.pem", made.signing_key.serialize_pem());
-    // Whatever the user's default is.
-    std::fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
-    (write("certificate.pem", made.cert.pem()), key)
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
 }
 
 /// Starts the process where it must not listen. Returns what it says.
 fn refusal(settings: &[(&str, &str)]) -> String {
     let mut command = command();
-    command.args(["serve", "--admin-listen", "127.0.0.1:0"]);
+    command.arg("serve").env("ADMIN_LISTEN", "127.0.0.1:0");
     command.env("READ_MODEL_URL", "postgres://nobody@127.0.0.1:1/nothing");
     command.envs(settings.iter().copied());
     let output = finish(&mut command, PATIENCE).unwrap();
@@ -36,7 +30,9 @@ fn refusal(settings: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn beyond_loopback_it_needs_a_certificate_or_proxies_and_says_so() {
+fn it_refuses_to_listen_where_others_could_reach_it_and_names_the_settings() {
+    let error = refusal(&[("ADMIN_LISTEN", "0.0.0.0:0")]);
+    assert!(error.contains("loopback") && error.contains("--admin-listen"), "{error}");
     let open = ("QUERY_API_LISTEN", "0.0.0.0:0");
     let error = refusal(&[open]);
     for name in ["QUERY_API_LISTEN", "TLS_CERTIFICATE", "TLS_KEY", "TRUSTED_PROXIES"] {
@@ -46,15 +42,15 @@ fn beyond_loopback_it_needs_a_certificate_or_proxies_and_says_so() {
     assert!(error.contains("TRUSTED_PROXIES: "), "{error}");
     let error = refusal(&[open, ("TLS_CERTIFICATE", "/x.pem")]);
     assert!(error.contains("TLS_CERTIFICATE is set without TLS_KEY"), "{error}");
-    let folder = TempDir::new().unwrap();
-    let (certificate, key) = certificate(&folder);
-    let error = refusal(&[open, ("TLS_CERTIFICATE", &key), ("TLS_KEY", &certificate)]);
+    let certificate = Certificate::for_localhost();
+    let (file, key) = (certificate.file(), certificate.key_file());
+    let error = refusal(&[open, ("TLS_CERTIFICATE", text(&key)), ("TLS_KEY", text(&file))]);
     assert!(error.contains("TLS_CERTIFICATE names ") && error.contains("key.pem"), "{error}");
     let secret = std::fs::read_to_string(&key).unwrap();
     assert!(!error.contains(secret.lines().nth(1).unwrap()), "{error}");
 }
 
-/// The paths of a product list, which everybody may see.
+/// The path of a product list, which everybody may see.
 const PRODUCTS: &str = "/api/v1/products";
 /// So many requests are more than a rate of one a second lets through, also on a slow machine.
 const MANY: usize = 60;
@@ -65,35 +61,77 @@ async fn ask(client: &reqwest::Client, base: &str, named: &str) -> u16 {
     request.send().await.unwrap().status().as_u16()
 }
 
+/// Sends a request without TLS. Returns what comes before the connection is closed.
+async fn ask_in_clear(api: &str) -> String {
+    let mut stream = TcpStream::connect(api.trim_start_matches("http://")).await.unwrap();
+    let request = format!("GET {PRODUCTS} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    // The connection may be reset, because its request stays unread.
+    drop(in_time("the end of the connection", stream.read_to_end(&mut answer)).await);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
 #[tokio::test]
-async fn it_speaks_tls_and_believes_nobody_about_the_address_of_a_client() {
-    let (app, folder) = (App::silent(1).await, TempDir::new().unwrap());
-    let (certificate, key) = certificate(&folder);
+async fn it_speaks_tls_and_nothing_else_and_its_log_does_not_show_the_key() {
+    let (app, certificate) = (App::silent(1).await, Certificate::for_localhost());
+    let (file, key) = (certificate.file(), certificate.key_file());
+    // Whatever the user's default is.
+    std::fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
     let mut process = Process::start(&[
         ("READ_MODEL_URL", app.database.url()),
-        ("TLS_CERTIFICATE", &certificate),
-        ("TLS_KEY", &key),
-        ("RATE_LIMITS", "1/1"),
+        ("TLS_CERTIFICATE", text(&file)),
+        ("TLS_KEY", text(&key)),
+        // Nobody reads the log before the end, so it must fit into a pipe.
         ("LOG", "debug"),
     ])
     .await;
     process.ready().await;
-    let client = client_trusting(&std::fs::read(&certificate).unwrap());
     let base = process.api.replace("http://127.0.0.1", "https://localhost");
-    assert_eq!(ask(&client, &base, "192.0.2.1").await, 200);
-    let mut refused = false;
-    for number in 0..MANY {
-        refused |= ask(&client, &base, &format!("203.0.113.{number}")).await == 429;
-    }
-    assert!(refused, "a client chose the address that it counts by");
+    let client = client_trusting(&certificate.pem());
+    let answer = client.get(format!("{base}{PRODUCTS}")).send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.version()), (200, reqwest::Version::HTTP_2));
+    assert!(answer.headers().contains_key("strict-transport-security"));
+    let answer = ask_in_clear(&process.api).await;
+    assert!(!answer.contains("HTTP/"), "{answer}");
+    until("the closed connection is counted", async || {
+        let metrics = http_get(format!("{}/metrics", process.admin)).await.unwrap();
+        let closed = "http_server_connections_closed_total{reason=\"no_handshake\"} 1";
+        metrics.text().await.unwrap().contains(closed)
+    })
+    .await;
     let report = http_get(format!("{}/readyz?verbose", process.admin)).await.unwrap();
     let report: serde_json::Value = report.json().await.unwrap();
     assert_eq!(report["components"]["certificate"]["ready"], true, "{report}");
     let (code, log) = process.stop();
     assert_eq!(code, Some(0), "{log}");
+    let line = log.lines().find(|line| line.contains("a TLS handshake failed")).unwrap();
+    assert!(line.contains("\"level\":\"DEBUG\""), "strangers write no more: {line}");
     assert!(log.contains("TLS_KEY: every user of this machine has access to it"), "{log}");
     let secret = std::fs::read_to_string(&key).unwrap();
     assert!(secret.lines().filter(|line| !line.starts_with('-')).all(|line| !log.contains(line)));
+}
+
+#[tokio::test]
+async fn it_believes_nobody_about_the_address_of_a_client() {
+    let (app, certificate) = (App::silent(1).await, Certificate::for_localhost());
+    let (file, key) = (certificate.file(), certificate.key_file());
+    let mut process = Process::start(&[
+        ("READ_MODEL_URL", app.database.url()),
+        ("TLS_CERTIFICATE", text(&file)),
+        ("TLS_KEY", text(&key)),
+        ("RATE_LIMITS", "1/1"),
+    ])
+    .await;
+    process.ready().await;
+    let base = process.api.replace("http://127.0.0.1", "https://localhost");
+    let client = client_trusting(&certificate.pem());
+    let mut refused = false;
+    for number in 0..MANY {
+        refused |= ask(&client, &base, &format!("203.0.113.{number}")).await == 429;
+    }
+    assert!(refused, "a client chose the address that it counts by");
+    assert_eq!(process.stop().0, Some(0));
 }
 
 #[tokio::test]
@@ -115,5 +153,12 @@ async fn it_believes_a_trusted_proxy_about_the_address_of_a_client() {
     }
     assert!(refused, "one client has one rate");
     assert_eq!(ask(&client, &base, "192.0.2.2").await, 200, "another one has its own");
-    assert_eq!(process.stop().0, Some(0));
+    assert_eq!(ask(&client, &base, "192.0.2.3, nobody").await, 200, "it counts as the proxy");
+    let metrics = http_get(format!("{}/metrics", process.admin)).await.unwrap();
+    let metrics = metrics.text().await.unwrap();
+    let unnamed = "http_server_unnamed_clients_total{header=\"unreadable\"} 1";
+    assert!(metrics.contains(unnamed), "{metrics}");
+    let (code, log) = process.stop();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("names its client by something that is no address"), "{log}");
 }

@@ -210,16 +210,6 @@ async fn it_refuses_a_schema_that_it_does_not_know_and_says_what_to_run() {
 }
 
 #[test]
-fn it_refuses_to_listen_where_others_could_reach_it() {
-    for flag in ["--listen", "--admin-listen"] {
-        let output = finish(command().args(["serve", flag, "0.0.0.0:0"]), PATIENCE).unwrap();
-        let error = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2));
-        assert!(error.contains("loopback") && error.contains("no TLS"), "{error}");
-    }
-}
-
-#[test]
 fn a_setting_that_is_wrong_is_named_and_no_key_is_shown() {
     let url = ("READ_MODEL_URL", NOWHERE);
     for (name, value, hint) in [

@@ -49,6 +49,15 @@ pub struct TrustedProxies(Vec<Network>);
 #[error("{0:?} is neither an IP address nor a network such as 10.0.0.0/8")]
 pub struct ProxyError(String);
 
+/// Why proxies name no client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unnamed {
+    /// The header is missing, or has no addresses but those of trusted proxies.
+    Absent,
+    /// The entry where the client should be is no address.
+    Unreadable,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Network {
     address: IpAddr,
@@ -72,15 +81,29 @@ impl TrustedProxies {
     }
 
     /// The client that the proxies name: the last address that is not a trusted proxy's. The client
-    /// itself may have made up the addresses before it. `None` if the proxies name nobody.
-    pub(super) fn client(&self, header: ForwardedHeader, headers: &HeaderMap) -> Option<IpAddr> {
+    /// itself may have made up the addresses before it.
+    pub(super) fn client(
+        &self,
+        header: ForwardedHeader,
+        headers: &HeaderMap,
+    ) -> Result<IpAddr, Unnamed> {
         for address in header.addresses(headers) {
-            let address = address?;
+            let address = address.ok_or(Unnamed::Unreadable)?;
             if !self.contains(address) {
-                return Some(address);
+                return Ok(address);
             }
         }
-        None
+        Err(Unnamed::Absent)
+    }
+}
+
+impl Unnamed {
+    /// The word for it in metrics.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::Unreadable => "unreadable",
+        }
     }
 }
 
@@ -131,15 +154,19 @@ mod tests {
     fn the_client_is_the_last_address_that_no_trusted_proxy_has() {
         let proxies: TrustedProxies = "10.0.0.0/8, ::1".parse().unwrap();
         for (forwarded, client) in [
-            ("192.0.2.1", Some("192.0.2.1")),
-            ("203.0.113.9, 192.0.2.1", Some("192.0.2.1")),
-            ("192.0.2.1, 10.2.3.4", Some("192.0.2.1")),
-            ("192.0.2.1:5000, ::1", Some("192.0.2.1")),
-            ("[2001:db8::1]:80", Some("2001:db8::1")),
-            ("::ffff:192.0.2.1", Some("192.0.2.1")),
-            ("192.0.2.1, unknown", None),
-            ("10.0.0.1", None),
-            ("", None),
+            ("192.0.2.1", Ok("192.0.2.1")),
+            ("203.0.113.9, 192.0.2.1", Ok("192.0.2.1")),
+            ("192.0.2.1, 10.2.3.4", Ok("192.0.2.1")),
+            ("192.0.2.1:5000, ::1", Ok("192.0.2.1")),
+            ("[2001:db8::1]:80", Ok("2001:db8::1")),
+            ("::ffff:192.0.2.1", Ok("192.0.2.1")),
+            // What the client wrote is not read.
+            ("unknown, \"x, 192.0.2.1", Ok("192.0.2.1")),
+            ("192.0.2.1, unknown", Err(Unnamed::Unreadable)),
+            ("192.0.2.1, 999.0.0.1, 10.2.3.4", Err(Unnamed::Unreadable)),
+            ("192.0.2.1,", Err(Unnamed::Unreadable)),
+            ("", Err(Unnamed::Unreadable)),
+            ("10.0.0.1", Err(Unnamed::Absent)),
         ] {
             let name = HeaderName::from_static("x-forwarded-for");
             let headers = HeaderMap::from_iter([(name, HeaderValue::from_static(forwarded))]);
@@ -149,6 +176,8 @@ mod tests {
                 "{forwarded}"
             );
         }
+        let none = proxies.client(ForwardedHeader::XForwardedFor, &HeaderMap::new());
+        assert_eq!(none, Err(Unnamed::Absent));
     }
 
     #[test]

@@ -20,6 +20,14 @@ pub enum ForwardedHeader {
 }
 
 impl ForwardedHeader {
+    /// The name of the header, as the setting has it.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::XForwardedFor => "x-forwarded-for",
+            Self::Forwarded => "forwarded",
+        }
+    }
+
     /// The addresses in the header, the last one first. `None` stands for an entry that is no
     /// address.
     pub(super) fn addresses(self, headers: &HeaderMap) -> impl Iterator<Item = Option<IpAddr>> {

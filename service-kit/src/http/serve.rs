@@ -11,11 +11,11 @@ use tokio_util::task::TaskTracker;
 use super::connection::Server;
 use super::connections::Connections;
 use super::limits::Limits;
+use super::listen::{Listen, Protection};
 use super::refuse::{self, Refusals};
 use super::tls::Tls;
-use super::{body_budget, connections};
+use super::{body_budget, connections, wire};
 use crate::health::Health;
-use crate::listen::{Listen, Protection};
 use crate::loopback::LoopbackAddr;
 use crate::shed;
 
@@ -159,6 +159,7 @@ async fn attend(
     connections::describe();
     body_budget::describe();
     shed::describe();
+    wire::describe();
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "listening");
     }

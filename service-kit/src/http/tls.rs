@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Semaphore;
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::timeout;
 use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -28,7 +29,7 @@ use crate::pulse::Pulse;
 /// as an idle connection, so the limits of connections bound how many there are.
 pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
 /// The interval between two looks at the files.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// The maximum number of bytes that are read of a file.
 const MAX_FILE: u64 = 1024 * 1024;
 /// The time limit for reading both files.
@@ -53,6 +54,8 @@ struct Certificate {
     files: Files,
     provider: Arc<CryptoProvider>,
     used: RwLock<Used>,
+    /// Has one permit. A read of the files holds it, so that reads that hang do not pile up.
+    turn: Arc<Semaphore>,
 }
 
 /// The two files.
@@ -111,7 +114,9 @@ impl Tls {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let files = Files { certificate: certificate.to_owned(), key: key.to_owned() };
         let used = RwLock::new(files.read()?.used(&files, &provider)?);
-        let certificate = Arc::new(Certificate { files, provider: Arc::clone(&provider), used });
+        let turn = Arc::new(Semaphore::new(1));
+        let certificate = Certificate { files, provider: Arc::clone(&provider), used, turn };
+        let certificate = Arc::new(certificate);
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(TlsError::Unusable)?;
@@ -154,9 +159,15 @@ pub(crate) async fn keep(ports: &[Tls], component: &Component, pulse: &Pulse) ->
 impl Certificate {
     /// Reads the files, and uses what they hold if it is new.
     async fn look(&self) -> Result<(), TlsError> {
+        let turn = Arc::clone(&self.turn).try_acquire_owned().map_err(|_| TlsError::Slow)?;
         let files = self.files.clone();
-        let reading = timeout(READ_LIMIT, spawn_blocking(move || files.read()));
-        let texts = reading.await.map_err(|_| TlsError::Slow)?.map_err(TlsError::Panicked)??;
+        let reading = spawn_blocking(move || {
+            let texts = files.read();
+            drop(turn);
+            texts
+        });
+        let read = timeout(READ_LIMIT, reading).await.map_err(|_| TlsError::Slow)?;
+        let texts = read.map_err(TlsError::Panicked)??;
         if texts.fingerprint() == self.used().fingerprint {
             return Ok(());
         }

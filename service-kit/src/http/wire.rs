@@ -1,4 +1,4 @@
-//! Per-client limits for requests behind a trusted proxy.
+//! The client of each request, and per-client limits for requests behind a trusted proxy.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -6,9 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::http::HeaderMap;
 
-use super::address::ClientKey;
+use super::address::{ClientKey, Unnamed};
 use super::limits::Limits;
 use crate::problem::Problem;
+use crate::shed;
+
+const UNNAMED: &str = "http_server_unnamed_clients";
+
+static LINES: shed::LogLimit = shed::LogLimit::new(shed::LINE_EVERY);
 
 /// The `Retry-After` for a client with too many concurrent requests, in seconds.
 const RETRY_AFTER: u64 = 1;
@@ -50,20 +55,28 @@ impl Clients {
 impl Wire {
     /// The client of a request: the peer, or the client that a trusted proxy names.
     pub(super) fn client(&self, headers: &HeaderMap) -> IpAddr {
-        let proxies = &self.clients.0.limits.trusted_proxies;
-        let named = || proxies.client(self.clients.0.limits.forwarded_header, headers);
-        proxies.contains(self.peer).then(named).flatten().unwrap_or(self.peer)
+        self.named(headers).and_then(Result::ok).unwrap_or(self.peer)
     }
 
-    /// Counts a request for the client that a trusted proxy names. Returns `None` if the connection
-    /// itself is counted.
+    /// Whom a trusted proxy names; `None` if the peer is no trusted proxy.
+    fn named(&self, headers: &HeaderMap) -> Option<Result<IpAddr, Unnamed>> {
+        let Limits { trusted_proxies, forwarded_header, .. } = &self.clients.0.limits;
+        let is_trusted = trusted_proxies.contains(self.peer);
+        is_trusted.then(|| trusted_proxies.client(*forwarded_header, headers))
+    }
+
+    /// Counts a request for the client that a trusted proxy names. Returns `None` if the proxy
+    /// names nobody, or if the connection itself is counted.
     pub(super) fn admit(&self, headers: &HeaderMap) -> Result<Option<ClientRequest>, Problem> {
+        let client = match self.named(headers) {
+            Some(Ok(client)) => client,
+            Some(Err(unnamed)) => {
+                self.tell(unnamed);
+                return Ok(None);
+            }
+            None => return Ok(None),
+        };
         let Shared { limits, in_flight } = &*self.clients.0;
-        if !limits.trusted_proxies.contains(self.peer) {
-            return Ok(None);
-        }
-        let client = limits.trusted_proxies.client(limits.forwarded_header, headers);
-        let Some(client) = client else { return Ok(None) };
         let key = ClientKey::of(client);
         let mut in_flight = in_flight.lock().unwrap_or_else(PoisonError::into_inner);
         let count = in_flight.entry(key).or_default();
@@ -77,6 +90,29 @@ impl Wire {
         *count += 1;
         Ok(Some(ClientRequest { key, clients: self.clients.clone() }))
     }
+
+    /// Counts a request of a proxy that names no client. All of them count as one client, that of
+    /// the proxy's address, so a header that cannot be read is also logged now and then.
+    fn tell(&self, unnamed: Unnamed) {
+        metrics::counter!(UNNAMED, "header" => unnamed.as_str()).increment(1);
+        if unnamed == Unnamed::Unreadable
+            && let Some(unlogged) = LINES.admit(UNNAMED, 1)
+        {
+            let header = self.clients.0.limits.forwarded_header.as_str();
+            tracing::warn!(
+                proxy = %self.peer, header, unlogged,
+                "a trusted proxy names its client by something that is no address"
+            );
+        }
+    }
+}
+
+/// Describes the metric of clients that have no name.
+pub(super) fn describe() {
+    metrics::describe_counter!(
+        UNNAMED,
+        "Requests of trusted proxies that name no client, by what is wrong with the header"
+    );
 }
 
 impl Drop for ClientRequest {
@@ -124,7 +160,10 @@ mod tests {
             wire.client(&of("203.0.113.1, 192.0.2.1")),
             "192.0.2.1".parse::<IpAddr>().unwrap()
         );
-        assert_eq!(wire.client(&HeaderMap::new()), "10.0.0.1".parse::<IpAddr>().unwrap());
+        for unnamed in [HeaderMap::new(), of("192.0.2.1, unknown")] {
+            assert_eq!(wire.client(&unnamed), "10.0.0.1".parse::<IpAddr>().unwrap());
+            assert!(wire.admit(&unnamed).unwrap().is_none());
+        }
         let direct = clients.wire("192.0.2.9".parse().unwrap());
         assert_eq!(direct.client(&of("192.0.2.1")), "192.0.2.9".parse::<IpAddr>().unwrap());
         assert!(

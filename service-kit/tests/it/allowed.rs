@@ -60,6 +60,22 @@ async fn a_page_whose_name_leads_here_gets_nothing() {
 }
 
 #[tokio::test]
+async fn what_a_forwarded_header_says_of_the_name_and_the_scheme_counts_for_nothing() {
+    for (host, status) in [("evil.example", 421), ("api.example.com", 200)] {
+        for name in ["evil.example", "api.example.com"] {
+            let forwarded = format!("for=192.0.2.1;host={name};proto=https");
+            let headers = [
+                ("host", host),
+                ("x-forwarded-host", name),
+                ("x-forwarded-proto", "https"),
+                ("forwarded", forwarded.as_str()),
+            ];
+            assert_eq!(answer(&Method::POST, "/", &headers).await.0, status, "{host} {name}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_page_of_another_origin_changes_nothing() {
     let own = "http://127.0.0.1:8080";
     for origin in ["https://evil.example", "null", "http://127.0.0.1:1", "http://app.example.com"] {

@@ -10,6 +10,7 @@ mod end;
 mod framing;
 mod layers;
 mod process;
+mod renewal;
 mod serve;
 mod shed;
 mod support;

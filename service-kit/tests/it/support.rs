@@ -8,7 +8,7 @@ use local_servers::in_time;
 use service_kit::Problem;
 use service_kit::body::read_body;
 use service_kit::http::{Allowed, Limits, layered, serve};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
@@ -48,9 +48,9 @@ impl Served {
 }
 
 /// A connection that sends raw bytes.
-pub(crate) struct Client(pub(crate) TcpStream);
+pub(crate) struct Client<T = TcpStream>(pub(crate) T);
 
-impl Client {
+impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
     pub(crate) async fn send(&mut self, text: &str) {
         self.0.write_all(text.as_bytes()).await.unwrap();
     }

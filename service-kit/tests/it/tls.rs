@@ -1,18 +1,16 @@
 //! A port that speaks TLS, and one whose proxies do.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::http::{Request, StatusCode};
-use local_servers::{free_port, in_time};
+use local_servers::{Certificate, free_port, in_time};
 use service_kit::config::{Callers, Listen, LoopbackAddr, TlsArgs};
 use service_kit::http::{HANDSHAKE_DEADLINE, Limits, Port, Ports};
 use service_kit::process::{Process, ProcessError};
 use service_kit::shutdown::Shutdown;
 use service_kit::telemetry::Metrics;
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -20,41 +18,33 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use crate::support::{Client, api, get_of};
+use crate::support::{Client, Gate, api, get_of};
 
 /// A process with one public port.
-struct Running {
+pub(crate) struct Running {
     address: SocketAddr,
-    certificate: CertificateDer<'static>,
+    pub(crate) admin: LoopbackAddr,
+    pub(crate) certificate: Certificate,
+    pub(crate) gate: Gate,
     shutdown: Shutdown,
     task: JoinHandle<Result<(), ProcessError>>,
 }
 
 impl Running {
     /// The port is on loopback, and speaks TLS.
-    async fn start(limits: Limits) -> Self {
-        let folder = TempDir::new().unwrap();
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let write = |name: &str, text: String| -> Option<PathBuf> {
-            let path = folder.path().join(name);
-            std::fs::write(&path, text).unwrap();
-            Some(path)
-        };
+    pub(crate) async fn start(limits: Limits) -> Self {
+        let certificate = Certificate::for_localhost();
         let tls = TlsArgs {
-            tls_certificate: write("certificate.pem", made.cert.pem()),
-            tls_key: write("key.pem", made.signing_key.serialize_pem()),
+            tls_certificate: Some(certificate.file()),
+            tls_key: Some(certificate.key_file()),
         };
-        let certificate = made.cert.der().clone();
-        Self::at([127, 0, 0, 1].into(), (tls, certificate), limits).await
+        Self::at([127, 0, 0, 1].into(), (certificate, tls), limits).await
     }
 
-    async fn at(
-        ip: IpAddr,
-        (tls, certificate): (TlsArgs, CertificateDer<'static>),
-        limits: Limits,
-    ) -> Self {
+    async fn at(ip: IpAddr, (certificate, tls): (Certificate, TlsArgs), limits: Limits) -> Self {
         let address: SocketAddr = (ip, free_port().unwrap()).into();
         let setting = ("EXAMPLE_LISTEN", address.to_string().parse().unwrap());
         let proxies = &limits.trusted_proxies;
@@ -62,7 +52,8 @@ impl Running {
         let admin = LoopbackAddr::new(([127, 0, 0, 1], free_port().unwrap()).into()).unwrap();
         let shutdown = Shutdown::manual();
         let process = Process::with(Metrics::detached().unwrap(), shutdown.clone());
-        let public = vec![Port::public(listen, api().0, limits)];
+        let (router, gate) = api();
+        let public = vec![Port::public(listen, router, limits)];
         let ports = Ports { public, admin: process.admin(admin) };
         let task = tokio::spawn(async move {
             let served = process.served();
@@ -74,17 +65,27 @@ impl Running {
         });
         let address = SocketAddr::from(([127, 0, 0, 1], address.port()));
         in_time("the port", async { while TcpStream::connect(address).await.is_err() {} }).await;
-        Self { address, certificate, shutdown, task }
+        Self { address, admin, certificate, gate, shutdown, task }
     }
 
     async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    /// A connection over TLS. The client offers these protocols.
-    async fn shake(&self, protocols: &[&str]) -> std::io::Result<TlsStream<TcpStream>> {
+    /// A connection over TLS. The client offers these protocols, and trusts the certificate that
+    /// is in the file now.
+    pub(crate) async fn shake(&self, protocols: &[&str]) -> std::io::Result<TlsStream<TcpStream>> {
+        self.shake_trusting(&self.certificate.pem(), protocols).await
+    }
+
+    /// The same for a client that trusts another certificate.
+    pub(crate) async fn shake_trusting(
+        &self,
+        pem: &[u8],
+        protocols: &[&str],
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
-        roots.add(self.certificate.clone()).unwrap();
+        roots.add(CertificateDer::from_pem_slice(pem).unwrap()).unwrap();
         let provider = Arc::new(aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider);
         let config = config.with_safe_default_protocol_versions().unwrap();
@@ -95,8 +96,13 @@ impl Running {
         in_time("a handshake", connector.connect(name, self.connect().await)).await
     }
 
-    /// Asks over TLS with HTTP/1.1; returns the head of the answer.
-    async fn ask(&self) -> std::io::Result<String> {
+    /// A client of HTTP/1.1 over TLS.
+    pub(crate) async fn client(&self) -> Client<TlsStream<TcpStream>> {
+        Client(self.shake(&["http/1.1"]).await.unwrap())
+    }
+
+    /// Asks over TLS with HTTP/1.1; returns the whole answer.
+    pub(crate) async fn ask(&self) -> std::io::Result<String> {
         let mut client = self.shake(&["http/1.1"]).await?;
         client.write_all(get_of("/").replace("\r\n\r\n", CLOSE).as_bytes()).await?;
         let mut text = String::new();
@@ -104,7 +110,7 @@ impl Running {
         Ok(text)
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.shutdown.drain().cancel();
         in_time("the process's end", self.task).await.unwrap().unwrap();
     }
@@ -131,6 +137,7 @@ async fn a_port_with_a_certificate_speaks_tls_with_both_versions_of_http_and_not
     // The connection may be reset, because its request stays unread.
     drop(in_time("the end of the connection", plain.0.read_to_end(&mut text)).await);
     assert!(!String::from_utf8_lossy(&text).contains("HTTP/"), "{text:?}");
+    assert!(running.ask().await.is_ok(), "a broken handshake stops nobody else");
     drop(sender);
     in_time("the end of HTTP/2", connection).await.unwrap().unwrap();
     running.stop().await;
@@ -158,6 +165,32 @@ async fn whoever_does_not_finish_the_handshake_is_cut_off_and_keeps_nobody_out()
     running.stop().await;
 }
 
+#[tokio::test]
+async fn a_drain_lets_requests_over_tls_finish_and_closes_what_is_idle_or_still_shakes_hands() {
+    let mut running = Running::start(Limits::default()).await;
+    let (mut busy, mut idle) = (running.client().await, running.client().await);
+    busy.send(&get_of("/held")).await;
+    running.gate.reached(1).await;
+    idle.send(&get_of("/")).await;
+    assert_eq!(idle.answer().await.0, 200);
+    let client = running.shake(&["h2"]).await.unwrap();
+    let (_sender, connection) = h2::client::handshake(client).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let mut silent = Client(running.connect().await);
+    running.shutdown.drain().cancel();
+    let mut rest = Vec::new();
+    let ended = in_time("the end of the idle connection", idle.0.read_to_end(&mut rest)).await;
+    assert_eq!(ended.unwrap(), 0, "TLS ends as it should");
+    silent.closed().await;
+    // With or without the error that says that the server goes away.
+    drop(in_time("the end of HTTP/2", connection).await.unwrap());
+    assert!(!running.task.is_finished(), "it waits for the request in flight");
+    running.gate.let_go.add_permits(1);
+    let (status, answer) = busy.answer().await;
+    assert!(status == 200 && answer.contains("connection: close"), "{answer}");
+    running.stop().await;
+}
+
 /// The address of this machine in its network; `None` if it has no network.
 fn own_address() -> Option<IpAddr> {
     let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
@@ -169,8 +202,8 @@ fn own_address() -> Option<IpAddr> {
 #[tokio::test]
 async fn without_a_certificate_nobody_gets_round_the_proxies() {
     let limits = Limits { trusted_proxies: "10.0.0.1".parse().unwrap(), ..Limits::default() };
-    let none = (TlsArgs::default(), CertificateDer::from(Vec::new()));
-    let running = Running::at([0, 0, 0, 0].into(), none, limits).await;
+    let unused = (Certificate::for_localhost(), TlsArgs::default());
+    let running = Running::at([0, 0, 0, 0].into(), unused, limits).await;
     let mut client = Client(running.connect().await);
     client.send(&get_of("/")).await;
     let (status, answer) = client.answer().await;

@@ -7,10 +7,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use crate::config::LoopbackAddr;
-use crate::http::tls::{CERTIFICATE, KEY};
-use crate::http::{Tls, TlsError, TrustedProxies};
-use crate::loopback::{Malformed, parse};
+use super::address::TrustedProxies;
+use super::tls::{CERTIFICATE, KEY, Tls, TlsError};
+use crate::loopback::{LoopbackAddr, Malformed, parse};
 
 /// An address to listen on.
 ///
@@ -90,8 +89,8 @@ pub enum ListenRefused {
     Tls(#[from] TlsError),
     /// The program does not know who calls.
     #[error(
-        "{setting}: other machines can reach {address}, and without {missing} nobody can log in: \
-         set {missing}, or listen on loopback (127.0.0.1 or [::1])"
+        "{setting}: other machines can reach {address}, and without {missing} nobody can say who \
+         they are: set {missing}, or listen on loopback (127.0.0.1 or [::1])"
     )]
     Anonymous {
         /// The setting of the address.
@@ -249,6 +248,24 @@ mod tests {
         ] {
             assert_eq!(listen.protection.serves(peer.parse().unwrap()), served, "{peer}");
         }
+    }
+
+    #[test]
+    fn with_a_certificate_everybody_is_served_but_only_if_callers_can_say_who_they_are() {
+        let files = local_servers::Certificate::for_localhost();
+        let tls = TlsArgs { tls_certificate: Some(files.file()), tls_key: Some(files.key_file()) };
+        let check = |address: &str, callers| {
+            let address = ("EXAMPLE_LISTEN", address.parse().unwrap());
+            Listen::checked(address, callers, &tls, &TrustedProxies::default())
+        };
+        for address in ["0.0.0.0:80", "127.0.0.1:80"] {
+            let protection = check(address, KNOWN).unwrap().protection;
+            assert!(protection.tls().is_some(), "{address}");
+            assert!(protection.serves("192.0.2.1".parse().unwrap()), "{address}");
+        }
+        let unknown = Callers::Unknown { missing: "USERS_URL" };
+        let refused = check("0.0.0.0:80", unknown).unwrap_err();
+        assert!(matches!(refused, ListenRefused::Anonymous { .. }), "{refused}");
     }
 
     #[test]
