@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
+pub use crate::http::listen::{Callers, Listen, ListenAddr, ListenRefused, TlsArgs};
 use crate::http::{
     Allowed, BodyBudget, ForwardedHeader, Limits, MAX_BODY_BYTES, MAX_CONNECTIONS,
     MAX_CONNECTIONS_PER_ADDRESS, RateSettings, TrustedProxies,
 };
-pub use crate::http::listen::{Callers, Listen, ListenAddr, ListenRefused, TlsArgs};
 pub use crate::loopback::{ListenError, LoopbackAddr, Malformed};
 
 /// Why a secret is not available. Never contains the secret.
