@@ -1,16 +1,22 @@
 //! The client of a running process's operations API, for command lines: starts, follows, lists and
-//! cancels operations through the admin port.
+//! cancels operations through the admin port. If there is an access token, every request carries it.
 
 use std::time::Duration;
 
+use reqwest::header::AUTHORIZATION;
 use reqwest::redirect::Policy;
 use reqwest::{Method, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use service_kit::config::SecretError;
 use service_kit::operations::PATH;
 use tokio::time::Instant;
 use uuid::Uuid;
+
+pub use token::{Token, TokenArgs};
+
+mod token;
 
 /// How long one request may take. The admin port answers within less.
 const REQUEST_LIMIT: Duration = Duration::from_secs(40);
@@ -20,6 +26,15 @@ pub const MAX_ANSWER: usize = 16 * 1024 * 1024;
 const FOLLOW_EVERY: Duration = Duration::from_millis(300);
 /// How long to retry while the process does not answer: it may be restarting.
 const AWAY_LIMIT: Duration = Duration::from_mins(2);
+
+/// What to do without a token.
+const ANY_TOKEN: &str = "put an access token into DAYBOOK_TOKEN, or name its file with --token-file \
+    (`cargo stack token` prints one for a local stack)";
+/// What to do if the token is refused.
+const NEW_TOKEN: &str = "an access token is valid for some minutes, and for one deployment: put a \
+    new one into DAYBOOK_TOKEN or --token-file";
+/// What to do without the permission.
+const OTHER_TOKEN: &str = "use an access token of somebody who holds it, such as an administrator";
 
 /// The program that runs the operations.
 #[derive(Debug, Clone, Copy)]
@@ -98,6 +113,18 @@ pub enum RemoteError {
         /// Why it could not be followed.
         source: Box<RemoteError>,
     },
+    /// The settings name no token that can be read, or two.
+    #[error(transparent)]
+    Setting(#[from] SecretError),
+    /// The text is not shown, because it may be a secret.
+    #[error("the access token is not one: see DAYBOOK_TOKEN and --token-file")]
+    NotAToken,
+    /// Somebody between could read the token.
+    #[error("{0} is not on this machine, so an access token is sent there only under https")]
+    Exposed(String),
+    /// The process asks for an access token, or the one that was sent is not valid, or no longer.
+    #[error("{0}: {1}")]
+    SignIn(String, &'static str),
     /// An argument is not valid; the text names it.
     #[error("{0}")]
     Invalid(String),
@@ -175,21 +202,30 @@ impl ProblemBody {
 pub struct Admin {
     server: Server,
     base: String,
+    token: Token,
     http: reqwest::Client,
 }
 
 impl Admin {
-    /// Creates a client. It connects with the first request.
+    /// Creates a client that sends this token, if there is one. It connects with the first request.
     ///
     /// # Errors
-    /// [`RemoteError::Client`].
-    pub fn at(server: Server, url: &str) -> Result<Self, RemoteError> {
+    /// [`RemoteError::Client`]. [`RemoteError::Exposed`] for a token and an address elsewhere.
+    pub fn at(server: Server, url: &str, token: Token) -> Result<Self, RemoteError> {
+        if token.is_there() && !token::is_private(url) {
+            return Err(RemoteError::Exposed(url.to_owned()));
+        }
         // The port listens on loopback, so no proxy and no certificates are needed. It never sends
         // a client elsewhere, and a request signed by a person is not for anybody else.
         let client = reqwest::Client::builder().timeout(REQUEST_LIMIT).no_proxy();
         let client = client.redirect(Policy::none());
         let http = client.tls_certs_only([]).build().map_err(RemoteError::Client)?;
-        Ok(Self { server, base: url.trim_end_matches('/').to_owned(), http })
+        Ok(Self { server, base: url.trim_end_matches('/').to_owned(), token, http })
+    }
+
+    /// Whether requests carry an access token.
+    pub const fn has_token(&self) -> bool {
+        self.token.is_there()
     }
 
     async fn call<T: DeserializeOwned>(
@@ -201,6 +237,10 @@ impl Admin {
         let (noun, place) = (self.server.noun, || self.base.clone());
         let request = self.http.request(method, format!("{}{path}", self.base));
         let request = if let Some(body) = body { request.json(body) } else { request };
+        let request = match self.token.header()? {
+            Some(value) => request.header(AUTHORIZATION, value),
+            None => request,
+        };
         let sent = request.send().await;
         let answer = sent.map_err(|error| RemoteError::NoAnswer(noun, place(), error))?;
         let status = answer.status();
@@ -213,10 +253,15 @@ impl Admin {
             return Ok(serde_json::from_slice::<Answer<T>>(&body).map_err(malformed)?.data);
         }
         let words = serde_json::from_slice::<ProblemBody>(&body).map_err(malformed)?.in_words();
-        if status == StatusCode::UNPROCESSABLE_ENTITY {
-            return Err(RemoteError::Invalid(words));
-        }
-        Err(RemoteError::Refused(status, words))
+        Err(match status {
+            StatusCode::UNPROCESSABLE_ENTITY => RemoteError::Invalid(words),
+            StatusCode::UNAUTHORIZED if self.token.is_there() => {
+                RemoteError::SignIn(words, NEW_TOKEN)
+            }
+            StatusCode::UNAUTHORIZED => RemoteError::SignIn(words, ANY_TOKEN),
+            StatusCode::FORBIDDEN => RemoteError::SignIn(words, OTHER_TOKEN),
+            status => RemoteError::Refused(status, words),
+        })
     }
 
     /// Returns the operation with this id.
@@ -235,25 +280,40 @@ impl Admin {
         self.call(Method::GET, &format!("{PATH}?limit={limit}"), None).await
     }
 
-    /// Asks to cancel an operation.
+    /// Asks to cancel an operation. `by` is for a process that takes no access tokens.
     ///
     /// # Errors
     /// [`RemoteError`].
-    pub async fn cancel<T: DeserializeOwned>(&self, id: Uuid, by: &str) -> Result<T, RemoteError> {
-        let body = json!({"by": by});
+    pub async fn cancel<T: DeserializeOwned>(
+        &self,
+        id: Uuid,
+        by: Option<&str>,
+    ) -> Result<T, RemoteError> {
+        let body = self.signed(json!({}), by);
         self.call(Method::POST, &format!("{PATH}/{id}/cancel"), Some(&body)).await
     }
 
-    /// Asks for an operation and follows it until it ends. `show` receives each state before.
+    /// The body with who asks, unless a token says it.
+    fn signed(&self, mut body: Value, by: Option<&str>) -> Value {
+        if let Some(by) = by.filter(|_| !self.has_token()) {
+            body["by"] = by.into();
+        }
+        body
+    }
+
+    /// Asks for an operation and follows it until it ends. `show` receives each state before. `by`
+    /// is for a process that takes no access tokens.
     ///
     /// # Errors
     /// [`RemoteError`]: [`RemoteError::NotFollowed`] if the operation may still run.
     pub async fn carry_out<T: DeserializeOwned>(
         &self,
-        request: &Value,
+        request: Value,
+        by: Option<&str>,
         show: impl Fn(&T),
     ) -> Result<Recorded<T>, RemoteError> {
-        let asked = self.call::<Recorded<T>>(Method::POST, PATH, Some(request)).await?;
+        let request = self.signed(request, by);
+        let asked = self.call::<Recorded<T>>(Method::POST, PATH, Some(&request)).await?;
         let id = asked.common.id;
         let mut answered_at = Instant::now();
         loop {

@@ -17,7 +17,8 @@ async fn listening<F: Future<Output = ()> + Send>(
     answer: impl Fn(usize, TcpStream) -> F + Send + 'static,
 ) -> (Admin, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let admin = Admin::at(SERVER, &format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let admin = Admin::at(SERVER, &address, Token::Absent).unwrap();
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&calls);
     tokio::spawn(async move {
@@ -76,7 +77,7 @@ async fn a_request_is_not_sent_on_to_another_address() {
         says(stream, answer)
     })
     .await;
-    let found = admin.cancel::<Value>(ID.parse().unwrap(), "op-7").await;
+    let found = admin.cancel::<Value>(ID.parse().unwrap(), Some("op-7")).await;
     assert!(matches!(found, Err(RemoteError::Malformed(..))), "{found:?}");
     assert_eq!(calls.load(Ordering::SeqCst), 0);
 }
@@ -92,7 +93,7 @@ async fn an_answer_that_is_cut_off_is_asked_for_again() {
         says(stream, answer)
     })
     .await;
-    let done = admin.carry_out::<Value>(&json!({}), |_| {}).await.unwrap();
+    let done = admin.carry_out::<Value>(json!({}), None, |_| {}).await.unwrap();
     assert_eq!(done.record["state"], "succeeded");
     assert_eq!(calls.load(Ordering::SeqCst), 3);
 }
@@ -108,4 +109,57 @@ async fn an_answer_that_is_no_json_or_of_another_form_is_named() {
             assert!(matches!(found, Err(RemoteError::Malformed(..))), "{status} {body}: {found:?}");
         }
     }
+}
+
+/// Answers a request with its own head and body, as the title of a problem with this status.
+async fn echoing(status: &'static str, token: Token) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let admin = Admin::at(SERVER, &address, token).unwrap();
+    let answered = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = Vec::new();
+        // The head and the body may come one after the other.
+        while !request.ends_with(b"}") {
+            let mut part = [0; 4096];
+            let read = stream.read(&mut part).await.unwrap();
+            assert!(read > 0, "the request ends without a body");
+            request.extend_from_slice(&part[..read]);
+        }
+        let title = String::from_utf8(request).unwrap();
+        let body = json!({"title": title}).to_string();
+        let length = body.len();
+        says(stream, format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n{body}")).await;
+    };
+    let cancel = admin.cancel::<Value>(ID.parse().unwrap(), Some("op-7"));
+    let ((), refused) = tokio::join!(answered, cancel);
+    refused.unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn a_token_is_sent_and_then_the_request_names_nobody_itself() {
+    let said = echoing("409 Conflict", Token::Absent).await;
+    assert!(said.contains(r#"{"by":"op-7"}"#) && !said.contains("authorization"), "{said}");
+    let said = echoing("409 Conflict", Token::Text("a.b.c".into())).await;
+    assert!(said.contains("authorization: Bearer a.b.c") && !said.contains("op-7"), "{said}");
+}
+
+#[tokio::test]
+async fn a_refusal_for_want_of_a_token_says_what_to_do() {
+    let some = || Token::Text("a.b.c".into());
+    for (status, token, hint) in [
+        ("401 Unauthorized", Token::Absent, ANY_TOKEN),
+        ("401 Unauthorized", some(), NEW_TOKEN),
+        ("403 Forbidden", some(), OTHER_TOKEN),
+    ] {
+        let said = echoing(status, token).await;
+        assert!(said.ends_with(hint), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_leaves_the_machine_under_tls_only() {
+    let elsewhere = Admin::at(SERVER, "http://192.0.2.1:9083", Token::Text("a.b.c".into()));
+    assert!(matches!(elsewhere, Err(RemoteError::Exposed(_))), "{elsewhere:?}");
+    assert!(Admin::at(SERVER, "http://192.0.2.1:9083", Token::Absent).is_ok());
 }

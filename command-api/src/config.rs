@@ -1,5 +1,6 @@
 //! The settings of the process. Each is a flag and an environment variable, and is read once.
 
+use admin_client::TokenArgs;
 use clap::{Parser, Subcommand, ValueEnum};
 use identity::OidcArgs;
 use identity::config::{CacheArgs, PolicyArgs};
@@ -138,13 +139,17 @@ pub struct KeyArgs {
 pub struct EraseSubjectArgs {
     /// The subject: the id in `$subject` of personal fields.
     pub subject: uuid::Uuid,
-    /// Who requests the erasure: an opaque id, stored in the ledger and in the event.
+    /// Who requests the erasure: an opaque id, stored in the ledger and in the event. Needed unless
+    /// an access token says it to a running command API.
     #[arg(long)]
-    pub by: String,
+    pub by: Option<String>,
     /// Let a running command API do the work, as an operation that outlives this command line. The
     /// value is the address of its admin port. The databases need not be reached from here.
     #[arg(long, value_name = "URL", env = "COMMAND_API_ADMIN_URL", requires = "reason")]
     pub admin: Option<String>,
+    /// The access token of who asks, for --admin.
+    #[command(flatten)]
+    pub token: TokenArgs,
     /// Why, for the record of operations. Needed with --admin.
     #[arg(long, value_name = "WHY")]
     pub reason: Option<String>,

@@ -131,8 +131,9 @@ pub async fn apply(store: &dyn EventStore, keys: &PostgresKeys) -> Result<(), St
 pub async fn erase_subject(args: &EraseSubjectArgs) -> anyhow::Result<()> {
     let proof = match (&args.admin, &args.reason) {
         (Some(admin), Some(reason)) => {
+            let admin = remote::reach(admin, &args.token)?;
             let wanted = (args.subject, args.cancel_open_orders);
-            remote::erase(admin, wanted, (&args.by, reason)).await?
+            remote::erase(&admin, wanted, (args.by.as_deref(), reason)).await?
         }
         (Some(_), None) => {
             anyhow::bail!(cli_kit::Usage("--reason is needed with --admin".to_owned()))
@@ -141,7 +142,10 @@ pub async fn erase_subject(args: &EraseSubjectArgs) -> anyhow::Result<()> {
             let why = "--cancel-open-orders needs --admin".to_owned();
             anyhow::bail!(cli_kit::Usage(why))
         }
-        (None, _) => erase_here(args).await?,
+        (None, _) => match &args.by {
+            Some(by) => erase_here(args, by).await?,
+            None => anyhow::bail!(cli_kit::Usage("--by is needed without --admin".to_owned())),
+        },
     };
     let text =
         if args.json { serde_json::to_string_pretty(&proof)? + "\n" } else { proof.to_string() };
@@ -150,7 +154,7 @@ pub async fn erase_subject(args: &EraseSubjectArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn erase_here(args: &EraseSubjectArgs) -> anyhow::Result<Proof> {
+async fn erase_here(args: &EraseSubjectArgs, by: &str) -> anyhow::Result<Proof> {
     let options = PostgresOptions::from_url(args.event_store.get()?.expose_secret())?
         .application_name(APPLICATION_NAME);
     let store = Arc::new(PostgresStore::connect(options).await?);
@@ -169,7 +173,7 @@ async fn erase_here(args: &EraseSubjectArgs) -> anyhow::Result<Proof> {
         "{}",
         nothing_known(subject)
     );
-    let request = EraseRequest { subject, by: args.by.clone() };
+    let request = EraseRequest { subject, by: by.to_owned() };
     let settlement = settlement(Arc::clone(&store) as _)?;
     anyhow::ensure!(
         leaves_an_administrator(credentials, &settlement, subject).await?,

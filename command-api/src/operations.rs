@@ -3,16 +3,22 @@
 //! A request is recorded and answered with 202. An executor carries it out, in this process or in
 //! another one. The record is in the database of the log, but the API needs no healthy log: a new
 //! epoch is asked for when the history of the log has changed.
+//!
+//! Each kind takes a permission of its own. An operation of a kind that the caller may not ask for
+//! does not exist for them.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use access::Permission;
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use event_store::PostgresOptions;
-use event_store::postgres::operations::{self, Added, Cancelled, MAX_UNFINISHED, Operation};
+use event_store::postgres::operations::{self, Added, Cancelled, Kind, MAX_UNFINISHED, Operation};
+use identity::{Operator, Operators};
 use postgres_kit::Connection;
 use service_kit::Problem;
 use service_kit::body::read_body;
@@ -54,28 +60,68 @@ pub(crate) fn routes(
     options: PostgresOptions,
     wake: Arc<Notify>,
     settlement: Settlement,
+    operators: Operators,
 ) -> Router {
     let turns = Turns::default();
-    Router::new()
+    let routes = Router::new()
         .route(PATH, get(list).post(add))
         .route(DOCUMENT_PATH, get(openapi::serve))
         .route(&format!("{PATH}/{{id}}"), get(find))
         .route(&format!("{PATH}/{{id}}/cancel"), post(cancel))
-        .with_state(Api(Arc::new(Inner { options, settlement, wake, turns })))
+        .with_state(Api(Arc::new(Inner { options, settlement, wake, turns })));
+    operators.admit(routes)
+}
+
+/// The permission to ask for operations of this kind, and to see and cancel them.
+const fn permission(kind: Kind) -> Permission {
+    match kind {
+        Kind::EraseSubject => Permission::UsersErase,
+        Kind::BeginEpoch => Permission::LogOperate,
+    }
+}
+
+/// Somebody who may ask for operations of some kind. Handlers take this first, so that nothing else
+/// of the request is read of anybody else.
+struct Permitted {
+    operator: Operator,
+    /// The kinds, at least one.
+    kinds: Vec<Kind>,
+}
+
+impl Permitted {
+    /// Whether the operation is of one of their kinds.
+    fn sees(&self, operation: &Operation) -> bool {
+        Kind::named(&operation.kind).is_some_and(|kind| self.kinds.contains(&kind))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Permitted {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let operator = Operator::from_request_parts(parts, state).await?;
+        let kinds: Vec<Kind> =
+            Kind::ALL.into_iter().filter(|kind| operator.may(permission(*kind))).collect();
+        if kinds.is_empty() {
+            operator.check(permission(Kind::EraseSubject))?;
+        }
+        Ok(Self { operator, kinds })
+    }
 }
 
 async fn add(
     State(api): State<Api>,
+    Permitted { operator, .. }: Permitted,
     request_id: RequestId,
     request: Request,
 ) -> Result<Response, Problem> {
     require_json(request.headers())?;
     let bytes = read_body(request.into_body()).await?;
-    let Wanted { request, by, reason } = Wanted::read(&bytes)?;
+    let Wanted { request, signature, reason } = Wanted::read(&bytes, &operator)?;
     api.check(&request).await?;
     let added = api
         .with(async |connection: &mut Connection| {
-            operations::add(connection, &request, (&by, &reason)).await
+            operations::add(connection, &request, (signature.asker(), &reason)).await
         })
         .await?;
     match added {
@@ -93,33 +139,43 @@ async fn add(
 
 async fn list(
     State(api): State<Api>,
+    Permitted { kinds, .. }: Permitted,
     request_id: RequestId,
     Query(query): Query<ListQuery>,
 ) -> Result<Response, Problem> {
     let (before, limit) = query.page()?;
-    let read =
-        async |connection: &mut Connection| operations::list(connection, before, limit).await;
+    let read = async |connection: &mut Connection| {
+        operations::list(connection, &kinds, before, limit).await
+    };
     Ok(envelope(request_id, api.with(read).await?).into_response())
 }
 
 async fn find(
     State(api): State<Api>,
+    permitted: Permitted,
     request_id: RequestId,
     Path(id): Path<Id>,
 ) -> Result<Response, Problem> {
     let read = async |connection: &mut Connection| operations::find(connection, id.get()).await;
-    let found = api.with(read).await?.ok_or_else(Problem::not_found)?;
-    Ok(envelope(request_id, found).into_response())
+    let found = api.with(read).await?.filter(|operation| permitted.sees(operation));
+    Ok(envelope(request_id, found.ok_or_else(Problem::not_found)?).into_response())
 }
 
 async fn cancel(
     State(api): State<Api>,
+    permitted: Permitted,
     request_id: RequestId,
     Path(id): Path<Id>,
     Json(body): Json<CancelBody>,
 ) -> Result<Response, Problem> {
-    let (id, by) = (id.get(), body.who(check_by)?);
-    let cancel = async |connection: &mut Connection| operations::cancel(connection, id, &by).await;
+    let (id, signature) = (id.get(), permitted.operator.signs(body.by, check_by)?);
+    let cancel = async |connection: &mut Connection| {
+        let found = operations::find(&mut *connection, id).await?;
+        if found.is_none_or(|operation| !permitted.sees(&operation)) {
+            return Ok(Cancelled::Unknown);
+        }
+        operations::cancel(connection, id, signature.asker()).await
+    };
     match api.with(cancel).await? {
         Cancelled::Wanted(operation) => Ok(accepted(request_id, id, operation)),
         Cancelled::Finished(operation) => Err(finished(&operation.state)),

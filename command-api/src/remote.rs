@@ -1,6 +1,6 @@
 //! The command lines that ask a running command API for operations, through its admin port.
 
-use admin_client::{Admin, Recorded, RemoteError, Server};
+use admin_client::{Admin, Recorded, RemoteError, Server, TokenArgs};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use event_store::erasure::Proof;
@@ -14,14 +14,23 @@ use crate::config::{BeginEpochArgs, OperationsArgs};
 /// What a command line asks.
 const COMMAND_API: Server = Server { noun: "command API", program: "command-api" };
 
+/// The running command API at this address, asked with the access token of the settings.
+///
+/// # Errors
+/// The token is unreadable, or would leave this machine in the clear.
+pub(crate) fn reach(admin: &str, token: &TokenArgs) -> anyhow::Result<Admin> {
+    let token = token.token().map_err(usage)?;
+    Admin::at(COMMAND_API, admin, token).map_err(usage)
+}
+
 /// Lets a running command API erase a subject. Returns the proof, which may be incomplete.
 ///
 /// # Errors
 /// The operation was refused, failed or cancelled, or nothing answers.
 pub(crate) async fn erase(
-    admin: &str,
+    admin: &Admin,
     (subject, cancel_open_orders): (Uuid, bool),
-    signed: (&str, &str),
+    signed: (Option<&str>, &str),
 ) -> anyhow::Result<Proof> {
     let arguments = json!({"subject": subject, "cancel_open_orders": cancel_open_orders});
     Ok(carry_out(admin, Kind::EraseSubject, signed, arguments).await?.result()?)
@@ -37,8 +46,9 @@ pub async fn begin_epoch(args: &BeginEpochArgs) -> anyhow::Result<()> {
         epoch: Uuid,
     }
     let arguments = json!({"replaces": args.replaces, "abandoned": args.abandoned});
-    let signed = (args.by.as_str(), args.reason.as_str());
-    let done = carry_out(&args.admin.admin, Kind::BeginEpoch, signed, arguments).await?;
+    let signed = (args.by.as_deref(), args.reason.as_str());
+    let admin = reach(&args.admin.admin, &args.admin.token)?;
+    let done = carry_out(&admin, Kind::BeginEpoch, signed, arguments).await?;
     let Begun { epoch } = done.result()?;
     Ok(cli_kit::print(format!("epoch {epoch} has begun\n"))?)
 }
@@ -48,10 +58,13 @@ pub async fn begin_epoch(args: &BeginEpochArgs) -> anyhow::Result<()> {
 /// # Errors
 /// The request was refused, or nothing answers.
 pub async fn operations(args: &OperationsArgs) -> anyhow::Result<()> {
-    let admin = Admin::at(COMMAND_API, &args.admin.admin)?;
-    let text = match (args.id, args.by.as_ref().filter(|_| args.cancel)) {
-        (Some(id), Some(by)) => json(&admin.cancel::<Operation>(id, by).await.map_err(usage)?)?,
-        (Some(id), None) => json(&admin.find::<Operation>(id).await.map_err(usage)?.record)?,
+    let admin = reach(&args.admin.admin, &args.admin.token)?;
+    let text = match (args.id, args.cancel) {
+        (Some(id), true) => {
+            let by = args.by.as_deref();
+            json(&admin.cancel::<Operation>(id, by).await.map_err(usage)?)?
+        }
+        (Some(id), false) => json(&admin.find::<Operation>(id).await.map_err(usage)?.record)?,
         (None, _) => {
             let found = admin.list::<Operation>(args.limit).await.map_err(usage)?;
             if args.json { json(&found)? } else { table(&found) }
@@ -61,21 +74,23 @@ pub async fn operations(args: &OperationsArgs) -> anyhow::Result<()> {
 }
 
 async fn carry_out(
-    admin: &str,
+    admin: &Admin,
     kind: Kind,
-    (by, reason): (&str, &str),
+    (by, reason): (Option<&str>, &str),
     arguments: Value,
 ) -> anyhow::Result<Recorded<Operation>> {
-    let kind = kind.as_str();
-    let request = json!({"kind": kind, "by": by, "reason": reason, "arguments": arguments});
-    let admin = Admin::at(COMMAND_API, admin)?;
-    admin.carry_out(&request, |_: &Operation| {}).await.map_err(usage)
+    let request = json!({"kind": kind.as_str(), "reason": reason, "arguments": arguments});
+    admin.carry_out(request, by, |_: &Operation| {}).await.map_err(usage)
 }
 
 /// Tells an argument that is not valid from a failure.
 fn usage(error: RemoteError) -> anyhow::Error {
     match error {
         RemoteError::Invalid(what) => cli_kit::Usage(what).into(),
+        RemoteError::Setting(error) => error.into(),
+        error @ (RemoteError::NotAToken | RemoteError::Exposed(_)) => {
+            cli_kit::Usage(error.to_string()).into()
+        }
         error => error.into(),
     }
 }

@@ -38,7 +38,7 @@ use crate::signing_in::SigningIn;
 
 mod api;
 
-use api::api;
+use api::{api, operators};
 
 /// The first pause after a failed attempt to reach the event store. The pauses double up to
 /// [`MAX_PAUSE`].
@@ -80,11 +80,13 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     };
     let registry = Arc::new(registry()?);
     let settlement = Settlement::new(Arc::clone(&commands), Arc::clone(&api.application.policy))?;
+    let operators = operators(&api, outside.as_ref());
     let graphql = crate::graphql::routes(&api);
     let routes = router(api, &args.allowed.allowed(), graphql);
     let public = Port::public(listen, routes, args.limits.limits());
     let wake = Arc::new(Notify::new());
-    let admin = operations::routes(options.clone(), Arc::clone(&wake), settlement.clone());
+    let admin =
+        operations::routes(options.clone(), Arc::clone(&wake), settlement.clone(), operators);
     let ports = Ports { public: vec![public], admin: process.admin_with(args.admin_listen, admin) };
     let executor = Executor {
         options: options.clone(),

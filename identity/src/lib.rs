@@ -11,6 +11,8 @@
 //! of their own.
 //!
 //! [`Gate`] puts the verifier in front of an API's routes. [`Issuer`] makes a token for a holder.
+//! A process other than the command API pulls keys and revocations ([`published`]). [`Operators`]
+//! says who may ask for operations on an admin port.
 
 pub mod claims;
 pub mod config;
@@ -19,8 +21,10 @@ pub mod gate;
 pub mod issuer;
 pub mod moment;
 pub mod openapi;
+pub mod operators;
 pub mod outside;
 pub mod problem;
+pub mod published;
 pub mod rate;
 pub mod revocation;
 pub mod signing;
@@ -30,6 +34,7 @@ pub use claims::{Claims, MAX_LIFETIME};
 pub use gate::{Gate, gated, gated_at_rates};
 pub use issuer::{Holder, Issuer};
 pub use moment::Moment;
+pub use operators::{Operator, Operators, Signature};
 pub use outside::{KeySource, OidcArgs, OutsideVerifier};
 pub use rate::limited;
 pub use revocation::{Revocations, Subject};

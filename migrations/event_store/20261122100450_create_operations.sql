@@ -14,7 +14,10 @@ CREATE TABLE event_store.operations (
     -- what it works on: the id of the subject, or '' for the whole log
     target        text        NOT NULL,
     arguments     jsonb       NOT NULL,
+    -- the holder of an access token, as 'user:ID'; without one, what they said of themselves
     requested_by  text        NOT NULL CHECK (requested_by <> ''),
+    -- the session or API key of that token
+    requested_with uuid,
     reason        text        NOT NULL CHECK (reason <> '' AND length(reason) <= 1000),
     requested_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     state         text        NOT NULL DEFAULT 'queued'
@@ -30,6 +33,7 @@ CREATE TABLE event_store.operations (
     irrevocable   boolean     NOT NULL DEFAULT false,
     cancel_wanted boolean     NOT NULL DEFAULT false,
     cancelled_by  text,
+    cancelled_with uuid,
     result        jsonb,
     -- why it failed; while it runs, what it waits for
     error         text,

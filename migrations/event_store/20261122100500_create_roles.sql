@@ -31,9 +31,9 @@ GRANT EXECUTE ON PROCEDURE event_store.append, event_store.append_plain TO event
 -- Only the owner may call event_store.begin_epoch, because ending a history is a person's decision.
 -- The appender may do so for a recorded operation, which names that person.
 GRANT EXECUTE ON FUNCTION event_store.begin_epoch_by_operation TO event_store_appender;
-GRANT INSERT (id, kind, target, arguments, requested_by, reason),
+GRANT INSERT (id, kind, target, arguments, requested_by, requested_with, reason),
     UPDATE (state, work, attempts, started_at, heartbeat_at, irrevocable, cancel_wanted,
-        cancelled_by, result, error, finished_at)
+        cancelled_by, cancelled_with, result, error, finished_at)
     ON event_store.operations TO event_store_appender;
 -- People's names and reasons are not for the other readers of the log.
 REVOKE SELECT ON event_store.operations FROM event_store_reader, event_store_relay;

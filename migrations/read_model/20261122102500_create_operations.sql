@@ -10,7 +10,10 @@ CREATE TABLE read_model.operations (
     -- it
     fold          text        NOT NULL,
     arguments     jsonb       NOT NULL DEFAULT '{}',
+    -- the holder of an access token, as 'user:ID'; without one, what they said of themselves
     requested_by  text        NOT NULL CHECK (requested_by <> ''),
+    -- the session or API key of that token
+    requested_with uuid,
     reason        text        NOT NULL CHECK (reason <> ''),
     requested_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     state         text        NOT NULL DEFAULT 'queued'
@@ -25,6 +28,7 @@ CREATE TABLE read_model.operations (
     heartbeat_at  timestamptz,
     cancel_wanted boolean     NOT NULL DEFAULT false,
     cancelled_by  text,
+    cancelled_with uuid,
     result        jsonb,
     -- why it failed; while it runs, what it waits for
     error         text,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use service_kit::config::{LogArgs, LoopbackAddr, NatsUrlArgs};
 
+use crate::operators::IdentityArgs;
 use crate::projections;
 use account::AccountArgs;
 use background::BackgroundArgs;
@@ -130,6 +131,8 @@ pub struct RunArgs {
     pub(crate) admin_listen: LoopbackAddr,
     #[command(flatten)]
     pub(crate) verify: BackgroundArgs,
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
     #[command(flatten)]
     pub(crate) log: LogArgs,
 }

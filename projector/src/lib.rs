@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod dispatch;
 mod operations;
+pub mod operators;
 pub mod process;
 pub mod projections;
 

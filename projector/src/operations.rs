@@ -3,13 +3,19 @@
 //! A request is recorded and answered with 202. An executor carries it out, in this process or in
 //! another one (`projection/src/operation.rs`). So no answer waits for a rebuild, and a lost
 //! connection loses no work.
+//!
+//! Every request but that for the document takes the permission `projections:operate`, if the
+//! process can verify access tokens.
 
 use std::sync::Arc;
 
+use access::Permission;
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
+use identity::{Operator, Operators};
 use postgres_kit::Connection;
 use projection::AnyProjection;
 use projection::operation::record::{self, AddError, Asked, Cancelled};
@@ -47,25 +53,43 @@ pub(crate) fn routes(
     reach: Reach,
     projections: Vec<Arc<dyn AnyProjection>>,
     wake: Arc<Notify>,
+    operators: Operators,
 ) -> Router {
     let turns = Turns::default();
-    Router::new()
+    let routes = Router::new()
         .route(PATH, get(list).post(add))
         .route(DOCUMENT_PATH, get(openapi::serve))
         .route(&format!("{PATH}/{{id}}"), get(find))
         .route(&format!("{PATH}/{{id}}/cancel"), post(cancel))
-        .with_state(Api(Arc::new(Inner { reach, projections, wake, turns })))
+        .with_state(Api(Arc::new(Inner { reach, projections, wake, turns })));
+    operators.admit(routes)
+}
+
+/// Somebody who may ask for operations. Handlers take this first, so that nothing else of the
+/// request is read of anybody else.
+struct Permitted(Operator);
+
+impl<S: Send + Sync> FromRequestParts<S> for Permitted {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let operator = Operator::from_request_parts(parts, state).await?;
+        operator.check(Permission::ProjectionsOperate)?;
+        Ok(Self(operator))
+    }
 }
 
 async fn add(
     State(api): State<Api>,
+    Permitted(operator): Permitted,
     request_id: RequestId,
     request: Request,
 ) -> Result<Response, Problem> {
     require_json(request.headers())?;
     let bytes = read_body(request.into_body()).await?;
-    let wanted = Wanted::read(&bytes, &api.0.projections)?;
-    let asked = Asked { task: &wanted.task, by: &wanted.by, reason: &wanted.reason };
+    let wanted = Wanted::read(&bytes, &api.0.projections, &operator)?;
+    let asked =
+        Asked { task: &wanted.task, asker: wanted.signature.asker(), reason: &wanted.reason };
     let projection = wanted.projection;
     let added = api
         .with(async |connection: &mut Connection| {
@@ -84,6 +108,7 @@ async fn add(
 
 async fn list(
     State(api): State<Api>,
+    _: Permitted,
     request_id: RequestId,
     Query(query): Query<ListQuery>,
 ) -> Result<Response, Problem> {
@@ -97,6 +122,7 @@ async fn list(
 
 async fn find(
     State(api): State<Api>,
+    _: Permitted,
     request_id: RequestId,
     Path(id): Path<Id>,
 ) -> Result<Response, Problem> {
@@ -109,13 +135,16 @@ async fn find(
 
 async fn cancel(
     State(api): State<Api>,
+    Permitted(operator): Permitted,
     request_id: RequestId,
     Path(id): Path<Id>,
     Json(body): Json<CancelBody>,
 ) -> Result<Response, Problem> {
-    let (id, by) = (id.get(), body.who(check_by)?);
+    let (id, signature) = (id.get(), operator.signs(body.by, check_by)?);
     let cancelled = api
-        .with(async |connection: &mut Connection| record::cancel(connection, id, &by).await)
+        .with(async |connection: &mut Connection| {
+            record::cancel(connection, id, signature.asker()).await
+        })
         .await?
         .map_err(|error| unavailable(&error))?;
     match cancelled {

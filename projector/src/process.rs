@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use crate::cli::RunArgs;
 use crate::cli::error::CommandError;
 use crate::cli::reach::{connect_options, store_options};
+use crate::operators::Identity;
 use crate::{operations, projections};
 use projection::operation::{self, Executor, Reach};
 use projection::ops::verify::background::{self, Background};
@@ -50,9 +51,18 @@ pub async fn run(args: RunArgs) -> Result<(), CommandError> {
         registry: Arc::new(projections::registry()?),
         vault: None,
     };
-    let api = operations::routes(reach.clone(), projections::all(), Arc::clone(&wake));
+    let identity = Identity::new(&args.identity, process.health())?;
+    let operators = identity.operators.clone();
+    let api = operations::routes(reach.clone(), projections::all(), Arc::clone(&wake), operators);
     let admin = process.admin_with(args.admin_listen, api);
-    let work = project(&args, reach, &process, wake);
+    let work = async {
+        // Requests in flight may still need the keys.
+        let keeping = async {
+            identity.keep(process.served()).await;
+            Ok::<(), CommandError>(())
+        };
+        tokio::try_join!(project(&args, reach, &process, wake), keeping).map(drop)
+    };
     Box::pin(process.run(Ports { public: Vec::new(), admin }, work)).await
 }
 

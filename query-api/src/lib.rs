@@ -13,7 +13,6 @@ pub mod database;
 pub mod http;
 pub mod page;
 pub mod position;
-pub mod published;
 pub mod read;
 pub mod ready;
 pub mod schema;

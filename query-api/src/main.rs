@@ -6,13 +6,13 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Parser as _;
 use identity::outside::SafeUrl;
+use identity::published::{Reports, Source};
 use identity::{Gate, KeySource, Revocations};
 use query_api::config::{Cli, Command, IdentityArgs, ServeArgs};
 use query_api::database::Pools;
 use query_api::http::Api;
 use query_api::page::CursorKey;
 use query_api::position::{self, Watcher};
-use query_api::published::{self, Components, Source};
 use query_api::read::{ALL_PROJECTIONS, Reader};
 use query_api::{http, ready};
 use service_kit::clock;
@@ -74,14 +74,9 @@ fn keep_published(
     stop: CancellationToken,
 ) -> anyhow::Result<impl Future<Output = anyhow::Result<()>>> {
     let source = Source::new(&args.identity_url, args.cache.identity_cache, gate)?;
-    let components = Components {
-        keys: health.component("access_token_keys"),
-        revocations: health.component("revocations"),
-        source: health.optional_component("identity"),
-    };
-    let pulse = health.pulse("pulling", published::SILENCE_LIMIT);
+    let reports = Reports::required(health);
     Ok(async move {
-        source.keep(components, pulse, stop).await;
+        source.keep(reports, stop).await;
         anyhow::Ok(())
     })
 }

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use acceptance::{RunningStack, until};
 use anyhow::{Context, Result, ensure};
+use local_servers::{http_get, test_client};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
+use stack::token::OPERATOR;
 
 use crate::sample;
 
@@ -73,6 +75,50 @@ async fn the_log_of_a_running_stack_is_digested_and_verified_and_a_changed_event
         .iter()
         .map(|finding| &finding["position"]);
     assert_eq!(positions.collect::<Vec<_>>(), [&json!(CHANGED)], "{found}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn operations_of_a_stack_take_a_token_which_the_stack_tool_sends_by_itself() -> Result<()> {
+    const OPERATIONS: &str = "/admin/v1/operations";
+    let stack = RunningStack::start().await?;
+    let admin = stack.endpoints()?.admin;
+    let (projector, commands) = (&admin["projector"], &admin["command_api"]);
+    for port in [projector, commands] {
+        let refused = http_get(format!("{port}{OPERATIONS}")).await?;
+        ensure!(refused.status() == 401, "{port}: {}", refused.status());
+        let scraped = http_get(format!("{port}/metrics")).await?;
+        ensure!(scraped.status() == 200, "{port}: {}", scraped.status());
+    }
+    // The projector pulls the keys when it is ready already.
+    let token = stack.run(&["token"]).await?;
+    until("the projector knows the keys", LIMIT, async || {
+        let request = test_client().get(format!("{projector}{OPERATIONS}"));
+        let answer = request.bearer_auth(token.trim()).send().await?;
+        Ok(Some(()).filter(|()| answer.status() == 200))
+    })
+    .await?;
+    let user = test_client().get(format!("{projector}{OPERATIONS}"));
+    let user_token = stack.run(&["token", "--role", "user"]).await?;
+    let refused = user.bearer_auth(user_token.trim()).send().await?;
+    ensure!(refused.status() == 403, "{}", refused.status());
+
+    let operator = format!("user:{OPERATOR}");
+    let who = ["--by", "clerk-7", "--reason", "a look at the rows"];
+    let paused = stack.run(&[&["run", "projector", "pause", "orders"][..], &who].concat()).await?;
+    ensure!(paused.contains(&operator) && !paused.contains("clerk-7"), "{paused}");
+    stack.run(&[&["run", "projector", "resume", "orders"][..], &who].concat()).await?;
+    let listed = stack.run(&["run", "projector", "operations", "--json"]).await?;
+    let listed: Value = serde_json::from_str(&listed)?;
+    ensure!(listed.as_array().is_some_and(|all| all.len() == 2), "{listed}");
+    ensure!(listed[0]["requested_by"] == operator && listed[0]["requested_with"].is_string());
+
+    let person = json!({"email": "leaving@example.com", "name": "Leaving"});
+    let person = stack.client()?.post("/api/v1/users", &person).await?;
+    let person = person.id()?;
+    let erase = ["run", "command-api", "erase-subject", person, "--reason", "ticket 12"];
+    let proof = stack.run(&[&erase[..], &["--admin", commands]].concat()).await?;
+    ensure!(proof.contains(&operator), "{proof}");
     Ok(())
 }
 

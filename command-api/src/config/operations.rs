@@ -1,5 +1,6 @@
 //! The settings of the command lines that ask a running command API for operations.
 
+use admin_client::TokenArgs;
 use clap::Args;
 use uuid::Uuid;
 
@@ -14,6 +15,9 @@ pub struct AdminArgs {
         default_value = "http://127.0.0.1:9080"
     )]
     pub admin: String,
+    /// The access token of who asks.
+    #[command(flatten)]
+    pub token: TokenArgs,
 }
 
 /// The settings of `begin-epoch`.
@@ -26,9 +30,9 @@ pub struct BeginEpochArgs {
     /// An epoch of another copy of the log that ends here. It can be given several times.
     #[arg(long = "abandon", value_name = "EPOCH")]
     pub abandoned: Vec<Uuid>,
-    /// Who asks for it: an opaque id, for the record.
+    /// Who asks for it: an opaque id, for the record. Needed unless an access token says it.
     #[arg(long, value_name = "WHO")]
-    pub by: String,
+    pub by: Option<String>,
     /// Why, for the record and for the list of epochs.
     #[arg(long, value_name = "WHY")]
     pub reason: String,
@@ -43,9 +47,9 @@ pub struct OperationsArgs {
     /// Show only the operation with this id, with its arguments and its result, as JSON.
     pub id: Option<Uuid>,
     /// Cancel it, if its effect has not begun.
-    #[arg(long, requires_all = ["id", "by"])]
+    #[arg(long, requires = "id")]
     pub cancel: bool,
-    /// Who cancels the operation, for the record.
+    /// Who cancels the operation, for the record. Needed unless an access token says it.
     #[arg(long, value_name = "WHO", requires = "cancel")]
     pub by: Option<String>,
     /// The maximum number of operations to list, at most 100.

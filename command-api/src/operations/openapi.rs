@@ -6,7 +6,7 @@ use event_store::erasure::MAX_BY_LEN;
 use event_store::postgres::operations::{Kind, MAX_ABANDONED, MAX_REASON};
 use serde_json::{Value, json};
 use service_kit::operations::document::{
-    self, Description, Field, object, recorded, time, uuid, words,
+    self, Description, Field, WHO_MAY_ASK, object, recorded, time, uuid, words,
 };
 
 use super::request::CANCEL_OPEN_ORDERS;
@@ -21,8 +21,10 @@ pub fn document() -> Value {
     document::document(&Description {
         title: "Daybook command API operations",
         version: env!("CARGO_PKG_VERSION"),
-        description: "Asks a running command API for erasures and new epochs, follows and cancels \
-            them. The port listens on loopback only; `by` is a claim that nothing verifies.",
+        description: &format!(
+            "Asks a running command API for erasures and new epochs, follows and cancels them. \
+             {WHO_MAY_ASK}"
+        ),
         list: "Lists operations, the newest first. All are kept.".to_owned(),
         conflict: "The person to erase has an open order (`user/open-orders`) or is the \
             last administrator (`auth/last-administrator`), an unfinished \
@@ -44,7 +46,8 @@ fn request(kind: Kind) -> Value {
 
 fn by() -> Value {
     json!({"type": "string", "minLength": 1, "maxLength": MAX_BY_LEN, "pattern": "^[!-~]+$",
-        "description": "Who asks or cancels: an opaque id, which is not personal data"})
+        "description": "Who asks or cancels: an opaque id, which is not personal data. It is \
+            needed without an access token, and refused with one"})
 }
 
 /// The arguments of a kind.

@@ -3,6 +3,7 @@
 use event_store::Epoch;
 use event_store::erasure::MAX_BY_LEN;
 use event_store::postgres::operations::{Kind, MAX_ABANDONED, MAX_REASON, Request};
+use identity::{Operator, Signature};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Map, Value};
@@ -12,6 +13,7 @@ use service_kit::operations::{check_id, check_words, unknown};
 use service_kit::{FieldError, Problem};
 use uuid::Uuid;
 
+use super::permission;
 use crate::application::OpenOrders;
 
 /// The argument that says that open orders are cancelled with the erasure.
@@ -22,7 +24,8 @@ pub(super) const CANCEL_OPEN_ORDERS: &str = "cancel_open_orders";
 #[serde(deny_unknown_fields)]
 struct Body<A> {
     kind: String,
-    by: String,
+    #[serde(default)]
+    by: Option<String>,
     reason: String,
     arguments: A,
 }
@@ -46,24 +49,28 @@ struct EpochArguments {
 /// A valid request for an operation.
 pub(super) struct Wanted {
     pub(super) request: Request,
-    pub(super) by: String,
+    pub(super) signature: Signature,
     pub(super) reason: String,
 }
 
 impl Wanted {
-    /// Reads a request for an operation.
-    pub(super) fn read(bytes: &[u8]) -> Result<Self, Problem> {
+    /// Reads the request of this operator. Its kind is all that is looked at before the permission
+    /// for that kind is checked.
+    pub(super) fn read(bytes: &[u8], operator: &Operator) -> Result<Self, Problem> {
         let body = parse_json::<Body<IgnoredAny>>(bytes)?;
-        let mut wrong = Vec::new();
-        check_by(&body.by, &mut wrong);
-        check_words("/reason", &body.reason, MAX_REASON, &mut wrong);
         let kind = Kind::named(&body.kind);
+        if let Some(kind) = kind {
+            operator.check(permission(kind))?;
+        }
+        let mut wrong = Vec::new();
+        let signature = operator.signature(body.by, check_by, &mut wrong);
+        check_words("/reason", &body.reason, MAX_REASON, &mut wrong);
         if kind.is_none() {
             wrong.push(unknown("/kind", &Kind::ALL.map(Kind::as_str)));
         }
         let request = kind.map(|kind| request(kind, bytes, &mut wrong)).transpose()?;
         match (request, wrong.is_empty()) {
-            (Some(request), true) => Ok(Self { request, by: body.by, reason: body.reason }),
+            (Some(request), true) => Ok(Self { request, signature, reason: body.reason }),
             _ => Err(Problem::invalid(wrong)),
         }
     }

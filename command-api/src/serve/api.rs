@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use anyhow::Context as _;
 use event_store::ReservationKey;
 use graphql_kit::Introspection;
-use identity::{KeySource, Revocations};
+use identity::{KeySource, Operators, Revocations};
 use service_kit::clock;
 use service_kit::consistency::TokenKey;
 use service_kit::health::Health;
@@ -85,6 +85,15 @@ pub(super) fn api(
         identity: signing_in.as_ref().map(|signing_in| signing_in.identity.clone()),
     };
     Ok((api, signing_in, outside))
+}
+
+/// Who may ask for operations. Where nobody can get an access token, nobody is asked for one.
+pub(super) fn operators(api: &Api, outside: Option<&KeySource>) -> Operators {
+    if api.identity.is_some() || outside.is_some() {
+        Operators::with_tokens(api.gate.clone())
+    } else {
+        Operators::unverified()
+    }
 }
 
 /// The source of the outside issuer's keys, if there is one.

@@ -25,6 +25,7 @@ mod operations;
 mod operations_asked;
 mod operations_orders;
 mod operations_queue;
+mod operators;
 mod orders;
 mod origin;
 mod outages;

@@ -1,6 +1,6 @@
 //! `run PROGRAM ARGS`: runs a program's maintenance command (`event-store verify`, `projector
-//! rebuild`) against this stack with its owner's rights. Passwords are passed in the environment,
-//! because any user can see arguments.
+//! rebuild`) against this stack with its owner's rights. Passwords, and the access token for
+//! operations, are passed in the environment, because any user can see arguments.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
@@ -11,9 +11,14 @@ use crate::build::Programs;
 use crate::endpoints::Endpoints;
 use crate::layout::Layout;
 use crate::secrets::KeyFiles;
+use crate::token::Tokens;
 
 /// The programs with maintenance commands.
 pub const PROGRAMS: [&str; 3] = ["event-store", "projector", "command-api"];
+
+/// The variables with the access token of who asks a running process for an operation, and with the
+/// file that holds it.
+const TOKEN_VARIABLES: [&str; 2] = ["DAYBOOK_TOKEN", "DAYBOOK_TOKEN_FILE"];
 
 /// Replaces this process by the program.
 pub fn run(layout: &Layout, program: &str, args: &[String]) -> anyhow::Result<ExitCode> {
@@ -31,6 +36,10 @@ pub(crate) fn command(layout: &Layout, program: &str, args: &[String]) -> anyhow
         .args(args)
         .env("EVENT_STORE_URL", &endpoints.postgres)
         .env("READ_MODEL_URL", &endpoints.postgres);
+    // The user's own token takes precedence.
+    if TOKEN_VARIABLES.iter().all(|name| std::env::var_os(name).is_none()) {
+        command.env(TOKEN_VARIABLES[0], &*Tokens::of_operator()?.current()?);
+    }
     let keys = KeyFiles::ensure()?;
     command
         .env("SUBJECT_KEYS_URL", &endpoints.subject_keys)

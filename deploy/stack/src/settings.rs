@@ -37,7 +37,8 @@ pub struct Settings {
     pub passwords: Passwords,
     /// The key files.
     pub keys: KeyFiles,
-    /// The folder of the query API's copy of the public keys.
+    /// The folder of the query API's copies of the public keys and of what is revoked. The
+    /// projector's are in a folder below it.
     pub identity_cache: PathBuf,
     /// The folder of the mails that the command API sends.
     pub mails: PathBuf,
@@ -134,6 +135,8 @@ impl Settings {
         command.env("MASTER_KEY_FILE", &self.keys.master);
         command.env("NATS_URL", self.nats("projector", &self.passwords.projector));
         command.env("ADMIN_LISTEN", loopback(self.ports.projector_admin));
+        command.env("IDENTITY_URL", http(self.ports.command_api));
+        command.env("IDENTITY_CACHE", self.identity_cache.join("projector"));
         command
     }
 

@@ -61,6 +61,8 @@ const EDGES: &[(&str, &str, &[&str])] = &[
         "projector",
         &[
             "domain",
+            "access",
+            "identity",
             "event-store",
             "event-feed",
             "projection",

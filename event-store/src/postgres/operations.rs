@@ -134,8 +134,11 @@ pub struct Operation {
     pub kind: String,
     /// The arguments, as the kind defines them.
     pub arguments: Value,
-    /// Who asked for it: a claim, which nothing verifies.
+    /// Who asked for it: the holder of an access token, as `user:ID`. Without a token it is a
+    /// claim, which nothing verifies.
     pub requested_by: String,
+    /// The session or API key that the token was issued for.
+    pub requested_with: Option<Uuid>,
     /// Why it was asked for.
     pub reason: String,
     /// When it was recorded.
@@ -156,8 +159,10 @@ pub struct Operation {
     pub irrevocable: bool,
     /// Whether a person asked to cancel it.
     pub cancel_wanted: bool,
-    /// Who asked first to cancel it.
+    /// Who asked first to cancel it, as in `requested_by`.
     pub cancelled_by: Option<String>,
+    /// The session or API key of who asked first to cancel it.
+    pub cancelled_with: Option<Uuid>,
     /// The result, as the kind defines it; `None` if there is none.
     pub result: Option<Value>,
     /// Why it failed; while it runs, the error that it retries after.
@@ -165,6 +170,9 @@ pub struct Operation {
     /// When it ended; `None` while it waits or runs.
     pub finished_at: Option<DateTime<Utc>>,
 }
+
+/// Who asks: an opaque id, and the session or API key that proves it.
+pub type Asker<'a> = (&'a str, Option<Uuid>);
 
 /// The outcome of a request for an operation.
 #[derive(Debug)]
@@ -200,23 +208,23 @@ pub async fn connect(options: &PostgresOptions) -> sqlx::Result<Connection> {
     Connection::open(&connect, CONNECT_LIMIT, CALL_LIMIT).await
 }
 
-/// Records an operation, for a process to take. `by` is an opaque id, and `reason` has 1 to
-/// [`MAX_REASON`] characters.
+/// Records an operation, for a process to take: who asks, and why, in 1 to [`MAX_REASON`]
+/// characters.
 ///
 /// # Errors
 /// Postgres's error.
 pub async fn add(
     connection: &mut Connection,
     request: &Request,
-    (by, reason): (&str, &str),
+    asked: (Asker<'_>, &str),
 ) -> sqlx::Result<Added> {
-    connection.run(async |raw| record(raw, request, (by, reason)).await).await
+    connection.run(async |raw| record(raw, request, asked).await).await
 }
 
 async fn record(
     connection: &mut PgConnection,
     request: &Request,
-    (by, reason): (&str, &str),
+    ((by, credential), reason): (Asker<'_>, &str),
 ) -> sqlx::Result<Added> {
     let (kind, target) = (request.kind().as_str(), request.target());
     let mut transaction = connection.begin().await?;
@@ -238,15 +246,17 @@ async fn record(
         return Ok(Added::Busy(Box::new(operation)));
     }
     let added = sqlx::query_scalar!(
-        "INSERT INTO event_store.operations (id, kind, target, arguments, requested_by, reason)
-         SELECT $1::uuid, $2::text, $3::text, $4::jsonb, $5::text, $6::text
-         WHERE (SELECT count(*) FROM event_store.operations WHERE finished_at IS NULL) < $7
+        "INSERT INTO event_store.operations
+             (id, kind, target, arguments, requested_by, requested_with, reason)
+         SELECT $1::uuid, $2::text, $3::text, $4::jsonb, $5::text, $6::uuid, $7::text
+         WHERE (SELECT count(*) FROM event_store.operations WHERE finished_at IS NULL) < $8
          RETURNING id",
         Uuid::now_v7(),
         kind,
         target,
         request.arguments(),
         by,
+        credential as Option<Uuid>,
         reason,
         MAX_UNFINISHED
     )
@@ -263,37 +273,43 @@ async fn record(
 /// # Errors
 /// Postgres's error.
 pub async fn find(connection: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Option<Operation>> {
-    Ok(select(connection, Some(id), None, 1).await?.pop())
+    Ok(select(connection, &Kind::ALL, Some(id), None, 1).await?.pop())
 }
 
-/// Lists operations, the newest first: from the newest of all, or from the one before an id.
+/// Lists operations of these kinds, the newest first: from the newest of all, or from the one
+/// before an id.
 ///
 /// # Errors
 /// Postgres's error.
 pub async fn list(
     connection: impl PgExecutor<'_>,
+    kinds: &[Kind],
     before: Option<Uuid>,
     limit: u32,
 ) -> sqlx::Result<Vec<Operation>> {
-    select(connection, None, before, limit.into()).await
+    select(connection, kinds, None, before, limit.into()).await
 }
 
 async fn select(
     connection: impl PgExecutor<'_>,
+    kinds: &[Kind],
     id: Option<Uuid>,
     before: Option<Uuid>,
     limit: i64,
 ) -> sqlx::Result<Vec<Operation>> {
+    let kinds: Vec<String> = kinds.iter().map(|kind| kind.as_str().to_owned()).collect();
     sqlx::query_as!(
         Operation,
-        "SELECT id, kind, arguments, requested_by, reason, requested_at, state, work, attempts,
-                started_at, heartbeat_at, retry_at, irrevocable, cancel_wanted, cancelled_by,
-                result, error, finished_at
+        "SELECT id, kind, arguments, requested_by, requested_with, reason, requested_at, state,
+                work, attempts, started_at, heartbeat_at, retry_at, irrevocable, cancel_wanted,
+                cancelled_by, cancelled_with, result, error, finished_at
          FROM event_store.operations
          WHERE ($1::uuid IS NULL OR id = $1) AND ($2::uuid IS NULL OR id < $2)
-         ORDER BY id DESC LIMIT $3",
+           AND kind = ANY($3::text[])
+         ORDER BY id DESC LIMIT $4",
         id as Option<Uuid>,
         before as Option<Uuid>,
+        &kinds[..],
         limit
     )
     .fetch_all(connection)
@@ -304,15 +320,21 @@ async fn select(
 ///
 /// # Errors
 /// Postgres's error.
-pub async fn cancel(connection: &mut Connection, id: Uuid, by: &str) -> sqlx::Result<Cancelled> {
+pub async fn cancel(
+    connection: &mut Connection,
+    id: Uuid,
+    (by, credential): Asker<'_>,
+) -> sqlx::Result<Cancelled> {
     let noted = sqlx::query!(
         "UPDATE event_store.operations
          SET cancel_wanted = true, cancelled_by = COALESCE(cancelled_by, $2),
+             cancelled_with = CASE WHEN cancelled_by IS NULL THEN $3::uuid ELSE cancelled_with END,
              state = CASE state WHEN 'queued' THEN 'cancelled' ELSE state END,
              finished_at = CASE state WHEN 'queued' THEN clock_timestamp() END
          WHERE id = $1 AND finished_at IS NULL AND NOT irrevocable",
         id,
-        by
+        by,
+        credential as Option<Uuid>
     )
     .execute(&mut *connection)
     .await?;

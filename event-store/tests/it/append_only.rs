@@ -3,6 +3,7 @@
 use event_store::postgres::operations::{self, Added, Kind, Request, Turn};
 use event_store::{EventStore, Position, StoreError};
 use sqlx::AssertSqlSafe;
+use uuid::Uuid;
 
 use crate::support::{appended, check_dense, connect, database, one, options, plain, sqlstate};
 
@@ -101,14 +102,17 @@ async fn an_appender_begins_an_epoch_only_by_an_operation_that_names_who_and_why
     let database = database().await;
     let url = database.url_in_group("event_store_appender").await;
     let mut record = operations::connect(&options(&url)).await.unwrap();
-    let asked = ("ops-7", "a standby was promoted");
+    let session = Uuid::from_u128(7);
+    let asked = (("ops-7", Some(session)), "a standby was promoted");
     let replaces = connect(database.url()).await.head().await.unwrap().epoch;
     let request = Request::BeginEpoch { replaces, abandoned: Vec::new() };
     let added = operations::add(&mut record, &request, asked).await;
     let Added::Queued(operation) = added.unwrap() else { panic!("it is the first one") };
+    assert_eq!(operation.requested_with, Some(session));
     let mut appender = plain(&url).await;
     for statement in [
         "UPDATE event_store.operations SET requested_by = 'somebody else'",
+        "UPDATE event_store.operations SET requested_with = NULL",
         "UPDATE event_store.operations SET reason = 'another'",
         "UPDATE event_store.operations SET arguments = '{}'",
         "UPDATE event_store.operations SET requested_at = now()",

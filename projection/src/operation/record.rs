@@ -27,8 +27,11 @@ pub struct Operation {
     pub projection: String,
     /// The arguments, as the kind defines them.
     pub arguments: Value,
-    /// Who asked for it: a claim, which nothing verifies.
+    /// Who asked for it: the holder of an access token, as `user:ID`. Without a token it is a
+    /// claim, which nothing verifies.
     pub requested_by: String,
+    /// The session or API key that the token was issued for.
+    pub requested_with: Option<Uuid>,
     /// Why it was asked for.
     pub reason: String,
     /// When it was recorded.
@@ -49,8 +52,10 @@ pub struct Operation {
     pub heartbeat_at: Option<DateTime<Utc>>,
     /// Whether a person asked to cancel it.
     pub cancel_wanted: bool,
-    /// Who asked first to cancel it.
+    /// Who asked first to cancel it, as in `requested_by`.
     pub cancelled_by: Option<String>,
+    /// The session or API key of who asked first to cancel it.
+    pub cancelled_with: Option<Uuid>,
     /// The result, as the kind defines it; `None` if there is none.
     pub result: Option<Value>,
     /// Why it failed; while it runs, the error that it retries after.
@@ -66,13 +71,16 @@ impl Operation {
     }
 }
 
+/// Who asks: a text, and the session or API key that proves it.
+pub type Asker<'a> = (&'a str, Option<Uuid>);
+
 /// A request for an operation. Who and why are 1 to [`MAX_WORDS`] characters each.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
     /// The task, with arguments that [`Task::check`] accepts.
     pub task: &'a Task,
     /// Who asks.
-    pub by: &'a str,
+    pub asker: Asker<'a>,
     /// Why they ask.
     pub reason: &'a str,
 }
@@ -120,7 +128,7 @@ pub async fn add(
 async fn record(
     connection: &mut PgConnection,
     projection: &dyn AnyProjection,
-    Asked { task, by, reason }: Asked<'_>,
+    Asked { task, asker: (by, credential), reason }: Asked<'_>,
 ) -> Result<Operation, AddError> {
     let name = projection.name();
     let mut transaction = connection.begin().await?;
@@ -139,9 +147,9 @@ async fn record(
     }
     let added = sqlx::query_scalar!(
         "INSERT INTO read_model.operations
-             (id, kind, projection, fold, arguments, requested_by, reason)
-         SELECT $1::uuid, $2::text, $3::text, $4::text, $5::jsonb, $6::text, $7::text
-         WHERE (SELECT count(*) FROM read_model.operations WHERE finished_at IS NULL) < $8
+             (id, kind, projection, fold, arguments, requested_by, requested_with, reason)
+         SELECT $1::uuid, $2::text, $3::text, $4::text, $5::jsonb, $6::text, $7::uuid, $8::text
+         WHERE (SELECT count(*) FROM read_model.operations WHERE finished_at IS NULL) < $9
          RETURNING id",
         Uuid::now_v7(),
         task.kind().as_str(),
@@ -149,6 +157,7 @@ async fn record(
         generation::fold_of(projection),
         task.arguments()?,
         by,
+        credential as Option<Uuid>,
         reason,
         MAX_UNFINISHED
     )
@@ -188,9 +197,10 @@ async fn select(
 ) -> sqlx::Result<Vec<Operation>> {
     sqlx::query_as!(
         Operation,
-        "SELECT id, kind, projection, arguments, requested_by, reason, requested_at, state, work,
-                position, end_position, attempts, started_at, heartbeat_at, cancel_wanted,
-                cancelled_by, result, error, finished_at
+        "SELECT id, kind, projection, arguments, requested_by, requested_with, reason,
+                requested_at, state, work, position, end_position, attempts, started_at,
+                heartbeat_at, cancel_wanted, cancelled_by, cancelled_with, result, error,
+                finished_at
          FROM read_model.operations
          WHERE ($1::uuid IS NULL OR id = $1) AND ($2::uuid IS NULL OR id < $2)
          ORDER BY id DESC LIMIT $3",
@@ -206,15 +216,21 @@ async fn select(
 ///
 /// # Errors
 /// Postgres's error.
-pub async fn cancel(connection: &mut Connection, id: Uuid, by: &str) -> sqlx::Result<Cancelled> {
+pub async fn cancel(
+    connection: &mut Connection,
+    id: Uuid,
+    (by, credential): Asker<'_>,
+) -> sqlx::Result<Cancelled> {
     let noted = sqlx::query!(
         "UPDATE read_model.operations
          SET cancel_wanted = true, cancelled_by = COALESCE(cancelled_by, $2),
+             cancelled_with = CASE WHEN cancelled_by IS NULL THEN $3::uuid ELSE cancelled_with END,
              state = CASE state WHEN 'queued' THEN 'cancelled' ELSE state END,
              finished_at = CASE state WHEN 'queued' THEN clock_timestamp() END
          WHERE id = $1 AND finished_at IS NULL",
         id,
-        by
+        by,
+        credential as Option<Uuid>
     )
     .execute(&mut *connection)
     .await?;

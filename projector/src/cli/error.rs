@@ -21,6 +21,12 @@ pub enum CommandError {
     /// A setting is missing or cannot be read.
     #[error("a setting is wrong")]
     Setting(#[from] SecretError),
+    /// Settings do not fit together.
+    #[error(transparent)]
+    Usage(#[from] cli_kit::Usage),
+    /// No HTTP client could be made to pull the keys of access tokens.
+    #[error("the keys of access tokens cannot be pulled")]
+    Http(#[source] reqwest::Error),
     /// The address of the read model is not a URL. It is not shown, because it may hold a password.
     #[error("READ_MODEL_URL is not a Postgres URL")]
     ReadModelUrl,
@@ -69,7 +75,8 @@ pub enum CommandError {
     /// A running projector did not accept or show an operation, or the operation failed.
     #[error(transparent)]
     Remote(#[from] RemoteError),
-    /// `--by` or `--reason` is missing: an operation is recorded with both.
+    /// `--by` or `--reason` is missing: an operation is recorded with both. An access token says
+    /// who asks, so `--by` is not needed with one.
     #[error("an operation on a running projector (--admin) needs --by and --reason")]
     WhoAndWhy,
     /// `--reveal` was given with `--admin`: results are recorded, so they hide personal values.
@@ -94,11 +101,17 @@ impl CommandError {
         match self {
             Self::Differs(_) => cli_kit::NOT_IN_ORDER,
             Self::Setting(_)
+            | Self::Usage(_)
             | Self::ReadModelUrl
             | Self::MasterKey(_)
             | Self::WhoAndWhy
             | Self::Revealing
-            | Self::Remote(RemoteError::Invalid(_))
+            | Self::Remote(
+                RemoteError::Invalid(_)
+                | RemoteError::Setting(_)
+                | RemoteError::NotAToken
+                | RemoteError::Exposed(_),
+            )
             | Self::Explain(ExplainError::NotAKey(..))
             | Self::Parked(ParkedError::NotAKey(..)) => cli_kit::USAGE,
             Self::Schema(error)

@@ -16,9 +16,9 @@ pub struct OperationsArgs {
     /// Show only the operation with this id, with its arguments and its result, as JSON.
     id: Option<Uuid>,
     /// Cancel it. A rebuild keeps its work: `projector rebuild NAME --resume` continues it.
-    #[arg(long, requires_all = ["id", "by"])]
+    #[arg(long, requires = "id")]
     cancel: bool,
-    /// Who cancels the operation, for the record.
+    /// Who cancels the operation, for the record. Needed unless an access token says it.
     #[arg(long, value_name = "WHO", requires = "cancel")]
     by: Option<String>,
     /// The maximum number of operations to list, at most 100.
@@ -34,9 +34,9 @@ pub struct OperationsArgs {
 /// Lists, shows or cancels operations.
 pub(crate) async fn operations(args: OperationsArgs) -> Result<(), CommandError> {
     let admin = args.admin.reach()?;
-    let text = match (args.id, args.by.filter(|_| args.cancel)) {
-        (Some(id), Some(by)) => json(&admin.cancel::<Operation>(id, &by).await?)?,
-        (Some(id), None) => json(&admin.find::<Operation>(id).await?.record)?,
+    let text = match (args.id, args.cancel) {
+        (Some(id), true) => json(&admin.cancel::<Operation>(id, args.by.as_deref()).await?)?,
+        (Some(id), false) => json(&admin.find::<Operation>(id).await?.record)?,
         (None, _) => {
             let found = admin.list::<Operation>(args.limit).await?;
             if args.json { json(&found)? } else { table(&found) }

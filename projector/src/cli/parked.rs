@@ -134,7 +134,7 @@ struct SkipArgs {
     /// Why, for the record.
     #[arg(long, value_parser = parse_words)]
     reason: String,
-    /// Who decides, for the record.
+    /// Who decides, for the record. An access token that goes to a projector says it instead.
     #[arg(long, env = "USER", value_parser = parse_words)]
     by: String,
     #[command(flatten)]

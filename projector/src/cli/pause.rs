@@ -13,9 +13,9 @@ use projection::pause::{Pause, Paused};
 pub struct PauseArgs {
     /// The name of the projection.
     projection: String,
-    /// Who asks for it, for the record.
+    /// Who asks for it, for the record. Needed unless an access token says it.
     #[arg(long, value_name = "WHO")]
-    by: String,
+    by: Option<String>,
     /// Why, for the record.
     #[arg(long, value_name = "WHY")]
     reason: String,

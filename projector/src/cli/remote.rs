@@ -1,6 +1,6 @@
 //! Asks a running projector for operations, through its admin port.
 
-use admin_client::{Admin, Recorded, RemoteError, Server};
+use admin_client::{Admin, Recorded, RemoteError, Server, TokenArgs};
 use clap::Args;
 use event_store::Position;
 use projection::operation::Operation;
@@ -19,16 +19,21 @@ pub(crate) struct ThroughAdmin {
     /// value is the address of its admin port.
     #[arg(long, value_name = "URL", env = "PROJECTOR_ADMIN_URL")]
     admin: Option<String>,
+    #[command(flatten)]
+    token: TokenArgs,
 }
 
 impl ThroughAdmin {
     /// Returns the selected projector; `None` if this process does the work.
+    fn reach(&self) -> Result<Option<Admin>, RemoteError> {
+        let reach = |url: &String| Admin::at(PROJECTOR, url, self.token.token()?);
+        self.admin.as_ref().map(reach).transpose()
+    }
+
+    /// Returns the selected projector, and who asks it why.
     pub(super) fn remote(&self, by: &str, reason: &str) -> Result<Option<Remote>, RemoteError> {
-        let remote = |url: &String| {
-            let (by, reason) = (by.to_owned(), reason.to_owned());
-            Ok(Remote::new(Admin::at(PROJECTOR, url)?, by, reason))
-        };
-        self.admin.as_ref().map(remote).transpose()
+        let by = Some(by.to_owned());
+        Ok(self.reach()?.map(|admin| Remote::new(admin, by, reason.to_owned())))
     }
 }
 
@@ -37,7 +42,8 @@ impl ThroughAdmin {
 pub(crate) struct ThroughArgs {
     #[command(flatten)]
     through: ThroughAdmin,
-    /// Who asks for the operation, for the record. Needed with --admin.
+    /// Who asks for the operation, for the record. Needed with --admin, unless an access token says
+    /// it.
     #[arg(long, value_name = "WHO")]
     by: Option<String>,
     /// Why, for the record. Needed with --admin.
@@ -48,10 +54,13 @@ pub(crate) struct ThroughArgs {
 impl ThroughArgs {
     /// Returns the selected projector; `None` if this process does the work.
     pub(super) fn remote(&self) -> Result<Option<Remote>, CommandError> {
-        match (&self.through.admin, &self.by, &self.reason) {
-            (None, ..) => Ok(None),
-            (Some(_), Some(by), Some(reason)) => Ok(self.through.remote(by, reason)?),
-            (Some(_), ..) => Err(CommandError::WhoAndWhy),
+        let Some(admin) = self.through.reach()? else { return Ok(None) };
+        let says_who = self.by.is_some() || admin.has_token();
+        match &self.reason {
+            Some(reason) if says_who => {
+                Ok(Some(Remote::new(admin, self.by.clone(), reason.clone())))
+            }
+            _ => Err(CommandError::WhoAndWhy),
         }
     }
 
@@ -78,24 +87,26 @@ pub(super) struct AdminArgs {
         default_value = "http://127.0.0.1:9083"
     )]
     admin: String,
+    #[command(flatten)]
+    token: TokenArgs,
 }
 
 impl AdminArgs {
     /// Creates the client. It connects with the first request.
     pub(super) fn reach(&self) -> Result<Admin, RemoteError> {
-        Admin::at(PROJECTOR, &self.admin)
+        Admin::at(PROJECTOR, &self.admin, self.token.token()?)
     }
 }
 
 /// A running projector, and the person who asks it for operations.
 pub(super) struct Remote {
     admin: Admin,
-    by: String,
+    by: Option<String>,
     reason: String,
 }
 
 impl Remote {
-    pub(super) const fn new(admin: Admin, by: String, reason: String) -> Self {
+    pub(super) const fn new(admin: Admin, by: Option<String>, reason: String) -> Self {
         Self { admin, by, reason }
     }
 
@@ -109,7 +120,6 @@ impl Remote {
         let request = json!({
             "kind": kind,
             "projection": projection,
-            "by": self.by,
             "reason": self.reason,
             "arguments": arguments,
         });
@@ -120,6 +130,6 @@ impl Remote {
             };
             bar.show(work, Position(*position), Position(*end_position));
         };
-        self.admin.carry_out(&request, show).await
+        self.admin.carry_out(request, self.by.as_deref(), show).await
     }
 }

@@ -6,7 +6,7 @@ use projection::operation::record::MAX_WORDS;
 use projection::operation::{Kind, MAX_KEPT};
 use serde_json::{Value, json};
 use service_kit::operations::document::{
-    self, Description, Field, count, integer, object, recorded, text, words,
+    self, Description, Field, WHO_MAY_ASK, count, integer, object, recorded, text, words,
 };
 
 /// Answers with the document.
@@ -19,13 +19,14 @@ pub(crate) fn document() -> Value {
     document::document(&Description {
         title: "Daybook projector operations",
         version: env!("CARGO_PKG_VERSION"),
-        description: "Asks a running projector for operations, follows and cancels them. The port \
-            listens on loopback only; `by` is a claim that nothing verifies.",
+        description: &format!(
+            "Asks a running projector for operations, follows and cancels them. {WHO_MAY_ASK}"
+        ),
         list: format!("Lists operations, the newest first; {MAX_KEPT} finished ones are kept."),
         conflict: "Another operation works on the projection (`operation/busy`), the projection \
             is paused (`operation/paused`), or the operation has ended (`operation/finished`)",
         unavailable: "The read model's database is away, or too many operations or requests wait",
-        by: words("Who asks or cancels", MAX_WORDS),
+        by: by(),
         requests: Kind::ALL.iter().map(|kind| request(*kind)).collect(),
         record: record(),
     })
@@ -33,9 +34,14 @@ pub(crate) fn document() -> Value {
 
 /// The body of a request for an operation of this kind.
 fn request(kind: Kind) -> Value {
-    let signed = (words("Who asks", MAX_WORDS), words("Why", MAX_WORDS));
+    let signed = (by(), words("Why", MAX_WORDS));
     let projection = ("projection", text("The projection's name"), true);
     document::request(kind.as_str(), signed, &[projection], &arguments(kind))
+}
+
+fn by() -> Value {
+    let about = "Who asks or cancels. It is needed without an access token, and refused with one";
+    words(about, MAX_WORDS)
 }
 
 /// The arguments of a kind: name, schema, and whether it is required.

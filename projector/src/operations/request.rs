@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use identity::{Operator, Signature};
 use projection::AnyProjection;
 use projection::operation::record::MAX_WORDS;
 use projection::operation::{Kind, Task};
@@ -17,7 +18,8 @@ use service_kit::{FieldError, Problem};
 struct Body<A> {
     kind: String,
     projection: String,
-    by: String,
+    #[serde(default)]
+    by: Option<String>,
     reason: String,
     #[serde(default)]
     arguments: A,
@@ -27,19 +29,20 @@ struct Body<A> {
 pub(super) struct Wanted<'a> {
     pub(super) task: Task,
     pub(super) projection: &'a Arc<dyn AnyProjection>,
-    pub(super) by: String,
+    pub(super) signature: Signature,
     pub(super) reason: String,
 }
 
 impl<'a> Wanted<'a> {
-    /// Reads a request for an operation on one of these projections.
+    /// Reads this operator's request for an operation on one of these projections.
     pub(super) fn read(
         bytes: &[u8],
         projections: &'a [Arc<dyn AnyProjection>],
+        operator: &Operator,
     ) -> Result<Self, Problem> {
         let body = parse_json::<Body<Option<IgnoredAny>>>(bytes)?;
         let mut wrong = Vec::new();
-        check_by(&body.by, &mut wrong);
+        let signature = operator.signature(body.by, check_by, &mut wrong);
         check_words("/reason", &body.reason, MAX_WORDS, &mut wrong);
         let kind = Kind::named(&body.kind);
         if kind.is_none() {
@@ -57,7 +60,7 @@ impl<'a> Wanted<'a> {
         }
         match (task, projection, wrong.is_empty()) {
             (Some(task), Some(projection), true) => {
-                Ok(Self { task, projection, by: body.by, reason: body.reason })
+                Ok(Self { task, projection, signature, reason: body.reason })
             }
             _ => Err(Problem::invalid(wrong)),
         }

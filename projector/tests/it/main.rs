@@ -15,6 +15,7 @@ mod health;
 mod memory;
 mod nothing;
 mod operations;
+mod operators;
 mod outage;
 mod parked;
 mod partitions;

@@ -30,6 +30,7 @@ pub(crate) mod life;
 pub(crate) mod process;
 pub(crate) mod silence;
 pub(crate) mod tight;
+pub(crate) mod tokens;
 
 /// A migrated read model.
 pub(crate) async fn read_model() -> TestDatabase {

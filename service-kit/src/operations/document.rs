@@ -8,16 +8,22 @@ use crate::problem::{FieldError, PROBLEM_JSON, ProblemBody};
 
 const RECORD: &str = "#/components/schemas/Operation";
 const PROBLEM: &str = "#/components/schemas/Problem";
+/// The name of the security scheme.
+const TOKEN: &str = "accessToken";
+/// What [`Description::description`] says of who may ask, in every program.
+pub const WHO_MAY_ASK: &str = "The port listens on loopback only. A process that can verify access \
+    tokens asks for one with the right permission, and the record names its holder. Without tokens \
+    whoever reaches the port may ask, and `by` is a claim that nothing verifies.";
 
 /// What distinguishes one program's API of operations.
 #[derive(Debug)]
-pub struct Description {
+pub struct Description<'a> {
     /// The title of the document.
     pub title: &'static str,
     /// The version of the program.
     pub version: &'static str,
     /// What the API is for.
-    pub description: &'static str,
+    pub description: &'a str,
     /// What the list of operations holds.
     pub list: String,
     /// When a request is answered with 409.
@@ -36,7 +42,7 @@ pub struct Description {
 pub type Field = (&'static str, Value, bool);
 
 /// Makes the document, in OpenAPI 3.1.
-pub fn document(about: &Description) -> Value {
+pub fn document(about: &Description<'_>) -> Value {
     let id = json!({"name": "id", "in": "path", "required": true, "schema": uuid()});
     let (list, methods) = (listed(about), Methods(about));
     json!({
@@ -48,7 +54,7 @@ pub fn document(about: &Description) -> Value {
             "license": {"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"},
         },
         "servers": [{"url": "/", "description": "This server"}],
-        "security": [{}],
+        "security": [{TOKEN: []}, {}],
         "paths": {
             PATH: {
                 "get": list,
@@ -65,7 +71,7 @@ pub fn document(about: &Description) -> Value {
             format!("{PATH}/{{id}}/cancel"): {
                 "parameters": [id],
                 "post": methods.described(("cancelOperation", "Asks to cancel an operation."),
-                    &body(&object(&[("by", about.by.clone(), true)])),
+                    &body(&object(&[("by", about.by.clone(), false)])),
                     ("202", "The operation is cancelled, or will be soon", one_record())),
             },
             DOCUMENT_PATH: {
@@ -73,16 +79,21 @@ pub fn document(about: &Description) -> Value {
                     &Value::Null, ("200", "The document", json!({"type": "object"}))),
             },
         },
-        "components": {"schemas": {
-            "Request": {"oneOf": about.requests},
-            "Operation": about.record,
-            "Problem": ProblemBody::schema(),
-            "FieldError": FieldError::schema(),
-        }},
+        "components": {
+            "schemas": {
+                "Request": {"oneOf": about.requests},
+                "Operation": about.record,
+                "Problem": ProblemBody::schema(),
+                "FieldError": FieldError::schema(),
+            },
+            "securitySchemes": {
+                TOKEN: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+            },
+        },
     })
 }
 
-struct Methods<'a>(&'a Description);
+struct Methods<'a>(&'a Description<'a>);
 
 impl Methods<'_> {
     /// The description of one method, with the problems that every one can answer with.
@@ -98,6 +109,8 @@ impl Methods<'_> {
         responses.insert(status.to_owned(), success);
         for (status, description) in [
             ("400", "The request cannot be parsed"),
+            ("401", "The access token is missing or not valid"),
+            ("403", "The access token lacks the permission"),
             ("404", "There is no such operation"),
             ("409", self.0.conflict),
             ("413", "The body is too large"),
@@ -121,7 +134,7 @@ fn body(schema: &Value) -> Value {
     json!({"required": true, "content": {"application/json": {"schema": schema}}})
 }
 
-fn listed(about: &Description) -> Value {
+fn listed(about: &Description<'_>) -> Value {
     let data = json!({"type": "array", "items": {"$ref": RECORD}});
     let mut list = Methods(about).described(
         ("listOperations", &about.list),
@@ -157,7 +170,7 @@ pub fn request(
     let mut fields = vec![("kind", json!({"const": kind}), true)];
     fields.extend_from_slice(more);
     fields.extend([
-        ("by", by, true),
+        ("by", by, false),
         ("reason", reason, true),
         ("arguments", object(arguments), is_needed),
     ]);
@@ -170,7 +183,8 @@ pub fn recorded(kinds: &[&str]) -> Vec<Field> {
         ("id", uuid(), true),
         ("kind", json!({"type": "string", "enum": kinds}), true),
         ("arguments", json!({"type": "object"}), true),
-        ("requested_by", text("Who asked for it"), true),
+        ("requested_by", text("Who asked for it: `user:ID`, or without a token a claim"), true),
+        ("requested_with", credential("that `requested_by` is proven with"), true),
         ("reason", text("Why"), true),
         ("requested_at", json!({"type": "string", "format": "date-time"}), true),
         (
@@ -185,6 +199,7 @@ pub fn recorded(kinds: &[&str]) -> Vec<Field> {
         ("heartbeat_at", time("When the latest attempt last recorded progress"), true),
         ("cancel_wanted", json!({"type": "boolean"}), true),
         ("cancelled_by", perhaps("Who asked first to cancel it"), true),
+        ("cancelled_with", credential("that `cancelled_by` is proven with"), true),
         ("result", json!({"description": "The result, as the kind defines it"}), true),
         ("error", perhaps("Why it failed, or what it waits for"), true),
         ("finished_at", time("When it ended"), true),
@@ -228,6 +243,11 @@ pub fn text(description: &str) -> Value {
 /// The schema of a time (RFC 3339), or null.
 pub fn time(description: &str) -> Value {
     json!({"type": ["string", "null"], "format": "date-time", "description": description})
+}
+
+fn credential(what: &str) -> Value {
+    let description = format!("The session or API key {what}; null without a token");
+    json!({"type": ["string", "null"], "format": "uuid", "description": description})
 }
 
 fn perhaps(description: &str) -> Value {

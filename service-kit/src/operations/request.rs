@@ -15,19 +15,9 @@ pub const MAX_PAGE: u32 = 100;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CancelBody {
-    by: String,
-}
-
-impl CancelBody {
-    /// Returns who cancels the operation. `check` adds an error for a text that is not fit.
-    ///
-    /// # Errors
-    /// 422 with the errors of `check`.
-    pub fn who(self, check: impl FnOnce(&str, &mut Vec<FieldError>)) -> Result<String, Problem> {
-        let mut wrong = Vec::new();
-        check(&self.by, &mut wrong);
-        if wrong.is_empty() { Ok(self.by) } else { Err(Problem::invalid(wrong)) }
-    }
+    /// Who cancels the operation, if no access token says it.
+    #[serde(default)]
+    pub by: Option<String>,
 }
 
 /// The query of a list.

@@ -10,13 +10,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use identity::Gate;
-use identity::revocation::InvalidList;
-use identity::verifier::InvalidKeySet;
 use reqwest::redirect::Policy;
 use service_kit::Pulse;
-use service_kit::health::Component;
+use service_kit::health::{Component, Health};
 use tokio_util::sync::CancellationToken;
+
+use crate::copy;
+use crate::gate::Gate;
+use crate::revocation::InvalidList;
+use crate::verifier::InvalidKeySet;
 
 /// The interval between two pulls.
 const PULL_EVERY: Duration = Duration::from_secs(2);
@@ -25,7 +27,7 @@ const PULL_SOON: Duration = Duration::from_millis(250);
 /// The time limit of one pull.
 const PULL_LIMIT: Duration = Duration::from_secs(2);
 /// After this time without progress, pulling is considered hung. Every round ends sooner.
-pub const SILENCE_LIMIT: Duration = Duration::from_secs(10);
+const SILENCE_LIMIT: Duration = Duration::from_secs(10);
 /// The maximum length of the key set, in bytes.
 const MAX_KEY_SET: usize = 1024 * 1024;
 /// The maximum length of the list of what is revoked, in bytes. That is enough for some 200,000
@@ -33,6 +35,11 @@ const MAX_KEY_SET: usize = 1024 * 1024;
 const MAX_REVOCATION_LIST: usize = 16 * 1024 * 1024;
 /// The folder of both at the command API.
 const FOLDER: &str = ".well-known";
+/// The names of [`Reports`] in `/readyz?verbose`.
+const KEYS: &str = "access_token_keys";
+const REVOCATIONS: &str = "revocations";
+const SOURCE: &str = "identity";
+const PULLING: &str = "pulling";
 
 /// Where both come from, and where their copies are.
 #[derive(Debug)]
@@ -43,15 +50,16 @@ pub struct Source {
     gate: Gate,
 }
 
-/// The components of health that pulling reports to.
+/// The parts of health that pulling reports to.
 #[derive(Debug)]
-pub struct Components {
+pub struct Reports {
     /// Whether any key is known. Without one, no token can be verified.
-    pub keys: Component,
+    keys: Component,
     /// Whether the list of what is revoked can be read. Otherwise no token is accepted.
-    pub revocations: Component,
+    revocations: Component,
     /// Whether the last pull succeeded.
-    pub source: Component,
+    source: Component,
+    pulse: Pulse,
 }
 
 /// One of the publications.
@@ -111,6 +119,28 @@ impl PullError {
     }
 }
 
+impl Reports {
+    /// For a process that serves callers: it is not ready while it can verify no token.
+    pub fn required(health: &Health) -> Self {
+        Self {
+            keys: health.component(KEYS),
+            revocations: health.component(REVOCATIONS),
+            source: health.optional_component(SOURCE),
+            pulse: health.pulse(PULLING, SILENCE_LIMIT),
+        }
+    }
+
+    /// For a process whose main work asks nobody for a token: it is ready in any case.
+    pub fn optional(health: &Health) -> Self {
+        Self {
+            keys: health.optional_component(KEYS),
+            revocations: health.optional_component(REVOCATIONS),
+            source: health.optional_component(SOURCE),
+            pulse: health.optional_pulse(PULLING, SILENCE_LIMIT),
+        }
+    }
+}
+
 impl Source {
     /// The publications of the command API at this address, for this gate. Copies are kept in
     /// `folder`, if there is one.
@@ -131,32 +161,32 @@ impl Source {
     }
 
     /// Reads the copies, then pulls until cancelled.
-    pub async fn keep(self, components: Components, pulse: Pulse, stop: CancellationToken) {
-        stop.run_until_cancelled(self.rounds(&components, &pulse)).await;
+    pub async fn keep(self, reports: Reports, stop: CancellationToken) {
+        stop.run_until_cancelled(self.rounds(&reports)).await;
     }
 
-    async fn rounds(&self, components: &Components, pulse: &Pulse) {
+    async fn rounds(&self, reports: &Reports) {
         let mut keys = self.copy(Publication::Keys);
         let mut revocations = self.copy(Publication::Revocations);
         loop {
-            pulse.beat();
+            reports.pulse.beat();
             // Keys that are unusable do not keep the list from being read.
             let pulled_keys = self.pull(Publication::Keys, &mut keys).await;
             let pulled_list = self.pull(Publication::Revocations, &mut revocations).await;
             match pulled_keys.and(pulled_list) {
-                Ok(()) => components.source.ready(),
-                Err(error) => components.source.not_ready(cli_kit::describe(&error)),
+                Ok(()) => reports.source.ready(),
+                Err(error) => reports.source.not_ready(cli_kit::describe(&error)),
             }
             let are_known = self.gate.verifier().knows_keys();
             if are_known {
-                components.keys.ready();
+                reports.keys.ready();
             } else {
-                components.keys.not_ready("the keys of access tokens are not known yet");
+                reports.keys.not_ready("the keys of access tokens are not known yet");
             }
             if self.gate.revocations().is_known() {
-                components.revocations.ready();
+                reports.revocations.ready();
             } else {
-                components.revocations.not_ready(
+                reports.revocations.not_ready(
                     "the list of what is revoked cannot be read, so no access token is accepted",
                 );
             }
@@ -248,7 +278,7 @@ impl Source {
     /// Writes a copy. Without it, the process works on; it only cannot start alone.
     fn save(&self, publication: Publication, published: &[u8]) {
         let Some(folder) = &self.folder else { return };
-        if let Err(error) = identity::copy::write(folder, publication.file(), published) {
+        if let Err(error) = copy::write(folder, publication.file(), published) {
             tracing::warn!(%error, folder = %folder.display(), "a copy could not be written");
         }
     }

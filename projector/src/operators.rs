@@ -1,0 +1,83 @@
+//! Who may ask for operations, as the settings say.
+//!
+//! With `IDENTITY_URL`, an operation takes an access token with the permission
+//! `projections:operate`. The keys and the list of what is revoked are pulled from the command API
+//! and kept on disk. While neither was ever seen, operations get 503. Projecting needs no token, so
+//! the process starts, projects and is ready in any case.
+
+use std::sync::Arc;
+
+use clap::Args;
+use identity::config::{CacheArgs, TokenArgs};
+use identity::published::{Reports, Source};
+use identity::{Gate, KeySource, OidcArgs, Operators, Revocations};
+use reqwest::Url;
+use service_kit::health::Health;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::error::CommandError;
+
+/// Where access tokens of operators are from.
+#[derive(Debug, Args)]
+pub struct IdentityArgs {
+    /// The address of the command API, which publishes the keys of access tokens. With it,
+    /// operations need a token; without it, whoever reaches the admin port may ask for them.
+    #[arg(long, env = "IDENTITY_URL", value_name = "URL")]
+    identity_url: Option<Url>,
+    #[command(flatten)]
+    cache: CacheArgs,
+    #[command(flatten)]
+    tokens: TokenArgs,
+    #[command(flatten)]
+    oidc: OidcArgs,
+}
+
+/// What lets operators in, and what keeps it up to date.
+pub(crate) struct Identity {
+    pub(crate) operators: Operators,
+    sources: Option<Sources>,
+}
+
+struct Sources {
+    published: Source,
+    reports: Reports,
+    outside: Option<KeySource>,
+}
+
+impl Identity {
+    /// What the settings say.
+    ///
+    /// # Errors
+    /// They do not fit together, or an HTTP client cannot be made.
+    pub(crate) fn new(args: &IdentityArgs, health: &Health) -> Result<Self, CommandError> {
+        let Some(url) = &args.identity_url else {
+            if args.oidc.oidc_issuer.is_some() {
+                let why = "OIDC_ISSUER needs IDENTITY_URL, which says what is revoked".to_owned();
+                return Err(cli_kit::Usage(why).into());
+            }
+            return Ok(Self { operators: Operators::unverified(), sources: None });
+        };
+        let folder = args.cache.identity_cache.clone();
+        let own = &args.tokens.access_token_issuer;
+        let outside = args.oidc.source(own, folder.clone(), health);
+        let outside = outside.map_err(|error| cli_kit::Usage(cli_kit::describe(&error)))?;
+        // An operation can do harm, so no token counts before it is known what is revoked.
+        let gate = Gate::new(Arc::new(args.tokens.verifier()), Revocations::unknown());
+        let gate = gate.accepting(outside.as_ref().map(KeySource::verifier));
+        let published = Source::new(url, folder, gate.clone()).map_err(CommandError::Http)?;
+        let sources = Sources { published, reports: Reports::optional(health), outside };
+        Ok(Self { operators: Operators::with_tokens(gate), sources: Some(sources) })
+    }
+
+    /// Keeps it up to date until `stop`.
+    pub(crate) async fn keep(self, stop: CancellationToken) {
+        let Some(Sources { published, reports, outside }) = self.sources else { return };
+        let pulling = published.keep(reports, stop.clone());
+        let fetching = async {
+            if let Some(outside) = outside {
+                outside.keep(stop).await;
+            }
+        };
+        tokio::join!(pulling, fetching);
+    }
+}
