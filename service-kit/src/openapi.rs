@@ -11,6 +11,9 @@ use utoipa::{PartialSchema as _, ToSchema as _};
 
 use crate::problem::{PROBLEM_JSON, ProblemBody};
 
+mod answers;
+mod examples;
+
 /// Where the operations of an API begin.
 const API_PREFIX: &str = "/api/";
 /// The problems with which the layers answer, whatever the operation.
@@ -20,14 +23,17 @@ const LAYER_PROBLEMS: [(&str, &str); 2] = [
 ];
 const SCHEMAS: &str = "#/components/schemas/";
 
-/// Adds the schema of the problem that every operation can answer with, and drops unused schemas.
-/// (A body inside an [`Envelope`](crate::Envelope) is described inline.)
+/// Adds the schema of the problem that every operation can answer with, names the answers (the
+/// [`Envelope`](crate::Envelope) of an order is `OrderAnswer`), adds examples of the bodies, and
+/// drops unused schemas.
 pub fn completed(mut document: OpenApi) -> OpenApi {
     let components = document.components.get_or_insert_with(Components::new);
     components.schemas.insert(ProblemBody::name().into_owned(), ProblemBody::schema());
     let mut below = Vec::new();
     ProblemBody::schemas(&mut below);
     components.schemas.extend(below);
+    answers::name_answers(&mut document);
+    examples::add_examples(&mut document);
     while drop_unused(&mut document) {}
     document
 }

@@ -1,10 +1,12 @@
 //! Tests of the running system from outside, with real processes, a real Postgres and a real NATS.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "tests")]
 
+mod clients;
 mod command_lines;
 mod contributing;
 mod copies;
 mod crash;
+mod descriptions;
 mod erasure;
 mod failover;
 mod gauges;

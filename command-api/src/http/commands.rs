@@ -51,6 +51,7 @@ struct Operation {
 /// A command.
 #[derive(Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"type": "confirmOrder", "id": "0190b3a2-0000-7000-8000-000000000001"}))]
 pub(super) struct Command {
     /// The type of the command: the `operationId` of an operation in this document.
     #[schema(example = "confirmOrder")]

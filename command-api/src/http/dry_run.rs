@@ -14,6 +14,7 @@ use crate::application::{DryRun, Input};
 
 /// The result of a dry run.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DryRun)]
 pub(super) struct DryRunData {
     /// Always true, to tell a dry run from a real answer.
     dry_run: bool,

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use service_kit::Envelope;
 use service_kit::openapi::{describe_header, problem};
-use service_kit::problem::ProblemBody;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Type};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder};
@@ -18,9 +17,9 @@ const JSON: &str = "application/json";
 /// The end of the path of the operation for commands.
 const COMMANDS: &str = "/commands";
 const MERGE_PATCH: &str = "application/merge-patch+json";
-/// The schema names of the answers to a command and to a dry run.
+/// The schema names of the answers to a command and to a dry run, before all answers are named.
 const CHANGED: &str = "Envelope_Changed";
-const DRY_RUN: &str = "Envelope_DryRunData";
+const DRY_RUN: &str = "Envelope_DryRun";
 
 const IF_MATCH: &str = "The versions that the resource may be at: `\"<version>\"`, or a tag of \
     the query API, whose version counts. The answer is 412 if it is at another one";
@@ -38,7 +37,7 @@ const IF_NONE_MATCH: &str = "The versions that the resource must not be at, writ
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
     servers((url = "/", description = "This server")),
-    components(schemas(ProblemBody, Envelope<DryRunData>)),
+    components(schemas(Envelope<DryRunData>)),
 )]
 pub(super) struct Document;
 
@@ -82,7 +81,7 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     }
     identity::openapi::secure(&mut document);
     service_kit::openapi::describe_layers(&mut document);
-    document
+    service_kit::openapi::completed(document)
 }
 
 fn complete_operation(path: &str, operation: &mut Operation) {

@@ -35,16 +35,16 @@ pub(super) struct WaitParams {
 #[allow(dead_code, reason = "only its description is used")]
 pub(super) struct QueryHeaders {
     /// A command's consistency token. The answer waits until it shows the command's effect.
-    #[param(rename = "Consistency-Token", required = false)]
+    #[param(rename = "Consistency-Token", required = false, nullable = false)]
     consistency_token: Option<String>,
     /// `wait=n`: wait up to n seconds for the token's position, at most 10. The default is 2.
-    #[param(rename = "Prefer", required = false, example = "wait=5")]
+    #[param(rename = "Prefer", required = false, nullable = false, example = "wait=5")]
     prefer: Option<String>,
     /// The answer must have one of these tags, otherwise it is 412.
-    #[param(rename = "If-Match", required = false)]
+    #[param(rename = "If-Match", required = false, nullable = false)]
     if_match: Option<String>,
     /// The tags that the caller has stored. If one is still current, the answer is 304.
-    #[param(rename = "If-None-Match", required = false)]
+    #[param(rename = "If-None-Match", required = false, nullable = false)]
     if_none_match: Option<String>,
 }
 

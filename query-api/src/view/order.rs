@@ -11,8 +11,11 @@ use crate::read::order::{LineRow, OrderRow};
 /// An order with its lines.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Order {
+    /// The order's id.
     id: Uuid,
+    /// The id of the user who ordered.
     user_id: Uuid,
+    /// The status of the order.
     #[schema(value_type = OrderStatus)]
     status: String,
     /// The currency code of all prices in the order.
@@ -38,6 +41,7 @@ pub(crate) struct Order {
     shipping_region: Option<String>,
     /// The number of units over all lines.
     units: i64,
+    /// The lines of the order.
     lines: Vec<Line>,
     /// What was paid, as a decimal number of the currency.
     #[schema(example = "29.34")]
@@ -51,39 +55,51 @@ pub(crate) struct Order {
     /// The original date of an imported order, otherwise the time of confirmation.
     #[schema(required = true)]
     ordered_at: Option<DateTime<Utc>>,
+    /// The time of the confirmation.
     #[schema(required = true)]
     confirmed_at: Option<DateTime<Utc>>,
     /// The time when the user asked to pay.
     #[schema(required = true)]
     payment_requested_at: Option<DateTime<Utc>>,
+    /// The time of the payment.
     #[schema(required = true)]
     paid_at: Option<DateTime<Utc>>,
+    /// The time of the shipment.
     #[schema(required = true)]
     shipped_at: Option<DateTime<Utc>>,
+    /// The time of the delivery.
     #[schema(required = true)]
     delivered_at: Option<DateTime<Utc>>,
+    /// The time of the cancellation.
     #[schema(required = true)]
     cancelled_at: Option<DateTime<Utc>>,
     /// The time of the latest refund.
     #[schema(required = true)]
     refunded_at: Option<DateTime<Utc>>,
+    /// The time when the order was placed.
     created_at: DateTime<Utc>,
+    /// The time of the latest change.
     updated_at: DateTime<Utc>,
+    /// The version of the order. Each change raises it.
     version: i64,
 }
 
 /// A line of an order.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Line {
+    /// The line's id.
     #[serde(rename = "line_id")]
     id: Uuid,
+    /// The product's id.
     product_id: Uuid,
     /// The product's name when it was ordered.
     product_name: String,
+    /// The number of units.
     quantity: i64,
     /// The price of one unit, as a decimal number of the currency.
     #[schema(example = "14.67")]
     unit_price: String,
+    /// The currency code of the price.
     #[schema(example = "USD")]
     currency: String,
 }

@@ -11,11 +11,14 @@ use crate::read::product::ProductRow;
 /// A product with its price and stock.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Product {
+    /// The product's id.
     id: Uuid,
+    /// The product's name.
     name: String,
     /// The price of one unit, as a decimal number of the currency.
     #[schema(example = "14.67")]
     unit_price: String,
+    /// The currency code of the price.
     #[schema(example = "USD")]
     currency: String,
     /// The rate class, which taxes depend on: `standard`, `reduced` or `zero`.
@@ -27,8 +30,11 @@ pub(crate) struct Product {
     reserved: i64,
     /// The number of units that can be ordered: those on hand that are not reserved.
     available: i64,
+    /// The time when the product was added.
     created_at: DateTime<Utc>,
+    /// The time of the latest change.
     updated_at: DateTime<Utc>,
+    /// The version of the product. Each change raises it.
     version: i64,
 }
 

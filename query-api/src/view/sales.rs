@@ -12,9 +12,12 @@ use crate::read::sales::DailySalesRow;
 pub(crate) struct DailySales {
     /// The day, in UTC.
     day: NaiveDate,
+    /// The currency code of all amounts.
     #[schema(example = "USD")]
     currency: String,
+    /// The number of orders.
     orders: i64,
+    /// The number of units.
     units: i64,
     /// What customers agreed to pay: after discounts, and with tax.
     #[schema(example = "87.15")]

@@ -13,20 +13,25 @@ use crate::read::user::{AddressColumn, SumsMinor, UserRow};
 /// A user with totals over confirmed orders.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct User {
+    /// The user's id.
     id: Uuid,
-    /// Null after the user's personal data were erased.
+    /// The e-mail address. Null after the user's personal data were erased.
     #[schema(required = true)]
     email: Option<String>,
-    /// Null after the user's personal data were erased.
+    /// The person's name. Null after the user's personal data were erased.
     #[schema(required = true)]
     name: Option<String>,
+    /// Whether the user can order.
     #[schema(value_type = UserStatus)]
     status: String,
+    /// What kind of customer the user is.
     #[schema(value_type = CustomerType)]
     customer_type: String,
+    /// What the user says about themselves.
     profile: Profile,
+    /// What the shop should do for the user.
     preferences: Preferences,
-    /// In the sequence in which they were added.
+    /// The addresses, in the sequence in which they were added.
     addresses: Vec<Address>,
     /// The number of confirmed orders that were not cancelled afterwards.
     order_count: i64,
@@ -42,8 +47,11 @@ pub(crate) struct User {
     /// The latest date of an order that was confirmed, also if it was cancelled afterwards.
     #[schema(required = true)]
     last_order_at: Option<DateTime<Utc>>,
+    /// The time when the user was registered.
     created_at: DateTime<Utc>,
+    /// The time of the latest change.
     updated_at: DateTime<Utc>,
+    /// The version of the user. Each change raises it.
     version: i64,
 }
 
@@ -77,14 +85,18 @@ pub(crate) struct Preferences {
 /// An address of a user. Its texts are null after they were erased.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Address {
+    /// The address's id.
     id: Uuid,
     /// What the user calls it, if it has a name.
     #[schema(required = true)]
     label: Option<String>,
+    /// The person or company that receives what is sent there.
     #[schema(required = true)]
     recipient: Option<String>,
+    /// The street and the number of the house.
     #[schema(required = true)]
     street: Option<String>,
+    /// The city.
     #[schema(required = true)]
     city: Option<String>,
     /// The postal code, where the country has one.

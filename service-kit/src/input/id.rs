@@ -62,6 +62,7 @@ impl PartialSchema for Id {
     fn schema() -> RefOr<Schema> {
         let schema = ObjectBuilder::new()
             .schema_type(Type::String)
+            .description(Some("A UUID, in lower case"))
             .format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)))
             .pattern(Some(Self::PATTERN));
         schema.into()

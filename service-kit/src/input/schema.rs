@@ -1,35 +1,76 @@
-//! JSON schemas of texts in standard formats, so that clients can validate them before sending.
+//! Schemas of texts in standard formats, so that clients can validate them before sending. Each has
+//! a name in the OpenAPI documents, so that generated clients have one type for it.
+
+use std::borrow::Cow;
 
 use formats::{Currency, email};
+use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
+use utoipa::{PartialSchema, ToSchema};
 
-/// The schema of an email address.
-pub fn email_address() -> Schema {
-    let schema = ObjectBuilder::new()
-        .schema_type(Type::String)
-        .description(Some("A plain ASCII address; its letters are case-insensitive"))
-        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Email)))
-        .pattern(Some(email::PATTERN))
-        .max_length(Some(email::MAX_LEN))
-        .examples(["ada@example.com"]);
-    Schema::Object(schema.build())
-}
+/// The schema of an e-mail address. Name it with `#[schema(value_type = EmailAddress)]`.
+#[derive(Debug)]
+pub struct EmailAddress;
 
-/// The schema of a currency that is valid today.
-pub fn currency_of_today() -> Schema {
-    currencies("A currency of today (ISO 4217)", Currency::of_today())
-}
+/// The schema of a currency that is valid today. Documents name it `Currency`.
+#[derive(Debug)]
+pub struct CurrencyOfToday;
 
 /// The schema of a currency that is or was valid.
-pub fn currency_of_any_time() -> Schema {
-    currencies("A currency that ISO 4217 lists or once listed", Currency::all())
+#[derive(Debug)]
+pub struct CurrencyOfAnyTime;
+
+impl PartialSchema for EmailAddress {
+    fn schema() -> RefOr<Schema> {
+        let schema = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some("A plain ASCII address; its letters are case-insensitive"))
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Email)))
+            .pattern(Some(email::PATTERN))
+            .max_length(Some(email::MAX_LEN))
+            .examples(["ada@example.com"]);
+        schema.into()
+    }
 }
 
-fn currencies(description: &str, currencies: impl Iterator<Item = Currency>) -> Schema {
+impl ToSchema for EmailAddress {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("EmailAddress")
+    }
+}
+
+impl PartialSchema for CurrencyOfToday {
+    fn schema() -> RefOr<Schema> {
+        currencies("A currency of today (ISO 4217)", Currency::of_today())
+    }
+}
+
+impl ToSchema for CurrencyOfToday {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("Currency")
+    }
+}
+
+impl PartialSchema for CurrencyOfAnyTime {
+    fn schema() -> RefOr<Schema> {
+        currencies("A currency that ISO 4217 lists or once listed", Currency::all())
+    }
+}
+
+impl ToSchema for CurrencyOfAnyTime {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("CurrencyOfAnyTime")
+    }
+}
+
+fn currencies(
+    description: &str,
+    currencies: impl Iterator<Item = Currency>,
+) -> RefOr<Schema> {
     let schema = ObjectBuilder::new()
         .schema_type(Type::String)
         .description(Some(description))
         .enum_values(Some(currencies.map(Currency::code)))
         .examples(["USD"]);
-    Schema::Object(schema.build())
+    schema.into()
 }

@@ -167,22 +167,23 @@ impl<'de> Deserialize<'de> for Day {
     }
 }
 
-fn schema(format: KnownFormat, pattern: &str) -> RefOr<Schema> {
+fn schema(description: &str, format: KnownFormat, pattern: &str) -> RefOr<Schema> {
     let schema = ObjectBuilder::new()
         .schema_type(Type::String)
+        .description(Some(description))
         .format(Some(SchemaFormat::KnownFormat(format)));
     schema.pattern(Some(pattern)).into()
 }
 
 impl PartialSchema for Time {
     fn schema() -> RefOr<Schema> {
-        schema(KnownFormat::DateTime, Self::PATTERN)
+        schema("A time (RFC 3339)", KnownFormat::DateTime, Self::PATTERN)
     }
 }
 
 impl PartialSchema for Day {
     fn schema() -> RefOr<Schema> {
-        schema(KnownFormat::Date, Self::PATTERN)
+        schema("A day (RFC 3339)", KnownFormat::Date, Self::PATTERN)
     }
 }
 

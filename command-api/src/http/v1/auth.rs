@@ -10,7 +10,7 @@ use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use service_kit::extract::{Json, Query};
 use service_kit::http::{ClientAddress, RequestId};
-use service_kit::input::schema::email_address;
+use service_kit::input::schema::EmailAddress;
 use service_kit::{Envelope, FieldError, Meta, Problem};
 use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -51,10 +51,11 @@ const UNNAMED: &str = "unnamed";
 #[serde(deny_unknown_fields)]
 struct LogInBody {
     /// The e-mail address. Upper and lower case are the same.
-    #[schema(schema_with = email_address)]
+    #[schema(value_type = EmailAddress)]
     email: String,
     /// The password.
-    #[schema(value_type = String, format = Password, max_length = 128)]
+    #[schema(value_type = String, format = Password, max_length = 128,
+        example = "a first long password")]
     password: Secret,
     /// The name of the frontend, for the list of sessions: lower-case letters, digits and hyphens.
     #[serde(default, deserialize_with = "crate::http::present")]
@@ -67,7 +68,8 @@ struct LogInBody {
 #[serde(deny_unknown_fields)]
 struct RefreshBody {
     /// The refresh token.
-    #[schema(value_type = String, format = Password, max_length = 128)]
+    #[schema(value_type = String, format = Password, max_length = 128,
+        example = "the refresh token")]
     refresh_token: Secret,
 }
 

@@ -6,7 +6,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use service_kit::extract::Path;
 use service_kit::input::Id;
-use service_kit::input::schema::currency_of_any_time;
+use service_kit::input::schema::CurrencyOfAnyTime;
 use service_kit::{Envelope, Problem};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -56,7 +56,7 @@ struct RefundBody {
     #[schema(pattern = r"^\d+(\.\d+)?$", example = "9.99")]
     amount: String,
     /// The currency of the amount: that of the order.
-    #[schema(schema_with = currency_of_any_time)]
+    #[schema(value_type = CurrencyOfAnyTime)]
     currency: String,
     /// The reason, in one line. It must not be about a person: it is never erased.
     #[schema(min_length = 1, max_length = 500, example = "one disc was scratched")]

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 use service_kit::extract::Path;
-use service_kit::input::schema::currency_of_any_time;
+use service_kit::input::schema::CurrencyOfAnyTime;
 use service_kit::input::{Id, Integer, Time};
 use service_kit::{Envelope, Problem};
 use utoipa::{OpenApi, ToSchema};
@@ -100,7 +100,7 @@ struct ImportOrderBody {
     /// The original time of the order: not before 1900 and not in the future.
     ordered_at: Time,
     /// The currency of all prices. It may be any that ISO 4217 lists or once listed.
-    #[schema(schema_with = currency_of_any_time)]
+    #[schema(value_type = CurrencyOfAnyTime)]
     currency: String,
     /// The lines of the order, with their original prices.
     #[schema(min_items = 1, max_items = 100)]

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 use service_kit::extract::Path;
-use service_kit::input::schema::currency_of_today;
+use service_kit::input::schema::CurrencyOfToday;
 use service_kit::input::{Id, Integer};
 use service_kit::{Envelope, Problem};
 use utoipa::{OpenApi, ToSchema};
@@ -54,7 +54,7 @@ struct AddProductBody {
     #[schema(pattern = r"^\d+(\.\d+)?$", example = "14.67")]
     unit_price: String,
     /// The currency of the price. It must be on the current ISO 4217 list.
-    #[schema(schema_with = currency_of_today)]
+    #[schema(value_type = CurrencyOfToday)]
     currency: String,
     /// The initial stock, in units.
     #[serde(default)]
@@ -77,7 +77,7 @@ struct ChangeProductBody {
     /// The currency of the new price. It must be on the current ISO 4217 list. The default is the
     /// product's own currency.
     #[serde(default, deserialize_with = "present")]
-    #[schema(schema_with = currency_of_today, required = false)]
+    #[schema(value_type = CurrencyOfToday, required = false)]
     currency: Option<String>,
 }
 
@@ -92,7 +92,7 @@ struct ReplaceProductBody {
     #[schema(pattern = r"^\d+(\.\d+)?$", example = "9.99")]
     unit_price: String,
     /// The currency of the price. It must be on the current ISO 4217 list.
-    #[schema(schema_with = currency_of_today)]
+    #[schema(value_type = CurrencyOfToday)]
     currency: String,
 }
 

@@ -100,7 +100,12 @@ fn examples(document: &Value, body: &Value) -> Value {
     };
     let schema = document.pointer(reference.trim_start_matches('#')).unwrap();
     let fields = schema["properties"].as_object().unwrap().iter();
+    let named = |field: &Value| {
+        let reference = field["$ref"].as_str()?.trim_start_matches('#').to_owned();
+        document.pointer(&reference).cloned()
+    };
     let example = |(name, field): (&String, &Value)| {
+        let field = named(field).unwrap_or_else(|| field.clone());
         let listed = field["examples"].get(0).or_else(|| field.get("example"));
         listed.map(|example| (name.clone(), example.clone()))
     };

@@ -7,7 +7,7 @@ use formats::Currency;
 use serde::{Deserialize, Serialize};
 use service_kit::http::RequestId;
 use service_kit::input::Day;
-use service_kit::input::schema::currency_of_any_time;
+use service_kit::input::schema::CurrencyOfAnyTime;
 use service_kit::{Envelope, FieldError, Problem};
 use utoipa::{IntoParams, OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -49,7 +49,7 @@ struct DailySalesFilter {
     #[param(required = false, inline)]
     to: Option<Day>,
     /// Only sales in this currency. It may be any that ISO 4217 lists or once listed.
-    #[param(required = false, schema_with = currency_of_any_time)]
+    #[param(required = false, inline, value_type = CurrencyOfAnyTime)]
     currency: Option<String>,
     /// The sort of the list; `-` means descending. The default is `-day`.
     #[param(required = false, inline)]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use service_kit::extract::Path;
 use service_kit::http::RequestId;
 use service_kit::input::Id;
-use service_kit::input::schema::email_address;
+use service_kit::input::schema::EmailAddress;
 use service_kit::{Envelope, FieldError, Problem};
 use utoipa::{IntoParams, OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -58,7 +58,7 @@ struct UserFilter {
     #[param(required = false, inline)]
     status: Option<UserStatus>,
     /// Only the user with this e-mail address. Upper and lower case are the same.
-    #[param(required = false, schema_with = email_address)]
+    #[param(required = false, inline, value_type = EmailAddress)]
     email: Option<String>,
     /// The sort of the list; `-` means descending. The default is `-created_at`.
     #[param(required = false, inline)]

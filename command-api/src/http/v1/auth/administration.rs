@@ -33,6 +33,12 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(revoke_key))
 }
 
+/// The name of a role.
+#[derive(Serialize, ToSchema)]
+#[serde(transparent)]
+#[schema(as = RoleName, example = "support")]
+struct ListedRole(String);
+
 /// A session of a user.
 #[derive(Serialize, ToSchema)]
 struct Session {
@@ -74,7 +80,7 @@ impl From<ListedSession> for Session {
     get, path = "/auth/users/{id}/roles", operation_id = "listRoles", tag = "auth",
     params(("id" = inline(Id), Path, description = "The user's id")),
     responses(
-        (status = 200, description = "The names of the roles", body = Envelope<Vec<String>>),
+        (status = 200, description = "The names of the roles", body = Envelope<Vec<ListedRole>>),
         (status = 403, description = "You may not manage access", body = ProblemBody,
             content_type = "application/problem+json"),
     ),
@@ -87,6 +93,7 @@ async fn list_roles(
     request_id: RequestId,
 ) -> Result<Response, Problem> {
     let roles = api.identity()?.roles(&caller, user.get()).await?;
+    let roles: Vec<_> = roles.into_iter().map(ListedRole).collect();
     Ok(api.plain(roles, request_id))
 }
 

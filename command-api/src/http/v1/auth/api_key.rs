@@ -53,7 +53,7 @@ struct NewKeyBody {
 #[serde(deny_unknown_fields)]
 struct ExchangeBody {
     /// The API key.
-    #[schema(value_type = String, format = Password, max_length = 64)]
+    #[schema(value_type = String, format = Password, max_length = 64, example = "the API key")]
     api_key: Secret,
 }
 

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use service_kit::extract::{Json, Query};
 use service_kit::http::{ClientAddress, RequestId};
-use service_kit::input::schema::email_address;
+use service_kit::input::schema::EmailAddress;
 use service_kit::problem::ProblemBody;
 use service_kit::{Envelope, FieldError, Problem};
 use utoipa::ToSchema;
@@ -41,7 +41,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 #[serde(deny_unknown_fields)]
 struct SignUpBody {
     /// The e-mail address to prove.
-    #[schema(schema_with = email_address)]
+    #[schema(value_type = EmailAddress)]
     email: String,
     /// The person's name.
     #[schema(min_length = 1, max_length = 200, example = "Ada Lovelace")]
@@ -53,7 +53,7 @@ struct SignUpBody {
 #[serde(deny_unknown_fields)]
 struct EmailBody {
     /// The e-mail address.
-    #[schema(schema_with = email_address)]
+    #[schema(value_type = EmailAddress)]
     email: String,
 }
 
@@ -62,10 +62,11 @@ struct EmailBody {
 #[serde(deny_unknown_fields)]
 struct ChangeEmailBody {
     /// The new e-mail address.
-    #[schema(schema_with = email_address)]
+    #[schema(value_type = EmailAddress)]
     email: String,
     /// The current password.
-    #[schema(value_type = String, format = Password, max_length = 128)]
+    #[schema(value_type = String, format = Password, max_length = 128,
+        example = "a first long password")]
     password: Secret,
 }
 
@@ -74,10 +75,12 @@ struct ChangeEmailBody {
 #[serde(deny_unknown_fields)]
 struct NewPasswordBody {
     /// The token from the mail.
-    #[schema(value_type = String, format = Password, max_length = 128)]
+    #[schema(value_type = String, format = Password, max_length = 128,
+        example = "the token from the mail")]
     token: Secret,
     /// The password: at least 10 characters, at most 128 bytes.
-    #[schema(value_type = String, format = Password, min_length = 10, max_length = 128)]
+    #[schema(value_type = String, format = Password, min_length = 10, max_length = 128,
+        example = "a first long password")]
     password: Secret,
     /// The name of the frontend, for the list of sessions: lower-case letters, digits and hyphens.
     #[serde(default, deserialize_with = "crate::http::present")]
@@ -90,7 +93,8 @@ struct NewPasswordBody {
 #[serde(deny_unknown_fields)]
 struct TokenBody {
     /// The token from the mail.
-    #[schema(value_type = String, format = Password, max_length = 128)]
+    #[schema(value_type = String, format = Password, max_length = 128,
+        example = "the token from the mail")]
     token: Secret,
 }
 
@@ -99,10 +103,12 @@ struct TokenBody {
 #[serde(deny_unknown_fields)]
 struct ChangePasswordBody {
     /// The current password.
-    #[schema(value_type = String, format = Password, max_length = 128)]
+    #[schema(value_type = String, format = Password, max_length = 128,
+        example = "a first long password")]
     current_password: Secret,
     /// The new password: at least 10 characters, at most 128 bytes.
-    #[schema(value_type = String, format = Password, min_length = 10, max_length = 128)]
+    #[schema(value_type = String, format = Password, min_length = 10, max_length = 128,
+        example = "a second long password")]
     new_password: Secret,
 }
 

@@ -3,7 +3,7 @@
 use domain::user::Change;
 use serde::Deserialize;
 use service_kit::input::Id;
-use service_kit::input::schema::email_address;
+use service_kit::input::schema::EmailAddress;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -22,7 +22,7 @@ pub(super) struct RegisterUserBody {
     #[schema(required = false, nullable = false)]
     id: Option<Id>,
     /// The e-mail address. Each address belongs to one user. Upper and lower case are the same.
-    #[schema(schema_with = email_address)]
+    #[schema(value_type = EmailAddress)]
     email: String,
     /// The person's name.
     #[schema(min_length = 1, max_length = 200, example = "Ada Lovelace")]
@@ -34,7 +34,7 @@ pub(super) struct RegisterUserBody {
 #[serde(deny_unknown_fields)]
 pub(super) struct ReplaceUserBody {
     /// The e-mail address.
-    #[schema(schema_with = email_address)]
+    #[schema(value_type = EmailAddress)]
     email: String,
     /// The person's name.
     #[schema(min_length = 1, max_length = 200, example = "Ada King")]
@@ -53,7 +53,7 @@ pub(super) struct ReplaceUserBody {
 pub(super) struct ChangeUserBody {
     /// The new e-mail address.
     #[serde(default, deserialize_with = "present")]
-    #[schema(schema_with = email_address, required = false)]
+    #[schema(value_type = EmailAddress, required = false)]
     email: Option<String>,
     /// The new name.
     #[serde(default, deserialize_with = "present")]

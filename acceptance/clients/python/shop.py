@@ -1,0 +1,148 @@
+"""A program that buys something, reads it back, and handles what is refused.
+
+Everything it knows of the shop is generated from the descriptions of the two APIs.
+"""
+
+import os
+from uuid import UUID
+
+from command_api import AuthenticatedClient as CommandClient
+from command_api.api.orders import cancel_order, confirm_order, place_order
+from command_api.api.products import add_product
+from command_api.api.users import register_user
+from command_api.models import (
+    AddProductBody,
+    AddProductBodyCurrency,
+    Changed,
+    ChangedAnswer,
+    DryRunAnswer,
+    LineBody,
+    PlaceOrderBody,
+    Problem,
+    RegisterUserBody,
+)
+from command_api.types import Response as CommandResponse
+from query_api import AuthenticatedClient as QueryClient
+from query_api.api.orders import get_order, list_orders
+from query_api.models import Order, OrderAnswer, OrderListAnswer, OrderStatus
+from query_api.types import UNSET, Unset
+
+COMMANDS = CommandClient(base_url=os.environ["COMMANDS"], token=os.environ["TOKEN"])
+QUERIES = QueryClient(base_url=os.environ["QUERIES"], token=os.environ["TOKEN"])
+
+
+def changed(answer: ChangedAnswer | DryRunAnswer | Problem | None) -> Changed:
+    """What a command did."""
+    if not isinstance(answer, ChangedAnswer):
+        raise SystemExit(f"refused: {answer}")
+    return answer.data
+
+
+def refused(
+    response: CommandResponse[ChangedAnswer | DryRunAnswer | Problem], status: int
+) -> Problem:
+    """The problem of an answer that must be refused with this status."""
+    expect("the status of the answer", int(response.status_code), status)
+    if not isinstance(response.parsed, Problem):
+        raise SystemExit(f"this is no problem: {response.parsed}")
+    return response.parsed
+
+
+def expect(what: str, found: object, expected: object) -> None:
+    """Ends the program if something is not as expected."""
+    if found != expected:
+        raise SystemExit(f"{what}: {found}, not {expected}")
+
+
+def place(user: UUID, product: UUID) -> UUID:
+    """Places an order of two units."""
+    lines = [LineBody(product_id=product, quantity=2)]
+    body = PlaceOrderBody(user_id=user, lines=lines)
+    return changed(place_order.sync(client=COMMANDS, body=body)).id
+
+
+def confirm(order: UUID) -> str:
+    """Confirms an order and returns the token with which a query waits for that."""
+    key = f"confirm-{order}"
+    first = confirm_order.sync(order, client=COMMANDS, idempotency_key=key)
+    again = confirm_order.sync_detailed(order, client=COMMANDS, idempotency_key=key)
+    expect("the repeat", changed(again.parsed), changed(first))
+    expect("its header", again.headers["Idempotent-Replayed"], "true")
+    if not isinstance(first, ChangedAnswer) or isinstance(first.meta.consistency_token, Unset):
+        raise SystemExit("a command has no token")
+    return first.meta.consistency_token
+
+
+def read(order: UUID, token: str) -> Order:
+    """Reads an order as soon as it shows the effect of the command with this token."""
+    answer = get_order.sync(
+        order, client=QUERIES, consistency_token_header=token, prefer="wait=10"
+    )
+    if not isinstance(answer, OrderAnswer):
+        raise SystemExit(f"refused: {answer}")
+    return answer.data
+
+
+def listed(user: UUID, token: str) -> list[Order]:
+    """All orders of a user, page by page."""
+    orders: list[Order] = []
+    cursor: str | Unset = UNSET
+    while True:
+        answer = list_orders.sync(
+            client=QUERIES,
+            user_id=user,
+            page_size=1,
+            consistency_token_query=token,
+            cursor=cursor,
+        )
+        if not isinstance(answer, OrderListAnswer):
+            raise SystemExit(f"refused: {answer}")
+        orders.extend(answer.data)
+        page = answer.meta.page
+        if isinstance(page, Unset) or page.next_cursor is None:
+            return orders
+        cursor = page.next_cursor
+
+
+def product_at(price: str) -> AddProductBody:
+    """A product at a price."""
+    return AddProductBody(
+        name="Blue Train", unit_price=price, currency=AddProductBodyCurrency.USD, stock=12
+    )
+
+
+def main() -> None:
+    """The whole purchase."""
+    product = changed(add_product.sync(client=COMMANDS, body=product_at("14.67"))).id
+    registration = RegisterUserBody(email="python@example.com", name="Ada Lovelace")
+    user = changed(register_user.sync(client=COMMANDS, body=registration)).id
+
+    place(user, product)
+    order = place(user, product)
+    token = confirm(order)
+    shown = read(order, token)
+    expect("the status", shown.status, OrderStatus.CONFIRMED)
+    expect("the total", shown.total, "29.34")
+    expect("the lines", [line.product_name for line in shown.lines], ["Blue Train"])
+    expect("the orders", len(listed(user, token)), 2)
+
+    # A rule says no.
+    taken = refused(register_user.sync_detailed(client=COMMANDS, body=registration), 409)
+    expect("the code of a taken address", taken.code, "user/email-taken")
+
+    # A field is not valid, which its type cannot say.
+    invalid = refused(add_product.sync_detailed(client=COMMANDS, body=product_at("14.679")), 422)
+    fields = [] if isinstance(invalid.errors, Unset) else invalid.errors
+    expect("the fields", [field.pointer for field in fields], ["/unit_price"])
+
+    # A dry run says what would happen, in a type of its own.
+    trial = cancel_order.sync(order, client=COMMANDS, dry_run=True)
+    if not isinstance(trial, DryRunAnswer):
+        raise SystemExit(f"this was no dry run: {trial}")
+    expect("the event", trial.data.events[0].type_, "order.cancelled")
+
+    print(order)
+
+
+if __name__ == "__main__":
+    main()

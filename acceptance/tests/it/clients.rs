@@ -1,0 +1,228 @@
+//! Clients that other tools generate from the APIs' descriptions, as a frontend's developer would.
+//!
+//! For each language, the commands that `docs/http-api.md` shows generate a client from each
+//! description of a running stack. `shop`, a program that uses it, passes the strict type checker
+//! and buys something. `mistakes`, a program full of mistakes, does not pass: the checker names each
+//! mistaken line and no other.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+use std::time::{Duration, Instant};
+
+use acceptance::{RunningStack, enterable_folder};
+use anyhow::{Context, Result, ensure};
+use local_servers::finish_async;
+use reqwest::StatusCode;
+use serde_json::json;
+use tokio::process::Command;
+
+use crate::readme::page;
+
+mod installed;
+mod python;
+mod typescript;
+
+use installed::Installed;
+
+/// How long generating a client may take, or checking or running a program. A type checker may
+/// share the machine with other tests.
+const LIMIT: Duration = Duration::from_mins(2);
+/// The administrator whom the TypeScript program logs in as.
+const EMAIL: &str = "admin@example.com";
+const PASSWORD: &str = "a long password for the clients";
+
+/// A description of the stack, and the name of the client that is generated from it.
+struct Description {
+    /// The variable with the API's address, as in the book.
+    api: &'static str,
+    path: &'static str,
+    client: &'static str,
+}
+
+/// All descriptions of the stack.
+const DESCRIPTIONS: [Description; 2] = [
+    Description { api: "COMMANDS", path: "/openapi.json", client: "command_api" },
+    Description { api: "QUERIES", path: "/openapi.json", client: "query_api" },
+];
+
+/// A language with a generator of clients and a type checker.
+struct Language {
+    /// The folder with its programs, below `acceptance/clients`, and of its installed tools.
+    name: &'static str,
+    /// The program that installs its tools.
+    installer: &'static str,
+    /// The file that pins its tools.
+    pins: &'static str,
+    /// Installs what the pins in the working folder say.
+    install: &'static str,
+    /// The end of its files' names.
+    end: &'static str,
+    /// Files that the checker or the programs need, besides the programs.
+    settings: &'static [&'static str],
+    /// Generates a client, as the book shows it.
+    generate: fn(&Description) -> String,
+    /// Makes the generator fail on what it would only warn of.
+    strictly: &'static str,
+    /// Checks all clients and programs in the working folder.
+    check: &'static str,
+    /// Runs `shop` after it was checked.
+    run: &'static str,
+    /// Puts the installed tools where a command finds them.
+    equip: fn(&mut Command, &Installed, &Path) -> Result<()>,
+    /// Reads a mistake from a line of the checker: the file, the line in it, and the code.
+    mistake: fn(&str) -> Option<(&str, usize, &str)>,
+}
+
+#[tokio::test]
+async fn a_typescript_client_from_the_descriptions_is_strictly_typed_and_buys_something()
+-> Result<()> {
+    client_buys(&typescript::LANGUAGE).await
+}
+
+#[tokio::test]
+async fn a_python_client_from_the_descriptions_is_strictly_typed_and_buys_something() -> Result<()>
+{
+    client_buys(&python::LANGUAGE).await
+}
+
+async fn client_buys(language: &Language) -> Result<()> {
+    let Some(tools) = installed::tools(language).await? else { return Ok(()) };
+    let stack = RunningStack::start().await?;
+    let since = Instant::now();
+    let folder = enterable_folder()?;
+    let work = Work::new(language, &tools, &stack, folder.path()).await?;
+    let book = page("docs/http-api.md")?;
+    for description in DESCRIPTIONS {
+        let command = (language.generate)(&description);
+        ensure!(book.contains(&command), "docs/http-api.md does not show `{command}`");
+        work.succeed(&(command + language.strictly)).await?;
+    }
+    work.add("shop")?;
+    work.succeed(language.check).await?;
+    let said = work.succeed(language.run).await?;
+    let order = said.lines().last().context("the id of the order")?;
+    let path = format!("/api/v1/orders/{order}");
+    let shown = stack.client()?.get(&path).await?.expect(StatusCode::OK)?;
+    assert_eq!(
+        (&shown.data()["status"], &shown.data()["total"]),
+        (&json!("confirmed"), &json!("29.34"))
+    );
+
+    let mistakes = work.add("mistakes")?;
+    let checked = work.output(language.check).await?;
+    let report = said_by(&checked);
+    ensure!(!checked.status.success(), "the checker found no mistake:\n{report}");
+    let found: BTreeSet<_> = report.lines().filter_map(language.mistake).collect();
+    let file = format!("mistakes.{}", language.end);
+    assert_eq!(found, marked(&mistakes, &file)?, "{report}");
+    eprintln!("the client in {} took {:.0?}", language.name, since.elapsed());
+    stack.down().await
+}
+
+/// The folder that clients are generated to and programs are checked in.
+struct Work<'a> {
+    language: &'a Language,
+    tools: &'a Installed,
+    folder: &'a Path,
+    environment: Vec<(&'static str, String)>,
+}
+
+impl<'a> Work<'a> {
+    async fn new(
+        language: &'a Language,
+        tools: &'a Installed,
+        stack: &RunningStack,
+        folder: &'a Path,
+    ) -> Result<Work<'a>> {
+        let endpoints = stack.endpoints()?;
+        let token = stack.run(&["token"]).await?;
+        administrator(stack, folder).await?;
+        let environment = vec![
+            ("COMMANDS", endpoints.command_api),
+            ("QUERIES", endpoints.query_api),
+            ("TOKEN", token.trim().to_owned()),
+            ("EMAIL", EMAIL.to_owned()),
+            ("PASSWORD", PASSWORD.to_owned()),
+        ];
+        let work = Work { language, tools, folder, environment };
+        for name in language.settings {
+            work.copy(name)?;
+        }
+        Ok(work)
+    }
+
+    /// Copies a program of this language, and returns its text.
+    fn add(&self, program: &str) -> Result<String> {
+        self.copy(&format!("{program}.{}", self.language.end))
+    }
+
+    fn copy(&self, name: &str) -> Result<String> {
+        let from = installed::source(self.language).join(name);
+        let text = fs::read_to_string(&from)
+            .with_context(|| format!("cannot read {}", from.display()))?;
+        fs::write(self.folder.join(name), &text)?;
+        Ok(text)
+    }
+
+    /// Runs a command as a shell does, in this folder.
+    async fn output(&self, command: &str) -> Result<Output> {
+        let mut shell = Command::new("bash");
+        shell.args(["-euo", "pipefail", "-c", command]).current_dir(self.folder);
+        shell.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        (self.language.equip)(&mut shell, self.tools, self.folder)?;
+        let since = Instant::now();
+        let output = finish_async(&mut shell, LIMIT).await?;
+        eprintln!("`{command}` took {:.1?}", since.elapsed());
+        Ok(output)
+    }
+
+    /// Runs a command that must succeed, and returns its output.
+    async fn succeed(&self, command: &str) -> Result<String> {
+        let output = self.output(command).await?;
+        ensure!(output.status.success(), "`{command}`: {}", said_by(&output));
+        Ok(String::from_utf8(output.stdout)?)
+    }
+}
+
+/// Makes the stack's first administrator. (`cargo stack up` does that for people, but not the
+/// supervisor alone.)
+async fn administrator(stack: &RunningStack, folder: &Path) -> Result<()> {
+    let file = folder.join("password");
+    fs::write(&file, PASSWORD)?;
+    let file = file.to_str().context("a path that is text")?;
+    stack
+        .run(&["run", "command-api", "create-admin", "--email", EMAIL, "--password-file", file])
+        .await?;
+    Ok(())
+}
+
+/// The marked mistakes of a program: the file, the line and the checker's code.
+fn marked<'a>(program: &'a str, file: &'a str) -> Result<BTreeSet<(&'a str, usize, &'a str)>> {
+    let marks = program.lines().enumerate().filter_map(|(at, line)| {
+        let (_, code) = line.split_once(" wrong: ")?;
+        Some((file, at + 1, code.trim()))
+    });
+    let marks: BTreeSet<_> = marks.collect();
+    ensure!(!marks.is_empty(), "no line of {file} is marked");
+    Ok(marks)
+}
+
+fn said_by(output: &Output) -> String {
+    [&output.stdout, &output.stderr].map(|said| String::from_utf8_lossy(said)).concat()
+}
+
+/// Puts a folder before those that a command looks for programs in.
+fn prefer(command: &mut Command, folder: &Path) -> Result<()> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let all = std::iter::once(folder.to_owned()).chain(std::env::split_paths(&path));
+    command.env("PATH", std::env::join_paths(all)?);
+    Ok(())
+}
+
+/// Whether a program is in one of the folders that commands are looked for in.
+fn is_there(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
