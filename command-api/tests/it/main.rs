@@ -12,6 +12,7 @@ mod create_admin;
 mod drain;
 mod dry_run;
 mod evolution;
+mod examples;
 mod fulfilment;
 mod graphql;
 mod hot;

@@ -66,7 +66,7 @@ fn described(answer: &mut RefOr<Schema>, is_list: bool) -> Option<&mut RefOr<Sch
     }
     let RefOr::T(Schema::Array(list)) = data else { return None };
     let ArrayItems::RefOrSchema(item) = &mut list.items else { return None };
-    Some(item)
+    Some(item.as_mut())
 }
 
 /// Points the contents of an answer to the better names.
