@@ -2,8 +2,8 @@
 //!
 //! For each language, the commands that `docs/http-api.md` shows generate a client from each
 //! description of a running stack. `shop`, a program that uses it, passes the strict type checker
-//! and buys something. `mistakes`, a program full of mistakes, does not pass: the checker names each
-//! mistaken line and no other.
+//! and buys something. `mistakes`, a program full of mistakes, does not pass: the checker names
+//! each mistaken line and no other.
 
 use std::collections::BTreeSet;
 use std::fs;

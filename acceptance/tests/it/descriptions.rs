@@ -1,5 +1,5 @@
-//! The APIs' descriptions are whole: everything in them is described, every body has an example, and
-//! every schema has a name that a generated client can use.
+//! The APIs' descriptions are whole: everything in them is described, every body has an example,
+//! and every schema has a name that a generated client can use.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
