@@ -160,8 +160,8 @@ impl<'a> Work<'a> {
 
     fn copy(&self, name: &str) -> Result<String> {
         let from = installed::source(self.language).join(name);
-        let text = fs::read_to_string(&from)
-            .with_context(|| format!("cannot read {}", from.display()))?;
+        let text =
+            fs::read_to_string(&from).with_context(|| format!("cannot read {}", from.display()))?;
         fs::write(self.folder.join(name), &text)?;
         Ok(text)
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use service_kit::Envelope;
 use service_kit::openapi::{describe_header, problem};
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
-use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Type};
+use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder};
 
 use super::dry_run::DryRunData;
@@ -168,7 +168,7 @@ fn describe_dry_run(responses: &mut BTreeMap<String, RefOr<Response>>) {
     let dry_run = Ref::from_schema_name(DRY_RUN);
     if let Some(RefOr::T(done)) = responses.get_mut("200") {
         done.description.push_str("; with `dry_run`, what it would do");
-        let either = OneOfBuilder::new().item(Ref::from_schema_name(CHANGED)).item(dry_run);
+        let either = AnyOfBuilder::new().item(Ref::from_schema_name(CHANGED)).item(dry_run);
         done.content
             .insert(JSON.to_owned(), ContentBuilder::new().schema(Some(either)).build().into());
     } else {

@@ -63,10 +63,7 @@ impl ToSchema for CurrencyOfAnyTime {
     }
 }
 
-fn currencies(
-    description: &str,
-    currencies: impl Iterator<Item = Currency>,
-) -> RefOr<Schema> {
+fn currencies(description: &str, currencies: impl Iterator<Item = Currency>) -> RefOr<Schema> {
     let schema = ObjectBuilder::new()
         .schema_type(Type::String)
         .description(Some(description))

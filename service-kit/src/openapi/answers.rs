@@ -75,7 +75,7 @@ fn point(response: &mut RefOr<Response>) {
     for content in response.content.values_mut() {
         let RefOr::T(content) = content else { continue };
         match &mut content.schema {
-            Some(RefOr::T(Schema::OneOf(either))) => either.items.iter_mut().for_each(rename),
+            Some(RefOr::T(Schema::AnyOf(either))) => either.items.iter_mut().for_each(rename),
             Some(schema) => rename(schema),
             None => {}
         }

@@ -62,7 +62,6 @@ pub(super) async fn tools(language: &Language) -> Result<Option<Installed>> {
 /// Whether the tools were installed from these pins.
 fn is_current(language: &Language, folder: &Path) -> Result<bool> {
     let pins = source(language).join(language.pins);
-    let wanted =
-        fs::read(&pins).with_context(|| format!("cannot read {}", pins.display()))?;
+    let wanted = fs::read(&pins).with_context(|| format!("cannot read {}", pins.display()))?;
     Ok(fs::read(folder.join(language.pins)).is_ok_and(|installed| installed == wanted))
 }

@@ -1,4 +1,4 @@
-//! Python: a client by `openapi-python-client`, checked by `mypy --strict`.
+//! Python: a client by `openapi-python-client`, checked by mypy, strictly.
 
 use super::{Language, prefer};
 
@@ -9,7 +9,7 @@ pub(super) const LANGUAGE: Language = Language {
     install: "python3 -m pip install --quiet --disable-pip-version-check --only-binary=:all: \
         --no-deps --target . --requirement requirements.txt",
     end: "py",
-    settings: &[],
+    settings: &["mypy.ini"],
     generate: |description| {
         format!(
             "openapi-python-client generate --url \"${}{}\" --meta none --output-path {}",
@@ -17,7 +17,7 @@ pub(super) const LANGUAGE: Language = Language {
         )
     },
     strictly: " --fail-on-warning",
-    check: "python3 -m mypy --strict --no-pretty --no-color-output .",
+    check: "python3 -m mypy --no-color-output .",
     run: "python3 shop.py",
     equip: |command, tools, _| {
         command.env("PYTHONPATH", &tools.folder).env("PYTHONDONTWRITEBYTECODE", "1");

@@ -55,7 +55,7 @@ struct CommandsBody {
 
 /// The answers to commands.
 #[derive(Serialize, ToSchema)]
-struct Results {
+struct CommandResults {
     /// One answer for each command, in their sequence.
     results: Vec<CommandResult>,
 }
@@ -72,7 +72,7 @@ struct Results {
     post, path = "/commands", operation_id = "runCommands", tag = "commands",
         request_body = CommandsBody,
     responses((status = 200, description = "Each command has its answer",
-        body = Envelope<Results>)),
+        body = Envelope<CommandResults>)),
 )]
 async fn run(
     State(api): State<Api>,
@@ -88,7 +88,7 @@ async fn run(
             meta = meta.at(place.epoch, place.position);
             meta.consistency_token = place.consistency_token;
         }
-        Envelope { data: Results { results }, meta }.into_response()
+        Envelope { data: CommandResults { results }, meta }.into_response()
     };
     if atomic {
         let (results, last) =
