@@ -24,7 +24,7 @@ def requests(client: Client) -> None:
 def answers(order: Order | Problem) -> str:
     """Answers that are read as they never are."""
     if isinstance(order, Problem):
-        return order.reason  # wrong: attr-defined
+        raise SystemExit(order.reason)  # wrong: attr-defined
     if order.status == OrderStatus.SHIPED:  # wrong: attr-defined
         return order.currency
     if order.confirmed_at.year > 2026:  # wrong: union-attr

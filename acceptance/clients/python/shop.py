@@ -12,9 +12,9 @@ from command_api.api.products import add_product
 from command_api.api.users import register_user
 from command_api.models import (
     AddProductBody,
-    AddProductBodyCurrency,
     Changed,
     ChangedAnswer,
+    Currency,
     DryRunAnswer,
     LineBody,
     PlaceOrderBody,
@@ -22,6 +22,7 @@ from command_api.models import (
     RegisterUserBody,
 )
 from command_api.types import Response as CommandResponse
+from command_api.types import Unset as CommandUnset
 from query_api import AuthenticatedClient as QueryClient
 from query_api.api.orders import get_order, list_orders
 from query_api.models import Order, OrderAnswer, OrderListAnswer, OrderStatus
@@ -68,9 +69,10 @@ def confirm(order: UUID) -> str:
     again = confirm_order.sync_detailed(order, client=COMMANDS, idempotency_key=key)
     expect("the repeat", changed(again.parsed), changed(first))
     expect("its header", again.headers["Idempotent-Replayed"], "true")
-    if not isinstance(first, ChangedAnswer) or isinstance(first.meta.consistency_token, Unset):
+    token = first.meta.consistency_token if isinstance(first, ChangedAnswer) else None
+    if not isinstance(token, str):
         raise SystemExit("a command has no token")
-    return first.meta.consistency_token
+    return token
 
 
 def read(order: UUID, token: str) -> Order:
@@ -107,7 +109,7 @@ def listed(user: UUID, token: str) -> list[Order]:
 def product_at(price: str) -> AddProductBody:
     """A product at a price."""
     return AddProductBody(
-        name="Blue Train", unit_price=price, currency=AddProductBodyCurrency.USD, stock=12
+        name="Blue Train", unit_price=price, currency=Currency.USD, stock=12
     )
 
 
@@ -132,7 +134,7 @@ def main() -> None:
 
     # A field is not valid, which its type cannot say.
     invalid = refused(add_product.sync_detailed(client=COMMANDS, body=product_at("14.679")), 422)
-    fields = [] if isinstance(invalid.errors, Unset) else invalid.errors
+    fields = [] if isinstance(invalid.errors, CommandUnset) else invalid.errors
     expect("the fields", [field.pointer for field in fields], ["/unit_price"])
 
     # A dry run says what would happen, in a type of its own.

@@ -2,7 +2,7 @@
 
 import createClient from "openapi-fetch";
 
-import type { paths as Commands } from "./command_api.js";
+import type { components as Written, paths as Commands } from "./command_api.js";
 import type { components as Shown, paths as Queries } from "./query_api.js";
 
 const commands = createClient<Commands>({ baseUrl: "http://127.0.0.1:8080" });
@@ -13,13 +13,14 @@ const name = "Ada Lovelace";
 const params = { path: { id: "0190b3a2-0000-7000-8000-000000000001" } };
 
 export async function requests(): Promise<void> {
-  await commands.POST("/api/v1/users", { body: { email } }); // wrong: TS2741
-  await commands.POST("/api/v1/users", { body: { email, name, age: 36 } }); // wrong: TS2353
+  await commands.POST("/api/v1/users", { body: { email } }); // wrong: TS2322
+  const body: Written["schemas"]["RegisterUserBody"] = { email, name, age: 36 }; // wrong: TS2353
+  await commands.POST("/api/v1/users", { body });
   await commands.POST("/api/v1/users", { body: { email, name: 36 } }); // wrong: TS2322
   await commands.POST("/api/v1/users", { body: { email, name, id: undefined } }); // wrong: TS2375
   await commands.POST("/api/v1/orders/{id}/confirm"); // wrong: TS2554
   await queries.GET("/api/v1/order", {}); // wrong: TS2345
-  await queries.GET("/api/v1/orders", { params: { query: { status: "shiped" } } }); // wrong: TS2322
+  await queries.GET("/api/v1/orders", { params: { query: { status: "shiped" } } }); // wrong: TS2820
 }
 
 export async function answers(): Promise<string> {

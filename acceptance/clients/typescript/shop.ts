@@ -10,6 +10,7 @@ type Changed = Written["schemas"]["Changed"];
 type DryRun = Written["schemas"]["DryRun"];
 type Problem = Written["schemas"]["Problem"];
 type Order = Shown["schemas"]["Order"];
+type OrderList = Shown["schemas"]["OrderListAnswer"];
 
 const COMMANDS = setting("COMMANDS");
 const QUERIES = setting("QUERIES");
@@ -92,7 +93,7 @@ async function list(user: string, token: string): Promise<Order[]> {
   do {
     const query = { user_id: user, page_size: 1, consistency_token: token };
     const params = { query: next === null ? query : { ...query, cursor: next } };
-    const answer = done(await queries.GET("/api/v1/orders", { params }));
+    const answer: OrderList = done(await queries.GET("/api/v1/orders", { params }));
     orders.push(...answer.data);
     next = answer.meta.page?.next_cursor ?? null;
   } while (next !== null);

@@ -18,6 +18,8 @@ const LIST: &str = "Vec_";
 const TEXT: &str = "String";
 /// The field of an answer with its data.
 const DATA: &str = "data";
+/// What the data of a list are.
+const ITEMS: &str = "The items of the list, or of this page of it.";
 
 /// The name of an answer instead of utoipa's name, if it is the name of an answer.
 fn answer_name(name: &str) -> Option<String> {
@@ -65,6 +67,7 @@ fn described(answer: &mut RefOr<Schema>, is_list: bool) -> Option<&mut RefOr<Sch
         return Some(data);
     }
     let RefOr::T(Schema::Array(list)) = data else { return None };
+    list.description.get_or_insert_with(|| ITEMS.to_owned());
     let ArrayItems::RefOrSchema(item) = &mut list.items else { return None };
     Some(item.as_mut())
 }
