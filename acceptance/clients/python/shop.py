@@ -141,7 +141,7 @@ def main() -> None:
     trial = cancel_order.sync(order, client=COMMANDS, dry_run=True)
     if not isinstance(trial, DryRunAnswer):
         raise SystemExit(f"this was no dry run: {trial}")
-    expect("the event", trial.data.events[0].type_, "order.cancelled")
+    expect("the event", trial.data.events[0].type_, "order.sale_cancelled")
 
     print(order)
 

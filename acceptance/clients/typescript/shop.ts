@@ -138,6 +138,6 @@ const trial = done(
   }),
 ).data;
 if (!("events" in trial)) throw new Error("this was no dry run");
-expect("the event", trial.events[0]?.type, "order.cancelled");
+expect("the event", trial.events[0]?.type, "order.sale_cancelled");
 
 console.log(order);
