@@ -9,6 +9,8 @@ use service_kit::config::{
     RateArgs, TlsArgs, TokenKeyArgs,
 };
 
+use crate::http::Version;
+
 mod access;
 mod access_tokens;
 mod administrator;
@@ -16,6 +18,7 @@ mod mail;
 mod operations;
 mod session;
 mod states;
+mod versions;
 
 pub use access::{AccessAction, ItemArgs, RoleArgs, UserArgs};
 pub use access_tokens::{AccessTokenArgs, AccessTokenKeysArgs};
@@ -24,6 +27,7 @@ pub use mail::{MailArgs, MailServerArgs};
 pub use operations::{AdminArgs, BeginEpochArgs, OperationsArgs};
 pub use session::SessionArgs;
 pub use states::StateArgs;
+pub use versions::VersionArgs;
 
 service_kit::secret_args!(
     /// The database of the event store: postgres://user:password@host/database.
@@ -94,8 +98,11 @@ pub enum Action {
     RotateMasterKey(KeyArgs),
     /// Print the description of the API as OpenAPI 3.1, the same as `/openapi.json`.
     Openapi {
+        /// The version of the API. That of version 2 is the same as `/openapi/v2.json`.
+        #[arg(long, value_enum, default_value_t = Version::V1)]
+        version: Version,
         /// Describe the operations API of the admin port instead.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "version")]
         admin: bool,
     },
 }
@@ -184,6 +191,9 @@ pub struct ServeArgs {
     /// The public URL of the query API. The `Location` of a new resource begins with it.
     #[arg(long, env = "PUBLIC_QUERY_URL", default_value = "http://127.0.0.1:8081")]
     pub public_query_url: PublicUrl,
+    /// What the answers of old versions say about their end.
+    #[command(flatten)]
+    pub versions: VersionArgs,
     /// Whether orders can be imported with their original prices and dates.
     #[arg(long, env = "ORDER_IMPORT", value_enum, default_value_t = Switch::Disabled)]
     pub order_import: Switch,

@@ -1,6 +1,7 @@
 //! The HTTP representations of the application: the router, and the parts that the handlers share.
 //!
-//! Each version of the API is mounted under its own prefix.
+//! Each version of the API is mounted under its own prefix. What they share is in `resource/`, what
+//! differs in `v1/` and `v2/`. All of them hand over the same inputs of the application.
 
 use std::sync::Arc;
 
@@ -14,9 +15,10 @@ use serde::{Deserialize, Deserializer};
 use service_kit::clock::SharedClock;
 use service_kit::consistency::TokenKey;
 use service_kit::docs;
-use service_kit::http::{Allowed, RateSettings, Rates, UnknownOperation, layered_at_rates};
-use utoipa::OpenApi as _;
-use utoipa_axum::router::OpenApiRouter;
+use service_kit::http::{
+    Allowed, RateSettings, Rates, UnknownOperation, Versions, layered_at_rates, versioned,
+};
+use utoipa::openapi::OpenApi;
 
 use crate::application::Application;
 use crate::auth::Identity;
@@ -31,14 +33,16 @@ mod object;
 mod openapi;
 mod precondition;
 mod received;
+mod resource;
 mod secret;
+mod usage;
 mod v1;
+mod v2;
+mod version;
 mod well_known;
 
 use commands::Registry;
-
-/// The path of the OpenAPI document.
-const OPENAPI_PATH: &str = "/openapi.json";
+pub use version::{Version, versions};
 
 /// Operations that carry out the same command as another one, and so share its rate.
 const SAME: [(&str, &str); 1] = [("placeOrderOfUser", "placeOrder")];
@@ -56,6 +60,8 @@ pub struct Api {
     pub gate: Gate,
     /// How often a client may ask.
     pub rates: Rates,
+    /// The versions of the API, and whether the first one is deprecated.
+    pub versions: Versions,
     /// The public URL of the query API, without a slash at the end.
     pub public_query_url: Arc<str>,
     /// Whether clients may ask for the GraphQL schema.
@@ -66,38 +72,44 @@ pub struct Api {
     pub identity: Option<Identity>,
 }
 
-fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::with_openapi(openapi::Document::openapi()).nest(v1::PREFIX, v1::routes())
-}
-
 /// The router of the public port, with the routes of `others` behind the same gate and layers.
 pub fn router(api: Api, allowed: &Allowed, others: Router) -> Router {
-    let (routes, document) = routes().split_for_parts();
-    // Each command of a batch counts as a request of its own.
-    let routes = limited(routes.with_state(api.clone()), api.rates.clone());
-    let registry = Registry::new(&document, routes.clone());
-    let rendered = service_kit::openapi::rendered(&openapi::complete(document));
-    let serve = async move || ([(CONTENT_TYPE, "application/json")], rendered);
-    let others = others.merge(docs::routes()).route(OPENAPI_PATH, get(serve));
+    let (mut routes, mut others) = (Router::new(), others.merge(page()));
+    for version in Version::ALL {
+        let (of_version, document) = version.routes().split_for_parts();
+        // Each command of a batch counts as a request of its own.
+        let of_version = limited(of_version.with_state(api.clone()), api.rates.clone());
+        let registry = Registry::new(version, &document, of_version.clone());
+        routes = routes.merge(of_version.layer(Extension(Arc::new(registry))));
+        let rendered = service_kit::openapi::rendered(&openapi::complete(version, document));
+        let serve = async move || ([(CONTENT_TYPE, "application/json")], rendered);
+        others = others.route(version.document_path(), get(serve));
+    }
     let others = limited(others, api.rates.clone());
     // The other API asks for these all the time, and they cost little.
     let free = well_known::routes().with_state(api.clone());
-    let routes = routes.merge(free).merge(others);
+    let routes = usage::counted(routes).merge(free).merge(others);
     let routes = gated_at_rates(routes, api.gate, api.rates.clone());
-    layered_at_rates(routes.layer(Extension(Arc::new(registry))), allowed, &api.rates)
+    versioned(layered_at_rates(routes, allowed, &api.rates), api.versions)
 }
 
-/// The limits of the operations.
+/// The page that shows all documents.
+fn page() -> Router {
+    docs::routes_of(Version::ALL.map(|version| (version.name(), version.document_path())))
+}
+
+/// The limits of the operations. An operation has the same one in all versions.
 ///
 /// # Errors
 /// The setting names an operation that this API does not have.
 pub fn rates(settings: &RateSettings) -> Result<Rates, UnknownOperation> {
-    settings.rates(&routes().into_openapi(), &SAME)
+    let [oldest, newest] = Version::ALL.map(|version| version.routes().into_openapi());
+    settings.rates(&oldest.merge_from(newest), &SAME)
 }
 
-/// The OpenAPI document, the same as at `/openapi.json`.
-pub fn document() -> utoipa::openapi::OpenApi {
-    openapi::complete(routes().into_openapi())
+/// The OpenAPI document of a version, the same as at [`Version::document_path`].
+pub fn document(version: Version) -> OpenApi {
+    openapi::complete(version, version.routes().into_openapi())
 }
 
 /// Reads an optional field that must not be `null`, because it cannot be unset.

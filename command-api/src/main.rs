@@ -40,10 +40,10 @@ async fn run(action: Action) -> anyhow::Result<()> {
         Action::RotateMasterKey(args) => erasure::rotate_master_key(&args).await,
         Action::BeginEpoch(args) => remote::begin_epoch(&args).await,
         Action::Operations(args) => remote::operations(&args).await,
-        Action::Openapi { admin: false } => {
-            Ok(cli_kit::print(serde_json::to_string_pretty(&http::document())? + "\n")?)
+        Action::Openapi { version, admin: false } => {
+            Ok(cli_kit::print(serde_json::to_string_pretty(&http::document(version))? + "\n")?)
         }
-        Action::Openapi { admin: true } => {
+        Action::Openapi { admin: true, .. } => {
             Ok(cli_kit::print(serde_json::to_string_pretty(&operations::document())? + "\n")?)
         }
     }

@@ -201,6 +201,15 @@ impl Problem {
         self
     }
 
+    /// Moves the pointers of the invalid fields, for a representation whose fields are elsewhere.
+    #[must_use]
+    pub fn moved(mut self, moved: impl Fn(&str) -> String) -> Self {
+        for error in &mut self.0.body.errors {
+            error.pointer = moved(&error.pointer);
+        }
+        self
+    }
+
     /// Adds a header to the answer.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {

@@ -10,10 +10,12 @@ use service_kit::clock::SharedClock;
 use super::error::CommandError;
 use super::use_case::{EmailReservations, UseCase};
 
+mod empty_change;
 mod new_id;
 mod path;
 mod value;
 
+pub use empty_change::EmptyChange;
 pub use new_id::NewId;
 pub use path::{FieldPath, Step};
 pub use value::InvalidValue;

@@ -18,13 +18,17 @@ use crate::application::{Done, Input};
 
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
+/// The prefix of the query API's paths. It has one version, to which the answers of all versions
+/// of this API link.
+const QUERIES: &str = "/api/v1";
+
 /// A collection of resources in the query API, for links to them.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Collection {
-    /// The path prefix of its API version.
-    pub(super) prefix: &'static str,
-    /// The name of the collection in the path.
-    pub(super) name: &'static str,
+pub(super) struct Collection(&'static str);
+
+/// The collection with this name in the path.
+pub(super) const fn collection(name: &'static str) -> Collection {
+    Collection(name)
 }
 
 /// The result of a command.
@@ -51,14 +55,13 @@ impl Api {
         &self,
         input: I,
         about: About,
-        collection: Collection,
+        Collection(name): Collection,
     ) -> Result<Response, Problem> {
         if about.dry_run {
             return self.dry_run(input, about).await;
         }
         let (done, mut answer) = self.run(input, about).await?;
-        let Collection { prefix, name } = collection;
-        let location = format!("{}{prefix}/{name}/{}", self.public_query_url, done.answer.id);
+        let location = format!("{}{QUERIES}/{name}/{}", self.public_query_url, done.answer.id);
         *answer.status_mut() = StatusCode::CREATED;
         insert(answer.headers_mut(), LOCATION, &location);
         Ok(answer)

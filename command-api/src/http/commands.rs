@@ -22,7 +22,8 @@ use utoipa::openapi::OpenApi;
 use uuid::Uuid;
 
 use super::answer::Changed;
-use super::{present, v1};
+use super::present;
+use super::version::Version;
 
 /// The maximum number of commands in a request.
 pub(super) const MAX_COMMANDS: usize = 100;
@@ -125,12 +126,12 @@ struct AnsweredMeta {
 }
 
 impl Registry {
-    /// All operations of the document, run by a router that has their routes.
-    pub(super) fn new(document: &OpenApi, router: Router) -> Self {
+    /// All operations of a version's document, run by a router that has their routes.
+    pub(super) fn new(version: Version, document: &OpenApi, router: Router) -> Self {
         let operations = operations(document).filter_map(|(method, path, operation)| {
             let name = operation.operation_id.clone()?;
             // Commands do not contain commands. Identity is none, and answers in its own form.
-            if name == RUN_COMMANDS || path.starts_with(v1::IDENTITY) {
+            if name == RUN_COMMANDS || version.is_identity(path) {
                 return None;
             }
             let path = path.split('/').map(str::to_owned).collect();

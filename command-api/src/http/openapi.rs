@@ -9,9 +9,10 @@ use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder};
 
 use super::dry_run::DryRunData;
-use super::v1;
+use super::version::Version;
 
 mod auth;
+mod version;
 
 const JSON: &str = "application/json";
 /// The end of the path of the operation for commands.
@@ -65,9 +66,9 @@ const PROBLEMS: [(&str, &str); 11] = [
 ];
 
 /// Adds the parts that every operation has: headers in and out, and problems.
-pub(super) fn complete(mut document: OpenApi) -> OpenApi {
+pub(super) fn complete(version: Version, mut document: OpenApi) -> OpenApi {
     for (path, item) in &mut document.paths.paths {
-        if path.starts_with(v1::IDENTITY) {
+        if version.is_identity(path) {
             auth::complete(item);
             continue;
         }
@@ -81,6 +82,7 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     }
     identity::openapi::secure(&mut document);
     service_kit::openapi::describe_layers(&mut document);
+    version::describe(version, &mut document);
     service_kit::openapi::completed(document)
 }
 

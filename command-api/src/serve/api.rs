@@ -15,7 +15,7 @@ use crate::application::{Application, Commands, Environment};
 use crate::auth::password::Passwords;
 use crate::auth::{Database, Directory, Identity, Parts, Pepper};
 use crate::config::{ServeArgs, Switch, reservation_secret};
-use crate::http::{Api, rates};
+use crate::http::{Api, rates, versions};
 use crate::signing_in::{SigningIn, password_threads};
 
 /// The API over `commands`, the tasks of log-ins if there is a database of credentials, and the
@@ -80,6 +80,7 @@ pub(super) fn api(
             Switch::Enabled => Introspection::Enabled,
             Switch::Disabled => Introspection::Disabled,
         },
+        versions: versions(args.versions.deprecation()?.as_ref()),
         public_query_url: args.public_query_url.as_str().into(),
         clock: clock::system(),
         identity: signing_in.as_ref().map(|signing_in| signing_in.identity.clone()),

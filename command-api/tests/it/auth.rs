@@ -4,6 +4,7 @@
 mod administration;
 mod api_keys;
 mod away;
+mod contract;
 mod deactivated;
 mod departure;
 mod last_administrator;

@@ -8,12 +8,13 @@ use crate::support::{Shop, With, json_request};
 
 /// Compares with `tests/it/golden/<name>.json`. `UPDATE_GOLDEN=1` writes the file.
 #[track_caller]
-fn golden(name: &str, found: &Value) {
+pub(crate) fn golden(name: &str, found: &Value) {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/it/golden")
         .join(format!("{name}.json"));
     let text = format!("{found:#}\n");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, text).unwrap();
         return;
     }

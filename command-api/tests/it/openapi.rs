@@ -1,25 +1,37 @@
-//! Tests that the document at `/openapi.json` matches the router.
+//! Tests that the document of each version matches the router.
 
 use std::collections::BTreeSet;
 
 use axum::body::Body;
 use axum::http::Request;
+use command_api::http::Version;
 use serde_json::Value;
 
 use crate::support::Shop;
 
 const METHODS: [&str; 5] = ["GET", "PUT", "POST", "PATCH", "DELETE"];
 
-async fn document(shop: &Shop) -> Value {
-    shop.send(Request::get("/openapi.json").body(Body::empty()).unwrap()).await.body
+async fn document(shop: &Shop, version: Version) -> Value {
+    shop.send(Request::get(version.document_path()).body(Body::empty()).unwrap()).await.body
+}
+
+/// The documents of all versions.
+async fn documents(shop: &Shop) -> Vec<(Version, Value)> {
+    let mut documents = Vec::new();
+    for version in Version::ALL {
+        documents.push((version, document(shop, version).await));
+    }
+    documents
 }
 
 #[tokio::test]
 async fn the_router_answers_exactly_what_the_document_lists() {
     let shop = Shop::new();
-    let document = document(&shop).await;
-    let paths = document["paths"].as_object().unwrap();
+    let documents = documents(&shop).await;
+    let paths = documents.iter().flat_map(|(_, document)| document["paths"].as_object().unwrap());
+    let mut count = 0;
     for (path, item) in paths {
+        count += 1;
         let real = path
             .replace("{id}", &uuid::Uuid::nil().to_string())
             .replace("{line_id}", &uuid::Uuid::nil().to_string())
@@ -44,14 +56,19 @@ async fn the_router_answers_exactly_what_the_document_lists() {
             }
         }
     }
-    assert!(!paths.is_empty());
+    assert!(count > 0);
 }
 
 #[tokio::test]
 async fn every_answer_that_can_come_is_listed_with_a_description() {
-    let document = document(&Shop::new()).await;
-    assert_eq!(document["openapi"], "3.1.0");
-    for (path, item) in document["paths"].as_object().unwrap() {
+    let documents = documents(&Shop::new()).await;
+    assert!(documents.iter().all(|(_, document)| document["openapi"] == "3.1.0"));
+    let paths = documents.iter().flat_map(|(version, document)| {
+        let paths = document["paths"].as_object().unwrap().iter();
+        paths.map(|(path, item)| (*version, path, item))
+    });
+    for (version, path, item) in paths {
+        assert!(path.starts_with(&format!("{}/", version.prefix())), "{path}");
         for (method, operation) in item.as_object().unwrap() {
             let place = format!("{method} {path}");
             assert!(
@@ -63,9 +80,13 @@ async fn every_answer_that_can_come_is_listed_with_a_description() {
                     response["description"].as_str().is_some_and(|text| !text.is_empty()),
                     "{place} {status}"
                 );
+                let headers = &response["headers"];
+                assert!(headers["API-Version"].is_object(), "{place} {status}");
+                let is_old = version == Version::V1;
+                assert_eq!(headers["Deprecation"].is_object(), is_old, "{place} {status}");
             }
             // The operations of identity are no commands: no rule of the shop refuses them.
-            let own = if path.starts_with("/api/v1/auth/") { "404" } else { "409" };
+            let own = if path.contains("/auth/") { "404" } else { "409" };
             for status in ["400", own, "422", "503"] {
                 assert!(operation["responses"].get(status).is_some(), "{place} lacks {status}");
             }
@@ -75,15 +96,16 @@ async fn every_answer_that_can_come_is_listed_with_a_description() {
 
 #[tokio::test]
 async fn every_tag_of_an_operation_is_described_and_no_other() {
-    let document = document(&Shop::new()).await;
-    let items = document["paths"].as_object().unwrap().values();
-    let operations = items.flat_map(|item| item.as_object().unwrap().values());
-    let used: BTreeSet<&str> =
-        operations.flat_map(|operation| operation["tags"].as_array().unwrap()).map(name).collect();
-    let tags = document["tags"].as_array().unwrap();
-    assert!(tags.iter().all(|tag| !tag["description"].as_str().unwrap_or_default().is_empty()));
-    let described: BTreeSet<&str> = tags.iter().map(|tag| name(&tag["name"])).collect();
-    assert_eq!(used, described, "declare the tag next to the routes in http/v1/NAME.rs");
+    for (_, document) in documents(&Shop::new()).await {
+        let items = document["paths"].as_object().unwrap().values();
+        let operations = items.flat_map(|item| item.as_object().unwrap().values());
+        let used = operations.flat_map(|operation| operation["tags"].as_array().unwrap());
+        let used: BTreeSet<&str> = used.map(name).collect();
+        let tags = document["tags"].as_array().unwrap();
+        assert!(tags.iter().all(|tag| !tag["description"].as_str().unwrap_or_default().is_empty()));
+        let described: BTreeSet<&str> = tags.iter().map(|tag| name(&tag["name"])).collect();
+        assert_eq!(used, described, "declare the tag next to the routes in http/resource/NAME.rs");
+    }
 }
 
 fn name(value: &Value) -> &str {
@@ -94,7 +116,31 @@ fn name(value: &Value) -> &str {
 #[tokio::test]
 async fn the_document_is_serialised_once_and_every_answer_shares_its_bytes() {
     let shop = Shop::new();
-    let (first, second) = (shop.bytes("/openapi.json").await, shop.bytes("/openapi.json").await);
-    assert!(!first.is_empty());
-    assert_eq!((first.as_ptr(), first.len()), (second.as_ptr(), second.len()));
+    for version in Version::ALL {
+        let path = version.document_path();
+        let (first, second) = (shop.bytes(path).await, shop.bytes(path).await);
+        assert!(!first.is_empty());
+        assert_eq!((first.as_ptr(), first.len()), (second.as_ptr(), second.len()));
+    }
+}
+
+#[tokio::test]
+async fn an_operation_is_called_the_same_in_all_versions_and_the_page_shows_all_documents() {
+    let shop = Shop::new();
+    let names = |document: &Value| -> BTreeSet<String> {
+        let items = document["paths"].as_object().unwrap().values();
+        let operations = items.flat_map(|item| item.as_object().unwrap().values());
+        operations.map(|operation| name(&operation["operationId"]).to_owned()).collect()
+    };
+    let [old, new] = [document(&shop, Version::V1).await, document(&shop, Version::V2).await];
+    let (old, new) = (names(&old), names(&new));
+    assert_eq!(old.difference(&new).collect::<Vec<_>>(), [""; 0], "version 2 lacks them");
+    let added: Vec<_> = new.difference(&old).map(String::as_str).collect();
+    let expected = ["changePreferences", "changeProfile", "replacePreferences", "replaceProfile"];
+    assert_eq!(added, expected);
+    let page = shop.bytes("/docs/swagger-initializer.js").await;
+    let page = String::from_utf8(page.to_vec()).unwrap();
+    for version in Version::ALL {
+        assert!(page.contains(&format!("\"{}\"", version.document_path())), "{page}");
+    }
 }

@@ -73,7 +73,8 @@ async fn a_patch_names_either_media_type_and_another_is_told_which() {
             "application/merge-patch+json, application/json"
         );
     }
-    let document = serde_json::to_value(command_api::http::document()).unwrap();
+    let document =
+        serde_json::to_value(command_api::http::document(command_api::http::Version::V1)).unwrap();
     let content = &document["paths"]["/api/v1/users/{id}"]["patch"]["requestBody"]["content"];
     assert_eq!(content["application/merge-patch+json"], content["application/json"]);
     assert!(content["application/json"].is_object());

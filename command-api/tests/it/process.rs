@@ -142,6 +142,7 @@ async fn it_serves_describes_its_metrics_and_drains_on_sigterm_without_telling_s
         "http_server_request_duration_seconds_count\
         {method=\"POST\",route=\"/api/v1/users\",status=\"201\"} 1",
         "eventstore_events_appended_total{type=\"user.registered\"} 1",
+        "api_requests_total{version=\"1\",client=\"tests\"} 2",
     ] {
         assert!(metrics.contains(series), "{series} is not in:\n{metrics}");
     }
@@ -268,6 +269,12 @@ fn a_setting_that_is_wrong_is_named_and_no_key_is_shown() {
         ("RESERVATION_KEY", "c2hvcnQ=", "RESERVATION_KEY is not base64 of at least 32 bytes"),
         ("MASTER_KEY", "c2hvcnQ=", "MASTER_KEY"),
         ("RATE_LIMITS", "100, plaiceOrder=1", "RATE_LIMITS: there is no operation plaiceOrder"),
+        (
+            "V1_SUNSET_AT",
+            "2027-01-01T00:00:00Z",
+            "V1_DEPRECATED_AT is not set, and V1_SUNSET_AT is",
+        ),
+        ("V1_DEPRECATED_AT", "tomorrow", "--v1-deprecated-at"),
         ("OIDC_ISSUER", "https://id.example.com", "OIDC_AUDIENCE is not set, and OIDC_ISSUER is"),
     ] {
         let mut command = command();

@@ -137,7 +137,9 @@ async fn a_command_has_one_rate_whichever_operation_or_mutation_carries_it_out()
     let mutation = json!({"query": format!("mutation {{ placeOrder(input: {{
         userId: \"{ADA}\", lines: []}}) {{ errors {{ code }} }} }}")});
     let ways = [
-        ("/api/v1/orders".to_owned(), place),
+        ("/api/v1/orders".to_owned(), place.clone()),
+        ("/api/v2/orders".to_owned(), place.clone()),
+        ("/api/orders".to_owned(), place),
         (format!("/api/v1/users/{ADA}/orders"), json!({"lines": []})),
         ("/graphql".to_owned(), mutation),
         (
@@ -163,6 +165,7 @@ async fn a_request_without_an_operation_or_with_a_false_token_counts_for_its_add
     for (path, status) in [
         ("/api/v1/products", 401),
         ("/api/v1/nothing", 404),
+        ("/api/nothing", 404),
         ("/api/v1/orders/import", 405),
         ("/openapi.json", 200),
         ("/docs/", 200),

@@ -18,7 +18,7 @@ use command_api::application::repository::{Departures, Leave, LeaveError, Reposi
 use command_api::application::use_case::EmailReservations;
 use command_api::application::{Application, Commands, Environment};
 use command_api::auth::Identity;
-use command_api::http::{Api, rates, router};
+use command_api::http::{Api, rates, router, versions};
 use event_store::stream::Version;
 use event_store::{
     Append, AppendOutcome, EventRef, EventStore, Filter, Head, Idempotency, MemoryStore, Position,
@@ -34,7 +34,7 @@ use local_servers::in_time;
 use serde_json::{Value, json};
 use service_kit::clock::FixedClock;
 use service_kit::consistency::{ConsistencyToken, TokenKey};
-use service_kit::http::{Allowed, Origins};
+use service_kit::http::{Allowed, Deprecation, Origins};
 use tokio::sync::{RwLock, RwLockWriteGuard, Semaphore, mpsc};
 use tower::ServiceExt;
 use uuid::Uuid;
@@ -87,7 +87,7 @@ fn environment(order_import: bool) -> Environment {
     }
 }
 
-fn api(application: Application, revocations: Revocations, limits: &str) -> Api {
+fn api(application: Application, revocations: Revocations, options: ShopOptions) -> Api {
     let issuer = tokens::issuer();
     let verifier = Verifier::new(ISSUER, AUDIENCE, issuer.keys().published());
     Api {
@@ -96,10 +96,21 @@ fn api(application: Application, revocations: Revocations, limits: &str) -> Api 
         issuer: Arc::new(issuer),
         gate: Gate::new(Arc::new(verifier), revocations),
         introspection: Introspection::Enabled,
-        rates: rates(&limits.parse().unwrap()).unwrap(),
+        rates: rates(&options.rates.parse().unwrap()).unwrap(),
+        versions: versions(options.is_deprecated.then(deprecation).as_ref()),
         public_query_url: QUERY_URL.into(),
         clock: FixedClock::at(now()),
         identity: None,
+    }
+}
+
+/// The deprecation of version 1.
+fn deprecation() -> Deprecation {
+    Deprecation {
+        since: "2026-01-01T00:00:00Z".parse().unwrap(),
+        sunset: Some("2027-01-01T00:00:00Z".parse().unwrap()),
+        migration: Some("https://shop.example.com/v2".to_owned()),
+        successor: "/openapi/v2.json",
     }
 }
 
@@ -111,6 +122,8 @@ pub(crate) struct ShopOptions {
     pub(crate) commands_at_once: usize,
     /// The setting RATE_LIMITS.
     pub(crate) rates: &'static str,
+    /// Whether version 1 is deprecated.
+    pub(crate) is_deprecated: bool,
 }
 
 impl Default for ShopOptions {
@@ -120,6 +133,7 @@ impl Default for ShopOptions {
             wait_for_repeats: Duration::from_secs(10),
             commands_at_once: MAX_COMMANDS,
             rates: "off",
+            is_deprecated: false,
         }
     }
 }
@@ -165,7 +179,7 @@ impl Shop {
             policy: Arc::new(Policy::default()),
         };
         let revocations = Revocations::default();
-        let api = api(application.clone(), revocations.clone(), options.rates);
+        let api = api(application.clone(), revocations.clone(), options);
         let graphql = command_api::graphql::routes(&api);
         let router = router(api, &allowed("https://app.example.com"), graphql);
         Self { router, store, commands, application, revocations, departures }
@@ -173,7 +187,8 @@ impl Shop {
 
     /// The same shop with log-ins.
     pub(crate) fn with_identity(self, identity: Identity) -> Self {
-        let api = api(self.application.clone(), self.revocations.clone(), "off");
+        let options = ShopOptions::default();
+        let api = api(self.application.clone(), self.revocations.clone(), options);
         self.departures.0.get_or_init(|| identity.clone());
         let api = Api { identity: Some(identity), ..api };
         let graphql = command_api::graphql::routes(&api);
@@ -187,7 +202,7 @@ impl Shop {
             environment: environment(false),
             policy: Arc::new(Policy::default()),
         };
-        let api = api(application, Revocations::default(), "off");
+        let api = api(application, Revocations::default(), ShopOptions::default());
         let graphql = command_api::graphql::routes(&api);
         router(api, &allowed(""), graphql)
     }

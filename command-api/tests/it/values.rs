@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use axum::body::Body;
 use axum::http::Request;
+use command_api::http::Version;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -87,27 +88,29 @@ const RUST: &[&str] = &[
 ];
 
 /// Resources that exist in the shop, for paths and bodies to name.
-struct Things {
-    user: String,
-    product: String,
+pub(crate) struct Things {
+    pub(crate) user: String,
+    pub(crate) product: String,
     /// A product that no path names, for a body that names a second one.
     other_product: String,
     /// An address of the user.
-    address: String,
+    pub(crate) address: String,
     /// One of each collection that has resources with an id, by the collection's path.
-    of_path: BTreeMap<String, String>,
+    pub(crate) of_path: BTreeMap<String, String>,
 }
 
 impl Things {
-    async fn of(shop: &Shop, document: &Value, number: usize) -> Self {
+    pub(crate) async fn of(shop: &Shop, document: &Value, number: usize) -> Self {
         let (user, product) =
             (shop.user(&format!("u{number}@example.com")).await, shop.product("1.00").await);
         let order = shop.order(&user, &product).await;
-        let known = [("users", &user), ("products", &product), ("orders", &order)]
-            .map(|(name, id)| (format!("/api/v1/{name}"), id.clone()));
+        let known = [("users", &user), ("products", &product), ("orders", &order)];
+        let known = known.into_iter().flat_map(|(name, id)| {
+            Version::ALL.map(|version| (format!("{}/{name}", version.prefix()), id.clone()))
+        });
         let address = shop.address(&user).await;
         let other_product = shop.product("1.00").await;
-        let mut things = Self { user, product, other_product, address, of_path: known.into() };
+        let mut things = Self { user, product, other_product, address, of_path: known.collect() };
         for path in document["paths"].as_object().unwrap().keys() {
             let Some((collection, _)) = path.split_once("/{id}") else { continue };
             if !things.of_path.contains_key(collection) {
@@ -132,7 +135,7 @@ impl Things {
         shop.post(collection, body).await.made()
     }
 
-    fn at(&self, path: &str) -> String {
+    pub(crate) fn at(&self, path: &str) -> String {
         let id = path.split_once("/{id}").map_or("", |(collection, _)| &self.of_path[collection]);
         let part = if path.contains("{address_id}") {
             self.address.clone()
@@ -143,7 +146,7 @@ impl Things {
     }
 
     /// A value that is valid for this schema.
-    fn valid(&self, document: &Value, name: &str, schema: &Value) -> Value {
+    pub(crate) fn valid(&self, document: &Value, name: &str, schema: &Value) -> Value {
         if let Some(reference) = schema["$ref"].as_str() {
             let schema = document.pointer(reference.trim_start_matches('#')).unwrap();
             return self.valid(document, name, schema);
@@ -208,11 +211,47 @@ fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
 }
 
 /// The document without identity, whose values need accounts (`auth/`). Its shop has none.
-fn document() -> Value {
-    let mut document = serde_json::to_value(command_api::http::document()).unwrap();
-    let paths = document["paths"].as_object_mut().unwrap();
-    paths.retain(|path, _| !path.starts_with("/api/v1/auth/"));
+pub(crate) fn document(version: Version) -> Value {
+    let mut document = serde_json::to_value(command_api::http::document(version)).unwrap();
+    let identity = format!("{}/auth/", version.prefix());
+    document["paths"].as_object_mut().unwrap().retain(|path, _| !path.starts_with(&identity));
     document
+}
+
+/// A schema with all that it refers to in place.
+fn resolved(document: &Value, schema: &Value) -> Value {
+    if let Some(reference) = schema["$ref"].as_str() {
+        return resolved(document, document.pointer(reference.trim_start_matches('#')).unwrap());
+    }
+    match schema {
+        Value::Object(fields) => {
+            let fields = fields.iter();
+            let fields = fields.map(|(name, value)| (name.clone(), resolved(document, value)));
+            Value::Object(fields.collect())
+        }
+        Value::Array(items) => items.iter().map(|item| resolved(document, item)).collect(),
+        other => other.clone(),
+    }
+}
+
+/// The bodies of a version, without those that the version before has under the same path: they
+/// are read by the same code.
+fn new_bodies(version: Version) -> Vec<(String, String, Value)> {
+    let document = document(version);
+    let mut found = bodies(&document);
+    if version == Version::V2 {
+        let before = self::document(Version::V1);
+        let known: Vec<_> = bodies(&before)
+            .into_iter()
+            .map(|(method, path, schema)| (method, path, resolved(&before, &schema)))
+            .collect();
+        found.retain(|(method, path, schema)| {
+            let path = path.replacen(version.prefix(), Version::V1.prefix(), 1);
+            !known.contains(&(method.clone(), path, resolved(&document, schema)))
+        });
+    }
+    assert!(!found.is_empty());
+    found
 }
 
 /// Every operation with a body: its method, path and body schema.
@@ -246,8 +285,10 @@ fn assert_in_words_of_json(reply: &Reply, place: &str) {
 async fn no_value_of_any_body_is_let_in_that_the_log_cannot_hold() {
     let database = postgres::database().await;
     let shop = postgres::shop(&database).await;
-    let document = document();
-    for (number, (method, path, schema)) in bodies(&document).into_iter().enumerate() {
+    let bodies = Version::ALL.into_iter().flat_map(|version| {
+        new_bodies(version).into_iter().map(move |body| (document(version), body))
+    });
+    for (number, (document, (method, path, schema))) in bodies.enumerate() {
         let things = Things::of(&shop, &document, number).await;
         let mut places = Vec::new();
         pointers(&things.valid(&document, "", &schema), "", &mut places);
@@ -266,8 +307,11 @@ async fn no_value_of_any_body_is_let_in_that_the_log_cannot_hold() {
 
 #[tokio::test]
 async fn a_value_has_the_form_that_its_published_schema_says() {
-    let (shop, document) = (Shop::new(), document());
-    for (number, (method, path, schema)) in bodies(&document).into_iter().enumerate() {
+    let shop = Shop::new();
+    let bodies = Version::ALL.into_iter().flat_map(|version| {
+        new_bodies(version).into_iter().map(move |body| (document(version), body))
+    });
+    for (number, (document, (method, path, schema))) in bodies.enumerate() {
         let things = Things::of(&shop, &document, number).await;
         let mut places = Vec::new();
         pointers(&things.valid(&document, "", &schema), "", &mut places);
@@ -339,17 +383,15 @@ async fn every_id_and_time_is_published_with_the_pattern_of_its_reader() {
                 .for_each(|(index, item)| check(item, &format!("{place}/{index}")));
         }
     }
-    let document = serde_json::to_value(command_api::http::document()).unwrap();
-    for (method, path, schema) in bodies(&document) {
-        let name = schema["$ref"].as_str().unwrap_or_else(|| panic!("{method} {path} {schema}"));
-        check(document.pointer(name.trim_start_matches('#')).unwrap(), &format!("{method} {path}"));
-        let line = document.pointer("/components/schemas/LineBody").unwrap();
-        check(line, "LineBody");
-        check(document.pointer("/components/schemas/ImportLineBody").unwrap(), "ImportLineBody");
-    }
-    for (path, item) in document["paths"].as_object().unwrap() {
-        for operation in item.as_object().unwrap().values() {
-            check(&operation["parameters"], path);
+    for version in Version::ALL {
+        let document = serde_json::to_value(command_api::http::document(version)).unwrap();
+        for (method, path, schema) in bodies(&document) {
+            check(&resolved(&document, &schema), &format!("{method} {path}"));
+        }
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for operation in item.as_object().unwrap().values() {
+                check(&operation["parameters"], path);
+            }
         }
     }
 }
@@ -357,7 +399,7 @@ async fn every_id_and_time_is_published_with_the_pattern_of_its_reader() {
 #[tokio::test]
 async fn a_resource_has_one_address() {
     let shop = Shop::new();
-    let things = Things::of(&shop, &document(), 0).await;
+    let things = Things::of(&shop, &document(Version::V1), 0).await;
     let id: Uuid = things.user.parse().unwrap();
     let rename =
         |id: &str| json_request("PATCH", &format!("/api/v1/users/{id}"), &json!({"name": "Eve"}));
@@ -397,7 +439,7 @@ async fn a_name_has_something_to_see_and_does_not_turn_the_text_behind_it() {
 #[tokio::test]
 async fn new_prices_take_the_currencies_of_today_and_imports_those_of_their_time_too() {
     let shop = Shop::new();
-    let things = Things::of(&shop, &document(), 0).await;
+    let things = Things::of(&shop, &document(Version::V1), 0).await;
     let priced = |currency: &str| json!({"name": "cd", "unit_price": "5.00", "currency": currency});
     for withdrawn in ["DEM", "HRK", "BGN", "ZWL", "CUC"] {
         shop.post("/api/v1/products", priced(withdrawn))

@@ -22,10 +22,12 @@ use tower_http::timeout::{RequestBodyDeadlineLayer, TimeoutLayer};
 
 use super::allowed::{Allowed, admit};
 use super::context;
+use super::deprecation::{DEPRECATION, SUNSET};
 use super::origins::Origins;
 use super::rate::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use super::rates::Rates;
 use super::screen::screen;
+use super::version::API_VERSION;
 use crate::consistency::CONSISTENCY_TOKEN;
 use crate::problem::Problem;
 
@@ -98,6 +100,7 @@ fn cors(origins: Origins) -> CorsLayer {
         .allow_methods(METHODS)
         .allow_headers([
             ACCEPT,
+            API_VERSION,
             AUTHORIZATION,
             CONTENT_TYPE,
             CONSISTENCY_TOKEN,
@@ -111,7 +114,9 @@ fn cors(origins: Origins) -> CorsLayer {
         .expose_headers([
             ACCEPT_ENCODING,
             ALLOW,
+            API_VERSION,
             CONSISTENCY_TOKEN,
+            DEPRECATION,
             ETAG,
             IDEMPOTENT_REPLAYED,
             LINK,
@@ -120,6 +125,7 @@ fn cors(origins: Origins) -> CorsLayer {
             RATE_LIMIT,
             RATE_LIMIT_POLICY,
             RETRY_AFTER,
+            SUNSET,
             WWW_AUTHENTICATE,
             context::TRACEPARENT,
             context::X_REQUEST_ID,

@@ -1,5 +1,5 @@
-//! Refuses requests before routing: oversized heads, unsupported framing and codings, and HTTP/1.1
-//! without exactly one `Host`.
+//! Refuses requests before routing: oversized heads, unsupported framing and codings, requests for
+//! no version of the API, and HTTP/1.1 without exactly one `Host`.
 //!
 //! Requests that hyper cannot parse do not get here. hyper answers them itself (400, 414 or 431,
 //! without a body), so its limits are set above those of this file.
@@ -41,6 +41,7 @@ fn check(request: &Request) -> Result<Option<super::wire::ClientRequest>, Proble
     check_size(headers, target)?;
     check_transfer_encoding(headers)?;
     check_content_encoding(headers)?;
+    super::version::check(request)?;
     // A request made inside this process has no connection and needs no `Host`.
     let Some(wire) = request.extensions().get::<Wire>() else { return Ok(None) };
     check_host(headers, request.version())?;

@@ -9,8 +9,12 @@ use service_kit::http::{Allowed, layered};
 use tower::ServiceExt as _;
 
 async fn fetch(path: &str) -> (Response<()>, String) {
+    fetch_of(service_kit::docs::routes(), path).await
+}
+
+async fn fetch_of(page: Router, path: &str) -> (Response<()>, String) {
     let document = Router::new().route("/openapi.json", get(async || "{}"));
-    let port = layered(document.merge(service_kit::docs::routes()), &Allowed::default());
+    let port = layered(document.merge(page), &Allowed::default());
     let request = Request::get(path).body(Body::empty()).unwrap();
     let (parts, body) = port.oneshot(request).await.unwrap().into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
@@ -53,4 +57,13 @@ async fn the_page_shows_this_document_and_may_ask_no_other_server() {
     }
     let (absent, problem) = fetch("/docs/absent.js").await;
     assert_eq!((absent.status().as_u16(), problem.contains("not-found")), (404, true));
+}
+
+#[tokio::test]
+async fn the_page_of_several_documents_lists_them_and_shows_the_first() {
+    let page = service_kit::docs::routes_of([("first", "/openapi.json"), ("second", "/b.json")]);
+    let (_, text) = fetch_of(page, "/docs/swagger-initializer.js").await;
+    for shown in ["\"/openapi.json\"", "\"/b.json\"", "\"urls.primaryName\": \"first\""] {
+        assert!(text.contains(shown), "{shown} is not in {text}");
+    }
 }

@@ -185,7 +185,7 @@ async fn browsers_of_allowed_origins_may_ask_and_others_may_not() {
     listed(
         &answer,
         "access-control-allow-headers",
-        "accept authorization consistency-token content-type idempotency-key if-match \
+        "accept api-version authorization consistency-token content-type idempotency-key if-match \
          if-none-match prefer traceparent x-request-id",
     );
     let request = Request::get("/id").header("origin", "http://localhost:5173");
@@ -193,8 +193,9 @@ async fn browsers_of_allowed_origins_may_ask_and_others_may_not() {
     listed(
         &answer,
         "access-control-expose-headers",
-        "allow consistency-token etag idempotent-replayed link location preference-applied \
-         ratelimit ratelimit-policy retry-after www-authenticate x-request-id",
+        "allow api-version consistency-token deprecation etag idempotent-replayed link location \
+         preference-applied ratelimit ratelimit-policy retry-after sunset www-authenticate \
+         x-request-id",
     );
     for origin in ["https://evil.example", "null"] {
         assert_eq!(

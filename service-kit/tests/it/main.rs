@@ -15,3 +15,4 @@ mod serve;
 mod shed;
 mod support;
 mod tls;
+mod versions;

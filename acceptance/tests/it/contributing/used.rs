@@ -22,8 +22,9 @@ pub(super) async fn use_it(endpoints: &Endpoints) -> Result<String> {
         .expect(StatusCode::UNPROCESSABLE_ENTITY)?;
     assert_eq!(refused.body["errors"][0]["pointer"], "/percent");
     let mut ids = Vec::new();
-    for percent in PERCENTS {
-        let issued = client.post("/api/v1/coupons", &json!({"percent": percent})).await?;
+    for (percent, version) in PERCENTS.into_iter().zip(["v1", "v2"].into_iter().cycle()) {
+        let path = format!("/api/{version}/coupons");
+        let issued = client.post(&path, &json!({"percent": percent})).await?;
         ids.push(issued.expect(StatusCode::CREATED)?.id()?.to_owned());
     }
     let path = format!("/api/v1/coupons/{}", ids[0]);
@@ -93,10 +94,14 @@ async fn list(client: &Client, ids: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Both APIs describe the resource under its own tag.
+/// Both APIs describe the resource under its own tag, and the command API in both versions.
 async fn described(endpoints: &Endpoints) -> Result<()> {
-    for api in [&endpoints.command_api, &endpoints.query_api] {
-        let document = http_get(format!("{api}/openapi.json")).await?.text().await?;
+    for (api, path) in [
+        (&endpoints.command_api, "/openapi.json"),
+        (&endpoints.command_api, "/openapi/v2.json"),
+        (&endpoints.query_api, "/openapi.json"),
+    ] {
+        let document = http_get(format!("{api}{path}")).await?.text().await?;
         let document: Value = serde_json::from_str(&document)?;
         let tags = document["tags"].as_array().context("the tags")?;
         ensure!(tags.iter().any(|tag| tag["name"] == "coupons"), "no tag of coupons: {tags:?}");

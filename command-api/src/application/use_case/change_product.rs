@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use super::{Decision, UseCase, Work};
 use crate::application::error::CommandError;
-use crate::application::input::{Environment, FieldPath, Fields, Input, InvalidValue};
+use crate::application::input::{EmptyChange, Environment, Fields, Input, InvalidValue};
 
-/// A change of a product, as the caller writes it. It has at least the name or the price.
+/// A change of a product, as the caller writes it.
 #[derive(Debug, Clone)]
 pub struct ChangeProductInput {
     /// The product's id.
@@ -20,13 +20,15 @@ pub struct ChangeProductInput {
     pub unit_price: Option<String>,
     /// The currency of the price, on the current ISO 4217 list. The default is the product's own.
     pub currency: Option<String>,
+    /// Whether it may have neither name nor price.
+    pub empty: EmptyChange,
 }
 
 impl Input for ChangeProductInput {
     type UseCase = ChangeProduct;
 
     fn read(self, _: &Environment) -> Result<ChangeProduct, CommandError> {
-        let Self { product_id, name: new_name, unit_price, currency } = self;
+        let Self { product_id, name: new_name, unit_price, currency, empty } = self;
         let mut fields = Fields::default();
         let name = new_name.as_deref().map(ProductName::parse);
         let name = name.and_then(|name| fields.value("name", name));
@@ -41,9 +43,7 @@ impl Input for ChangeProductInput {
             }
             (None, None) => {
                 if new_name.is_none() {
-                    let fields_of_it = "name and unit_price";
-                    let nothing = InvalidValue::NothingToChange { fields: fields_of_it };
-                    fields.refuse(FieldPath::whole(), nothing);
+                    empty.check(&mut fields, "name and unit_price");
                 }
                 None
             }

@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use super::{Decision, EmailReservations, UseCase, Work};
 use crate::application::error::CommandError;
-use crate::application::input::{Environment, FieldPath, Fields, Input, InvalidValue};
+use crate::application::input::{EmptyChange, Environment, Fields, Input};
 
-/// A change of a user, as the caller writes it. It changes at least one field.
+/// A change of a user, as the caller writes it.
 #[derive(Clone, Default)]
 pub struct ChangeUserInput {
     /// The user's id.
@@ -22,6 +22,8 @@ pub struct ChangeUserInput {
     pub profile: Option<ProfileInput>,
     /// The change of the preferences.
     pub preferences: Option<PreferencesInput>,
+    /// Whether it may name none of them.
+    pub empty: EmptyChange,
 }
 
 /// A change of a profile, as the caller writes it.
@@ -60,9 +62,7 @@ impl Input for ChangeUserInput {
             && self.profile.is_none()
             && self.preferences.is_none();
         if names_nothing {
-            let nothing =
-                InvalidValue::NothingToChange { fields: "email, name, profile and preferences" };
-            fields.refuse(FieldPath::whole(), nothing);
+            self.empty.check(&mut fields, "email, name, profile and preferences");
         }
         let profile = self.profile.map(|profile| profile.read(&mut fields));
         let preferences = self.preferences.map(|preferences| preferences.read(&mut fields));

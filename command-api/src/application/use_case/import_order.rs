@@ -3,7 +3,7 @@
 use access::{Owner, Permission};
 use chrono::{DateTime, TimeZone, Utc};
 use domain::order::OrderLine;
-use domain::value::{Currency, Money, Quantity};
+use domain::value::{Currency, Money, MoneyError, Quantity};
 use uuid::Uuid;
 
 use super::place_order::{Content, Offers, check_line_count, place};
@@ -23,8 +23,8 @@ pub struct ImportOrderInput {
     pub user_id: Uuid,
     /// The original time of the order: not before [`EARLIEST_YEAR`] and not in the future.
     pub ordered_at: DateTime<Utc>,
-    /// The currency of all prices. Withdrawn currencies are allowed.
-    pub currency: String,
+    /// The currency of the lines that name none. Withdrawn currencies are allowed.
+    pub currency: Option<String>,
     /// The lines of the order: as many as any order may have.
     pub lines: Vec<ImportedLineInput>,
 }
@@ -38,6 +38,19 @@ pub struct ImportedLineInput {
     pub quantity: i64,
     /// The price of one unit, as a decimal number.
     pub unit_price: String,
+    /// The currency of the price. All prices of an order are in one currency.
+    pub currency: Option<String>,
+}
+
+/// What is known of the currency of an order while its lines are read.
+#[derive(Debug, Clone, Copy)]
+enum OrderCurrency {
+    /// The order names none, and neither did a line so far.
+    Unnamed,
+    /// What the order names is no currency, which is noted already.
+    Invalid,
+    /// All prices are in this currency.
+    Known(Currency),
 }
 
 impl ImportOrderInput {
@@ -57,15 +70,24 @@ impl Input for ImportOrderInput {
         Self::check_offered(environment)?;
         let mut fields = Fields::default();
         let order_id = NewId::read(self.id, &mut fields);
-        let currency = fields.value("currency", self.currency.parse::<Currency>());
+        let mut currency = OrderCurrency::read(self.currency.as_deref(), &mut fields);
         let ordered_at = dated(self.ordered_at, environment.clock.now());
         let ordered_at = fields.value("ordered_at", ordered_at);
         check_line_count(&mut fields, self.lines.len());
         let lines = self.lines.iter().enumerate();
-        let lines = lines.filter_map(|(at, line)| line.read(&mut fields, at, currency)).collect();
+        let read =
+            |(at, line): (usize, &ImportedLineInput)| line.read(&mut fields, at, &mut currency);
+        let lines = lines.filter_map(read).collect();
         let Some(ordered_at) = ordered_at else { return Err(fields.invalid().into()) };
         fields.check()?;
         Ok(ImportOrder { order_id, user_id: self.user_id, ordered_at, lines })
+    }
+}
+
+impl OrderCurrency {
+    fn read(named: Option<&str>, fields: &mut Fields) -> Self {
+        let Some(named) = named else { return Self::Unnamed };
+        fields.value("currency", named.parse::<Currency>()).map_or(Self::Invalid, Self::Known)
     }
 }
 
@@ -75,9 +97,10 @@ impl ImportedLineInput {
         &self,
         fields: &mut Fields,
         at: usize,
-        currency: Option<Currency>,
+        of_order: &mut OrderCurrency,
     ) -> Option<ImportedLine> {
         let quantity = fields.value(("lines", at, "quantity"), Quantity::try_from(self.quantity));
+        let currency = self.read_currency(fields, at, of_order);
         let price = Money::parse(&self.unit_price, currency?);
         let unit_price = fields.value(("lines", at, "unit_price"), price);
         Some(ImportedLine {
@@ -86,6 +109,36 @@ impl ImportedLineInput {
             quantity: quantity?,
             unit_price: unit_price?,
         })
+    }
+
+    fn read_currency(
+        &self,
+        fields: &mut Fields,
+        at: usize,
+        of_order: &mut OrderCurrency,
+    ) -> Option<Currency> {
+        let place = ("lines", at, "currency");
+        let own = match self.currency.as_deref() {
+            Some(text) => Some(fields.value(place, text.parse::<Currency>())?),
+            None => None,
+        };
+        match (own, *of_order) {
+            (_, OrderCurrency::Invalid) => None,
+            (None, OrderCurrency::Known(currency)) => Some(currency),
+            (None, OrderCurrency::Unnamed) => {
+                fields.refuse(place, MoneyError::UnknownCurrency);
+                None
+            }
+            (Some(own), OrderCurrency::Unnamed) => {
+                *of_order = OrderCurrency::Known(own);
+                Some(own)
+            }
+            (Some(own), OrderCurrency::Known(other)) if own == other => Some(own),
+            (Some(own), OrderCurrency::Known(other)) => {
+                fields.refuse(place, MoneyError::Mixed { left: other, right: own });
+                None
+            }
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use async_graphql::{Context, ID, InputObject, Object, Result};
 
+use crate::application::input::EmptyChange;
 use crate::application::use_case::{
     AddProductInput, AdjustStock, ChangeProductInput, ClassifyProductInput, MoveStockInput,
     ReceiveStockInput,
@@ -68,7 +69,9 @@ impl ProductMutation {
     ) -> Result<ProductPayload> {
         let UpdateProduct { name, unit_price, currency } = input;
         let options = Options { expected_version, idempotency_key, dry_run };
-        let input = |product_id| ChangeProductInput { product_id, name, unit_price, currency };
+        let empty = EmptyChange::Refused;
+        let input =
+            |product_id| ChangeProductInput { product_id, name, unit_price, currency, empty };
         run_on(ctx, ("/id", &id), input, options).await
     }
 

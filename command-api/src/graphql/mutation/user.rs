@@ -3,6 +3,7 @@
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, Result};
 use domain::user::Change;
 
+use crate::application::input::EmptyChange;
 use crate::application::use_case::{
     ChangeUserInput, ClassifyUserInput, DeactivateUserInput, PreferencesInput, ProfileInput,
     ReactivateUserInput, RegisterUserInput,
@@ -89,7 +90,8 @@ impl UserMutation {
         let options = Options { expected_version, idempotency_key, dry_run };
         let profile = profile.map(UpdateProfile::input);
         let preferences = preferences.map(UpdatePreferences::input);
-        let input = |user_id| ChangeUserInput { user_id, email, name, profile, preferences };
+        let empty = EmptyChange::Refused;
+        let input = |user_id| ChangeUserInput { user_id, email, name, profile, preferences, empty };
         run_on(ctx, ("/id", &id), input, options).await
     }
 

@@ -1,76 +1,25 @@
-//! The handlers of `/api/v1/orders`: placing orders, changing their lines, confirming and
-//! cancelling.
+//! The handler of `/api/v1/orders/import`: one currency for all prices of the order.
 
-use axum::extract::State;
+use axum::extract::{FromRequest, Request, State};
 use axum::response::Response;
 use serde::Deserialize;
-use service_kit::extract::Path;
 use service_kit::input::schema::CurrencyOfAnyTime;
 use service_kit::input::{Id, Integer, Time};
 use service_kit::{Envelope, Problem};
-use utoipa::{OpenApi, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::collection;
-use super::shipping::ShippingAddressBody;
-use crate::application::use_case::{
-    AddOrderLineInput, CancelOrder, ConfirmOrder, ImportOrderInput, ImportedLineInput, LineInput,
-    Orderer, PlaceOrderInput, RemoveOrderLine,
-};
-use crate::http::answer::{Changed, Collection};
-use crate::http::object::{objects, optional_object};
-use crate::http::received::{Received, ReceivedBare};
+use crate::application::use_case::{ImportOrderInput, ImportedLineInput};
+use crate::http::answer::Changed;
+use crate::http::object::objects;
+use crate::http::received::Received;
+use crate::http::resource::order::ORDERS;
 use crate::http::{Api, present};
 
-/// The tag of these operations in the OpenAPI document.
-#[derive(OpenApi)]
-#[openapi(tags((name = "orders", description = "Orders and their lines")))]
-struct Tag;
-
-/// The routes of this resource.
+/// The routes of orders that only this version has.
 pub(super) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::with_openapi(Tag::openapi())
-        .routes(routes!(place))
-        .routes(routes!(import))
-        .routes(routes!(add_line))
-        .routes(routes!(remove_line))
-        .routes(routes!(confirm))
-        .routes(routes!(cancel))
-}
-
-/// The orders in the query API.
-pub(super) const ORDERS: Collection = collection("orders");
-
-/// A line of an order, at the current price of the product.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct LineBody {
-    /// The product's id.
-    product_id: Id,
-    /// The number of units, from 1.
-    #[schema(value_type = i64, minimum = 1, maximum = 1_000_000, example = 2)]
-    quantity: Integer,
-}
-
-/// An order to place.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct PlaceOrderBody {
-    /// The new id of the order, a UUID of version 7. Without it, the server makes one.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(required = false, nullable = false)]
-    id: Option<Id>,
-    /// The id of the user who orders.
-    user_id: Id,
-    /// The lines of the order, at the current prices of the products.
-    #[schema(min_items = 1, max_items = 100)]
-    #[serde(deserialize_with = "objects")]
-    lines: Vec<LineBody>,
-    /// Where the order goes. Taxes depend on its country and region.
-    #[serde(default, deserialize_with = "optional_object")]
-    #[schema(value_type = Option<ShippingAddressBody>, required = false)]
-    shipping_address: Option<ShippingAddressBody>,
+    OpenApiRouter::new().routes(routes!(import))
 }
 
 /// A line of an imported order, with its original price.
@@ -108,35 +57,13 @@ struct ImportOrderBody {
     lines: Vec<ImportLineBody>,
 }
 
-/// Converts the lines of a request body to input.
-pub(super) fn lines(bodies: Vec<LineBody>) -> Vec<LineInput> {
-    bodies.into_iter().map(LineBody::input).collect()
-}
-
-impl LineBody {
-    const fn input(self) -> LineInput {
-        LineInput { product_id: self.product_id.get(), quantity: self.quantity.get() }
-    }
-}
-
-impl PlaceOrderBody {
-    fn input(self) -> PlaceOrderInput {
-        PlaceOrderInput {
-            id: self.id.map(Id::get),
-            orderer: Orderer::Named(self.user_id.get()),
-            lines: lines(self.lines),
-            shipping_address: self.shipping_address.map(ShippingAddressBody::input),
-        }
-    }
-}
-
 impl ImportOrderBody {
     fn input(self) -> ImportOrderInput {
         ImportOrderInput {
             id: self.id.map(Id::get),
             user_id: self.user_id.get(),
             ordered_at: self.ordered_at.get(),
-            currency: self.currency,
+            currency: Some(self.currency),
             lines: self.lines.into_iter().map(ImportLineBody::input).collect(),
         }
     }
@@ -148,22 +75,9 @@ impl ImportLineBody {
             product_id: self.product_id.get(),
             quantity: self.quantity.get(),
             unit_price: self.unit_price,
+            currency: None,
         }
     }
-}
-
-/// Place an order.
-#[utoipa::path(
-    post, path = "/orders", operation_id = "placeOrder", tag = "orders",
-        request_body = PlaceOrderBody,
-    responses((status = 201, description = "The order is placed and pending",
-        body = Envelope<Changed>)),
-)]
-async fn place(
-    State(api): State<Api>,
-    received: Received<PlaceOrderBody>,
-) -> Result<Response, Problem> {
-    api.create(received.body.input(), received.about, ORDERS).await
 }
 
 /// Import an order from another system, with its original prices and date.
@@ -176,79 +90,10 @@ async fn place(
     responses((status = 201, description = "The order is imported and pending",
         body = Envelope<Changed>)),
 )]
-async fn import(
-    State(api): State<Api>,
-    request: axum::extract::Request,
-) -> Result<Response, Problem> {
+async fn import(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
     // This check comes before anything of the request is read.
     ImportOrderInput::check_offered(&api.application.environment)?;
     let received =
-        <Received<ImportOrderBody> as axum::extract::FromRequest<Api>>::from_request(request, &api)
-            .await?;
+        <Received<ImportOrderBody> as FromRequest<Api>>::from_request(request, &api).await?;
     api.create(received.body.input(), received.about, ORDERS).await
-}
-
-/// Add a line to a pending order, at the current price of the product.
-#[utoipa::path(
-    post, path = "/orders/{id}/lines", operation_id = "addOrderLine", tag = "orders",
-        request_body = LineBody,
-    params(("id" = inline(Id), Path, description = "The order's id")),
-    responses((status = 201, description = "The line is added; Location names the order",
-        body = Envelope<Changed>)),
-)]
-async fn add_line(
-    State(api): State<Api>,
-    Path(order_id): Path<Id>,
-    received: Received<LineBody>,
-) -> Result<Response, Problem> {
-    let Received { body, about } = received;
-    let input = AddOrderLineInput { order_id: order_id.get(), line: body.input() };
-    api.create(input, about, ORDERS).await
-}
-
-/// Remove a line from a pending order.
-#[utoipa::path(
-    delete, path = "/orders/{id}/lines/{line_id}", operation_id = "removeOrderLine",
-        tag = "orders",
-    params(("id" = inline(Id), Path, description = "The order's id"), ("line_id" = inline(Id), Path,
-        description = "The line's id")),
-    responses((status = 200, description = "The line is removed", body = Envelope<Changed>)),
-)]
-async fn remove_line(
-    State(api): State<Api>,
-    Path((order_id, line_id)): Path<(Id, Id)>,
-    received: ReceivedBare,
-) -> Result<Response, Problem> {
-    api.change(RemoveOrderLine { order_id: order_id.get(), line_id: line_id.get() }, received.about)
-        .await
-}
-
-/// Confirm a pending order, which must have at least one line. It counts as a sale from then on,
-/// and its units are reserved.
-#[utoipa::path(
-    post, path = "/orders/{id}/confirm", operation_id = "confirmOrder", tag = "orders",
-    params(("id" = inline(Id), Path, description = "The order's id")),
-    responses((status = 200, description = "The order is confirmed", body = Envelope<Changed>)),
-)]
-async fn confirm(
-    State(api): State<Api>,
-    Path(order_id): Path<Id>,
-    received: ReceivedBare,
-) -> Result<Response, Problem> {
-    api.change(ConfirmOrder { order_id: order_id.get() }, received.about).await
-}
-
-/// Cancel an order that is not shipped. Its units are available again, and what was paid is to be
-/// refunded.
-#[utoipa::path(
-    post, path = "/orders/{id}/cancel", operation_id = "cancelOrder", tag = "orders",
-    params(("id" = inline(Id), Path, description = "The order's id")),
-    responses((status = 200, description = "The order is cancelled", body = Envelope<Changed>)),
-)]
-async fn cancel(
-    State(api): State<Api>,
-    Path(order_id): Path<Id>,
-    received: ReceivedBare,
-) -> Result<Response, Problem> {
-    api.change(CancelOrder { order_id: order_id.get() }, received.about).await
 }

@@ -1,33 +1,23 @@
-//! The handlers of `/api/v1/pricing`: the discounts and the taxes of the shop.
+//! The handler of `/api/v1/pricing/discounts`.
 
 use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 use service_kit::input::{Id, Integer, Time};
 use service_kit::{Envelope, Problem};
-use utoipa::{OpenApi, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::application::use_case::{
-    DiscountInput, SetDiscountsInput, SetTaxesInput, TaxRateInput, TaxedCountryInput,
-};
-use crate::http::Api;
+use crate::application::use_case::{DiscountInput, SetDiscountsInput};
 use crate::http::answer::Changed;
 use crate::http::object::objects;
-use crate::http::present;
 use crate::http::received::Received;
+use crate::http::{Api, present};
 
-/// The tag of these operations in the OpenAPI document.
-#[derive(OpenApi)]
-#[openapi(tags((name = "pricing", description = "Discounts and taxes")))]
-struct Tag;
-
-/// The routes of this resource.
+/// The routes of pricing that only this version has.
 pub(super) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::with_openapi(Tag::openapi())
-        .routes(routes!(set_discounts))
-        .routes(routes!(set_taxes))
+    OpenApiRouter::new().routes(routes!(set_discounts))
 }
 
 /// All discounts of the shop.
@@ -79,67 +69,12 @@ struct DiscountBody {
     until: Option<Time>,
 }
 
-/// The tax table of the shop. Without countries, it levies no tax.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct TaxesBody {
-    /// The countries that the shop sells to, each once. All together have at most 1,000 rates.
-    #[schema(max_items = 249)]
-    #[serde(deserialize_with = "objects")]
-    countries: Vec<TaxedCountryBody>,
-}
-
-/// The taxes of a country.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct TaxedCountryBody {
-    /// The country, a code of ISO 3166-1 alpha-2.
-    #[schema(pattern = "^[A-Z]{2}$", example = "AT")]
-    country: String,
-    /// Whether the tax is added to prices (`exclusive`) or they contain it (`inclusive`).
-    #[schema(pattern = "^(exclusive|inclusive)$", example = "inclusive")]
-    mode: String,
-    /// The rates, one for each region and class.
-    #[schema(max_items = 1000)]
-    #[serde(deserialize_with = "objects")]
-    rates: Vec<TaxRateBody>,
-}
-
-/// A tax rate.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct TaxRateBody {
-    /// The region that it is for, the second part of a code of ISO 3166-2. Without it, it is for
-    /// all regions that have no rate of their own.
-    #[serde(default)]
-    #[schema(required = false, pattern = "^[A-Z0-9]{1,3}$", example = "9")]
-    region: Option<String>,
-    /// The class of the products: `standard`, `reduced` or `zero`.
-    #[schema(pattern = "^(standard|reduced|zero)$", example = "standard")]
-    rate_class: String,
-    /// The rate, in parts per million: 190000 is 19 %.
-    #[schema(value_type = i64, minimum = 0, maximum = 1_000_000, example = 190_000)]
-    rate: Integer,
-}
-
 impl DiscountBody {
     fn input(self) -> DiscountInput {
         let Self { id, rate, amount, currency, customer_type, from, until } = self;
         let (rate, from, until) =
             (rate.map(Integer::get), from.map(Time::get), until.map(Time::get));
         DiscountInput { id: id.get(), rate, amount, currency, customer_type, from, until }
-    }
-}
-
-impl TaxedCountryBody {
-    fn input(self) -> TaxedCountryInput {
-        let Self { country, mode, rates } = self;
-        let rate = |TaxRateBody { region, rate_class, rate }| TaxRateInput {
-            region,
-            rate_class,
-            rate: rate.get(),
-        };
-        TaxedCountryInput { country, mode, rates: rates.into_iter().map(rate).collect() }
     }
 }
 
@@ -157,20 +92,4 @@ async fn set_discounts(
     let Received { body, about } = received;
     let discounts = body.discounts.into_iter().map(DiscountBody::input).collect();
     api.change(SetDiscountsInput { discounts }, about).await
-}
-
-/// Replace the whole tax table. Orders that are confirmed already keep their prices.
-#[utoipa::path(
-    put, path = "/pricing/taxes", operation_id = "setTaxes", tag = "pricing",
-        request_body = TaxesBody,
-    responses((status = 200, description = "The shop levies these taxes",
-        body = Envelope<Changed>)),
-)]
-async fn set_taxes(
-    State(api): State<Api>,
-    received: Received<TaxesBody>,
-) -> Result<Response, Problem> {
-    let Received { body, about } = received;
-    let countries = body.countries.into_iter().map(TaxedCountryBody::input).collect();
-    api.change(SetTaxesInput { countries }, about).await
 }

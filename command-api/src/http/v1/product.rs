@@ -1,4 +1,5 @@
-//! The handlers of `/api/v1/products`: adding and changing products, and adjusting their stock.
+//! The handlers of `/api/v1/products`: adding and changing products, and correcting their stock. The
+//! currency is next to the price.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -7,37 +8,24 @@ use service_kit::extract::Path;
 use service_kit::input::schema::CurrencyOfToday;
 use service_kit::input::{Id, Integer};
 use service_kit::{Envelope, Problem};
-use utoipa::{OpenApi, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::collection;
-use crate::application::use_case::{
-    AddProductInput, AdjustStock, ChangeProductInput, ClassifyProductInput, MoveStockInput,
-    ReceiveStockInput,
-};
-use crate::http::answer::{Changed, Collection};
+use crate::application::input::EmptyChange;
+use crate::application::use_case::{AddProductInput, ChangeProductInput};
+use crate::http::answer::Changed;
 use crate::http::received::Received;
+use crate::http::resource::product::{AdjustStockBody, PRODUCTS};
 use crate::http::{Api, present};
 
-/// The tag of these operations in the OpenAPI document.
-#[derive(OpenApi)]
-#[openapi(tags((name = "products", description = "Products for sale")))]
-struct Tag;
-
-/// The routes of this resource.
+/// The routes of products that only this version has.
 pub(super) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::with_openapi(Tag::openapi())
+    OpenApiRouter::new()
         .routes(routes!(add))
         .routes(routes!(replace, change))
-        .routes(routes!(classify))
         .routes(routes!(adjust_stock))
-        .routes(routes!(receive_stock))
-        .routes(routes!(move_stock))
 }
-
-/// The products in the query API.
-const PRODUCTS: Collection = collection("products");
 
 /// A product to add.
 #[derive(Deserialize, ToSchema)]
@@ -96,44 +84,6 @@ struct ReplaceProductBody {
     currency: String,
 }
 
-/// The rate class of a product.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct RateClassBody {
-    /// The class: `standard`, `reduced` or `zero`. Every product is standard at first.
-    #[schema(pattern = "^(standard|reduced|zero)$", example = "reduced")]
-    rate_class: String,
-}
-
-/// A correction of a product's stock.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct AdjustStockBody {
-    /// The number of units to add, or to remove if negative.
-    #[schema(value_type = i64, example = 12)]
-    delta: Integer,
-}
-
-/// Units of a product that arrived.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct ReceiveStockBody {
-    /// The number of units.
-    #[schema(value_type = i64, minimum = 1, maximum = 1_000_000_000_000_i64, example = 12)]
-    quantity: Integer,
-}
-
-/// Units to move to the stock of another product.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct MoveStockBody {
-    /// The id of the product that gets the units.
-    to_product_id: Id,
-    /// The number of units.
-    #[schema(value_type = i64, minimum = 1, maximum = 1_000_000_000_000_i64, example = 12)]
-    quantity: Integer,
-}
-
 /// Add a product.
 #[utoipa::path(
     post, path = "/products", operation_id = "addProduct", tag = "products",
@@ -169,6 +119,7 @@ async fn replace(
         name: Some(body.name),
         unit_price: Some(body.unit_price),
         currency: Some(body.currency),
+        empty: EmptyChange::Refused,
     };
     api.change(input, about).await
 }
@@ -187,26 +138,8 @@ async fn change(
 ) -> Result<Response, Problem> {
     let Received { body, about } = received;
     let ChangeProductBody { name, unit_price, currency } = body;
-    let product_id = product_id.get();
-    api.change(ChangeProductInput { product_id, name, unit_price, currency }, about).await
-}
-
-/// Say which rate class a product has. Taxes depend on it. Orders that are confirmed already keep
-/// their prices.
-#[utoipa::path(
-    put, path = "/products/{id}/rate-class", operation_id = "classifyProduct", tag = "products",
-        request_body = RateClassBody,
-    params(("id" = inline(Id), Path, description = "The product's id")),
-    responses((status = 200, description = "The product is of this class",
-        body = Envelope<Changed>)),
-)]
-async fn classify(
-    State(api): State<Api>,
-    Path(product_id): Path<Id>,
-    received: Received<RateClassBody>,
-) -> Result<Response, Problem> {
-    let Received { body: RateClassBody { rate_class }, about } = received;
-    api.change(ClassifyProductInput { product_id: product_id.get(), rate_class }, about).await
+    let (product_id, empty) = (product_id.get(), EmptyChange::Refused);
+    api.change(ChangeProductInput { product_id, name, unit_price, currency, empty }, about).await
 }
 
 /// Correct a product's stock, for example after it was counted. Reserved units cannot be taken.
@@ -221,44 +154,5 @@ async fn adjust_stock(
     Path(product_id): Path<Id>,
     received: Received<AdjustStockBody>,
 ) -> Result<Response, Problem> {
-    api.change(
-        AdjustStock { product_id: product_id.get(), delta: received.body.delta.get() },
-        received.about,
-    )
-    .await
-}
-
-/// Add units that arrived to a product's stock.
-#[utoipa::path(
-    post, path = "/products/{id}/stock/receive", operation_id = "receiveStock", tag = "products",
-        request_body = ReceiveStockBody,
-    params(("id" = inline(Id), Path, description = "The product's id")),
-    responses((status = 200, description = "The units are in stock", body = Envelope<Changed>)),
-)]
-async fn receive_stock(
-    State(api): State<Api>,
-    Path(product_id): Path<Id>,
-    received: Received<ReceiveStockBody>,
-) -> Result<Response, Problem> {
-    let Received { body, about } = received;
-    let (product_id, quantity) = (product_id.get(), body.quantity.get());
-    api.change(ReceiveStockInput { product_id, quantity }, about).await
-}
-
-/// Move available units to the stock of another product, both or none.
-#[utoipa::path(
-    post, path = "/products/{id}/stock/move", operation_id = "moveStock", tag = "products",
-        request_body = MoveStockBody,
-    params(("id" = inline(Id), Path, description = "The id of the product that loses the units")),
-    responses((status = 200, description = "The units are moved", body = Envelope<Changed>)),
-)]
-async fn move_stock(
-    State(api): State<Api>,
-    Path(product_id): Path<Id>,
-    received: Received<MoveStockBody>,
-) -> Result<Response, Problem> {
-    let Received { body, about } = received;
-    let (product_id, to_product_id) = (product_id.get(), body.to_product_id.get());
-    let quantity = body.quantity.get();
-    api.change(MoveStockInput { product_id, to_product_id, quantity }, about).await
+    api.change(received.body.input(product_id.get()), received.about).await
 }

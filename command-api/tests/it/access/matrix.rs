@@ -1,14 +1,16 @@
-//! The access matrix: each operation of the document, asked by everybody.
+//! The access matrix: each operation of each version's document, asked by everybody.
 //!
-//! The operations come from the document, the expected answers from the table, which is written by
-//! hand. An operation without a row fails the test, and so does a row without an operation. The
-//! requests are dry runs, so that each meets the same state.
+//! The operations come from the documents, the expected answers from the tables, which are written
+//! by hand. An operation without a row fails the test, and so does a row without an operation. An
+//! operation that both versions have answers in both as the first table says. The requests are dry
+//! runs, so that each meets the same state.
 
 use std::collections::BTreeSet;
 
 use access::Grants;
 use axum::body::Body;
 use axum::http::Request;
+use command_api::http::{Version, document};
 use identity::Subject;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -22,8 +24,11 @@ use crate::support::tokens::{ADMIN, By as _, expired, of_session, role};
 pub(super) const CALLERS: [&str; 8] =
     ["anonymous", "stranger", "owner", "support", "admin", "expired", "revoked", "narrow"];
 
-/// The statuses of each operation.
-const TABLE: &[(&str, &str, [u16; 8])] = &[
+/// An operation and the statuses of its answers.
+type Row = (&'static str, &'static str, [u16; 8]);
+
+/// The statuses of each operation of version 1.
+const TABLE: &[Row] = &[
     // One line each.
     ("delete", "/api/v1/orders/{id}/lines/{line_id}", [401, 404, 404, 404, 404, 401, 401, 403]),
     ("delete", "/api/v1/users/{id}", [401, 404, 200, 403, 200, 401, 401, 403]),
@@ -64,11 +69,43 @@ const TABLE: &[(&str, &str, [u16; 8])] = &[
     ("put", "/api/v1/users/{id}/customer-type", [401, 403, 403, 403, 200, 401, 401, 403]),
 ];
 
+/// The paths of version 1 that version 2 does not have.
+const ONLY_V1: [&str; 1] = ["/api/v1/products/{id}/stock"];
+
+/// The statuses of each operation that only version 2 has.
+const ONLY_V2: &[Row] = &[
+    // One line each.
+    ("patch", "/api/v2/users/{id}/preferences", [401, 404, 200, 403, 200, 401, 401, 403]),
+    ("patch", "/api/v2/users/{id}/profile", [401, 404, 200, 403, 200, 401, 401, 403]),
+    ("post", "/api/v2/products/{id}/stock/adjust", [401, 403, 403, 403, 200, 401, 401, 403]),
+    ("put", "/api/v2/users/{id}/preferences", [401, 404, 200, 403, 200, 401, 401, 403]),
+    ("put", "/api/v2/users/{id}/profile", [401, 404, 200, 403, 200, 401, 401, 403]),
+];
+
+/// The rows of a version.
+fn rows(version: Version) -> Vec<(&'static str, String, [u16; 8])> {
+    let only_here: &[Row] = match version {
+        Version::V1 => &[],
+        Version::V2 => ONLY_V2,
+    };
+    let shared =
+        TABLE.iter().filter(|(_, path, _)| version == Version::V1 || !ONLY_V1.contains(path));
+    let of_version = |path: &str| path.replacen("/api/v1/", &format!("{}/", version.prefix()), 1);
+    let rows = shared.chain(only_here);
+    rows.map(|(method, path, statuses)| (*method, of_version(path), *statuses)).collect()
+}
+
 /// A valid body for an operation; null for none. Without ids in it, the examples of its description
 /// are enough.
 fn body(two: &Two, document: &Value, (method, path): (&str, &str)) -> Value {
     let line = json!({"product_id": two.product, "quantity": 1});
-    match (method, path) {
+    if path == "/api/v2/orders/import" {
+        let mut line = line;
+        line["unit_price"] = json!({"amount": "1.00", "currency": "USD"});
+        return json!({"user_id": two.ada, "ordered_at": "2020-01-01T00:00:00Z", "lines": [line]});
+    }
+    // All other bodies without examples are the same in both versions.
+    match (method, path.replacen("/api/v2/", "/api/v1/", 1).as_str()) {
         (_, "/api/v1/orders") => json!({"user_id": two.ada, "lines": [line]}),
         (_, "/api/v1/orders/import") => {
             let mut line = line;
@@ -89,27 +126,29 @@ fn body(two: &Two, document: &Value, (method, path): (&str, &str)) -> Value {
             json!({"to_product_id": two.order, "quantity": 1})
         }
         (_, "/api/v1/users/{id}/orders") => json!({"lines": [line]}),
-        _ => examples(document, &document["paths"][path][method]["requestBody"]),
+        _ => {
+            let body = &document["paths"][path][method]["requestBody"];
+            examples(document, &body["content"]["application/json"]["schema"])
+        }
     }
 }
 
-/// The examples of the fields of a body.
-fn examples(document: &Value, body: &Value) -> Value {
-    let Some(reference) = body["content"]["application/json"]["schema"]["$ref"].as_str() else {
-        return Value::Null;
-    };
+/// The examples of the fields of an object; null for what is none.
+fn examples(document: &Value, schema: &Value) -> Value {
+    let Some(reference) = schema["$ref"].as_str() else { return Value::Null };
     let schema = document.pointer(reference.trim_start_matches('#')).unwrap();
-    let fields = schema["properties"].as_object().unwrap().iter();
+    let Some(fields) = schema["properties"].as_object() else { return Value::Null };
     let named = |field: &Value| {
         let reference = field["$ref"].as_str()?.trim_start_matches('#').to_owned();
         document.pointer(&reference).cloned()
     };
-    let example = |(name, field): (&String, &Value)| {
-        let field = named(field).unwrap_or_else(|| field.clone());
+    let example = |(name, given): (&String, &Value)| {
+        let field = named(given).unwrap_or_else(|| given.clone());
         let listed = field["examples"].get(0).or_else(|| field.get("example"));
-        listed.map(|example| (name.clone(), example.clone()))
+        let inside = || Some(examples(document, given)).filter(Value::is_object);
+        listed.cloned().or_else(inside).map(|example| (name.clone(), example))
     };
-    fields.filter_map(example).collect::<serde_json::Map<_, _>>().into()
+    fields.iter().filter_map(example).collect::<serde_json::Map<_, _>>().into()
 }
 
 /// The request for an operation, as a dry run.
@@ -130,9 +169,6 @@ pub(super) fn request(two: &Two, document: &Value, method: &str, path: &str) -> 
         body => json_request(&method.to_uppercase(), &real, &body),
     }
 }
-
-/// The prefix of the paths of identity.
-const IDENTITY: &str = "/api/v1/auth/";
 
 /// Who the callers are.
 pub(super) struct Subjects<'a> {
@@ -169,30 +205,35 @@ pub(super) fn sent_by(
 }
 
 #[tokio::test]
-async fn every_operation_answers_everybody_as_the_table_says() {
+async fn every_operation_of_every_version_answers_everybody_as_the_table_says() {
     let two = Two::new().await;
     let subjects = Subjects::of(&two);
-    let document = serde_json::to_value(command_api::http::document()).unwrap();
-    // What is below it has a table in `auth/matrix.rs`.
-    let paths = document["paths"].as_object().unwrap().iter();
-    let paths = paths.filter(|(path, _)| !path.starts_with(IDENTITY));
-    let operations: BTreeSet<(&str, &str)> = paths
-        .flat_map(|(path, item)| {
-            item.as_object().unwrap().keys().map(move |method| (method.as_str(), path.as_str()))
-        })
-        .collect();
-    let rows = TABLE.iter().map(|(method, path, _)| (*method, *path)).collect();
-    assert_eq!(operations, rows, "each operation has a row in the table of this file");
-    for (method, path, expected) in TABLE {
-        let described = &document["paths"][path][method]["responses"];
-        for (caller, status) in CALLERS.iter().zip(expected) {
-            let request = sent_by(caller, &subjects, request(&two, &document, method, path));
-            let reply = two.shop.send(request).await;
-            assert_eq!(reply.status, *status, "{caller}: {method} {path}: {:#}", reply.body);
-            assert!(described[status.to_string()].is_object(), "{method} {path} lacks {status}");
-            let is_challenged = matches!(status, 401 | 403);
-            let header = reply.header("www-authenticate");
-            assert_eq!(!header.is_empty(), is_challenged, "{caller}: {method} {path}");
+    for version in Version::ALL {
+        let document = serde_json::to_value(document(version)).unwrap();
+        let rows = rows(version);
+        // What is below it has a table in `auth/matrix.rs`.
+        let identity = format!("{}/auth/", version.prefix());
+        let paths = document["paths"].as_object().unwrap().iter();
+        let paths = paths.filter(|(path, _)| !path.starts_with(&identity));
+        let operations: BTreeSet<(&str, &str)> = paths
+            .flat_map(|(path, item)| {
+                item.as_object().unwrap().keys().map(move |method| (method.as_str(), path.as_str()))
+            })
+            .collect();
+        let listed = rows.iter().map(|(method, path, _)| (*method, path.as_str())).collect();
+        assert_eq!(operations, listed, "each operation has a row in the tables of this file");
+        for (method, path, expected) in &rows {
+            let described = &document["paths"][path][method]["responses"];
+            for (caller, status) in CALLERS.iter().zip(expected) {
+                let request = sent_by(caller, &subjects, request(&two, &document, method, path));
+                let reply = two.shop.send(request).await;
+                assert_eq!(reply.status, *status, "{caller}: {method} {path}: {:#}", reply.body);
+                let is_described = described[status.to_string()].is_object();
+                assert!(is_described, "{method} {path} lacks {status}");
+                let is_challenged = matches!(status, 401 | 403);
+                let header = reply.header("www-authenticate");
+                assert_eq!(!header.is_empty(), is_challenged, "{caller}: {method} {path}");
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use axum::body::Body;
 use axum::http::Request;
+use command_api::http::{Version, document};
 use serde_json::{Value, json};
 use service_kit::http::ClientAddress;
 use uuid::Uuid;
@@ -18,11 +19,12 @@ use crate::support::tokens::{By as _, expired};
 
 /// Who asks. The resources are Ada's, the owner's. `revoked` is a token of a session of hers that
 /// was ended. `key` is a token from an API key of hers.
-const CALLERS: [&str; 7] = ["anonymous", "stranger", "owner", "admin", "expired", "revoked", "key"];
+pub(super) const CALLERS: [&str; 7] =
+    ["anonymous", "stranger", "owner", "admin", "expired", "revoked", "key"];
 
 /// The statuses of each operation. Those whose proof is in the body answer everybody alike, but
 /// never a token that is not valid.
-const TABLE: &[(&str, &str, [u16; 7])] = &[
+pub(super) const TABLE: &[(&str, &str, [u16; 7])] = &[
     // One line each.
     ("delete", "api-keys/{id}", [401, 404, 404, 404, 401, 401, 403]),
     ("delete", "users/{id}/api-keys/{key_id}", [401, 404, 404, 404, 401, 401, 403]),
@@ -48,7 +50,7 @@ const TABLE: &[(&str, &str, [u16; 7])] = &[
     ("put", "users/{id}/roles/{role}", [401, 403, 403, 204, 401, 401, 403]),
 ];
 
-const PREFIX: &str = "/api/v1/auth/";
+pub(super) const PREFIX: &str = "/api/v1/auth/";
 
 /// The mutations of GraphQL that change what operations of the table change, with their arguments.
 pub(crate) const MUTATIONS: &[(&str, &str, &str, &str)] = &[
@@ -60,7 +62,7 @@ pub(crate) const MUTATIONS: &[(&str, &str, &str, &str)] = &[
 ];
 
 /// The tokens of the callers, and whose access is asked about.
-struct Callers {
+pub(super) struct Callers {
     stranger: Session,
     owner: Session,
     admin: Session,
@@ -73,7 +75,7 @@ struct Callers {
 }
 
 impl Callers {
-    async fn of(site: &Site) -> Self {
+    pub(super) async fn of(site: &Site) -> Self {
         let (ada, owner) = site.signed_in("ada@example.com").await;
         let (_, stranger) = site.signed_in("grace@example.com").await;
         let (_, admin) = site.with_role("admin@example.com", "admin").await;
@@ -94,8 +96,24 @@ impl Callers {
         if path.ends_with("{role}") { self.bob } else { self.ada }
     }
 
+    /// The request for an operation, without a caller.
+    pub(super) fn request(&self, method: &str, path: &str, sent: u8) -> Request<Body> {
+        let (user, nil) = (self.about(path), Uuid::nil().to_string());
+        let real = path.replace("users/{id}", &format!("users/{user}"));
+        let real = real.replace("{role}", "support").replace("{id}", &nil);
+        let real = real.replace("{key_id}", &nil).replace("{session_id}", &nil);
+        let (method, real) = (method.to_uppercase(), format!("{PREFIX}{real}"));
+        match body(path, sent) {
+            body if method == "POST" => json_request(&method, &real, &body),
+            _ => {
+                let request = Request::builder().method(method.as_str()).uri(&real);
+                request.body(Body::empty()).unwrap()
+            }
+        }
+    }
+
     /// The request of this caller, from an address of its own, so that none is throttled.
-    fn send(&self, caller: &str, sent: u8, request: Request<Body>) -> Request<Body> {
+    pub(super) fn send(&self, caller: &str, sent: u8, request: Request<Body>) -> Request<Body> {
         let mut request = match caller {
             "anonymous" => request.by_nobody(),
             "stranger" => request.with_token(&self.stranger.access),
@@ -134,39 +152,32 @@ fn body(path: &str, request: u8) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_operation_of_identity_answers_everybody_as_the_table_says() {
-    let document = serde_json::to_value(command_api::http::document()).unwrap();
-    let paths = document["paths"].as_object().unwrap().iter();
-    let operations: BTreeSet<(&str, &str)> = paths
-        .filter_map(|(path, item)| Some((path.strip_prefix(PREFIX)?, item)))
-        .flat_map(|(path, item)| {
-            item.as_object().unwrap().keys().map(move |method| (method.as_str(), path))
-        })
-        .collect();
-    let rows = TABLE.iter().map(|(method, path, _)| (*method, *path)).collect();
-    assert_eq!(operations, rows, "each operation has a row in the table of this file");
+    let rows: BTreeSet<_> = TABLE.iter().map(|(method, path, _)| (*method, *path)).collect();
+    // The operations are the same in all versions: one router has them all.
+    for version in Version::ALL {
+        let document = serde_json::to_value(document(version)).unwrap();
+        let prefix = format!("{}/auth/", version.prefix());
+        let paths = document["paths"].as_object().unwrap().iter();
+        let operations: BTreeSet<(&str, &str)> = paths
+            .filter_map(|(path, item)| Some((path.strip_prefix(&prefix)?, item)))
+            .flat_map(|(path, item)| {
+                item.as_object().unwrap().keys().map(move |method| (method.as_str(), path))
+            })
+            .collect();
+        assert_eq!(operations, rows, "each operation has a row in the table of this file");
+    }
 
+    let document = serde_json::to_value(document(Version::V1)).unwrap();
     let site = Site::new().await;
     let callers = Callers::of(&site).await;
-    let (nil, mut sent) = (Uuid::nil().to_string(), 0_u8);
+    let mut sent = 0_u8;
     for (method, path, expected) in TABLE {
         for (caller, status) in CALLERS.iter().zip(expected) {
-            let user = callers.about(path);
-            let real = path.replace("users/{id}", &format!("users/{user}"));
-            let real = real.replace("{role}", "support").replace("{id}", &nil);
-            let real = real.replace("{key_id}", &nil).replace("{session_id}", &nil);
             sent += 1;
-            let (method, real) = (method.to_uppercase(), format!("{PREFIX}{real}"));
-            let request = match body(path, sent) {
-                body if method == "POST" => json_request(&method, &real, &body),
-                _ => {
-                    let request = Request::builder().method(method.as_str()).uri(&real);
-                    request.body(Body::empty()).unwrap()
-                }
-            };
-            let request = callers.send(caller, sent, request);
+            let request = callers.send(caller, sent, callers.request(method, path, sent));
             let reply = site.shop.send(request).await;
             assert_eq!(reply.status, *status, "{caller}: {method} {path}: {:#}", reply.body);
-            let described = &document["paths"][format!("{PREFIX}{path}")][method.to_lowercase()];
+            let described = &document["paths"][format!("{PREFIX}{path}")][method];
             let described = &described["responses"][status.to_string()];
             assert!(described.is_object(), "{method} {path} lacks {status}");
         }

@@ -1,19 +1,18 @@
-//! The handlers of `/api/v1/orders` for what happens after the confirmation: payment, shipment,
-//! delivery and refunds.
+//! The handlers of `/api/vN/orders` for what happens after the confirmation: payment, shipment and
+//! delivery. Refunds differ from one version to the next.
 
 use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 use service_kit::extract::Path;
 use service_kit::input::Id;
-use service_kit::input::schema::CurrencyOfAnyTime;
 use service_kit::{Envelope, Problem};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::application::use_case::{
-    Delivery, Payment, RecordInput, RecordOrderInput, RefundOrderInput, RequestPayment, Shipment,
+    Delivery, Payment, RecordInput, RecordOrderInput, RequestPayment, Shipment,
 };
 use crate::http::answer::Changed;
 use crate::http::received::{Received, ReceivedBare};
@@ -26,7 +25,6 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(record_payment))
         .routes(routes!(ship))
         .routes(routes!(deliver))
-        .routes(routes!(refund))
 }
 
 /// Why staff record something about an order.
@@ -46,25 +44,6 @@ impl RecordBody {
     fn input(self) -> RecordInput {
         RecordInput { reason: self.reason, evidence: self.evidence }
     }
-}
-
-/// Money that was given back for an order.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct RefundBody {
-    /// The amount, as a decimal string. All refunds together are at most what was paid.
-    #[schema(pattern = r"^\d+(\.\d+)?$", example = "9.99")]
-    amount: String,
-    /// The currency of the amount: that of the order.
-    #[schema(value_type = CurrencyOfAnyTime)]
-    currency: String,
-    /// The reason, in one line. It must not be about a person: it is never erased.
-    #[schema(min_length = 1, max_length = 500, example = "one disc was scratched")]
-    reason: String,
-    /// The reference of a proof in another system, such as the number of a gateway's refund.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(pattern = "^[!-~]{1,200}$", nullable = false, example = "refund_4712")]
-    evidence: Option<String>,
 }
 
 /// Ask to pay a confirmed order. A repeat changes nothing.
@@ -130,22 +109,4 @@ async fn deliver(
     let Received { body, about } = received;
     let input = RecordOrderInput::<Delivery>::new(order_id.get(), body.input());
     api.change(input, about).await
-}
-
-/// Record that a part of what was paid for an order, or all of it, was given back.
-#[utoipa::path(
-    post, path = "/orders/{id}/refund", operation_id = "refundOrder", tag = "orders",
-        request_body = RefundBody,
-    params(("id" = inline(Id), Path, description = "The order's id")),
-    responses((status = 200, description = "The refund is recorded", body = Envelope<Changed>)),
-)]
-async fn refund(
-    State(api): State<Api>,
-    Path(order_id): Path<Id>,
-    received: Received<RefundBody>,
-) -> Result<Response, Problem> {
-    let Received { body, about } = received;
-    let RefundBody { amount, currency, reason, evidence } = body;
-    let (order_id, record) = (order_id.get(), RecordInput { reason, evidence });
-    api.change(RefundOrderInput { order_id, amount, currency, record }, about).await
 }

@@ -1,4 +1,4 @@
-//! The handler of `/api/v1/commands`: typed commands, one or a batch. They are answered one by one,
+//! The handler of `/api/vN/commands`: typed commands, one or a batch. They are answered one by one,
 //! in their sequence.
 
 use std::sync::Arc;

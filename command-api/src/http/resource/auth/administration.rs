@@ -1,4 +1,4 @@
-//! The handlers of `/api/v1/auth/users/{id}`: roles, sessions and API keys of a user.
+//! The handlers of `/api/vN/auth/users/{id}`: roles, sessions and API keys of a user.
 
 use access::RoleName;
 use axum::extract::State;

@@ -1,4 +1,4 @@
-//! The handlers of `/api/v1/users/{id}/addresses`.
+//! The handlers of `/api/vN/users/{id}/addresses`.
 
 use axum::extract::State;
 use axum::response::Response;

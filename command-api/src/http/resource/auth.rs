@@ -1,4 +1,4 @@
-//! The handlers of `/api/v1/auth`: logging in and out, and refreshing tokens.
+//! The handlers of `/api/vN/auth`: logging in and out, and refreshing tokens.
 
 use access::SystemName;
 use axum::extract::State;

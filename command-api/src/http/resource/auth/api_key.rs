@@ -1,4 +1,4 @@
-//! The handlers of `/api/v1/auth/api-keys` and of the exchange of a key for an access token.
+//! The handlers of `/api/vN/auth/api-keys` and of the exchange of a key for an access token.
 
 use access::Grants;
 use axum::extract::State;

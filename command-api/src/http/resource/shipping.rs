@@ -1,5 +1,5 @@
 //! The shipping address of an order: its body, and the handler of
-//! `/api/v1/orders/{id}/shipping-address`.
+//! `/api/vN/orders/{id}/shipping-address`.
 
 use axum::extract::State;
 use axum::response::Response;

@@ -1,0 +1,97 @@
+//! The handler of `/api/v2/orders/import`: each price has its currency.
+
+use axum::extract::{FromRequest, Request, State};
+use axum::response::Response;
+use serde::Deserialize;
+use service_kit::input::{Id, Integer, Time};
+use service_kit::{Envelope, Problem};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::money::{PastMoney, UNIT_PRICE};
+use crate::application::use_case::{ImportOrderInput, ImportedLineInput};
+use crate::http::answer::Changed;
+use crate::http::object::{object, objects};
+use crate::http::received::Received;
+use crate::http::resource::order::ORDERS;
+use crate::http::{Api, present};
+
+/// The routes of orders that only this version has.
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(import))
+}
+
+/// A line of an imported order, with its original price.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ImportLineBody {
+    /// The product's id.
+    product_id: Id,
+    /// The number of units, from 1.
+    #[schema(value_type = i64, minimum = 1, maximum = 1_000_000, example = 1)]
+    quantity: Integer,
+    /// The price of one unit; `0.00` if it was free. All prices of an order are in one currency.
+    #[serde(deserialize_with = "object")]
+    unit_price: PastMoney,
+}
+
+/// An order from another system.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ImportOrderBody {
+    /// The new id of the order, a UUID of version 7. Without it, the server makes one.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(required = false, nullable = false)]
+    id: Option<Id>,
+    /// The id of the user who ordered.
+    user_id: Id,
+    /// The original time of the order: not before 1900 and not in the future.
+    ordered_at: Time,
+    /// The lines of the order, with their original prices.
+    #[schema(min_items = 1, max_items = 100)]
+    #[serde(deserialize_with = "objects")]
+    lines: Vec<ImportLineBody>,
+}
+
+impl ImportOrderBody {
+    fn input(self) -> ImportOrderInput {
+        ImportOrderInput {
+            id: self.id.map(Id::get),
+            user_id: self.user_id.get(),
+            ordered_at: self.ordered_at.get(),
+            currency: None,
+            lines: self.lines.into_iter().map(ImportLineBody::input).collect(),
+        }
+    }
+}
+
+impl ImportLineBody {
+    fn input(self) -> ImportedLineInput {
+        ImportedLineInput {
+            product_id: self.product_id.get(),
+            quantity: self.quantity.get(),
+            unit_price: self.unit_price.amount,
+            currency: Some(self.unit_price.currency),
+        }
+    }
+}
+
+/// Import an order from another system, with its original prices and date.
+///
+/// The order is pending and is confirmed like any other. It then counts for its original day. The
+/// answer is 404 unless the operator has enabled imports.
+#[utoipa::path(
+    post, path = "/orders/import", operation_id = "importOrder", tag = "orders",
+        request_body = ImportOrderBody,
+    responses((status = 201, description = "The order is imported and pending",
+        body = Envelope<Changed>)),
+)]
+async fn import(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
+    // This check comes before anything of the request is read.
+    ImportOrderInput::check_offered(&api.application.environment)?;
+    let received =
+        <Received<ImportOrderBody> as FromRequest<Api>>::from_request(request, &api).await?;
+    let imported = api.create(received.body.input(), received.about, ORDERS).await;
+    imported.map_err(|problem| UNIT_PRICE.nest(problem))
+}
