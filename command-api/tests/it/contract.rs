@@ -70,7 +70,7 @@ fn settle(value: &mut Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(settle),
         Value::String(text) if DateTime::parse_from_rfc3339(text).is_ok() => {
-            *text = "<time>".to_owned();
+            "<time>".clone_into(text);
         }
         Value::String(text) => *text = without_ids(text),
         _ => {}

@@ -108,9 +108,10 @@ impl Things {
         let known = known.into_iter().flat_map(|(name, id)| {
             Version::ALL.map(|version| (format!("{}/{name}", version.prefix()), id.clone()))
         });
+        let of_path = known.collect();
         let address = shop.address(&user).await;
         let other_product = shop.product("1.00").await;
-        let mut things = Self { user, product, other_product, address, of_path: known.collect() };
+        let mut things = Self { user, product, other_product, address, of_path };
         for path in document["paths"].as_object().unwrap().keys() {
             let Some((collection, _)) = path.split_once("/{id}") else { continue };
             if !things.of_path.contains_key(collection) {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{OriginalUri, Request, State};
 use axum::http::header::{HeaderName, VARY};
+use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
@@ -176,7 +177,7 @@ async fn choose(State(versions): State<Versions>, mut request: Request, next: Ne
 /// an idempotency key how the version was named.
 fn rewrite(request: &mut Request, ApiVersion(version): ApiVersion) {
     let mut parts = request.uri().clone().into_parts();
-    let target = parts.path_and_query.as_ref().map(|target| target.as_str());
+    let target = parts.path_and_query.as_ref().map(PathAndQuery::as_str);
     let Some(rest) = target.and_then(|target| target.strip_prefix(PREFIX)) else { return };
     parts.path_and_query = format!("{PREFIX}v{version}/{rest}").parse().ok();
     // What was a path before is one with more letters in front of it, too.

@@ -58,12 +58,11 @@ impl Contract {
         body: Option<Value>,
     ) -> Value {
         let (verb, real) = (method.to_uppercase(), format!("{PREFIX}{real}"));
-        let request = match body {
-            Some(body) => json_request(&verb, &real, &body),
-            None => {
-                let request = Request::builder().method(verb.as_str()).uri(real);
-                request.body(Body::empty()).unwrap()
-            }
+        let request = if let Some(body) = body {
+            json_request(&verb, &real, &body)
+        } else {
+            let request = Request::builder().method(verb.as_str()).uri(real);
+            request.body(Body::empty()).unwrap()
         };
         self.succeed(site, (method, path), request.with_token(&session.access)).await
     }
