@@ -72,7 +72,8 @@ async fn ask_in_clear(api: &str) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-#[tokio::test]
+// The client takes part in the drain, so it needs a thread of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_speaks_tls_and_nothing_else_and_its_log_does_not_show_the_key() {
     let (app, certificate) = (App::silent(1).await, Certificate::for_localhost());
     let (file, key) = (certificate.file(), certificate.key_file());
@@ -105,6 +106,7 @@ async fn it_speaks_tls_and_nothing_else_and_its_log_does_not_show_the_key() {
     assert_eq!(report["components"]["certificate"]["ready"], true, "{report}");
     let (code, log) = process.stop();
     assert_eq!(code, Some(0), "{log}");
+    assert!(!log.contains("did not finish in time"), "the drain closes idle connections: {log}");
     let line = log.lines().find(|line| line.contains("a TLS handshake failed")).unwrap();
     assert!(line.contains("\"level\":\"DEBUG\""), "strangers write no more: {line}");
     assert!(log.contains("TLS_KEY: every user of this machine has access to it"), "{log}");
@@ -112,7 +114,8 @@ async fn it_speaks_tls_and_nothing_else_and_its_log_does_not_show_the_key() {
     assert!(secret.lines().filter(|line| !line.starts_with('-')).all(|line| !log.contains(line)));
 }
 
-#[tokio::test]
+// The client takes part in the drain, so it needs a thread of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_believes_nobody_about_the_address_of_a_client() {
     let (app, certificate) = (App::silent(1).await, Certificate::for_localhost());
     let (file, key) = (certificate.file(), certificate.key_file());
