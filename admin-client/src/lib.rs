@@ -1,5 +1,6 @@
 //! The client of a running process's operations API, for command lines: starts, follows, lists and
-//! cancels operations through the admin port. If there is an access token, every request carries it.
+//! cancels operations through the admin port. If there is an access token, every request carries
+//! it.
 
 use std::time::Duration;
 
@@ -28,8 +29,8 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(300);
 const AWAY_LIMIT: Duration = Duration::from_mins(2);
 
 /// What to do without a token.
-const ANY_TOKEN: &str = "put an access token into DAYBOOK_TOKEN, or name its file with --token-file \
-    (`cargo stack token` prints one for a local stack)";
+const ANY_TOKEN: &str = "put an access token into DAYBOOK_TOKEN, or name its file with \
+    --token-file (`cargo stack token` prints one for a local stack)";
 /// What to do if the token is refused.
 const NEW_TOKEN: &str = "an access token is valid for some minutes, and for one deployment: put a \
     new one into DAYBOOK_TOKEN or --token-file";

@@ -15,8 +15,6 @@ use reqwest::Url;
 use service_kit::health::Health;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::error::CommandError;
-
 /// Where access tokens of operators are from.
 #[derive(Debug, Args)]
 pub struct IdentityArgs {
@@ -30,6 +28,17 @@ pub struct IdentityArgs {
     tokens: TokenArgs,
     #[command(flatten)]
     oidc: OidcArgs,
+}
+
+/// Why the settings of access tokens cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// The settings do not fit together.
+    #[error(transparent)]
+    Usage(#[from] cli_kit::Usage),
+    /// No HTTP client could be made.
+    #[error("the keys of access tokens cannot be pulled")]
+    Client(#[source] reqwest::Error),
 }
 
 /// What lets operators in, and what keeps it up to date.
@@ -48,8 +57,8 @@ impl Identity {
     /// What the settings say.
     ///
     /// # Errors
-    /// They do not fit together, or an HTTP client cannot be made.
-    pub(crate) fn new(args: &IdentityArgs, health: &Health) -> Result<Self, CommandError> {
+    /// [`IdentityError`].
+    pub(crate) fn new(args: &IdentityArgs, health: &Health) -> Result<Self, IdentityError> {
         let Some(url) = &args.identity_url else {
             if args.oidc.oidc_issuer.is_some() {
                 let why = "OIDC_ISSUER needs IDENTITY_URL, which says what is revoked".to_owned();
@@ -64,7 +73,7 @@ impl Identity {
         // An operation can do harm, so no token counts before it is known what is revoked.
         let gate = Gate::new(Arc::new(args.tokens.verifier()), Revocations::unknown());
         let gate = gate.accepting(outside.as_ref().map(KeySource::verifier));
-        let published = Source::new(url, folder, gate.clone()).map_err(CommandError::Http)?;
+        let published = Source::new(url, folder, gate.clone()).map_err(IdentityError::Client)?;
         let sources = Sources { published, reports: Reports::optional(health), outside };
         Ok(Self { operators: Operators::with_tokens(gate), sources: Some(sources) })
     }

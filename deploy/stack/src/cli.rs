@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+/// The programs with maintenance commands.
+const PROGRAMS: [&str; 3] = ["event-store", "projector", "command-api"];
+
 /// Runs the whole system on this machine, and its tests.
 #[derive(Debug, Parser)]
 #[command(name = "cargo stack", bin_name = "cargo stack", version)]
@@ -73,7 +76,7 @@ pub enum Command {
     /// `run projector status`.
     Run {
         /// The program to run.
-        #[arg(value_parser = crate::operate::PROGRAMS)]
+        #[arg(value_parser = PROGRAMS)]
         program: String,
         /// Arguments for the program.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

@@ -13,9 +13,6 @@ use crate::layout::Layout;
 use crate::secrets::KeyFiles;
 use crate::token::Tokens;
 
-/// The programs with maintenance commands.
-pub const PROGRAMS: [&str; 3] = ["event-store", "projector", "command-api"];
-
 /// The variables with the access token of who asks a running process for an operation, and with the
 /// file that holds it.
 const TOKEN_VARIABLES: [&str; 2] = ["DAYBOOK_TOKEN", "DAYBOOK_TOKEN_FILE"];

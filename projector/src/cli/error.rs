@@ -8,6 +8,7 @@ use event_store::registry::InvalidRegistry;
 use service_kit::config::SecretError;
 use service_kit::process::ProcessError;
 
+use crate::operators::IdentityError;
 use admin_client::RemoteError;
 use projection::generation::SchemaError;
 use projection::ops::explain::ExplainError;
@@ -21,12 +22,9 @@ pub enum CommandError {
     /// A setting is missing or cannot be read.
     #[error("a setting is wrong")]
     Setting(#[from] SecretError),
-    /// Settings do not fit together.
+    /// The settings of access tokens cannot be used.
     #[error(transparent)]
-    Usage(#[from] cli_kit::Usage),
-    /// No HTTP client could be made to pull the keys of access tokens.
-    #[error("the keys of access tokens cannot be pulled")]
-    Http(#[source] reqwest::Error),
+    Identity(#[from] IdentityError),
     /// The address of the read model is not a URL. It is not shown, because it may hold a password.
     #[error("READ_MODEL_URL is not a Postgres URL")]
     ReadModelUrl,
@@ -101,7 +99,7 @@ impl CommandError {
         match self {
             Self::Differs(_) => cli_kit::NOT_IN_ORDER,
             Self::Setting(_)
-            | Self::Usage(_)
+            | Self::Identity(IdentityError::Usage(_))
             | Self::ReadModelUrl
             | Self::MasterKey(_)
             | Self::WhoAndWhy
