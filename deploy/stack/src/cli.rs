@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 /// The programs with maintenance commands.
-const PROGRAMS: [&str; 3] = ["event-store", "projector", "command-api"];
+pub const PROGRAMS: [&str; 3] = ["event-store", "projector", "command-api"];
 
 /// Runs the whole system on this machine, and its tests.
 #[derive(Debug, Parser)]

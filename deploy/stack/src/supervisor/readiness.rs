@@ -10,7 +10,7 @@ use local_servers::{PostmasterState, loopback_client, postmaster_state};
 use serde::Deserialize;
 use tokio::io::AsyncReadExt;
 
-use crate::operate::PROGRAMS;
+use crate::cli::PROGRAMS;
 
 /// How long one answer may take.
 const CHECK_LIMIT: Duration = Duration::from_secs(2);
