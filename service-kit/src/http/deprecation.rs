@@ -1,5 +1,5 @@
-//! What the answers of a deprecated version say: since when it is deprecated (RFC 9745), when it may
-//! be turned off (RFC 8594), and where its successor is.
+//! What the answers of a deprecated version say: since when it is deprecated (RFC 9745), when it
+//! may be turned off (RFC 8594), and where its successor is.
 
 use axum::http::header::{HeaderName, LINK};
 use axum::http::{HeaderMap, HeaderValue};
@@ -54,7 +54,7 @@ mod tests {
         let deprecation = Deprecation {
             since: at("2023-06-30T23:59:59Z"),
             sunset: Some(at("2024-12-01T01:02:03Z")),
-            migration: Some("https://shop.example.com/v2".to_owned()),
+            migration: Some("https://a.example.com/v2".to_owned()),
             successor: "/openapi/v2.json",
         };
         let headers = deprecation.headers();
@@ -65,7 +65,7 @@ mod tests {
         assert_eq!(
             links,
             [
-                "<https://shop.example.com/v2>; rel=\"deprecation\"",
+                "<https://a.example.com/v2>; rel=\"deprecation\"",
                 "</openapi/v2.json>; rel=\"successor-version\"",
             ]
         );

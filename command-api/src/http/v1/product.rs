@@ -1,5 +1,5 @@
-//! The handlers of `/api/v1/products`: adding and changing products, and correcting their stock. The
-//! currency is next to the price.
+//! The handlers of `/api/v1/products`: adding and changing products, and correcting their stock.
+//! The currency is next to the price.
 
 use axum::extract::State;
 use axum::response::Response;

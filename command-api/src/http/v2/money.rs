@@ -1,5 +1,5 @@
-//! Money in the bodies of version 2: an object. The application has an amount and a currency next to
-//! each other, as version 1 does.
+//! Money in the bodies of version 2: an object. The application has an amount and a currency next
+//! to each other, as version 1 does.
 
 use serde::Deserialize;
 use service_kit::Problem;
