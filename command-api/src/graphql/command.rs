@@ -127,7 +127,8 @@ impl Arguments {
         id.map(|id| self.read("/input/id", id))
     }
 
-    /// Reads a time that may be absent. `at` is its JSON pointer among the arguments, in snake case.
+    /// Reads a time that may be absent. `at` is its JSON pointer among the arguments, in snake
+    /// case.
     pub(super) fn read_time(
         &mut self,
         at: impl Into<String>,
