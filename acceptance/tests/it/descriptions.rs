@@ -116,7 +116,7 @@ async fn every_schema_has_a_name_of_its_own_and_answers_name_what_they_hold() ->
         let schemas = document["components"]["schemas"].as_object().context("schemas")?;
         for (schema, described) in schemas {
             let is_good = schema.chars().all(char::is_alphanumeric);
-            ensure!(is_good, "{name}: {schema} is the name that a program gave");
+            ensure!(is_good, "{name}: {schema} is no name that clients can use as it is");
             let data = &described["properties"]["data"];
             let held = if data["items"].is_object() { &data["items"] } else { data };
             ensure!(
