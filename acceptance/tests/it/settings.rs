@@ -61,7 +61,7 @@ fn settings(help: &str) -> Result<BTreeSet<Setting>> {
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut found = BTreeSet::new();
     for text in help.split("[env: ").skip(1) {
-        let is_name = |c: char| c.is_ascii_uppercase() || c == '_';
+        let is_name = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
         let name: String = text.chars().take_while(|c| is_name(*c)).collect();
         let (_, after) = text.split_once(']').context("the end of a variable")?;
         let default = after.trim_start().strip_prefix("[default: ");
