@@ -12,8 +12,11 @@ use serde_json::Value;
 /// How long a program may take to print its description.
 const LIMIT: Duration = Duration::from_secs(30);
 /// The programs, with what prints a description.
-const DESCRIPTIONS: [(&str, &[&str]); 2] =
-    [("command-api", &["openapi"]), ("query-api", &["openapi"])];
+const DESCRIPTIONS: [(&str, &[&str]); 3] = [
+    ("command-api", &["openapi"]),
+    ("command-api", &["openapi", "--version", "2"]),
+    ("query-api", &["openapi"]),
+];
 
 /// Calls the visitor with every description.
 async fn for_each(mut visit: impl FnMut(&str, &Value) -> Result<()>) -> Result<()> {
