@@ -298,7 +298,8 @@ impl std::str::FromStr for PublicUrl {
 
     fn from_str(text: &str) -> Result<Self, PublicUrlError> {
         let uri: axum::http::Uri = text.parse().map_err(|_| PublicUrlError)?;
-        let absolute = matches!(uri.scheme_str(), Some("http" | "https"))
+        let absolute = text.is_ascii()
+            && matches!(uri.scheme_str(), Some("http" | "https"))
             && uri.authority().is_some()
             && uri.query().is_none();
         if absolute { Ok(Self(text.trim_end_matches('/').to_owned())) } else { Err(PublicUrlError) }
@@ -324,7 +325,7 @@ mod tests {
             "https://shop.example.com/".parse::<PublicUrl>().unwrap().as_str(),
             "https://shop.example.com"
         );
-        for text in ["", "/api", "shop.example.com", "ftp://x", "https://x/?a=b"] {
+        for text in ["", "/api", "shop.example.com", "ftp://x", "https://x/?a=b", "https://x/é"] {
             assert_eq!(text.parse::<PublicUrl>(), Err(PublicUrlError), "{text}");
         }
     }

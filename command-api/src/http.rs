@@ -45,7 +45,13 @@ use commands::Registry;
 pub use version::{Version, versions};
 
 /// Operations that carry out the same command as another one, and so share its rate.
-const SAME: [(&str, &str); 1] = [("placeOrderOfUser", "placeOrder")];
+const SAME: [(&str, &str); 5] = [
+    ("placeOrderOfUser", "placeOrder"),
+    ("changeProfile", "changeUser"),
+    ("replaceProfile", "changeUser"),
+    ("changePreferences", "changeUser"),
+    ("replacePreferences", "changeUser"),
+];
 
 /// The state shared by all handlers.
 #[derive(Clone)]

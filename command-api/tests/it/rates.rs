@@ -161,6 +161,22 @@ async fn a_command_has_one_rate_whichever_operation_or_mutation_carries_it_out()
 }
 
 #[tokio::test]
+async fn a_change_of_a_user_has_one_rate_whatever_part_it_changes() {
+    let shop = shop("off, changeUser=1/1");
+    let path = |part: &str| format!("/api/v2/users/{ADA}{part}");
+    let change = async |method: &str, part: &str| {
+        shop.send(json_request(method, &path(part), &json!({})).by(ADA)).await
+    };
+    let first = change("PATCH", "").await;
+    assert_ne!(first.status, 429, "{:#}", first.body);
+    for method in ["PUT", "PATCH"] {
+        for part in ["/profile", "/preferences"] {
+            change(method, part).await.problem(429, "rate-limited");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_request_without_an_operation_or_with_a_false_token_counts_for_its_address() {
     for (path, status) in [
         ("/api/v1/products", 401),

@@ -70,9 +70,14 @@ impl TrustedProxies {
         self.0.is_empty()
     }
 
-    /// Whether a network of the list has every address of its kind.
+    /// Whether the networks of the list together have every address of a kind.
     pub(crate) fn has_everybody(&self) -> bool {
-        self.0.iter().any(|network| network.bits == 0)
+        [true, false].into_iter().any(|is_v4| {
+            let of_kind = self.0.iter().filter(|network| network.address.is_ipv4() == is_v4);
+            // Overlapping ones count twice, but only lists with half of all addresses get so far.
+            let share: f64 = of_kind.map(|network| 0.5_f64.powi(network.bits.cast_signed())).sum();
+            share >= 1.0
+        })
     }
 
     /// Whether this address belongs to a trusted proxy.
@@ -125,7 +130,13 @@ impl Network {
         let address = address.parse::<IpAddr>().ok()?.to_canonical();
         let width = if address.is_ipv4() { 32 } else { 128 };
         let bits = bits.map_or(Some(width), |bits| bits.parse().ok())?;
-        (bits <= width).then_some(Self { address, bits })
+        let network = (bits <= width).then_some(Self { address, bits })?;
+        // An address with more bits than its network has is a mistake.
+        let is_first = match address {
+            IpAddr::V4(address) => address.to_bits().unbounded_shl(bits) == 0,
+            IpAddr::V6(address) => address.to_bits().unbounded_shl(bits) == 0,
+        };
+        is_first.then_some(network)
     }
 
     fn contains(self, other: IpAddr) -> bool {
@@ -191,8 +202,25 @@ mod tests {
         ] {
             assert_eq!(proxies.contains(address.parse().unwrap()), inside, "{address}");
         }
-        for wrong in ["host", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/-1"] {
+        for wrong in ["host", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/-1", "10.0.0.1/8", "::1/64"] {
             assert!(wrong.parse::<TrustedProxies>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_every_address_is_seen_in_parts_too() {
+        for (list, is_everybody) in [
+            ("0.0.0.0/0", true),
+            ("10.0.0.0/8, ::/0", true),
+            ("0.0.0.0/1, 128.0.0.0/1", true),
+            ("::/1, 8000::/2, c000::/2", true),
+            ("0.0.0.0/1, 128.0.0.0/2", false),
+            ("0.0.0.0/1, ::/1", false),
+            ("10.0.0.0/8, fd00::/8, ::1", false),
+            ("", false),
+        ] {
+            let proxies: TrustedProxies = list.parse().unwrap();
+            assert_eq!(proxies.has_everybody(), is_everybody, "{list}");
         }
     }
 

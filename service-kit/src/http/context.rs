@@ -117,7 +117,7 @@ impl<S: Send + Sync> axum::extract::OptionalFromRequestParts<S> for TraceParent 
 pub(super) async fn surround(mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let (id, trace) = (RequestId::of(&request), TraceParent::of(&request));
-    let path = request.uri().path().to_owned();
+    let path = super::version::path_as_sent(&request).to_owned();
     let method = request.method().clone();
     let route = request
         .extensions()

@@ -54,7 +54,8 @@ fn parse_address(text: &str) -> Option<IpAddr> {
 /// the element is malformed: it may then be the rest of a quoted text that holds a comma.
 fn parse_element(element: &str) -> Option<IpAddr> {
     let mut client = None;
-    for pair in element.split(';') {
+    // The standard allows empty pairs.
+    for pair in element.split(';').filter(|pair| !pair.trim().is_empty()) {
         let (name, value) = pair.trim().split_once('=')?;
         let quoted = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
         let value = quoted.unwrap_or(value);
@@ -99,6 +100,8 @@ mod tests {
             ("For=\"192.0.2.43:4711\";proto=https;by=203.0.113.43", Some("192.0.2.43")),
             ("proto=http; for=\"[2001:db8::17]:4711\"", Some("2001:db8::17")),
             ("for=\"[2001:db8::17]\"", Some("2001:db8::17")),
+            ("for=192.0.2.43;", Some("192.0.2.43")),
+            (";", None),
             ("for=unknown", None),
             ("for=_hidden", None),
             ("proto=http", None),

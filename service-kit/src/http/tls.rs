@@ -226,6 +226,10 @@ impl Files {
 /// Reads the file of a setting.
 fn read(setting: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
     let unreadable = |error| TlsError::Unreadable(setting, path.to_owned(), error);
+    // Opening a pipe would wait for its writer.
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(unreadable(io::Error::new(io::ErrorKind::InvalidInput, "it is no file")));
+    }
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let mut text = Vec::new();
     file.take(MAX_FILE).read_to_end(&mut text).map_err(unreadable)?;

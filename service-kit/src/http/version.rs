@@ -47,6 +47,10 @@ enum Named {
     Nothing,
 }
 
+/// The path of a request before the version was put into it. It is in the request's extensions.
+#[derive(Debug, Clone)]
+struct AsSent(Arc<str>);
+
 /// Why a request gets no answer from any version. It is in the request's extensions.
 #[derive(Debug, Clone)]
 struct Refused(Problem);
@@ -179,11 +183,21 @@ fn rewrite(request: &mut Request, ApiVersion(version): ApiVersion) {
     let mut parts = request.uri().clone().into_parts();
     let target = parts.path_and_query.as_ref().map(PathAndQuery::as_str);
     let Some(rest) = target.and_then(|target| target.strip_prefix(PREFIX)) else { return };
+    let sent = AsSent(request.uri().path().into());
     parts.path_and_query = format!("{PREFIX}v{version}/{rest}").parse().ok();
     // What was a path before is one with more letters in front of it, too.
     if let Ok(uri) = Uri::from_parts(parts) {
         request.extensions_mut().insert(OriginalUri(uri.clone()));
+        request.extensions_mut().insert(sent);
         *request.uri_mut() = uri;
+    }
+}
+
+/// The path as the client sent it.
+pub(super) fn path_as_sent(request: &Request) -> &str {
+    match request.extensions().get::<AsSent>() {
+        Some(AsSent(path)) => path,
+        None => request.uri().path(),
     }
 }
 

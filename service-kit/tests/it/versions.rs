@@ -130,5 +130,9 @@ async fn an_error_of_a_version_names_it_and_what_is_no_version_is_left_alone() {
         let answer = ask(method.clone(), path, header).await;
         let found = (answer.status, answer.header("api-version"));
         assert_eq!(found, (status, version), "{method} {path} {header:?}");
+        if status != 200 {
+            let problem: Value = serde_json::from_str(&answer.text).unwrap();
+            assert_eq!(problem["instance"], path, "the path that the client sent");
+        }
     }
 }

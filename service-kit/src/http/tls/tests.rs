@@ -71,6 +71,10 @@ fn files_that_cannot_be_used_are_refused_by_setting_and_the_key_is_not_shown() {
     let absent = certificate.with_file_name("absent");
     assert!(refused(&absent, &key).starts_with("TLS_CERTIFICATE names "));
     assert!(refused(&certificate, &absent).starts_with("TLS_KEY names "));
+    let pipe = certificate.with_file_name("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR).unwrap();
+    assert!(refused(&pipe, &key).contains("it is no file"), "nobody waits for a writer");
+    assert!(refused(&certificate, certificate.parent().unwrap()).contains("it is no file"));
     assert!(refused(&key, &key).contains("no certificate in PEM"));
     assert!(refused(&certificate, &certificate).contains("no private key in PEM"));
     fs::write(&key, CANARY).unwrap();
