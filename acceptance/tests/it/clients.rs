@@ -44,7 +44,7 @@ struct Description {
 /// All descriptions of the stack.
 const DESCRIPTIONS: [Description; 3] = [
     Description { api: "COMMANDS", path: "/openapi.json", client: "command_api" },
-    Description { api: "COMMANDS", path: "/openapi/v2.json", client: "command_v2" },
+    Description { api: "COMMANDS", path: "/openapi/v2.json", client: "command_2" },
     Description { api: "QUERIES", path: "/openapi.json", client: "query_api" },
 ];
 
