@@ -80,6 +80,13 @@ impl Principal {
     pub fn system(name: &str) -> Result<Self, InvalidName> {
         Ok(Self::System { name: name.parse()? })
     }
+
+    /// Whether people may take this text for a principal: it begins like one, in whatever case.
+    /// Such a text says nothing about a person unless a token said it.
+    pub fn is_resembled_by(text: &str) -> bool {
+        let text = text.trim().to_ascii_lowercase();
+        text.starts_with(USER) || text.starts_with(SYSTEM) || text == ANONYMOUS
+    }
 }
 
 impl fmt::Display for Principal {

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use access::Policy;
+use access::{Policy, Principal};
 use event_store::KeyError;
 use event_store::encryption::{LocalMasterKeys, rotate};
 use event_store::erasure::{self, Elsewhere, EraseError, EraseRequest, Proof, Reconciled};
@@ -155,6 +155,10 @@ pub async fn erase_subject(args: &EraseSubjectArgs) -> anyhow::Result<()> {
 }
 
 async fn erase_here(args: &EraseSubjectArgs, by: &str) -> anyhow::Result<Proof> {
+    anyhow::ensure!(
+        !Principal::is_resembled_by(by),
+        cli_kit::Usage("--by: this form is for the holders of access tokens".to_owned())
+    );
     let options = PostgresOptions::from_url(args.event_store.get()?.expose_secret())?
         .application_name(APPLICATION_NAME);
     let store = Arc::new(PostgresStore::connect(options).await?);

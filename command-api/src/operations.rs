@@ -100,11 +100,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Permitted {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let operator = Operator::from_request_parts(parts, state).await?;
-        let kinds: Vec<Kind> =
-            Kind::ALL.into_iter().filter(|kind| operator.may(permission(*kind))).collect();
-        if kinds.is_empty() {
-            operator.check(permission(Kind::EraseSubject))?;
-        }
+        operator.check_any(&Kind::ALL.map(permission))?;
+        let kinds = Kind::ALL.into_iter().filter(|kind| operator.may(permission(*kind))).collect();
         Ok(Self { operator, kinds })
     }
 }

@@ -11,6 +11,7 @@
 use access::{Caller, Decision, Grants, Owner, Permission, Policy, Principal};
 use axum::Router;
 use axum::extract::{FromRequestParts, Request, State};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
@@ -98,6 +99,25 @@ impl Operator {
         }
     }
 
+    /// Checks that they may ask for operations that take one of these permissions.
+    ///
+    /// # Errors
+    /// 401 without a token, 403 without any of the permissions.
+    pub fn check_any(&self, permissions: &[Permission]) -> Result<(), Problem> {
+        let mut refused = Ok(());
+        for permission in permissions {
+            refused = self.check(*permission);
+            if refused.is_ok() {
+                return refused;
+            }
+        }
+        let is_forbidden = |problem: &Problem| problem.status() == StatusCode::FORBIDDEN;
+        if refused.as_ref().is_err_and(is_forbidden) {
+            return Err(problem::forbidden_without(permissions));
+        }
+        refused
+    }
+
     /// Whether they may ask for operations that take this permission.
     pub fn may(&self, permission: Permission) -> bool {
         self.check(permission).is_ok()
@@ -127,7 +147,7 @@ impl Operator {
                 wrong.push(FieldError::new(BY, "required", detail));
             }
             // The record would look as if a token had said it.
-            Some(by) if by.parse::<Principal>().is_ok() => {
+            Some(by) if Principal::is_resembled_by(by) => {
                 let detail = "this form is for the holders of access tokens";
                 wrong.push(FieldError::new(BY, "invalid", detail));
             }
@@ -231,7 +251,11 @@ mod tests {
         assert_eq!(wrong, [""; 0]);
         assert_eq!(signed(&nobody, None).1, ["required"]);
         let principal = format!("user:{ADA}");
-        for said in ["unfit", &principal, "system:relay", "anonymous"] {
+        let shouted = principal.to_uppercase();
+        let others = ["User:", "user:x", "System:x", "system:", "Anonymous", " user:x"];
+        for said in
+            ["unfit", &principal, &shouted, "system:relay", "anonymous"].iter().chain(&others)
+        {
             assert_eq!(signed(&nobody, Some(said)).1, ["invalid"], "{said}");
         }
     }

@@ -23,10 +23,17 @@ pub fn invalid_token() -> Problem {
 
 /// 403: the caller lacks this permission.
 pub fn forbidden(permission: Permission) -> Problem {
+    forbidden_without(&[permission])
+}
+
+/// 403: the caller has none of these permissions, and needs one.
+pub fn forbidden_without(permissions: &[Permission]) -> Problem {
+    let names: Vec<_> = permissions.iter().map(Permission::to_string).collect();
     let problem =
         Problem::new(StatusCode::FORBIDDEN, "insufficient-scope", "You may not do this here")
-            .detail(format!("it takes the permission {permission}"));
-    let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{permission}\"");
+            .detail(format!("it takes the permission {}", names.join(" or ")));
+    let scope = names.join(" ");
+    let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"");
     match HeaderValue::try_from(challenge) {
         Ok(challenge) => problem.header(WWW_AUTHENTICATE, challenge),
         Err(_) => problem,

@@ -11,12 +11,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
+use reqwest::{StatusCode, Url};
 use service_kit::Pulse;
 use service_kit::health::{Component, Health};
 use tokio_util::sync::CancellationToken;
 
 use crate::copy;
 use crate::gate::Gate;
+use crate::outside::SafeUrl;
 use crate::revocation::InvalidList;
 use crate::verifier::InvalidKeySet;
 
@@ -45,7 +47,7 @@ const PULLING: &str = "pulling";
 #[derive(Debug)]
 pub struct Source {
     http: reqwest::Client,
-    address: reqwest::Url,
+    address: Url,
     folder: Option<PathBuf>,
     gate: Gate,
 }
@@ -75,6 +77,9 @@ pub enum PullError {
     /// The command API did not answer.
     #[error("the command API did not say which access tokens count")]
     Away(#[source] reqwest::Error),
+    /// The command API answered, but with neither of both.
+    #[error("the command API answered {0} when asked which access tokens count")]
+    Unexpected(StatusCode),
     /// The answer is longer than it can be.
     #[error("{file} of the command API is longer than {limit} bytes")]
     TooLong {
@@ -114,7 +119,7 @@ impl PullError {
     const fn hides_revocations(&self) -> bool {
         match self {
             Self::TooLong { .. } | Self::Revocations(_) => true,
-            Self::Away(_) | Self::Keys(_) => false,
+            Self::Away(_) | Self::Unexpected(_) | Self::Keys(_) => false,
         }
     }
 }
@@ -141,17 +146,36 @@ impl Reports {
     }
 }
 
+/// The error for a text that is not the address of a command API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected an address such as https://api.example.com, without a password, ? and #")]
+pub struct InvalidAddress;
+
+/// Reads the address of a command API from a setting.
+///
+/// # Errors
+/// [`InvalidAddress`].
+pub fn address(text: &str) -> Result<Url, InvalidAddress> {
+    let url: Url = text.parse().map_err(|_| InvalidAddress)?;
+    let is_http = matches!(url.scheme(), "http" | "https") && url.has_host();
+    let is_bare = url.username().is_empty() && url.password().is_none();
+    let ends = url.query().is_none() && url.fragment().is_none();
+    if is_http && is_bare && ends { Ok(url) } else { Err(InvalidAddress) }
+}
+
 impl Source {
     /// The publications of the command API at this address, for this gate. Copies are kept in
-    /// `folder`, if there is one.
+    /// `folder`, if there is one. It warns if whoever is between could change which keys count.
     ///
     /// # Errors
     /// The HTTP client cannot be made.
-    pub fn new(
-        address: &reqwest::Url,
-        folder: Option<PathBuf>,
-        gate: Gate,
-    ) -> reqwest::Result<Self> {
+    pub fn new(address: &Url, folder: Option<PathBuf>, gate: Gate) -> reqwest::Result<Self> {
+        if address.as_str().parse::<SafeUrl>().is_err() {
+            tracing::warn!(
+                "IDENTITY_URL is neither https nor on this machine: whoever is between can change \
+                    which access tokens are accepted"
+            );
+        }
         let http = reqwest::Client::builder().timeout(PULL_LIMIT).no_proxy();
         let http = http.redirect(Policy::none());
         // Without TLS no certificate is needed, and the system's may be slow to read.
@@ -222,8 +246,11 @@ impl Source {
         let file = publication.file();
         url.set_path(&format!("{}/{FOLDER}/{file}", url.path().trim_end_matches('/')));
         let answer = self.http.get(url).send().await;
-        let mut answer =
-            answer.and_then(reqwest::Response::error_for_status).map_err(PullError::Away)?;
+        let mut answer = answer.map_err(PullError::Away)?;
+        // It is not sent on to another address either.
+        if answer.status() != StatusCode::OK {
+            return Err(PullError::Unexpected(answer.status()));
+        }
         let mut bytes = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(PullError::Away)? {
             let limit = publication.limit();
@@ -280,6 +307,22 @@ impl Source {
         let Some(folder) = &self.folder else { return };
         if let Err(error) = copy::write(folder, publication.file(), published) {
             tracing::warn!(%error, folder = %folder.display(), "a copy could not be written");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_one_of_a_web_server_and_nothing_more() {
+        for text in ["http://127.0.0.1:8080", "https://api.example.com/shop/", "http://[::1]:80"] {
+            assert!(address(text).is_ok(), "{text}");
+        }
+        let wrong = ["", "127.0.0.1:8080", "ftp://x", "http://u:p@x", "http://u@x", "http://x?q"];
+        for text in wrong.into_iter().chain(["http://x#f", "file:///tmp"]) {
+            assert_eq!(address(text), Err(InvalidAddress), "{text}");
         }
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use clap::Args;
 use identity::config::{CacheArgs, TokenArgs};
 use identity::published::{Reports, Source};
-use identity::{Gate, KeySource, OidcArgs, Operators, Revocations};
+use identity::{Gate, KeySource, OidcArgs, Operators, Revocations, published};
 use reqwest::Url;
 use service_kit::health::Health;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 pub struct IdentityArgs {
     /// The address of the command API, which publishes the keys of access tokens. With it,
     /// operations need a token; without it, whoever reaches the admin port may ask for them.
-    #[arg(long, env = "IDENTITY_URL", value_name = "URL")]
+    #[arg(long, env = "IDENTITY_URL", value_name = "URL", value_parser = published::address)]
     identity_url: Option<Url>,
     #[command(flatten)]
     cache: CacheArgs,

@@ -48,7 +48,8 @@ pub enum Command {
 #[derive(Debug, clap::Args)]
 pub struct IdentityArgs {
     /// The address of the command API, which publishes the keys of access tokens.
-    #[arg(long, env = "IDENTITY_URL", value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    #[arg(long, env = "IDENTITY_URL", value_name = "URL", default_value = "http://127.0.0.1:8080",
+        value_parser = identity::published::address)]
     pub identity_url: Url,
     /// Where the copies are.
     #[command(flatten)]

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use identity::outside::SafeUrl;
 use identity::published::{Reports, Source};
 use identity::{Gate, KeySource, Revocations};
 use query_api::config::{Cli, Command, IdentityArgs, ServeArgs};
@@ -56,16 +55,6 @@ fn api(args: &ServeArgs, reader: Reader, gate: Gate) -> anyhow::Result<Api> {
     })
 }
 
-/// Warns if whoever is between here and the command API could change which keys count.
-fn warn_of_strangers(identity: &reqwest::Url) {
-    if identity.as_str().parse::<SafeUrl>().is_err() {
-        tracing::warn!(
-            "IDENTITY_URL is neither https nor on this machine: whoever is between can change \
-                which access tokens are accepted"
-        );
-    }
-}
-
 /// Pulls what the command API publishes of access tokens until `stop`.
 fn keep_published(
     args: IdentityArgs,
@@ -93,7 +82,6 @@ fn gate(args: &ServeArgs, health: &Health) -> anyhow::Result<(Gate, Option<KeySo
 async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let process = Process::start("query-api", &args.log.log)?;
     let listen = args.public()?;
-    warn_of_strangers(&args.identity.identity_url);
     let health = process.health();
     let url = match args.replica.optional()? {
         Some(replica) => replica,

@@ -103,6 +103,9 @@ async fn the_last_administrator_is_not_erased_by_command_line_either() {
     let stores = stores().await;
     let id = stores.subject().await.to_string();
     let erase = ["erase-subject", id.as_str(), "--by", "clerk-7"];
+    let as_a_token = ["erase-subject", id.as_str(), "--by", "User:clerk-7"];
+    let (code, said) = stores.run(&as_a_token, &[]);
+    assert_eq!(code, Some(2), "{said}");
     let (code, said) = stores.run(&erase, &[]);
     assert_eq!(code, Some(3), "{said}");
     assert!(said.contains("the last administrator"), "{said}");

@@ -75,7 +75,10 @@ pub enum CommandError {
     Remote(#[from] RemoteError),
     /// `--by` or `--reason` is missing: an operation is recorded with both. An access token says
     /// who asks, so `--by` is not needed with one.
-    #[error("an operation on a running projector (--admin) needs --by and --reason")]
+    #[error(
+        "an operation on a running projector (--admin) needs --reason, and says who asks: by an \
+         access token (DAYBOOK_TOKEN, --token-file), or by --by where none is asked for"
+    )]
     WhoAndWhy,
     /// `--reveal` was given with `--admin`: results are recorded, so they hide personal values.
     #[error("--reveal cannot be combined with --admin: the result is recorded")]

@@ -209,7 +209,8 @@ async fn keys_from_elsewhere_or_in_an_answer_without_end_are_not_taken() {
             keys
         }),
     );
-    for odd in [elsewhere, endless] {
+    let reasons = ["answered 307 Temporary Redirect", "is longer than"];
+    for (odd, reason) in [elsewhere, endless].into_iter().zip(reasons) {
         let (app, cache) = (App::silent(1).await, TempDir::new().unwrap());
         let identity = nowhere();
         let asked = serve_oddly(identity.trim_start_matches("http://"), odd).await;
@@ -217,6 +218,9 @@ async fn keys_from_elsewhere_or_in_an_answer_without_end_are_not_taken() {
         until("it has asked some times", async || asked.load(Ordering::Relaxed) > 3).await;
         assert_eq!(status(&process, Some(&admin()), "/api/v1/orders").await, 503);
         assert!(!cache.path().join("jwks.json").exists(), "no copy is kept");
+        let report = http_get(format!("{}/readyz?verbose", process.admin)).await.unwrap();
+        let report = report.text().await.unwrap();
+        assert!(report.contains(reason), "{report}");
         process.stop();
     }
 }

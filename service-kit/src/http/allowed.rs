@@ -62,7 +62,9 @@ impl Allowed {
 /// Whether a page of this server calls. The scheme does not count, because a proxy may speak TLS
 /// for the server.
 fn is_own(request: &Request, origin: &HeaderValue) -> bool {
-    let own = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    // HTTP/2 names the host in the target.
+    let own = host.or_else(|| request.uri().authority().map(Authority::as_str));
     let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
     own.zip(origin).is_some_and(|(own, (_, authority))| own.eq_ignore_ascii_case(authority))
 }

@@ -11,7 +11,8 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::HeaderValue;
-use axum::http::header::STRICT_TRANSPORT_SECURITY;
+use axum::http::header::{HOST, STRICT_TRANSPORT_SECURITY};
+use axum::http::uri::Authority;
 use axum::response::Response;
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -23,6 +24,7 @@ use tower::ServiceExt as _;
 
 use super::body_budget::{BodyBudget, Budgeted};
 use super::connections::{Activity, InFlight, Slot, closed};
+use super::hosts::is_domain;
 use super::limits::Limits;
 use super::stall::WriteDeadline;
 use super::tls::Tls;
@@ -156,6 +158,14 @@ impl Server {
     }
 }
 
+/// Whether the request is to a domain. A browser that was told to use TLS only for `localhost` would
+/// do so for every other program of its machine.
+fn is_to_a_domain(request: &Request) -> bool {
+    let named =
+        request.headers().get(HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    named.as_ref().or_else(|| request.uri().authority()).is_some_and(is_domain)
+}
+
 /// A connection whose answers are sent at once, and end when nobody reads them.
 fn guarded(stream: TcpStream) -> WriteDeadline<TcpStream> {
     if let Err(error) = stream.set_nodelay(true) {
@@ -181,9 +191,10 @@ impl Requests {
         let mut request =
             request.map(|body| Body::new(Budgeted::new(body, Arc::clone(&reservation))));
         request.extensions_mut().insert(self.wire);
-        let mut response = self.router.oneshot(request).await?;
         // Without TLS, the header means nothing.
-        if self.is_tls {
+        let is_tls_only = self.is_tls && is_to_a_domain(&request);
+        let mut response = self.router.oneshot(request).await?;
+        if is_tls_only {
             let value = HeaderValue::from_static(TLS_ONLY);
             response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, value);
         }

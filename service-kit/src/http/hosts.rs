@@ -51,6 +51,14 @@ impl Hosts {
     }
 }
 
+/// Whether it is a name that leads to one server everywhere: neither an IP address nor `localhost`,
+/// which is another machine for everybody.
+pub(super) fn is_domain(authority: &Authority) -> bool {
+    let host = authority.host();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare.parse::<IpAddr>().is_err() && !is_localhost(host.strip_suffix('.').unwrap_or(host))
+}
+
 /// Whether it is `localhost` or a name below it.
 fn is_localhost(name: &str) -> bool {
     let last = name.rsplit('.').next().unwrap_or_default();

@@ -93,6 +93,13 @@ async fn a_page_of_another_origin_changes_nothing() {
             assert_eq!(answer(&Method::POST, "/", &headers).await.0, 403, "{origins:?}");
         }
     }
+    for method in &UNSAFE {
+        // As over HTTP/2, without `Host`.
+        let target = format!("{own}/");
+        assert_eq!(answer(method, &target, &[("origin", own)]).await.0, 200, "{method}");
+        let other = [("origin", "https://evil.example")];
+        assert_eq!(answer(method, &target, &other).await.0, 403, "{method}");
+    }
     for origin in ["https://app.example.com", own] {
         for method in &UNSAFE {
             let headers = [("host", "127.0.0.1:8080"), ("origin", origin)];

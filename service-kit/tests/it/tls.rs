@@ -123,6 +123,12 @@ async fn a_port_with_a_certificate_speaks_tls_with_both_versions_of_http_and_not
     let running = Running::start(Limits::default()).await;
     let answer = running.ask().await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("hello"), "{answer}");
+    assert!(!answer.contains("strict-transport-security"), "localhost is everybody's: {answer}");
+    let mut client = running.shake(&["http/1.1"]).await.unwrap();
+    let to_a_domain = "GET / HTTP/1.1\r\nhost: api.example.com\r\nconnection: close\r\n\r\n";
+    client.write_all(to_a_domain.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    in_time("an answer", client.read_to_string(&mut answer)).await.unwrap();
     assert!(answer.contains("strict-transport-security: max-age="), "{answer}");
     let client = running.shake(&["h2", "http/1.1"]).await.unwrap();
     assert_eq!(client.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
