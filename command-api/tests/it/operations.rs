@@ -12,10 +12,24 @@ use crate::support::tokens;
 
 /// Sends a request to the operations API. Returns status and body.
 pub(crate) async fn call(process: &Process, path: &str, body: Option<Value>) -> (u16, Value) {
+    call_with(process, None, path, body).await
+}
+
+/// The same with an access token.
+async fn call_with(
+    process: &Process,
+    token: Option<&str>,
+    path: &str,
+    body: Option<Value>,
+) -> (u16, Value) {
     let url = format!("{}/admin/v1/operations{path}", process.admin);
     let request = match body {
         Some(body) => test_client().post(url).json(&body),
         None => test_client().get(url),
+    };
+    let request = match token {
+        Some(token) => request.bearer_auth(token),
+        None => request,
     };
     let answer = request.send().await.unwrap();
     (answer.status().as_u16(), answer.json().await.unwrap())
@@ -45,16 +59,29 @@ pub(crate) async fn epoch(url: &str) -> Value {
 
 /// Asks for an operation and returns its id.
 pub(crate) async fn asked(process: &Process, body: Value) -> String {
-    let (status, answer) = call(process, "", Some(body)).await;
+    asked_with(process, None, body).await
+}
+
+/// The same with an access token, which says who asks.
+pub(crate) async fn asked_with(process: &Process, token: Option<&str>, mut body: Value) -> String {
+    if token.is_some() {
+        body.as_object_mut().unwrap().remove("by");
+    }
+    let (status, answer) = call_with(process, token, "", Some(body)).await;
     assert_eq!(status, 202, "{answer:#}");
     answer["data"]["id"].as_str().unwrap().to_owned()
 }
 
 /// Waits until the operation has ended.
 pub(crate) async fn ended(process: &Process, id: &str) -> Value {
+    ended_with(process, None, id).await
+}
+
+/// The same with an access token.
+pub(crate) async fn ended_with(process: &Process, token: Option<&str>, id: &str) -> Value {
     let mut operation = Value::Null;
     until("the operation has ended", async || {
-        operation = call(process, &format!("/{id}"), None).await.1["data"].clone();
+        operation = call_with(process, token, &format!("/{id}"), None).await.1["data"].clone();
         !operation["finished_at"].is_null()
     })
     .await;

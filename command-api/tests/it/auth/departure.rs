@@ -17,9 +17,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::support::{PASSWORD, Session, Site};
-use crate::operations::{asked, ended, erasure, user};
+use crate::operations::{asked_with, ended_with, erasure, user};
 use crate::process::{Process, database};
-use crate::support::Reply;
+use crate::support::{Reply, tokens};
 
 const EMAIL: &str = "ada@example.com";
 
@@ -254,8 +254,11 @@ async fn the_proof_of_an_erasure_covers_the_credentials_or_says_that_it_does_not
         let process = Process::start(&settings.collect::<Vec<_>>());
         process.readiness(200).await;
         let subject = user(&process).await;
-        let id = asked(&process, erasure(&subject)).await;
-        let operation = ended(&process, &id).await;
+        // Where people can log in, an operation takes a token.
+        let admin = tokens::admin();
+        let token = auth.map(|_| admin.as_str());
+        let id = asked_with(&process, token, erasure(&subject)).await;
+        let operation = ended_with(&process, token, &id).await;
         assert_eq!(operation["state"], "succeeded", "{operation:#}");
         let proof = &operation["result"];
         let says_so = proof["out_of_reach"].to_string().contains("AUTH_URL is absent");

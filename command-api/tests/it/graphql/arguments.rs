@@ -108,11 +108,11 @@ const STEPS: &[(&str, &str, &str)] = &[
     ),
     (
         r#"setTaxes(input: {countries: [{country: "AT", mode: "inclusive", rates: [
-            {rateClass: "standard", rate: 200000},
+            {rateClass: "standard", rate: 200000}, {rateClass: "reduced", rate: 130000},
             {region: "9", rateClass: "reduced", rate: 100000}]}]})"#,
         "PUT /api/v1/pricing/taxes",
         r#"{"countries": [{"country": "AT", "mode": "inclusive", "rates": [
-            {"rate_class": "standard", "rate": 200000},
+            {"rate_class": "standard", "rate": 200000}, {"rate_class": "reduced", "rate": 130000},
             {"region": "9", "rate_class": "reduced", "rate": 100000}]}]}"#,
     ),
     (
