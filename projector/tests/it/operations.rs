@@ -296,7 +296,7 @@ async fn command_lines_let_a_running_projector_do_it_and_end_as_if_they_had() {
     let said = run(url, 2, &through(&["verify", "orders", "--reveal"])).await;
     assert!(said.contains("--reveal"), "{said}");
     let said = ends_with(2, url, &["verify", "orders", "--admin", &address]).await;
-    assert!(said.contains("--by and --reason"), "{said}");
+    assert!(said.contains("needs --reason"), "{said}");
     let said = succeeds(url, &["operations", "--admin", &address]).await;
     assert!(said.contains("verify orders") && said.contains("why not"), "{said}");
     let listed = succeeds(url, &["operations", "--json", "--admin", &address]).await;

@@ -160,7 +160,7 @@ async fn who_and_why_are_needed_and_a_second_operation_is_refused() {
     ];
     for words in commands {
         let said = ends_with(2, url, &[words, &["--admin", &address]].concat()).await;
-        assert!(said.contains("--by and --reason"), "{words:?}: {said}");
+        assert!(said.contains("needs --reason"), "{words:?}: {said}");
     }
     assert_eq!(ask::<i64>(url, COUNT).await, 0, "nothing is recorded");
     let path = admin.ask("rebuild", name, json!({"throttle": 20})).await;

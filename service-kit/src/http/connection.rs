@@ -158,8 +158,8 @@ impl Server {
     }
 }
 
-/// Whether the request is to a domain. A browser that was told to use TLS only for `localhost` would
-/// do so for every other program of its machine.
+/// Whether the request is to a domain. A browser that was told to use TLS only for `localhost`
+/// would do so for every other program of its machine.
 fn is_to_a_domain(request: &Request) -> bool {
     let named =
         request.headers().get(HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
