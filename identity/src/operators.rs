@@ -2,8 +2,8 @@
 //!
 //! A process that can verify access tokens asks for one with the right permission. Nothing that
 //! everybody may do counts here: no setting opens an operation to callers without a token. A
-//! process that cannot verify tokens asks nobody. Whoever reaches its port may ask for everything,
-//! and says who they are.
+//! process that cannot verify tokens asks nobody. All who reach its port may ask for everything,
+//! and say who they are.
 //!
 //! The record of an operation names the holder of the token. What a request says of its sender
 //! counts only where nobody is asked for a token ([`Operator::signature`]).

@@ -165,7 +165,7 @@ pub fn address(text: &str) -> Result<Url, InvalidAddress> {
 
 impl Source {
     /// The publications of the command API at this address, for this gate. Copies are kept in
-    /// `folder`, if there is one. It warns if whoever is between could change which keys count.
+    /// `folder`, if there is one. It warns if somebody between could change which keys count.
     ///
     /// # Errors
     /// The HTTP client cannot be made.

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Args)]
 pub struct IdentityArgs {
     /// The address of the command API, which publishes the keys of access tokens. With it,
-    /// operations need a token; without it, whoever reaches the admin port may ask for them.
+    /// operations need a token; without it, anybody who reaches the port may ask for them.
     #[arg(long, env = "IDENTITY_URL", value_name = "URL", value_parser = published::address)]
     identity_url: Option<Url>,
     #[command(flatten)]

@@ -4,7 +4,7 @@
 //! the same machine. All commands add products.
 //!
 //! - *peak* is the best rate of few connections, each of which sends one command after another.
-//! - *closed* is the same with 640 connections. Whoever is refused sends the next command at once.
+//! - *closed* is the same with 640 connections. A refused client sends its next command at once.
 //! - *open* has commands that are due at three times the peak, whatever the answers. If the
 //!   connections cannot keep up, the rate that they offered is what counts; it is printed.
 //!

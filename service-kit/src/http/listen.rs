@@ -95,12 +95,12 @@ pub enum ListenRefused {
     Anonymous {
         /// The setting of the address.
         setting: &'static str,
-        /// The address.
+        /// The address that other machines can reach.
         address: ListenAddr,
         /// The setting that is missing.
         missing: &'static str,
     },
-    /// Nobody encrypts.
+    /// Neither the port nor a listed proxy encrypts.
     #[error(
         "{setting}: other machines can reach {address}, and what they send would cross the network \
          in clear: set TLS_CERTIFICATE and TLS_KEY, or list the proxies that do the TLS in \
@@ -109,7 +109,7 @@ pub enum ListenRefused {
     Clear {
         /// The setting of the address.
         setting: &'static str,
-        /// The address.
+        /// The address that other machines can reach.
         address: ListenAddr,
     },
     /// The list of proxies has every address.
@@ -120,7 +120,7 @@ pub enum ListenRefused {
     EveryProxy {
         /// The setting of the address.
         setting: &'static str,
-        /// The address.
+        /// The address that other machines can reach.
         address: ListenAddr,
     },
 }
