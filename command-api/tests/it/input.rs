@@ -13,7 +13,7 @@ pub(crate) fn golden(name: &str, found: &Value) {
         .join("tests/it/golden")
         .join(format!("{name}.json"));
     let text = format!("{found:#}\n");
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+    if is_updating() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, text).unwrap();
         return;
@@ -21,6 +21,11 @@ pub(crate) fn golden(name: &str, found: &Value) {
     let expected = std::fs::read_to_string(&path)
         .unwrap_or_else(|error| panic!("{name}: {error}; UPDATE_GOLDEN=1 writes it"));
     assert_eq!(text, expected, "{name} differs from its golden file; UPDATE_GOLDEN=1 updates it");
+}
+
+/// Whether golden files are written instead of compared.
+pub(crate) fn is_updating() -> bool {
+    std::env::var_os("UPDATE_GOLDEN").is_some()
 }
 
 #[tokio::test]
