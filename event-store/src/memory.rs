@@ -174,6 +174,10 @@ impl EventStore for MemoryStore {
         Ok(Head { epoch: log.epoch, mark: log.head() })
     }
 
+    fn known_position(&self) -> Position {
+        self.log().head().position
+    }
+
     async fn event_ref_at(&self, position: Position) -> Result<Option<EventRef>, StoreError> {
         if position == Position::START {
             return Ok(Some(EventRef::START));

@@ -72,6 +72,7 @@ mod read;
 mod snapshot;
 mod status;
 mod subscribe;
+mod tails;
 mod verify;
 mod wake;
 
@@ -88,6 +89,7 @@ pub use wake::WAKE_CHANNEL;
 use batch::Batcher;
 use connect::ReadPools;
 use continuity::Continuity;
+use tails::Tails;
 
 /// The time limit of the empty append that tests whether appends get through. It equals the wait
 /// for the lock on the log.
@@ -173,6 +175,8 @@ pub struct PostgresStore {
 struct Inner {
     /// The pool for lookups by key and reads in log order.
     lookup: Pool,
+    /// The reads of streams that share statements.
+    tails: Tails,
     /// The pool for scans of the log and for rare writes.
     scan: Pool,
     continuity: Arc<Continuity>,
@@ -204,6 +208,7 @@ impl PostgresStore {
         let watcher = AbortOnDropHandle::new(tokio::spawn(watching));
         Ok(Self {
             inner: Arc::new(Inner {
+                tails: Tails::new(lookup.clone()),
                 lookup,
                 scan,
                 continuity,
@@ -289,6 +294,10 @@ impl EventStore for PostgresStore {
 
     async fn head(&self) -> Result<Head, StoreError> {
         self.inner.head().await
+    }
+
+    fn known_position(&self) -> Position {
+        self.inner.continuity.position()
     }
 
     async fn event_ref_at(&self, position: Position) -> Result<Option<EventRef>, StoreError> {

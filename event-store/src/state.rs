@@ -89,6 +89,8 @@ pub struct Current<S> {
     pub version: Version,
     /// The last event.
     pub last: EventRef,
+    /// The position up to which the state has every event of the stream.
+    pub seen: Position,
     /// The newest version stored as a snapshot, or about to be, as far as this process knows.
     pub(crate) kept: Version,
     /// The subjects whose values were readable in the folded events.
@@ -101,6 +103,7 @@ impl<S: Default> Default for Current<S> {
             state: S::default(),
             version: Version::NONE,
             last: EventRef::START,
+            seen: Position::START,
             kept: Version::NONE,
             personal: Personal::default(),
         }
@@ -231,8 +234,10 @@ impl StateLoader {
         telemetry::state_loaded(S::SHAPE.map(|_| cached.is_some()));
         let before = cached.as_ref().map(|cached: &Current<S>| (cached.version, cached.kept));
         let may_skip = before.is_none();
+        let known = self.log.store().known_position();
         let mut current =
             self.fold(stream, epoch, cached.unwrap_or_default(), may_skip, None).await?;
+        current.seen = known.max(current.last.position);
         if S::SHAPE.is_none()
             || current.version == Version::NONE
             || !self.may_hold(&current.personal)

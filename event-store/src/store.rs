@@ -73,6 +73,12 @@ pub trait EventStore: Send + Sync + 'static {
     /// [`StoreError`].
     async fn head(&self) -> Result<Head, StoreError>;
 
+    /// Returns the newest position that this process knows to be committed, without asking the log.
+    /// A read that begins afterwards sees all events up to it.
+    fn known_position(&self) -> Position {
+        Position::START
+    }
+
     /// Returns the position and id of the event at a position, to prove that two histories agree.
     /// `None` when the log has no event there.
     ///

@@ -26,6 +26,11 @@ pub fn describe_metrics() {
         "Refused appends of this process, by the category of the first stream that they name"
     );
     describe_gauge!("eventstore_append_queue", Unit::Count, "Appends that wait for an answer");
+    describe_histogram!(
+        "eventstore_read_round_size",
+        Unit::Count,
+        "Streams that were read by one statement"
+    );
     describe_counter!(
         "eventstore_state_loads_total",
         Unit::Count,
@@ -65,4 +70,10 @@ pub(crate) fn cache_holds((states, bytes): (usize, usize)) {
 /// Counts the result of a snapshot.
 pub(crate) fn snapshot(result: &'static str) {
     metrics::counter!("eventstore_snapshots_total", "result" => result).increment(1);
+}
+
+/// Records the number of streams that one statement read.
+#[allow(clippy::cast_precision_loss, reason = "metrics are floats; rounds are small")]
+pub(crate) fn read_round(streams: usize) {
+    metrics::histogram!("eventstore_read_round_size").record(streams as f64);
 }

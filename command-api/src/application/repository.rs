@@ -120,22 +120,29 @@ impl Repository {
         Ok(Loaded::of(id, current))
     }
 
-    /// Waits for this command's turn, then loads the aggregate as the commands before will leave
-    /// it.
+    /// Waits for this command's turn on an aggregate.
+    ///
+    /// # Errors
+    /// [`RepositoryError`] if too many commands wait, or the wait takes too long.
+    pub(crate) async fn turn<A: Aggregate>(&self, id: Uuid) -> Result<Turn, RepositoryError> {
+        self.lines.turn(stream_of::<A>(id)?).await
+    }
+
+    /// Loads an aggregate as the commands before this turn will leave it.
     ///
     /// # Errors
     /// [`RepositoryError`]. An aggregate without events is not an error.
-    pub(crate) async fn load_in_turn<A: Aggregate>(
+    pub(crate) async fn load_with_turn<A: Aggregate>(
         &self,
+        turn: &mut Turn,
         epoch: Epoch,
         id: Uuid,
-    ) -> Result<(Turn, Loaded<A>), RepositoryError> {
-        let mut turn = self.lines.turn(stream_of::<A>(id)?).await?;
+    ) -> Result<Loaded<A>, RepositoryError> {
         if let Some(ahead) = turn.ahead::<State<A>>(epoch, &self.states).await? {
-            return Ok((turn, Loaded::in_turn(id, ahead, true)));
+            return Ok(Loaded::in_turn(id, ahead, true));
         }
         let current = self.states.load::<State<A>>(&stream_of::<A>(id)?, epoch).await?;
-        Ok((turn, Loaded::in_turn(id, current, false)))
+        Ok(Loaded::in_turn(id, current, false))
     }
 
     /// Loads an aggregate as it was at an earlier time.

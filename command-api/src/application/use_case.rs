@@ -1,7 +1,7 @@
 //! The use cases. Each has its input, what to load, what to decide and what must hold for the
 //! append. A file holds one verb, or a few short ones of the same aggregate.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use domain::product::{Offer, Product, ProductError};
 use domain::user::{Customer, User, UserError};
 use domain::user_orders::{UserOrders, UserOrdersError};
 use event_store::{Epoch, Metadata};
+use futures::future::try_join_all;
 use uuid::Uuid;
 
 use super::access::{Owned, Ownership};
@@ -21,7 +22,7 @@ use super::error::CommandError;
 use super::idempotency::Part;
 use super::input::{FieldPath, InvalidValue, NewId};
 use super::precondition::{Precondition, Unmet};
-use super::repository::{Changes, Loaded, Repository, RepositoryError};
+use super::repository::{Changes, Loaded, Repository, RepositoryError, Turn};
 
 pub mod add_order_line;
 pub mod add_product;
@@ -178,6 +179,12 @@ pub enum Orderer {
 }
 
 impl Orderer {
+    /// The user's id.
+    const fn user_id(self) -> Uuid {
+        let (Self::Addressed(id) | Self::Named(id)) = self;
+        id
+    }
+
     /// The refusal if there is no such user.
     fn unknown(self) -> CommandError {
         match self {
@@ -217,12 +224,22 @@ impl Work<'_> {
         &self,
         ids: impl IntoIterator<Item = Uuid> + Send,
     ) -> Result<Vec<Loaded<Product>>, CommandError> {
-        let (ids, in_turn) = (BTreeSet::from_iter(ids), self.turns.begin_products());
-        let mut products = Vec::with_capacity(ids.len());
-        for id in ids {
-            products.push(self.load::<Product>(id, in_turn).await?);
+        let ids = BTreeSet::from_iter(ids);
+        if !self.turns.begin_products() {
+            return try_join_all(ids.into_iter().map(|id| self.load::<Product>(id, false))).await;
         }
-        Ok(products)
+        let mut turns = Vec::with_capacity(ids.len());
+        for id in ids {
+            // One after another: that keeps the fixed sequence.
+            turns.push((id, self.repository.turn::<Product>(id).await?));
+        }
+        // They are read at once.
+        let loads = turns.into_iter().map(async |(id, mut turn)| {
+            let loaded = self.repository.load_with_turn(&mut turn, self.epoch, id).await?;
+            Ok::<_, CommandError>((turn, loaded))
+        });
+        let products = try_join_all(loads).await?.into_iter();
+        Ok(products.map(|(turn, product)| self.kept(turn, product)).collect())
     }
 
     /// The open orders of a user.
@@ -240,9 +257,15 @@ impl Work<'_> {
         if !in_turn {
             return Ok(self.repository.load::<A>(self.epoch, id).await?);
         }
-        let (turn, loaded) = self.repository.load_in_turn::<A>(self.epoch, id).await?;
+        let mut turn = self.repository.turn::<A>(id).await?;
+        let loaded = self.repository.load_with_turn(&mut turn, self.epoch, id).await?;
+        Ok(self.kept(turn, loaded))
+    }
+
+    /// Keeps the turn for the append.
+    fn kept<A>(&self, turn: Turn, loaded: Loaded<A>) -> Loaded<A> {
         self.turns.keep(turn);
-        Ok(loaded)
+        loaded
     }
 
     /// Checks the caller's precondition against the target.
@@ -304,8 +327,7 @@ impl Work<'_> {
         &self,
         orderer: Orderer,
     ) -> Result<(Loaded<User>, Customer), CommandError> {
-        let (Orderer::Addressed(id) | Orderer::Named(id)) = orderer;
-        let user = self.load::<User>(id, false).await?;
+        let user = self.load::<User>(orderer.user_id(), false).await?;
         match user.state.customer() {
             Ok(customer) => Ok((user, customer)),
             Err(UserError::Unknown) => Err(orderer.unknown()),
@@ -323,11 +345,20 @@ impl Work<'_> {
         id: Uuid,
         at: impl Into<FieldPath> + Send,
     ) -> Result<Offer, CommandError> {
-        let product = self.load::<Product>(id, false).await?;
-        product.state.offer().map_err(|error| match error {
-            ProductError::Unknown => CommandError::invalid(at, InvalidValue::UnknownProduct),
-            error => error.into(),
-        })
+        offer(&self.load::<Product>(id, false).await?, at)
+    }
+
+    /// Products that the command only reads, by id.
+    ///
+    /// # Errors
+    /// A product could not be loaded. A product without events is not an error.
+    pub async fn catalogue(
+        &self,
+        ids: impl IntoIterator<Item = Uuid> + Send,
+    ) -> Result<HashMap<Uuid, Loaded<Product>>, CommandError> {
+        let ids = BTreeSet::from_iter(ids);
+        let loaded = try_join_all(ids.into_iter().map(|id| self.load::<Product>(id, false)));
+        Ok(loaded.await?.into_iter().map(|product| (product.id, product)).collect())
     }
 
     /// Converts a decision to changes.
@@ -341,4 +372,15 @@ impl Work<'_> {
     ) -> Result<Changes, RepositoryError> {
         Changes::to(loaded, events, &self.metadata)
     }
+}
+
+/// The current offer of a product.
+///
+/// # Errors
+/// [`InvalidValue::UnknownProduct`] in the field `at`, which names the product.
+pub fn offer(product: &Loaded<Product>, at: impl Into<FieldPath>) -> Result<Offer, CommandError> {
+    product.state.offer().map_err(|error| match error {
+        ProductError::Unknown => CommandError::invalid(at, InvalidValue::UnknownProduct),
+        error => error.into(),
+    })
 }

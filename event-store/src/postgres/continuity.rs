@@ -83,6 +83,11 @@ impl Continuity {
         }
     }
 
+    /// Returns the newest known position.
+    pub(crate) fn position(&self) -> Position {
+        *self.position.borrow()
+    }
+
     /// Returns a receiver of the newest known position.
     pub(crate) fn positions(&self) -> watch::Receiver<Position> {
         self.position.subscribe()

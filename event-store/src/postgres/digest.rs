@@ -57,7 +57,7 @@ impl PostgresStore {
         loop {
             self.inner.digesting.beat();
             tokio::time::sleep(LOOK_EVERY).await;
-            let newest = *self.inner.continuity.positions().borrow();
+            let newest = self.inner.continuity.position();
             // A new epoch may have begun with fewer events.
             digested = if newest < digested { Position::START } else { digested };
             let left = newest.0 - digested.0;

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::Inner;
 use super::error::read_error;
+use super::tails::Tail;
 use crate::append::prepared::Prepared;
 use crate::append::{AppendOutcome, Idempotency, Refusal, ReservedValue};
 use crate::error::{InvalidName, StoreError};
@@ -17,18 +18,19 @@ use crate::store::{MAX_PAGE, MAX_PAGE_BYTES};
 use crate::stream::{StreamName, Version};
 
 /// A row of `event_store.events`.
-struct Row {
-    position: i64,
-    version: i64,
-    event_id: Uuid,
-    recorded_at: chrono::DateTime<chrono::Utc>,
-    schema_version: i32,
-    stream: String,
-    event_type: String,
-    data: String,
-    tags: Vec<String>,
-    metadata: String,
-    bytes: i32,
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) position: i64,
+    pub(super) version: i64,
+    pub(super) event_id: Uuid,
+    pub(super) recorded_at: chrono::DateTime<chrono::Utc>,
+    pub(super) schema_version: i32,
+    pub(super) stream: String,
+    pub(super) event_type: String,
+    pub(super) data: String,
+    pub(super) tags: Vec<String>,
+    pub(super) metadata: String,
+    pub(super) bytes: i32,
 }
 
 impl TryFrom<Row> for RecordedEvent {
@@ -67,6 +69,10 @@ fn damaged(position: i64, error: &dyn std::error::Error) -> StoreError {
 /// The value of [`MAX_PAGE_BYTES`] as a Postgres integer.
 #[expect(clippy::cast_possible_wrap, reason = "a few MiB")]
 const PAGE_BYTES: i64 = MAX_PAGE_BYTES as i64;
+
+/// The maximum page of a stream whose read shares a statement with others. A reader of larger pages
+/// expects a long stream.
+const MAX_SHARED: u32 = 200;
 
 fn page(limit: u32) -> i64 {
     limit.min(MAX_PAGE).into()
@@ -153,6 +159,19 @@ impl Inner {
         limit: u32,
     ) -> Result<Vec<RecordedEvent>, StoreError> {
         self.continuity.check().await?;
+        if limit <= MAX_SHARED {
+            match self.tails.read(stream, after).await {
+                Ok(Tail::Whole(mut rows)) => {
+                    rows.truncate(limit as usize);
+                    return self.events(rows);
+                }
+                Ok(Tail::Unread) => {}
+                Err(Some(error)) => return Err(self.failed(error)),
+                Err(None) => {
+                    return Err(self.continuity.broken().unwrap_or(StoreError::Unavailable(None)));
+                }
+            }
+        }
         let rows = sqlx::query_file_as!(
             Row,
             "sql/read_stream.sql",

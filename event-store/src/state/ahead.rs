@@ -11,8 +11,8 @@ use crate::stream::{ExpectedVersion, StreamName, Version};
 impl<S> Current<S> {
     /// Replaces the state and keeps the place in the stream.
     pub fn with<T>(self, state: T) -> Current<T> {
-        let Self { version, last, kept, personal, .. } = self;
-        Current { state, version, last, kept, personal }
+        let Self { version, last, seen, kept, personal, .. } = self;
+        Current { state, version, last, seen, kept, personal }
     }
 
     /// Returns the stream as it will be once these events are appended, with `state` as its state.
@@ -31,6 +31,7 @@ impl<S> Current<S> {
             state,
             version,
             last: EventRef { position: self.last.position, event_id },
+            seen: self.seen,
             kept: self.kept,
             personal,
         }
@@ -65,7 +66,7 @@ impl StateLoader {
         last: EventRef,
     ) {
         if S::SHAPE.is_some() && self.may_hold(&ahead.personal) {
-            self.put(stream, epoch, &Current { last, ..ahead });
+            self.put(stream, epoch, &Current { last, seen: last.position, ..ahead });
         }
     }
 

@@ -202,7 +202,7 @@ mod tests {
     use super::Current;
     use super::{CacheLimits, HoldsValues as _, StateCache};
     use crate::encryption::vault::held::{MAX_SUBJECTS, Personal};
-    use crate::event::{Epoch, EventRef};
+    use crate::event::{Epoch, EventRef, Position};
     use crate::stream::{StreamName, Version};
 
     const NOW: Epoch = Epoch(Uuid::from_u128(1));
@@ -216,6 +216,7 @@ mod tests {
             state: version,
             version: Version(version),
             last: EventRef::START,
+            seen: Position::START,
             kept: Version::NONE,
             personal: Personal::default(),
         }

@@ -36,6 +36,7 @@ impl StateLoader {
             state,
             version: found.version,
             last: found.last,
+            seen: found.last.position,
             kept: found.version,
             personal,
         })

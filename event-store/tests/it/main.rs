@@ -33,5 +33,6 @@ mod states;
 mod stuck;
 mod support;
 mod sync;
+mod tails;
 mod tampered;
 mod verify;

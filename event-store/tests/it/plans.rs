@@ -64,6 +64,11 @@ async fn every_hot_statement_uses_its_index() {
         (statement!("read_all"), "7, 500, 4194304", "events_position"),
         (statement!("read_stream"), "'thing-1-1', 0, 500, 4194304", "events_stream_version"),
         (
+            statement!("read_tails"),
+            "'{thing-1-1,thing-1-2}', '{0,0}', 16, 32768",
+            "events_stream_version",
+        ),
+        (
             statement!("read_stream_backward"),
             "'thing-1-1', 9, 500, 4194304",
             "events_stream_version",

@@ -109,10 +109,9 @@ impl Changes {
             types: vec![event_type.parse()?],
             tags: vec![Tag::new(A::Event::CATEGORY, other.id)?],
         };
-        self.append.conditions.push(AppendCondition {
-            query: EventQuery { items: vec![item] },
-            after: other.position,
-        });
+        self.append
+            .conditions
+            .push(AppendCondition { query: EventQuery { items: vec![item] }, after: other.seen });
         Ok(self)
     }
 

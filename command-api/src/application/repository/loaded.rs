@@ -18,9 +18,8 @@ pub struct Loaded<A> {
     pub state: A,
     /// The version of the aggregate's stream.
     pub version: Version,
-    /// The position of its last event. If it was loaded in turn, the position of the last stored
-    /// event.
-    pub position: Position,
+    /// The position up to which it has every stored event of its stream.
+    pub seen: Position,
     /// More information, if the aggregate was loaded in turn.
     in_turn: Option<InTurn>,
 }
@@ -40,14 +39,14 @@ impl<A: Aggregate> Loaded<A> {
             id,
             state: A::default(),
             version: Version::NONE,
-            position: Position::START,
+            seen: Position::START,
             in_turn: None,
         }
     }
 
     pub(super) fn of(id: Uuid, current: Current<State<A>>) -> Self {
-        let (version, position) = (current.version, current.last.position);
-        Self { id, state: current.state.0, version, position, in_turn: None }
+        let (version, seen) = (current.version, current.seen);
+        Self { id, state: current.state.0, version, seen, in_turn: None }
     }
 
     pub(super) fn in_turn(id: Uuid, current: Current<State<A>>, is_ahead: bool) -> Self {
@@ -77,7 +76,7 @@ impl<A: Aggregate> Loaded<A> {
     /// # Errors
     /// An event cannot be read back.
     pub(crate) fn followed_by(self, events: &[NewEvent]) -> Result<Self, RepositoryError> {
-        let position = self.position;
+        let position = self.seen;
         let State(state) = State(self.state)
             .followed_by(events)
             .map_err(|source| StateError::Apply { position, source })?;

@@ -6,7 +6,7 @@ use domain::order::OrderLine;
 use domain::value::{Currency, Money, MoneyError, Quantity};
 use uuid::Uuid;
 
-use super::place_order::{Content, Offers, check_line_count, place};
+use super::place_order::{Content, Parties, check_line_count, place};
 use super::{Decision, Orderer, UseCase, Work};
 use crate::application::error::CommandError;
 use crate::application::input::{Environment, Fields, Input, InvalidValue, NewId};
@@ -189,14 +189,14 @@ impl UseCase for ImportOrder {
     }
 
     async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
-        let user = work.customer(Orderer::Named(self.user_id)).await?;
-        let mut offers = Offers::default();
-        let mut lines = Vec::with_capacity(self.lines.len());
-        for (index, line) in self.lines.iter().enumerate() {
-            let offer = offers.of(work, index, line.product_id).await?.clone().at(line.unit_price);
-            lines.push(OrderLine::of(line.line_id, &offer, line.quantity));
-        }
+        let products = self.lines.iter().map(|line| line.product_id);
+        let parties = Parties::load(work, Orderer::Named(self.user_id), products).await?;
+        let lines = self.lines.iter().enumerate().map(|(index, line)| {
+            let offer = parties.offer(index, line.product_id)?.at(line.unit_price);
+            Ok(OrderLine::of(line.line_id, &offer, line.quantity))
+        });
+        let lines = lines.collect::<Result<_, CommandError>>()?;
         let content = Content { lines, shipping_address: None };
-        place(work, self.order_id, &user, content, Some(self.ordered_at)).await
+        place(work, self.order_id, &parties, content, Some(self.ordered_at)).await
     }
 }

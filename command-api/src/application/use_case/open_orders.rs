@@ -6,29 +6,29 @@
 //! and a new order requires that the end has not come.
 
 use domain::order::Order;
-use domain::user_orders::UserOrdersCommand;
+use domain::user_orders::{UserOrders, UserOrdersCommand};
 use uuid::Uuid;
 
 use super::Work;
 use crate::application::error::CommandError;
-use crate::application::repository::Changes;
+use crate::application::repository::{Changes, Loaded};
 
 /// The event after which a user places no more orders.
 const ENDED: &str = "user_orders.ended";
 
-/// Adds that an order of the user was opened.
+/// Adds that an order was opened to the orders of its user.
 ///
 /// # Errors
 /// The user places no more orders, or has too many open ones.
-pub(super) async fn open(
+pub(super) fn open(
     work: &Work<'_>,
-    (user_id, order_id): (Uuid, Uuid),
+    orders: &Loaded<UserOrders>,
+    order_id: Uuid,
     changes: Changes,
 ) -> Result<Changes, CommandError> {
-    let orders = work.user_orders(user_id).await?;
-    let events = orders.decide([UserOrdersCommand::Open { user_id, order_id }])?;
-    let changes = changes.and_at_any_version(&orders, &events, &work.metadata)?;
-    Ok(changes.unless(ENDED, &orders)?)
+    let events = orders.decide([UserOrdersCommand::Open { user_id: orders.id, order_id }])?;
+    let changes = changes.and_at_any_version(orders, &events, &work.metadata)?;
+    Ok(changes.unless(ENDED, orders)?)
 }
 
 /// Adds that the order was closed. An order that is not open adds nothing.
@@ -50,12 +50,10 @@ pub(super) async fn close(
 ///
 /// # Errors
 /// The user places no more orders.
-pub(super) async fn unless_ended(
-    work: &Work<'_>,
-    user_id: Uuid,
+pub(super) fn unless_ended(
+    orders: &Loaded<UserOrders>,
     changes: Changes,
 ) -> Result<Changes, CommandError> {
-    let orders = work.user_orders(user_id).await?;
     orders.state.check_not_ended()?;
-    Ok(changes.unless(ENDED, &orders)?)
+    Ok(changes.unless(ENDED, orders)?)
 }

@@ -1,17 +1,18 @@
 //! Places an order at the current prices.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 
 use access::{Owner, Permission};
 use chrono::{DateTime, Utc};
 use domain::order::{MAX_LINES, Order, OrderCommand, OrderError, OrderLine};
-use domain::product::Offer;
+use domain::product::{Offer, Product};
 use domain::user::{Customer, NewAddress, User};
+use domain::user_orders::UserOrders;
 use domain::value::Quantity;
+use futures::future::join3;
 use uuid::Uuid;
 
-use super::{AddressInput, Decision, Orderer, UseCase, Work, open_orders, shipping_address};
+use super::{AddressInput, Decision, Orderer, UseCase, Work, offer, open_orders, shipping_address};
 use crate::application::error::CommandError;
 use crate::application::input::{Environment, FieldPath, Fields, Input, InvalidValue, NewId};
 use crate::application::repository::Loaded;
@@ -106,8 +107,7 @@ impl UseCase for PlaceOrder {
     const CREATES: bool = true;
 
     fn owner(&self) -> Option<Owner> {
-        let (Orderer::Addressed(user) | Orderer::Named(user)) = self.orderer;
-        Some(Owner::User(user))
+        Some(Owner::User(self.orderer.user_id()))
     }
 
     fn hidden(&self) -> CommandError {
@@ -115,36 +115,55 @@ impl UseCase for PlaceOrder {
     }
 
     async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
-        let user = work.customer(self.orderer).await?;
-        let mut offers = Offers::default();
-        let mut lines = Vec::with_capacity(self.lines.len());
-        for (index, line) in self.lines.iter().enumerate() {
-            let offer = offers.of(work, index, line.product_id).await?;
-            lines.push(OrderLine::of(line.line_id, offer, line.quantity));
-        }
+        let products = self.lines.iter().map(|line| line.product_id);
+        let parties = Parties::load(work, self.orderer, products).await?;
+        let lines = self.lines.iter().enumerate().map(|(index, line)| {
+            let offer = parties.offer(index, line.product_id)?;
+            Ok(OrderLine::of(line.line_id, &offer, line.quantity))
+        });
+        let lines = lines.collect::<Result<_, CommandError>>()?;
         let content = Content { lines, shipping_address: self.shipping_address.as_ref() };
-        place(work, self.order_id, &user, content, None).await
+        place(work, self.order_id, &parties, content, None).await
     }
 }
 
-/// The offers for the products of an order. Each product is loaded once.
-#[derive(Default)]
-pub(super) struct Offers(HashMap<Uuid, Offer>);
+/// What an order is decided on.
+pub(super) struct Parties {
+    user: Loaded<User>,
+    customer: Customer,
+    orders: Loaded<UserOrders>,
+    products: HashMap<Uuid, Loaded<Product>>,
+}
 
-impl Offers {
-    /// The offer for the product in the line at `index`.
-    pub(super) async fn of(
-        &mut self,
+impl Parties {
+    /// Loads the user and the products of the lines at once.
+    ///
+    /// # Errors
+    /// The user is unknown or deactivated. A product without events is not an error.
+    pub(super) async fn load(
         work: &Work<'_>,
-        index: usize,
-        product_id: Uuid,
-    ) -> Result<&Offer, CommandError> {
-        match self.0.entry(product_id) {
-            Entry::Occupied(known) => Ok(known.into_mut()),
-            Entry::Vacant(unknown) => {
-                let offer = work.offer(product_id, ("lines", index, "product_id")).await?;
-                Ok(unknown.insert(offer))
-            }
+        orderer: Orderer,
+        products: impl Iterator<Item = Uuid> + Send,
+    ) -> Result<Self, CommandError> {
+        let (user, products, orders) = join3(
+            work.customer(orderer),
+            work.catalogue(products),
+            work.user_orders(orderer.user_id()),
+        )
+        .await;
+        let (user, customer) = user?;
+        Ok(Self { user, customer, orders: orders?, products: products? })
+    }
+
+    /// The offer for the product in the line at `index`.
+    ///
+    /// # Errors
+    /// [`InvalidValue::UnknownProduct`].
+    pub(super) fn offer(&self, index: usize, product_id: Uuid) -> Result<Offer, CommandError> {
+        let at = ("lines", index, "product_id");
+        match self.products.get(&product_id) {
+            Some(product) => offer(product, at),
+            None => Err(CommandError::invalid(at, InvalidValue::UnknownProduct)),
         }
     }
 }
@@ -165,11 +184,12 @@ pub(super) struct Content<'a> {
 pub(super) async fn place(
     work: &Work<'_>,
     order_id: NewId,
-    user: &(Loaded<User>, Customer),
+    parties: &Parties,
     content: Content<'_>,
     ordered_at: Option<DateTime<Utc>>,
 ) -> Result<Decision, CommandError> {
-    let (user, customer) = (&user.0, user.1);
+    let Parties { user, customer, orders, .. } = parties;
+    let customer = *customer;
     let order = work.created::<Order>(order_id).await?;
     let order_id = order_id.get();
     let is_imported = ordered_at.is_some();
@@ -183,9 +203,9 @@ pub(super) async fn place(
     })?;
     let changes = work.changes(&order, &events)?.unless(DEACTIVATED, user)?;
     Ok(if is_imported {
-        open_orders::unless_ended(work, user.id, changes).await?
+        open_orders::unless_ended(orders, changes)?
     } else {
-        open_orders::open(work, (user.id, order_id), changes).await?
+        open_orders::open(work, orders, order_id, changes)?
     }
     .into())
 }

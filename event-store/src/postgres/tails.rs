@@ -1,0 +1,242 @@
+//! Reads the ends of streams in rounds, as appends are sent in batches: the reads of this process
+//! that come while a round is in flight share the next one. A round is one statement.
+//!
+//! A command reads a few streams from the versions that it knows. Nearly always nothing is there,
+//! or a few events, so the statement costs much more than its rows.
+//!
+//! - A read joins a round that has not begun. It sees everything that was committed before it.
+//! - No read waits for a timer. If no round is in flight, one begins at once.
+//! - A round that takes longer than [`PATIENCE`] does not delay others: the next one begins beside
+//!   it.
+//! - A stream with more than [`SHORT`] new events, or more than [`SHORT_BYTES`], is left to a read
+//!   of its own. So a round has at most a few MiB.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use postgres_kit::{Meaning, Pool, meaning};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use super::read::Row;
+use crate::stream::{StreamName, Version};
+use crate::telemetry;
+
+/// The maximum number of events of one stream in a round.
+const SHORT: i64 = 16;
+/// The maximum size of one stream's events in a round, in bytes.
+const SHORT_BYTES: i64 = 32 * 1_024;
+/// The maximum number of streams in one round.
+const MAX_STREAMS: usize = 128;
+/// The maximum number of rounds in flight.
+const MAX_ROUNDS: usize = 4;
+/// The maximum number of reads that wait for a round. One more reads alone.
+const MAX_WAITING: usize = 16_384;
+/// The time after which a round no longer delays the next one.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// The end of a stream after a version.
+#[derive(Debug)]
+pub(super) enum Tail {
+    /// All its events.
+    Whole(Vec<Row>),
+    /// It is too long for a round, or the round did not take place.
+    Unread,
+}
+
+/// The reads that share rounds. Clones share them.
+#[derive(Clone)]
+pub(super) struct Tails {
+    pool: Pool,
+    gathered: Arc<Mutex<Gathered>>,
+}
+
+#[derive(Default)]
+struct Gathered {
+    waiting: Vec<Request>,
+    /// The number of rows of rounds.
+    rows: usize,
+}
+
+/// The read of one stream.
+struct Request {
+    stream: String,
+    after: i64,
+    reply: oneshot::Sender<Reply>,
+}
+
+/// `None` says that the server is away. One of the readers of the round has the reason.
+type Reply = Result<Tail, Option<sqlx::Error>>;
+
+/// A row of `sql/read_tails.sql`.
+struct TailRow {
+    nth: i64,
+    position: i64,
+    version: i64,
+    event_id: Uuid,
+    recorded_at: DateTime<Utc>,
+    schema_version: i32,
+    stream: String,
+    event_type: String,
+    data: Option<String>,
+    tags: Vec<String>,
+    metadata: Option<String>,
+    bytes: i32,
+}
+
+/// A row of rounds: one after another, until nobody waits.
+struct Rounds {
+    tails: Tails,
+    ended: bool,
+}
+
+impl Drop for Rounds {
+    /// Makes room for others, also after a panic.
+    fn drop(&mut self) {
+        if !self.ended {
+            self.tails.gathered().rows -= 1;
+        }
+    }
+}
+
+impl Rounds {
+    /// Takes the reads of the next round. If nobody waits, this row has ended: whoever comes next
+    /// begins another.
+    fn next(&mut self) -> Option<Vec<Request>> {
+        let mut gathered = self.tails.gathered();
+        let waiting = &mut gathered.waiting;
+        waiting.retain(|request| !request.reply.is_closed());
+        if waiting.is_empty() {
+            self.ended = true;
+            gathered.rows -= 1;
+            return None;
+        }
+        let count = waiting.len().min(MAX_STREAMS);
+        Some(waiting.drain(..count).collect())
+    }
+}
+
+impl Tails {
+    pub(super) fn new(pool: Pool) -> Self {
+        Self { pool, gathered: Arc::default() }
+    }
+
+    /// Reads the events of a stream after a version.
+    ///
+    /// # Errors
+    /// The read failed. With `None`, the server is away.
+    pub(super) async fn read(&self, stream: &StreamName, after: Version) -> Reply {
+        let (reply, mut answer) = oneshot::channel();
+        let request = Request { stream: stream.as_str().to_owned(), after: after.0, reply };
+        {
+            let mut gathered = self.gathered();
+            if gathered.waiting.len() >= MAX_WAITING {
+                return Ok(Tail::Unread);
+            }
+            gathered.waiting.push(request);
+            if gathered.rows == 0 {
+                self.begin(&mut gathered);
+            }
+        }
+        loop {
+            match timeout(PATIENCE, &mut answer).await {
+                Ok(answered) => return answered.unwrap_or(Ok(Tail::Unread)),
+                Err(_) => {
+                    let mut gathered = self.gathered();
+                    if !gathered.waiting.is_empty() && gathered.rows < MAX_ROUNDS {
+                        self.begin(&mut gathered);
+                    }
+                }
+            }
+        }
+    }
+
+    fn begin(&self, gathered: &mut Gathered) {
+        gathered.rows += 1;
+        let mut rounds = Rounds { tails: self.clone(), ended: false };
+        tokio::spawn(async move {
+            // Readers that are ready to run come along.
+            tokio::task::yield_now().await;
+            while let Some(round) = rounds.next() {
+                rounds.tails.run(round).await;
+            }
+        });
+    }
+
+    async fn run(&self, round: Vec<Request>) {
+        let (streams, after): (Vec<&str>, Vec<i64>) =
+            round.iter().map(|request| (request.stream.as_str(), request.after)).unzip();
+        let rows = sqlx::query_file_as!(
+            TailRow,
+            "sql/read_tails.sql",
+            &streams as &[&str],
+            &after,
+            SHORT,
+            SHORT_BYTES
+        );
+        telemetry::read_round(round.len());
+        let replies = match rows.fetch_all(&self.pool).await {
+            Ok(rows) => read(rows, round.len()).into_iter().map(Ok).collect(),
+            Err(error) => failed(error, round.len()),
+        };
+        for (request, reply) in round.into_iter().zip(replies) {
+            // A reader that has left needs no answer.
+            drop(request.reply.send(reply));
+        }
+    }
+
+    fn gathered(&self) -> MutexGuard<'_, Gathered> {
+        // No code that holds the lock can leave the data half changed.
+        self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The tails of a round, in the order of its reads.
+fn read(rows: Vec<TailRow>, reads: usize) -> Vec<Tail> {
+    let mut tails: Vec<Tail> = (0..reads).map(|_| Tail::Whole(Vec::new())).collect();
+    for row in rows {
+        let at = usize::try_from(row.nth - 1).ok().and_then(|at| tails.get_mut(at));
+        let Some(tail) = at else { continue };
+        match (row.into_row(), tail) {
+            (Some(row), Tail::Whole(rows)) => rows.push(row),
+            (_, tail) => *tail = Tail::Unread,
+        }
+    }
+    for tail in &mut tails {
+        if let Tail::Whole(rows) = tail {
+            rows.sort_unstable_by_key(|row| row.version);
+        }
+    }
+    tails
+}
+
+/// The replies of a round that failed. One reader gets the reason. If a retry may help, the others
+/// learn that the server is away. Otherwise they read alone, and see for themselves.
+fn failed(error: sqlx::Error, reads: usize) -> Vec<Reply> {
+    let is_away = matches!(meaning(&error), Meaning::Busy | Meaning::Lost);
+    let others = || if is_away { Err(None) } else { Ok(Tail::Unread) };
+    let mut replies: Vec<Reply> = (1..reads).map(|_| others()).collect();
+    replies.push(Err(Some(error)));
+    replies
+}
+
+impl TailRow {
+    /// The row of the event. `None` if the event does not fit into the round.
+    fn into_row(self) -> Option<Row> {
+        Some(Row {
+            position: self.position,
+            version: self.version,
+            event_id: self.event_id,
+            recorded_at: self.recorded_at,
+            schema_version: self.schema_version,
+            stream: self.stream,
+            event_type: self.event_type,
+            data: self.data?,
+            tags: self.tags,
+            metadata: self.metadata?,
+            bytes: self.bytes,
+        })
+    }
+}

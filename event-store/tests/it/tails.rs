@@ -1,0 +1,127 @@
+//! Reads of streams that share a statement: each returns what it would return alone, and a silent
+//! server connection delays only those that it answers.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use event_store::{
+    Append, EventStore, ExpectedVersion, NewEvent, PostgresStore, StoreError, StreamName, Version,
+};
+use futures::future::join_all;
+use local_servers::{Stopped, in_time};
+use rand::RngExt as _;
+use serde_json::json;
+use tokio::task::yield_now;
+use tokio::time::timeout;
+
+use crate::support::{append_to, appended, connect, database, metadata, one, plain, random};
+
+/// Well below the limit of a call to a silent server.
+const SOON: Duration = Duration::from_secs(3);
+
+fn events(count: usize, bytes: usize) -> Vec<NewEvent> {
+    let made = |_| {
+        let data = json!({"text": "x".repeat(bytes)});
+        NewEvent::json("thing.made".parse().unwrap(), 1, &data, metadata()).unwrap()
+    };
+    (0..count).map(made).collect()
+}
+
+/// Appends one stream for each number and size of events.
+async fn streams(store: &PostgresStore, shapes: &[(usize, usize)]) -> Vec<StreamName> {
+    let mut names = Vec::new();
+    for (index, &(count, bytes)) in shapes.iter().enumerate() {
+        let name = StreamName::new("thing", format!("tail-{index}")).unwrap();
+        if count > 0 {
+            let append: Append =
+                append_to(name.clone(), ExpectedVersion::NoStream, events(count, bytes));
+            appended(store.append(append).await.unwrap());
+        }
+        names.push(name);
+    }
+    names
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_that_share_a_statement_return_what_each_would_alone() {
+    let database = database().await;
+    let store = connect(database.url()).await;
+    // Around the limits of what is read together: 16 events, 32 KiB.
+    let shapes = [0, 1, 2, 15, 16, 17, 40].map(|count| (count, 10));
+    let large = [(1, 31_000), (1, 33_000), (3, 12_000), (16, 1_900), (16, 2_200), (2, 200_000)];
+    let shapes = [shapes.as_slice(), &large].concat();
+    let names = streams(&store, &shapes).await;
+    let mut random = random();
+    let asked: Vec<(usize, i64, u32)> = (0..400)
+        .map(|_| {
+            let index = random.random_range(0..shapes.len());
+            let after = random.random_range(0..=i64::try_from(shapes[index].0).unwrap());
+            (index, after, [1, 5, 16, 200, 500][random.random_range(0..5)])
+        })
+        .collect();
+    let reads = asked.iter().map(|&(index, after, limit)| {
+        let (store, name) = (&store, &names[index]);
+        async move { store.read_stream(name, Version(after), limit).await.unwrap() }
+    });
+    let read = in_time("all reads", join_all(reads)).await;
+    for (&(index, after, limit), events) in asked.iter().zip(read) {
+        let versions: Vec<i64> = events.iter().map(|event| event.version.0).collect();
+        let last = i64::try_from(shapes[index].0).unwrap().min(after + i64::from(limit));
+        assert_eq!(versions, (after + 1..=last).collect::<Vec<_>>(), "{index} {after} {limit}");
+        assert!(events.iter().all(|event| event.stream == names[index]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_sees_what_was_appended_before_it() {
+    let database = database().await;
+    let (store, other) = (connect(database.url()).await, connect(database.url()).await);
+    let writers = (0..8_i64).map(|writer| {
+        let (store, other) = (store.clone(), other.clone());
+        async move {
+            for version in 1..=25 {
+                let name = format!("seen-{writer}");
+                let stream = one(name).streams[0].stream.clone();
+                appended(store.append(one(format!("seen-{writer}"))).await.unwrap());
+                for reader in [&store, &other] {
+                    let read = reader.read_stream(&stream, Version(version - 1), 10).await;
+                    assert_eq!(read.unwrap().len(), 1, "version {version}");
+                }
+            }
+        }
+    });
+    join_all(writers).await;
+}
+
+#[tokio::test]
+async fn a_silent_read_delays_no_other() {
+    let database = database().await;
+    let store = connect(database.url()).await;
+    let names = streams(&store, &[(1, 10), (2, 10)]).await;
+    store.read_stream(&names[0], Version::NONE, 10).await.unwrap();
+    let mut admin = plain(database.url()).await;
+    let reading: Vec<i32> = sqlx::query_scalar(
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database()
+            AND pid <> pg_backend_pid() AND query LIKE '%The ends of several streams%'",
+    )
+    .fetch_all(&mut admin)
+    .await
+    .unwrap();
+    assert_eq!(reading.len(), 1, "the reads so far used one connection");
+    let stopped = Stopped::stop(reading);
+    let mut silent = pin!(store.read_stream(&names[0], Version::NONE, 10));
+    // On one thread, its statement is sent after the tasks that are ready have run.
+    assert!(futures::poll!(silent.as_mut()).is_pending());
+    for _ in 0..10 {
+        yield_now().await;
+    }
+    let others = (0..50).map(|index| store.read_stream(&names[index % 2], Version::NONE, 10));
+    let mut answered = 0;
+    for read in timeout(SOON, join_all(others)).await.expect("no read waits for the silent one") {
+        answered += usize::from(read.is_ok());
+    }
+    assert_eq!(answered, 50);
+    let silent = in_time("the silent read", silent).await;
+    assert!(matches!(silent, Err(StoreError::Unavailable(_))), "{silent:?}");
+    drop(stopped);
+}
