@@ -3,11 +3,11 @@
 //! Every mutation has a payload with the id and version of what changed, the consistency token, and
 //! the errors that a user can mend. Their codes are those of the problems of the REST API. What is
 //! not up to the user, such as a store that is away or a missing permission, is an error of the
-//! whole field.
+//! field, which is then null. The values of the other mutations of the request stay.
 //!
 //! The mutations of one request are carried out one after another, and each counts as a request of
-//! its operation. Each is a command of its own:
-//! the second one is carried out although the first was refused.
+//! its operation. Each is a command of its own: the second one is carried out although the first
+//! was refused.
 //!
 //! The schema is a subgraph of Apollo Federation, valid on its own. Its entities have only their
 //! ids here; the query API has their fields.

@@ -30,6 +30,10 @@ pub(super) fn operation(mutation: &str) -> &str {
     OPERATIONS.iter().find(|(name, _)| *name == mutation).map_or(mutation, |(_, id)| id)
 }
 
+/// The value of a mutation: a payload, or null with an error, for what is not up to the user. The
+/// values of the other mutations of the request stay.
+pub(super) type Answer<P> = Option<Result<P, Error>>;
+
 /// The arguments that every mutation has.
 #[derive(Default)]
 pub(super) struct Options {
@@ -91,15 +95,12 @@ impl Outcome {
 }
 
 /// Runs a command on the resource with this id. `argument` is the JSON pointer of the id.
-///
-/// # Errors
-/// The same errors as [`run`].
 pub(super) async fn run_on<P: From<Outcome>, I: Input>(
     ctx: &Context<'_>,
     (argument, id): (&str, &ID),
     input: impl FnOnce(Uuid) -> I,
     options: Options,
-) -> Result<P, Error> {
+) -> Answer<P> {
     let mut given = Arguments::default();
     let input = input(given.read(argument, id));
     given.run(ctx, input, options).await
@@ -154,6 +155,15 @@ impl Arguments {
         ctx: &Context<'_>,
         input: impl Input,
         options: Options,
+    ) -> Answer<P> {
+        Some(self.counted(ctx, input, options).await)
+    }
+
+    async fn counted<P: From<Outcome>>(
+        self,
+        ctx: &Context<'_>,
+        input: impl Input,
+        options: Options,
     ) -> Result<P, Error> {
         count(ctx)?;
         if self.0.is_empty() {
@@ -166,7 +176,7 @@ impl Arguments {
 /// Counts a mutation as a request of its operation.
 ///
 /// # Errors
-/// The caller has sent too many: the field then has no value.
+/// The caller has sent too many.
 pub(super) fn count(ctx: &Context<'_>) -> Result<(), Error> {
     let api = ctx.data::<Api>()?;
     let limits = api.rates.named(operation(ctx.field().name()));
@@ -182,8 +192,8 @@ pub(super) fn count(ctx: &Context<'_>) -> Result<(), Error> {
 /// Runs a command and makes the payload.
 ///
 /// # Errors
-/// What is not up to the user: the field then has no value.
-pub(super) async fn run<P: From<Outcome>>(
+/// What is not up to the user.
+async fn run<P: From<Outcome>>(
     ctx: &Context<'_>,
     input: impl Input,
     options: Options,

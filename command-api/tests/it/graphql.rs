@@ -144,6 +144,38 @@ async fn the_policy_decides_on_every_field_as_over_rest() {
 }
 
 #[tokio::test]
+async fn the_values_of_other_mutations_stay_when_one_fails() {
+    let shop = Shop::new();
+    let ada = shop.user("ada@example.com").await;
+    let order = shop.order(&ada, &shop.product("1.00").await).await;
+    let both = "mutation ($id: ID!) {
+        before: confirmOrder(orderId: $id) { version }
+        refused: addProduct(input: {name: \"cd\", unitPrice: \"1.00\", currency: \"USD\"}) {
+            version
+        }
+        after: confirmOrder(orderId: $id) { errors { code } }
+    }";
+    let reply = shop.send(request(both, &json!({"id": order})).by(&ada)).await;
+    let errors = json!([{"code": "order/not-pending"}]);
+    let data = json!({"before": {"version": 2}, "refused": null, "after": {"errors": errors}});
+    assert_eq!(reply.body["data"], data, "{:#}", reply.body);
+    assert_eq!(reply.body["errors"].as_array().map(Vec::len), Some(1));
+    assert_eq!(reply.body["errors"][0]["path"], json!(["refused"]));
+}
+
+#[test]
+fn every_mutation_may_be_null_so_that_it_takes_no_other_with_it() {
+    let sdl = command_api::graphql::sdl();
+    let mutations = sdl.split_once("type Mutation").unwrap().1.split_once("\n}").unwrap().0;
+    let values = mutations.lines().filter_map(|line| line.rsplit_once("): "));
+    let values: Vec<&str> = values.map(|(_, value)| value).collect();
+    assert!(!values.is_empty());
+    for value in values {
+        assert!(value.ends_with("Payload"), "{value}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_request_or_costs_too_much_is_refused_before_anything_is_done() {
     let shop = Shop::new();
     let many = "a: createUser(input: {email: \"a@example.com\", name: \"A\"}) { version } ";

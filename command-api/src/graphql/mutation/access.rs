@@ -3,13 +3,13 @@
 //! nothing.
 
 use access::{Caller, RoleName};
-use async_graphql::{Context, ID, Object, Result};
+use async_graphql::{Context, Error, ID, Object};
 use service_kit::Problem;
 use uuid::Uuid;
 
 use crate::auth::user_access::RoleChange;
 use crate::auth::{Identity, IdentityError};
-use crate::graphql::command::{Arguments, failure};
+use crate::graphql::command::{Answer, Arguments, failure};
 use crate::graphql::payload::AccessPayload;
 use crate::graphql::{Origin, command};
 use crate::http::Api;
@@ -26,7 +26,7 @@ impl AccessMutation {
         ctx: &Context<'_>,
         user_id: ID,
         role: String,
-    ) -> Result<AccessPayload> {
+    ) -> Answer<AccessPayload> {
         change_role(ctx, &user_id, &role, RoleChange::Grant).await
     }
 
@@ -37,7 +37,7 @@ impl AccessMutation {
         ctx: &Context<'_>,
         user_id: ID,
         role: String,
-    ) -> Result<AccessPayload> {
+    ) -> Answer<AccessPayload> {
         change_role(ctx, &user_id, &role, RoleChange::Revoke).await
     }
 
@@ -47,7 +47,7 @@ impl AccessMutation {
         ctx: &Context<'_>,
         user_id: ID,
         session_id: ID,
-    ) -> Result<AccessPayload> {
+    ) -> Answer<AccessPayload> {
         let mut given = Arguments::default();
         let (user, session) =
             (given.read("/user_id", &user_id), given.read("/session_id", &session_id));
@@ -63,7 +63,7 @@ impl AccessMutation {
         ctx: &Context<'_>,
         user_id: ID,
         key_id: ID,
-    ) -> Result<AccessPayload> {
+    ) -> Answer<AccessPayload> {
         let mut given = Arguments::default();
         let (user, key) = (given.read("/user_id", &user_id), given.read("/key_id", &key_id));
         run(ctx, given, user, async |identity, caller| {
@@ -78,7 +78,7 @@ async fn change_role(
     user_id: &ID,
     role: &str,
     change: RoleChange,
-) -> Result<AccessPayload> {
+) -> Answer<AccessPayload> {
     let mut given = Arguments::default();
     let user = given.read("/user_id", user_id);
     run(ctx, given, user, async |identity, caller| {
@@ -89,15 +89,21 @@ async fn change_role(
 }
 
 /// Runs a change and makes the payload.
-///
-/// # Errors
-/// What is not up to the user's input: the field then has no value.
 async fn run(
     ctx: &Context<'_>,
     given: Arguments,
     user: Uuid,
-    change: impl AsyncFnOnce(&Identity, &Caller) -> std::result::Result<(), IdentityError>,
-) -> Result<AccessPayload> {
+    change: impl AsyncFnOnce(&Identity, &Caller) -> Result<(), IdentityError>,
+) -> Answer<AccessPayload> {
+    Some(changed(ctx, given, user, change).await)
+}
+
+async fn changed(
+    ctx: &Context<'_>,
+    given: Arguments,
+    user: Uuid,
+    change: impl AsyncFnOnce(&Identity, &Caller) -> Result<(), IdentityError>,
+) -> Result<AccessPayload, Error> {
     command::count(ctx)?;
     let wrong = given.wrong();
     if !wrong.is_empty() {

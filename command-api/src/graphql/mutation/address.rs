@@ -1,11 +1,11 @@
 //! The mutations of the addresses of users.
 
-use async_graphql::{Context, ID, InputObject, Object, Result};
+use async_graphql::{Context, ID, InputObject, Object};
 
 use crate::application::use_case::{
     AddAddressInput, AddressInput, ChangeAddressInput, RemoveAddress,
 };
-use crate::graphql::command::{Arguments, Options, run_on};
+use crate::graphql::command::{Answer, Arguments, Options, run_on};
 use crate::graphql::payload::UserPayload;
 
 /// A postal address.
@@ -48,7 +48,7 @@ impl AddressMutation {
         expected_version: Option<i64>,
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
-    ) -> Result<UserPayload> {
+    ) -> Answer<UserPayload> {
         let options = Options { expected_version, idempotency_key, dry_run };
         let input = |user_id| AddAddressInput { user_id, address: input.input() };
         run_on(ctx, ("/user_id", &user_id), input, options).await
@@ -65,7 +65,7 @@ impl AddressMutation {
         expected_version: Option<i64>,
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
-    ) -> Result<UserPayload> {
+    ) -> Answer<UserPayload> {
         let mut given = Arguments::default();
         let input = ChangeAddressInput {
             user_id: given.read("/user_id", &user_id),
@@ -84,7 +84,7 @@ impl AddressMutation {
         expected_version: Option<i64>,
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
-    ) -> Result<UserPayload> {
+    ) -> Answer<UserPayload> {
         let mut given = Arguments::default();
         let input = RemoveAddress {
             user_id: given.read("/user_id", &user_id),

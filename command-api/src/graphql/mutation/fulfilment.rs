@@ -1,12 +1,12 @@
 //! The mutations of what happens to an order: staff record it, with a reason and a proof.
 
-use async_graphql::{Context, ID, InputObject, Object, Result};
+use async_graphql::{Context, ID, InputObject, Object};
 
 use super::order::on_order;
 use crate::application::use_case::{
     Delivery, Payment, RecordInput, RecordOrderInput, RefundOrderInput, Shipment,
 };
-use crate::graphql::command::Options;
+use crate::graphql::command::{Answer, Options};
 use crate::graphql::payload::OrderPayload;
 
 /// A record of what happened to an order.
@@ -51,7 +51,7 @@ impl FulfilmentMutation {
         expected_version: Option<i64>,
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
-    ) -> Result<OrderPayload> {
+    ) -> Answer<OrderPayload> {
         let options = Options { expected_version, idempotency_key, dry_run };
         let input = |order_id| RecordOrderInput::<Payment>::new(order_id, input.input());
         on_order(ctx, &order_id, input, options).await
@@ -66,7 +66,7 @@ impl FulfilmentMutation {
         expected_version: Option<i64>,
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
-    ) -> Result<OrderPayload> {
+    ) -> Answer<OrderPayload> {
         let options = Options { expected_version, idempotency_key, dry_run };
         let input = |order_id| RecordOrderInput::<Shipment>::new(order_id, input.input());
         on_order(ctx, &order_id, input, options).await
@@ -81,7 +81,7 @@ impl FulfilmentMutation {
         expected_version: Option<i64>,
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
-    ) -> Result<OrderPayload> {
+    ) -> Answer<OrderPayload> {
         let options = Options { expected_version, idempotency_key, dry_run };
         let input = |order_id| RecordOrderInput::<Delivery>::new(order_id, input.input());
         on_order(ctx, &order_id, input, options).await
@@ -96,7 +96,7 @@ impl FulfilmentMutation {
         expected_version: Option<i64>,
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
-    ) -> Result<OrderPayload> {
+    ) -> Answer<OrderPayload> {
         let RefundOrder { amount, currency, reason, evidence } = input;
         let record = RecordInput { reason, evidence };
         let options = Options { expected_version, idempotency_key, dry_run };

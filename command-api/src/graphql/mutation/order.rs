@@ -1,6 +1,6 @@
 //! The mutations of orders.
 
-use async_graphql::{Context, ID, InputObject, Object, Result};
+use async_graphql::{Context, ID, InputObject, Object};
 use uuid::Uuid;
 
 use crate::application::Input;
@@ -8,7 +8,7 @@ use crate::application::use_case::{
     AddOrderLineInput, AddressInput, CancelOrder, ConfirmOrder, LineInput, Orderer,
     PlaceOrderInput, RemoveOrderLine, RequestPayment, SetShippingAddressInput,
 };
-use crate::graphql::command::{Arguments, Options, run_on};
+use crate::graphql::command::{Answer, Arguments, Options, run_on};
 use crate::graphql::payload::OrderPayload;
 
 /// An order to place.
@@ -70,7 +70,7 @@ pub(super) async fn on_order<I: Input>(
     order_id: &ID,
     input: impl FnOnce(Uuid) -> I,
     options: Options,
-) -> Result<OrderPayload> {
+) -> Answer<OrderPayload> {
     run_on(ctx, ("/order_id", order_id), input, options).await
 }
 
@@ -86,7 +86,7 @@ impl OrderMutation {
         input: PlaceOrder,
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
-    ) -> Result<OrderPayload> {
+    ) -> Answer<OrderPayload> {
         let mut given = Arguments::default();
         let id = given.read_new(input.id.as_ref());
         let orderer = Orderer::Named(given.read("/input/user_id", &input.user_id));
@@ -108,7 +108,7 @@ impl OrderMutation {
         expected_version: Option<i64>,
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
-    ) -> Result<OrderPayload> {
+    ) -> Answer<OrderPayload> {
         let options = Options { expected_version, idempotency_key, dry_run };
         let input = |order_id| SetShippingAddressInput { order_id, address: input.input() };
         on_order(ctx, &order_id, input, options).await
@@ -123,7 +123,7 @@ impl OrderMutation {
         expected_version: Option<i64>,
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
-    ) -> Result<OrderPayload> {
+    ) -> Answer<OrderPayload> {
         let mut given = Arguments::default();
         let order_id = given.read("/order_id", &order_id);
         let input = AddOrderLineInput { order_id, line: input.read(&mut given, "/input") };
@@ -139,7 +139,7 @@ impl OrderMutation {
         expected_version: Option<i64>,
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
-    ) -> Result<OrderPayload> {
+    ) -> Answer<OrderPayload> {
         let mut given = Arguments::default();
         let input = RemoveOrderLine {
             order_id: given.read("/order_id", &order_id),
@@ -156,7 +156,7 @@ impl OrderMutation {
         expected_version: Option<i64>,
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
-    ) -> Result<OrderPayload> {
+    ) -> Answer<OrderPayload> {
         let options = Options { expected_version, idempotency_key, dry_run };
         on_order(ctx, &order_id, |order_id| ConfirmOrder { order_id }, options).await
     }
@@ -169,7 +169,7 @@ impl OrderMutation {
         expected_version: Option<i64>,
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
-    ) -> Result<OrderPayload> {
+    ) -> Answer<OrderPayload> {
         let options = Options { expected_version, idempotency_key, dry_run };
         on_order(ctx, &order_id, |order_id| RequestPayment { order_id }, options).await
     }
@@ -182,7 +182,7 @@ impl OrderMutation {
         expected_version: Option<i64>,
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
-    ) -> Result<OrderPayload> {
+    ) -> Answer<OrderPayload> {
         let options = Options { expected_version, idempotency_key, dry_run };
         on_order(ctx, &order_id, |order_id| CancelOrder { order_id }, options).await
     }

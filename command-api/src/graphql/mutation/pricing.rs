@@ -1,11 +1,11 @@
 //! The mutations of the shop's discounts and taxes.
 
-use async_graphql::{Context, ID, InputObject, Object, Result};
+use async_graphql::{Context, ID, InputObject, Object};
 
 use crate::application::use_case::{
     DiscountInput, SetDiscountsInput, SetTaxesInput, TaxRateInput, TaxedCountryInput,
 };
-use crate::graphql::command::{Arguments, Options};
+use crate::graphql::command::{Answer, Arguments, Options};
 use crate::graphql::payload::PricingPayload;
 
 /// All discounts of the shop.
@@ -97,7 +97,7 @@ impl PricingMutation {
         expected_version: Option<i64>,
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
-    ) -> Result<PricingPayload> {
+    ) -> Answer<PricingPayload> {
         let mut given = Arguments::default();
         let discounts = input.discounts.into_iter().enumerate();
         let discounts = discounts.map(|(at, discount)| discount.read(&mut given, at)).collect();
@@ -113,7 +113,7 @@ impl PricingMutation {
         expected_version: Option<i64>,
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
-    ) -> Result<PricingPayload> {
+    ) -> Answer<PricingPayload> {
         let countries = input.countries.into_iter().map(TaxedCountry::input).collect();
         let options = Options { expected_version, idempotency_key, dry_run };
         Arguments::default().run(ctx, SetTaxesInput { countries }, options).await

@@ -1,13 +1,13 @@
 //! The mutations of products.
 
-use async_graphql::{Context, ID, InputObject, Object, Result};
+use async_graphql::{Context, ID, InputObject, Object};
 
 use crate::application::input::EmptyChange;
 use crate::application::use_case::{
     AddProductInput, AdjustStock, ChangeProductInput, ClassifyProductInput, MoveStockInput,
     ReceiveStockInput,
 };
-use crate::graphql::command::{Arguments, Options, run_on};
+use crate::graphql::command::{Answer, Arguments, Options, run_on};
 use crate::graphql::payload::ProductPayload;
 
 /// A product to add.
@@ -49,7 +49,7 @@ impl ProductMutation {
         input: AddProduct,
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
-    ) -> Result<ProductPayload> {
+    ) -> Answer<ProductPayload> {
         let mut given = Arguments::default();
         let AddProduct { id, name, unit_price, currency, stock } = input;
         let id = given.read_new(id.as_ref());
@@ -66,7 +66,7 @@ impl ProductMutation {
         expected_version: Option<i64>,
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
-    ) -> Result<ProductPayload> {
+    ) -> Answer<ProductPayload> {
         let UpdateProduct { name, unit_price, currency } = input;
         let options = Options { expected_version, idempotency_key, dry_run };
         let empty = EmptyChange::Refused;
@@ -84,7 +84,7 @@ impl ProductMutation {
         expected_version: Option<i64>,
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
-    ) -> Result<ProductPayload> {
+    ) -> Answer<ProductPayload> {
         let options = Options { expected_version, idempotency_key, dry_run };
         let input = |product_id| ClassifyProductInput { product_id, rate_class };
         run_on(ctx, ("/id", &id), input, options).await
@@ -99,7 +99,7 @@ impl ProductMutation {
         expected_version: Option<i64>,
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
-    ) -> Result<ProductPayload> {
+    ) -> Answer<ProductPayload> {
         let options = Options { expected_version, idempotency_key, dry_run };
         run_on(ctx, ("/id", &id), |product_id| AdjustStock { product_id, delta }, options).await
     }
@@ -113,7 +113,7 @@ impl ProductMutation {
         expected_version: Option<i64>,
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
-    ) -> Result<ProductPayload> {
+    ) -> Answer<ProductPayload> {
         let options = Options { expected_version, idempotency_key, dry_run };
         let input = |product_id| ReceiveStockInput { product_id, quantity };
         run_on(ctx, ("/id", &id), input, options).await
@@ -130,7 +130,7 @@ impl ProductMutation {
         expected_version: Option<i64>,
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
-    ) -> Result<ProductPayload> {
+    ) -> Answer<ProductPayload> {
         let mut given = Arguments::default();
         let input = MoveStockInput {
             product_id: given.read("/id", &id),

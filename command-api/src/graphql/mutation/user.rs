@@ -1,6 +1,6 @@
 //! The mutations of users.
 
-use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, Result};
+use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object};
 use domain::user::Change;
 
 use crate::application::input::EmptyChange;
@@ -8,7 +8,7 @@ use crate::application::use_case::{
     ChangeUserInput, ClassifyUserInput, DeactivateUserInput, PreferencesInput, ProfileInput,
     ReactivateUserInput, RegisterUserInput,
 };
-use crate::graphql::command::{Arguments, Options, run_on};
+use crate::graphql::command::{Answer, Arguments, Options, run_on};
 use crate::graphql::payload::UserPayload;
 
 /// A user to register.
@@ -69,7 +69,7 @@ impl UserMutation {
         input: CreateUserInput,
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
-    ) -> Result<UserPayload> {
+    ) -> Answer<UserPayload> {
         let mut given = Arguments::default();
         let CreateUserInput { id, email, name } = input;
         let input = RegisterUserInput { id: given.read_new(id.as_ref()), email, name };
@@ -85,7 +85,7 @@ impl UserMutation {
         expected_version: Option<i64>,
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
-    ) -> Result<UserPayload> {
+    ) -> Answer<UserPayload> {
         let UpdateUserInput { email, name, profile, preferences } = input;
         let options = Options { expected_version, idempotency_key, dry_run };
         let profile = profile.map(UpdateProfile::input);
@@ -103,7 +103,7 @@ impl UserMutation {
         expected_version: Option<i64>,
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
-    ) -> Result<UserPayload> {
+    ) -> Answer<UserPayload> {
         let options = Options { expected_version, idempotency_key, dry_run };
         run_on(ctx, ("/id", &id), |user_id| DeactivateUserInput { user_id }, options).await
     }
@@ -116,7 +116,7 @@ impl UserMutation {
         expected_version: Option<i64>,
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
-    ) -> Result<UserPayload> {
+    ) -> Answer<UserPayload> {
         let options = Options { expected_version, idempotency_key, dry_run };
         run_on(ctx, ("/id", &id), |user_id| ReactivateUserInput { user_id }, options).await
     }
@@ -130,7 +130,7 @@ impl UserMutation {
         expected_version: Option<i64>,
         idempotency_key: Option<String>,
         #[graphql(default)] dry_run: bool,
-    ) -> Result<UserPayload> {
+    ) -> Answer<UserPayload> {
         let options = Options { expected_version, idempotency_key, dry_run };
         let input = |user_id| ClassifyUserInput { user_id, customer_type };
         run_on(ctx, ("/id", &id), input, options).await
