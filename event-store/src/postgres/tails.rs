@@ -12,7 +12,7 @@
 //!   of its own. So a round has at most a few MiB.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use postgres_kit::{Meaning, Pool, meaning};
@@ -34,6 +34,8 @@ const MAX_STREAMS: usize = 128;
 const MAX_ROUNDS: usize = 4;
 /// The maximum number of reads that wait for a round. One more reads alone.
 const MAX_WAITING: usize = 16_384;
+/// The maximum time of a read, with its wait: a little more than that of a round.
+const LIMIT: Duration = Duration::from_secs(14);
 /// The time after which a round no longer delays the next one.
 const PATIENCE: Duration = Duration::from_millis(50);
 
@@ -140,9 +142,11 @@ impl Tails {
                 self.begin(&mut gathered);
             }
         }
+        let began = Instant::now();
         loop {
             match timeout(PATIENCE, &mut answer).await {
                 Ok(answered) => return answered.unwrap_or(Ok(Tail::Unread)),
+                Err(_) if began.elapsed() > LIMIT => return Err(None),
                 Err(_) => {
                     let mut gathered = self.gathered();
                     if !gathered.waiting.is_empty() && gathered.rows < MAX_ROUNDS {
