@@ -74,10 +74,15 @@ impl Answers {
     }
 }
 
-/// Replaces what differs from one run to the next.
+/// Replaces what differs from one run to the next, and the content of events: a dry run shows it in
+/// the event's newest version, which is no part of the API's.
 fn settle(value: &mut Value) {
     match value {
         Value::Object(fields) => {
+            if fields.contains_key("schema_version") {
+                fields.insert("schema_version".to_owned(), json!("…"));
+                fields.insert("data".to_owned(), json!("…"));
+            }
             for (name, value) in fields {
                 if SECRETS.contains(&name.as_str()) && !value.is_null() {
                     *value = json!("…");
@@ -292,7 +297,7 @@ fn every_golden_file_is_of_an_operation() {
     if is_updating() {
         return;
     }
-    let document = document(Version::V1);
+    let document = serde_json::to_value(command_api::http::document(Version::V1)).unwrap();
     let operations = operations(&document);
     let operations: BTreeSet<&str> = operations.iter().map(|operation| operation.id).collect();
     let frozen = frozen();
@@ -321,6 +326,7 @@ fn ids_and_times_are_no_part_of_the_contract() {
         "position": 7,
         "version": 1,
         "words": "added - face",
+        "events": [{"type": "user.renamed", "schema_version": 2, "data": {"name": "Ada"}}],
     });
     settle(&mut value);
     let expected = json!({
@@ -333,6 +339,7 @@ fn ids_and_times_are_no_part_of_the_contract() {
         "position": "…",
         "version": 1,
         "words": "added - face",
+        "events": [{"type": "user.renamed", "schema_version": "…", "data": "…"}],
     });
     assert_eq!(value, expected);
 }

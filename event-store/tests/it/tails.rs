@@ -9,7 +9,7 @@ use event_store::{
 };
 use futures::future::join_all;
 use local_servers::{Stopped, in_time};
-use rand::RngExt as _;
+use rand::Rng as _;
 use serde_json::json;
 use tokio::task::yield_now;
 use tokio::time::timeout;
