@@ -81,8 +81,8 @@ impl Principal {
         Ok(Self::System { name: name.parse()? })
     }
 
-    /// Whether people may take this text for a principal: it begins like one, in whatever case.
-    /// Such a text says nothing about a person unless a token said it.
+    /// Whether a reader could take this text for a principal: it begins like one, in any letter
+    /// case. Such a text proves nothing unless it comes from a token.
     pub fn is_resembled_by(text: &str) -> bool {
         let text = text.trim().to_ascii_lowercase();
         text.starts_with(USER) || text.starts_with(SYSTEM) || text == ANONYMOUS

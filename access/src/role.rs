@@ -29,6 +29,12 @@ pub struct Role {
 }
 
 impl Role {
+    /// The name of the role that may do everything. Somebody always holds it. A migration gives it
+    /// the permissions that are new.
+    pub const ADMIN: &str = "admin";
+    /// The name of the role that everybody holds.
+    pub const EVERYBODY: &str = "user";
+
     /// The roles of a new deployment: `admin`, `support` and `user`.
     ///
     /// - `admin` may do everything.
@@ -47,7 +53,8 @@ impl Role {
         let own: Grants = own.into_iter().map(|permission| (permission, Reach::Own)).collect();
         let support =
             any(&[UsersRead, OrdersRead, OrdersWrite, OrdersFulfil, ProductsRead, SalesRead]);
-        [("admin", Grants::all()), ("support", support), ("user", own.or(&any(&[ProductsRead])))]
+        let everybody = own.or(&any(&[ProductsRead]));
+        [(Self::ADMIN, Grants::all()), ("support", support), (Self::EVERYBODY, everybody)]
             .map(|(name, grants)| Self { name: RoleName(name.to_owned()), grants })
     }
 }

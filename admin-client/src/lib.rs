@@ -1,12 +1,12 @@
 //! The client of a running process's operations API, for command lines: starts, follows, lists and
-//! cancels operations through the admin port. If there is an access token, every request carries
-//! it.
+//! cancels operations through the admin port. Every request carries the access token, if there is
+//! one.
 
 use std::time::Duration;
 
 use reqwest::header::AUTHORIZATION;
 use reqwest::redirect::Policy;
-use reqwest::{Method, Response, StatusCode};
+use reqwest::{Method, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -28,13 +28,13 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(300);
 /// How long to retry while the process does not answer: it may be restarting.
 const AWAY_LIMIT: Duration = Duration::from_mins(2);
 
-/// What to do without a token.
+/// The advice for a caller without a token.
 const ANY_TOKEN: &str = "put an access token into DAYBOOK_TOKEN, or name its file with \
     --token-file (`cargo stack token` prints one for a local stack)";
-/// What to do if the token is refused.
+/// The advice for a caller whose token is refused.
 const NEW_TOKEN: &str = "an access token is valid for some minutes, and for one deployment: put a \
     new one into DAYBOOK_TOKEN or --token-file";
-/// What to do without the permission.
+/// The advice for a caller without the permission.
 const OTHER_TOKEN: &str = "use an access token of somebody who holds it, such as an administrator";
 
 /// The program that runs the operations.
@@ -114,16 +114,18 @@ pub enum RemoteError {
         /// Why it could not be followed.
         source: Box<RemoteError>,
     },
-    /// The settings name no token that can be read, or two.
+    /// The settings name two access tokens, or one that cannot be read.
     #[error(transparent)]
     Setting(#[from] SecretError),
-    /// The text is not shown, because it may be a secret.
+    /// The access token is empty or has characters that no token has. The text is not shown,
+    /// because it may be a secret.
     #[error("the access token is not one: see DAYBOOK_TOKEN and --token-file")]
     NotAToken,
-    /// Somebody between could read the token.
+    /// The address is on another machine and has no TLS, so others could read the access token.
     #[error("{0} is not on this machine, so an access token is sent there only under https")]
     Exposed(String),
-    /// The process asks for an access token, or the one that was sent is not valid, or no longer.
+    /// The process refuses the caller: the access token is missing, is not valid, or lacks the
+    /// permission. The second text says what to do.
     #[error("{0}: {1}")]
     SignIn(String, &'static str),
     /// An argument is not valid; the text names it.
@@ -211,16 +213,19 @@ impl Admin {
     /// Creates a client that sends this token, if there is one. It connects with the first request.
     ///
     /// # Errors
-    /// [`RemoteError::Client`]. [`RemoteError::Exposed`] for a token and an address elsewhere.
+    /// [`RemoteError::Client`]. [`RemoteError::Exposed`] if the token would be sent to another
+    /// machine without TLS.
     pub fn at(server: Server, url: &str, token: Token) -> Result<Self, RemoteError> {
         if token.is_there() && !token::is_private(url) {
             return Err(RemoteError::Exposed(url.to_owned()));
         }
-        // The port listens on loopback, so no proxy and no certificates are needed. It never sends
-        // a client elsewhere, and a request signed by a person is not for anybody else.
         let client = reqwest::Client::builder().timeout(REQUEST_LIMIT).no_proxy();
+        // A request that a person signed is for this process only.
         let client = client.redirect(Policy::none());
-        let http = client.tls_certs_only([]).build().map_err(RemoteError::Client)?;
+        // Without TLS no certificate is needed, and the system's may be slow to read.
+        let is_tls = url.parse::<Url>().is_ok_and(|url| url.scheme() == "https");
+        let client = if is_tls { client } else { client.tls_certs_only([]) };
+        let http = client.build().map_err(RemoteError::Client)?;
         Ok(Self { server, base: url.trim_end_matches('/').to_owned(), token, http })
     }
 
@@ -294,7 +299,7 @@ impl Admin {
         self.call(Method::POST, &format!("{PATH}/{id}/cancel"), Some(&body)).await
     }
 
-    /// The body with who asks, unless a token says it.
+    /// The body of a request. `by` is added unless the access token names the caller.
     fn signed(&self, mut body: Value, by: Option<&str>) -> Value {
         if let Some(by) = by.filter(|_| !self.has_token()) {
             body["by"] = by.into();

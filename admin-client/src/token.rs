@@ -1,13 +1,12 @@
-//! The access token of who asks. It is never an argument, because any user can see arguments.
+//! The access token of the caller. It is never an argument, because any user can see arguments.
 
 use std::ffi::OsString;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use reqwest::Url;
 use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret as _, SecretString};
-use service_kit::config::{SecretError, resolve_secret};
+use service_kit::config::{SecretError, is_loopback_host, resolve_secret};
 
 use crate::RemoteError;
 
@@ -16,24 +15,24 @@ const VARIABLE: &str = "DAYBOOK_TOKEN";
 /// The flag that names the file of a token.
 const FLAG: &str = "token-file";
 
-/// Where the access token of who asks is.
+/// The settings that name the access token of the caller.
 #[derive(Debug, Clone, clap::Args)]
 pub struct TokenArgs {
-    /// A file that holds the access token of who asks. It is read for every request, so a new token
-    /// can replace it while an operation runs. Without it, the token is in DAYBOOK_TOKEN.
+    /// A file that holds your access token. It is read for every request, so a new token can
+    /// replace it while an operation runs. Without this setting, DAYBOOK_TOKEN holds the token.
     #[arg(long, env = "DAYBOOK_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
 
-/// The access token of who asks, if there is one.
+/// The access token of the caller, if there is one.
 #[derive(Debug, Clone, Default)]
 pub enum Token {
     /// There is none.
     #[default]
     Absent,
-    /// This one.
+    /// The token itself.
     Text(SecretString),
-    /// The one that is in this file at the time.
+    /// The path of the file that holds the token. It is read for every request.
     File(PathBuf),
 }
 
@@ -41,7 +40,8 @@ impl TokenArgs {
     /// The token of the settings.
     ///
     /// # Errors
-    /// [`RemoteError::Setting`]: there are two, or the token is empty or unreadable.
+    /// [`RemoteError::Setting`] if there are two, or the file cannot be read.
+    /// [`RemoteError::NotAToken`] if the text is not a token.
     pub fn token(&self) -> Result<Token, RemoteError> {
         self.or(std::env::var_os(VARIABLE))
     }
@@ -64,7 +64,7 @@ impl TokenArgs {
 }
 
 impl Token {
-    /// Whether there is one.
+    /// Whether there is a token.
     pub const fn is_there(&self) -> bool {
         !matches!(self, Self::Absent)
     }
@@ -86,13 +86,15 @@ impl Token {
     }
 }
 
-/// Whether nobody between here and there can read what is sent to this address.
+/// Whether nobody on the way can read what is sent to this address: it is `https`, or `http` on
+/// this machine.
 pub(crate) fn is_private(address: &str) -> bool {
     let Ok(url) = address.parse::<Url>() else { return false };
-    let host = url.host_str().unwrap_or_default();
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    url.scheme() == "https" || (url.scheme() == "http" && is_here)
+    match url.scheme() {
+        "https" => true,
+        "http" => url.host_str().is_some_and(is_loopback_host),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

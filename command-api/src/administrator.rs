@@ -2,12 +2,12 @@
 //! appoint.
 //!
 //! It registers the user, and then opens the account and gives it the role `admin`. A repeat
-//! completes what a crash interrupted. Somebody who is registered in another way is a stranger
-//! until `--existing` says that the operator knows them: the address may be in the wrong hands.
+//! completes what a crash interrupted. Somebody who registered in another way is refused without
+//! `--existing`, because a stranger may hold the address.
 
 use std::io::Read as _;
 
-use access::{Caller, Principal};
+use access::{Caller, Principal, Role};
 use anyhow::Context as _;
 use domain::value::Email;
 use rand::Rng as _;
@@ -18,7 +18,6 @@ use uuid::Uuid;
 use crate::application::use_case::RegisterUserInput;
 use crate::application::{Application, CommandError, Context};
 use crate::auth::Directory;
-use crate::auth::account::ADMIN;
 use crate::auth::appointment::{self, Appointed, Known};
 use crate::auth::password::{Password, Passwords};
 use crate::auth::user_access::UserAccess;
@@ -78,7 +77,8 @@ pub async fn create_admin(args: &CreateAdminArgs) -> anyhow::Result<()> {
 #[error(
     "user {user_id} is registered with this address already, so nothing was done; if you know that \
      they are the right person, give --existing: their sessions and API keys end, and they get the \
-     role {ADMIN}"
+     role {}",
+    Role::ADMIN
 )]
 struct Registered {
     user_id: Uuid,

@@ -55,7 +55,7 @@ struct Shared {
 
 /// What identity is made of.
 pub struct Parts {
-    /// The credentials.
+    /// The database of the credentials.
     pub database: Database,
     /// The users in the event store.
     pub directory: Directory,

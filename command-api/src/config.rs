@@ -85,7 +85,7 @@ pub enum Action {
     ///
     /// Somebody who is registered already is appointed only with --existing.
     CreateAdmin(Box<CreateAdminArgs>),
-    /// List and change what users may do and are logged in with: roles, sessions and API keys.
+    /// List and change the access of users: their roles, sessions and API keys.
     #[command(subcommand)]
     Access(AccessAction),
     /// Let a running command API begin a new epoch of the log. It also can while it refuses
@@ -98,7 +98,7 @@ pub enum Action {
     RotateMasterKey(KeyArgs),
     /// Print the description of the API as OpenAPI 3.1, the same as `/openapi.json`.
     Openapi {
-        /// The version of the API. That of version 2 is the same as `/openapi/v2.json`.
+        /// The version of the API. The description of version 2 is the same as `/openapi/v2.json`.
         #[arg(long, value_enum, default_value_t = Version::V1)]
         version: Version,
         /// Describe the operations API of the admin port instead.
@@ -154,7 +154,7 @@ pub struct EraseSubjectArgs {
     /// value is the address of its admin port. The databases need not be reached from here.
     #[arg(long, value_name = "URL", env = "COMMAND_API_ADMIN_URL", requires = "reason")]
     pub admin: Option<String>,
-    /// The access token of who asks, for --admin.
+    /// The access token of the caller, for --admin.
     #[command(flatten)]
     pub token: TokenArgs,
     /// Why, for the record of operations. Needed with --admin.

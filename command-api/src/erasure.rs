@@ -188,7 +188,7 @@ async fn erase_here(args: &EraseSubjectArgs, by: &str) -> anyhow::Result<Proof> 
     Ok(erase_everywhere(store.as_ref(), &keys, credentials, &request).await?)
 }
 
-/// Whether somebody may administrate after the erasure, if that is so before it.
+/// Whether an administrator is left: another user is one, or the subject is not one.
 async fn leaves_an_administrator(
     credentials: Option<&CredentialStore>,
     settlement: &Settlement,

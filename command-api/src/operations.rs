@@ -80,8 +80,8 @@ const fn permission(kind: Kind) -> Permission {
     }
 }
 
-/// Somebody who may ask for operations of some kind. Handlers take this first, so that nothing else
-/// of the request is read of anybody else.
+/// An operator who may ask for operations of some kind. Handlers take this first. So they read
+/// nothing else of a request that is not permitted.
 struct Permitted {
     operator: Operator,
     /// The kinds, at least one.

@@ -1,5 +1,5 @@
-//! `command-api access`: an operator's look at what users may do and are logged in with, and
-//! changes of it. The running processes follow within a second.
+//! `command-api access`: an operator lists and changes the roles, sessions and API keys of a user.
+//! The running processes obey a change within a second.
 
 use std::fmt::Write as _;
 
@@ -18,6 +18,8 @@ use crate::offline::Stores;
 
 /// The name under which Postgres lists the connections.
 const NAME: &str = "command-api access";
+/// The error for a user without an account.
+const NO_ACCOUNT: &str = "the user has no account, so nobody can log in with it";
 
 /// Does what was asked for and prints it.
 ///
@@ -51,21 +53,15 @@ pub async fn run(action: &AccessAction) -> anyhow::Result<()> {
 
 /// Opens the stores and finds the user.
 async fn find(user: &str, stores: &StoreArgs) -> anyhow::Result<(UserAccess, Uuid)> {
-    let named: Result<Uuid, Email> = match user.parse() {
-        Ok(id) => Ok(id),
-        Err(_) => Err(Email::parse(user).map_err(|_| {
-            cli_kit::Usage("the user is neither an id nor an e-mail address".to_owned())
-        })?),
-    };
+    if let Ok(id) = user.parse() {
+        return Ok((Stores::open(stores, NAME).await?.access, id));
+    }
+    let email = Email::parse(user).map_err(|_| {
+        cli_kit::Usage("the user is neither an id nor an e-mail address".to_owned())
+    })?;
     let access = Stores::open(stores, NAME).await?.access;
-    let user = match named {
-        Ok(id) => id,
-        Err(email) => {
-            let holder = access.directory.holder(&email).await?;
-            holder.context("no user holds this e-mail address")?
-        }
-    };
-    Ok((access, user))
+    let holder = access.directory.holder(&email).await?;
+    Ok((access, holder.context("no user holds this e-mail address")?))
 }
 
 async fn roles(UserArgs { user, json, stores }: &UserArgs) -> anyhow::Result<String> {
@@ -73,8 +69,6 @@ async fn roles(UserArgs { user, json, stores }: &UserArgs) -> anyhow::Result<Str
     let roles = access.roles(user).await.map_err(|error| absent(error, NO_ACCOUNT))?;
     if *json { as_json(&roles) } else { Ok(roles.join("\n") + "\n") }
 }
-
-const NO_ACCOUNT: &str = "the user has no account, so nobody can log in with it";
 
 async fn change(args: &RoleArgs, change: RoleChange) -> anyhow::Result<String> {
     let RoleArgs { user, role, stores } = args;
@@ -144,7 +138,7 @@ fn as_json(shown: &impl Serialize) -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(shown)? + "\n")
 }
 
-/// Says what is not there.
+/// The error of a command. `what` says what is absent if the store does not know it.
 fn absent(error: IdentityError, what: &'static str) -> anyhow::Error {
     match error {
         IdentityError::Unknown => anyhow!(what),

@@ -12,14 +12,14 @@ use crate::moment::Moment;
 pub const MAX_LIFETIME: Duration = Duration::from_mins(5);
 
 /// The claims of an access token (RFC 9068, section 2.2). Times are seconds since 1970 in UTC,
-/// except where something else is said.
+/// except where a field says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
     /// Who issued the token.
     pub iss: String,
     /// The APIs that the token is for.
     pub aud: String,
-    /// The user that it stands for.
+    /// The id of the user who holds the token.
     pub sub: Uuid,
     /// The client that asked for it, such as a frontend or the name of an API key.
     pub client_id: String,

@@ -17,11 +17,11 @@ pub struct TokenArgs {
     pub access_token_audience: String,
 }
 
-/// Where copies of public keys from elsewhere are.
+/// The setting of the folder for copies of published keys.
 #[derive(Debug, Clone, clap::Args)]
 pub struct CacheArgs {
-    /// A folder for the last copies of what other processes and issuers publish of access tokens.
-    /// With it, the process starts and answers while they are away.
+    /// A folder for the last copies of the keys and revocations that other processes and issuers
+    /// publish. With it, the process starts and answers while they are away.
     #[arg(long, env = "IDENTITY_CACHE", value_name = "FOLDER")]
     pub identity_cache: Option<PathBuf>,
 }

@@ -32,7 +32,7 @@ impl Moment {
         self.0.div_euclid(PER_SECOND)
     }
 
-    /// The next moment.
+    /// The moment one microsecond later.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))

@@ -1,12 +1,12 @@
 //! Who asks for operations on an admin port, and whether they may.
 //!
-//! A process that can verify access tokens asks for one with the right permission. Nothing that
-//! everybody may do counts here: no setting opens an operation to callers without a token. A
-//! process that cannot verify tokens asks nobody. All who reach its port may ask for everything,
-//! and say who they are.
+//! A process that can verify access tokens asks for one with the right permission. What everybody
+//! may do does not count here: no setting opens an operation to callers without a token. A process
+//! that cannot verify tokens asks for none. Everybody who reaches its port may ask for everything,
+//! under any name.
 //!
-//! The record of an operation names the holder of the token. What a request says of its sender
-//! counts only where nobody is asked for a token ([`Operator::signature`]).
+//! The record of an operation names the holder of the token. The field `by` of a request counts
+//! only in a process that takes no tokens ([`Operator::signature`]).
 
 use access::{Caller, Decision, Grants, Owner, Permission, Policy, Principal};
 use axum::Router;
@@ -24,7 +24,7 @@ use crate::problem;
 /// The pointer of the field in which a request says who sends it.
 const BY: &str = "/by";
 
-/// Lets operators in.
+/// Admits operators to the operations of an admin port. With a gate, they need an access token.
 #[derive(Debug, Clone)]
 pub struct Operators(Option<Gate>);
 
@@ -74,7 +74,7 @@ async fn pass(
 }
 
 impl Operator {
-    /// Somebody whom nobody asked for a token.
+    /// The caller of a process that takes no access tokens.
     pub const fn unverified() -> Self {
         Self(None)
     }
@@ -93,7 +93,7 @@ impl Operator {
         let policy = Policy::with_public(Grants::default());
         match policy.decide(caller, permission, Owner::Nobody) {
             Decision::Allowed => Ok(()),
-            // An operation belongs to nobody. The permission for one's own allows none.
+            // An operation has no owner, so a permission for one's own things is not enough.
             Decision::Hidden => Err(problem::forbidden(permission)),
             refused => Err(problem::refused(refused)),
         }
@@ -123,8 +123,9 @@ impl Operator {
         self.check(permission).is_ok()
     }
 
-    /// Whom the record of an operation names. `by` is what the request says, and `check` adds an
-    /// error for a text that is not fit. If there is a token, the request must say nothing.
+    /// The person that the record of an operation names. `by` is the field of the request, and
+    /// `check` adds an error for a text that does not fit. With a token, the request must not have
+    /// the field.
     ///
     /// An error is added to `wrong`; then the signature is not to be used.
     pub fn signature(
@@ -156,7 +157,7 @@ impl Operator {
         Signature { by: by.unwrap_or_default(), credential: None }
     }
 
-    /// The same for a request whose other fields are not checked with it.
+    /// Does the same for a request without other fields to check.
     ///
     /// # Errors
     /// 422 with the errors.

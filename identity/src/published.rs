@@ -1,11 +1,11 @@
-//! What the command API publishes of access tokens: the public keys, and what is revoked.
+//! The public keys and the revocation list that the command API publishes.
 //!
 //! Both are pulled, and the last copies are kept in a folder. The process starts from the copies,
-//! so it answers while the command API is away. Nothing in a token makes it ask: it asks at fixed
-//! intervals.
+//! so it answers while the command API is away. It asks at fixed intervals, so no token can make it
+//! ask.
 //!
-//! A list of what is revoked that is there but cannot be read closes the gate: nobody knows then
-//! which tokens still count. A command API that is away changes nothing.
+//! A revocation list that exists but cannot be read closes the gate, because nobody knows which
+//! tokens still count. A command API that is away changes nothing.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,7 +32,7 @@ const PULL_LIMIT: Duration = Duration::from_secs(2);
 const SILENCE_LIMIT: Duration = Duration::from_secs(10);
 /// The maximum length of the key set, in bytes.
 const MAX_KEY_SET: usize = 1024 * 1024;
-/// The maximum length of the list of what is revoked, in bytes. That is enough for some 200,000
+/// The maximum length of the revocation list, in bytes. That is enough for some 200,000
 /// revocations, all of the last six minutes. The command API limits how fast a user makes them.
 const MAX_REVOCATION_LIST: usize = 16 * 1024 * 1024;
 /// The folder of both at the command API.
@@ -77,7 +77,7 @@ pub enum PullError {
     /// The command API did not answer.
     #[error("the command API did not say which access tokens count")]
     Away(#[source] reqwest::Error),
-    /// The command API answered, but with neither of both.
+    /// The command API answered with another status than 200.
     #[error("the command API answered {0} when asked which access tokens count")]
     Unexpected(StatusCode),
     /// The answer is longer than it can be.
@@ -91,7 +91,7 @@ pub enum PullError {
     /// The answer has no usable key.
     #[error(transparent)]
     Keys(#[from] InvalidKeySet),
-    /// The answer is no list of what is revoked.
+    /// The answer is not a revocation list.
     #[error(transparent)]
     Revocations(#[from] InvalidList),
 }
@@ -165,14 +165,14 @@ pub fn address(text: &str) -> Result<Url, InvalidAddress> {
 
 impl Source {
     /// The publications of the command API at this address, for this gate. Copies are kept in
-    /// `folder`, if there is one. It warns if somebody between could change which keys count.
+    /// `folder`, if there is one. It warns if others on the way could change the keys.
     ///
     /// # Errors
     /// The HTTP client cannot be made.
     pub fn new(address: &Url, folder: Option<PathBuf>, gate: Gate) -> reqwest::Result<Self> {
         if address.as_str().parse::<SafeUrl>().is_err() {
             tracing::warn!(
-                "IDENTITY_URL is neither https nor on this machine: whoever is between can change \
+                "IDENTITY_URL is neither https nor on this machine: others on the way can change \
                     which access tokens are accepted"
             );
         }
@@ -218,7 +218,7 @@ impl Source {
         }
     }
 
-    /// Pulls a publication. If it is not as it was `known`, it counts from now on.
+    /// Pulls a publication. If it differs from `known`, it counts from now on.
     async fn pull(&self, publication: Publication, known: &mut Vec<u8>) -> Result<(), PullError> {
         let pulled = async {
             let pulled = self.ask(publication).await?;
@@ -247,7 +247,7 @@ impl Source {
         url.set_path(&format!("{}/{FOLDER}/{file}", url.path().trim_end_matches('/')));
         let answer = self.http.get(url).send().await;
         let mut answer = answer.map_err(PullError::Away)?;
-        // It is not sent on to another address either.
+        // A redirect is refused, too: it could lead anywhere.
         if answer.status() != StatusCode::OK {
             return Err(PullError::Unexpected(answer.status()));
         }
@@ -294,7 +294,7 @@ impl Source {
         }
     }
 
-    /// A copy that is there but cannot be read: what is revoked is known only after a pull.
+    /// The copy exists but cannot be read, so the revocations are known only after a pull.
     fn without_copy(&self, publication: Publication) -> Vec<u8> {
         if publication == Publication::Revocations {
             self.gate.revocations().doubt();
@@ -302,7 +302,8 @@ impl Source {
         Vec::new()
     }
 
-    /// Writes a copy. Without it, the process works on; it only cannot start alone.
+    /// Writes a copy. If that fails, the process goes on, but cannot start while the command API is
+    /// away.
     fn save(&self, publication: Publication, published: &[u8]) {
         let Some(folder) = &self.folder else { return };
         if let Err(error) = copy::write(folder, publication.file(), published) {

@@ -60,11 +60,11 @@ pub struct RevocationList {
     pub revocations: Vec<Revocation>,
 }
 
-/// The error for bytes that are no revocation list.
+/// The error for bytes that are not a revocation list.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidList {
     /// The bytes are not JSON of this form.
-    #[error("this is no revocation list")]
+    #[error("this is not a revocation list")]
     Malformed(#[source] serde_json::Error),
     /// An entry has no hash.
     #[error("an entry of the revocation list has no hash")]

@@ -38,7 +38,7 @@ pub enum InvalidToken {
     /// It is longer than [`MAX_TOKEN_LEN`].
     #[error("the token is too long")]
     TooLong,
-    /// It is no signed token, or a claim is missing or of another type.
+    /// It is not a signed token, or a claim is missing or of another type.
     #[error("the token is malformed")]
     Malformed,
     /// It is a token of another kind, such as an ID token, or its header asks for more than an
@@ -65,8 +65,8 @@ pub enum InvalidToken {
 /// The error for bytes that hold no JWK set with a usable key.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidKeySet {
-    /// The bytes are no JWK set.
-    #[error("this is no JWK set")]
+    /// The bytes are not a JWK set.
+    #[error("this is not a JWK set")]
     Malformed(#[source] serde_json::Error),
     /// No key of the set can verify access tokens.
     #[error("no key of the JWK set can verify access tokens")]
@@ -74,7 +74,7 @@ pub enum InvalidKeySet {
     /// The set has more keys than are read.
     #[error("the JWK set has more than {limit} keys")]
     TooMany {
-        /// The maximum number.
+        /// The maximum number of keys.
         limit: usize,
     },
 }
@@ -121,7 +121,7 @@ impl Verifier {
         !self.keys.read().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
-    /// Verifies a token.
+    /// Verifies the signature and the claims of an access token of our own.
     ///
     /// # Errors
     /// [`InvalidToken`].
@@ -190,7 +190,7 @@ pub(crate) fn is_of_type(header: &Header, expected: &str) -> bool {
     header.typ.as_deref().is_some_and(is_type)
 }
 
-/// Whether the header brings no key with it, and asks for nothing that is not known.
+/// Whether the header brings no key with it, and requires nothing that this program does not know.
 pub(crate) fn names_its_key_by_id_only(header: &Header) -> bool {
     header.jku.is_none()
         && header.jwk.is_none()

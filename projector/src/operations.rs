@@ -65,8 +65,8 @@ pub(crate) fn routes(
     operators.admit(routes)
 }
 
-/// Somebody who may ask for operations. Handlers take this first, so that nothing else of the
-/// request is read of anybody else.
+/// An operator who may ask for operations. Handlers take this first. So they read nothing else of a
+/// request that is not permitted.
 struct Permitted(Operator);
 
 impl<S: Send + Sync> FromRequestParts<S> for Permitted {

@@ -2,7 +2,7 @@
 //!
 //! With `IDENTITY_URL`, an operation takes an access token with the permission
 //! `projections:operate`. The keys and the list of what is revoked are pulled from the command API
-//! and kept on disk. While neither was ever seen, operations get 503. Projecting needs no token, so
+//! and kept on disk. Until both were seen once, operations get 503. Projecting needs no token, so
 //! the process starts, projects and is ready in any case.
 
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use reqwest::Url;
 use service_kit::health::Health;
 use tokio_util::sync::CancellationToken;
 
-/// Where access tokens of operators are from.
+/// The settings of the access tokens of operators.
 #[derive(Debug, Args)]
 pub struct IdentityArgs {
     /// The address of the command API, which publishes the keys of access tokens. With it,
@@ -41,7 +41,7 @@ pub enum IdentityError {
     Client(#[source] reqwest::Error),
 }
 
-/// What lets operators in, and what keeps it up to date.
+/// The check of operators, and the source that keeps its keys up to date.
 pub(crate) struct Identity {
     pub(crate) operators: Operators,
     sources: Option<Sources>,
@@ -54,7 +54,7 @@ struct Sources {
 }
 
 impl Identity {
-    /// What the settings say.
+    /// Reads the settings.
     ///
     /// # Errors
     /// [`IdentityError`].
@@ -70,7 +70,7 @@ impl Identity {
         let own = &args.tokens.access_token_issuer;
         let outside = args.oidc.source(own, folder.clone(), health);
         let outside = outside.map_err(|error| cli_kit::Usage(cli_kit::describe(&error)))?;
-        // An operation can do harm, so no token counts before it is known what is revoked.
+        // An operation can do harm, so no token counts before the revocations are known.
         let gate = Gate::new(Arc::new(args.tokens.verifier()), Revocations::unknown());
         let gate = gate.accepting(outside.as_ref().map(KeySource::verifier));
         let published = Source::new(url, folder, gate.clone()).map_err(IdentityError::Client)?;

@@ -70,7 +70,7 @@ fn keep_published(
     })
 }
 
-/// Who may pass, and the source of the outside issuer's keys, if there is one.
+/// The gate, and the source of the outside issuer's keys, if there is one.
 fn gate(args: &ServeArgs, health: &Health) -> anyhow::Result<(Gate, Option<KeySource>)> {
     let folder = args.identity.cache.identity_cache.clone();
     let outside = args.oidc.source(&args.access_tokens.access_token_issuer, folder, health);

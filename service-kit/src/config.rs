@@ -10,7 +10,7 @@ use crate::http::{
     Allowed, BodyBudget, ForwardedHeader, Limits, MAX_BODY_BYTES, MAX_CONNECTIONS,
     MAX_CONNECTIONS_PER_ADDRESS, RateSettings, TrustedProxies,
 };
-pub use crate::loopback::{ListenError, LoopbackAddr, Malformed};
+pub use crate::loopback::{ListenError, LoopbackAddr, Malformed, is_loopback_host};
 
 /// Why a secret is not available. Never contains the secret.
 #[derive(Debug, thiserror::Error)]

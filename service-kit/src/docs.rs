@@ -1,6 +1,6 @@
 //! The documentation page of an API at `/docs`: Swagger UI, which shows the OpenAPI documents and
 //! can send requests. All of it is in the program. The page asks no other server for anything, and
-//! its content security policy does not let it.
+//! its content security policy forbids that.
 
 use axum::Router;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValue};

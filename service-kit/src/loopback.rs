@@ -1,9 +1,9 @@
 //! The addresses that only this machine can reach.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
-/// A loopback address to listen on. Others are refused: operators' ports check no credentials and
-/// have no TLS.
+/// A loopback address to listen on. Others are refused: operators' ports have no TLS, and show
+/// health and metrics to everybody.
 ///
 /// ```
 /// # use service_kit::config::LoopbackAddr;
@@ -26,7 +26,7 @@ pub enum ListenError {
     Malformed(#[from] Malformed),
     /// Other machines could reach the address.
     #[error(
-        "{0} is not a loopback address: this port checks nobody, so it listens on loopback only \
+        "{0} is not a loopback address: this port has no TLS, so it listens on loopback only \
             (127.0.0.1 or [::1])"
     )]
     NotLoopback(SocketAddr),
@@ -49,6 +49,12 @@ impl LoopbackAddr {
     pub const fn get(self) -> SocketAddr {
         self.0
     }
+}
+
+/// Whether the host of a URL is this machine: `localhost`, or a loopback address.
+pub fn is_loopback_host(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Reads `ip:port`, or `localhost:port`.
@@ -82,10 +88,20 @@ mod tests {
     fn an_address_that_others_can_reach_is_refused_with_the_reason() {
         for address in ["0.0.0.0:80", "192.168.1.4:80", "[::]:80"] {
             let refused = address.parse::<LoopbackAddr>().unwrap_err().to_string();
-            assert!(refused.contains(address) && refused.contains("checks nobody"), "{refused}");
+            assert!(refused.contains(address) && refused.contains("no TLS"), "{refused}");
         }
         assert_eq!("localhost:80".parse::<LoopbackAddr>().unwrap().to_string(), "127.0.0.1:80");
         assert!("[::1]:80".parse::<LoopbackAddr>().is_ok());
         assert_eq!("nonsense".parse::<LoopbackAddr>(), Err(Malformed.into()));
+    }
+
+    #[test]
+    fn a_host_is_this_machine_only_by_its_name_or_a_loopback_address() {
+        for here in ["localhost", "127.0.0.1", "127.1.2.3", "[::1]", "::1"] {
+            assert!(is_loopback_host(here), "{here}");
+        }
+        for elsewhere in ["", "a.b", "localhost.a.b", "127.0.0.1.a.b", "10.0.0.1", "[::]"] {
+            assert!(!is_loopback_host(elsewhere), "{elsewhere}");
+        }
     }
 }

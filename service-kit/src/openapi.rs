@@ -6,7 +6,9 @@ use serde_json::Value;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
-use utoipa::openapi::{Components, ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::openapi::{
+    Components, Content, ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder,
+};
 use utoipa::{PartialSchema as _, ToSchema as _};
 
 use crate::problem::{PROBLEM_JSON, ProblemBody};
@@ -23,15 +25,16 @@ const LAYER_PROBLEMS: [(&str, &str); 2] = [
 ];
 const SCHEMAS: &str = "#/components/schemas/";
 
-/// Adds the schema of the problem that every operation can answer with, names the answers (the
-/// [`Envelope`](crate::Envelope) of an order is `OrderAnswer`), adds examples of the bodies, and
-/// drops unused schemas.
+/// Adds the schema of problems, and a problem to each answer with an error status that has no
+/// content yet. Names the answers (the [`Envelope`](crate::Envelope) of an order is `OrderAnswer`),
+/// adds examples of the bodies, and drops unused schemas.
 pub fn completed(mut document: OpenApi) -> OpenApi {
     let components = document.components.get_or_insert_with(Components::new);
     components.schemas.insert(ProblemBody::name().into_owned(), ProblemBody::schema());
     let mut below = Vec::new();
     ProblemBody::schemas(&mut below);
     components.schemas.extend(below);
+    add_problems(&mut document);
     answers::name_answers(&mut document);
     examples::add_examples(&mut document);
     while drop_unused(&mut document) {}
@@ -40,18 +43,15 @@ pub fn completed(mut document: OpenApi) -> OpenApi {
 
 /// Describes what the layers of a public port may answer to each operation of an API.
 pub fn describe_layers(document: &mut OpenApi) {
-    let paths = document.paths.paths.iter_mut().filter(|(path, _)| path.starts_with(API_PREFIX));
-    for (_, item) in paths {
-        let PathItem { get, put, post, patch, delete, .. } = item;
-        for operation in [get, put, post, patch, delete].into_iter().flatten() {
-            for (status, description) in LAYER_PROBLEMS {
-                let responses = &mut operation.responses.responses;
-                responses.entry(status.to_owned()).or_insert_with(|| problem(description));
-            }
-            for (status, response) in &mut operation.responses.responses {
-                let RefOr::T(response) = response else { continue };
-                describe_rates(status, response);
-            }
+    let operations = operations_mut(document).filter(|(path, _)| path.starts_with(API_PREFIX));
+    for (_, operation) in operations {
+        let responses = &mut operation.responses.responses;
+        for (status, description) in LAYER_PROBLEMS {
+            responses.entry(status.to_owned()).or_insert_with(|| problem(description));
+        }
+        for (status, response) in responses {
+            let RefOr::T(response) = response else { continue };
+            describe_rates(status, response);
         }
     }
 }
@@ -80,6 +80,26 @@ pub fn operations(document: &OpenApi) -> impl Iterator<Item = (Method, &str, &Op
     })
 }
 
+/// All operations of a document, to change them: path and description.
+pub fn operations_mut(document: &mut OpenApi) -> impl Iterator<Item = (&str, &mut Operation)> {
+    document.paths.paths.iter_mut().flat_map(|(path, item)| {
+        let PathItem { get, put, post, patch, delete, .. } = item;
+        let operations = [get, put, post, patch, delete].into_iter().flatten();
+        operations.map(move |operation| (path.as_str(), operation))
+    })
+}
+
+fn add_problems(document: &mut OpenApi) {
+    for (_, operation) in operations_mut(document) {
+        for (status, response) in &mut operation.responses.responses {
+            let RefOr::T(response) = response else { continue };
+            if status.starts_with(['4', '5']) && response.content.is_empty() {
+                response.content.insert(PROBLEM_JSON.to_owned(), problem_content().into());
+            }
+        }
+    }
+}
+
 /// Describes the fields of the rate. An answer from before they are counted has none.
 fn describe_rates(status: &str, response: &mut Response) {
     let mut has = |name: &str, description: &str, type_of: Type| {
@@ -98,9 +118,12 @@ fn describe_rates(status: &str, response: &mut Response) {
 
 /// The answer with a problem.
 pub fn problem(description: &str) -> RefOr<Response> {
-    let schema = Ref::from_schema_name(ProblemBody::name());
-    let content = ContentBuilder::new().schema(Some(schema)).build();
-    ResponseBuilder::new().description(description).content(PROBLEM_JSON, content).build().into()
+    let response = ResponseBuilder::new().description(description);
+    response.content(PROBLEM_JSON, problem_content()).build().into()
+}
+
+fn problem_content() -> Content {
+    ContentBuilder::new().schema(Some(Ref::from_schema_name(ProblemBody::name()))).build()
 }
 
 /// Renders the document as JSON. Do it once, because it takes milliseconds.

@@ -6,7 +6,7 @@
 //! - *peak* is the best rate of few connections, each of which sends one command after another.
 //! - *closed* is the same with 640 connections. A refused client sends its next command at once.
 //! - *open* has commands that are due at three times the peak, whatever the answers. If the
-//!   connections cannot keep up, the rate that they offered is what counts; it is printed.
+//!   connections cannot keep up, the rate that they offered counts; it is printed.
 //!
 //! After each of the last two it measures how long it takes until commands are as fast as before.
 
@@ -30,18 +30,21 @@ mod press;
 use press::{Ended, Pace, press};
 
 const BENCH: &str = "overload";
-/// The connections of which the fastest number makes the peak.
+/// The numbers of connections to try. The fastest one makes the peak.
 const FEW: [usize; 3] = [16, 64, 256];
 /// The connections whose rate is the normal one.
 const NORMAL: usize = 64;
-/// How long to measure each of the few.
+/// How long to measure each of these numbers.
 const PEAK_SECONDS: f64 = 10.0;
+/// The connections of the closed loop.
 const CLOSED_CONNECTIONS: usize = 640;
+/// The connections of the open loop.
 const OPEN_CONNECTIONS: usize = 1_000;
 /// The rate of the open loop, as a multiple of the peak.
 const OPEN_RATE: f64 = 3.0;
 /// The share of the peak that is still carried out.
 const GOODPUT: f64 = 0.8;
+/// The most memory that the process may use, in MiB.
 const MOST_MIB: f64 = 256.0;
 const KIB_PER_MIB: f64 = 1024.0;
 /// The share of the normal rate that counts as normal again.

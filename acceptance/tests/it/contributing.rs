@@ -99,8 +99,8 @@ async fn second_version(copy: &Copy, first: &str) -> Result<()> {
     used::use_second_version(&Endpoints::read(&copy.state())?, first).await
 }
 
-/// The words that run the processes' tests whose names begin with one of these. The features are
-/// those of the whole suite, so that its build is reused.
+/// The arguments that run the processes' tests whose names begin with one of these. The features
+/// are those of the whole suite, so that its build is reused.
 fn tests_of_the_processes(names: &[&'static str]) -> Vec<&'static str> {
     let mut words = vec!["test", "--quiet", "--locked", "--features", "event-store/test-kit"];
     words.extend(["--package", "projector", "--package", "command-api"]);

@@ -40,7 +40,7 @@ async fn everything_in_a_description_is_described() -> Result<()> {
     .await
 }
 
-/// Finds whatever lacks a description: answers, their headers, parameters, schemas and their
+/// Finds everything without a description: answers, their headers, parameters, schemas and their
 /// fields.
 fn look(document: &Value, value: &Value, at: &str, missing: &mut Vec<String>) {
     match value {

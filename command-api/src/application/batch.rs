@@ -185,8 +185,8 @@ impl Batch {
 }
 
 impl Gathered {
-    /// Notes which values the batch takes. What it takes stays taken to its end: the store gives a
-    /// value that one append takes and releases to nobody else in that append.
+    /// Records the values that the batch takes. A taken value stays taken to the end of the batch,
+    /// because the store gives a value to one owner only within an append.
     fn take_up(&mut self, change: &ReservationChange) -> Result<(), CommandError> {
         match change {
             // Only e-mail addresses are reserved.

@@ -67,13 +67,13 @@ impl Repository {
         Self { erasure_gate: Some(erasure_gate), ..self }
     }
 
-    /// Asks before an append deactivates users, and tells of them before it is answered.
+    /// Asks before an append deactivates users, and reports them before the append is answered.
     #[must_use]
     pub fn asking(self, departures: Arc<dyn Departures>) -> Self {
         Self { departures: Some(departures), ..self }
     }
 
-    /// Lets users leave together, if there are log-ins. Drop what is returned when they have left.
+    /// Lets users leave together. Drop the [`Leave`] when they have left. `None` without log-ins.
     ///
     /// # Errors
     /// [`RepositoryError::Leave`].

@@ -1,5 +1,5 @@
-//! Settles the orders of a person before the person's data is erased: nobody is erased while an
-//! order is open, unless it is cancelled with the erasure. Nor is the last administrator.
+//! Settles the orders of a person before the person's data is erased. A person with an open order
+//! is not erased, unless the erasure cancels the order. The last administrator is not erased.
 //!
 //! It asks the log, not a read model. At its end the log refuses every further order of the person,
 //! so none can slip in between the check and the erasure.
@@ -26,7 +26,7 @@ use super::use_case::{AggregateError, CancelOrder, EndOrders, UseCase};
 const NAME: &str = "erasure";
 /// The maximum number of attempts to end the orders. Orders that are placed meanwhile take one.
 const MAX_ROUNDS: usize = 4;
-/// The events of a user in one read.
+/// The maximum number of events of a user in one read.
 const PAGE: u32 = 200;
 
 /// What happens to an open order of a person who is to be erased.
@@ -61,7 +61,7 @@ pub enum SettleError {
 }
 
 impl SettleError {
-    /// Whether another attempt does not help before somebody acts.
+    /// Whether another attempt fails, too, until somebody acts.
     pub const fn is_refusal(&self) -> bool {
         match self {
             Self::Open(_)
@@ -93,7 +93,7 @@ impl Settlement {
         Ok(Self { commands, policy, caller })
     }
 
-    /// Checks whether the person may go and the orders could be settled now. Nothing is changed.
+    /// Checks whether the person may leave and the orders could be settled now. It changes nothing.
     ///
     /// # Errors
     /// [`SettleError`].

@@ -1,15 +1,11 @@
-//! The rows of accounts and their roles: how they are opened, given and locked.
+//! Opens and locks the rows of accounts, and gives them roles.
 //!
-//! Whatever changes or adds something of a user locks the account first, and then other rows. So no
-//! two transactions wait for each other. The row of an erased person is no account.
+//! A transaction that changes rows of a user locks the account first, and then other rows. So no
+//! two transactions wait for each other. The row of an erased person does not count as an account.
 
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
-
-/// The role that holds every permission, and that somebody must always hold. Its grants follow the
-/// program.
-pub(crate) const ADMIN: &str = "admin";
 
 /// Opens an account. Returns false, and changes nothing, if the user has one or is erased.
 ///
@@ -31,7 +27,7 @@ pub async fn open(
     Ok(opened.execute(connection).await?.rows_affected() == 1)
 }
 
-/// Gives a user a role, without asking whether somebody may. Returns false if they hold it already.
+/// Gives a user a role, without a check of permissions. Returns false if they hold it already.
 ///
 /// # Errors
 /// The database failed, or there is no such account or role.
@@ -48,8 +44,9 @@ pub async fn give_role(
     Ok(given.execute(connection).await?.rows_affected() == 1)
 }
 
-/// Keeps an account and its roles as they are until the transaction ends. So a token that is issued
-/// on them is older than a revocation that follows. Returns false if there is no such account.
+/// Keeps an account and its roles as they are until the transaction ends. So a token that the
+/// transaction issues is older than a revocation that follows. Returns false if there is no such
+/// account.
 ///
 /// # Errors
 /// The database failed.

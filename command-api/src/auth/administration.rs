@@ -1,6 +1,7 @@
 //! Administration over HTTP: who may see and change the access of users ([`UserAccess`]).
 //!
-//! Nobody gives or takes more than they hold. A user's own sessions and API keys are theirs.
+//! Nobody gives or takes a role that allows more than they may. Users see and end their own
+//! sessions and API keys without a permission.
 //!
 //! [`UserAccess`]: super::user_access::UserAccess
 

@@ -1,15 +1,16 @@
-//! The administrators: one of them can always sign in, so that somebody can still give rights.
+//! The administrators. At least one of them can always sign in, so that somebody can still grant
+//! roles.
 //!
-//! Users are deactivated in the event store and roles are taken here. So one lock, which is stored
-//! here, covers both. It excludes other copies of the program, too.
+//! The event store deactivates users, and this database takes roles. A lock in this database covers
+//! both. It excludes other processes, too.
 
 use std::convert::Infallible;
 
+use access::Role;
 use sqlx::postgres::PgConnection;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::account::ADMIN;
 use super::user_access::UserAccess;
 use super::{Directory, IdentityError};
 
@@ -23,10 +24,11 @@ pub(super) async fn lock(transaction: &mut PgConnection) -> Result<(), sqlx::Err
     lock.execute(transaction).await.map(drop)
 }
 
-/// Which of these users is an administrator, if no other one may sign in. Take the lock first.
+/// The administrator among the users who leave, if no administrator who may sign in would be left.
+/// Take the lock first.
 ///
 /// # Errors
-/// A store cannot be asked.
+/// One of the stores does not answer.
 pub(super) async fn last(
     transaction: &mut PgConnection,
     directory: &Directory,
@@ -41,7 +43,8 @@ pub(super) async fn last(
     Ok(Some(last))
 }
 
-/// Which of these users is an administrator, and which others are. `None` if none of these is.
+/// The last administrator in the list of users who leave, and all administrators who stay. `None`
+/// if no administrator leaves.
 ///
 /// # Errors
 /// The database failed.
@@ -50,18 +53,19 @@ pub(super) async fn with_others(
     leaving: &[Uuid],
 ) -> Result<Option<(Uuid, Vec<Uuid>)>, sqlx::Error> {
     let holders =
-        sqlx::query_scalar!("SELECT user_id FROM auth.memberships WHERE role = $1", ADMIN);
+        sqlx::query_scalar!("SELECT user_id FROM auth.memberships WHERE role = $1", Role::ADMIN);
     let (gone, others): (Vec<_>, Vec<_>) =
         holders.fetch_all(connection).await?.into_iter().partition(|user| leaving.contains(user));
+    // The users leave in this sequence, so the last administrator is the one who must stay.
     let last = leaving.iter().rev().find(|user| gone.contains(user));
     Ok(last.map(|last| (*last, others)))
 }
 
 impl UserAccess {
-    /// Takes the lock, and returns it with what [`last`] says.
+    /// Takes the lock. Returns it with the result of [`last`].
     ///
     /// # Errors
-    /// A store cannot be asked.
+    /// One of the stores does not answer.
     pub(super) async fn hold_administrators(
         &self,
         leaving: Vec<Uuid>,
@@ -69,7 +73,7 @@ impl UserAccess {
         let (answer, answered) = oneshot::channel();
         let (held, released) = oneshot::channel::<Infallible>();
         let Self { database, directory, .. } = self.clone();
-        // A task of its own, so that its time limit does not end what happens under the lock.
+        // The transaction has its own task: its time limit must not end the caller's work.
         tokio::spawn(async move {
             let mut answer = Some(answer);
             let result = database.transaction(async |transaction| {
@@ -78,7 +82,7 @@ impl UserAccess {
                 if let Some(answer) = answer.take()
                     && answer.send(Ok(last)).is_ok()
                 {
-                    // It ends when the other half is dropped.
+                    // This ends when the caller drops the lock.
                     let _: Result<Infallible, _> = released.await;
                 }
                 Ok::<_, IdentityError>(())

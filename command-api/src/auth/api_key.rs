@@ -87,7 +87,7 @@ struct Owner {
 }
 
 impl Identity {
-    /// Makes a key for the caller. A mail tells of it.
+    /// Makes a key for the caller. A mail announces it.
     ///
     /// # Errors
     /// [`IdentityError::BeyondOwn`] if it would allow more than the caller may now,
@@ -150,7 +150,7 @@ impl Identity {
     /// Exchanges a key for an access token.
     ///
     /// # Errors
-    /// [`IdentityError::InvalidToken`] if the text is no key, or the key is revoked or expired, or
+    /// [`IdentityError::InvalidToken`] if the text is not a key, the key is revoked or expired, or
     /// its user is gone.
     pub async fn exchange_key(&self, key: &SecretString) -> Result<AccessToken, IdentityError> {
         let (parts, now) = (self.parts(), self.parts().clock.now());

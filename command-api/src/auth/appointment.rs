@@ -2,22 +2,21 @@
 //!
 //! The account and the role are one transaction, so a crash leaves both or none.
 
+use access::Role;
 use chrono::{DateTime, Utc};
 use identity::{Revocations, Subject};
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use super::Database;
-use super::account::{self, ADMIN};
-use super::api_key;
 use super::session::end::{Why, end_beyond, revoke};
+use super::{Database, account, api_key};
 
 /// What a user is, as far as log-ins know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Known {
     /// Somebody without an account, who cannot log in.
     NoAccount,
-    /// Somebody with an account, who is no administrator.
+    /// Somebody with an account, who is not an administrator.
     Account,
     /// An administrator.
     Administrator,
@@ -69,7 +68,7 @@ pub async fn appoint(
             }
             (_, false) => return Ok(Appointed::Refused),
         };
-        account::give_role(transaction, user_id, ADMIN).await?;
+        account::give_role(transaction, user_id, Role::ADMIN).await?;
         Ok(appointed)
     });
     appointed.await
@@ -81,7 +80,7 @@ async fn read(connection: &mut PgConnection, user_id: Uuid) -> Result<Known, sql
              EXISTS (SELECT FROM auth.memberships
                WHERE user_id = $1 AND role = $2) AS "is_admin!""#,
         user_id,
-        ADMIN
+        Role::ADMIN
     );
     let found = found.fetch_one(connection).await?;
     Ok(match (found.has_account, found.is_admin) {

@@ -8,8 +8,6 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 
-use super::account::ADMIN;
-
 /// The name of the schema.
 pub(super) const SCHEMA: &str = "auth";
 /// The maximum number of connections of one process.
@@ -81,7 +79,7 @@ pub async fn migrate(url: &SecretString) -> Result<(), DatabaseError> {
              ON CONFLICT (name) DO UPDATE SET grants = excluded.grants WHERE r.name = $3",
             name.as_str(),
             grants.to_string(),
-            ADMIN
+            Role::ADMIN
         )
         .execute(&mut connection)
         .await?;

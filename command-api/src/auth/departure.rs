@@ -1,13 +1,13 @@
-//! Follows the log for users who were deactivated or erased. Of a deactivated user the sessions
-//! end, the API keys are revoked, and mailed tokens count no more; the password and the roles stay.
-//! Of an erased user everything that is stored here is deleted.
+//! Follows the log for users who were deactivated or erased. The sessions of a deactivated user
+//! end, the API keys are revoked, and mailed tokens are void; the password and the roles stay.
+//! Everything of an erased user that is stored here is deleted.
 //!
 //! It follows the log because other copies of the program and command lines deactivate and erase,
 //! too, and because this process may end right after an append. How far it got is stored in the
 //! schema itself. So a restored backup of the schema is followed again from its own mark.
 //!
-//! Every step can be repeated. What begins after the user was reactivated stays, because only what
-//! is older than the event ends. A session that begins while its user is deactivated ends itself
+//! Every step can be repeated. Sessions that begin after a reactivation stay, because only those
+//! older than the event end. A session that begins while its user is deactivated ends itself
 //! (`session/begin.rs`).
 
 use std::sync::Arc;
@@ -121,12 +121,12 @@ impl Identity {
         }
         let Ok(user_id) = event.stream.id().parse() else { return Ok(()) };
         let (parts, now) = (self.parts(), self.parts().clock.now());
-        // A user who is back keeps what came after the event.
+        // A user who was reactivated meanwhile keeps the sessions that began after the event.
         let is_back = parts.directory.may_sign_in(user_id).await?;
         let begun_by = is_back.then_some(event.recorded_at);
         let at = begun_by.unwrap_or(now);
         let ended = parts.database.transaction(async |transaction| {
-            // It locks the account first, like all that changes several rows of a user.
+            // Every change of several rows of a user locks the account first.
             account::lock(transaction, user_id).await?;
             let revocations = &parts.revocations;
             end_begun_by(transaction, revocations, user_id, begun_by, (Why::UserGone, at)).await?;

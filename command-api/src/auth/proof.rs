@@ -148,7 +148,7 @@ impl Identity {
 }
 
 impl Waiting {
-    /// Whether the user still holds the address of when it was asked for.
+    /// Whether this is the address that the user held when the mail was asked for.
     pub(super) fn is_of(&self, directory: &Directory, email: &Email) -> bool {
         self.held.as_deref() == Some(&directory.key(email)[..])
     }
@@ -243,7 +243,7 @@ pub(super) async fn forget(
     forgotten.execute(transaction).await.map(drop)
 }
 
-/// Forgets what waits for a user's proof and was asked for by a time, or all of it.
+/// Deletes what waits for a user's proof: all of it, or what was asked for up to a time.
 pub(super) async fn forget_asked_by(
     transaction: &mut PgConnection,
     user_id: Uuid,

@@ -14,7 +14,7 @@ pub(super) struct Rounds<'a> {
 }
 
 impl<'a> Rounds<'a> {
-    /// The first round begins at once, the others `every` so often, until `stop`.
+    /// The first round begins at once, and the next ones in intervals of `every`, until `stop`.
     pub(super) fn new(every: Duration, pulse: &'a Pulse, stop: CancellationToken) -> Self {
         let mut ticks = tokio::time::interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

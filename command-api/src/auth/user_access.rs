@@ -1,10 +1,10 @@
-//! What users may do and are logged in with: roles, sessions and API keys. An administrator changes
-//! it over HTTP ([`administration`](super::administration)), an operator by command line.
+//! The access of users: their roles, sessions and API keys. An administrator changes it over HTTP
+//! ([`administration`](super::administration)), and an operator by command line.
 //!
-//! The last administrator stays. What a change takes away is revoked in the same transaction, so
-//! that access tokens of before are refused.
+//! The last administrator keeps the role. A change revokes the older access tokens in the same
+//! transaction, so that they are refused.
 
-use access::{Grants, RoleName};
+use access::{Grants, Role, RoleName};
 use chrono::{DateTime, Utc};
 use identity::{Revocations, Subject};
 use serde::Serialize;
@@ -12,11 +12,10 @@ use service_kit::clock::SharedClock;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use super::account::{self, ADMIN};
 use super::api_key::ListedKey;
 use super::session::end::{Why, end_one, revoke};
-use super::session::standing::{EVERYBODY, known, standing};
-use super::{Database, Directory, Identity, IdentityError, administrators};
+use super::session::standing::{known, standing};
+use super::{Database, Directory, Identity, IdentityError, account, administrators};
 
 /// The maximum number of sessions or API keys in a list: the newest ones.
 const MAX_LISTED: i64 = 200;
@@ -34,13 +33,13 @@ pub struct ListedSession {
     pub created_at: DateTime<Utc>,
     /// When it was last refreshed.
     pub used_at: DateTime<Utc>,
-    /// When it ended.
+    /// When it ended; `None` if it has not.
     pub ended_at: Option<DateTime<Utc>>,
-    /// Why it ended.
+    /// Why it ended, such as `logged-out`; `None` if it has not.
     pub ended_why: Option<String>,
 }
 
-/// What is done with a role.
+/// How the role of a user changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RoleChange {
     /// The user gets the role.
@@ -49,23 +48,23 @@ pub enum RoleChange {
     Revoke,
 }
 
-/// An administrator who changes a role. An operator at the command line is none.
+/// The user who changes a role over HTTP or GraphQL. An operator at the command line needs none.
 #[derive(Debug, Clone, Copy)]
 pub struct Manager<'a> {
     /// The id of the user.
     pub user_id: Uuid,
-    /// What their access token allows.
+    /// The rights of the manager's access token.
     pub grants: &'a Grants,
 }
 
 /// The access of users, for HTTP, GraphQL and command lines.
 #[derive(Clone)]
 pub struct UserAccess {
-    /// The credentials.
+    /// The database of the credentials.
     pub database: Database,
     /// The users in the event store.
     pub directory: Directory,
-    /// What is revoked in this process.
+    /// The revocations that this process knows.
     pub revocations: Revocations,
     /// The source of the current time.
     pub clock: SharedClock,
@@ -113,14 +112,14 @@ impl UserAccess {
         change: RoleChange,
         manager: Option<Manager<'_>>,
     ) -> Result<(), IdentityError> {
-        let takes_admin = (role.as_str(), change) == (ADMIN, RoleChange::Revoke);
+        let takes_admin = (role.as_str(), change) == (Role::ADMIN, RoleChange::Revoke);
         let changed = self.database.transaction(async |transaction| {
             // One change at a time, and none while a user is deactivated.
             administrators::lock(transaction).await?;
             let grants = sqlx::query_scalar!(
                 "SELECT grants FROM auth.roles WHERE name = $1 AND name <> $2",
                 role.as_str(),
-                EVERYBODY
+                Role::EVERYBODY
             );
             let grants = grants.fetch_optional(&mut *transaction).await?;
             let grants = known(&grants.ok_or(IdentityError::Unknown)?);

@@ -1,18 +1,18 @@
-//! The settings of `access`.
+//! The settings of `command-api access`.
 
 use clap::{Args, Subcommand};
 use uuid::Uuid;
 
 use super::StoreArgs;
 
-/// What to look at or to change.
+/// The list or the change that the operator asks for.
 #[derive(Debug, Subcommand)]
 pub enum AccessAction {
     /// List the roles of a user.
     Roles(Box<UserArgs>),
-    /// Give a user a role. Their access tokens of before are refused.
+    /// Give a user a role. The user's older access tokens are refused.
     Grant(Box<RoleArgs>),
-    /// Take a role from a user. Their access tokens of before are refused.
+    /// Take a role from a user. The user's older access tokens are refused.
     Revoke(Box<RoleArgs>),
     /// List the sessions of a user, the newest first.
     Sessions(Box<UserArgs>),

@@ -15,7 +15,7 @@ pub struct AdminArgs {
         default_value = "http://127.0.0.1:9080"
     )]
     pub admin: String,
-    /// The access token of who asks.
+    /// The access token of the caller.
     #[command(flatten)]
     pub token: TokenArgs,
 }

@@ -17,7 +17,7 @@ use crate::http::Api;
 /// is bound to.
 const ABOUT: [&str; 3] = ["expectedVersion", "idempotencyKey", "dryRun"];
 
-/// The mutations that have another name than the operation that they stand for.
+/// The mutations whose name differs from that of their operation, each with its `operationId`.
 const OPERATIONS: [(&str, &str); 4] = [
     ("createUser", "registerUser"),
     ("updateUser", "changeUser"),
@@ -25,7 +25,7 @@ const OPERATIONS: [(&str, &str); 4] = [
     ("updateProduct", "changeProduct"),
 ];
 
-/// The `operationId` of the operation that a mutation stands for.
+/// The `operationId` of the operation that runs the same command as a mutation.
 pub(super) fn operation(mutation: &str) -> &str {
     OPERATIONS.iter().find(|(name, _)| *name == mutation).map_or(mutation, |(_, id)| id)
 }
@@ -63,7 +63,7 @@ pub(super) enum Outcome {
     },
     /// It was refused for a reason that the user can mend.
     Refused(Problem),
-    /// Arguments among the arguments are none. The pointers begin at the arguments.
+    /// Ids or times among the arguments cannot be read. The pointers begin at the arguments.
     InvalidArguments(Vec<FieldError>),
 }
 
@@ -217,7 +217,7 @@ async fn run<P: From<Outcome>>(
     };
     match outcome {
         Ok(outcome) => Ok(outcome.into()),
-        // Who may do it is not up to the user's input.
+        // Another input would not help a caller without the permission.
         Err(error @ (CommandError::SignIn | CommandError::Forbidden(_))) => {
             Err(failure(ctx, error)?)
         }

@@ -128,7 +128,7 @@ impl AccessPayload {
         Self { user: None, errors: user_errors(problem) }
     }
 
-    /// Some ids are none.
+    /// Ids or times among the arguments could not be read.
     pub(super) fn invalid(errors: &[FieldError]) -> Self {
         let errors = errors.iter().map(|error| of_field(error, None)).collect();
         Self { user: None, errors }

@@ -19,7 +19,7 @@ use service_kit::http::ApiVersion;
 const REQUESTS: &str = "api_requests";
 /// The maximum number of clients that are told apart in a version.
 const MAX_CLIENTS: usize = 50;
-/// The label of all others. No client is called like that.
+/// The label of all others. No client can have this name.
 const OTHERS: &str = "(other)";
 /// The label of requests without a client.
 const NOBODY: &str = "(none)";

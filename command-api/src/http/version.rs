@@ -8,13 +8,13 @@ use utoipa_axum::router::OpenApiRouter;
 use super::openapi::Document;
 use super::{Api, v1, v2};
 
-/// Below a version's prefix, where the paths of identity begin. They are no commands.
+/// The beginning of the paths of identity, below a version's prefix. They are not commands.
 const IDENTITY: &str = "/auth/";
 
 /// A version of this API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Version {
-    /// Version 1.
+    /// Version 1, which answers requests that name no version.
     #[value(name = "1")]
     V1,
     /// Version 2, the newest.
@@ -26,7 +26,7 @@ impl Version {
     /// All versions, the oldest first.
     pub const ALL: [Self; 2] = [Self::V1, Self::V2];
 
-    /// Its number.
+    /// The number of the version, as paths and headers name it.
     pub const fn number(self) -> ApiVersion {
         ApiVersion(match self {
             Self::V1 => 1,

@@ -54,8 +54,8 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// Reads the request of this operator. Its kind is all that is looked at before the permission
-    /// for that kind is checked.
+    /// Reads the request of this operator. Only the kind is read before the permission for that
+    /// kind is checked.
     pub(super) fn read(bytes: &[u8], operator: &Operator) -> Result<Self, Problem> {
         let body = parse_json::<Body<IgnoredAny>>(bytes)?;
         let kind = Kind::named(&body.kind);

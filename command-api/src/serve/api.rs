@@ -88,7 +88,7 @@ pub(super) fn api(
     Ok((api, signing_in, outside))
 }
 
-/// Who may ask for operations. Where nobody can get an access token, nobody is asked for one.
+/// Decides who may ask for operations. It takes access tokens if somebody issues them.
 pub(super) fn operators(api: &Api, outside: Option<&KeySource>) -> Operators {
     if api.identity.is_some() || outside.is_some() {
         Operators::with_tokens(api.gate.clone())

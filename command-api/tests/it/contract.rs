@@ -49,8 +49,8 @@ impl Answers {
                 _ if VARYING.contains(&name) => continue,
                 _ => value.to_str().unwrap(),
             };
-            let of_it = if COMMON.contains(&name) { &mut common } else { &mut headers };
-            let all = of_it.entry(name).or_insert_with(|| json!([]));
+            let target = if COMMON.contains(&name) { &mut common } else { &mut headers };
+            let all = target.entry(name).or_insert_with(|| json!([]));
             all.as_array_mut().unwrap().push(json!(text));
         }
         golden("v1.headers", &Value::Object(common));

@@ -1,4 +1,7 @@
-//! Where the process may listen, and which address of a client it keeps.
+//! Where the process may listen, and which address of a client it keeps. Its command line trusts a
+//! process by the certificate.
+
+use std::path::Path;
 
 use local_servers::{Certificate, PATIENCE, client_trusting, finish};
 use serde_json::json;
@@ -6,6 +9,7 @@ use tempfile::TempDir;
 
 use crate::create_admin::{EMAIL, Stores};
 use crate::process::{Process, command};
+use crate::support::tokens;
 
 const NOWHERE: &str = "postgres://nobody@127.0.0.1:1/nothing";
 const PASSWORD: &str = "correct horse battery staple";
@@ -41,6 +45,16 @@ fn it_refuses_to_listen_where_others_could_reach_it_and_names_the_settings() {
     assert!(half.contains("TLS_KEY is set without TLS_CERTIFICATE"), "{half}");
 }
 
+/// Asks the port for operations with an access token. Returns what the command line says.
+fn list_operations(address: &str, trusted: Option<&Path>) -> String {
+    let mut command = command();
+    command.args(["operations", "--admin", address]).env("DAYBOOK_TOKEN", tokens::admin());
+    let output = finish(command.envs(trusted.map(|file| ("SSL_CERT_FILE", file))), PATIENCE);
+    let output = output.unwrap();
+    assert_ne!(output.status.code(), Some(0));
+    String::from_utf8(output.stderr).unwrap()
+}
+
 /// What a proxy that knows the first header only would send for a client who made up the rest.
 const HEADERS: [(&str, &str); 2] =
     [("x-forwarded-for", "203.0.113.9, 192.0.2.7"), ("forwarded", "for=203.0.113.10")];
@@ -69,6 +83,10 @@ async fn over_tls_a_log_in_keeps_the_address_that_only_a_trusted_proxy_can_name(
         process.readiness(200).await;
         assert_eq!(stores.count(kept).await, 0);
         let base = process.api.replace("http://127.0.0.1", "https://localhost");
+        // The public port has no operations, so its answer is 404.
+        let (trusting, wary) = (list_operations(&base, Some(&file)), list_operations(&base, None));
+        let answered = |said: &str| said.contains("There is nothing here");
+        assert!(answered(&trusting) && !answered(&wary), "{trusting}{wary}");
         let client = client_trusting(&certificate.pem());
         let mut request = client.post(format!("{base}/api/v1/auth/log-in"));
         for (name, value) in HEADERS {

@@ -85,7 +85,7 @@ async fn every_answer_that_can_come_is_listed_with_a_description() {
                 let is_old = version == Version::V1;
                 assert_eq!(headers["Deprecation"].is_object(), is_old, "{place} {status}");
             }
-            // The operations of identity are no commands: no rule of the shop refuses them.
+            // The operations of identity are not commands: no rule of the shop refuses them.
             let own = if path.contains("/auth/") { "404" } else { "409" };
             for status in ["400", own, "422", "503"] {
                 assert!(operation["responses"].get(status).is_some(), "{place} lacks {status}");

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 /// A certificate for `localhost` that vouches for itself, and its private key: two PEM files in a
-/// folder, which goes with this value.
+/// folder that is deleted with this value.
 #[derive(Debug)]
 pub struct Certificate(TempDir);
 

@@ -170,7 +170,7 @@ pub struct TokenArgs {
     /// The role of the holder: admin, support or user.
     #[arg(long, default_value = "admin")]
     pub role: String,
-    /// The user whom the token stands for, with the role `user`.
+    /// The user who holds the token, with the role `user`.
     #[arg(long, value_name = "ID", conflicts_with = "role")]
     pub user: Option<uuid::Uuid>,
 }

@@ -13,8 +13,8 @@ use crate::layout::Layout;
 use crate::secrets::KeyFiles;
 use crate::token::Tokens;
 
-/// The variables with the access token of who asks a running process for an operation, and with the
-/// file that holds it.
+/// The variables that hold the caller's access token for operations: the token itself, or the path
+/// of its file.
 const TOKEN_VARIABLES: [&str; 2] = ["DAYBOOK_TOKEN", "DAYBOOK_TOKEN_FILE"];
 
 /// Replaces this process by the program.

@@ -37,7 +37,7 @@ pub struct Settings {
     pub passwords: Passwords,
     /// The key files.
     pub keys: KeyFiles,
-    /// The folder of the query API's copies of the public keys and of what is revoked. The
+    /// The folder of the query API's copies of the public keys and of the revocation list. The
     /// projector's are in a folder below it.
     pub identity_cache: PathBuf,
     /// The folder of the mails that the command API sends.

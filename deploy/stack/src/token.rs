@@ -17,7 +17,7 @@ use crate::cli::TokenArgs;
 use crate::output::answer;
 use crate::secrets::KeyFiles;
 
-/// The user that a token stands for, if none is named. No user has this id.
+/// The holder of a token, unless a user is named. No user has this id.
 pub const OPERATOR: Uuid = Uuid::from_u128(0xad);
 /// The credential of all tokens. No session and no API key has this id.
 const CREDENTIAL: Uuid = Uuid::from_u128(0x5a);

@@ -1,5 +1,5 @@
-//! What an order costs: by the rules of the shop from its confirmation on, and the sum of its lines
-//! without any.
+//! The price of an order. From its confirmation on, the rules of the shop decide it. Without rules,
+//! it is the sum of the lines.
 
 use std::collections::BTreeMap;
 

@@ -26,9 +26,9 @@ pub struct Pricing {
 /// A country and its taxes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaxedCountry {
-    /// The country.
+    /// The country that the goods go to.
     pub country: Country,
-    /// Its taxes.
+    /// The tax of orders to this country.
     pub tax: CountryTax,
 }
 

@@ -28,8 +28,8 @@ pub enum ProductCommand {
         /// The new price of one unit.
         unit_price: Money,
     },
-    /// Changes the rate class, which the taxes of orders depend on that are confirmed from then on.
-    /// The same class changes nothing.
+    /// Changes the rate class. It decides the tax of orders that are confirmed afterwards. The same
+    /// class changes nothing.
     Classify {
         /// The new rate class.
         rate_class: RateClass,

@@ -161,7 +161,7 @@ pub struct Operation {
     pub cancel_wanted: bool,
     /// Who asked first to cancel it, as in `requested_by`.
     pub cancelled_by: Option<String>,
-    /// The session or API key of who asked first to cancel it.
+    /// The session or API key of the person in `cancelled_by`.
     pub cancelled_with: Option<Uuid>,
     /// The result, as the kind defines it; `None` if there is none.
     pub result: Option<Value>,
@@ -268,7 +268,7 @@ async fn record(
     Ok(Added::Queued(Box::new(operation)))
 }
 
-/// Finds the operation with this id.
+/// Finds the operation with this id. One of a kind that this version does not know is not found.
 ///
 /// # Errors
 /// Postgres's error.

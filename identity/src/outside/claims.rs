@@ -33,7 +33,7 @@ impl Said {
         self.get(name)?.as_str()
     }
 
-    /// The claim as seconds since 1970 in UTC. A fraction or a text is no time.
+    /// The claim as seconds since 1970 in UTC. A fraction or a text is not a time.
     pub(super) fn time(&self, name: &str) -> Option<i64> {
         self.get(name)?.as_i64()
     }

@@ -27,7 +27,7 @@ pub(super) struct Kept {
     pub(super) issuer: String,
     /// When they were fetched, in seconds since 1970 in UTC.
     pub(super) fetched_at: i64,
-    /// The JWK set.
+    /// The JWK set, as the issuer sent it.
     pub(super) keys: Box<RawValue>,
 }
 
@@ -55,7 +55,8 @@ impl Copies {
         }
     }
 
-    /// Writes the copy. Without it, the process works on; it only cannot start alone.
+    /// Writes the copy. If that fails, the process goes on, but cannot start while the issuer is
+    /// away.
     pub(super) fn write(&self, issuer: &str, fetched_at: i64, keys: &[u8]) {
         let Some(folder) = &self.folder else { return };
         let write = || {

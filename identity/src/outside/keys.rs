@@ -68,9 +68,9 @@ fn read(key: Value) -> Option<(String, Key)> {
     Some((common.key_id.clone()?, Key { algorithm, decoding }))
 }
 
-/// The algorithm of a key: what its kind can do, and what the key says if it says so. A key of RSA
-/// that does not say is for RS256, as OpenID Connect has it. A secret that both sides share
-/// verifies nothing here.
+/// The algorithm of a key. It depends on the kind of the key, and the key may name it. An RSA key
+/// that names none is for RS256, as OpenID Connect says. A secret that both sides share verifies
+/// nothing here.
 fn algorithm(jwk: &Jwk) -> Option<Algorithm> {
     use {AlgorithmParameters as Kind, KeyAlgorithm as Named};
     match (&jwk.algorithm, jwk.common.key_algorithm) {

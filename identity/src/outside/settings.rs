@@ -13,9 +13,6 @@ use super::source::{KeySource, Pace};
 use super::url::SafeUrl;
 use super::verifier::{OutsideVerifier, Rules};
 
-/// The role that every holder of a token has.
-const EVERYBODY: &str = "user";
-
 /// An issuer of OpenID Connect whose access tokens count, too.
 #[derive(Debug, Clone, clap::Args)]
 pub struct OidcArgs {
@@ -149,7 +146,7 @@ impl OidcArgs {
             audience,
             token_type: self.oidc_token_type,
             user_claim: self.oidc_user_claim.clone(),
-            everybody: grants_of(EVERYBODY).unwrap_or_default(),
+            everybody: grants_of(Role::EVERYBODY).unwrap_or_default(),
             roles,
             max_age: i64::from(self.oidc_max_age),
             max_stale: i64::from(self.oidc_stale_hours) * 3_600,

@@ -72,7 +72,7 @@ pub enum FetchError {
     /// The issuer did not answer, or not in time.
     #[error("the outside issuer did not answer")]
     Away(#[source] reqwest::Error),
-    /// The answer is another than 200. A redirect is not followed: it could lead anywhere.
+    /// The answer has another status than 200. A redirect is not followed: it could lead anywhere.
     #[error("the outside issuer answered {0}")]
     Status(u16),
     /// A document is longer than it can be.
@@ -81,13 +81,13 @@ pub enum FetchError {
         /// The maximum length, in bytes.
         limit: usize,
     },
-    /// What is there is no discovery document.
+    /// The document is not a discovery document.
     #[error("the outside issuer has no discovery document")]
     NoDiscovery(#[source] serde_json::Error),
     /// The discovery document is that of another issuer.
     #[error("the discovery document names the issuer {0:?}, not the one of OIDC_ISSUER")]
     OtherIssuer(String),
-    /// The discovery document leads to an address that somebody between could answer for.
+    /// The discovery document names an address without TLS, where others on the way could answer.
     #[error("the discovery document names keys at an address without TLS")]
     Unsafe,
     /// The keys are unusable.
@@ -95,7 +95,7 @@ pub enum FetchError {
     Keys(#[from] InvalidKeySet),
 }
 
-/// What is read of a discovery document.
+/// The fields that are read of a discovery document.
 #[derive(Deserialize)]
 struct Discovered {
     issuer: String,
@@ -131,7 +131,7 @@ impl KeySource {
         })
     }
 
-    /// What verifies tokens with these keys.
+    /// The verifier that uses these keys.
     pub fn verifier(&self) -> Arc<OutsideVerifier> {
         Arc::clone(&self.verifier)
     }
@@ -150,7 +150,7 @@ impl KeySource {
             if attempted.is_none_or(|at| at.elapsed() >= self.pause(succeeded)) {
                 succeeded = self.round(&mut known).await;
                 attempted = Some(Instant::now());
-                self.verifier.is_served();
+                self.verifier.mark_fetched();
             }
             // While a fetch is wanted but not due, nobody wakes this task again.
             tokio::select! {
@@ -186,7 +186,7 @@ impl KeySource {
         }
     }
 
-    /// Learns a fetched JWK set. If it is as before, what the keys verified stays remembered.
+    /// Learns a fetched JWK set. If it is the same as before, verified tokens stay remembered.
     fn learn(&self, fetched: Vec<u8>, known: &mut Vec<u8>) -> Result<(), FetchError> {
         let fetched_at = now();
         if fetched == *known {
@@ -239,7 +239,7 @@ impl KeySource {
             return Err(FetchError::OtherIssuer(named));
         }
         let keys: SafeUrl = jwks_uri.parse().map_err(|_| FetchError::Unsafe)?;
-        // An issuer elsewhere has no business with this machine.
+        // An issuer elsewhere must not make this process send requests to its own machine.
         if keys.is_plain() && !issuer.is_plain() {
             return Err(FetchError::Unsafe);
         }

@@ -37,7 +37,7 @@ pub fn token_by(issuer: &str, audience: &str, roles: &[&str]) -> String {
         user: Uuid::from_u128(0xad),
         credential: Uuid::from_u128(1),
         client: "frontend".to_owned(),
-        // A scope of the issuer says nothing here.
+        // A scope of the issuer gives no rights here.
         grants: Grants::all(),
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
     };
@@ -76,7 +76,7 @@ impl OutsideIssuer {
         issuer
     }
 
-    /// Its name, which is its address.
+    /// The name of the issuer, which is its address.
     pub fn name(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -96,7 +96,7 @@ impl OutsideIssuer {
         self.site.lock().unwrap().asked.get(path).copied().unwrap_or_default()
     }
 
-    /// Stops to answer, and to listen.
+    /// Stops listening.
     pub async fn stop(&mut self) {
         self.serving.abort();
         drop((&mut self.serving).await);

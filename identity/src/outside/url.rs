@@ -1,12 +1,12 @@
 //! The addresses of an outside issuer.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
 
 use reqwest::Url;
+use service_kit::config::is_loopback_host;
 
-/// An address that nobody between can change the answers of: `https`, or `http` on this machine. It
+/// An address whose answers nobody on the way can change: `https`, or `http` on this machine. It
 /// has no password and no fragment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SafeUrl {
@@ -25,7 +25,7 @@ impl SafeUrl {
         &self.text
     }
 
-    /// The address.
+    /// The parsed address, to send requests to.
     pub const fn url(&self) -> &Url {
         &self.url
     }
@@ -44,7 +44,7 @@ impl FromStr for SafeUrl {
         let host = url.host_str().ok_or(InvalidUrl)?;
         let is_safe = match url.scheme() {
             "https" => true,
-            "http" => is_loopback(host),
+            "http" => is_loopback_host(host),
             _ => false,
         };
         let is_bare =
@@ -57,11 +57,6 @@ impl fmt::Display for SafeUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

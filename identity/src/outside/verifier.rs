@@ -78,7 +78,7 @@ pub struct Outsider {
     pub user: Uuid,
     /// When the token was issued, in seconds since 1970 in UTC.
     pub issued_at: i64,
-    /// When it stops to count, in seconds since 1970 in UTC.
+    /// From when it is no longer accepted, in seconds since 1970 in UTC.
     pub ends_at: i64,
 }
 
@@ -88,8 +88,7 @@ pub enum NotAccepted {
     /// The token does not count.
     #[error(transparent)]
     Invalid(#[from] InvalidToken),
-    /// Nobody knows yet: the key is not known, and the issuer was not asked since. The key may come
-    /// with the next fetch.
+    /// The key is not known, and the issuer was not asked since. The next fetch may bring the key.
     #[error("the key that the token names is not known yet")]
     NotKnownYet,
 }
@@ -115,7 +114,7 @@ impl OutsideVerifier {
         }
     }
 
-    /// The issuer.
+    /// The address of the issuer, as its tokens name it (`iss`).
     pub(super) const fn issuer(&self) -> &SafeUrl {
         &self.rules.issuer
     }
@@ -133,10 +132,10 @@ impl OutsideVerifier {
         issuer.is_some_and(|Named { iss }| iss == self.rules.issuer.as_str())
     }
 
-    /// Verifies a token.
+    /// Verifies the signature and the claims of an access token of this issuer.
     ///
     /// # Errors
-    /// [`NotAccepted`].
+    /// [`NotAccepted`]: the token is not valid, or its key is not known yet.
     pub fn verify(&self, token: &str) -> Result<Arc<Outsider>, NotAccepted> {
         if token.len() > MAX_TOKEN_LEN {
             return Err(InvalidToken::TooLong.into());
@@ -190,8 +189,8 @@ impl OutsideVerifier {
         self.wanted.load(Ordering::Acquire)
     }
 
-    /// A fetch is done, so nothing newer is wanted.
-    pub(super) fn is_served(&self) {
+    /// Records that a fetch is done, so nothing newer is wanted.
+    pub(super) fn mark_fetched(&self) {
         self.wanted.store(false, Ordering::Release);
     }
 
@@ -200,8 +199,8 @@ impl OutsideVerifier {
         self.wake.notified().await;
     }
 
-    /// What to answer about a key that is not known. Right after a fetch, there is no such key.
-    /// Otherwise a fetch is wanted first. Of many tokens, one wakes who fetches.
+    /// The answer to a token whose key is not known. Right after a fetch, there is no such key.
+    /// Later, a fetch is wanted first. Only the first of many tokens wakes the fetching task.
     fn unknown_key(&self) -> NotAccepted {
         if self.age() < self.rules.fetch_again {
             return InvalidToken::UnknownKey.into();
@@ -253,7 +252,7 @@ impl OutsideVerifier {
     }
 
     /// The id of the user. A derived id is of version 5, and our own users have ids of version 7.
-    /// So whatever the issuer says, it can speak for one of our users only if a setting lets it.
+    /// So the issuer can speak for one of our users only if a setting lets it.
     fn user(&self, subject: &str, said: &Said) -> Result<Uuid, InvalidToken> {
         if subject.is_empty() || subject.len() > MAX_SUBJECT_LEN {
             return Err(InvalidToken::Malformed);
@@ -275,7 +274,7 @@ impl OutsideVerifier {
         Uuid::new_v5(&issuer, name.as_bytes())
     }
 
-    /// What everybody may do, and what the listed values give. Other values give nothing.
+    /// The rights of everybody, and those that the listed values give. Other values give none.
     fn grants(&self, said: &Said) -> Grants {
         let everybody = self.rules.everybody.clone();
         let Some((claim, roles)) = &self.rules.roles else { return everybody };
@@ -295,7 +294,8 @@ impl Outsider {
     }
 }
 
-/// The client that asked for the token. What is not plain text is left out: it would be stored.
+/// The client that asked for the token. A name that is not plain text is left out, because it would
+/// be stored.
 fn client(said: &Said) -> Option<String> {
     let named = said.text("client_id").or_else(|| said.text("azp"))?;
     let is_plain = named.bytes().all(|byte| byte.is_ascii_graphic());

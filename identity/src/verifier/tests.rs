@@ -185,7 +185,7 @@ fn forged_claims_are_refused() {
         json!(true),
     ] {
         for name in ["exp", "iat", "nbf"] {
-            // A float or a text is no time, even if it could be read as one.
+            // A float or a text is not a time, even if it could be read as one.
             let found = with(name, odd.clone());
             let is_past = name == "nbf" && odd == json!(-1);
             assert!(found.is_err() || is_past, "{name} {odd}");

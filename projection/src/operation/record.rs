@@ -54,7 +54,7 @@ pub struct Operation {
     pub cancel_wanted: bool,
     /// Who asked first to cancel it, as in `requested_by`.
     pub cancelled_by: Option<String>,
-    /// The session or API key of who asked first to cancel it.
+    /// The session or API key of the person in `cancelled_by`.
     pub cancelled_with: Option<Uuid>,
     /// The result, as the kind defines it; `None` if there is none.
     pub result: Option<Value>,

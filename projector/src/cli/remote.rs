@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::error::CommandError;
 use super::progress::Bar;
 
-/// What a command line asks.
+/// The program that these command lines ask.
 const PROJECTOR: Server = Server { noun: "projector", program: "projector" };
 
 /// Selects a running projector to do the work.
@@ -30,7 +30,8 @@ impl ThroughAdmin {
         self.admin.as_ref().map(reach).transpose()
     }
 
-    /// Returns the selected projector, and who asks it why.
+    /// Returns the selected projector with the caller and the reason; `None` if this process does
+    /// the work.
     pub(super) fn remote(&self, by: &str, reason: &str) -> Result<Option<Remote>, RemoteError> {
         let by = Some(by.to_owned());
         Ok(self.reach()?.map(|admin| Remote::new(admin, by, reason.to_owned())))

@@ -1,4 +1,4 @@
-//! Where the process may listen, its certificate, and whose word on the client's address counts.
+//! Where the process may listen, its certificate, and which proxies may name the client's address.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -162,5 +162,5 @@ async fn it_believes_a_trusted_proxy_about_the_address_of_a_client() {
     assert!(metrics.contains(unnamed), "{metrics}");
     let (code, log) = process.stop();
     assert_eq!(code, Some(0), "{log}");
-    assert!(log.contains("names its client by something that is no address"), "{log}");
+    assert!(log.contains("names its client by something that is not an address"), "{log}");
 }

@@ -54,7 +54,7 @@ pub struct ProxyError(String);
 pub(super) enum Unnamed {
     /// The header is missing, or has no addresses but those of trusted proxies.
     Absent,
-    /// The entry where the client should be is no address.
+    /// The entry of the client is not an address.
     Unreadable,
 }
 

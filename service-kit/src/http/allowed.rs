@@ -36,7 +36,7 @@ impl Allowed {
         let hosts = headers.get_all(HOST).iter().map(|host| Authority::try_from(host.as_bytes()));
         // The target names the host, too, if it is a whole URL.
         let target = request.uri().authority().cloned().map(Ok);
-        // What cannot be read is no name of the server.
+        // A host that cannot be read is not a name of the server.
         let is_allowed = |named: Result<Authority, _>| named.is_ok_and(|it| self.hosts.allow(&it));
         if !hosts.chain(target).all(is_allowed) {
             return Err(Problem::new(

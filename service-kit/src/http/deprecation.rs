@@ -33,7 +33,7 @@ impl Deprecation {
         let since = (DEPRECATION, format!("@{}", since.timestamp()));
         let mut headers = HeaderMap::new();
         for (name, text) in [Some(since), sunset, page, Some(successor)].into_iter().flatten() {
-            // They are numbers, dates, a path of ours and a URL that was checked.
+            // The values are numbers, dates, a path of this API and a URL that was checked.
             if let Ok(value) = HeaderValue::try_from(text) {
                 headers.append(name, value);
             }

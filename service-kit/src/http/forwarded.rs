@@ -28,8 +28,8 @@ impl ForwardedHeader {
         }
     }
 
-    /// The addresses in the header, the last one first. `None` stands for an entry that is no
-    /// address.
+    /// The addresses in the header, the last one first. `None` stands for an entry that is not
+    /// an address.
     pub(super) fn addresses(self, headers: &HeaderMap) -> impl Iterator<Item = Option<IpAddr>> {
         let (name, read): (_, fn(&str) -> Option<IpAddr>) = match self {
             Self::XForwardedFor => (X_FORWARDED_FOR, parse_address),
@@ -37,7 +37,7 @@ impl ForwardedHeader {
         };
         let lines: Vec<_> = headers.get_all(name).iter().collect();
         let lines = lines.into_iter().rev();
-        // A line that is no text counts as one entry that is no address.
+        // A line that is not text counts as one entry that is not an address.
         let entries = lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
         entries.map(move |entry| read(entry.trim()))
     }

@@ -1,8 +1,8 @@
 //! Where a public port listens, and what protects its callers when other machines can reach it.
 //!
 //! On loopback, a port needs nothing. Beyond it, tokens and passwords cross a network, so the
-//! program must know who calls, and somebody must encrypt: the port itself, or the proxies in front
-//! of it. A port that leaves that to proxies serves nobody else.
+//! program must know who calls, and either the port encrypts or the proxies in front of it do. A
+//! port that leaves TLS to proxies serves only them and its own machine.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;

@@ -197,7 +197,7 @@ async fn attend(
     }
 }
 
-/// Reports a connection that is closed at once because it comes round the proxies.
+/// Reports a connection that is closed at once because no trusted proxy opened it.
 fn unprotected(peer: IpAddr) {
     connections::closed("not_a_proxy");
     if let Some(unlogged) = LINES.admit("not_a_proxy", 1) {

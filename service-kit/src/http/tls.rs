@@ -49,7 +49,7 @@ pub struct Tls {
     certificate: Arc<Certificate>,
 }
 
-/// The files of a certificate, and what is used of them.
+/// The files of a certificate, and their content that is in use.
 struct Certificate {
     files: Files,
     provider: Arc<CryptoProvider>,
@@ -58,7 +58,7 @@ struct Certificate {
     turn: Arc<Semaphore>,
 }
 
-/// The two files.
+/// The paths of the PEM files of a certificate and of its key.
 #[derive(Debug, Clone)]
 struct Files {
     certificate: PathBuf,
@@ -89,10 +89,10 @@ pub enum TlsError {
     #[error("the files of {CERTIFICATE} and {KEY} were not read")]
     Panicked(#[source] JoinError),
     /// The file has no certificate, or one that is damaged.
-    #[error("{CERTIFICATE} names {path}, which is no certificate in PEM", path = .0.display())]
+    #[error("{CERTIFICATE} names {path}, which is not a certificate in PEM", path = .0.display())]
     NoCertificate(PathBuf),
     /// The file has no private key, or one that is damaged.
-    #[error("{KEY} names {path}, which is no private key in PEM", path = .0.display())]
+    #[error("{KEY} names {path}, which is not a private key in PEM", path = .0.display())]
     NoKey(PathBuf),
     /// Certificate and key cannot be used, or not together.
     #[error("{KEY} is not the key of {CERTIFICATE}, or one of them cannot be used")]
@@ -200,7 +200,7 @@ impl fmt::Debug for Tls {
     }
 }
 
-/// What the two files hold.
+/// The content of the two files.
 struct Texts {
     certificate: Vec<u8>,
     key: Zeroizing<Vec<u8>>,
@@ -228,7 +228,7 @@ fn read(setting: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
     let unreadable = |error| TlsError::Unreadable(setting, path.to_owned(), error);
     // Opening a pipe would wait for its writer.
     if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err(unreadable(io::Error::new(io::ErrorKind::InvalidInput, "it is no file")));
+        return Err(unreadable(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file")));
     }
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let mut text = Vec::new();

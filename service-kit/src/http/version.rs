@@ -1,6 +1,6 @@
 //! Versions of an API next to each other. The path says which one a request is for (`/api/v2/…`).
 //! If it names none (`/api/…`), the header `API-Version` does, and without it the oldest version
-//! answers: a client that says nothing was written before there was another one.
+//! answers: a client that names none was written before there was another version.
 //!
 //! A path without a version is rewritten before anything else looks at it. So routes, rates,
 //! metrics and handlers know only paths with a version.
@@ -43,7 +43,7 @@ enum Named {
     Version(ApiVersion),
     /// It is a path of the API and names no version.
     NoVersion,
-    /// It is no path of the API, or names a version that does not exist.
+    /// It is not a path of the API, or names a version that does not exist.
     Nothing,
 }
 
@@ -83,7 +83,7 @@ impl Versions {
         let Some(rest) = path.strip_prefix(PREFIX) else { return Named::Nothing };
         let first = rest.split('/').next().unwrap_or_default();
         let digits = first.strip_prefix('v').unwrap_or_default();
-        // No resource is called like a version.
+        // No resource has a name like a version.
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return Named::NoVersion;
         }
@@ -184,8 +184,9 @@ fn rewrite(request: &mut Request, ApiVersion(version): ApiVersion) {
     let target = parts.path_and_query.as_ref().map(PathAndQuery::as_str);
     let Some(rest) = target.and_then(|target| target.strip_prefix(PREFIX)) else { return };
     let sent = AsSent(request.uri().path().into());
-    parts.path_and_query = format!("{PREFIX}v{version}/{rest}").parse().ok();
-    // What was a path before is one with more letters in front of it, too.
+    // A target that is too long with the version stays as it is, so no route answers it.
+    let Ok(target) = format!("{PREFIX}v{version}/{rest}").parse() else { return };
+    parts.path_and_query = Some(target);
     if let Ok(uri) = Uri::from_parts(parts) {
         request.extensions_mut().insert(OriginalUri(uri.clone()));
         request.extensions_mut().insert(sent);

@@ -58,7 +58,7 @@ impl Wire {
         self.named(headers).and_then(Result::ok).unwrap_or(self.peer)
     }
 
-    /// Whom a trusted proxy names; `None` if the peer is no trusted proxy.
+    /// The client that a trusted proxy names; `None` if the peer is not a trusted proxy.
     fn named(&self, headers: &HeaderMap) -> Option<Result<IpAddr, Unnamed>> {
         let Limits { trusted_proxies, forwarded_header, .. } = &self.clients.0.limits;
         let is_trusted = trusted_proxies.contains(self.peer);
@@ -101,7 +101,7 @@ impl Wire {
             let header = self.clients.0.limits.forwarded_header.as_str();
             tracing::warn!(
                 proxy = %self.peer, header, unlogged,
-                "a trusted proxy names its client by something that is no address"
+                "a trusted proxy names its client by something that is not an address"
             );
         }
     }

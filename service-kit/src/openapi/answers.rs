@@ -4,11 +4,10 @@
 //! `OrderAnswer`, whose data is the schema `Order`. `Envelope<Vec<Order>>` becomes
 //! `OrderListAnswer`.
 
-use utoipa::openapi::path::PathItem;
 use utoipa::openapi::schema::ArrayItems;
 use utoipa::openapi::{Components, OpenApi, Ref, RefOr, Response, Schema};
 
-use super::SCHEMAS;
+use super::{SCHEMAS, operations_mut};
 
 /// The beginning of utoipa's names of answers.
 const ENVELOPE: &str = "Envelope_";
@@ -18,7 +17,7 @@ const LIST: &str = "Vec_";
 const TEXT: &str = "String";
 /// The field of an answer with its data.
 const DATA: &str = "data";
-/// What the data of a list are.
+/// The description of the data of a list.
 const ITEMS: &str = "The items of the list, or of this page of it.";
 
 /// The name of an answer instead of utoipa's name, if it is the name of an answer.
@@ -37,18 +36,16 @@ pub(super) fn name_answers(document: &mut OpenApi) {
     for name in names.cloned().collect::<Vec<_>>() {
         name_answer(components, &name);
     }
-    for item in document.paths.paths.values_mut() {
-        let PathItem { get, put, post, patch, delete, .. } = item;
-        let operations = [get, put, post, patch, delete].into_iter().flatten();
-        operations.flat_map(|operation| operation.responses.responses.values_mut()).for_each(point);
+    for (_, operation) in operations_mut(document) {
+        operation.responses.responses.values_mut().for_each(point);
     }
 }
 
-/// Names one answer.
+/// Gives the schema of one answer its better name, and the schema of its data a name of its own.
 fn name_answer(components: &mut Components, name: &str) {
     let Some(better) = answer_name(name) else { return };
     let Some(mut answer) = components.schemas.remove(name) else { return };
-    let data = name.trim_start_matches(ENVELOPE);
+    let data = name.strip_prefix(ENVELOPE).unwrap_or(name);
     let item = data.strip_prefix(LIST).unwrap_or(data);
     if item != TEXT
         && let Some(described) = described(&mut answer, item != data)

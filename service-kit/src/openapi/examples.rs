@@ -2,8 +2,9 @@
 //! body has one as soon as its fields have.
 
 use serde_json::{Map, Value, json};
-use utoipa::openapi::path::PathItem;
 use utoipa::openapi::{OpenApi, RefOr};
+
+use super::operations_mut;
 
 /// An id in examples, for a field that has no example of its own.
 const ID: &str = "0190b3a2-0000-7000-8000-000000000001";
@@ -13,16 +14,13 @@ const TIME: &str = "1997-01-12T00:00:00Z";
 /// Gives each body that has none an example.
 pub(super) fn add_examples(document: &mut OpenApi) {
     let rendered = serde_json::to_value(&*document).unwrap_or_default();
-    for item in document.paths.paths.values_mut() {
-        let PathItem { put, post, patch, delete, .. } = item;
-        for operation in [put, post, patch, delete].into_iter().flatten() {
-            let Some(RefOr::T(body)) = &mut operation.request_body else { continue };
-            for content in body.content.values_mut() {
-                let RefOr::T(content) = content else { continue };
-                let schema = serde_json::to_value(&content.schema).unwrap_or_default();
-                if content.example.is_none() && content.examples.is_empty() {
-                    content.example = example(&rendered, &schema);
-                }
+    for (_, operation) in operations_mut(document) {
+        let Some(RefOr::T(body)) = &mut operation.request_body else { continue };
+        for content in body.content.values_mut() {
+            let RefOr::T(content) = content else { continue };
+            let schema = serde_json::to_value(&content.schema).unwrap_or_default();
+            if content.example.is_none() && content.examples.is_empty() {
+                content.example = example(&rendered, &schema);
             }
         }
     }

@@ -10,10 +10,10 @@ const RECORD: &str = "#/components/schemas/Operation";
 const PROBLEM: &str = "#/components/schemas/Problem";
 /// The name of the security scheme.
 const TOKEN: &str = "accessToken";
-/// What [`Description::description`] says of who may ask, in every program.
+/// The part of [`Description::description`] about permissions. It is the same in every program.
 pub const WHO_MAY_ASK: &str = "The port listens on loopback only. A process that can verify access \
     tokens asks for one with the right permission, and the record names its holder. Without tokens \
-    whoever reaches the port may ask, and `by` is a claim that nothing verifies.";
+    everybody who reaches the port may ask, and nothing verifies the claim in `by`.";
 
 /// What distinguishes one program's API of operations.
 #[derive(Debug)]

@@ -215,7 +215,7 @@ async fn without_a_certificate_nobody_gets_round_the_proxies() {
     let (status, answer) = client.answer().await;
     assert_eq!(status, 200, "a proxy on this machine");
     assert!(!answer.contains("strict-transport-security"), "that is up to the proxy: {answer}");
-    // Without a network, nobody is there who could come round the proxies.
+    // Without a network, no client can avoid the proxies.
     if let Some(own) = own_address() {
         let stranger = TcpStream::connect((own, running.address.port())).await.unwrap();
         Client(stranger).closed().await;

@@ -35,7 +35,7 @@ impl Client {
         Ok(Self { connection: sender, host: address.to_string(), bearer })
     }
 
-    /// Sends a command and returns its answer, whatever it is.
+    /// Sends a command and returns its answer, also a refusal.
     pub(in crate::bench) async fn answered(
         &mut self,
         path: &str,

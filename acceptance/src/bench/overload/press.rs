@@ -18,15 +18,15 @@ use crate::bench::commands::load::{ADD, Load, product};
 pub(super) enum Pace {
     /// Each client sends one as soon as the last one is answered.
     Closed,
-    /// This many are due in each second, whatever the answers. A client takes the next one that is
-    /// due when it is free.
+    /// This many are due in each second, independently of the answers. A client takes the next one
+    /// that is due when it is free.
     Open {
-        /// Commands per second.
+        /// The number of commands that are due per second.
         rate: f64,
     },
 }
 
-/// What became of the commands.
+/// The results of the commands.
 #[derive(Debug, Default)]
 pub(super) struct Ended {
     seconds: f64,

@@ -24,8 +24,8 @@ pub(super) fn source(language: &Language) -> PathBuf {
     root().join("acceptance/clients").join(language.name)
 }
 
-/// The tools of a language, as its pins say. Like the check of the descriptions in `.ci/run`, a
-/// machine without the installer goes without, and is told so; CI must have it.
+/// The tools of a language, as its pins say. `None`, with a notice, on a machine without the
+/// installer, as in the check of the descriptions in `.ci/run`. CI must have it.
 pub(super) async fn tools(language: &Language) -> Result<Option<Installed>> {
     if !is_there(language.installer) {
         let missing = format!(

@@ -1,8 +1,8 @@
-//! What becomes of a change that names no field.
+//! How a change that names no field ends.
 
 use super::{FieldPath, Fields, InvalidValue};
 
-/// Whether a change may name no field. A representation decides that.
+/// Whether a change may name no field. Each version of the API decides that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum EmptyChange {
     /// It is refused, because the caller probably made a mistake.

@@ -55,7 +55,8 @@ impl From<(&'static str, usize, &'static str)> for FieldPath {
     }
 }
 
-/// The path of a field in an item of a list that is in an item of a list.
+/// The path of a field in a nested list: the outer list and the index in it, the inner list and the
+/// index in it, and the field.
 impl From<(&'static str, usize, &'static str, usize, &'static str)> for FieldPath {
     fn from(
         (list, index, inner, at, name): (&'static str, usize, &'static str, usize, &'static str),

@@ -1,5 +1,5 @@
-//! Asks whether users may leave, and tells of users who were deactivated by an append of this
-//! process, before its answer leaves.
+//! Asks whether users may leave before an append deactivates them, and reports the deactivated
+//! users after it, before the answer is sent.
 
 use std::any::Any;
 
@@ -12,19 +12,19 @@ pub const USER_DEACTIVATED: &str = "user.deactivated";
 /// The event after which a user may sign in again.
 pub const USER_REACTIVATED: &str = "user.reactivated";
 
-/// Keeps whatever lets users leave as it is, until it is dropped.
+/// The leave of users. Until it is dropped, nothing changes that would forbid the leave.
 pub type Leave = Box<dyn Any + Send>;
 
 /// Why users may not leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LeaveError {
-    /// Nobody who may sign in would be an administrator any more.
+    /// No administrator who may sign in would be left.
     #[error("user {user_id} is the last administrator")]
     LastAdministrator {
         /// One of the users.
         user_id: Uuid,
     },
-    /// It cannot be found out.
+    /// The administrators are not known, because the database does not answer.
     #[error("the database of credentials cannot be asked")]
     CredentialsAway,
 }

@@ -20,7 +20,7 @@ pub struct ChangeProductInput {
     pub unit_price: Option<String>,
     /// The currency of the price, on the current ISO 4217 list. The default is the product's own.
     pub currency: Option<String>,
-    /// Whether it may have neither name nor price.
+    /// Whether a change without a name and a price is allowed.
     pub empty: EmptyChange,
 }
 

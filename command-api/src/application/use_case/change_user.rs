@@ -22,7 +22,7 @@ pub struct ChangeUserInput {
     pub profile: Option<ProfileInput>,
     /// The change of the preferences.
     pub preferences: Option<PreferencesInput>,
-    /// Whether it may name none of them.
+    /// Whether a change without any of them is allowed.
     pub empty: EmptyChange,
 }
 
@@ -97,8 +97,8 @@ impl PreferencesInput {
 
 /// Changes a user's name, e-mail address, profile and preferences.
 ///
-/// A user logs in with the e-mail address, and a new password is mailed to it. So who may change
-/// only their own data proves a new address first (`auth/proof/email.rs`).
+/// A user logs in with the e-mail address, and a new password is mailed to it. So users who may
+/// change only their own data prove a new address first (`auth/proof/email.rs`).
 pub struct ChangeUser {
     /// The user's id.
     pub user_id: Uuid,

@@ -34,7 +34,7 @@ impl Input for ClassifyProductInput {
 pub struct ClassifyProduct {
     /// The product's id.
     pub product_id: Uuid,
-    /// The rate class.
+    /// The new rate class of the product.
     pub rate_class: RateClass,
 }
 

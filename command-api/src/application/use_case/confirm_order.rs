@@ -21,7 +21,7 @@ impl UseCase for ConfirmOrder {
     const PERMISSION: Permission = Permission::OrdersWrite;
 
     async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
-        // One does not depend on the other, so they are read at once.
+        // The reads do not depend on each other, so they run at the same time.
         let loaded = try_join(work.order(self.order_id), pricing::current(work)).await;
         let (order, pricing) = loaded?;
         let products = work.products(order.state.units_by_product().into_keys()).await?;

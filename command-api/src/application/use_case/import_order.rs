@@ -45,9 +45,9 @@ pub struct ImportedLineInput {
 /// What is known of the currency of an order while its lines are read.
 #[derive(Debug, Clone, Copy)]
 enum OrderCurrency {
-    /// The order names none, and neither did a line so far.
+    /// Neither the order nor a line so far names a currency.
     Unnamed,
-    /// What the order names is no currency, which is noted already.
+    /// The order names a text that is not a currency. The error is recorded already.
     Invalid,
     /// All prices are in this currency.
     Known(Currency),

@@ -1,6 +1,6 @@
 //! Sets the discounts and the taxes of the shop, and finds the rules that price an order.
 //!
-//! Both are set as a whole. Who may set the prices of products may set these, too: each decides
+//! Both are set as a whole. The permission to change products covers them, because they also decide
 //! what an order costs.
 
 use access::{Owner, Permission};
@@ -38,7 +38,7 @@ pub struct DiscountInput {
     pub amount: Option<String>,
     /// The currency of the amount.
     pub currency: Option<String>,
-    /// The only type of customers that it is for.
+    /// The type of the customers who get it, or `None` if all do.
     pub customer_type: Option<String>,
     /// The time from which it is valid.
     pub from: Option<DateTime<Utc>>,
@@ -49,7 +49,7 @@ pub struct DiscountInput {
 /// The whole tax table, as the caller writes it.
 #[derive(Debug, Clone)]
 pub struct SetTaxesInput {
-    /// The countries.
+    /// The countries that the shop sells to. Without any, it levies no tax.
     pub countries: Vec<TaxedCountryInput>,
 }
 
@@ -60,7 +60,7 @@ pub struct TaxedCountryInput {
     pub country: String,
     /// Whether prices contain the tax: `exclusive` or `inclusive`.
     pub mode: String,
-    /// The rates.
+    /// The rates of the country, by region and rate class.
     pub rates: Vec<TaxRateInput>,
 }
 
@@ -191,7 +191,7 @@ impl UseCase for SetTaxes {
     }
 }
 
-/// Carries out a command on the pricing. Its refusal is about the field `at`.
+/// Carries out a command on the pricing. A refusal points at the field `at`.
 async fn set(
     work: &Work<'_>,
     command: PricingCommand,
@@ -206,8 +206,7 @@ async fn set(
 
 /// The pricing of the shop. It has no events if it was never set.
 ///
-/// # Errors
-/// It cannot be loaded.
+/// # Errors The pricing cannot be loaded.
 pub(super) async fn current(work: &Work<'_>) -> Result<Loaded<Pricing>, CommandError> {
     work.load::<Pricing>(PRICING, false).await
 }

@@ -22,7 +22,7 @@ pub struct SetShippingAddressInput {
 pub struct SetShippingAddress {
     /// The order's id.
     pub order_id: Uuid,
-    /// The whole address.
+    /// The valid address, with its destination.
     pub address: NewAddress,
 }
 

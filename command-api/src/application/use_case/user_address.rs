@@ -96,7 +96,7 @@ pub struct ChangeAddressInput {
     pub user_id: Uuid,
     /// The id of the address.
     pub address_id: Uuid,
-    /// The whole address.
+    /// The new address. It replaces the old one as a whole.
     pub address: AddressInput,
 }
 
@@ -106,7 +106,7 @@ pub struct ChangeAddress {
     pub user_id: Uuid,
     /// The id of the address.
     pub address_id: Uuid,
-    /// The whole address.
+    /// The new address, with its destination. It replaces the old one as a whole.
     pub address: NewAddress,
 }
 

@@ -58,13 +58,12 @@ impl Identity {
         let new = waiting.email.as_deref().and_then(|email| Email::parse(email).ok());
         let new = new.ok_or(IdentityError::InvalidToken)?;
         let old = parts.directory.email_of(user_id).await?.ok_or(IdentityError::InvalidToken)?;
-        if old.normalised() == new.normalised() {
-            // Another confirmation made the change. It tells the old address, which is no longer
-            // known here. Only if it crashed right after the change is the notice not sent.
-            return Ok(());
-        }
+        let is_same_mailbox = old.normalised() == new.normalised();
         if !waiting.is_of(&parts.directory, &old) {
-            return Err(IdentityError::InvalidToken);
+            // If the user holds the new address by now, another confirmation made the change. It
+            // sends the notice, because only it knew the old address. The notice is lost if the
+            // process crashed between the change and the notice.
+            return if is_same_mailbox { Ok(()) } else { Err(IdentityError::InvalidToken) };
         }
         let key = IdempotencyKey::new(format!("email-change-{}", waiting.pending_id));
         let key = key.map_err(|_| IdentityError::InvalidToken)?;
@@ -74,7 +73,8 @@ impl Identity {
         parts.directory.run(use_case, user_id, keyed).await?;
         let now = parts.clock.now();
         let told = parts.database.transaction(async |transaction| {
-            if !claim(transaction, waiting.pending_id, now).await? {
+            let is_first = claim(transaction, waiting.pending_id, now).await?;
+            if !is_first || is_same_mailbox {
                 return Ok(());
             }
             let (kind, recipient) = (Kind::EmailChanged, old.as_str());

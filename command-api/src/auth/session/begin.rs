@@ -42,7 +42,7 @@ impl Identity {
         });
         let Some(standing) = begun.await? else { return Ok(None) };
         // The session is stored, so the user's departure ends it if it comes later than this
-        // question. If it came earlier, the session may be unknown to who ended the others.
+        // question. If it came earlier, it may have ended the others before this session was there.
         if !parts.directory.may_sign_in(proven.user_id).await? {
             let ended = parts.database.transaction(async |transaction| {
                 let why = Why::UserGone;
@@ -71,7 +71,7 @@ async fn record(
     now: DateTime<Utc>,
 ) -> Result<Option<Standing>, sqlx::Error> {
     // The row stays locked, so no change of the password ends all sessions just before this one
-    // begins, and no change of roles revokes the tokens of before.
+    // begins, and no change of roles revokes only the older tokens.
     let (user_id, password_hash) = (proven.user_id, &proven.password_hash);
     if !account::hold_with_password(transaction, user_id, password_hash).await? {
         return Ok(None);

@@ -49,7 +49,7 @@ impl Why {
 
 impl Identity {
     /// Ends the session of a refresh token. It may be any token that the session ever had. Does
-    /// nothing if the session has ended, or the text is no token.
+    /// nothing if the session has ended, or the text is not a token.
     ///
     /// # Errors
     /// The database failed.

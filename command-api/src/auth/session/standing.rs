@@ -1,14 +1,11 @@
 //! What a user may do now: the union of the grants of their roles.
 
-use access::Grants;
+use access::{Grants, Role};
 use identity::{Moment, Subject};
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use crate::auth::issuer::Standing;
-
-/// The role that everybody with an account holds.
-pub const EVERYBODY: &str = "user";
 
 /// Reads what a user may do now. A transaction that issues a token on it holds the account.
 ///
@@ -22,7 +19,7 @@ pub async fn standing(
         "SELECT name, grants FROM auth.roles
          WHERE name = $2 OR name IN (SELECT role FROM auth.memberships WHERE user_id = $1)",
         user_id,
-        EVERYBODY
+        Role::EVERYBODY
     );
     let roles = roles.fetch_all(&mut *connection).await?;
     let revoked = sqlx::query_scalar!(

@@ -1,6 +1,5 @@
-//! The mutations of what users may do and are logged in with: roles, sessions and API keys. They
-//! change no event, so they have neither a version nor an idempotency key: a repeat changes
-//! nothing.
+//! The mutations of the access of users: their roles, sessions and API keys. They append no event,
+//! so they take neither a version nor an idempotency key. A repeat changes nothing.
 
 use access::{Caller, RoleName};
 use async_graphql::{Context, Error, ID, Object};
@@ -19,8 +18,8 @@ pub(super) struct AccessMutation;
 
 #[Object]
 impl AccessMutation {
-    /// Gives a user a role. You must hold all that the role allows. Access tokens of before are
-    /// refused.
+    /// Gives a user a role. You must hold all rights of the role. The user's older access tokens
+    /// are refused.
     async fn grant_role(
         &self,
         ctx: &Context<'_>,
@@ -30,8 +29,8 @@ impl AccessMutation {
         change_role(ctx, &user_id, &role, RoleChange::Grant).await
     }
 
-    /// Takes a role from a user. You must hold all that the role allows. The last administrator
-    /// stays.
+    /// Takes a role from a user. You must hold all rights of the role. The last administrator keeps
+    /// the role.
     async fn revoke_role(
         &self,
         ctx: &Context<'_>,
@@ -41,7 +40,7 @@ impl AccessMutation {
         change_role(ctx, &user_id, &role, RoleChange::Revoke).await
     }
 
-    /// Ends a session of a user. Those of others take `access:manage`.
+    /// Ends a session of a user. For the sessions of others you need `access:manage`.
     async fn end_session(
         &self,
         ctx: &Context<'_>,
@@ -57,7 +56,7 @@ impl AccessMutation {
         .await
     }
 
-    /// Revokes an API key of a user. Those of others take `access:manage`.
+    /// Revokes an API key of a user. For the keys of others you need `access:manage`.
     async fn revoke_user_api_key(
         &self,
         ctx: &Context<'_>,
@@ -121,7 +120,7 @@ async fn changed(
     }
 }
 
-/// Whether the input is why something was refused. Who may do it is not up to the input.
+/// Whether another input could help. It does not help a caller without the permission.
 fn is_input(problem: &Problem) -> bool {
     matches!(problem.status().as_u16(), 404 | 409)
 }

@@ -53,7 +53,7 @@ struct TaxedCountry {
     rates: Vec<TaxRate>,
 }
 
-/// A tax rate.
+/// The tax rate of a region and a rate class.
 #[derive(InputObject)]
 struct TaxRate {
     /// The region that it is for (ISO 3166-2, without the country). Without it, it is for all

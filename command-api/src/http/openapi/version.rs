@@ -1,7 +1,6 @@
 //! What the answers say about the version, in the OpenAPI document.
 
-use service_kit::openapi::describe_header;
-use utoipa::openapi::path::PathItem;
+use service_kit::openapi::{describe_header, operations_mut};
 use utoipa::openapi::schema::Type;
 use utoipa::openapi::{OpenApi, RefOr, Response};
 
@@ -11,13 +10,10 @@ use crate::http::version::Version;
 pub(super) fn describe(version: Version, document: &mut OpenApi) {
     let title = &mut document.info.title;
     *title = format!("{title}, {}", version.name());
-    for item in document.paths.paths.values_mut() {
-        let PathItem { get, put, post, patch, delete, .. } = item;
-        for operation in [get, put, post, patch, delete].into_iter().flatten() {
-            for response in operation.responses.responses.values_mut() {
-                if let RefOr::T(response) = response {
-                    describe_response(version, response);
-                }
+    for (_, operation) in operations_mut(document) {
+        for response in operation.responses.responses.values_mut() {
+            if let RefOr::T(response) = response {
+                describe_response(version, response);
             }
         }
     }

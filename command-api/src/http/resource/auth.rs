@@ -109,24 +109,20 @@ struct SessionTokens {
     post, path = "/auth/log-in", operation_id = "logIn", tag = "auth", request_body = LogInBody,
     responses(
         (status = 200, description = "A session has begun", body = Envelope<SessionTokens>),
-        (status = 401, description = "The e-mail address or the password is wrong",
-            body = service_kit::problem::ProblemBody, content_type = "application/problem+json"),
-        (status = 429, description = "There were too many attempts",
-            body = service_kit::problem::ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "The e-mail address or the password is wrong"),
+        (status = 429, description = "There were too many attempts"),
     ),
 )]
 async fn log_in(
     State(api): State<Api>,
     Query(Nothing {}): Query<Nothing>,
-    ClientAddress(address): ClientAddress,
+    address: ClientAddress,
     request_id: RequestId,
     Json(body): Json<LogInBody>,
 ) -> Result<Response, Problem> {
-    let LogInBody { email, password: Secret(password), client } = body;
-    let email = Email::parse(&email).map_err(|error| CommandError::invalid("email", error))?;
-    let client = client_name("/client", client.unwrap_or_else(|| UNNAMED.to_owned()))?;
-    let credentials = Credentials { email, password };
-    let tokens = api.identity()?.log_in(credentials, Visitor { client, address }).await?;
+    let LogInBody { email: text, password: Secret(password), client } = body;
+    let (email, visitor) = (email(&text)?, visitor(client, address)?);
+    let tokens = api.identity()?.log_in(Credentials { email, password }, visitor).await?;
     Ok(api.session(&tokens, request_id))
 }
 
@@ -139,8 +135,7 @@ async fn log_in(
     request_body = RefreshBody,
     responses(
         (status = 200, description = "The next tokens", body = Envelope<SessionTokens>),
-        (status = 401, description = "The refresh token is not valid, or the session has ended",
-            body = service_kit::problem::ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "The refresh token is not valid, or the session has ended"),
     ),
 )]
 async fn refresh(
@@ -176,8 +171,7 @@ async fn log_out(
     request_body = RefreshBody,
     responses(
         (status = 204, description = "All sessions of the user have ended"),
-        (status = 401, description = "The refresh token is not the valid one of a session",
-            body = service_kit::problem::ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "The refresh token is not the valid one of a session"),
     ),
 )]
 async fn log_out_everywhere(
@@ -187,6 +181,20 @@ async fn log_out_everywhere(
 ) -> Result<Response, Problem> {
     api.identity()?.log_out_everywhere(&token).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Reads an e-mail address of a body.
+fn email(text: &str) -> Result<Email, Problem> {
+    Ok(Email::parse(text).map_err(|error| CommandError::invalid("email", error))?)
+}
+
+/// The visitor with this name of a client, if the body has one.
+fn visitor(
+    client: Option<String>,
+    ClientAddress(address): ClientAddress,
+) -> Result<Visitor, Problem> {
+    let client = client_name("/client", client.unwrap_or_else(|| UNNAMED.to_owned()))?;
+    Ok(Visitor { client, address })
 }
 
 /// Accepts a text as the name of a client.
@@ -204,7 +212,7 @@ impl Api {
         self.identity.as_ref().ok_or_else(Problem::not_found)
     }
 
-    /// An answer that is no answer to a command.
+    /// An answer with this data. Unlike the answer to a command, it has no version and no token.
     fn plain<T: Serialize>(&self, data: T, RequestId(request_id): RequestId) -> Response {
         Envelope { data, meta: Meta::new(request_id, self.clock.now()) }.into_response()
     }

@@ -1,7 +1,7 @@
-//! The handlers of `/api/vN/orders`: placing orders, changing their lines, confirming and
-//! cancelling.
+//! The handlers of `/api/vN/orders` and `/api/vN/users/{id}/orders`: placing orders, changing their
+//! lines, confirming and cancelling.
 
-use axum::extract::State;
+use axum::extract::{FromRequest, Request, State};
 use axum::response::Response;
 use serde::Deserialize;
 use service_kit::extract::Path;
@@ -13,8 +13,8 @@ use utoipa_axum::routes;
 
 use super::shipping::ShippingAddressBody;
 use crate::application::use_case::{
-    AddOrderLineInput, CancelOrder, ConfirmOrder, LineInput, Orderer, PlaceOrderInput,
-    RemoveOrderLine,
+    AddOrderLineInput, CancelOrder, ConfirmOrder, ImportOrderInput, LineInput, Orderer,
+    PlaceOrderInput, RemoveOrderLine,
 };
 use crate::http::answer::{Changed, Collection, collection};
 use crate::http::object::{objects, optional_object};
@@ -30,6 +30,7 @@ struct Tag;
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(Tag::openapi())
         .routes(routes!(place))
+        .routes(routes!(place_for_user))
         .routes(routes!(add_line))
         .routes(routes!(remove_line))
         .routes(routes!(confirm))
@@ -39,10 +40,26 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 /// The orders in the query API.
 pub(in crate::http) const ORDERS: Collection = collection("orders");
 
+/// An order from another system. Nothing of the request is read unless the operator has enabled
+/// imports.
+pub(in crate::http) struct ReceivedImport<T>(pub(in crate::http) Received<T>);
+
+impl<T> FromRequest<Api> for ReceivedImport<T>
+where
+    Received<T>: FromRequest<Api, Rejection = Problem>,
+{
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
+        ImportOrderInput::check_offered(&api.application.environment)?;
+        Ok(Self(Received::from_request(request, api).await?))
+    }
+}
+
 /// A line of an order, at the current price of the product.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct LineBody {
+struct LineBody {
     /// The product's id.
     product_id: Id,
     /// The number of units, from 1.
@@ -70,9 +87,22 @@ struct PlaceOrderBody {
     shipping_address: Option<ShippingAddressBody>,
 }
 
-/// Converts the lines of a request body to input.
-pub(super) fn lines(bodies: Vec<LineBody>) -> Vec<LineInput> {
-    bodies.into_iter().map(LineBody::input).collect()
+/// An order to place for the user in the path.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PlaceOrderOfUserBody {
+    /// The new id of the order, a UUID of version 7. Without it, the server makes one.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(required = false, nullable = false)]
+    id: Option<Id>,
+    /// The lines of the order, at the current prices of the products.
+    #[schema(min_items = 1, max_items = 100)]
+    #[serde(deserialize_with = "objects")]
+    lines: Vec<LineBody>,
+    /// Where the order goes. Taxes depend on its country and region.
+    #[serde(default, deserialize_with = "optional_object")]
+    #[schema(value_type = Option<ShippingAddressBody>, required = false)]
+    shipping_address: Option<ShippingAddressBody>,
 }
 
 impl LineBody {
@@ -83,10 +113,18 @@ impl LineBody {
 
 impl PlaceOrderBody {
     fn input(self) -> PlaceOrderInput {
+        let Self { id, user_id, lines, shipping_address } = self;
+        let order = PlaceOrderOfUserBody { id, lines, shipping_address };
+        order.input(Orderer::Named(user_id.get()))
+    }
+}
+
+impl PlaceOrderOfUserBody {
+    fn input(self, orderer: Orderer) -> PlaceOrderInput {
         PlaceOrderInput {
             id: self.id.map(Id::get),
-            orderer: Orderer::Named(self.user_id.get()),
-            lines: lines(self.lines),
+            orderer,
+            lines: self.lines.into_iter().map(LineBody::input).collect(),
             shipping_address: self.shipping_address.map(ShippingAddressBody::input),
         }
     }
@@ -104,6 +142,23 @@ async fn place(
     received: Received<PlaceOrderBody>,
 ) -> Result<Response, Problem> {
     api.create(received.body.input(), received.about, ORDERS).await
+}
+
+/// Place an order for the user.
+#[utoipa::path(
+    post, path = "/users/{id}/orders", operation_id = "placeOrderOfUser", tag = "orders",
+    request_body = PlaceOrderOfUserBody,
+    params(("id" = inline(Id), Path, description = "The user's id")),
+    responses((status = 201, description = "The order is placed and pending",
+        body = Envelope<Changed>)),
+)]
+async fn place_for_user(
+    State(api): State<Api>,
+    Path(user_id): Path<Id>,
+    received: Received<PlaceOrderOfUserBody>,
+) -> Result<Response, Problem> {
+    let Received { body, about } = received;
+    api.create(body.input(Orderer::Addressed(user_id.get())), about, ORDERS).await
 }
 
 /// Add a line to a pending order, at the current price of the product.

@@ -51,7 +51,7 @@ struct TaxedCountryBody {
     rates: Vec<TaxRateBody>,
 }
 
-/// A tax rate.
+/// The tax rate of a region and a rate class.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct TaxRateBody {

@@ -1,25 +1,19 @@
-//! The handlers of `/api/vN/users`: registering, deactivating and reactivating users, and placing
-//! their orders. Changing them differs from one version to the next.
+//! The handlers of `/api/vN/users`: registering, deactivating, reactivating and classifying users.
+//! Each version has its own handlers to change them.
 
 use axum::extract::State;
 use axum::response::Response;
-use serde::Deserialize;
 use service_kit::extract::Path;
 use service_kit::input::Id;
 use service_kit::{Envelope, Problem};
-use utoipa::{OpenApi, ToSchema};
+use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::order::{LineBody, ORDERS, lines};
-use super::shipping::ShippingAddressBody;
-use crate::application::use_case::{
-    DeactivateUserInput, Orderer, PlaceOrderInput, ReactivateUserInput,
-};
+use crate::application::use_case::{DeactivateUserInput, ReactivateUserInput};
+use crate::http::Api;
 use crate::http::answer::{Changed, Collection, collection};
-use crate::http::object::{objects, optional_object};
 use crate::http::received::{Received, ReceivedBare};
-use crate::http::{Api, present};
 
 mod address;
 mod body;
@@ -39,30 +33,11 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(deactivate))
         .routes(routes!(reactivate))
         .routes(routes!(classify))
-        .routes(routes!(place_order))
         .merge(address::routes())
 }
 
 /// The users in the query API.
 const USERS: Collection = collection("users");
-
-/// An order to place for the user in the path.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct PlaceOrderOfUserBody {
-    /// The new id of the order, a UUID of version 7. Without it, the server makes one.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(required = false, nullable = false)]
-    id: Option<Id>,
-    /// The lines of the order, at the current prices of the products.
-    #[schema(min_items = 1, max_items = 100)]
-    #[serde(deserialize_with = "objects")]
-    lines: Vec<LineBody>,
-    /// Where the order goes. Taxes depend on its country and region.
-    #[serde(default, deserialize_with = "optional_object")]
-    #[schema(value_type = Option<ShippingAddressBody>, required = false)]
-    shipping_address: Option<ShippingAddressBody>,
-}
 
 /// Register a user.
 #[utoipa::path(
@@ -123,27 +98,4 @@ async fn classify(
     received: Received<CustomerTypeBody>,
 ) -> Result<Response, Problem> {
     api.change(received.body.input(user_id.get()), received.about).await
-}
-
-/// Place an order for the user.
-#[utoipa::path(
-    post, path = "/users/{id}/orders", operation_id = "placeOrderOfUser", tag = "orders",
-    request_body = PlaceOrderOfUserBody,
-    params(("id" = inline(Id), Path, description = "The user's id")),
-    responses((status = 201, description = "The order is placed and pending",
-        body = Envelope<Changed>)),
-)]
-async fn place_order(
-    State(api): State<Api>,
-    Path(user_id): Path<Id>,
-    received: Received<PlaceOrderOfUserBody>,
-) -> Result<Response, Problem> {
-    let Received { body, about } = received;
-    let input = PlaceOrderInput {
-        id: body.id.map(Id::get),
-        orderer: Orderer::Addressed(user_id.get()),
-        lines: lines(body.lines),
-        shipping_address: body.shipping_address.map(ShippingAddressBody::input),
-    };
-    api.create(input, about, ORDERS).await
 }

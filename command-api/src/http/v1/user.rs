@@ -7,7 +7,6 @@ use serde::Deserialize;
 use service_kit::extract::Path;
 use service_kit::input::Id;
 use service_kit::input::schema::EmailAddress;
-use service_kit::problem::ProblemBody;
 use service_kit::{Envelope, Problem};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -110,8 +109,7 @@ impl ChangeUserBody {
     responses(
         (status = 200, description = "The user is replaced", body = Envelope<Changed>),
         (status = 403, description = "The caller lacks the permission, which `WWW-Authenticate` \
-            names, or may change only their own data and names another e-mail address",
-            body = ProblemBody, content_type = "application/problem+json"),
+            names, or may change only their own data and names another e-mail address"),
     ),
 )]
 async fn replace(
@@ -133,8 +131,7 @@ async fn replace(
     responses(
         (status = 200, description = "The user is changed", body = Envelope<Changed>),
         (status = 403, description = "The caller lacks the permission, which `WWW-Authenticate` \
-            names, or may change only their own data and names another e-mail address",
-            body = ProblemBody, content_type = "application/problem+json"),
+            names, or may change only their own data and names another e-mail address"),
     ),
 )]
 async fn change(

@@ -1,6 +1,6 @@
 //! The handler of `/api/v2/orders/import`: each price has its currency.
 
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 use service_kit::input::{Id, Integer, Time};
@@ -13,8 +13,7 @@ use super::money::{PastMoney, UNIT_PRICE};
 use crate::application::use_case::{ImportOrderInput, ImportedLineInput};
 use crate::http::answer::Changed;
 use crate::http::object::{object, objects};
-use crate::http::received::Received;
-use crate::http::resource::order::ORDERS;
+use crate::http::resource::order::{ORDERS, ReceivedImport};
 use crate::http::{Api, present};
 
 /// The routes of orders that only this version has.
@@ -87,11 +86,10 @@ impl ImportLineBody {
     responses((status = 201, description = "The order is imported and pending",
         body = Envelope<Changed>)),
 )]
-async fn import(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
-    // This check comes before anything of the request is read.
-    ImportOrderInput::check_offered(&api.application.environment)?;
-    let received =
-        <Received<ImportOrderBody> as FromRequest<Api>>::from_request(request, &api).await?;
+async fn import(
+    State(api): State<Api>,
+    ReceivedImport(received): ReceivedImport<ImportOrderBody>,
+) -> Result<Response, Problem> {
     let imported = api.create(received.body.input(), received.about, ORDERS).await;
     imported.map_err(|problem| UNIT_PRICE.nest(problem))
 }

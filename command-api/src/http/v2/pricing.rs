@@ -47,8 +47,8 @@ struct DiscountBody {
         value_type = i64, required = false, nullable = false, minimum = 0, maximum = 1_000_000
     )]
     rate: Option<Integer>,
-    /// The amount that it takes off. It never takes off more than remains, and nothing off orders
-    /// in another currency.
+    /// The amount that it takes off. It never takes off more than remains. Orders in another
+    /// currency get nothing off.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = PastMoney, required = false)]
     amount: Option<Object<PastMoney>>,

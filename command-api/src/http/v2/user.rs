@@ -7,7 +7,6 @@ use serde::Deserialize;
 use service_kit::extract::Path;
 use service_kit::input::Id;
 use service_kit::input::schema::EmailAddress;
-use service_kit::problem::ProblemBody;
 use service_kit::{Envelope, Problem};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -67,8 +66,7 @@ fn input(user_id: Uuid, email: Option<String>, name: Option<String>) -> ChangeUs
     responses(
         (status = 200, description = "The user is replaced", body = Envelope<Changed>),
         (status = 403, description = "The caller lacks the permission, which `WWW-Authenticate` \
-            names, or may change only their own data and names another e-mail address",
-            body = ProblemBody, content_type = "application/problem+json"),
+            names, or may change only their own data and names another e-mail address"),
     ),
 )]
 async fn replace(
@@ -91,8 +89,7 @@ async fn replace(
     responses(
         (status = 200, description = "The user is changed", body = Envelope<Changed>),
         (status = 403, description = "The caller lacks the permission, which `WWW-Authenticate` \
-            names, or may change only their own data and names another e-mail address",
-            body = ProblemBody, content_type = "application/problem+json"),
+            names, or may change only their own data and names another e-mail address"),
     ),
 )]
 async fn change(

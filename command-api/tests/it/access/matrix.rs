@@ -133,7 +133,7 @@ fn body(two: &Two, document: &Value, (method, path): (&str, &str)) -> Value {
     }
 }
 
-/// The examples of the fields of an object; null for what is none.
+/// The examples of the fields of an object; null for any other value.
 fn examples(document: &Value, schema: &Value) -> Value {
     let Some(reference) = schema["$ref"].as_str() else { return Value::Null };
     let schema = document.pointer(reference.trim_start_matches('#')).unwrap();

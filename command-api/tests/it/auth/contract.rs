@@ -86,9 +86,9 @@ async fn everybody(contract: &mut Contract) {
             contract.of(method, path).add(caller, &reply);
         }
         if *method == "post" {
-            let path_of_it = format!("{PREFIX}{path}");
+            let full_path = format!("{PREFIX}{path}");
             for (case, body) in [("an empty object", "{}"), ("malformed JSON", "{")] {
-                let request = Request::post(&path_of_it).header("content-type", "application/json");
+                let request = Request::post(&full_path).header("content-type", "application/json");
                 let request = request.body(Body::from(body)).unwrap();
                 let reply = site.shop.send(callers.send("owner", sent, request)).await;
                 contract.of(method, path).add(case, &reply);

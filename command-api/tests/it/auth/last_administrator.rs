@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::support::{Session, Site};
 use crate::support::Reply;
 
-/// Two administrators.
+/// A site with two administrators: the id and the session of each.
 async fn two() -> (Site, [(Uuid, Session); 2]) {
     let site = Site::new().await;
     let one = site.with_role("one@example.com", "admin").await;

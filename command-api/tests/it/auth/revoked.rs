@@ -1,5 +1,4 @@
-//! Tests that a revocation covers every token of before, also those that are issued at the same
-//! moment.
+//! Tests that a revocation covers every older token, also those that are issued at the same moment.
 
 use chrono::TimeDelta;
 use sqlx::{Connection as _, PgConnection};

@@ -118,7 +118,7 @@ async fn a_new_key_is_fetched_when_a_token_names_it_and_an_old_one_goes() {
     issuer.publish(KEYS, &set(&[&old, &new]));
     running.until_accepted(&of_new).await;
     assert_eq!(issuer.asked(KEYS), 2);
-    assert!(running.verifier.verify(&of_old).is_ok(), "rotation is no break");
+    assert!(running.verifier.verify(&of_old).is_ok(), "a rotation interrupts nothing");
     issuer.publish(KEYS, &set(&[&new]));
     let stranger = Pair::ed25519("c", 3).sign(&claims(&issuer.name()));
     until("the old key is gone", async || {

@@ -396,7 +396,7 @@ fn a_user_is_revoked_whoever_issued_the_tokens() {
     assert_eq!(status(&gate, &token), 200);
     let user = verifier(&[&pair], &[]).verify(&token).unwrap().user;
     gate.revocations().revoke(Subject::User(user), crate::Moment::of_seconds(issued - 31));
-    assert_eq!(status(&gate, &token), 200, "tokens of later count");
+    assert_eq!(status(&gate, &token), 200, "newer tokens count");
     // The issuer's clock may be ahead.
     gate.revocations().revoke(Subject::User(user), crate::Moment::of_seconds(issued - 15));
     assert_eq!(status(&gate, &token), 401);

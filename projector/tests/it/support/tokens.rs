@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 const KEYS: &str = "dGVzdHMtc2lnbi10aGVpci10b2tlbnMtd2l0aC10aGk=";
-/// Whom every token stands for.
+/// The user who holds every token.
 pub(crate) const ADA: Uuid = Uuid::from_u128(0xada);
 /// The session of every token.
 pub(crate) const SESSION: Uuid = Uuid::from_u128(0x5e);

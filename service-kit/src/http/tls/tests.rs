@@ -73,18 +73,21 @@ fn files_that_cannot_be_used_are_refused_by_setting_and_the_key_is_not_shown() {
     assert!(refused(&certificate, &absent).starts_with("TLS_KEY names "));
     let pipe = certificate.with_file_name("pipe");
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR).unwrap();
-    assert!(refused(&pipe, &key).contains("it is no file"), "nobody waits for a writer");
-    assert!(refused(&certificate, certificate.parent().unwrap()).contains("it is no file"));
-    assert!(refused(&key, &key).contains("no certificate in PEM"));
-    assert!(refused(&certificate, &certificate).contains("no private key in PEM"));
+    assert!(refused(&pipe, &key).contains("it is not a file"), "nobody waits for a writer");
+    assert!(refused(&certificate, certificate.parent().unwrap()).contains("it is not a file"));
+    assert!(refused(&key, &key).contains("not a certificate in PEM"));
+    assert!(refused(&certificate, &certificate).contains("not a private key in PEM"));
     fs::write(&key, CANARY).unwrap();
     let unusable = refused(&certificate, &key);
     assert!(unusable.starts_with("TLS_KEY is not the key"), "{unusable}");
     assert!(!unusable.contains("Q0FOQVJZ") && !unusable.contains("CANARY"), "{unusable}");
-    // `!` is no base64.
+    // `!` is not base64.
     fs::write(&key, CANARY.replace("Q0FOQVJZ", "CANARY!!")).unwrap();
     let damaged = refused(&certificate, &key);
-    assert!(damaged.contains("no private key in PEM") && !damaged.contains("CANARY"), "{damaged}");
+    assert!(
+        damaged.contains("not a private key in PEM") && !damaged.contains("CANARY"),
+        "{damaged}"
+    );
     files.renew();
     let shown = format!("{:?}", read(&files).unwrap());
     assert!(shown.contains("key.pem") && !shown.contains("PRIVATE"), "{shown}");

@@ -1,6 +1,6 @@
 //! The handlers of `/api/vN/auth/users/{id}`: roles, sessions and API keys of a user.
 
-use access::RoleName;
+use access::{Caller, RoleName};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
@@ -10,7 +10,6 @@ use serde::Serialize;
 use service_kit::extract::{Path, Query};
 use service_kit::http::RequestId;
 use service_kit::input::Id;
-use service_kit::problem::ProblemBody;
 use service_kit::{Envelope, Problem};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -75,14 +74,13 @@ impl From<ListedSession> for Session {
     }
 }
 
-/// List the roles of a user. It takes `access:manage`.
+/// List the roles of a user. You need `access:manage`.
 #[utoipa::path(
     get, path = "/auth/users/{id}/roles", operation_id = "listRoles", tag = "auth",
     params(("id" = inline(Id), Path, description = "The user's id")),
     responses(
         (status = 200, description = "The names of the roles", body = Envelope<Vec<ListedRole>>),
-        (status = 403, description = "You may not manage access", body = ProblemBody,
-            content_type = "application/problem+json"),
+        (status = 403, description = "You may not manage access"),
     ),
 )]
 async fn list_roles(
@@ -97,7 +95,7 @@ async fn list_roles(
     Ok(api.plain(roles, request_id))
 }
 
-/// Give a user a role. You must hold all that the role allows.
+/// Give a user a role. You must hold all rights of the role.
 #[utoipa::path(
     put, path = "/auth/users/{id}/roles/{role}", operation_id = "grantRole", tag = "auth",
     params(
@@ -106,8 +104,7 @@ async fn list_roles(
     ),
     responses(
         (status = 204, description = "The user has the role"),
-        (status = 403, description = "You may not manage access, or hold less than the role",
-            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "You may not manage access, or hold less than the role"),
     ),
 )]
 async fn grant_role(
@@ -116,12 +113,11 @@ async fn grant_role(
     Query(Nothing {}): Query<Nothing>,
     RequestCaller(caller): RequestCaller,
 ) -> Result<Response, Problem> {
-    let role: RoleName = role.parse().map_err(|_| Problem::not_found())?;
-    api.identity()?.change_role(&caller, user.get(), &role, RoleChange::Grant).await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    change_role(&api, &caller, (user, &role), RoleChange::Grant).await
 }
 
-/// Take a role from a user. You must hold all that the role allows. The last administrator stays.
+/// Take a role from a user. You must hold all rights of the role. The last administrator keeps the
+/// role.
 #[utoipa::path(
     delete, path = "/auth/users/{id}/roles/{role}", operation_id = "revokeRole", tag = "auth",
     params(
@@ -130,10 +126,8 @@ async fn grant_role(
     ),
     responses(
         (status = 204, description = "The user does not have the role"),
-        (status = 403, description = "You may not manage access, or hold less than the role",
-            body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "Nobody would be an administrator any more",
-            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "You may not manage access, or hold less than the role"),
+        (status = 409, description = "Nobody would be an administrator any more"),
     ),
 )]
 async fn revoke_role(
@@ -142,12 +136,23 @@ async fn revoke_role(
     Query(Nothing {}): Query<Nothing>,
     RequestCaller(caller): RequestCaller,
 ) -> Result<Response, Problem> {
+    change_role(&api, &caller, (user, &role), RoleChange::Revoke).await
+}
+
+async fn change_role(
+    api: &Api,
+    caller: &Caller,
+    (user, role): (Id, &str),
+    change: RoleChange,
+) -> Result<Response, Problem> {
+    // No role has a malformed name.
     let role: RoleName = role.parse().map_err(|_| Problem::not_found())?;
-    api.identity()?.change_role(&caller, user.get(), &role, RoleChange::Revoke).await?;
+    api.identity()?.change_role(caller, user.get(), &role, change).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// List the sessions of a user, the newest first. Those of others take `access:manage`.
+/// List the sessions of a user, the newest first. For the sessions of others you need
+/// `access:manage`.
 #[utoipa::path(
     get, path = "/auth/users/{id}/sessions", operation_id = "listSessions", tag = "auth",
     params(("id" = inline(Id), Path, description = "The user's id")),
@@ -167,7 +172,7 @@ async fn list_sessions(
     Ok(api.plain(sessions, request_id))
 }
 
-/// End a session of a user. Those of others take `access:manage`.
+/// End a session of a user. For the sessions of others you need `access:manage`.
 #[utoipa::path(
     delete, path = "/auth/users/{id}/sessions/{session_id}", operation_id = "endSession",
     tag = "auth",
@@ -189,7 +194,7 @@ async fn end_session(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// List the API keys of a user, the newest first. Those of others take `access:manage`.
+/// List the API keys of a user, the newest first. For the keys of others you need `access:manage`.
 #[utoipa::path(
     get, path = "/auth/users/{id}/api-keys", operation_id = "listUserApiKeys", tag = "auth",
     params(("id" = inline(Id), Path, description = "The user's id")),
@@ -209,7 +214,7 @@ async fn list_keys(
     Ok(api.plain(keys, request_id))
 }
 
-/// Revoke an API key of a user. Those of others take `access:manage`.
+/// Revoke an API key of a user. For the keys of others you need `access:manage`.
 #[utoipa::path(
     delete, path = "/auth/users/{id}/api-keys/{key_id}", operation_id = "revokeUserApiKey",
     tag = "auth",

@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use service_kit::extract::{Json, Path, Query};
 use service_kit::http::RequestId;
 use service_kit::input::{Id, Time};
-use service_kit::problem::ProblemBody;
 use service_kit::{Envelope, FieldError, Problem};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -119,10 +118,8 @@ impl From<ListedKey> for ApiKey {
     request_body = NewKeyBody,
     responses(
         (status = 201, description = "The key", body = Envelope<MadeApiKey>),
-        (status = 403, description = "You do not hold all of the scopes, or act with an API key",
-            body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "You have too many keys", body = ProblemBody,
-            content_type = "application/problem+json"),
+        (status = 403, description = "You do not hold all of the scopes, or act with an API key"),
+        (status = 409, description = "You have too many keys"),
     ),
 )]
 async fn make(
@@ -198,8 +195,7 @@ async fn revoke(
     request_body = ExchangeBody,
     responses(
         (status = 200, description = "An access token", body = Envelope<KeyToken>),
-        (status = 401, description = "The key is not valid, or no longer", body = ProblemBody,
-            content_type = "application/problem+json"),
+        (status = 401, description = "The key is not valid, or no longer"),
     ),
 )]
 async fn exchange(

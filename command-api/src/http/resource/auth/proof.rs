@@ -1,22 +1,21 @@
-//! The handlers of what takes a proof by mail: sign-up, new passwords and new addresses.
+//! The handlers for sign-up, new passwords and new addresses. A mailed token proves each of them.
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use domain::value::{Email, PersonName};
+use domain::value::PersonName;
 use identity::gate::RequestCaller;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use service_kit::extract::{Json, Query};
 use service_kit::http::{ClientAddress, RequestId};
 use service_kit::input::schema::EmailAddress;
-use service_kit::problem::ProblemBody;
 use service_kit::{Envelope, FieldError, Problem};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Nothing, SessionTokens, UNNAMED, client_name};
+use super::{Nothing, SessionTokens, email, visitor};
 use crate::application::CommandError;
 use crate::auth::Visitor;
 use crate::auth::password::Password;
@@ -88,6 +87,14 @@ struct NewPasswordBody {
     client: Option<String>,
 }
 
+impl NewPasswordBody {
+    /// Reads the token and the password, and who sends them.
+    fn read(self, address: ClientAddress) -> Result<(SecretString, Password, Visitor), Problem> {
+        let Self { token: Secret(token), password: Secret(text), client } = self;
+        Ok((token, password("/password", text)?, visitor(client, address)?))
+    }
+}
+
 /// A mailed token.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -119,20 +126,12 @@ struct MailSent {
     valid_for: i64,
 }
 
-fn email(text: &str) -> Result<Email, Problem> {
-    Ok(Email::parse(text).map_err(|error| CommandError::invalid("email", error))?)
-}
-
+/// Accepts a text as a new password. `pointer` is its place in the body.
 fn password(pointer: &str, text: SecretString) -> Result<Password, Problem> {
     Password::new(text).map_err(|error| {
         let error = FieldError::new(pointer, "password/unfit", error.to_string());
         Problem::invalid(vec![error])
     })
-}
-
-fn visitor(client: Option<String>, address: ClientAddress) -> Result<Visitor, Problem> {
-    let client = client_name("/client", client.unwrap_or_else(|| UNNAMED.to_owned()))?;
-    Ok(Visitor { client, address: address.0 })
 }
 
 /// Sign up: ask for a mail that proves the e-mail address.
@@ -142,8 +141,7 @@ fn visitor(client: Option<String>, address: ClientAddress) -> Result<Visitor, Pr
     post, path = "/auth/sign-up", operation_id = "signUp", tag = "auth", request_body = SignUpBody,
     responses(
         (status = 202, description = "A mail is on its way", body = Envelope<MailSent>),
-        (status = 429, description = "There were too many requests", body = ProblemBody,
-            content_type = "application/problem+json"),
+        (status = 429, description = "There were too many requests"),
     ),
 )]
 async fn sign_up(
@@ -168,13 +166,10 @@ async fn sign_up(
     responses(
         (status = 200, description = "You are registered, and a session has begun",
             body = Envelope<SessionTokens>),
-        (status = 401, description = "The token is not valid, or no longer", body = ProblemBody,
-            content_type = "application/problem+json"),
+        (status = 401, description = "The token is not valid, or no longer"),
         (status = 429, description = "The token was used, and there were too many attempts to \
-            repeat it with another password", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 409, description = "The address was taken meanwhile", body = ProblemBody,
-            content_type = "application/problem+json"),
+            repeat it with another password"),
+        (status = 409, description = "The address was taken meanwhile"),
     ),
 )]
 async fn confirm_sign_up(
@@ -184,8 +179,7 @@ async fn confirm_sign_up(
     request_id: RequestId,
     Json(body): Json<NewPasswordBody>,
 ) -> Result<Response, Problem> {
-    let NewPasswordBody { token: Secret(token), password: Secret(text), client } = body;
-    let (password, visitor) = (password("/password", text)?, visitor(client, address)?);
+    let (token, password, visitor) = body.read(address)?;
     let tokens = api.identity()?.confirm_sign_up(&token, password, visitor).await?;
     Ok(api.session(&tokens, request_id))
 }
@@ -199,8 +193,7 @@ async fn confirm_sign_up(
     responses(
         (status = 202, description = "A mail is on its way, if the address belongs to a user",
             body = Envelope<MailSent>),
-        (status = 429, description = "There were too many requests", body = ProblemBody,
-            content_type = "application/problem+json"),
+        (status = 429, description = "There were too many requests"),
     ),
 )]
 async fn ask_reset(
@@ -221,11 +214,9 @@ async fn ask_reset(
     responses(
         (status = 200, description = "The password is set, and a session has begun",
             body = Envelope<SessionTokens>),
-        (status = 401, description = "The token is not valid, or no longer", body = ProblemBody,
-            content_type = "application/problem+json"),
+        (status = 401, description = "The token is not valid, or no longer"),
         (status = 429, description = "The token was used, and there were too many attempts to \
-            repeat it with another password", body = ProblemBody,
-            content_type = "application/problem+json"),
+            repeat it with another password"),
     ),
 )]
 async fn reset(
@@ -235,8 +226,7 @@ async fn reset(
     request_id: RequestId,
     Json(body): Json<NewPasswordBody>,
 ) -> Result<Response, Problem> {
-    let NewPasswordBody { token: Secret(token), password: Secret(text), client } = body;
-    let (password, visitor) = (password("/password", text)?, visitor(client, address)?);
+    let (token, password, visitor) = body.read(address)?;
     let tokens = api.identity()?.reset_password(&token, password, visitor).await?;
     Ok(api.session(&tokens, request_id))
 }
@@ -247,10 +237,8 @@ async fn reset(
     request_body = ChangePasswordBody,
     responses(
         (status = 204, description = "The password is changed"),
-        (status = 401, description = "You must sign in, or the current password is wrong",
-            body = ProblemBody, content_type = "application/problem+json"),
-        (status = 429, description = "There were too many attempts", body = ProblemBody,
-            content_type = "application/problem+json"),
+        (status = 401, description = "You must sign in, or the current password is wrong"),
+        (status = 429, description = "There were too many attempts"),
     ),
 )]
 async fn change_password(
@@ -274,10 +262,8 @@ async fn change_password(
     request_body = ChangeEmailBody,
     responses(
         (status = 202, description = "A mail is on its way", body = Envelope<MailSent>),
-        (status = 401, description = "You must sign in, or the current password is wrong",
-            body = ProblemBody, content_type = "application/problem+json"),
-        (status = 429, description = "There were too many requests or attempts", body = ProblemBody,
-            content_type = "application/problem+json"),
+        (status = 401, description = "You must sign in, or the current password is wrong"),
+        (status = 429, description = "There were too many requests or attempts"),
     ),
 )]
 async fn ask_email(
@@ -300,10 +286,8 @@ async fn ask_email(
     request_body = TokenBody,
     responses(
         (status = 204, description = "The address is changed"),
-        (status = 401, description = "The token is not valid, or no longer", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 409, description = "The address was taken meanwhile", body = ProblemBody,
-            content_type = "application/problem+json"),
+        (status = 401, description = "The token is not valid, or no longer"),
+        (status = 409, description = "The address was taken meanwhile"),
     ),
 )]
 async fn confirm_email(

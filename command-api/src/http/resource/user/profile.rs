@@ -1,5 +1,5 @@
-//! A profile and preferences in a body, and the change that they are: by a merge patch, or as a
-//! whole.
+//! The profile and the preferences of a user in a body. A body is a merge patch, or a whole that
+//! replaces the old one.
 
 use domain::user::Change;
 use serde::Deserialize;
@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::application::use_case::{PreferencesInput, ProfileInput};
 use crate::http::unsettable;
 
-/// A profile. `null` and an absent field are an empty one in a whole profile.
+/// A profile. In a whole profile, a field that is absent or `null` is empty.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct ProfileBody {
