@@ -206,7 +206,8 @@ async fn set(
 
 /// The pricing of the shop. It has no events if it was never set.
 ///
-/// # Errors The pricing cannot be loaded.
+/// # Errors
+/// The pricing cannot be loaded.
 pub(super) async fn current(work: &Work<'_>) -> Result<Loaded<Pricing>, CommandError> {
     work.load::<Pricing>(PRICING, false).await
 }
