@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use access::{Grants, Policy};
 
+use crate::copy;
 use crate::verifier::Verifier;
 
 /// Who issues access tokens, and for whom.
@@ -20,10 +21,10 @@ pub struct TokenArgs {
 /// The setting of the folder for copies of published keys.
 #[derive(Debug, Clone, clap::Args)]
 pub struct CacheArgs {
-    /// A folder for the last copies of the keys and revocations that other processes and issuers
-    /// publish. With it, the process starts and answers while they are away.
+    /// A folder for the last copies of what other processes and issuers publish of access tokens.
+    /// With it, the process starts and answers while they are away. Only its user may write there.
     #[arg(long, env = "IDENTITY_CACHE", value_name = "FOLDER")]
-    pub identity_cache: Option<PathBuf>,
+    identity_cache: Option<PathBuf>,
 }
 
 /// What everybody may do.
@@ -49,6 +50,20 @@ impl TokenArgs {
     /// A verifier of these tokens that knows no key yet.
     pub fn verifier(&self) -> Verifier {
         Verifier::without_keys(&self.access_token_issuer, &self.access_token_audience)
+    }
+}
+
+impl CacheArgs {
+    /// The folder, if there is one, and nobody decides what is in it but this user. Of a group that
+    /// can write there, it warns.
+    ///
+    /// # Errors
+    /// The text names the setting: every user of the machine can write there.
+    pub fn folder(&self) -> Result<Option<PathBuf>, cli_kit::Usage> {
+        if let Some(folder) = &self.identity_cache {
+            copy::check(folder).map_err(|refused| cli_kit::Usage(refused.to_string()))?;
+        }
+        Ok(self.identity_cache.clone())
     }
 }
 

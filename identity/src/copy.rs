@@ -1,14 +1,66 @@
 //! Copies of what others publish, in a private folder. A process starts from them while the others
-//! are away. Anybody who can write there decides which tokens count.
+//! are away. Anybody who can write there decides which tokens count. So a process does not start
+//! with a folder that everybody on the machine can write to.
 
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 
+/// The copy of the command API's public keys.
+pub(crate) const KEYS: &str = "jwks.json";
+/// The copy of the list of what is revoked.
+pub(crate) const REVOCATIONS: &str = "revocations.json";
+/// The copy of an outside issuer's public keys.
+pub(crate) const OUTSIDE_KEYS: &str = "outside-jwks.json";
+
+/// The setting of the folder.
+const SETTING: &str = "IDENTITY_CACHE";
 /// The mode of the folder.
 const PRIVATE_FOLDER: u32 = 0o700;
 /// The mode of a copy.
 const PRIVATE_FILE: u32 = 0o600;
+/// The permission of everybody on the machine to write.
+const OTHERS_WRITE: u32 = 0o002;
+/// The permission of the group to write.
+const GROUP_WRITES: u32 = 0o020;
+
+/// Everybody on the machine can write to the folder of the copies, or to a copy in it. The text
+/// names the setting.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{SETTING}: every user of this machine can write to {path}, and so decide which access tokens \
+     count: take that permission away (chmod o-w), or name a folder that is not there yet",
+    path = .0.display()
+)]
+pub struct OpenToAll(PathBuf);
+
+/// Checks who can change the copies in a folder. It warns if a group can. A folder that is not
+/// there yet is in order: it is made for this user alone.
+///
+/// # Errors
+/// [`OpenToAll`].
+pub fn check(folder: &Path) -> Result<(), OpenToAll> {
+    let copies = [KEYS, REVOCATIONS, OUTSIDE_KEYS].map(|name| folder.join(name));
+    for path in std::iter::once(folder.to_owned()).chain(copies) {
+        let mode = match std::fs::metadata(&path) {
+            Ok(found) => found.permissions().mode(),
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => {
+                let path = path.display();
+                tracing::warn!(%path, %error, "{SETTING}: nobody knows who can write to it");
+                continue;
+            }
+        };
+        if mode & OTHERS_WRITE != 0 {
+            return Err(OpenToAll(path));
+        }
+        if mode & GROUP_WRITES != 0 {
+            tracing::warn!(path = %path.display(), "{SETTING}: a group can write to it, and so \
+                decide which access tokens count");
+        }
+    }
+    Ok(())
+}
 
 /// Writes the copy with this name in one step, so that no reader finds half of it.
 ///
@@ -26,4 +78,71 @@ pub fn write(folder: &Path, name: &str, published: &[u8]) -> std::io::Result<()>
     file.write_all(published)?;
     file.sync_all()?;
     std::fs::rename(&draft, folder.join(name))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::fs::Permissions;
+
+    use local_servers::Written;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn set_mode(path: &Path, mode: u32) {
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// What is said of a folder: the refusal, and the log.
+    fn said_of(folder: &Path) -> (Option<String>, String) {
+        let log = Written::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+        let checked = tracing::subscriber::with_default(subscriber, || check(folder));
+        (checked.err().map(|refused| refused.to_string()), log.text())
+    }
+
+    #[test]
+    fn a_folder_that_everybody_can_write_to_is_refused_and_of_a_group_it_is_warned() {
+        let cache = TempDir::new().unwrap();
+        for mode in [0o777, 0o1777, 0o702] {
+            set_mode(cache.path(), mode);
+            let refused = said_of(cache.path()).0.unwrap();
+            let names = [SETTING, &cache.path().display().to_string(), "chmod o-w"];
+            assert!(names.iter().all(|name| refused.contains(name)), "{mode:o}: {refused}");
+        }
+        set_mode(cache.path(), 0o770);
+        let (refused, log) = said_of(cache.path());
+        assert_eq!(refused, None);
+        assert!(log.contains("WARN") && log.contains("IDENTITY_CACHE: a group can write"), "{log}");
+        for mode in [0o700, 0o755] {
+            set_mode(cache.path(), mode);
+            assert_eq!(said_of(cache.path()), (None, String::new()), "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_copy_that_everybody_can_write_to_is_refused_too() {
+        let cache = TempDir::new().unwrap();
+        for name in [KEYS, REVOCATIONS, OUTSIDE_KEYS] {
+            write(cache.path(), name, b"{}").unwrap();
+            assert_eq!(said_of(cache.path()), (None, String::new()), "as it is written");
+            set_mode(&cache.path().join(name), 0o666);
+            let refused = said_of(cache.path()).0.unwrap();
+            assert!(refused.contains(name), "{refused}");
+            std::fs::remove_file(cache.path().join(name)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_made_for_its_user_alone() {
+        let cache = TempDir::new().unwrap();
+        let folder = cache.path().join("identity");
+        assert_eq!(said_of(&folder), (None, String::new()));
+        write(&folder, KEYS, b"{}").unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&folder), mode(&folder.join(KEYS))), (0o700, 0o600));
+    }
 }

@@ -100,8 +100,8 @@ impl Publication {
     /// The name of its file, at the command API and in the folder.
     const fn file(self) -> &'static str {
         match self {
-            Self::Keys => "jwks.json",
-            Self::Revocations => "revocations.json",
+            Self::Keys => copy::KEYS,
+            Self::Revocations => copy::REVOCATIONS,
         }
     }
 

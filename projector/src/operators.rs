@@ -66,7 +66,7 @@ impl Identity {
             }
             return Ok(Self { operators: Operators::unverified(), sources: None });
         };
-        let folder = args.cache.identity_cache.clone();
+        let folder = args.cache.folder()?;
         let own = &args.tokens.access_token_issuer;
         let outside = args.oidc.source(own, folder.clone(), health);
         let outside = outside.map_err(|error| cli_kit::Usage(cli_kit::describe(&error)))?;

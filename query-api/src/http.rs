@@ -25,11 +25,17 @@ use identity::{Gate, gated_at_rates, limited};
 use service_kit::clock::SharedClock;
 use service_kit::consistency::TokenKey;
 use service_kit::docs;
-use service_kit::http::{Allowed, RateSettings, Rates, UnknownOperation, layered_at_rates};
+use service_kit::http::{
+    Allowed, ApiVersion, RateSettings, Rates, UnknownOperation, Versions, layered_at_rates,
+    versioned,
+};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::page::CursorKey;
 use crate::read::Reader;
+
+/// The newest version of this API. It is the only one yet.
+const NEWEST: ApiVersion = ApiVersion(1);
 
 /// The state shared by all handlers.
 #[derive(Debug, Clone)]
@@ -74,5 +80,5 @@ pub fn router(api: Api, allowed: &Allowed) -> Router {
     let (routes, _) = table().with_state(api).split_for_parts();
     let routes = gated_at_rates(limited(routes, rates.clone()), gate, rates.clone());
     let docs = limited(docs::routes(), rates.clone());
-    layered_at_rates(routes.merge(docs), allowed, &rates)
+    versioned(layered_at_rates(routes.merge(docs), allowed, &rates), Versions::up_to(NEWEST.0))
 }

@@ -1,5 +1,6 @@
 //! `query-api serve`: reads the settings, connects, serves and drains.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -57,12 +58,13 @@ fn api(args: &ServeArgs, reader: Reader, gate: Gate) -> anyhow::Result<Api> {
 
 /// Pulls what the command API publishes of access tokens until `stop`.
 fn keep_published(
-    args: IdentityArgs,
+    args: &IdentityArgs,
+    folder: Option<PathBuf>,
     gate: Gate,
     health: &Health,
     stop: CancellationToken,
 ) -> anyhow::Result<impl Future<Output = anyhow::Result<()>>> {
-    let source = Source::new(&args.identity_url, args.cache.identity_cache, gate)?;
+    let source = Source::new(&args.identity_url, folder, gate)?;
     let reports = Reports::required(health);
     Ok(async move {
         source.keep(reports, stop).await;
@@ -71,8 +73,11 @@ fn keep_published(
 }
 
 /// The gate, and the source of the outside issuer's keys, if there is one.
-fn gate(args: &ServeArgs, health: &Health) -> anyhow::Result<(Gate, Option<KeySource>)> {
-    let folder = args.identity.cache.identity_cache.clone();
+fn gate(
+    args: &ServeArgs,
+    folder: Option<PathBuf>,
+    health: &Health,
+) -> anyhow::Result<(Gate, Option<KeySource>)> {
     let outside = args.oidc.source(&args.access_tokens.access_token_issuer, folder, health);
     let outside = outside.map_err(|error| cli_kit::Usage(cli_kit::describe(&error)))?;
     let gate = Gate::new(Arc::new(args.access_tokens.verifier()), Revocations::default());
@@ -89,7 +94,8 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     };
     let pools = Pools::new(&url, args.connections)?;
     let watcher = Watcher::default();
-    let (gate, outside) = gate(&args, health)?;
+    let folder = args.identity.cache.folder()?;
+    let (gate, outside) = gate(&args, folder.clone(), health)?;
     let reader = Reader::new(pools.clone(), watcher.clone());
     let api = api(&args, reader, gate.clone())?;
     let routes = http::router(api, &args.allowed.allowed());
@@ -121,7 +127,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         }
         anyhow::Ok(())
     };
-    let knowing = keep_published(args.identity, gate, health, background.clone())?;
+    let knowing = keep_published(&args.identity, folder, gate, health, background.clone())?;
     let fetching = async {
         if let Some(outside) = outside {
             outside.keep(background.clone()).await;

@@ -15,6 +15,9 @@ use crate::problem::{PROBLEM_JSON, ProblemBody};
 
 mod answers;
 mod examples;
+mod versions;
+
+pub use versions::describe_version;
 
 /// Where the operations of an API begin.
 const API_PREFIX: &str = "/api/";

@@ -37,7 +37,7 @@ enum Says {
 }
 use Says::{Exactly, Nothing, Own, Past};
 
-const GAUGES: [(&str, Says); 21] = [
+const GAUGES: [(&str, Says); 22] = [
     ("build_info", Exactly(1.0)),
     ("http_server_active_requests", Own),
     ("http_server_connections", Own),
@@ -61,10 +61,16 @@ const GAUGES: [(&str, Says); 21] = [
     ("query_waiters", Exactly(0.0)),
     // Verification pauses only while it knows that projection is behind.
     ("projection_verification_paused", Exactly(0.0)),
+    // From a file that was read before.
+    ("tls_certificate_expires_at_seconds", Own),
 ];
-/// Gauges that appear only after minutes. `projection_differing_rows` shows the result of a past
-/// check.
-const SELDOM: [&str; 2] = ["projection_verification_paused", "projection_differing_rows"];
+/// Gauges that appear only after minutes, or with settings that this system does not have.
+/// `projection_differing_rows` shows the result of a past check.
+const SELDOM: [&str; 3] = [
+    "projection_verification_paused",
+    "projection_differing_rows",
+    "tls_certificate_expires_at_seconds",
+];
 
 /// The gauges that a process shows, each with one value per set of labels.
 fn gauges(metrics: &str) -> BTreeMap<String, Vec<f64>> {

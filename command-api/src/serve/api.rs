@@ -100,6 +100,6 @@ pub(super) fn operators(api: &Api, outside: Option<&KeySource>) -> Operators {
 /// The source of the outside issuer's keys, if there is one.
 fn outside(args: &ServeArgs, health: &Health) -> Result<Option<KeySource>, cli_kit::Usage> {
     let own = &args.access_tokens.names.access_token_issuer;
-    let source = args.oidc.source(own, args.cache.identity_cache.clone(), health);
+    let source = args.oidc.source(own, args.cache.folder()?, health);
     source.map_err(|error| cli_kit::Usage(cli_kit::describe(&error)))
 }

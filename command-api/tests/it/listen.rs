@@ -14,8 +14,8 @@ use crate::support::tokens;
 const NOWHERE: &str = "postgres://nobody@127.0.0.1:1/nothing";
 const PASSWORD: &str = "correct horse battery staple";
 
-/// Starts the process where it must not listen. Returns what it says.
-fn refusal(settings: &[(&str, &str)]) -> String {
+/// Starts the process with settings that it must refuse. Returns what it says.
+pub(crate) fn refusal(settings: &[(&str, &str)]) -> String {
     let mut command = command();
     command.arg("serve").env("EVENT_STORE_URL", NOWHERE).env("SUBJECT_KEYS_URL", NOWHERE);
     command.env("ADMIN_LISTEN", "127.0.0.1:0").envs(settings.iter().copied());

@@ -95,6 +95,27 @@ async fn every_answer_that_can_come_is_listed_with_a_description() {
 }
 
 #[tokio::test]
+async fn every_request_may_name_the_version_that_its_path_names() {
+    for (version, document) in documents(&Shop::new()).await {
+        let items = document["paths"].as_object().unwrap();
+        let operations = items.iter().flat_map(|(path, item)| {
+            item.as_object().unwrap().iter().map(move |(method, of)| (method, path, of))
+        });
+        for (method, path, operation) in operations {
+            let parameters = operation["parameters"].as_array().into_iter().flatten();
+            let named: Vec<_> =
+                parameters.filter(|parameter| parameter["name"] == "API-Version").collect();
+            assert_eq!(named.len(), 1, "{method} {path}");
+            assert_eq!((&named[0]["in"], &named[0]["required"]), (&"header".into(), &false.into()));
+            assert!(named[0]["description"].as_str().is_some_and(|text| text.contains("400")));
+            let schema = named[0]["schema"]["$ref"].as_str().unwrap().trim_start_matches('#');
+            let values = &document.pointer(schema).unwrap()["enum"];
+            assert_eq!(values, &serde_json::json!([version.number().0.to_string()]), "{path}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn every_tag_of_an_operation_is_described_and_no_other() {
     for (_, document) in documents(&Shop::new()).await {
         let items = document["paths"].as_object().unwrap().values();

@@ -1,5 +1,7 @@
 //! Commands of callers whose tokens are from an outside issuer.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use identity::outside::test_kit::{OutsideIssuer, published, token_by};
@@ -8,6 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use crate::listen::refusal;
 use crate::process::{Process, database};
 use crate::support::tokens;
 
@@ -63,4 +66,14 @@ async fn p8_tokens_of_an_outside_issuer_command_what_their_roles_allow_also_whil
     let report: Value = report.json().await.unwrap();
     assert!(report["components"]["outside_issuer"]["reason"].is_string(), "{report}");
     assert_eq!(report["components"]["outside_keys"]["ready"], true, "{report}");
+}
+
+#[test]
+fn a_folder_of_copies_that_everybody_can_write_to_is_refused_by_the_name_of_the_setting() {
+    let cache = TempDir::new().unwrap();
+    std::fs::set_permissions(cache.path(), Permissions::from_mode(0o777)).unwrap();
+    let issuer = [("OIDC_ISSUER", "https://id.example.com"), ("OIDC_AUDIENCE", AUDIENCE)];
+    let folder = ("IDENTITY_CACHE", cache.path().to_str().unwrap());
+    let error = refusal(&[issuer[0], issuer[1], folder]);
+    assert!(error.contains("IDENTITY_CACHE: every user of this machine can write"), "{error}");
 }

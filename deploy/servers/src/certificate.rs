@@ -1,7 +1,9 @@
 //! Certificates for tests of TLS.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use rcgen::{CertificateParams, KeyPair};
 use tempfile::TempDir;
 
 /// A certificate for `localhost` that vouches for itself, and its private key: two PEM files in a
@@ -44,12 +46,33 @@ impl Certificate {
     /// # Panics
     /// If the files cannot be written.
     pub fn renew(&self) {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]);
-        let made = made.expect("a certificate");
+        self.write(&for_localhost());
+    }
+
+    /// The same with a certificate that is valid between these times, in seconds since 1970.
+    ///
+    /// # Panics
+    /// If the files cannot be written.
+    pub fn renew_valid(&self, from: u64, until: u64) {
+        let start = rcgen::date_time_ymd(1970, 1, 1);
+        let mut params = for_localhost();
+        params.not_before = start + Duration::from_secs(from);
+        params.not_after = start + Duration::from_secs(until);
+        self.write(&params);
+    }
+
+    fn write(&self, params: &CertificateParams) {
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("a certificate");
         for (path, text) in
-            [(self.file(), made.cert.pem()), (self.key_file(), made.signing_key.serialize_pem())]
+            [(self.file(), certificate.pem()), (self.key_file(), key.serialize_pem())]
         {
             std::fs::write(path, text).expect("a file that can be written");
         }
     }
+}
+
+#[allow(clippy::expect_used, reason = "tests")]
+fn for_localhost() -> CertificateParams {
+    CertificateParams::new(["localhost".to_owned()]).expect("a name")
 }

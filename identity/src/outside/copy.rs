@@ -7,10 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::source::MAX_DOCUMENT;
-use crate::copy;
+use crate::copy::{self, OUTSIDE_KEYS};
 
-/// The name of the copy in the folder.
-const FILE: &str = "outside-jwks.json";
 /// The maximum length of a copy, in bytes: the keys, with what is noted about them.
 const MAX_COPY: usize = MAX_DOCUMENT + 4_096;
 
@@ -38,7 +36,7 @@ impl Copies {
 
     /// Reads the copy of this issuer's keys, if there is one that was fetched before `now`.
     pub(super) fn read(&self, issuer: &str, now: i64) -> Option<Kept> {
-        let path = self.folder.as_ref()?.join(FILE);
+        let path = self.folder.as_ref()?.join(OUTSIDE_KEYS);
         let read = || {
             let mut text = Vec::new();
             let file = std::fs::File::open(&path)?;
@@ -62,7 +60,7 @@ impl Copies {
         let write = || {
             let keys = serde_json::from_slice(keys)?;
             let kept = Kept { issuer: issuer.to_owned(), fetched_at, keys };
-            copy::write(folder, FILE, &serde_json::to_vec(&kept)?)
+            copy::write(folder, OUTSIDE_KEYS, &serde_json::to_vec(&kept)?)
         };
         if let Err(error) = write() {
             tracing::warn!(%error, folder = %folder.display(), "a copy could not be written");

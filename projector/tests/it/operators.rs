@@ -1,6 +1,8 @@
 //! Who may ask a running projector for operations, and whom their record names.
 
 use std::collections::BTreeSet;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 
 use local_servers::{test_client, until};
 use reqwest::Method;
@@ -244,6 +246,20 @@ async fn an_outside_issuer_needs_the_command_api_that_says_what_is_revoked() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("OIDC_ISSUER needs IDENTITY_URL"), "{said}");
+}
+
+#[tokio::test]
+async fn a_folder_of_copies_that_everybody_can_write_to_is_refused_by_the_name_of_the_setting() {
+    let (database, cache) = (projected(547, 10).await, TempDir::new().unwrap());
+    std::fs::set_permissions(cache.path(), Permissions::from_mode(0o777)).unwrap();
+    let mut command = command(database.url());
+    command.args(["run", "--admin-listen", "127.0.0.1:0"]);
+    command.env("IDENTITY_URL", format!("http://{}", nowhere()));
+    command.env("IDENTITY_CACHE", cache.path());
+    let output = finished(&mut command).await;
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("IDENTITY_CACHE: every user of this machine can write"), "{said}");
 }
 
 #[tokio::test]

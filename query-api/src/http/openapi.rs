@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use axum::body::Bytes;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
-use service_kit::openapi::describe_header;
+use service_kit::openapi::{describe_header, describe_version};
 use utoipa::OpenApi as _;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::Type;
@@ -13,7 +13,7 @@ use utoipa::openapi::{OpenApi, RefOr};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Api;
+use super::{Api, NEWEST};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -50,6 +50,7 @@ pub fn document() -> OpenApi {
     let mut document = service_kit::openapi::completed(super::table().into_openapi());
     identity::openapi::secure(&mut document);
     service_kit::openapi::describe_layers(&mut document);
+    describe_version(&mut document, NEWEST);
     for (path, item) in &mut document.paths.paths {
         if let Some(operation) = &mut item.get {
             describe_headers(path, operation);

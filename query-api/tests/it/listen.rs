@@ -17,8 +17,8 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// Starts the process where it must not listen. Returns what it says.
-fn refusal(settings: &[(&str, &str)]) -> String {
+/// Starts the process with settings that it must refuse. Returns what it says.
+pub(crate) fn refusal(settings: &[(&str, &str)]) -> String {
     let mut command = command();
     command.arg("serve").env("ADMIN_LISTEN", "127.0.0.1:0");
     command.env("READ_MODEL_URL", "postgres://nobody@127.0.0.1:1/nothing");
@@ -103,6 +103,10 @@ async fn it_speaks_tls_and_nothing_else_and_its_log_does_not_show_the_key() {
     let report = http_get(format!("{}/readyz?verbose", process.admin)).await.unwrap();
     let report: serde_json::Value = report.json().await.unwrap();
     assert_eq!(report["components"]["certificate"]["ready"], true, "{report}");
+    let metrics = http_get(format!("{}/metrics", process.admin)).await.unwrap();
+    let metrics = metrics.text().await.unwrap();
+    // The year 4096.
+    assert!(metrics.contains("\ntls_certificate_expires_at_seconds 67090"), "{metrics}");
     let (code, log) = process.stop();
     assert_eq!(code, Some(0), "{log}");
     assert!(!log.contains("did not finish in time"), "the drain closes idle connections: {log}");

@@ -23,4 +23,5 @@ mod silence;
 mod snapshot;
 mod support;
 mod switch;
+mod versions;
 mod waiting;

@@ -1,6 +1,8 @@
 //! The public keys of access tokens and what is revoked: where they come from, and what works while
 //! the command API is away.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,6 +17,7 @@ use local_servers::{free_port, http_get, test_client, until, until_within};
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use crate::listen::refusal;
 use crate::process::Process;
 use crate::support::App;
 use crate::support::tokens::{admin, published, with_role};
@@ -223,4 +226,13 @@ async fn keys_from_elsewhere_or_in_an_answer_without_end_are_not_taken() {
         assert!(report.contains(reason), "{report}");
         process.stop();
     }
+}
+
+#[test]
+fn a_folder_of_copies_that_everybody_can_write_to_is_refused_by_the_name_of_the_setting() {
+    let cache = TempDir::new().unwrap();
+    std::fs::write(cache.path().join("jwks.json"), published()).unwrap();
+    std::fs::set_permissions(cache.path(), Permissions::from_mode(0o777)).unwrap();
+    let error = refusal(&[("IDENTITY_CACHE", cache.path().to_str().unwrap())]);
+    assert!(error.contains("IDENTITY_CACHE: every user of this machine can write"), "{error}");
 }

@@ -98,23 +98,25 @@ impl Versions {
         };
         let value = single(headers, &API_VERSION).map_err(|error| refused(error.to_string()))?;
         let Some(text) = value else { return Ok(None) };
-        let known = || refused(format!("there are the versions {}", self.list()));
+        let known = || refused(self.existing());
         self.find(text).map(Some).ok_or_else(known)
     }
 
-    /// All versions, for people.
-    fn list(&self) -> String {
+    /// Which versions there are, for people.
+    fn existing(&self) -> String {
+        if self.newest == ApiVersion::OLDEST {
+            return format!("there is version {} alone", self.newest.0);
+        }
         let numbers = (ApiVersion::OLDEST.0..=self.newest.0).map(|number| number.to_string());
-        numbers.collect::<Vec<_>>().join(", ")
+        format!("there are the versions {}", numbers.collect::<Vec<_>>().join(", "))
     }
 
     fn contradiction(&self, path: ApiVersion) -> Problem {
         let title = "The header API-Version names another version than the path";
         let detail = format!(
-            "the path names version {}; leave the header out, or change one of the two; there are \
-                the versions {}",
+            "the path names version {}; leave the header out, or change one of the two; {}",
             path.0,
-            self.list()
+            self.existing()
         );
         Problem::bad_request("api-version/contradiction", title).detail(detail)
     }

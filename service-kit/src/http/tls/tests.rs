@@ -1,6 +1,8 @@
 //! The files of a certificate: what is refused, and what happens when they change.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod warnings;
+
 use std::fs;
 use std::path::Path;
 

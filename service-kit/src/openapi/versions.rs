@@ -1,0 +1,52 @@
+//! What requests and answers say about the version of the API, which
+//! [`versioned`](crate::http::versioned) reads and writes.
+
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{OpenApi, Ref, RefOr, Required};
+
+use super::{API_PREFIX, describe_header};
+use crate::http::ApiVersion;
+
+/// The header, as people write it.
+const HEADER: &str = "API-Version";
+/// The name of the schema of its values.
+const SCHEMA: &str = "ApiVersion";
+const REQUEST: &str = "The version of the API that the request is for. It may be left out, because \
+    the path names it. One that contradicts the path is refused with 400. For a path without a \
+    version (`/api/…`) it chooses the version, and without it version 1 answers";
+
+/// Describes the header of the version, in the requests and the answers of every operation of this
+/// version.
+pub fn describe_version(document: &mut OpenApi, ApiVersion(version): ApiVersion) {
+    let paths = document.paths.paths.iter_mut().filter(|(path, _)| path.starts_with(API_PREFIX));
+    for (_, item) in paths {
+        let PathItem { get, put, post, patch, delete, .. } = item;
+        [get, put, post, patch, delete].into_iter().flatten().for_each(describe);
+    }
+    let schema = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some("The version of the API that this document describes."))
+        .enum_values(Some([version.to_string()]));
+    let components = document.components.get_or_insert_default();
+    components.schemas.insert(SCHEMA.to_owned(), schema.into());
+}
+
+fn describe(operation: &mut Operation) {
+    operation.parameters.get_or_insert_default().push(RefOr::T(parameter()));
+    for response in operation.responses.responses.values_mut() {
+        if let RefOr::T(response) = response {
+            describe_header(response, HEADER, "The version of the API that answers", Type::String);
+        }
+    }
+}
+
+fn parameter() -> Parameter {
+    ParameterBuilder::new()
+        .name(HEADER)
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(REQUEST))
+        .schema(Some(Ref::from_schema_name(SCHEMA)))
+        .build()
+}
