@@ -1,11 +1,11 @@
 //! What requests and answers say about the version of the API, which
 //! [`versioned`](crate::http::versioned) reads and writes.
 
-use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{OpenApi, Ref, RefOr, Required};
 
-use super::{API_PREFIX, describe_header};
+use super::{API_PREFIX, describe_header, operations_mut};
 use crate::http::ApiVersion;
 
 /// The header, as people write it.
@@ -19,11 +19,8 @@ const REQUEST: &str = "The version of the API that the request is for. It may be
 /// Describes the header of the version, in the requests and the answers of every operation of this
 /// version.
 pub fn describe_version(document: &mut OpenApi, ApiVersion(version): ApiVersion) {
-    let paths = document.paths.paths.iter_mut().filter(|(path, _)| path.starts_with(API_PREFIX));
-    for (_, item) in paths {
-        let PathItem { get, put, post, patch, delete, .. } = item;
-        [get, put, post, patch, delete].into_iter().flatten().for_each(describe);
-    }
+    let operations = operations_mut(document).filter(|(path, _)| path.starts_with(API_PREFIX));
+    operations.for_each(|(_, operation)| describe(operation));
     let schema = ObjectBuilder::new()
         .schema_type(Type::String)
         .description(Some("The version of the API that this document describes."))
