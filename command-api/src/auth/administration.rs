@@ -58,7 +58,7 @@ impl Identity {
         self.user_access().sessions(user_id).await
     }
 
-    /// Ends a session of a user.
+    /// Ends a session of a user. Only its own end of itself is a log-out.
     ///
     /// # Errors
     /// [`IdentityError::Unknown`] if the user has no such session. It may have ended already.
@@ -68,8 +68,9 @@ impl Identity {
         user_id: Uuid,
         session: Uuid,
     ) -> Result<(), IdentityError> {
-        let by = self.self_or_manager(caller, user_id).await?;
-        let why = if by == user_id { Why::LoggedOut } else { Why::Revoked };
+        self.self_or_manager(caller, user_id).await?;
+        let is_own = caller.credential == Some(session);
+        let why = if is_own { Why::LoggedOut } else { Why::Revoked };
         self.user_access().end_session(user_id, session, why).await
     }
 

@@ -95,6 +95,7 @@ impl Identity {
     /// or the caller has no session.
     pub async fn make_key(&self, caller: &Caller, new: NewKey) -> Result<MadeKey, IdentityError> {
         let user_id = self.session_user(caller).await?;
+        let session = caller.credential.unwrap_or_default();
         let admitted = self.made_keys().take(user_id, Instant::now());
         admitted.map_err(|wait| IdentityError::Throttled { wait })?;
         let (parts, now) = (self.parts(), self.parts().clock.now());
@@ -117,9 +118,8 @@ impl Identity {
             if !held.grants.cover(&new.scopes) || !caller.grants.cover(&new.scopes) {
                 return Err(IdentityError::BeyondOwn);
             }
-            record(transaction, user_id, &listed, &hash).await?;
-            let entry =
-                Entry { kind: Kind::KeyMade, recipient: &recipient, user_id, pending_id: None };
+            record(transaction, (user_id, session), &listed, &hash).await?;
+            let entry = Entry::notice(Kind::KeyMade, &recipient, user_id);
             outbox::add(transaction, &entry, now).await
         });
         made.await?;
@@ -208,12 +208,21 @@ impl Identity {
 
 async fn record(
     transaction: &mut PgConnection,
-    user_id: Uuid,
+    (user_id, session): (Uuid, Uuid),
     key: &ListedKey,
     hash: &[u8; 32],
 ) -> Result<(), IdentityError> {
     // The account's row stays locked, so no two keys are both the last one that is allowed.
     if !account::lock(transaction, user_id).await? {
+        return Err(IdentityError::SignIn);
+    }
+    // A reset of the password may have ended the session and revoked all keys meanwhile.
+    let lives = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM auth.sessions
+               WHERE session_id = $1 AND ended_at IS NULL) AS "lives!""#,
+        session
+    );
+    if !lives.fetch_one(&mut *transaction).await? {
         return Err(IdentityError::SignIn);
     }
     let count = sqlx::query_scalar!(
@@ -260,6 +269,27 @@ pub(super) async fn revoke_made_by(
         now
     );
     keys.fetch_all(transaction).await
+}
+
+/// The number of a user's keys that are neither revoked nor expired.
+///
+/// # Errors
+/// The database failed.
+pub(super) async fn count_valid(
+    transaction: &mut PgConnection,
+    user_id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<u32, sqlx::Error> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM auth.api_keys
+           WHERE user_id = $1 AND revoked_at IS NULL
+               AND (expires_at IS NULL OR expires_at > $2)"#,
+        user_id,
+        now
+    );
+    let count = count.fetch_one(transaction).await?;
+    // A user has at most `MAX_KEYS`.
+    Ok(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 /// The owner of the key with this hash, if it is valid.

@@ -16,7 +16,7 @@ pub mod letter;
 pub mod outbox;
 pub mod sender;
 
-pub use letter::{Kind, Letter};
+pub use letter::{Kind, Letter, Told};
 
 /// The maximum time of one call to the mail server.
 const SMTP_LIMIT: Duration = Duration::from_secs(20);

@@ -83,6 +83,8 @@ pub(super) struct Ask<'a> {
     pub(super) recipient: &'a Email,
     /// The hash of the password that the asker gave. If it is another one by now, nothing is asked.
     pub(super) password_hash: Option<&'a str>,
+    /// The session that asks, if the purpose takes one.
+    pub(super) session: Option<Uuid>,
 }
 
 impl Identity {
@@ -171,8 +173,8 @@ async fn record(
     rand::rng().fill(&mut nonce);
     sqlx::query!(
         "INSERT INTO auth.pending (pending_id, kind, nonce, user_id, email, name, held_hash,
-             created_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+             session_id, created_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         pending_id,
         ask.purpose.as_str(),
         &nonce,
@@ -180,18 +182,15 @@ async fn record(
         ask.email.map(Email::as_str),
         ask.name,
         held.as_ref().map(|hash| &hash[..]),
+        ask.session,
         now,
         now.checked_add_signed(VALIDITY).unwrap_or(now)
     )
     .execute(&mut *transaction)
     .await?;
     let has_token = ask.mail.as_str() == ask.purpose.as_str();
-    let entry = Entry {
-        kind: ask.mail,
-        recipient: ask.recipient.as_str(),
-        user_id: ask.user_id,
-        pending_id: has_token.then_some(pending_id),
-    };
+    let notice = Entry::notice(ask.mail, ask.recipient.as_str(), ask.user_id);
+    let entry = Entry { pending_id: has_token.then_some(pending_id), ..notice };
     outbox::add(transaction, &entry, now).await
 }
 

@@ -18,8 +18,10 @@ pub enum Kind {
     EmailChange,
     /// The address was changed, sent to the old one.
     EmailChanged,
-    /// The password was changed.
+    /// The password was changed by somebody who knew it.
     PasswordChanged,
+    /// The password was set with a mailed token.
+    PasswordWasReset,
     /// An API key was made.
     KeyMade,
     /// No mail. It takes the place of one, so that the work is the same.
@@ -39,15 +41,28 @@ pub struct Letter {
     pub text: SecretString,
 }
 
+/// What a mail tells besides the words of its kind.
+#[derive(Clone, Copy, Default)]
+pub struct Told<'a> {
+    /// The token.
+    pub token: Option<&'a str>,
+    /// The number of API keys that stay valid, or were revoked.
+    pub keys: Option<u32>,
+}
+
+/// The page of the frontend that lists the API keys of its user, and revokes them.
+const KEYS_PAGE: &str = "api-keys";
+
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::SignUp,
         Self::AlreadyRegistered,
         Self::PasswordReset,
         Self::EmailChange,
         Self::EmailChanged,
         Self::PasswordChanged,
+        Self::PasswordWasReset,
         Self::KeyMade,
         Self::Nothing,
     ];
@@ -61,6 +76,7 @@ impl Kind {
             Self::EmailChange => "email-change",
             Self::EmailChanged => "email-changed",
             Self::PasswordChanged => "password-changed",
+            Self::PasswordWasReset => "password-was-reset",
             Self::KeyMade => "key-made",
             Self::Nothing => "nothing",
         }
@@ -102,12 +118,31 @@ impl Kind {
                 "The password of your account was changed. If it was not you, ask for a new one \
                  at once.",
             ),
+            Self::PasswordWasReset => (
+                "Your password was reset",
+                "The password of your account was set with a mail to this address, and all \
+                 sessions ended. If it was not you, ask us for help.",
+            ),
             Self::KeyMade => (
                 "An API key was made",
                 "Somebody who is logged in to your account made an API key. If it was not you, \
-                 change the password and revoke the key.",
+                 change the password and revoke the key:",
             ),
             Self::Nothing => ("", ""),
+        }
+    }
+
+    /// What a new password means for the user's API keys, if there are any.
+    fn words_on_keys(self, keys: u32) -> Option<String> {
+        match self {
+            _ if keys == 0 => None,
+            Self::PasswordChanged => Some(format!(
+                "Your API keys stay valid ({keys} of them). Revoke those that you do not know:"
+            )),
+            Self::PasswordWasReset => Some(format!(
+                "Your API keys were revoked ({keys} of them). Programs that use them need new ones:"
+            )),
+            _ => None,
         }
     }
 
@@ -122,12 +157,18 @@ impl Kind {
     }
 
     /// Writes the mail. The token comes after `#`, so that browsers send it to no server.
-    pub fn letter(self, id: Uuid, to: String, token: Option<&str>, frontend: &str) -> Letter {
+    pub fn letter(self, id: Uuid, to: String, told: &Told<'_>, frontend: &str) -> Letter {
         let (subject, words) = self.words();
         let mut text = format!("{words}\n");
-        if let Some(token) = token {
-            // Writing to a string does not fail.
+        // Writing to a string does not fail.
+        if let Some(token) = told.token {
             let _ = write!(text, "\n{frontend}/{}#token={token}\n", self.page());
+        }
+        if let Some(words) = told.keys.and_then(|keys| self.words_on_keys(keys)) {
+            let _ = write!(text, "\n{words}\n\n{frontend}/{KEYS_PAGE}\n");
+        }
+        if self == Self::KeyMade {
+            let _ = write!(text, "\n{frontend}/{KEYS_PAGE}\n");
         }
         Letter { id, to, subject, text: SecretString::from(text) }
     }
@@ -150,9 +191,29 @@ mod tests {
     #[test]
     fn a_mail_has_its_token_in_a_link_and_debug_output_has_not() {
         let frontend = "https://shop.example.com";
-        let letter = Kind::SignUp.letter(Uuid::nil(), "a@b.c".to_owned(), Some("t0k"), frontend);
+        let told = Told { token: Some("t0k"), keys: None };
+        let letter = Kind::SignUp.letter(Uuid::nil(), "a@b.c".to_owned(), &told, frontend);
         let link = "\nhttps://shop.example.com/confirm-sign-up#token=t0k\n";
         assert!(letter.text.expose_secret().ends_with(link));
         assert!(!format!("{letter:?}").contains("t0k"));
+    }
+
+    #[test]
+    fn a_notice_of_a_new_password_says_what_has_become_of_the_keys_if_there_are_any() {
+        let text = |kind: Kind, keys| {
+            let told = Told { token: None, keys: Some(keys) };
+            let letter = kind.letter(Uuid::nil(), "a@b.c".to_owned(), &told, "https://x.example");
+            letter.text.expose_secret().to_owned()
+        };
+        let page = "\nhttps://x.example/api-keys\n";
+        let changed = text(Kind::PasswordChanged, 3);
+        assert!(changed.contains("stay valid (3 of them)") && changed.ends_with(page), "{changed}");
+        let reset = text(Kind::PasswordWasReset, 2);
+        assert!(reset.contains("were revoked (2 of them)") && reset.ends_with(page), "{reset}");
+        for kind in [Kind::PasswordChanged, Kind::PasswordWasReset] {
+            let text = text(kind, 0);
+            assert!(!text.contains("API key") && !text.contains(page), "{text}");
+        }
+        assert!(text(Kind::KeyMade, 0).ends_with(page));
     }
 }

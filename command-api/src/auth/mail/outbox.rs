@@ -19,6 +19,15 @@ pub(in crate::auth) struct Entry<'a> {
     pub(in crate::auth) user_id: Uuid,
     /// Whose token it has.
     pub(in crate::auth) pending_id: Option<Uuid>,
+    /// The number of API keys that it tells of.
+    pub(in crate::auth) keys: Option<u32>,
+}
+
+impl<'a> Entry<'a> {
+    /// A mail without a token.
+    pub(in crate::auth) const fn notice(kind: Kind, recipient: &'a str, user_id: Uuid) -> Self {
+        Self { kind, recipient, user_id, pending_id: None, keys: None }
+    }
 }
 
 /// Adds a mail, in the transaction that it tells of.
@@ -31,15 +40,16 @@ pub(in crate::auth) async fn add(
     now: DateTime<Utc>,
 ) -> Result<(), IdentityError> {
     let added = sqlx::query!(
-        "INSERT INTO auth.mail_outbox (mail_id, kind, recipient, user_id, pending_id, created_at,
-             next_at)
-         SELECT $1, $2, $3, $4, $5, $6, $6
-         WHERE (SELECT count(*) FROM auth.mail_outbox) < $7",
+        "INSERT INTO auth.mail_outbox (mail_id, kind, recipient, user_id, pending_id, key_count,
+             created_at, next_at)
+         SELECT $1, $2, $3, $4, $5, $6, $7, $7
+         WHERE (SELECT count(*) FROM auth.mail_outbox) < $8",
         Uuid::now_v7(),
         entry.kind.as_str(),
         entry.recipient,
         entry.user_id,
         entry.pending_id,
+        entry.keys.and_then(|keys| i32::try_from(keys).ok()),
         now,
         MAX_WAITING
     );

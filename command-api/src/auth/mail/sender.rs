@@ -13,7 +13,7 @@ use service_kit::Pulse;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Kind, MailError, Mailer};
+use super::{Kind, MailError, Mailer, Told};
 use crate::auth::proof::Proof;
 use crate::auth::{Identity, IdentityError};
 
@@ -49,6 +49,7 @@ struct Taken {
     created_at: DateTime<Utc>,
     attempts: i32,
     pending_id: Option<Uuid>,
+    key_count: Option<i32>,
     nonce: Option<Vec<u8>>,
 }
 
@@ -106,7 +107,9 @@ impl Sender {
         let token = proof.and_then(|(id, nonce)| Proof::new(id, nonce));
         let token = token.map(|token| identity.parts().pepper.proof_text(&token));
         let token = token.as_ref().map(SecretString::expose_secret);
-        let letter = kind.letter(taken.mail_id, taken.recipient.clone(), token, &self.frontend);
+        let keys = taken.key_count.and_then(|keys| u32::try_from(keys).ok());
+        let told = Told { token, keys };
+        let letter = kind.letter(taken.mail_id, taken.recipient.clone(), &told, &self.frontend);
         self.mailer.send(&self.from, &letter).await
     }
 }
@@ -120,10 +123,11 @@ async fn take(identity: &Identity) -> Result<Vec<Taken>, IdentityError> {
              UPDATE auth.mail_outbox SET next_at = $2, attempts = attempts + 1
              WHERE mail_id IN (SELECT mail_id FROM auth.mail_outbox WHERE next_at <= $1
                  ORDER BY next_at LIMIT $3 FOR UPDATE SKIP LOCKED)
-             RETURNING mail_id, kind, recipient, created_at, attempts, pending_id)
+             RETURNING mail_id, kind, recipient, created_at, attempts, pending_id, key_count)
            SELECT taken.mail_id AS "mail_id!", taken.kind AS "kind!",
              taken.recipient AS "recipient!", taken.created_at AS "created_at!",
-             taken.attempts AS "attempts!", taken.pending_id, p.nonce AS "nonce?"
+             taken.attempts AS "attempts!", taken.pending_id, taken.key_count,
+             p.nonce AS "nonce?"
            FROM taken LEFT JOIN auth.pending p USING (pending_id)"#,
         now,
         until,

@@ -1,8 +1,16 @@
 //! A new e-mail address: changed when its mailbox is proven. The old address gets a notice.
+//!
+//! The change counts no more once the session that asked for it was taken away: its user or an
+//! administrator ended it from elsewhere, or its refresh token was stolen. Whoever had that session
+//! would otherwise take the account over with it. A plain log-out of the session does not void the
+//! change: people ask, log out or change the device, and then open the mail. Who suspects that
+//! somebody else asked and logged out again changes the password or logs out everywhere, which ends
+//! every change that waits.
 
 use access::Caller;
 use domain::value::Email;
 use secrecy::SecretString;
+use uuid::Uuid;
 
 use super::{Ask, Purpose, claim};
 use crate::application::idempotency::{IdempotencyKey, KeyedRequest};
@@ -10,7 +18,11 @@ use crate::application::use_case::ChangeUser;
 use crate::auth::log_in::Visitor;
 use crate::auth::mail::Kind;
 use crate::auth::mail::outbox::{self, Entry};
+use crate::auth::session::end::Why;
 use crate::auth::{Identity, IdentityError};
+
+/// The ends of a session that take nothing away from what it asked for.
+const HARMLESS: [Why; 2] = [Why::LoggedOut, Why::TooMany];
 
 impl Identity {
     /// Mails a token to the new address if it is free, and a notice if it is taken. It takes the
@@ -37,14 +49,26 @@ impl Identity {
             let password_hash = Some(&*password_hash);
             let (email, name, recipient) = (Some(new), None, new);
             let held = Some(&held);
-            let ask = Ask { purpose, user_id, email, name, held, mail, recipient, password_hash };
+            let session = caller.credential;
+            let ask = Ask {
+                purpose,
+                user_id,
+                email,
+                name,
+                held,
+                mail,
+                recipient,
+                password_hash,
+                session,
+            };
             self.ask(ask).await
         };
         self.within_budget((purpose, new), visitor, request).await
     }
 
-    /// Changes the address in the event store. Other tokens that were mailed while the user held
-    /// the old one count no more. A repeat completes what was interrupted.
+    /// Changes the address in the event store, unless the session that asked was taken away. Other
+    /// tokens that were mailed while the user held the old one count no more. A repeat completes
+    /// what was interrupted.
     ///
     /// # Errors
     /// [`IdentityError::InvalidToken`], the address was taken meanwhile, or a store cannot be
@@ -65,6 +89,9 @@ impl Identity {
             // process crashed between the change and the notice.
             return if is_same_mailbox { Ok(()) } else { Err(IdentityError::InvalidToken) };
         }
+        if !self.may_count(waiting.pending_id).await? {
+            return Err(IdentityError::InvalidToken);
+        }
         let key = IdempotencyKey::new(format!("email-change-{}", waiting.pending_id));
         let key = key.map_err(|_| IdentityError::InvalidToken)?;
         let keyed = KeyedRequest::new(key, &[waiting.pending_id.as_bytes()]);
@@ -77,10 +104,22 @@ impl Identity {
             if !is_first || is_same_mailbox {
                 return Ok(());
             }
-            let (kind, recipient) = (Kind::EmailChanged, old.as_str());
-            outbox::add(transaction, &Entry { kind, recipient, user_id, pending_id: None }, now)
-                .await
+            let entry = Entry::notice(Kind::EmailChanged, old.as_str(), user_id);
+            outbox::add(transaction, &entry, now).await
         });
         told.await
+    }
+
+    /// Whether the session that asked for a change was not taken away.
+    async fn may_count(&self, pending_id: Uuid) -> Result<bool, IdentityError> {
+        let harmless = HARMLESS.map(|why| why.as_str().to_owned());
+        let asked = sqlx::query_scalar!(
+            r#"SELECT EXISTS (SELECT FROM auth.pending p JOIN auth.sessions s USING (session_id)
+                   WHERE p.pending_id = $1
+                       AND (s.ended_at IS NULL OR s.ended_why = ANY ($2::text[]))) AS "may!""#,
+            pending_id,
+            &harmless[..]
+        );
+        Ok(asked.fetch_one(self.parts().database.pool()).await?)
     }
 }

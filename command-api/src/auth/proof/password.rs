@@ -1,8 +1,13 @@
 //! Passwords: changed by who knows the old one, or reset by who proves the mailbox. Either ends the
-//! sessions that the old password may have begun.
+//! sessions that the old password may have begun, and a mail tells of it.
+//!
+//! A reset also revokes the user's API keys: who has lost the password may have lost it to somebody
+//! who made some. Who knows the password keeps their keys, because programs depend on them, and the
+//! mail says how many there are.
 
 use access::Caller;
 use domain::value::Email;
+use identity::Subject;
 use secrecy::SecretString;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
@@ -14,8 +19,8 @@ use crate::auth::mail::outbox::{self, Entry};
 use crate::auth::password::Password;
 use crate::auth::session::Tokens;
 use crate::auth::session::begin::Proven;
-use crate::auth::session::end::{Why, end_beyond, end_others};
-use crate::auth::{Identity, IdentityError};
+use crate::auth::session::end::{Why, end_beyond, end_others, revoke};
+use crate::auth::{Identity, IdentityError, api_key};
 
 /// What a new password ends: somebody who knew the old one may have asked for it.
 const MAILED_BEFORE: [Purpose; 2] = [Purpose::PasswordReset, Purpose::EmailChange];
@@ -41,14 +46,15 @@ impl Identity {
                 mail,
                 recipient: email,
                 password_hash: None,
+                session: None,
             };
             self.ask(ask).await
         };
         self.within_budget((purpose, email), visitor, request).await
     }
 
-    /// Sets the password, ends all sessions, and begins a new one. A user without an account gets
-    /// one: the mailbox is proven.
+    /// Sets the password, ends all sessions, revokes all API keys, and begins a new session. A user
+    /// without an account gets one: the mailbox is proven.
     ///
     /// # Errors
     /// [`IdentityError::InvalidToken`], or a store cannot be reached.
@@ -69,7 +75,7 @@ impl Identity {
             self.same_password(user_id, password, &visitor).await?
         } else {
             let hash = parts.passwords.hash(password.clone(), visitor.network()).await?;
-            match self.reset_once(&waiting, &hash).await {
+            match self.reset_once(&waiting, &held, &hash).await {
                 Ok(()) => hash,
                 // Another confirmation was faster. With the same password, this one repeats it.
                 Err(IdentityError::InvalidToken) => {
@@ -83,9 +89,14 @@ impl Identity {
         begun.ok_or(IdentityError::InvalidToken)
     }
 
-    /// Stores the new password, ends all sessions, and forgets what was mailed before, if this is
-    /// the first confirmation with its token.
-    async fn reset_once(&self, waiting: &Waiting, hash: &str) -> Result<(), IdentityError> {
+    /// Stores the new password, ends all sessions, revokes all API keys, forgets what was mailed
+    /// before, and tells the address of it, if this is the first confirmation with its token.
+    async fn reset_once(
+        &self,
+        waiting: &Waiting,
+        held: &Email,
+        hash: &str,
+    ) -> Result<(), IdentityError> {
         let (parts, now) = (self.parts(), self.parts().clock.now());
         let Waiting { user_id, pending_id, .. } = *waiting;
         let reset = parts.database.transaction(async |transaction| {
@@ -98,12 +109,19 @@ impl Identity {
             }
             end_beyond(transaction, &parts.revocations, user_id, 0, Why::PasswordChanged, now)
                 .await?;
-            Ok(forget(transaction, user_id, &MAILED_BEFORE, pending_id).await?)
+            let keys = Some(api_key::count_valid(transaction, user_id, now).await?);
+            let revoked = api_key::revoke_made_by(transaction, user_id, None, now).await?;
+            let tokens = revoked.into_iter().map(Subject::Key);
+            revoke(transaction, &parts.revocations, tokens, now).await?;
+            forget(transaction, user_id, &MAILED_BEFORE, pending_id).await?;
+            let notice = Entry::notice(Kind::PasswordWasReset, held.as_str(), user_id);
+            outbox::add(transaction, &Entry { keys, ..notice }, now).await
         });
         reset.await
     }
 
-    /// Changes the password of the caller, and ends all other sessions. A mail tells of it.
+    /// Changes the password of the caller, and ends all other sessions. Their API keys stay valid;
+    /// a mail tells how many they are.
     ///
     /// # Errors
     /// [`IdentityError::WrongCredentials`] if the current password is another one,
@@ -137,10 +155,9 @@ impl Identity {
             end_others(transaction, &parts.revocations, user_id, kept, Why::PasswordChanged, now)
                 .await?;
             forget(transaction, user_id, &MAILED_BEFORE, Uuid::nil()).await?;
-            let kind = Kind::PasswordChanged;
-            let recipient = email.as_str();
-            outbox::add(transaction, &Entry { kind, recipient, user_id, pending_id: None }, now)
-                .await
+            let keys = Some(api_key::count_valid(transaction, user_id, now).await?);
+            let notice = Entry::notice(Kind::PasswordChanged, email.as_str(), user_id);
+            outbox::add(transaction, &Entry { keys, ..notice }, now).await
         });
         changed.await
     }

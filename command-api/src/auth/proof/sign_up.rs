@@ -47,6 +47,7 @@ impl Identity {
                 mail,
                 recipient: email,
                 password_hash: None,
+                session: None,
             };
             self.ask(ask).await
         };

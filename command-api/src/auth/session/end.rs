@@ -28,7 +28,7 @@ pub enum Why {
     UserGone,
     /// The password was changed.
     PasswordChanged,
-    /// An administrator ended it.
+    /// Its user ended it from another session, or an administrator did.
     Revoked,
 }
 

@@ -7,8 +7,9 @@ use command_api::auth::api_key::{KEYS_MADE, MAX_KEYS, PREFIX};
 use command_api::auth::{IdentityError, account};
 use local_servers::until;
 use serde_json::json;
+use sqlx::Connection as _;
 
-use super::support::{Session, Site};
+use super::support::{PASSWORD, Session, Site};
 use crate::support::{Reply, Shop, ShopOptions, Stage};
 
 const EMAIL: &str = "ada@example.com";
@@ -218,4 +219,95 @@ async fn making_and_revoking_keys_again_and_again_is_slowed_down_for_each_user()
     let wait: u64 = refused.header("retry-after").parse().unwrap();
     assert!((1..=KEYS_MADE.1.as_secs()).contains(&wait), "{wait}");
     site.as_user(&other, "POST", "api-keys", body()).await.made();
+}
+
+/// The only mail that waits, which is about this and goes to the owner of the keys.
+async fn only_mail(site: &Site, subject: &str) -> String {
+    let mut mails = site.mails().await;
+    assert_eq!(mails.len(), 1, "{mails:?}");
+    let (to, text) = mails.remove(0);
+    assert_eq!(to, EMAIL);
+    assert!(text.contains(&format!("Subject: {subject}\r\n")), "{text}");
+    text
+}
+
+/// Where the mails say that keys are revoked.
+const KEYS_PAGE: &str = "https://shop.example.com/api-keys";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mail_tells_of_a_new_key_and_where_to_revoke_it_without_showing_it() {
+    let site = Site::new().await;
+    let (_, session) = site.signed_in(EMAIL).await;
+    let (_, key) = make(&site, &session, "products:read").await;
+    let text = only_mail(&site, "An API key was made").await;
+    assert!(text.contains(KEYS_PAGE) && !text.contains(&key), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reset_of_the_password_revokes_the_keys_and_a_mail_says_so() {
+    let site = Site::new().await;
+    let (_, session) = site.signed_in(EMAIL).await;
+    let (_, other) = site.signed_in("grace@example.com").await;
+    let (id, key) = make(&site, &session, "products:read").await;
+    let (_, second) = make(&site, &session, "orders:read.own").await;
+    let (_, of_other) = make(&site, &other, "products:read").await;
+    exchange(&site, &key).await.ok();
+    site.mails().await;
+    site.shop.post("/api/v1/auth/password-reset", json!({"email": EMAIL})).await;
+    let token = site.mailed_token(EMAIL).await;
+    let body = json!({"token": token, "password": "a new password"});
+    let reset = || site.shop.post("/api/v1/auth/password-reset/confirm", body.clone());
+    let begun = reset().await.session();
+    let text = only_mail(&site, "Your password was reset").await;
+    assert!(text.contains("revoked (2 of them)") && text.contains(KEYS_PAGE), "{text}");
+    for key in [&key, &second] {
+        exchange(&site, key).await.problem(401, "auth/invalid-token");
+    }
+    assert!(site.revoked_key(&id).await.is_some(), "so are its access tokens");
+    exchange(&site, &of_other).await.ok();
+    // A repeat of the confirmation does not revoke what was made since.
+    let (_, later) = make(&site, &begun, "products:read").await;
+    reset().await.session();
+    exchange(&site, &later).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_password_keeps_the_keys_and_the_mail_says_how_many_and_where_to_revoke_them() {
+    let site = Site::new().await;
+    let (_, session) = site.signed_in(EMAIL).await;
+    let (_, key) = make(&site, &session, "products:read").await;
+    make(&site, &session, "orders:read.own").await;
+    // Neither a revoked nor an expired one is valid.
+    let (gone, _) = make(&site, &session, "products:read").await;
+    site.as_user(&session, "DELETE", &format!("api-keys/{gone}"), None).await;
+    let soon = site.now() + TimeDelta::seconds(5);
+    let brief = json!({"name": "k", "scopes": "products:read", "expires_at": soon});
+    site.as_user(&session, "POST", "api-keys", Some(brief)).await.made();
+    site.later(TimeDelta::seconds(5));
+    site.mails().await;
+    let body = json!({"current_password": PASSWORD, "new_password": "a new password"});
+    assert_eq!(site.as_user(&session, "POST", "password", Some(body)).await.status, 204);
+    let text = only_mail(&site, "Your password was changed").await;
+    assert!(text.contains("stay valid (2 of them)") && text.contains(KEYS_PAGE), "{text}");
+    exchange(&site, &key).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_is_made_while_the_password_is_reset_does_not_outlive_it() {
+    let site = Site::new().await;
+    let (user, session) = site.signed_in(EMAIL).await;
+    let mut owner = site.owner().await;
+    let mut reset = owner.begin().await.unwrap();
+    let lock = "SELECT FROM auth.accounts WHERE user_id = $1 FOR UPDATE";
+    sqlx::query(lock).bind(user).execute(&mut *reset).await.unwrap();
+    let end = "UPDATE auth.sessions SET ended_at = now(), ended_why = 'password-changed'";
+    sqlx::query(end).execute(&mut *reset).await.unwrap();
+    let body = json!({"name": "k", "scopes": "products:read"});
+    let (made, ()) = tokio::join!(site.as_user(&session, "POST", "api-keys", Some(body)), async {
+        site.until_somebody_waits().await;
+        reset.commit().await.unwrap();
+    });
+    made.problem(401, "sign-in");
+    let keys = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM auth.api_keys");
+    assert_eq!(keys.fetch_one(&mut site.owner().await).await.unwrap(), 0);
 }

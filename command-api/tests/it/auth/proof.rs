@@ -5,7 +5,6 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use command_api::auth::password::{Password, Passwords};
 use event_store::StoreError;
-use local_servers::until;
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 
@@ -217,12 +216,7 @@ async fn changed_meanwhile(site: &Site, work: impl Future<Output = Reply>) -> Re
     let set = "UPDATE auth.accounts SET password_hash = '$argon2id$changed'";
     sqlx::query(set).execute(&mut *change).await.unwrap();
     let commit = async {
-        until("it waits for the change", async || {
-            let waits = "SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity USING (pid)
-                WHERE NOT granted AND datname = current_database())";
-            sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut site.owner().await).await.unwrap()
-        })
-        .await;
+        site.until_somebody_waits().await;
         change.commit().await.unwrap();
     };
     tokio::join!(work, commit).0

@@ -12,7 +12,7 @@ use command_api::auth::password::{Password, Passwords};
 use command_api::auth::{Database, Directory, Identity, Limits, Parts, Pepper, account, database};
 use identity::config::{AUDIENCE, ISSUER};
 use identity::{Claims, Gate, Revocations, Verifier};
-use local_servers::TestDatabase;
+use local_servers::{TestDatabase, until};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use service_kit::clock::{self, Clock as _, FixedClock};
@@ -273,6 +273,16 @@ impl Site {
     pub(crate) async fn sql(&self, statements: &str) {
         let statements = sqlx::AssertSqlSafe(statements.to_owned());
         sqlx::raw_sql(statements).execute(&mut self.owner().await).await.unwrap();
+    }
+
+    /// Waits until a statement waits for the lock of another one.
+    pub(crate) async fn until_somebody_waits(&self) {
+        until("a statement waits for another one", async || {
+            let waits = "SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity USING (pid)
+                WHERE NOT granted AND datname = current_database())";
+            sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut self.owner().await).await.unwrap()
+        })
+        .await;
     }
 
     /// The roles of a user, in the table.

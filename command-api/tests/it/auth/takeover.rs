@@ -1,5 +1,6 @@
 //! Tests that somebody who once got hold of a token or a mailbox does not keep the account.
 
+use chrono::TimeDelta;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
@@ -155,4 +156,63 @@ async fn one_change_of_address_ends_others_that_wait_and_is_told_once() {
     confirm(&second).await.problem(401, "auth/invalid-token");
     assert_eq!(confirm(&first).await.status, 204, "a repeat of a lost answer");
     site.log_in("ada@new.example.com", PASSWORD).await.session();
+}
+
+/// Ends the session that asked for a change of address, in this way.
+async fn end(site: &Site, way: &str, asking: &Session, user: uuid::Uuid) {
+    let path = format!("users/{user}/sessions/{}", asking.id);
+    match way {
+        "by its user from another session" => {
+            let other = site.log_in(EMAIL, PASSWORD).await.session();
+            let ended = site.as_user(&other, "DELETE", &path, None).await;
+            assert_eq!(ended.status, 204);
+        }
+        "by an administrator" => {
+            let (_, admin) = site.with_role("admin@example.com", "admin").await;
+            let ended = site.as_user(&admin, "DELETE", &path, None).await;
+            assert_eq!(ended.status, 204);
+        }
+        "because its token came twice" => {
+            site.refresh(&asking.refresh).await.session();
+            site.later(TimeDelta::seconds(11));
+            site.refresh(&asking.refresh).await.problem(401, "auth/invalid-token");
+        }
+        "by itself" => {
+            let ended = site.as_user(asking, "DELETE", &path, None).await;
+            assert_eq!(ended.status, 204);
+        }
+        "by a log-out" => {
+            assert_eq!(site.post_token("log-out", &asking.refresh).await.status, 204);
+        }
+        _ => panic!("no way {way}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_address_counts_no_more_when_its_session_was_taken_away() {
+    for way in
+        ["by its user from another session", "by an administrator", "because its token came twice"]
+    {
+        let site = Site::new().await;
+        let (user, asking) = site.signed_in(EMAIL).await;
+        let token = change_token(&site, &asking, EVIL).await;
+        end(&site, way, &asking, user).await;
+        let reply = ask(&site, "email/confirm", json!({"token": token})).await;
+        reply.problem(401, "auth/invalid-token");
+        let types = site.shop.types().await;
+        assert!(!types.contains(&"user.email_changed".to_owned()), "{way}: {types:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_out_of_the_session_that_asked_leaves_the_change_of_address_as_it_is() {
+    for way in ["by itself", "by a log-out"] {
+        let site = Site::new().await;
+        let (user, asking) = site.signed_in(EMAIL).await;
+        let token = change_token(&site, &asking, "ada@new.example.com").await;
+        end(&site, way, &asking, user).await;
+        let confirmed = ask(&site, "email/confirm", json!({"token": token})).await;
+        assert_eq!(confirmed.status, 204, "{way}: {:#}", confirmed.body);
+        site.log_in("ada@new.example.com", PASSWORD).await.session();
+    }
 }

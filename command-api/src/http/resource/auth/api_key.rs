@@ -112,7 +112,7 @@ impl From<ListedKey> for ApiKey {
 
 /// Make an API key.
 ///
-/// It takes a session. The key is shown in this answer only.
+/// It takes a session. The key is shown in this answer only. A mail tells of it.
 #[utoipa::path(
     post, path = "/auth/api-keys", operation_id = "makeApiKey", tag = "auth",
     request_body = NewKeyBody,

@@ -207,7 +207,9 @@ async fn ask_reset(
     Ok(api.mail_sent(request_id))
 }
 
-/// Choose a new password with a mailed token, and log in. All other sessions end.
+/// Choose a new password with a mailed token, and log in.
+///
+/// All other sessions end, and all your API keys are revoked. A mail tells of it.
 #[utoipa::path(
     post, path = "/auth/password-reset/confirm", operation_id = "resetPassword", tag = "auth",
     request_body = NewPasswordBody,
@@ -231,7 +233,9 @@ async fn reset(
     Ok(api.session(&tokens, request_id))
 }
 
-/// Change your password. All other sessions end.
+/// Change your password.
+///
+/// All other sessions end. Your API keys stay valid; a mail says how many there are.
 #[utoipa::path(
     post, path = "/auth/password", operation_id = "changePassword", tag = "auth",
     request_body = ChangePasswordBody,
@@ -281,6 +285,8 @@ async fn ask_email(
 }
 
 /// Confirm a new e-mail address with a mailed token. The old address gets a notice.
+///
+/// The token counts no more once the session that asked for it was ended by anything but a log-out.
 #[utoipa::path(
     post, path = "/auth/email/confirm", operation_id = "confirmEmailChange", tag = "auth",
     request_body = TokenBody,
