@@ -19,6 +19,7 @@ mod outside;
 mod readme;
 mod settings;
 mod silence;
+mod tools;
 
 /// The purchase history in the repository.
 fn sample() -> anyhow::Result<acceptance::Purchases> {
