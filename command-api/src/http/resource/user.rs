@@ -19,6 +19,7 @@ use crate::application::use_case::{
 use crate::http::answer::{Changed, Collection, collection};
 use crate::http::object::{objects, optional_object};
 use crate::http::received::{Received, ReceivedBare};
+use crate::http::text::NewId;
 use crate::http::{Api, present};
 
 mod address;
@@ -52,7 +53,7 @@ const USERS: Collection = collection("users");
 struct PlaceOrderOfUserBody {
     /// The new id of the order, a UUID of version 7. Without it, the server makes one.
     #[serde(default, deserialize_with = "present")]
-    #[schema(required = false, nullable = false)]
+    #[schema(value_type = NewId, required = false)]
     id: Option<Id>,
     /// The lines of the order, at the current prices of the products.
     #[schema(min_items = 1, max_items = 100)]
