@@ -13,6 +13,7 @@ mod gauges;
 mod import;
 mod journey;
 mod local_stack;
+mod only;
 mod operations;
 mod outage;
 mod outside;
