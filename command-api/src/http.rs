@@ -35,6 +35,7 @@ mod precondition;
 mod received;
 mod resource;
 mod secret;
+mod text;
 mod usage;
 mod v1;
 mod v2;

@@ -20,7 +20,7 @@ pub use destination::{Country, Destination, DestinationError, Region};
 pub use email::{Email, EmailError};
 pub use language::{Language, LanguageError, Locale};
 pub use money::{Allocation, Currency, Money, MoneyError};
-pub use name::{NameError, PersonName, ProductName};
+pub use name::{MAX_NAME_LEN, NameError, PersonName, ProductName};
 pub use note::{Evidence, EvidenceError, Reason, ReasonError};
 pub use phone::{Phone, PhoneError};
 pub use quantity::{Quantity, QuantityError};

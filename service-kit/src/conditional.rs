@@ -20,6 +20,10 @@ use crate::problem::Problem;
 /// The maximum number of tags in one header of a request.
 pub const MAX_TAGS: usize = 16;
 
+/// A list of tags as clients write it, as a regular expression for JSON Schema. The parser also
+/// reads what RFC 9110 allows and nobody writes, such as empty members.
+pub const PATTERN: &str = r#"^(\*|(W/)?"[!#-~]*"([ \t]*,[ \t]*(W/)?"[!#-~]*"){0,15})$"#;
+
 /// An entity tag: `"text"`, or `W/"text"` if it is weak.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntityTag {
@@ -293,9 +297,19 @@ mod tests {
                 let problem = of(name, text).unwrap_err();
                 assert_eq!((problem.status().as_u16(), problem.code()), (400, code), "{text}");
             }
+            assert!(!regex::Regex::new(PATTERN).unwrap().is_match(text), "{text}");
         }
         let two = with(IF_MATCH, &[b"*", b"\"3\""]);
         assert!(Preconditions::of(&two).is_err());
+    }
+
+    #[test]
+    fn what_the_description_allows_is_read() {
+        let pattern = regex::Regex::new(PATTERN).unwrap();
+        let most = vec!["W/\"1\""; MAX_TAGS].join(",");
+        for text in ["*", "\"\"", "\"3\"", "W/\"3.1\"", "\"3\" ,\t\"!#~\"", &most] {
+            assert!(pattern.is_match(text) && of(IF_MATCH, text).is_ok(), "{text}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::{Duration, Instant};
 
@@ -19,12 +19,10 @@ use serde_json::json;
 use tokio::process::Command;
 
 use crate::readme::page;
+use crate::tools::{Tools, said_by};
 
-mod installed;
 mod python;
 mod typescript;
-
-use installed::Installed;
 
 /// How long generating a client may take, or checking or running a program. A type checker may
 /// share the machine with other tests.
@@ -50,18 +48,12 @@ const DESCRIPTIONS: [Description; 3] = [
 
 /// A language with a generator of clients and a type checker.
 struct Language {
-    /// The folder with its programs, below `acceptance/clients`, and of its installed tools.
+    /// Its name, for messages.
     name: &'static str,
-    /// The program that installs its tools.
-    installer: &'static str,
-    /// The file that pins its tools.
-    pins: &'static str,
-    /// Installs what the pins in the working folder say.
-    install: &'static str,
+    /// The generator, the checker, and what they need. The programs are next to the pins.
+    tools: Tools,
     /// The end of its files' names.
     end: &'static str,
-    /// Files that the checker or the programs need, besides the programs.
-    settings: &'static [&'static str],
     /// Generates a client, as the book shows it.
     generate: fn(&Description) -> String,
     /// Makes the generator fail on what it would only warn of.
@@ -71,7 +63,7 @@ struct Language {
     /// Runs `shop` after it was checked.
     run: &'static str,
     /// Puts the installed tools where a command finds them.
-    equip: fn(&mut Command, &Installed, &Path) -> Result<()>,
+    equip: fn(&mut Command, &Path, &Path) -> Result<()>,
     /// Reads a mistake from a line of the checker: the file, the line in it, and the code.
     mistake: fn(&str) -> Option<(&str, usize, &str)>,
 }
@@ -89,7 +81,7 @@ async fn a_python_client_from_the_descriptions_is_strictly_typed_and_buys_someth
 }
 
 async fn client_buys(language: &Language) -> Result<()> {
-    let Some(tools) = installed::tools(language).await? else { return Ok(()) };
+    let Some(tools) = tools(language).await? else { return Ok(()) };
     let stack = RunningStack::start().await?;
     let since = Instant::now();
     let folder = enterable_folder()?;
@@ -122,10 +114,23 @@ async fn client_buys(language: &Language) -> Result<()> {
     stack.down().await
 }
 
+/// The tools of a language. Like the check of the descriptions in `.ci/run`, a machine without the
+/// installer goes without, and is told so; CI must have it.
+async fn tools(language: &Language) -> Result<Option<PathBuf>> {
+    let Language { name, tools, .. } = language;
+    if tools.are_to_be_had() {
+        return Ok(Some(tools.installed().await?));
+    }
+    let missing = format!("{} is not there, so no client in {name} is generated", tools.installer);
+    ensure!(std::env::var_os("CI").is_none(), "{missing}");
+    eprintln!("{missing}");
+    Ok(None)
+}
+
 /// The folder that clients are generated to and programs are checked in.
 struct Work<'a> {
     language: &'a Language,
-    tools: &'a Installed,
+    tools: &'a Path,
     folder: &'a Path,
     environment: Vec<(&'static str, String)>,
 }
@@ -133,7 +138,7 @@ struct Work<'a> {
 impl<'a> Work<'a> {
     async fn new(
         language: &'a Language,
-        tools: &'a Installed,
+        tools: &'a Path,
         stack: &RunningStack,
         folder: &'a Path,
     ) -> Result<Work<'a>> {
@@ -148,7 +153,7 @@ impl<'a> Work<'a> {
             ("PASSWORD", PASSWORD.to_owned()),
         ];
         let work = Work { language, tools, folder, environment };
-        for name in language.settings {
+        for name in language.tools.settings {
             work.copy(name)?;
         }
         Ok(work)
@@ -160,7 +165,7 @@ impl<'a> Work<'a> {
     }
 
     fn copy(&self, name: &str) -> Result<String> {
-        let from = installed::source(self.language).join(name);
+        let from = self.language.tools.source().join(name);
         let text =
             fs::read_to_string(&from).with_context(|| format!("cannot read {}", from.display()))?;
         fs::write(self.folder.join(name), &text)?;
@@ -208,22 +213,4 @@ fn marked<'a>(program: &'a str, file: &'a str) -> Result<BTreeSet<(&'a str, usiz
     let marks: BTreeSet<_> = marks.collect();
     ensure!(!marks.is_empty(), "no line of {file} is marked");
     Ok(marks)
-}
-
-fn said_by(output: &Output) -> String {
-    [&output.stdout, &output.stderr].map(|said| String::from_utf8_lossy(said)).concat()
-}
-
-/// Puts a folder before those that a command looks for programs in.
-fn prefer(command: &mut Command, folder: &Path) -> Result<()> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let all = std::iter::once(folder.to_owned()).chain(std::env::split_paths(&path));
-    command.env("PATH", std::env::join_paths(all)?);
-    Ok(())
-}
-
-/// Whether a program is in one of the folders that commands are looked for in.
-fn is_there(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }

@@ -13,12 +13,14 @@ mod gauges;
 mod import;
 mod journey;
 mod local_stack;
+mod only;
 mod operations;
 mod outage;
 mod outside;
 mod readme;
 mod settings;
 mod silence;
+mod tools;
 
 /// The purchase history in the repository.
 fn sample() -> anyhow::Result<acceptance::Purchases> {

@@ -73,7 +73,13 @@ pub(super) struct Command {
     /// A key for this command. A repeat of the command with the same key gets the first answer,
     /// also as a request of its own.
     #[serde(default, deserialize_with = "present")]
-    #[schema(required = false, nullable = false, min_length = 1, max_length = 255)]
+    #[schema(
+        required = false,
+        nullable = false,
+        min_length = 1,
+        max_length = 255,
+        pattern = "^[ -~]+$"
+    )]
     idempotency_key: Option<String>,
     /// The version that the resource must be at.
     #[serde(default, deserialize_with = "present")]

@@ -7,6 +7,9 @@ use sfv::{BareItem, Item, Parser};
 
 use crate::application::idempotency::{IdempotencyKey, MAX_KEY_LEN};
 
+/// The accepted texts, as a regular expression for JSON Schema: a bare key, or a quoted string with
+/// its escapes.
+pub(super) const PATTERN: &str = r#"^([!#-~]{1,255}|"([ !#-\[\]-~]|\\["\\]){1,255}")$"#;
 /// The name of the header with the idempotency key.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -59,7 +62,9 @@ fn quoted(text: &str) -> Option<String> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use super::{IdempotencyKey, MAX_KEY_LEN, MalformedKey, parse};
+    use regex::Regex;
+
+    use super::{IdempotencyKey, MAX_KEY_LEN, MalformedKey, PATTERN, parse};
 
     #[test]
     fn a_key_is_the_same_bare_and_quoted() {
@@ -87,7 +92,17 @@ mod tests {
             &format!("\"{long}\""),
         ] {
             assert!(parse(text) == Err(MalformedKey), "{text:?}");
+            assert!(!Regex::new(PATTERN).unwrap().is_match(text), "{text:?}");
         }
         assert!(parse(&"x".repeat(MAX_KEY_LEN)).is_ok());
+    }
+
+    #[test]
+    fn what_the_description_allows_is_a_key() {
+        let pattern = Regex::new(PATTERN).unwrap();
+        let (bare, quotes) = ("x".repeat(MAX_KEY_LEN), "\\\"".repeat(MAX_KEY_LEN));
+        for text in [&bare, "a", "'~!", r#""a \"b\" \\ [c]""#, &format!("\"{quotes}\"")] {
+            assert!(pattern.is_match(text) && parse(text).is_ok(), "{text}");
+        }
     }
 }

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 
 use service_kit::Envelope;
+use service_kit::input::schema::EntityTags;
 use service_kit::openapi::{describe_header, problem};
+use utoipa::PartialSchema as _;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
-use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Type};
+use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, Type};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder};
 
 use super::dry_run::DryRunData;
+use super::idempotency_key;
 use super::version::Version;
 
 mod auth;
@@ -22,6 +25,11 @@ const MERGE_PATCH: &str = "application/merge-patch+json";
 const CHANGED: &str = "Envelope_Changed";
 const DRY_RUN: &str = "Envelope_DryRun";
 
+const KEY: &str = "A key for this command, bare or in double quotes. A repeat with the same key \
+    gets the first answer, with `Idempotent-Replayed: true`. Another request must not have it \
+    (`idempotency/key-reused`)";
+const KEY_OF_BATCH: &str = "The key of an atomic batch, bare or in double quotes. Otherwise each \
+    command has its own key in the body, and this header is refused (`command/header`)";
 const IF_MATCH: &str = "The versions that the resource may be at: `\"<version>\"`, or a tag of \
     the query API, whose version counts. The answer is 412 if it is at another one";
 const IF_NONE_MATCH: &str = "The versions that the resource must not be at, written as in \
@@ -94,14 +102,10 @@ fn complete_operation(path: &str, operation: &mut Operation) {
     let creates = operation.responses.responses.contains_key("201");
     let named = path.contains("{id}") && !(creates && path.ends_with("/orders"));
     let parameters = operation.parameters.get_or_insert_default();
-    parameters.push(header_parameter(
-        "Idempotency-Key",
-        "A key for this command, bare or in double quotes. A repeat with the same key gets the \
-            first answer, with `Idempotent-Replayed: true`",
-    ));
+    parameters.push(header_parameter("Idempotency-Key", KEY, key()));
     parameters.push(RefOr::T(dry_run()));
-    parameters.push(header_parameter("If-Match", IF_MATCH));
-    parameters.push(header_parameter("If-None-Match", IF_NONE_MATCH));
+    parameters.push(header_parameter("If-Match", IF_MATCH, EntityTags::schema()));
+    parameters.push(header_parameter("If-None-Match", IF_NONE_MATCH, EntityTags::schema()));
     for response in operation.responses.responses.values_mut() {
         if let RefOr::T(response) = response {
             describe_success(response, creates);
@@ -125,7 +129,9 @@ fn complete_operation(path: &str, operation: &mut Operation) {
 
 /// Adds what the operation for commands has. Keys and versions are in its body.
 fn complete_commands(operation: &mut Operation) {
-    operation.parameters.get_or_insert_default().push(RefOr::T(dry_run()));
+    let parameters = operation.parameters.get_or_insert_default();
+    parameters.push(header_parameter("Idempotency-Key", KEY_OF_BATCH, key()));
+    parameters.push(RefOr::T(dry_run()));
     let responses = &mut operation.responses.responses;
     for (status, description) in PROBLEMS {
         responses.entry(status.to_owned()).or_insert_with(|| problem(description));
@@ -142,13 +148,18 @@ fn describe_patch(operation: &mut Operation) {
     }
 }
 
-fn header_parameter(name: &str, description: &str) -> RefOr<Parameter> {
+/// The schema of an idempotency key in its header.
+fn key() -> RefOr<Schema> {
+    ObjectBuilder::new().schema_type(Type::String).pattern(Some(idempotency_key::PATTERN)).into()
+}
+
+fn header_parameter(name: &str, description: &str, schema: RefOr<Schema>) -> RefOr<Parameter> {
     let parameter = ParameterBuilder::new()
         .name(name)
         .parameter_in(ParameterIn::Header)
         .required(Required::False)
         .description(Some(description))
-        .schema(Some(ObjectBuilder::new().schema_type(Type::String)));
+        .schema(Some(schema));
     RefOr::T(parameter.build())
 }
 

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::check::Check;
+
 /// The programs with maintenance commands.
 pub const PROGRAMS: [&str; 3] = ["event-store", "projector", "command-api"];
 
@@ -153,6 +155,9 @@ pub struct TestArgs {
     /// Run the randomised tests with their full counts.
     #[arg(long)]
     pub long: bool,
+    /// Run one check that is too large for the suite, instead of the suite.
+    #[arg(long, value_name = "NAME", conflicts_with = "args")]
+    pub only: Option<Check>,
     /// Use this seed, to repeat a run.
     #[arg(long)]
     pub seed: Option<u64>,

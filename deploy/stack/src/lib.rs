@@ -6,6 +6,7 @@
 mod administrator;
 pub mod bench;
 pub mod build;
+pub mod check;
 pub mod choose;
 pub mod cli;
 pub mod database;

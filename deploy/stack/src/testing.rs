@@ -51,16 +51,17 @@ pub async fn run(layout: &Layout, args: &TestArgs) -> anyhow::Result<ExitCode> {
         command.env("DAYBOOK_TEST_SEED", seed.to_string());
         command.env("DAYBOOK_TEST_COUNT", if args.long { "long" } else { "short" });
     };
-    let repeat =
-        format!("cargo stack test --seed {seed}{}", if args.long { " --long" } else { "" });
+    let repeat = repeat(args, seed);
     eprintln!("stack: seed {seed}; to repeat: {repeat}");
     let (suite_limit, profile) =
         if args.long { (LONG_SUITE_LIMIT, "long") } else { (SUITE_LIMIT, "default") };
     let mut suite = Command::new(&runner);
     in_checkout(layout, &mut suite);
     suite.args(["nextest", "run", "--locked", "--no-fail-fast", "--profile", profile]);
-    // Naming packages would otherwise also build the tests of all others.
-    if !args.args.iter().any(|arg| arg == "-p" || arg.starts_with("--package")) {
+    if let Some(check) = args.only {
+        check.select(&mut suite);
+    } else if !args.args.iter().any(|arg| arg == "-p" || arg.starts_with("--package")) {
+        // Naming packages would otherwise also build the tests of all others.
         suite.arg("--workspace");
     }
     if std::env::var_os("CI").is_some() {
@@ -69,7 +70,7 @@ pub async fn run(layout: &Layout, args: &TestArgs) -> anyhow::Result<ExitCode> {
     suite.args(&args.args);
     let mut steps = vec![("the suite", suite, suite_limit)];
     // A filter applies to the suite. The documentation's examples run only without one.
-    if args.args.is_empty() {
+    if args.args.is_empty() && args.only.is_none() {
         let mut examples = cargo(layout);
         examples.args(["test", "--locked", "--workspace", "--doc", "--quiet"]);
         steps.push(("the documentation's examples", examples, EXAMPLES_LIMIT));
@@ -96,6 +97,12 @@ pub async fn run(layout: &Layout, args: &TestArgs) -> anyhow::Result<ExitCode> {
         if passed { "passed" } else { "FAILED" }
     );
     Ok(code)
+}
+
+/// The command that repeats a run.
+fn repeat(args: &TestArgs, seed: u64) -> String {
+    let only = args.only.map(|check| format!(" --only {}", check.name())).unwrap_or_default();
+    format!("cargo stack test{only} --seed {seed}{}", if args.long { " --long" } else { "" })
 }
 
 /// Whether an environment variable is a setting of `cargo stack`.

@@ -51,6 +51,11 @@ pub enum DestinationError {
 }
 
 impl Country {
+    /// All countries, sorted by their codes.
+    pub fn all() -> impl Iterator<Item = Self> {
+        COUNTRIES.split_whitespace().map(Self)
+    }
+
     /// The code: two upper-case letters.
     pub const fn code(self) -> &'static str {
         self.0

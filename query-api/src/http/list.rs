@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use service_kit::conditional::Preconditions;
 use service_kit::extract::parse_query;
+use service_kit::input::schema::OpaqueText;
 use service_kit::input::{Integer, Text};
 use service_kit::{FieldError, PageInfo, Problem};
 use utoipa::IntoParams;
@@ -28,15 +29,15 @@ use crate::page::{
 #[serde(deny_unknown_fields)]
 pub(super) struct PageParams {
     /// The number of the page, from 1. The answer then also counts all items. Numbered pages end at
-    /// 100,000 items. Cannot be combined with `cursor`.
+    /// 100,000 items (`out-of-range`). Cannot be combined with `cursor` (`contradicts-page`).
     #[param(required = false, value_type = i64, minimum = 1)]
     page: Option<Text<Integer>>,
     /// The maximum number of items on the page.
     #[param(required = false, value_type = i64, minimum = 1, maximum = 100, default = 20)]
     page_size: Option<Text<Integer>>,
-    /// The place to continue: `meta.page.next_cursor` of the previous page. Cannot be combined with
-    /// `page`.
-    #[param(required = false)]
+    /// The place to continue: `meta.page.next_cursor` of the previous page. It belongs to its list,
+    /// filter and sort (`cursor-invalid`). Cannot be combined with `page` (`contradicts-page`).
+    #[param(required = false, inline, value_type = OpaqueText)]
     cursor: Option<String>,
 }
 

@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use service_kit::consistency::{CONSISTENCY_TOKEN, ConsistencyToken, TokenError, TokenKey};
 use service_kit::http::{SingleError, single};
+use service_kit::input::schema::{EntityTags, OpaqueText};
 use service_kit::{FieldError, Problem};
 use utoipa::IntoParams;
 
@@ -22,9 +23,10 @@ pub(super) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("prefe
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WaitParams {
-    /// A command's consistency token. The answer waits until it shows the command's effect. The
-    /// header `Consistency-Token` does the same.
-    #[param(required = false)]
+    /// A command's consistency token. The answer waits until it shows the command's effect. Only a
+    /// token of this system is valid (`consistency-token-invalid`). The header `Consistency-Token`
+    /// does the same, and must not be another one (`contradicts-header`).
+    #[param(required = false, inline, value_type = OpaqueText)]
     pub(super) consistency_token: Option<String>,
 }
 
@@ -34,17 +36,18 @@ pub(super) struct WaitParams {
 #[into_params(parameter_in = Header)]
 #[allow(dead_code, reason = "only its description is used")]
 pub(super) struct QueryHeaders {
-    /// A command's consistency token. The answer waits until it shows the command's effect.
-    #[param(rename = "Consistency-Token", required = false, nullable = false)]
+    /// A command's consistency token. The answer waits until it shows the command's effect. Only a
+    /// token of this system is valid (`consistency-token-invalid`).
+    #[param(rename = "Consistency-Token", required = false, inline, value_type = OpaqueText)]
     consistency_token: Option<String>,
     /// `wait=n`: wait up to n seconds for the token's position, at most 10. The default is 2.
     #[param(rename = "Prefer", required = false, nullable = false, example = "wait=5")]
     prefer: Option<String>,
     /// The answer must have one of these tags, otherwise it is 412.
-    #[param(rename = "If-Match", required = false, nullable = false)]
+    #[param(rename = "If-Match", required = false, inline, value_type = EntityTags)]
     if_match: Option<String>,
     /// The tags that the caller has stored. If one is still current, the answer is 304.
-    #[param(rename = "If-None-Match", required = false, nullable = false)]
+    #[param(rename = "If-None-Match", required = false, inline, value_type = EntityTags)]
     if_none_match: Option<String>,
 }
 

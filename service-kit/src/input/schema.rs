@@ -8,6 +8,9 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::{PartialSchema, ToSchema};
 
+use crate::conditional;
+use crate::signing::MAX_SIGNED_CHARS;
+
 /// The schema of an e-mail address. Name it with `#[schema(value_type = EmailAddress)]`.
 #[derive(Debug)]
 pub struct EmailAddress;
@@ -19,6 +22,15 @@ pub struct CurrencyOfToday;
 /// The schema of a currency that is or was valid.
 #[derive(Debug)]
 pub struct CurrencyOfAnyTime;
+
+/// The schema of `If-Match` and `If-None-Match`.
+#[derive(Debug)]
+pub struct EntityTags;
+
+/// The schema of a text that an answer gave, and that means something to this system alone: a
+/// cursor or a consistency token.
+#[derive(Debug)]
+pub struct OpaqueText;
 
 impl PartialSchema for EmailAddress {
     fn schema() -> RefOr<Schema> {
@@ -60,6 +72,40 @@ impl PartialSchema for CurrencyOfAnyTime {
 impl ToSchema for CurrencyOfAnyTime {
     fn name() -> Cow<'static, str> {
         Cow::Borrowed("CurrencyOfAnyTime")
+    }
+}
+
+impl PartialSchema for EntityTags {
+    fn schema() -> RefOr<Schema> {
+        let schema = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some("`*`, or quoted tags with commas between them"))
+            .pattern(Some(conditional::PATTERN))
+            .examples(["\"3\""]);
+        schema.into()
+    }
+}
+
+impl ToSchema for EntityTags {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("EntityTags")
+    }
+}
+
+impl PartialSchema for OpaqueText {
+    fn schema() -> RefOr<Schema> {
+        let schema = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some("A text as an answer gave it"))
+            .max_length(Some(MAX_SIGNED_CHARS))
+            .pattern(Some("^[A-Za-z0-9_-]+$"));
+        schema.into()
+    }
+}
+
+impl ToSchema for OpaqueText {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("OpaqueText")
     }
 }
 

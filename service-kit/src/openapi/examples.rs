@@ -54,11 +54,17 @@ fn whole(document: &Value, schema: &Value) -> Option<Value> {
         let value = if required.contains(&name.as_str()) {
             Some(example(document, field)?)
         } else {
-            resolved(document, field).and_then(own).cloned()
+            resolved(document, field).and_then(|field| optional(document, field)).cloned()
         };
         object.extend(value.map(|value| (name.clone(), value)));
     }
     Some(object.into())
+}
+
+/// The example of an optional field: its own, or that of the schema that it has unless it is null.
+fn optional<'d>(document: &'d Value, field: &'d Value) -> Option<&'d Value> {
+    let mut either = field["oneOf"].as_array().into_iter().flatten();
+    own(field).or_else(|| either.find_map(|one| own(resolved(document, one)?)))
 }
 
 /// The example that a schema itself has.
@@ -88,11 +94,13 @@ mod tests {
                 "id": {"type": "string", "format": "uuid"},
                 "quantity": {"type": "integer", "example": 2},
                 "note": {"type": "string"},
-                "colour": {"type": "string", "examples": ["blue"]}}},
+                "colour": {"type": "string", "examples": ["blue"]},
+                "size": {"oneOf": [{"type": "null"}, {"$ref": "#/components/schemas/Size"}]}}},
+            "Size": {"type": "string", "examples": ["large"]},
             "Order": {"type": "object", "required": ["lines"], "properties": {
                 "lines": {"type": "array", "items": {"$ref": "#/components/schemas/Line"}}}}}}});
         let order = json!({"$ref": "#/components/schemas/Order"});
-        let line = json!({"id": ID, "quantity": 2, "colour": "blue"});
+        let line = json!({"id": ID, "quantity": 2, "colour": "blue", "size": "large"});
         assert_eq!(example(&document, &order), Some(json!({"lines": [line]})));
     }
 

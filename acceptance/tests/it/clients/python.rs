@@ -1,15 +1,19 @@
 //! Python: a client by `openapi-python-client`, checked by mypy, strictly.
 
-use super::{Language, prefer};
+use super::Language;
+use crate::tools::{PIP, Tools, with_packages};
 
 pub(super) const LANGUAGE: Language = Language {
-    name: "python",
-    installer: "python3",
-    pins: "requirements.txt",
-    install: "python3 -m pip install --quiet --disable-pip-version-check --only-binary=:all: \
-        --no-deps --target . --requirement requirements.txt",
+    name: "Python",
+    tools: Tools {
+        name: "python-client",
+        source: "acceptance/clients/python",
+        installer: "python3",
+        pins: "requirements.txt",
+        settings: &["mypy.ini"],
+        install: PIP,
+    },
     end: "py",
-    settings: &["mypy.ini"],
     generate: |description| {
         format!(
             "openapi-python-client generate --url \"${}{}\" --meta none --output-path {}",
@@ -19,10 +23,7 @@ pub(super) const LANGUAGE: Language = Language {
     strictly: " --fail-on-warning",
     check: "python3 -m mypy --no-color-output .",
     run: "python3 shop.py",
-    equip: |command, tools, _| {
-        command.env("PYTHONPATH", &tools.folder).env("PYTHONDONTWRITEBYTECODE", "1");
-        prefer(command, &tools.folder.join("bin"))
-    },
+    equip: |command, tools, _| with_packages(command, tools),
     // mistakes.py:16: error: Missing positional argument "name" in call to …  [call-arg]
     mistake: |line| {
         let (file, rest) = line.split_once(':')?;

@@ -1,14 +1,19 @@
 //! TypeScript: types by `openapi-typescript`, requests by `openapi-fetch`.
 
-use super::{Language, prefer};
+use super::Language;
+use crate::tools::{Tools, prefer};
 
 pub(super) const LANGUAGE: Language = Language {
-    name: "typescript",
-    installer: "npm",
-    pins: "package-lock.json",
-    install: "npm ci --ignore-scripts --no-audit --no-fund --loglevel=error",
+    name: "TypeScript",
+    tools: Tools {
+        name: "typescript-client",
+        source: "acceptance/clients/typescript",
+        installer: "npm",
+        pins: "package-lock.json",
+        settings: &["package.json", "tsconfig.json"],
+        install: "npm ci --ignore-scripts --no-audit --no-fund --loglevel=error",
+    },
     end: "ts",
-    settings: &["package.json", "tsconfig.json"],
     generate: |description| {
         format!(
             "npx openapi-typescript \"${}{}\" --output {}.ts",
@@ -21,7 +26,7 @@ pub(super) const LANGUAGE: Language = Language {
     equip: |command, tools, work| {
         let modules = work.join("node_modules");
         if !modules.exists() {
-            std::os::unix::fs::symlink(tools.folder.join("node_modules"), &modules)?;
+            std::os::unix::fs::symlink(tools.join("node_modules"), &modules)?;
         }
         // Nothing that is not installed is fetched instead.
         command.env("npm_config_offline", "true");

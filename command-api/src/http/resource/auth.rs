@@ -67,9 +67,8 @@ struct LogInBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct RefreshBody {
-    /// The refresh token.
-    #[schema(value_type = String, format = Password, max_length = 128,
-        example = "the refresh token")]
+    /// The refresh token. To log out with anything else succeeds, too: there is no such session.
+    #[schema(value_type = String, format = Password, example = "the refresh token")]
     refresh_token: Secret,
 }
 

@@ -47,7 +47,8 @@ struct CommandsBody {
     #[serde(deserialize_with = "objects")]
     commands: Vec<Command>,
     /// Whether the commands are carried out together or not at all. They are then one append, with
-    /// one idempotency key: that in the header of the request.
+    /// one idempotency key: that in the header of the request, and none of their own
+    /// (`idempotency/of-batch`). It must not be too large for that (`command/too-much-at-once`).
     #[serde(default)]
     #[schema(required = false)]
     atomic: bool,

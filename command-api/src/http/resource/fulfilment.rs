@@ -16,6 +16,7 @@ use crate::application::use_case::{
 };
 use crate::http::answer::Changed;
 use crate::http::received::{Received, ReceivedBare};
+use crate::http::text::RecordReason;
 use crate::http::{Api, present};
 
 /// The routes of this part of the resource.
@@ -32,7 +33,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 #[serde(deny_unknown_fields)]
 struct RecordBody {
     /// The reason, in one line. It must not be about a person: it is never erased.
-    #[schema(min_length = 1, max_length = 500, example = "seen on the bank statement")]
+    #[schema(value_type = RecordReason)]
     reason: String,
     /// The reference of a proof in another system, such as the number of a gateway's payment.
     #[serde(default, deserialize_with = "present")]

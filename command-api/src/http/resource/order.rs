@@ -19,6 +19,7 @@ use crate::application::use_case::{
 use crate::http::answer::{Changed, Collection, collection};
 use crate::http::object::{objects, optional_object};
 use crate::http::received::{Received, ReceivedBare};
+use crate::http::text::NewId;
 use crate::http::{Api, present};
 
 /// The tag of these operations in the OpenAPI document.
@@ -60,7 +61,7 @@ where
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct LineBody {
-    /// The product's id.
+    /// The product's id. The shop has it (`product/unknown`).
     product_id: Id,
     /// The number of units, from 1.
     #[schema(value_type = i64, minimum = 1, maximum = 1_000_000, example = 2)]
@@ -73,9 +74,9 @@ struct LineBody {
 struct PlaceOrderBody {
     /// The new id of the order, a UUID of version 7. Without it, the server makes one.
     #[serde(default, deserialize_with = "present")]
-    #[schema(required = false, nullable = false)]
+    #[schema(value_type = NewId, required = false)]
     id: Option<Id>,
-    /// The id of the user who orders.
+    /// The id of the user who orders. There is one (`user/unknown`).
     user_id: Id,
     /// The lines of the order, at the current prices of the products.
     #[schema(min_items = 1, max_items = 100)]
@@ -93,7 +94,7 @@ struct PlaceOrderBody {
 struct PlaceOrderOfUserBody {
     /// The new id of the order, a UUID of version 7. Without it, the server makes one.
     #[serde(default, deserialize_with = "present")]
-    #[schema(required = false, nullable = false)]
+    #[schema(value_type = NewId, required = false)]
     id: Option<Id>,
     /// The lines of the order, at the current prices of the products.
     #[schema(min_items = 1, max_items = 100)]

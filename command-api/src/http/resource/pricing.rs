@@ -14,6 +14,7 @@ use crate::http::Api;
 use crate::http::answer::Changed;
 use crate::http::object::objects;
 use crate::http::received::Received;
+use crate::http::text::CountryCode;
 
 /// The tag of these operations in the OpenAPI document.
 #[derive(OpenApi)]
@@ -29,7 +30,8 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct TaxesBody {
-    /// The countries that the shop sells to, each once. All together have at most 1,000 rates.
+    /// The countries that the shop sells to, each once (`tax/repeated`). All together have at most
+    /// 1,000 rates (`too-many`).
     #[schema(max_items = 249)]
     #[serde(deserialize_with = "objects")]
     countries: Vec<TaxedCountryBody>,
@@ -40,12 +42,12 @@ struct TaxesBody {
 #[serde(deny_unknown_fields)]
 struct TaxedCountryBody {
     /// The country, a code of ISO 3166-1 alpha-2.
-    #[schema(pattern = "^[A-Z]{2}$", example = "AT")]
+    #[schema(value_type = CountryCode)]
     country: String,
     /// Whether the tax is added to prices (`exclusive`) or they contain it (`inclusive`).
     #[schema(pattern = "^(exclusive|inclusive)$", example = "inclusive")]
     mode: String,
-    /// The rates, one for each region and class.
+    /// The rates, one for each region and class (`tax/repeated`).
     #[schema(max_items = 1000)]
     #[serde(deserialize_with = "objects")]
     rates: Vec<TaxRateBody>,

@@ -72,7 +72,8 @@ struct ReceiveStockBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct MoveStockBody {
-    /// The id of the product that gets the units.
+    /// The id of the product that gets the units. It is another one (`product/same`), and the shop
+    /// has it (`product/unknown`).
     to_product_id: Id,
     /// The number of units.
     #[schema(value_type = i64, minimum = 1, maximum = 1_000_000_000_000_i64, example = 12)]

@@ -15,6 +15,7 @@ use crate::application::use_case::{AddressInput, SetShippingAddressInput};
 use crate::http::Api;
 use crate::http::answer::Changed;
 use crate::http::received::Received;
+use crate::http::text::{City, CountryCode, Recipient, Street};
 
 /// The routes of this part of the resource.
 pub(super) fn routes() -> OpenApiRouter<Api> {
@@ -26,13 +27,13 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 #[serde(deny_unknown_fields)]
 pub(super) struct ShippingAddressBody {
     /// The person or company that receives.
-    #[schema(min_length = 1, max_length = 200, example = "Ada Lovelace")]
+    #[schema(value_type = Recipient)]
     recipient: String,
     /// The street with the number of the house, or a post-office box.
-    #[schema(min_length = 1, max_length = 200, example = "Ring 1")]
+    #[schema(value_type = Street)]
     street: String,
     /// The city or town.
-    #[schema(min_length = 1, max_length = 200, example = "Wien")]
+    #[schema(value_type = City)]
     city: String,
     /// The postal code, where the country has one.
     #[serde(default)]
@@ -45,7 +46,7 @@ pub(super) struct ShippingAddressBody {
     )]
     postal_code: Option<String>,
     /// The country, a code of ISO 3166-1 alpha-2.
-    #[schema(pattern = "^[A-Z]{2}$", example = "AT")]
+    #[schema(value_type = CountryCode)]
     country: String,
     /// The region of the country, where taxes depend on it: the second part of a code of
     /// ISO 3166-2.

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
+use service_kit::input::schema::CurrencyOfAnyTime;
 use service_kit::input::{Id, Integer, Time};
 use service_kit::{Envelope, Problem};
 use utoipa::ToSchema;
@@ -13,6 +14,7 @@ use crate::application::use_case::{DiscountInput, SetDiscountsInput};
 use crate::http::answer::Changed;
 use crate::http::object::objects;
 use crate::http::received::Received;
+use crate::http::text::Amount;
 use crate::http::{Api, present};
 
 /// The routes of pricing that only this version has.
@@ -30,7 +32,7 @@ struct DiscountsBody {
     discounts: Vec<DiscountBody>,
 }
 
-/// A discount. It has either `rate`, or `amount` and `currency`.
+/// A discount. It has either `rate`, or `amount` and `currency` (`discount/rate-or-amount`).
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({
@@ -38,7 +40,7 @@ struct DiscountsBody {
     "from": "2026-01-01T00:00:00Z", "until": "2027-01-01T00:00:00Z",
 }))]
 struct DiscountBody {
-    /// The id of the discount. No other discount has it.
+    /// The id of the discount. No other discount has it (`discount/repeated`).
     id: Id,
     /// The share that it takes off what remains, in parts per million: 190000 is 19 %.
     #[serde(default, deserialize_with = "present")]
@@ -48,11 +50,11 @@ struct DiscountBody {
     rate: Option<Integer>,
     /// The amount that it takes off, as a decimal string. It never takes off more than remains.
     #[serde(default)]
-    #[schema(required = false, pattern = r"^\d+(\.\d+)?$", example = "5.00")]
+    #[schema(value_type = Option<Amount>, required = false)]
     amount: Option<String>,
     /// The currency of the amount. Orders in another currency get nothing off.
     #[serde(default)]
-    #[schema(required = false, pattern = "^[A-Z]{3}$", example = "EUR")]
+    #[schema(value_type = Option<CurrencyOfAnyTime>, required = false)]
     currency: Option<String>,
     /// The only type of customers that it is for: `consumer`, `business` or `reseller`. Without it,
     /// it is for all.
@@ -63,7 +65,7 @@ struct DiscountBody {
     #[serde(default)]
     #[schema(required = false)]
     from: Option<Time>,
-    /// The time from which it is no longer valid, after `from`.
+    /// The time from which it is no longer valid, after `from` (`period/empty`).
     #[serde(default)]
     #[schema(required = false)]
     until: Option<Time>,

@@ -17,6 +17,7 @@ use crate::application::use_case::{AddProductInput, ChangeProductInput};
 use crate::http::answer::Changed;
 use crate::http::received::Received;
 use crate::http::resource::product::{AdjustStockBody, PRODUCTS};
+use crate::http::text::{Amount, NewId, ProductName};
 use crate::http::{Api, present};
 
 /// The routes of products that only this version has.
@@ -33,13 +34,13 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 struct AddProductBody {
     /// The new id of the product, a UUID of version 7. Without it, the server makes one.
     #[serde(default, deserialize_with = "present")]
-    #[schema(required = false, nullable = false)]
+    #[schema(value_type = NewId, required = false)]
     id: Option<Id>,
     /// The product's name.
-    #[schema(min_length = 1, max_length = 200, example = "cd")]
+    #[schema(value_type = ProductName)]
     name: String,
     /// The price of one unit, as a decimal string.
-    #[schema(pattern = r"^\d+(\.\d+)?$", example = "14.67")]
+    #[schema(value_type = Amount)]
     unit_price: String,
     /// The currency of the price. It must be on the current ISO 4217 list.
     #[schema(value_type = CurrencyOfToday)]
@@ -50,20 +51,21 @@ struct AddProductBody {
     stock: Integer,
 }
 
-/// The changes to a product: its name, its price, or both.
+/// The changes to a product: its name, its price, or both (`nothing-to-change`).
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(min_properties = 1)]
 struct ChangeProductBody {
     /// The new name.
     #[serde(default, deserialize_with = "present")]
-    #[schema(min_length = 1, max_length = 200, nullable = false, example = "compact disc")]
+    #[schema(value_type = ProductName, required = false)]
     name: Option<String>,
     /// The new price of one unit, as a decimal string.
     #[serde(default, deserialize_with = "present")]
-    #[schema(pattern = r"^\d+(\.\d+)?$", nullable = false, example = "9.99")]
+    #[schema(value_type = Amount, required = false)]
     unit_price: Option<String>,
     /// The currency of the new price. It must be on the current ISO 4217 list. The default is the
-    /// product's own currency.
+    /// product's own currency. Without a price, there is none (`missing`).
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = CurrencyOfToday, required = false)]
     currency: Option<String>,
@@ -74,10 +76,10 @@ struct ChangeProductBody {
 #[serde(deny_unknown_fields)]
 struct ReplaceProductBody {
     /// The product's name.
-    #[schema(min_length = 1, max_length = 200, example = "compact disc")]
+    #[schema(value_type = ProductName)]
     name: String,
     /// The price of one unit, as a decimal string.
-    #[schema(pattern = r"^\d+(\.\d+)?$", example = "9.99")]
+    #[schema(value_type = Amount)]
     unit_price: String,
     /// The currency of the price. It must be on the current ISO 4217 list.
     #[schema(value_type = CurrencyOfToday)]

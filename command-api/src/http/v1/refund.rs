@@ -14,6 +14,7 @@ use utoipa_axum::routes;
 use crate::application::use_case::{RecordInput, RefundOrderInput};
 use crate::http::answer::Changed;
 use crate::http::received::Received;
+use crate::http::text::{Amount, RecordReason};
 use crate::http::{Api, present};
 
 /// The routes of refunds.
@@ -25,14 +26,15 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct RefundBody {
-    /// The amount, as a decimal string. All refunds together are at most what was paid.
-    #[schema(pattern = r"^\d+(\.\d+)?$", example = "9.99")]
+    /// The amount, as a decimal string, more than nothing (`money/zero`). All refunds together are
+    /// at most what was paid.
+    #[schema(value_type = Amount)]
     amount: String,
     /// The currency of the amount: that of the order.
     #[schema(value_type = CurrencyOfAnyTime)]
     currency: String,
     /// The reason, in one line. It must not be about a person: it is never erased.
-    #[schema(min_length = 1, max_length = 500, example = "one disc was scratched")]
+    #[schema(value_type = RecordReason)]
     reason: String,
     /// The reference of a proof in another system, such as the number of a gateway's refund.
     #[serde(default, deserialize_with = "present")]

@@ -19,6 +19,7 @@ use crate::http::answer::Changed;
 use crate::http::object::{Object, object};
 use crate::http::received::Received;
 use crate::http::resource::user::profile::{PreferencesBody, ProfileBody};
+use crate::http::text::PersonName;
 use crate::http::{Api, present, unsettable};
 
 /// The routes of users that only this version has.
@@ -34,7 +35,7 @@ struct ReplaceUserBody {
     #[schema(value_type = EmailAddress)]
     email: String,
     /// The person's name.
-    #[schema(min_length = 1, max_length = 200, example = "Ada King")]
+    #[schema(value_type = PersonName)]
     name: String,
     /// The profile. Without it, the profile is empty afterwards.
     #[serde(default, deserialize_with = "object")]
@@ -44,9 +45,10 @@ struct ReplaceUserBody {
     preferences: PreferencesBody,
 }
 
-/// The changes to a user. It names at least one field.
+/// The changes to a user. It names at least one field (`nothing-to-change`).
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(min_properties = 1)]
 struct ChangeUserBody {
     /// The new e-mail address.
     #[serde(default, deserialize_with = "present")]
@@ -54,7 +56,7 @@ struct ChangeUserBody {
     email: Option<String>,
     /// The new name.
     #[serde(default, deserialize_with = "present")]
-    #[schema(min_length = 1, max_length = 200, nullable = false, example = "Ada King")]
+    #[schema(value_type = PersonName, required = false)]
     name: Option<String>,
     /// The changes to the profile. `null` empties it.
     #[serde(default, deserialize_with = "unsettable")]

@@ -6,12 +6,14 @@ use service_kit::Problem;
 use service_kit::input::schema::{CurrencyOfAnyTime, CurrencyOfToday};
 use utoipa::ToSchema;
 
+use crate::http::text::Amount;
+
 /// An amount of money.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Money {
     /// The amount, as a decimal string.
-    #[schema(pattern = r"^\d+(\.\d+)?$", example = "14.67")]
+    #[schema(value_type = Amount)]
     pub(super) amount: String,
     /// The currency. It must be on the current ISO 4217 list.
     #[schema(value_type = CurrencyOfToday)]
@@ -23,7 +25,7 @@ pub(super) struct Money {
 #[serde(deny_unknown_fields)]
 pub(super) struct PastMoney {
     /// The amount, as a decimal string.
-    #[schema(pattern = r"^\d+(\.\d+)?$", example = "9.99")]
+    #[schema(value_type = Amount)]
     pub(super) amount: String,
     /// The currency. It may be any that ISO 4217 lists or once listed.
     #[schema(value_type = CurrencyOfAnyTime)]

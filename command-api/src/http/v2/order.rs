@@ -14,6 +14,7 @@ use crate::application::use_case::{ImportOrderInput, ImportedLineInput};
 use crate::http::answer::Changed;
 use crate::http::object::{object, objects};
 use crate::http::resource::order::{ORDERS, ReceivedImport};
+use crate::http::text::NewId;
 use crate::http::{Api, present};
 
 /// The routes of orders that only this version has.
@@ -25,12 +26,13 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ImportLineBody {
-    /// The product's id.
+    /// The product's id. The shop has it (`product/unknown`).
     product_id: Id,
     /// The number of units, from 1.
     #[schema(value_type = i64, minimum = 1, maximum = 1_000_000, example = 1)]
     quantity: Integer,
-    /// The price of one unit; `0.00` if it was free. All prices of an order are in one currency.
+    /// The price of one unit; `0.00` if it was free. All prices of an order are in one currency
+    /// (`currency/mixed`).
     #[serde(deserialize_with = "object")]
     unit_price: PastMoney,
 }
@@ -41,11 +43,12 @@ struct ImportLineBody {
 struct ImportOrderBody {
     /// The new id of the order, a UUID of version 7. Without it, the server makes one.
     #[serde(default, deserialize_with = "present")]
-    #[schema(required = false, nullable = false)]
+    #[schema(value_type = NewId, required = false)]
     id: Option<Id>,
-    /// The id of the user who ordered.
+    /// The id of the user who ordered. There is one (`user/unknown`).
     user_id: Id,
-    /// The original time of the order: not before 1900 and not in the future.
+    /// The original time of the order: not before 1900 (`too-early`), and not in the future
+    /// (`in-the-future`).
     ordered_at: Time,
     /// The lines of the order, with their original prices.
     #[schema(min_items = 1, max_items = 100)]

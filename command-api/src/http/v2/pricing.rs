@@ -31,7 +31,7 @@ struct DiscountsBody {
     discounts: Vec<DiscountBody>,
 }
 
-/// A discount. It has either `rate` or `amount`.
+/// A discount. It has either `rate` or `amount` (`discount/rate-or-amount`).
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({
@@ -39,7 +39,7 @@ struct DiscountsBody {
     "from": "2026-01-01T00:00:00Z", "until": "2027-01-01T00:00:00Z",
 }))]
 struct DiscountBody {
-    /// The id of the discount. No other discount has it.
+    /// The id of the discount. No other discount has it (`discount/repeated`).
     id: Id,
     /// The share that it takes off what remains, in parts per million: 190000 is 19 %.
     #[serde(default, deserialize_with = "present")]
@@ -66,7 +66,7 @@ struct DiscountBody {
     #[serde(default, deserialize_with = "present")]
     #[schema(required = false, nullable = false)]
     from: Option<Time>,
-    /// The time from which it is no longer valid, after `from`.
+    /// The time from which it is no longer valid, after `from` (`period/empty`).
     #[serde(default, deserialize_with = "present")]
     #[schema(required = false, nullable = false)]
     until: Option<Time>,

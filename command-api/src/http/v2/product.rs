@@ -18,6 +18,7 @@ use crate::http::answer::Changed;
 use crate::http::object::{Object, object};
 use crate::http::received::Received;
 use crate::http::resource::product::{AdjustStockBody, PRODUCTS};
+use crate::http::text::{NewId, ProductName};
 use crate::http::{Api, present};
 
 /// The routes of products that only this version has.
@@ -34,10 +35,10 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 struct AddProductBody {
     /// The new id of the product, a UUID of version 7. Without it, the server makes one.
     #[serde(default, deserialize_with = "present")]
-    #[schema(required = false, nullable = false)]
+    #[schema(value_type = NewId, required = false)]
     id: Option<Id>,
     /// The product's name.
-    #[schema(min_length = 1, max_length = 200, example = "cd")]
+    #[schema(value_type = ProductName)]
     name: String,
     /// The price of one unit.
     #[serde(deserialize_with = "object")]
@@ -54,7 +55,7 @@ struct AddProductBody {
 struct ChangeProductBody {
     /// The new name.
     #[serde(default, deserialize_with = "present")]
-    #[schema(min_length = 1, max_length = 200, nullable = false, example = "compact disc")]
+    #[schema(value_type = ProductName, required = false)]
     name: Option<String>,
     /// The new price of one unit.
     #[serde(default, deserialize_with = "present")]
@@ -67,7 +68,7 @@ struct ChangeProductBody {
 #[serde(deny_unknown_fields)]
 struct ReplaceProductBody {
     /// The product's name.
-    #[schema(min_length = 1, max_length = 200, example = "compact disc")]
+    #[schema(value_type = ProductName)]
     name: String,
     /// The price of one unit.
     #[serde(deserialize_with = "object")]

@@ -15,6 +15,7 @@ use crate::application::use_case::{RecordInput, RefundOrderInput};
 use crate::http::answer::Changed;
 use crate::http::object::object;
 use crate::http::received::Received;
+use crate::http::text::RecordReason;
 use crate::http::{Api, present};
 
 /// The routes of refunds.
@@ -26,11 +27,12 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct RefundBody {
-    /// The amount, in the currency of the order. All refunds together are at most what was paid.
+    /// The amount, in the currency of the order, more than nothing (`money/zero`). All refunds
+    /// together are at most what was paid.
     #[serde(deserialize_with = "object")]
     amount: PastMoney,
     /// The reason, in one line. It must not be about a person: it is never erased.
-    #[schema(min_length = 1, max_length = 500, example = "one disc was scratched")]
+    #[schema(value_type = RecordReason)]
     reason: String,
     /// The reference of a proof in another system, such as the number of a gateway's refund.
     #[serde(default, deserialize_with = "present")]

@@ -17,6 +17,7 @@ use crate::application::input::EmptyChange;
 use crate::application::use_case::ChangeUserInput;
 use crate::http::answer::Changed;
 use crate::http::received::Received;
+use crate::http::text::PersonName;
 use crate::http::{Api, present};
 
 /// The routes of users that only this version has.
@@ -32,7 +33,7 @@ struct ReplaceUserBody {
     #[schema(value_type = EmailAddress)]
     email: String,
     /// The person's name.
-    #[schema(min_length = 1, max_length = 200, example = "Ada King")]
+    #[schema(value_type = PersonName)]
     name: String,
 }
 
@@ -46,7 +47,7 @@ struct ChangeUserBody {
     email: Option<String>,
     /// The new name.
     #[serde(default, deserialize_with = "present")]
-    #[schema(min_length = 1, max_length = 200, nullable = false, example = "Ada King")]
+    #[schema(value_type = PersonName, required = false)]
     name: Option<String>,
 }
 

@@ -45,7 +45,7 @@ enum SortProducts {
 #[serde(deny_unknown_fields)]
 struct ProductFilter {
     /// Only products with exactly this name.
-    #[param(required = false)]
+    #[param(required = false, pattern = r"^[^\u0000\ufffd]*$")]
     name: Option<String>,
     /// The sort of the list; `-` means descending. The default is `-created_at`.
     #[param(required = false, inline)]

@@ -45,7 +45,7 @@ struct DailySalesFilter {
     /// Only days from this one on, inclusive.
     #[param(required = false, inline)]
     from: Option<Day>,
-    /// Only days up to this one, inclusive; not before `from`.
+    /// Only days up to this one, inclusive; not before `from` (`contradicts-from`).
     #[param(required = false, inline)]
     to: Option<Day>,
     /// Only sales in this currency. It may be any that ISO 4217 lists or once listed.

@@ -22,6 +22,7 @@ use crate::auth::password::Password;
 use crate::auth::proof::VALIDITY;
 use crate::http::Api;
 use crate::http::secret::Secret;
+use crate::http::text;
 
 /// The routes of proofs by mail.
 pub(super) fn routes() -> OpenApiRouter<Api> {
@@ -43,7 +44,7 @@ struct SignUpBody {
     #[schema(value_type = EmailAddress)]
     email: String,
     /// The person's name.
-    #[schema(min_length = 1, max_length = 200, example = "Ada Lovelace")]
+    #[schema(value_type = text::PersonName)]
     name: String,
 }
 
@@ -77,7 +78,7 @@ struct NewPasswordBody {
     #[schema(value_type = String, format = Password, max_length = 128,
         example = "the token from the mail")]
     token: Secret,
-    /// The password: at least 10 characters, at most 128 bytes.
+    /// The password: at least 10 characters, at most 128 bytes (`password/unfit`).
     #[schema(value_type = String, format = Password, min_length = 10, max_length = 128,
         example = "a first long password")]
     password: Secret,
@@ -113,7 +114,7 @@ struct ChangePasswordBody {
     #[schema(value_type = String, format = Password, max_length = 128,
         example = "a first long password")]
     current_password: Secret,
-    /// The new password: at least 10 characters, at most 128 bytes.
+    /// The new password: at least 10 characters, at most 128 bytes (`password/unfit`).
     #[schema(value_type = String, format = Password, min_length = 10, max_length = 128,
         example = "a second long password")]
     new_password: Secret,

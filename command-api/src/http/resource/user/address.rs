@@ -17,6 +17,7 @@ use crate::application::use_case::{
 use crate::http::Api;
 use crate::http::answer::Changed;
 use crate::http::received::{Received, ReceivedBare};
+use crate::http::text::{AddressLabel, City, CountryCode, Recipient, Street};
 
 /// The routes of a user's addresses.
 pub(super) fn routes() -> OpenApiRouter<Api> {
@@ -29,16 +30,16 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 struct AddressBody {
     /// What the user calls it.
     #[serde(default)]
-    #[schema(required = false, min_length = 1, max_length = 200, example = "at home")]
+    #[schema(value_type = Option<AddressLabel>, required = false)]
     label: Option<String>,
     /// The person or company that receives.
-    #[schema(min_length = 1, max_length = 200, example = "Ada Lovelace")]
+    #[schema(value_type = Recipient)]
     recipient: String,
     /// The street with the number of the house, or a post-office box.
-    #[schema(min_length = 1, max_length = 200, example = "Ring 1")]
+    #[schema(value_type = Street)]
     street: String,
     /// The city or town.
-    #[schema(min_length = 1, max_length = 200, example = "Wien")]
+    #[schema(value_type = City)]
     city: String,
     /// The postal code, where the country has one.
     #[serde(default)]
@@ -51,7 +52,7 @@ struct AddressBody {
     )]
     postal_code: Option<String>,
     /// The country, a code of ISO 3166-1 alpha-2.
-    #[schema(pattern = "^[A-Z]{2}$", example = "AT")]
+    #[schema(value_type = CountryCode)]
     country: String,
     /// The region of the country, where taxes depend on it: the second part of a code of
     /// ISO 3166-2.

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::application::use_case::{ClassifyUserInput, RegisterUserInput};
 use crate::http::present;
+use crate::http::text::{NewId, PersonName};
 
 /// A user to register.
 #[derive(Deserialize, ToSchema)]
@@ -15,13 +16,13 @@ use crate::http::present;
 pub(super) struct RegisterUserBody {
     /// The new id of the user, a UUID of version 7. Without it, the server makes one.
     #[serde(default, deserialize_with = "present")]
-    #[schema(required = false, nullable = false)]
+    #[schema(value_type = NewId, required = false)]
     id: Option<Id>,
     /// The e-mail address. Each address belongs to one user. Upper and lower case are the same.
     #[schema(value_type = EmailAddress)]
     email: String,
     /// The person's name.
-    #[schema(min_length = 1, max_length = 200, example = "Ada Lovelace")]
+    #[schema(value_type = PersonName)]
     name: String,
 }
 

@@ -3,9 +3,11 @@
 
 use domain::user::Change;
 use serde::Deserialize;
+use service_kit::input::schema::CurrencyOfToday;
 use utoipa::ToSchema;
 
 use crate::application::use_case::{PreferencesInput, ProfileInput};
+use crate::http::text::DisplayName;
 use crate::http::unsettable;
 
 /// A profile. In a whole profile, a field that is absent or `null` is empty.
@@ -14,8 +16,7 @@ use crate::http::unsettable;
 pub(in crate::http) struct ProfileBody {
     /// The name that others see.
     #[serde(default, deserialize_with = "unsettable")]
-    #[schema(value_type = Option<String>, required = false, min_length = 1, max_length = 200,
-        example = "Countess")]
+    #[schema(value_type = Option<DisplayName>, required = false)]
     display_name: Change<String>,
     /// The language, as it is written where the person lives: a language, and optionally a script
     /// and a region.
@@ -41,8 +42,7 @@ pub(in crate::http) struct PreferencesBody {
     language: Change<String>,
     /// The currency to show prices in. It must be on the current ISO 4217 list.
     #[serde(default, deserialize_with = "unsettable")]
-    #[schema(value_type = Option<String>, required = false, example = "EUR",
-        pattern = r"^[A-Z]{3}$")]
+    #[schema(value_type = Option<CurrencyOfToday>, required = false)]
     currency: Change<String>,
     /// Whether the user wants the newsletter.
     #[serde(default, deserialize_with = "unsettable")]
