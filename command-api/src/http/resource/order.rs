@@ -61,7 +61,7 @@ where
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct LineBody {
-    /// The product's id. The shop has it (`product/unknown`).
+    /// The product's id. An unknown product is refused (`product/unknown`).
     product_id: Id,
     /// The number of units, from 1.
     #[schema(value_type = i64, minimum = 1, maximum = 1_000_000, example = 2)]
@@ -76,7 +76,7 @@ struct PlaceOrderBody {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = NewId, required = false)]
     id: Option<Id>,
-    /// The id of the user who orders. There is one (`user/unknown`).
+    /// The id of the user who orders. An unknown user is refused (`user/unknown`).
     user_id: Id,
     /// The lines of the order, at the current prices of the products.
     #[schema(min_items = 1, max_items = 100)]

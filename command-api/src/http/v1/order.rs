@@ -26,7 +26,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ImportLineBody {
-    /// The product's id. The shop has it (`product/unknown`).
+    /// The product's id. An unknown product is refused (`product/unknown`).
     product_id: Id,
     /// The number of units, from 1.
     #[schema(value_type = i64, minimum = 1, maximum = 1_000_000, example = 1)]
@@ -44,7 +44,7 @@ struct ImportOrderBody {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = NewId, required = false)]
     id: Option<Id>,
-    /// The id of the user who ordered. There is one (`user/unknown`).
+    /// The id of the user who ordered. An unknown user is refused (`user/unknown`).
     user_id: Id,
     /// The original time of the order: not before 1900 (`too-early`), and not in the future
     /// (`in-the-future`).
