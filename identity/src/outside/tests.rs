@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod fetching;
+mod gate;
 mod pairs;
 mod tokens;
