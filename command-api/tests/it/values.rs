@@ -186,7 +186,9 @@ impl Things {
             (_, Some("email")) => json!(format!("{}@example.com", Uuid::now_v7().simple())),
             _ if name == "currency" => json!("USD"),
             _ if name == "unit_price" => json!("1.00"),
-            _ if schema["enum"].is_array() => schema["enum"][0].clone(),
+            _ if schema["enum"].is_array() => {
+                schema["examples"].get(0).unwrap_or(&schema["enum"][0]).clone()
+            }
             _ if schema.get("const").is_some() => schema["const"].clone(),
             (Some("string"), _) => json!("Ada"),
             other => panic!("{name}: what is a value of {other:?}?"),
