@@ -19,9 +19,6 @@ macro_rules! refused {
 
 /// A line with something other than blanks, and without refused characters.
 const LINE: &str = concat!("^[^", refused!(), "]*[^\\s", refused!(), "][^", refused!(), "]*$");
-/// Digits with a point between them. Amounts have at most sixteen digits, currencies at most four
-/// decimals.
-const AMOUNT: &str = r"^0*[0-9]{1,16}(\.[0-9]{1,4})?$";
 /// A UUID of version 7 as answers write it.
 const VERSION_7: &str = "^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$";
 
@@ -69,10 +66,6 @@ texts! {
     CountryCode(ObjectBuilder::new().enum_values(Some(Country::all().map(Country::code))), "AT");
     /// A reason, in one line. It has a visible character (`reason/empty`).
     RecordReason(line(Reason::MAX_LEN), "seen on the bank statement");
-    /// An amount of money, as a decimal string. It has at most the decimals of its currency
-    /// (`money/too-precise`), and at most 1,000,000,000,000,000 of the smallest units of its
-    /// currency (`money/too-large`).
-    Amount(ObjectBuilder::new().pattern(Some(AMOUNT)), "14.67");
 }
 
 /// The schema of the id of something new. It has no example: an id is taken once.
@@ -103,7 +96,7 @@ fn line(max: usize) -> ObjectBuilder {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use domain::value::{Currency, Money, NameError, PersonName};
+    use domain::value::{NameError, PersonName};
     use regex::Regex;
 
     use super::*;
@@ -121,23 +114,6 @@ mod tests {
                 Err(error) => assert!(!line.is_match(&text), "{text:?}: {error}"),
             }
         }
-    }
-
-    #[test]
-    fn an_amount_is_described_as_it_is_read_but_for_what_its_currency_says() {
-        let amount = Regex::new(AMOUNT).unwrap();
-        let dinar: Currency = "KWD".parse().unwrap();
-        for text in ["0", "00.5", "14.670", "1000000000000", "0000000000000000000001.000"] {
-            assert!(amount.is_match(text) && Money::parse(text, dinar).is_ok(), "{text}");
-        }
-        for text in ["", ".5", "5.", "-1", "+1", "1,5", "1e3", " 1", "\u{661}", "1.00000"] {
-            assert!(!amount.is_match(text) && Money::parse(text, dinar).is_err(), "{text}");
-        }
-        let most = Money::MAX_MINOR.to_string();
-        let yen: Currency = "JPY".parse().unwrap();
-        assert!(amount.is_match(&most) && Money::parse(&most, yen).is_ok());
-        let more = format!("{most}0");
-        assert!(!amount.is_match(&more) && Money::parse(&more, yen).is_err());
     }
 
     #[test]

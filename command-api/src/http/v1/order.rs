@@ -14,7 +14,7 @@ use crate::application::use_case::{ImportOrderInput, ImportedLineInput};
 use crate::http::answer::Changed;
 use crate::http::object::objects;
 use crate::http::resource::order::{ORDERS, ReceivedImport};
-use crate::http::text::{Amount, NewId};
+use crate::http::text::NewId;
 use crate::http::{Api, present};
 
 /// The routes of orders that only this version has.
@@ -32,7 +32,9 @@ struct ImportLineBody {
     #[schema(value_type = i64, minimum = 1, maximum = 1_000_000, example = 1)]
     quantity: Integer,
     /// The price of one unit, as a decimal string; `0.00` if it was free.
-    #[schema(value_type = Amount)]
+    /// It has at most the decimals of its currency (`money/too-precise`), and is not too large
+    /// (`money/too-large`).
+    #[schema(pattern = r"^0*[0-9]{1,16}(\.[0-9]{1,4})?$", example = "14.67")]
     unit_price: String,
 }
 

@@ -14,7 +14,6 @@ use crate::application::use_case::{DiscountInput, SetDiscountsInput};
 use crate::http::answer::Changed;
 use crate::http::object::objects;
 use crate::http::received::Received;
-use crate::http::text::Amount;
 use crate::http::{Api, present};
 
 /// The routes of pricing that only this version has.
@@ -49,8 +48,10 @@ struct DiscountBody {
     )]
     rate: Option<Integer>,
     /// The amount that it takes off, as a decimal string. It never takes off more than remains.
+    /// It has at most the decimals of its currency (`money/too-precise`), and is not too large
+    /// (`money/too-large`).
     #[serde(default)]
-    #[schema(value_type = Option<Amount>, required = false)]
+    #[schema(required = false, pattern = r"^0*[0-9]{1,16}(\.[0-9]{1,4})?$", example = "5.00")]
     amount: Option<String>,
     /// The currency of the amount. Orders in another currency get nothing off.
     #[serde(default)]

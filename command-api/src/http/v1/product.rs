@@ -17,7 +17,7 @@ use crate::application::use_case::{AddProductInput, ChangeProductInput};
 use crate::http::answer::Changed;
 use crate::http::received::Received;
 use crate::http::resource::product::{AdjustStockBody, PRODUCTS};
-use crate::http::text::{Amount, NewId, ProductName};
+use crate::http::text::{NewId, ProductName};
 use crate::http::{Api, present};
 
 /// The routes of products that only this version has.
@@ -40,7 +40,9 @@ struct AddProductBody {
     #[schema(value_type = ProductName)]
     name: String,
     /// The price of one unit, as a decimal string.
-    #[schema(value_type = Amount)]
+    /// It has at most the decimals of its currency (`money/too-precise`), and is not too large
+    /// (`money/too-large`).
+    #[schema(pattern = r"^0*[0-9]{1,16}(\.[0-9]{1,4})?$", example = "14.67")]
     unit_price: String,
     /// The currency of the price. It must be on the current ISO 4217 list.
     #[schema(value_type = CurrencyOfToday)]
@@ -61,8 +63,10 @@ struct ChangeProductBody {
     #[schema(value_type = ProductName, required = false)]
     name: Option<String>,
     /// The new price of one unit, as a decimal string.
+    /// It has at most the decimals of its currency (`money/too-precise`), and is not too large
+    /// (`money/too-large`).
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Amount, required = false)]
+    #[schema(pattern = r"^0*[0-9]{1,16}(\.[0-9]{1,4})?$", nullable = false, example = "9.99")]
     unit_price: Option<String>,
     /// The currency of the new price. It must be on the current ISO 4217 list. The default is the
     /// product's own currency. Without a price, there is none (`missing`).
@@ -79,7 +83,9 @@ struct ReplaceProductBody {
     #[schema(value_type = ProductName)]
     name: String,
     /// The price of one unit, as a decimal string.
-    #[schema(value_type = Amount)]
+    /// It has at most the decimals of its currency (`money/too-precise`), and is not too large
+    /// (`money/too-large`).
+    #[schema(pattern = r"^0*[0-9]{1,16}(\.[0-9]{1,4})?$", example = "9.99")]
     unit_price: String,
     /// The currency of the price. It must be on the current ISO 4217 list.
     #[schema(value_type = CurrencyOfToday)]

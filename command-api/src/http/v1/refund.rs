@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use crate::application::use_case::{RecordInput, RefundOrderInput};
 use crate::http::answer::Changed;
 use crate::http::received::Received;
-use crate::http::text::{Amount, RecordReason};
+use crate::http::text::RecordReason;
 use crate::http::{Api, present};
 
 /// The routes of refunds.
@@ -28,7 +28,9 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 struct RefundBody {
     /// The amount, as a decimal string, more than nothing (`money/zero`). All refunds together are
     /// at most what was paid.
-    #[schema(value_type = Amount)]
+    /// It has at most the decimals of its currency (`money/too-precise`), and is not too large
+    /// (`money/too-large`).
+    #[schema(pattern = r"^0*[0-9]{1,16}(\.[0-9]{1,4})?$", example = "9.99")]
     amount: String,
     /// The currency of the amount: that of the order.
     #[schema(value_type = CurrencyOfAnyTime)]

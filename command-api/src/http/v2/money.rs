@@ -6,14 +6,14 @@ use service_kit::Problem;
 use service_kit::input::schema::{CurrencyOfAnyTime, CurrencyOfToday};
 use utoipa::ToSchema;
 
-use crate::http::text::Amount;
-
 /// An amount of money.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Money {
     /// The amount, as a decimal string.
-    #[schema(value_type = Amount)]
+    /// It has at most the decimals of its currency (`money/too-precise`), and is not too large
+    /// (`money/too-large`).
+    #[schema(pattern = r"^0*[0-9]{1,16}(\.[0-9]{1,4})?$", example = "14.67")]
     pub(super) amount: String,
     /// The currency. It must be on the current ISO 4217 list.
     #[schema(value_type = CurrencyOfToday)]
@@ -25,7 +25,9 @@ pub(super) struct Money {
 #[serde(deny_unknown_fields)]
 pub(super) struct PastMoney {
     /// The amount, as a decimal string.
-    #[schema(value_type = Amount)]
+    /// It has at most the decimals of its currency (`money/too-precise`), and is not too large
+    /// (`money/too-large`).
+    #[schema(pattern = r"^0*[0-9]{1,16}(\.[0-9]{1,4})?$", example = "9.99")]
     pub(super) amount: String,
     /// The currency. It may be any that ISO 4217 lists or once listed.
     #[schema(value_type = CurrencyOfAnyTime)]

@@ -37,8 +37,8 @@ struct NewKeyBody {
     /// The name of the program that uses the key: lower-case letters, digits and hyphens.
     #[schema(pattern = "^[a-z0-9-]{1,64}$", example = "stock-import")]
     name: String,
-    /// What the key allows: at least one permission (`too-few`), with or without `.own`, with blanks
-    /// between them. Each exists (`scope/unknown`), and you must hold it yourself.
+    /// What the key allows: at least one permission (`too-few`), with or without `.own`, with
+    /// blanks between them. Each exists (`scope/unknown`), and you must hold it yourself.
     #[schema(min_length = 1, max_length = 4096, example = "products:read products:write")]
     scopes: String,
     /// When the key expires, in the future (`in-the-past`). Without it, never.

@@ -3,7 +3,6 @@
 
 use domain::user::Change;
 use serde::Deserialize;
-use service_kit::input::schema::CurrencyOfToday;
 use utoipa::ToSchema;
 
 use crate::application::use_case::{PreferencesInput, ProfileInput};
@@ -40,9 +39,11 @@ pub(in crate::http) struct PreferencesBody {
     #[schema(value_type = Option<String>, required = false, example = "de",
         pattern = r"^[a-z]{2,3}$")]
     language: Change<String>,
-    /// The currency to show prices in. It must be on the current ISO 4217 list.
+    /// The currency to show prices in. It is known (`currency/unknown`), and on the current list of
+    /// ISO 4217 (`currency/withdrawn`).
     #[serde(default, deserialize_with = "unsettable")]
-    #[schema(value_type = Option<CurrencyOfToday>, required = false)]
+    #[schema(value_type = Option<String>, required = false, example = "EUR",
+        pattern = r"^[A-Z]{3}$")]
     currency: Change<String>,
     /// Whether the user wants the newsletter.
     #[serde(default, deserialize_with = "unsettable")]
