@@ -50,7 +50,7 @@ pub fn document() -> OpenApi {
     let mut document = service_kit::openapi::completed(super::table().into_openapi());
     identity::openapi::secure(&mut document);
     service_kit::openapi::describe_layers(&mut document);
-    describe_version(&mut document, NEWEST);
+    describe_version(&mut document, NEWEST.0);
     for (path, item) in &mut document.paths.paths {
         if let Some(operation) = &mut item.get {
             describe_headers(path, operation);

@@ -6,7 +6,6 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{OpenApi, Ref, RefOr, Required};
 
 use super::{API_PREFIX, describe_header, operations_mut};
-use crate::http::ApiVersion;
 
 /// The header, as people write it.
 const HEADER: &str = "API-Version";
@@ -16,9 +15,9 @@ const REQUEST: &str = "The version of the API that the request is for. It may be
     the path names it. One that contradicts the path is refused with 400. For a path without a \
     version (`/api/…`) it chooses the version, and without it version 1 answers";
 
-/// Describes the header of the version, in the requests and the answers of every operation of this
-/// version.
-pub fn describe_version(document: &mut OpenApi, ApiVersion(version): ApiVersion) {
+/// Describes the header of the version, in the requests and the answers of every operation of the
+/// version with this number.
+pub fn describe_version(document: &mut OpenApi, version: u8) {
     let operations = operations_mut(document).filter(|(path, _)| path.starts_with(API_PREFIX));
     operations.for_each(|(_, operation)| describe(operation));
     let schema = ObjectBuilder::new()

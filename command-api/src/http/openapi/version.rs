@@ -10,7 +10,7 @@ use crate::http::version::Version;
 pub(super) fn describe(version: Version, document: &mut OpenApi) {
     let title = &mut document.info.title;
     *title = format!("{title}, {}", version.name());
-    describe_version(document, version.number());
+    describe_version(document, version.number().0);
     if version != Version::V1 {
         return;
     }
