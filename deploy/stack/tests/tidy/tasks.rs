@@ -30,6 +30,7 @@ const TASKS: &[(&str, usize, Noticed)] = &[
     ("event-store/src/postgres.rs", 1, Noticed::Pulse),
     ("event-store/src/postgres/batch.rs", 1, Noticed::Pulse),
     ("event-store/src/postgres/batch/sender.rs", 1, Noticed::Bounded),
+    ("event-store/src/postgres/tails.rs", 1, Noticed::Caller),
     ("event-store/src/postgres/wake.rs", 1, Noticed::Hint),
     ("event-store/src/state/keeper.rs", 1, Noticed::Pulse),
     ("postgres-kit/src/lease/keeper.rs", 1, Noticed::Caller),
