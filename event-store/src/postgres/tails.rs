@@ -8,6 +8,8 @@
 //! - No read waits for a timer. If no round is in flight, one begins at once.
 //! - A round that takes longer than [`PATIENCE`] does not delay others: the next one begins beside
 //!   it.
+//! - Rounds are small at first. They grow while they are fast, and shrink on a slow server, where
+//!   many streams in one statement could take longer than a statement may.
 //! - A stream with more than [`SHORT`] new events, or more than [`SHORT_BYTES`], is left to a read
 //!   of its own. So a round has at most a few MiB.
 
@@ -15,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use postgres_kit::{Meaning, Pool, meaning};
+use postgres_kit::{Meaning, Pool, has_sqlstate, meaning};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -30,10 +32,16 @@ const SHORT: i64 = 16;
 const SHORT_BYTES: i64 = 32 * 1_024;
 /// The maximum number of streams in one round.
 const MAX_STREAMS: usize = 128;
+/// The maximum number of streams in the first round.
+const FIRST_STREAMS: usize = 8;
+/// The time of a round up to which the next ones may be larger.
+const FAST: Duration = Duration::from_millis(20);
 /// The maximum number of rounds in flight.
-const MAX_ROUNDS: usize = 4;
+const MAX_ROWS: usize = 4;
 /// The maximum number of reads that wait for a round. One more reads alone.
 const MAX_WAITING: usize = 16_384;
+/// The SQLSTATE of a statement that was cancelled, by its time limit for example.
+const QUERY_CANCELED: &str = "57014";
 /// The maximum time of a read, with its wait: a little more than that of a round.
 const LIMIT: Duration = Duration::from_secs(14);
 /// The time after which a round no longer delays the next one.
@@ -55,11 +63,13 @@ pub(super) struct Tails {
     gathered: Arc<Mutex<Gathered>>,
 }
 
-#[derive(Default)]
 struct Gathered {
     waiting: Vec<Request>,
-    /// The number of rows of rounds.
-    rows: usize,
+    /// The maximum number of streams in the next round.
+    streams: usize,
+    /// The rows of rounds: the id of each, and when its current round began.
+    rows: Vec<(u64, Instant)>,
+    last_id: u64,
 }
 
 /// The read of one stream.
@@ -88,41 +98,63 @@ struct TailRow {
     bytes: i32,
 }
 
+impl Gathered {
+    /// Whether another row may begin: none is in flight, or only slow ones.
+    fn may_begin(&self) -> bool {
+        self.rows.len() < MAX_ROWS && self.rows.iter().all(|(_, began)| began.elapsed() > PATIENCE)
+    }
+
+    fn end(&mut self, row: u64) {
+        self.rows.retain(|(id, _)| *id != row);
+    }
+
+    /// Learns from a round of this many streams how large the next ones may be.
+    fn learn(&mut self, took: Duration, streams: usize) {
+        if took > PATIENCE {
+            self.streams = self.streams.min(streams.div_ceil(2));
+        } else if took < FAST && streams == self.streams {
+            self.streams = (self.streams * 2).min(MAX_STREAMS);
+        }
+    }
+}
+
 /// A row of rounds: one after another, until nobody waits.
 struct Rounds {
     tails: Tails,
-    ended: bool,
+    id: u64,
 }
 
 impl Drop for Rounds {
     /// Makes room for others, also after a panic.
     fn drop(&mut self) {
-        if !self.ended {
-            self.tails.gathered().rows -= 1;
-        }
+        self.tails.gathered().end(self.id);
     }
 }
 
 impl Rounds {
-    /// Takes the reads of the next round. If nobody waits, this row has ended: whoever comes next
-    /// begins another.
-    fn next(&mut self) -> Option<Vec<Request>> {
+    /// Takes the reads of the next round. If nobody waits, this row ends: the next reader begins
+    /// another.
+    fn next(&self) -> Option<Vec<Request>> {
         let mut gathered = self.tails.gathered();
-        let waiting = &mut gathered.waiting;
-        waiting.retain(|request| !request.reply.is_closed());
-        if waiting.is_empty() {
-            self.ended = true;
-            gathered.rows -= 1;
+        gathered.waiting.retain(|request| !request.reply.is_closed());
+        if gathered.waiting.is_empty() {
+            gathered.end(self.id);
             return None;
         }
-        let count = waiting.len().min(MAX_STREAMS);
-        Some(waiting.drain(..count).collect())
+        let now = Instant::now();
+        if let Some((_, began)) = gathered.rows.iter_mut().find(|(id, _)| *id == self.id) {
+            *began = now;
+        }
+        let count = gathered.waiting.len().min(gathered.streams);
+        Some(gathered.waiting.drain(..count).collect())
     }
 }
 
 impl Tails {
     pub(super) fn new(pool: Pool) -> Self {
-        Self { pool, gathered: Arc::default() }
+        let (waiting, rows) = (Vec::new(), Vec::new());
+        let gathered = Gathered { waiting, streams: FIRST_STREAMS, rows, last_id: 0 };
+        Self { pool, gathered: Arc::new(Mutex::new(gathered)) }
     }
 
     /// Reads the events of a stream after a version.
@@ -138,7 +170,7 @@ impl Tails {
                 return Ok(Tail::Unread);
             }
             gathered.waiting.push(request);
-            if gathered.rows == 0 {
+            if gathered.may_begin() {
                 self.begin(&mut gathered);
             }
         }
@@ -149,7 +181,7 @@ impl Tails {
                 Err(_) if began.elapsed() > LIMIT => return Err(None),
                 Err(_) => {
                     let mut gathered = self.gathered();
-                    if !gathered.waiting.is_empty() && gathered.rows < MAX_ROUNDS {
+                    if !gathered.waiting.is_empty() && gathered.may_begin() {
                         self.begin(&mut gathered);
                     }
                 }
@@ -158,8 +190,9 @@ impl Tails {
     }
 
     fn begin(&self, gathered: &mut Gathered) {
-        gathered.rows += 1;
-        let mut rounds = Rounds { tails: self.clone(), ended: false };
+        gathered.last_id += 1;
+        gathered.rows.push((gathered.last_id, Instant::now()));
+        let rounds = Rounds { tails: self.clone(), id: gathered.last_id };
         tokio::spawn(async move {
             // Readers that are ready to run come along.
             tokio::task::yield_now().await;
@@ -181,7 +214,10 @@ impl Tails {
             SHORT_BYTES
         );
         telemetry::read_round(round.len());
-        let replies = match rows.fetch_all(&self.pool).await {
+        let began = Instant::now();
+        let rows = rows.fetch_all(&self.pool).await;
+        self.gathered().learn(began.elapsed(), round.len());
+        let replies = match rows {
             Ok(rows) => read(rows, round.len()).into_iter().map(Ok).collect(),
             Err(error) => failed(error, round.len()),
         };
@@ -216,9 +252,13 @@ fn read(rows: Vec<TailRow>, reads: usize) -> Vec<Tail> {
     tails
 }
 
-/// The replies of a round that failed. One reader gets the reason. If a retry may help, the others
-/// learn that the server is away. Otherwise they read alone, and see for themselves.
+/// The replies of a round that failed. If it took too long for one statement, all read alone.
+/// Otherwise one reader gets the reason. If a retry may help, the others learn that the server is
+/// away, and if not, they read alone and see for themselves.
 fn failed(error: sqlx::Error, reads: usize) -> Vec<Reply> {
+    if reads > 1 && has_sqlstate(&error, &[QUERY_CANCELED]) {
+        return (0..reads).map(|_| Ok(Tail::Unread)).collect();
+    }
     let is_away = matches!(meaning(&error), Meaning::Busy | Meaning::Lost);
     let others = || if is_away { Err(None) } else { Ok(Tail::Unread) };
     let mut replies: Vec<Reply> = (1..reads).map(|_| others()).collect();

@@ -251,7 +251,7 @@ async fn an_address_can_be_written_in_another_way_and_nobody_is_told_of_it() {
     assert_eq!(site.mails().await, [], "the mailbox is the same");
     let (event_type, event) = site.shop.log().await.pop().unwrap();
     assert_eq!(event_type, "user.email_changed");
-    assert_eq!(event["email"], "Ada@example.com");
+    assert_eq!(event["email"]["$personal"], "Ada@example.com");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

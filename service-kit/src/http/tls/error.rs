@@ -25,10 +25,10 @@ pub enum TlsError {
     #[error("the files of {CERTIFICATE} and {KEY} were not read")]
     Panicked(#[source] JoinError),
     /// The file has no certificate, or one that is damaged.
-    #[error("{CERTIFICATE} names {path}, which is no certificate in PEM", path = .0.display())]
+    #[error("{CERTIFICATE} names {path}, which is not a certificate in PEM", path = .0.display())]
     NoCertificate(PathBuf),
     /// The file has no private key, or one that is damaged.
-    #[error("{KEY} names {path}, which is no private key in PEM", path = .0.display())]
+    #[error("{KEY} names {path}, which is not a private key in PEM", path = .0.display())]
     NoKey(PathBuf),
     /// Certificate and key cannot be used, or not together.
     #[error("{KEY} is not the key of {CERTIFICATE}, or one of them cannot be used")]

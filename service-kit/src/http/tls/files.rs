@@ -56,7 +56,7 @@ fn read(setting: &'static str, path: &Path) -> Result<(Vec<u8>, Metadata), TlsEr
     // Opening a pipe would wait for its writer.
     let found = std::fs::metadata(path).map_err(unreadable)?;
     if !found.is_file() {
-        return Err(unreadable(io::Error::new(io::ErrorKind::InvalidInput, "it is no file")));
+        return Err(unreadable(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file")));
     }
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let mut text = Vec::new();
