@@ -8,7 +8,7 @@
 //! - No read waits for a timer. If no round is in flight, one begins at once.
 //! - A round that takes longer than [`PATIENCE`] does not delay others: the next one begins beside
 //!   it.
-//! - Rounds are small at first. They grow while they are fast, and shrink on a slow server, where
+//! - Rounds are small at first. They grow while they are short, and shrink on a slow server, where
 //!   many streams in one statement could take longer than a statement may.
 //! - A stream with more than [`SHORT`] new events, or more than [`SHORT_BYTES`], is left to a read
 //!   of its own. So a round has at most a few MiB.
@@ -34,8 +34,11 @@ const SHORT_BYTES: i64 = 32 * 1_024;
 const MAX_STREAMS: usize = 128;
 /// The maximum number of streams in the first round.
 const FIRST_STREAMS: usize = 8;
-/// The time of a round up to which the next ones may be larger.
-const FAST: Duration = Duration::from_millis(20);
+/// The time of a round up to which the next ones may be larger. It is far below the time limit of
+/// a statement, and far above that of a round on a server that is only busy.
+const SHORT_ROUND: Duration = Duration::from_millis(500);
+/// The time of a round above which the next ones are smaller.
+const LONG_ROUND: Duration = Duration::from_secs(1);
 /// The maximum number of rounds in flight.
 const MAX_ROWS: usize = 4;
 /// The maximum number of reads that wait for a round. One more reads alone.
@@ -110,9 +113,9 @@ impl Gathered {
 
     /// Learns from a round of this many streams how large the next ones may be.
     fn learn(&mut self, took: Duration, streams: usize) {
-        if took > PATIENCE {
+        if took > LONG_ROUND {
             self.streams = self.streams.min(streams.div_ceil(2));
-        } else if took < FAST && streams == self.streams {
+        } else if took < SHORT_ROUND && streams == self.streams {
             self.streams = (self.streams * 2).min(MAX_STREAMS);
         }
     }
