@@ -95,8 +95,9 @@ async fn a_silent_read_delays_no_other() {
     // A server of its own: others would wait for its stopped process.
     let cluster = PostgresCluster::start(ClusterOptions::default()).await.unwrap();
     migrate(&cluster.url()).await.unwrap();
+    let names = streams(&connect(&cluster.url()).await, &[(1, 10), (2, 10)]).await;
+    // It appends nothing, so its reads have the only connection of their pool.
     let store = connect(&cluster.url()).await;
-    let names = streams(&store, &[(1, 10), (2, 10)]).await;
     store.read_stream(&names[0], Version::NONE, 10).await.unwrap();
     let mut admin = plain(&cluster.url()).await;
     let reading: Vec<i32> = sqlx::query_scalar(
