@@ -116,7 +116,7 @@ impl Gathered {
         if took > LONG_ROUND {
             self.streams = self.streams.min(streams.div_ceil(2));
         } else if took < SHORT_ROUND && streams == self.streams {
-            self.streams = (self.streams * 2).min(MAX_STREAMS);
+            self.streams = MAX_STREAMS.min(2 * streams);
         }
     }
 }
