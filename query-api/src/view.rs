@@ -1,7 +1,16 @@
 //! The form in which clients see rows, in every representation.
 
+use serde::Deserialize;
+use serde::de::value::{Error, StrDeserializer};
+
 pub mod money;
 pub(crate) mod order;
 pub(crate) mod product;
 pub(crate) mod sales;
 pub(crate) mod user;
+
+/// Reads a stored text as a value of an enum. `None` if this program does not know the text,
+/// because a newer projector stored it.
+pub(crate) fn known<'t, T: Deserialize<'t>>(text: &'t str) -> Option<T> {
+    T::deserialize(StrDeserializer::<Error>::new(text)).ok()
+}

@@ -3,7 +3,6 @@
 use access::Permission;
 use axum::extract::State;
 use axum::response::Response;
-use formats::Currency;
 use serde::{Deserialize, Serialize};
 use service_kit::http::RequestId;
 use service_kit::input::Day;
@@ -13,6 +12,7 @@ use utoipa::{IntoParams, OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::filter;
 use crate::http::Api;
 use crate::http::answer::Failures;
 use crate::http::list::{Filter, ListRequest, PageParams};
@@ -67,17 +67,9 @@ impl Filter for DailySalesFilter {
     }
 
     fn checked(self) -> Result<Self, Vec<FieldError>> {
-        let mut errors = Vec::new();
-        if self.from.is_some_and(|from| self.to.is_some_and(|to| to < from)) {
-            errors.push(FieldError::new(
-                "/to",
-                "contradicts-from",
-                "the day is before that of `from`",
-            ));
-        }
-        if let Some(Err(unknown)) = self.currency.as_deref().map(Currency::from_code) {
-            errors.push(FieldError::new("/currency", "currency/unknown", unknown.to_string()));
-        }
+        let days = filter::days(self.from.map(Day::get), self.to.map(Day::get));
+        let currency = self.currency.as_deref().map_or(Ok(()), filter::currency);
+        let errors: Vec<_> = [days, currency].into_iter().filter_map(Result::err).collect();
         if errors.is_empty() { Ok(self) } else { Err(errors) }
     }
 }
