@@ -20,11 +20,11 @@ use tokio::process::Command;
 
 use crate::readme::page;
 
-mod installed;
+pub(crate) mod installed;
 mod python;
 mod typescript;
 
-use installed::Installed;
+use installed::{Installed, Tools};
 
 /// How long generating a client may take, or checking or running a program. A type checker may
 /// share the machine with other tests.
@@ -50,18 +50,10 @@ const DESCRIPTIONS: [Description; 3] = [
 
 /// A language with a generator of clients and a type checker.
 struct Language {
-    /// The folder with its programs, below `acceptance/clients`, and of its installed tools.
-    name: &'static str,
-    /// The program that installs its tools.
-    installer: &'static str,
-    /// The file that pins its tools.
-    pins: &'static str,
-    /// Installs what the pins in the working folder say.
-    install: &'static str,
+    /// The generator and the checker, which are installed.
+    tools: Tools,
     /// The end of its files' names.
     end: &'static str,
-    /// Files that the checker or the programs need, besides the programs.
-    settings: &'static [&'static str],
     /// Generates a client, as the book shows it.
     generate: fn(&Description) -> String,
     /// Makes the generator fail on what it would only warn of.
@@ -89,7 +81,7 @@ async fn a_python_client_from_the_descriptions_is_strictly_typed_and_buys_someth
 }
 
 async fn client_buys(language: &Language) -> Result<()> {
-    let Some(tools) = installed::tools(language).await? else { return Ok(()) };
+    let Some(tools) = installed::tools(&language.tools).await? else { return Ok(()) };
     let stack = RunningStack::start().await?;
     let since = Instant::now();
     let folder = enterable_folder()?;
@@ -118,7 +110,7 @@ async fn client_buys(language: &Language) -> Result<()> {
     let found: BTreeSet<_> = report.lines().filter_map(language.mistake).collect();
     let file = format!("mistakes.{}", language.end);
     assert_eq!(found, marked(&mistakes, &file)?, "{report}");
-    eprintln!("the client in {} took {:.0?}", language.name, since.elapsed());
+    eprintln!("the client in {} took {:.0?}", language.tools.name, since.elapsed());
     stack.down().await
 }
 
@@ -148,7 +140,7 @@ impl<'a> Work<'a> {
             ("PASSWORD", PASSWORD.to_owned()),
         ];
         let work = Work { language, tools, folder, environment };
-        for name in language.settings {
+        for name in language.tools.settings {
             work.copy(name)?;
         }
         Ok(work)
@@ -160,7 +152,7 @@ impl<'a> Work<'a> {
     }
 
     fn copy(&self, name: &str) -> Result<String> {
-        let from = installed::source(self.language).join(name);
+        let from = installed::source(&self.language.tools).join(name);
         let text =
             fs::read_to_string(&from).with_context(|| format!("cannot read {}", from.display()))?;
         fs::write(self.folder.join(name), &text)?;

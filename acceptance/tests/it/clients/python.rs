@@ -1,15 +1,18 @@
 //! Python: a client by `openapi-python-client`, checked by mypy, strictly.
 
+use super::installed::Tools;
 use super::{Language, prefer};
 
 pub(super) const LANGUAGE: Language = Language {
-    name: "python",
-    installer: "python3",
-    pins: "requirements.txt",
-    install: "python3 -m pip install --quiet --disable-pip-version-check --only-binary=:all: \
-        --no-deps --target . --requirement requirements.txt",
+    tools: Tools {
+        name: "python",
+        installer: "python3",
+        pins: "requirements.txt",
+        install: "python3 -m pip install --quiet --disable-pip-version-check --only-binary=:all: \
+            --no-deps --target . --requirement requirements.txt",
+        settings: &["mypy.ini"],
+    },
     end: "py",
-    settings: &["mypy.ini"],
     generate: |description| {
         format!(
             "openapi-python-client generate --url \"${}{}\" --meta none --output-path {}",

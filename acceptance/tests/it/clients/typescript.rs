@@ -1,14 +1,17 @@
 //! TypeScript: types by `openapi-typescript`, requests by `openapi-fetch`.
 
+use super::installed::Tools;
 use super::{Language, prefer};
 
 pub(super) const LANGUAGE: Language = Language {
-    name: "typescript",
-    installer: "npm",
-    pins: "package-lock.json",
-    install: "npm ci --ignore-scripts --no-audit --no-fund --loglevel=error",
+    tools: Tools {
+        name: "typescript",
+        installer: "npm",
+        pins: "package-lock.json",
+        install: "npm ci --ignore-scripts --no-audit --no-fund --loglevel=error",
+        settings: &["package.json", "tsconfig.json"],
+    },
     end: "ts",
-    settings: &["package.json", "tsconfig.json"],
     generate: |description| {
         format!(
             "npx openapi-typescript \"${}{}\" --output {}.ts",
