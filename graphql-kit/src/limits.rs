@@ -135,13 +135,22 @@ pub fn check(document: &ExecutableDocument, shown: Introspection) -> Result<(), 
 /// Whether the operation that a request names changes something. `None` if there is none of that
 /// name, or several and no name.
 pub fn operation_type(document: &ExecutableDocument, name: Option<&str>) -> Option<OperationType> {
+    operation(document, name).map(|operation| operation.ty)
+}
+
+/// The operation that a request names. `None` if there is none of that name, or several and no
+/// name.
+pub fn operation<'d>(
+    document: &'d ExecutableDocument,
+    name: Option<&str>,
+) -> Option<&'d OperationDefinition> {
     let operation = match (&document.operations, name) {
         (DocumentOperations::Single(operation), _) => operation,
         (DocumentOperations::Multiple(all), Some(name)) => all.get(name)?,
         (DocumentOperations::Multiple(all), None) if all.len() == 1 => all.values().next()?,
         (DocumentOperations::Multiple(_), None) => return None,
     };
-    Some(operation.node.ty)
+    Some(&operation.node)
 }
 
 /// What a selection costs when it is executed.
