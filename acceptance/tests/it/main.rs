@@ -17,6 +17,7 @@ mod local_stack;
 mod operations;
 mod outage;
 mod outside;
+mod proxies;
 mod readme;
 mod settings;
 mod silence;
