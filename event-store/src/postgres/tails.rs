@@ -6,8 +6,8 @@
 //!
 //! - A read joins a round that has not begun. It sees everything that was committed before it.
 //! - No read waits for a timer. If no round is in flight, one begins at once.
-//! - A round that takes longer than [`PATIENCE`] does not delay others: the next one begins beside
-//!   it.
+//! - A round that takes longer than [`PATIENCE`] does not delay others: the next one begins
+//!   meanwhile.
 //! - Rounds are small at first. They grow while they are short, and shrink on a slow server, where
 //!   many streams in one statement could take longer than a statement may.
 //! - A stream with more than [`SHORT`] new events, or more than [`SHORT_BYTES`], is left to a read
@@ -102,7 +102,7 @@ struct TailRow {
 }
 
 impl Gathered {
-    /// Whether another row may begin: none is in flight, or only slow ones.
+    /// Whether another row of rounds may begin: none is in flight, or all in flight are slow.
     fn may_begin(&self) -> bool {
         self.rows.len() < MAX_ROWS && self.rows.iter().all(|(_, began)| began.elapsed() > PATIENCE)
     }

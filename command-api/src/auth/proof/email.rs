@@ -1,11 +1,11 @@
 //! A new e-mail address: changed when its mailbox is proven. The old address gets a notice.
 //!
-//! The change counts no more once the session that asked for it was taken away: its user or an
-//! administrator ended it from elsewhere, or its refresh token was stolen. Whoever had that session
-//! would otherwise take the account over with it. A plain log-out of the session does not void the
-//! change: people ask, log out or change the device, and then open the mail. Who suspects that
-//! somebody else asked and logged out again changes the password or logs out everywhere, which ends
-//! every change that waits.
+//! The change is void once the session that asked for it was taken away: its user or an
+//! administrator ended it from elsewhere, or its refresh token was stolen. Otherwise the thief of a
+//! session could take over the account with the change. A plain log-out of the session does not
+//! void the change: people ask, log out or change the device, and then open the mail. A user who
+//! suspects that somebody else asked and logged out again changes the password or logs out
+//! everywhere. Both end every change that waits.
 
 use access::Caller;
 use domain::value::Email;

@@ -160,7 +160,7 @@ fn a_key_that_others_come_to_have_access_to_is_warned_of_as_at_the_start() {
     site.look(&tls);
     site.set_mode(0o602);
     site.look(&tls);
-    assert_eq!(site.said(EVERYBODY), 2, "it is so anew: {}", site.log.text());
+    assert_eq!(site.said(EVERYBODY), 2, "it happened again: {}", site.log.text());
     let _at_start = site.read();
     assert_eq!(site.said(EVERYBODY), 3);
 }
