@@ -6,6 +6,7 @@ mod operations;
 pub mod operators;
 pub mod process;
 pub mod projections;
+mod returns;
 
 use std::error::Error;
 

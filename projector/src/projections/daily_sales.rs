@@ -1,7 +1,11 @@
-//! `daily_sales`: one row per day (UTC) and currency, with the orders confirmed for that day and not
-//! cancelled afterwards, and with what was paid and refunded for the orders of that day. The day is
-//! that of `ordered_at`: an import's historical date, otherwise the time of the confirmation. The
-//! revenue is what customers agreed to pay: after discounts, and with tax.
+//! `daily_sales`: one row per day (UTC) and currency. Everything about an order counts on the day of
+//! its sale, also what happens to it later: `ordered_at`, which is an import's historical date,
+//! otherwise the time of the confirmation.
+//!
+//! - `orders`, `units` and `revenue_minor` (gross): what customers agreed to pay, after discounts
+//!   and with tax, for orders that were confirmed and not cancelled afterwards.
+//! - `refunded_minor`: what was refunded of these orders. The net is the revenue less that.
+//! - `paid_minor` and `paid_back_minor`: all payments and all refunds, also of cancelled orders.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use domain::DomainEvent;
@@ -12,6 +16,10 @@ use domain::value::Money;
 use event_store::RecordedEvent;
 use projection::{Incoming, Projection, Reason, Split, TooLarge, add, row};
 use serde::Serialize;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use crate::returns::Returns;
 
 /// The types of the counted events.
 pub(super) const COUNTED: [&str; 4] =
@@ -20,51 +28,44 @@ pub(super) const COUNTED: [&str; 4] =
 /// What an event changes in the figures of a day.
 #[derive(Debug, Clone)]
 pub struct Change {
+    order_id: Uuid,
     /// The time of the sale.
     ordered_at: DateTime<Utc>,
-    currency: String,
-    orders: i64,
-    units: i64,
-    revenue_minor: i64,
-    paid_minor: i64,
-    refunded_minor: i64,
+    amount: Money,
+    what: What,
+}
+
+/// What happened to an order.
+#[derive(Debug, Clone, Copy)]
+enum What {
+    /// It was sold, with this number of units.
+    Sold(i64),
+    /// Its sale no longer counts, with this number of units.
+    Cancelled(i64),
+    Paid,
+    Refunded,
 }
 
 impl Change {
-    fn at(ordered_at: DateTime<Utc>, amount: Money) -> Self {
-        let currency = amount.currency().code().to_owned();
-        let (orders, units, revenue_minor, paid_minor, refunded_minor) = (0, 0, 0, 0, 0);
-        Self { ordered_at, currency, orders, units, revenue_minor, paid_minor, refunded_minor }
-    }
-
     /// The change of an event, if it is a counted one.
     fn of(event: &OrderEvent) -> Option<Result<Self, TooLarge>> {
-        let units = |units: u64| i64::try_from(units).map_err(|_| TooLarge);
-        Some(match event {
-            OrderEvent::Confirmed(OrderConfirmed { total, units: sold, ordered_at, .. }) => {
-                units(*sold).map(|units| Self {
-                    orders: 1,
-                    units,
-                    revenue_minor: total.minor(),
-                    ..Self::at(*ordered_at, *total)
-                })
-            }
+        let counted = |units: u64| i64::try_from(units).map_err(|_| TooLarge);
+        let (order_id, ordered_at, amount, what) = match event {
+            OrderEvent::Confirmed(OrderConfirmed {
+                order_id, total, units, ordered_at, ..
+            }) => (order_id, ordered_at, total, counted(*units).map(What::Sold)),
             OrderEvent::SaleCancelled(OrderSaleCancelled {
+                order_id,
                 total,
-                units: sold,
+                units,
                 ordered_at,
                 ..
-            }) => units(*sold).map(|units| Self {
-                orders: -1,
-                units: -units,
-                revenue_minor: -total.minor(),
-                ..Self::at(*ordered_at, *total)
-            }),
-            OrderEvent::Paid(OrderPaid { amount, ordered_at, .. }) => {
-                Ok(Self { paid_minor: amount.minor(), ..Self::at(*ordered_at, *amount) })
+            }) => (order_id, ordered_at, total, counted(*units).map(What::Cancelled)),
+            OrderEvent::Paid(OrderPaid { order_id, amount, ordered_at, .. }) => {
+                (order_id, ordered_at, amount, Ok(What::Paid))
             }
-            OrderEvent::Refunded(OrderRefunded { amount, ordered_at, .. }) => {
-                Ok(Self { refunded_minor: amount.minor(), ..Self::at(*ordered_at, *amount) })
+            OrderEvent::Refunded(OrderRefunded { order_id, amount, ordered_at, .. }) => {
+                (order_id, ordered_at, amount, Ok(What::Refunded))
             }
             OrderEvent::Placed(_)
             | OrderEvent::ShippingAddressSet(_)
@@ -75,7 +76,9 @@ impl Change {
             | OrderEvent::PaymentRequested(_)
             | OrderEvent::Shipped(_)
             | OrderEvent::Delivered(_) => return None,
-        })
+        };
+        let (order_id, ordered_at, amount) = (*order_id, *ordered_at, *amount);
+        Some(what.map(|what| Self { order_id, ordered_at, amount, what }))
     }
 }
 
@@ -91,13 +94,15 @@ row! {
         revenue_minor: i64,
         paid_minor: i64,
         refunded_minor: i64,
+        paid_back_minor: i64,
+        returns: Json<Returns>,
         position: i64,
     }
 }
 
 impl Projection for DailySales {
     const NAME: &'static str = "daily_sales";
-    const FOLD_VERSION: i32 = 2;
+    const FOLD_VERSION: i32 = 3;
     const TABLES: &'static str = include_str!("daily_sales/tables.sql");
     const INDEXES: &'static str = include_str!("daily_sales/indexes.sql");
     const COMMUTES: bool = true;
@@ -124,7 +129,7 @@ impl Projection for DailySales {
     }
 
     fn keys(change: &Change) -> Vec<Self::Key> {
-        vec![(change.ordered_at.date_naive(), change.currency.clone())]
+        vec![(change.ordered_at.date_naive(), change.amount.currency().code().to_owned())]
     }
 
     fn fold(
@@ -134,7 +139,7 @@ impl Projection for DailySales {
     ) -> Result<SalesRow, Reason> {
         let change = &incoming.event;
         let (day, currency) = key.clone();
-        let row = row.unwrap_or(SalesRow {
+        let mut row = row.unwrap_or_else(|| SalesRow {
             day,
             currency,
             orders: 0,
@@ -142,16 +147,39 @@ impl Projection for DailySales {
             revenue_minor: 0,
             paid_minor: 0,
             refunded_minor: 0,
+            paid_back_minor: 0,
+            returns: Json(Returns::default()),
             position: 0,
         });
-        Ok(SalesRow {
-            orders: add(row.orders, change.orders)?,
-            units: add(row.units, change.units)?,
-            revenue_minor: add(row.revenue_minor, change.revenue_minor)?,
-            paid_minor: add(row.paid_minor, change.paid_minor)?,
-            refunded_minor: add(row.refunded_minor, change.refunded_minor)?,
-            position: row.position.max(incoming.position.0),
-            ..row
-        })
+        row.apply(change)?;
+        row.position = row.position.max(incoming.position.0);
+        Ok(row)
+    }
+}
+
+impl SalesRow {
+    fn apply(&mut self, change: &Change) -> Result<(), TooLarge> {
+        let minor = change.amount.minor();
+        match change.what {
+            What::Sold(units) => {
+                self.orders = add(self.orders, 1)?;
+                self.units = add(self.units, units)?;
+                self.revenue_minor = add(self.revenue_minor, minor)?;
+            }
+            What::Cancelled(units) => {
+                self.orders = add(self.orders, -1)?;
+                self.units = add(self.units, -units)?;
+                self.revenue_minor = add(self.revenue_minor, -minor)?;
+                let no_longer = self.returns.0.cancel(change.order_id);
+                self.refunded_minor = add(self.refunded_minor, -no_longer)?;
+            }
+            What::Paid => self.paid_minor = add(self.paid_minor, minor)?,
+            What::Refunded => {
+                self.paid_back_minor = add(self.paid_back_minor, minor)?;
+                let counts = self.returns.0.refund(change.order_id, minor)?;
+                self.refunded_minor = add(self.refunded_minor, counts)?;
+            }
+        }
+        Ok(())
     }
 }

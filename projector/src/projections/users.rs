@@ -1,5 +1,10 @@
-//! `users`: one row per user, with the totals of their confirmed orders. Orders that were cancelled
-//! after their confirmation do not count.
+//! `users`: one row per user, with the totals of their orders, by currency.
+//!
+//! - `order_count` and `total_spent` (gross): orders that were confirmed and not cancelled
+//!   afterwards, and what was agreed to be paid for them.
+//! - `total_refunded`: what was refunded of these orders. The net is what was spent less that.
+//! - `total_paid` and `total_paid_back`: all payments and all refunds, also of cancelled orders.
+//! - `last_order_at`: the latest sale. A cancellation does not take it back.
 
 use std::collections::BTreeMap;
 
@@ -19,6 +24,7 @@ use uuid::Uuid;
 
 use super::daily_sales::COUNTED;
 use super::types_of;
+use crate::returns::Returns;
 use address::Address;
 
 mod address;
@@ -37,6 +43,8 @@ pub enum Event {
     Order {
         /// The user's id.
         user_id: Uuid,
+        /// The order's id.
+        order_id: Uuid,
         /// What the event changes.
         change: Change,
     },
@@ -61,6 +69,8 @@ row! {
         total_spent: Json<Sums>,
         total_paid: Json<Sums>,
         total_refunded: Json<Sums>,
+        total_paid_back: Json<Sums>,
+        returns: Json<Returns>,
         last_order_at: Option<DateTime<Utc>>,
         created_at: DateTime<Utc>,
         updated_at: DateTime<Utc>,
@@ -71,7 +81,7 @@ row! {
 
 impl Projection for Users {
     const NAME: &'static str = "users";
-    const FOLD_VERSION: i32 = 2;
+    const FOLD_VERSION: i32 = 3;
     const TABLES: &'static str = include_str!("users/tables.sql");
     const INDEXES: &'static str = include_str!("users/indexes.sql");
     const PERSONAL: &'static [&'static str] =
@@ -113,7 +123,9 @@ impl Projection for Users {
                 row.version = incoming.version.0;
                 row
             }
-            Event::Order { change, .. } => fold_order(row.ok_or(NoSuchRow)?, *change)?,
+            Event::Order { order_id, change, .. } => {
+                fold_order(row.ok_or(NoSuchRow)?, *order_id, *change)?
+            }
         };
         row.updated_at = incoming.recorded_at;
         row.position = incoming.position.0;
@@ -196,6 +208,8 @@ fn new_row(registered: &UserRegistered, recorded_at: DateTime<Utc>) -> UserRow {
         total_spent: Json(Sums::new()),
         total_paid: Json(Sums::new()),
         total_refunded: Json(Sums::new()),
+        total_paid_back: Json(Sums::new()),
+        returns: Json(Returns::default()),
         last_order_at: None,
         created_at: recorded_at,
         updated_at: recorded_at,
@@ -243,10 +257,10 @@ fn order_event(event: &OrderEvent) -> Option<Event> {
         | OrderEvent::Shipped(_)
         | OrderEvent::Delivered(_) => return None,
     };
-    Some(Event::Order { user_id, change })
+    Some(Event::Order { user_id, order_id: event.order_id(), change })
 }
 
-fn fold_order(mut row: UserRow, change: Change) -> Result<UserRow, Reason> {
+fn fold_order(mut row: UserRow, order_id: Uuid, change: Change) -> Result<UserRow, Reason> {
     match change {
         Change::Confirmed(total, ordered_at) => {
             row.order_count = add(row.order_count, 1)?;
@@ -256,9 +270,19 @@ fn fold_order(mut row: UserRow, change: Change) -> Result<UserRow, Reason> {
         Change::SaleCancelled(total) => {
             row.order_count = add(row.order_count, -1)?;
             count(&mut row.total_spent, total, -total.minor())?;
+            let no_longer = row.returns.0.cancel(order_id);
+            if no_longer != 0 {
+                count(&mut row.total_refunded, total, -no_longer)?;
+            }
         }
         Change::Paid(amount) => count(&mut row.total_paid, amount, amount.minor())?,
-        Change::Refunded(amount) => count(&mut row.total_refunded, amount, amount.minor())?,
+        Change::Refunded(amount) => {
+            count(&mut row.total_paid_back, amount, amount.minor())?;
+            let counts = row.returns.0.refund(order_id, amount.minor())?;
+            if counts != 0 {
+                count(&mut row.total_refunded, amount, counts)?;
+            }
+        }
     }
     Ok(row)
 }

@@ -213,7 +213,8 @@ fn of_products() -> Vec<Story> {
 
 fn of_daily_sales() -> Vec<Story> {
     let row = json!({"day": "1997-05-05", "currency": "USD", "orders": 2, "units": 7,
-        "revenue_minor": 550, "paid_minor": 0, "refunded_minor": 0, "position": 2});
+        "revenue_minor": 550, "paid_minor": 0, "refunded_minor": 0, "paid_back_minor": 0,
+        "returns": {}, "position": 2});
     let happened =
         vec![confirmed(350, 5, "1997-05-05T00:00:00Z"), confirmed(200, 2, "1997-05-05T23:59:59Z")];
     vec![story("daily_sales", happened, row)]

@@ -17,16 +17,18 @@ postgres_kit::row! {
         pub day: NaiveDate,
         /// The currency's code, such as `USD`.
         pub currency: String,
-        /// The number of confirmed orders.
+        /// The number of confirmed orders that were not cancelled afterwards.
         pub orders: i64,
-        /// The number of units sold.
+        /// The number of units in these orders.
         pub units: i64,
-        /// The revenue, in minor units of the currency.
+        /// The gross revenue of these orders, in minor units of the currency.
         pub revenue_minor: i64,
-        /// What was paid for the orders of the day, in minor units of the currency.
+        /// All payments for orders of the day, in minor units of the currency.
         pub paid_minor: i64,
-        /// What was refunded for the orders of the day, in minor units of the currency.
+        /// What was refunded of the orders that count, in minor units of the currency.
         pub refunded_minor: i64,
+        /// All refunds of orders of the day, also of cancelled ones, in minor units of the currency.
+        pub paid_back_minor: i64,
     }
 }
 

@@ -46,15 +46,17 @@ postgres_kit::row! {
         pub newsletter: bool,
         /// The addresses, in the sequence in which they were added.
         pub addresses: Json<Vec<AddressColumn>>,
-        /// The number of confirmed orders.
+        /// The number of confirmed orders that were not cancelled afterwards.
         pub order_count: i64,
-        /// The total of all confirmed orders, by currency.
+        /// The gross total of these orders, by currency.
         pub total_spent: Json<SumsMinor>,
-        /// The total of all payments, by currency.
+        /// The total of all payments, also for cancelled orders, by currency.
         pub total_paid: Json<SumsMinor>,
-        /// The total of all refunds, by currency.
+        /// What was refunded of the orders that count, by currency.
         pub total_refunded: Json<SumsMinor>,
-        /// The latest date of a confirmed order.
+        /// The total of all refunds, also of cancelled orders, by currency.
+        pub total_paid_back: Json<SumsMinor>,
+        /// The latest date of a confirmed order, also if it was cancelled afterwards.
         pub last_order_at: Option<DateTime<Utc>>,
         /// The time of the registration.
         pub created_at: DateTime<Utc>,

@@ -35,15 +35,21 @@ pub(crate) struct User {
     addresses: Vec<Address>,
     /// The number of confirmed orders that were not cancelled afterwards.
     order_count: i64,
-    /// The total of these orders, by currency.
+    /// The gross total of these orders, by currency.
     #[schema(example = json!({"USD": "87.15"}))]
     total_spent: BTreeMap<String, String>,
-    /// The total of all payments, by currency.
-    #[schema(example = json!({"USD": "72.48"}))]
-    total_paid: BTreeMap<String, String>,
-    /// The total of all refunds, by currency.
+    /// What was refunded of these orders, by currency.
     #[schema(example = json!({"USD": "14.67"}))]
     total_refunded: BTreeMap<String, String>,
+    /// The net total: `total_spent` less `total_refunded`, by currency.
+    #[schema(example = json!({"USD": "72.48"}))]
+    total_net: BTreeMap<String, String>,
+    /// The total of all payments, by currency, also for orders that were cancelled afterwards.
+    #[schema(example = json!({"USD": "72.48"}))]
+    total_paid: BTreeMap<String, String>,
+    /// The total of all refunds, by currency, also of cancelled orders.
+    #[schema(example = json!({"USD": "14.67"}))]
+    total_paid_back: BTreeMap<String, String>,
     /// The latest date of an order that was confirmed, also if it was cancelled afterwards.
     #[schema(required = true)]
     last_order_at: Option<DateTime<Utc>>,
@@ -157,9 +163,11 @@ impl From<UserRow> for User {
             },
             addresses: row.addresses.0.into_iter().map(Address::of).collect(),
             order_count: row.order_count,
+            total_net: decimals(net(&row.total_spent.0, &row.total_refunded.0)),
             total_spent: decimals(row.total_spent.0),
-            total_paid: decimals(row.total_paid.0),
             total_refunded: decimals(row.total_refunded.0),
+            total_paid: decimals(row.total_paid.0),
+            total_paid_back: decimals(row.total_paid_back.0),
             last_order_at: row.last_order_at,
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -168,8 +176,18 @@ impl From<UserRow> for User {
     }
 }
 
+/// What is left of gross sums, by currency, after what was refunded of them.
+pub(super) fn net(gross: &SumsMinor, refunded: &SumsMinor) -> SumsMinor {
+    let mut net = gross.clone();
+    for (currency, minor) in refunded {
+        let left = net.entry(currency.clone()).or_default();
+        *left = left.saturating_sub(*minor);
+    }
+    net
+}
+
 /// Sums as decimal numbers, by currency.
-fn decimals(sums: SumsMinor) -> BTreeMap<String, String> {
+pub(super) fn decimals(sums: SumsMinor) -> BTreeMap<String, String> {
     let decimals = sums.into_iter().map(|(currency, minor)| {
         let amount = decimal(minor, &currency);
         (currency, amount)

@@ -67,7 +67,8 @@ async fn products_are_filtered_by_name_and_days_by_range_and_currency() {
     assert_eq!(
         days.body["data"],
         serde_json::json!([{"day": "2026-01-02", "currency": "USD", "orders": 1, "units": 2,
-            "revenue": "87.15", "paid": "87.15", "refunded": "0.00"}])
+            "revenue": "87.15", "refunded": "0.15", "net": "87.00", "paid": "87.15",
+            "paid_back": "1.15"}])
     );
 }
 

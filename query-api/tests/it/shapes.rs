@@ -16,9 +16,10 @@ async fn a_user_is_shown_with_sums_by_currency() {
                 "profile": {"display_name": null, "locale": null, "phone": null},
                 "preferences": {"language": null, "currency": null, "newsletter": false},
                 "addresses": [], "order_count": 3,
-            "total_spent": {"USD": "87.15"}, "total_paid": {"USD": "80.00"},
-                "total_refunded": {}, "last_order_at": moment(1), "created_at": moment(1),
-                "updated_at": moment(1), "version": 3
+            "total_spent": {"USD": "87.15"}, "total_refunded": {"USD": "14.67"},
+                "total_net": {"USD": "72.48"}, "total_paid": {"USD": "80.00"},
+                "total_paid_back": {"USD": "24.67"}, "last_order_at": moment(1),
+                "created_at": moment(1), "updated_at": moment(1), "version": 3
         },
         "meta": {"request_id": "test-request", "timestamp": moment(0), "epoch": app.epoch,
             "position": 100}

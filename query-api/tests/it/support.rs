@@ -181,10 +181,10 @@ impl App {
     pub(crate) async fn add_user(&self, user: &UserSeed) -> Uuid {
         sqlx::query(
             "INSERT INTO users_g1.users (id, email, name, status, customer_type, newsletter, \
-                addresses, order_count, total_spent, total_paid, total_refunded, last_order_at, \
-                created_at, updated_at, version, position)
-             VALUES ($1, $2, $3, $4, 'consumer', false, '[]', $5, $6, $11, '{}', $7, $8, $8, $9, \
-                $10)",
+                addresses, order_count, total_spent, total_paid, total_refunded, \
+                total_paid_back, returns, last_order_at, created_at, updated_at, version, position)
+             VALUES ($1, $2, $3, $4, 'consumer', false, '[]', $5, $6, $11, '{\"USD\": 1467}', \
+                '{\"USD\": 2467}', '{}', $7, $8, $8, $9, $10)",
         )
         .bind(user.id)
         .bind(&user.email)
@@ -245,8 +245,9 @@ impl App {
 
     pub(crate) async fn add_day(&self, day: &str, currency: &str, revenue_minor: i64) {
         sqlx::query(
-            "INSERT INTO daily_sales_g1.daily_sales VALUES ($1::date, $2, 1, 2, $3, \
-            $3, 0, 9)",
+            "INSERT INTO daily_sales_g1.daily_sales (day, currency, orders, units, revenue_minor, \
+                paid_minor, refunded_minor, paid_back_minor, returns, position)
+             VALUES ($1::date, $2, 1, 2, $3, $3, 15, 115, '{}', 9)",
         )
         .bind(day.parse::<chrono::NaiveDate>().unwrap())
         .bind(currency)

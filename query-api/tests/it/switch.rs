@@ -9,14 +9,14 @@ use crate::support::{App, UserSeed};
 pub(crate) const SWITCH: &str = "BEGIN;
     SELECT read_model.begin_generation('users', 2);
     CREATE TABLE users AS
-        SELECT position, version, updated_at, created_at, last_order_at, total_refunded, \
-        total_paid, total_spent, order_count, addresses, newsletter, currency, language, phone, \
-        locale, display_name, customer_type, status::varchar(20) AS status, name, email, id
+        SELECT position, version, updated_at, created_at, last_order_at, total_paid_back, \
+        total_refunded, total_paid, total_spent, order_count, addresses, newsletter, currency, \
+        language, phone, locale, display_name, customer_type, status::varchar(20) AS status, name, email, id
         FROM users_g1.users;
     INSERT INTO users SELECT position, version, updated_at, created_at, last_order_at, \
-    total_refunded, total_paid, total_spent, order_count, addresses, newsletter, currency, \
-    language, phone, locale, display_name, customer_type, status, name, email,
-        gen_random_uuid() FROM users_g1.users;
+    total_paid_back, total_refunded, total_paid, total_spent, order_count, addresses, \
+    newsletter, currency, language, phone, locale, display_name, customer_type, status, name, \
+    email, gen_random_uuid() FROM users_g1.users;
     INSERT INTO read_model.checkpoints (projection, generation, partition, fold_version, epoch, \
     position, event_id)
         SELECT projection, 2, partition, 2, epoch, position + 5, event_id FROM \

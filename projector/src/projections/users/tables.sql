@@ -17,10 +17,17 @@ CREATE TABLE users (
     addresses     jsonb NOT NULL,
     -- confirmed orders, without those that were cancelled afterwards
     order_count   bigint NOT NULL,
-    -- of these orders: {"USD": 8715}, minor units by currency
+    -- of these orders, gross: {"USD": 8715}, minor units by currency
     total_spent   jsonb NOT NULL,
-    total_paid    jsonb NOT NULL,           -- of all payments, in the same form
-    total_refunded jsonb NOT NULL,          -- of all refunds, in the same form
+    -- all payments, also for cancelled orders, in the same form
+    total_paid    jsonb NOT NULL,
+    -- of these orders, in the same form; the net is total_spent less this
+    total_refunded jsonb NOT NULL,
+    -- all refunds, also of cancelled orders, in the same form
+    total_paid_back jsonb NOT NULL,
+    -- private: the orders that were cancelled or refunded, by id:
+    -- {"…": {"is_cancelled": true, "refunded_minor": 150}}
+    returns       jsonb NOT NULL,
     -- the latest ordered_at of an order that was confirmed, also if it was cancelled afterwards
     last_order_at timestamptz,
     created_at    timestamptz NOT NULL,

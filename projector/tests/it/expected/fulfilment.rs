@@ -132,34 +132,67 @@ fn of_orders() -> Vec<Story> {
     stories.into_iter().chain(steps("orders", &before, first, cancelled)).collect()
 }
 
+/// The private column of an order that was cancelled or refunded.
+fn returns(is_cancelled: bool, refunded_minor: i64) -> Value {
+    let order = json!({"is_cancelled": is_cancelled, "refunded_minor": refunded_minor});
+    Value::Object([(ORDER.to_string(), order)].into_iter().collect())
+}
+
 fn of_users() -> Vec<Story> {
     let first = users::first();
     let step = |nth: i64, event: Happening, changed: Value| {
         (event, merged(json!({"updated_at": format!("@{nth}"), "position": nth}), changed))
     };
-    let counted = json!({"order_count": 1, "total_spent": {"USD": 200},
-        "last_order_at": "1997-05-05T00:00:00+00:00"});
-    let not_counted = json!({"order_count": 0, "total_spent": {"USD": 0}});
-    let changes = vec![
-        step(2, sold(), counted),
-        step(3, paid(), json!({"total_paid": {"USD": 200}})),
-        step(4, sale_cancelled(), not_counted),
-        step(5, refunded(150, 150, false), json!({"total_refunded": {"USD": 150}})),
-        step(6, refunded(50, 200, false), json!({"total_refunded": {"USD": 200}})),
-    ];
-    steps("users", &[registered()], first, changes)
+    let paid_for = || {
+        let counted = json!({"order_count": 1, "total_spent": {"USD": 200},
+            "last_order_at": "1997-05-05T00:00:00+00:00"});
+        let partly = json!({"total_refunded": {"USD": 50}, "total_paid_back": {"USD": 50},
+            "returns": returns(false, 50)});
+        vec![
+            step(2, sold(), counted),
+            step(3, paid(), json!({"total_paid": {"USD": 200}})),
+            step(4, refunded(50, 50, false), partly),
+        ]
+    };
+    // A refund in whole leaves the order and its gross amount, and a net of nothing.
+    let wholly = json!({"total_refunded": {"USD": 200}, "total_paid_back": {"USD": 200},
+        "returns": returns(false, 200)});
+    let kept = [paid_for(), vec![step(5, refunded(150, 200, true), wholly)]].concat();
+    // A cancelled order counts nowhere, and neither do its refunds, made before or after.
+    let not_counted = json!({"order_count": 0, "total_spent": {"USD": 0},
+        "total_refunded": {"USD": 0}, "returns": returns(true, 50)});
+    let settled = json!({"total_paid_back": {"USD": 200}, "returns": returns(true, 200)});
+    let ends =
+        vec![step(5, sale_cancelled(), not_counted), step(6, refunded(150, 200, false), settled)];
+    let cancelled = [paid_for(), ends].concat();
+    let stories = steps("users", &[registered()], first.clone(), kept);
+    stories.into_iter().chain(steps("users", &[registered()], first, cancelled)).collect()
 }
 
 fn of_daily_sales() -> Vec<Story> {
     let first = json!({"day": "1997-05-05", "currency": "USD", "orders": 0, "units": 0,
-        "revenue_minor": 0, "paid_minor": 0, "refunded_minor": 0, "position": 0});
-    let changes = vec![
-        (sold(), json!({"orders": 1, "units": 2, "revenue_minor": 200, "position": 1})),
-        (paid(), json!({"paid_minor": 200, "position": 2})),
-        (sale_cancelled(), json!({"orders": 0, "units": 0, "revenue_minor": 0, "position": 3})),
-        (refunded(150, 150, false), json!({"refunded_minor": 150, "position": 4})),
-    ];
-    steps("daily_sales", &[], first, changes)
+        "revenue_minor": 0, "paid_minor": 0, "refunded_minor": 0, "paid_back_minor": 0,
+        "returns": {}, "position": 0});
+    // All of them count on the day of the sale, whenever they happen.
+    let paid_for = || {
+        let partly = json!({"refunded_minor": 50, "paid_back_minor": 50,
+            "returns": returns(false, 50), "position": 3});
+        vec![
+            (sold(), json!({"orders": 1, "units": 2, "revenue_minor": 200, "position": 1})),
+            (paid(), json!({"paid_minor": 200, "position": 2})),
+            (refunded(50, 50, false), partly),
+        ]
+    };
+    let wholly = json!({"refunded_minor": 200, "paid_back_minor": 200,
+        "returns": returns(false, 200), "position": 4});
+    let kept = [paid_for(), vec![(refunded(150, 200, true), wholly)]].concat();
+    let not_counted = json!({"orders": 0, "units": 0, "revenue_minor": 0, "refunded_minor": 0,
+        "returns": returns(true, 50), "position": 4});
+    let settled = json!({"paid_back_minor": 200, "returns": returns(true, 200), "position": 5});
+    let ends = vec![(sale_cancelled(), not_counted), (refunded(150, 200, false), settled)];
+    let cancelled = [paid_for(), ends].concat();
+    let stories = steps("daily_sales", &[], first.clone(), kept);
+    stories.into_iter().chain(steps("daily_sales", &[], first, cancelled)).collect()
 }
 
 /// The stories of what follows a confirmation.

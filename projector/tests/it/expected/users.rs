@@ -94,7 +94,7 @@ pub(super) fn first() -> Value {
         "customer_type": "consumer", "display_name": null, "locale": null, "phone": null,
         "language": null, "currency": null, "newsletter": false, "addresses": [],
         "order_count": 0, "total_spent": {}, "total_paid": {}, "total_refunded": {},
-        "last_order_at": null,
+        "total_paid_back": {}, "returns": {}, "last_order_at": null,
         "created_at": "@1", "updated_at": "@1", "version": 1, "position": 1,
     })
 }
