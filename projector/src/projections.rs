@@ -8,6 +8,7 @@ use event_store::Registry;
 use event_store::registry::InvalidRegistry;
 use projection::{AnyProjection, of};
 
+pub mod audit;
 pub mod daily_sales;
 pub mod orders;
 pub mod products;
@@ -29,6 +30,7 @@ pub fn all() -> Vec<Arc<dyn AnyProjection>> {
         of::<orders::Orders>(),
         of::<products::Products>(),
         of::<daily_sales::DailySales>(),
+        of::<audit::Audit>(),
     ]
 }
 

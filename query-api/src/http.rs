@@ -9,6 +9,7 @@ mod wait;
 
 /// Version 1: one file per resource, with its tag, routes, filters and thin handlers.
 mod v1 {
+    pub(super) mod audit;
     pub(super) mod order;
     pub(super) mod product;
     pub(super) mod sales;
@@ -63,6 +64,7 @@ fn table() -> OpenApiRouter<Api> {
         .merge(v1::order::routes())
         .merge(v1::product::routes())
         .merge(v1::sales::routes())
+        .merge(v1::audit::routes())
         .merge(openapi::routes())
 }
 

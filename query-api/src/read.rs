@@ -36,6 +36,7 @@ macro_rules! read_tables {
     };
 }
 
+pub mod audit;
 mod failure;
 pub mod order;
 pub mod product;
@@ -63,6 +64,7 @@ read_tables! {
     "orders" => order::OrderRow,
     "products" => product::ProductRow,
     "daily_sales" => sales::DailySalesRow,
+    "audit" => audit::AuditRow,
 }
 
 /// All projections that questions read. Their tables must exist before this process is ready.

@@ -1,5 +1,6 @@
 //! The form in which clients see rows, in every representation.
 
+pub(crate) mod audit;
 pub mod money;
 pub(crate) mod order;
 pub(crate) mod product;

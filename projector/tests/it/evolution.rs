@@ -111,6 +111,12 @@ async fn p6_the_parts_of_a_split_event_take_effect_in_one_go_under_its_position(
         (&found["users"][0]["order_count"], &found["users"][0]["position"]),
         (&json!(1), &json!(3))
     );
+    let audited = found["audit"].as_array().unwrap().iter();
+    let audited: BTreeMap<i64, &str> = audited
+        .map(|row| (row["position"].as_i64().unwrap(), row["event_type"].as_str().unwrap()))
+        .collect();
+    // What became nothing has no row, and what became two events has one.
+    assert_eq!(audited, BTreeMap::from([(1, "user.registered"), (3, "order.placed")]));
 }
 
 #[tokio::test]
@@ -145,6 +151,23 @@ async fn a_split_event_that_does_not_fold_takes_no_effect_in_partition() {
     );
 }
 
+/// The line in `reads.txt` of a projection that takes only the metadata of events. Its rows stay as
+/// they are when a payload gets another version, but not when an event gets another name or becomes
+/// several.
+const WITHOUT_PAYLOADS: &str = "every event, without its payload\n";
+
+/// What such a projection reads.
+fn reads_without_payloads(projection: &dyn projection::AnyProjection) -> String {
+    let renamed = history::PAST
+        .iter()
+        .filter(|((name, _), becomes, _)| !matches!(becomes, [(only, _)] if only == name));
+    let mut lines: Vec<String> =
+        renamed.map(|((name, version), ..)| format!("{name} v{version} renamed\n")).collect();
+    lines.sort();
+    let version = projection.fold_version();
+    format!("fold version {version}\n{WITHOUT_PAYLOADS}{}", lines.concat())
+}
+
 /// What a projection reads: the types as they are written today, and the former ones that may
 /// become them.
 fn reads(projection: &dyn projection::AnyProjection) -> String {
@@ -171,10 +194,15 @@ fn a_projection_that_comes_to_read_other_events_has_another_fold_version() {
             .join("src/projections")
             .join(name)
             .join("reads.txt");
-        let found = reads(projection.as_ref());
         // Without the file: it has always read what it reads now, and that was never written
         // another way.
         let kept = std::fs::read_to_string(&path).ok();
+        let has_no_payloads = kept.as_ref().is_some_and(|kept| kept.contains(WITHOUT_PAYLOADS));
+        let found = if has_no_payloads {
+            reads_without_payloads(projection.as_ref())
+        } else {
+            reads(projection.as_ref())
+        };
         let as_ever =
             found.lines().all(|line| line == "fold version 1" || line.ends_with(" v1 written"));
         let fits = kept.as_ref().map_or(as_ever, |kept| *kept == found);

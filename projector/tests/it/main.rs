@@ -1,6 +1,7 @@
 //! The projector against real servers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod audit;
 mod background;
 mod boundaries;
 mod columns;

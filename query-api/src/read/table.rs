@@ -217,6 +217,12 @@ macro_rules! sorted {
     ($Row:ident in $view:literal, $filter:ident[4], $($by:tt)+) => {
         $crate::read::table::sorted!(@ $Row $view $filter ("$5" "$6" "$7" "$8") $($by)+)
     };
+    ($Row:ident in $view:literal, $filter:ident[5], $($by:tt)+) => {
+        $crate::read::table::sorted!(@ $Row $view $filter ("$6" "$7" "$8" "$9") $($by)+)
+    };
+    ($Row:ident in $view:literal, $filter:ident[6], $($by:tt)+) => {
+        $crate::read::table::sorted!(@ $Row $view $filter ("$7" "$8" "$9" "$10") $($by)+)
+    };
     (@ $Row:ident $view:literal $filter:ident $numbers:tt $by:ident: $by_type:ident,
         $key:ident: $key_type:ident) => {
         $crate::read::table::Sorted {
