@@ -9,6 +9,7 @@ use event_store::registry::InvalidRegistry;
 use projection::{AnyProjection, of};
 
 pub mod audit;
+pub mod customers_at_risk;
 pub mod daily_sales;
 pub mod orders;
 pub mod products;
@@ -30,6 +31,7 @@ pub fn all() -> Vec<Arc<dyn AnyProjection>> {
         of::<orders::Orders>(),
         of::<products::Products>(),
         of::<daily_sales::DailySales>(),
+        of::<customers_at_risk::CustomersAtRisk>(),
         of::<audit::Audit>(),
     ]
 }

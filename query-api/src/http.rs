@@ -10,6 +10,7 @@ mod wait;
 /// Version 1: one file per resource, with its tag, routes, filters and thin handlers.
 mod v1 {
     pub(super) mod audit;
+    pub(super) mod customer;
     pub(super) mod order;
     pub(super) mod product;
     pub(super) mod sales;
@@ -64,6 +65,7 @@ fn table() -> OpenApiRouter<Api> {
         .merge(v1::order::routes())
         .merge(v1::product::routes())
         .merge(v1::sales::routes())
+        .merge(v1::customer::routes())
         .merge(v1::audit::routes())
         .merge(openapi::routes())
 }

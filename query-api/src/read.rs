@@ -37,6 +37,7 @@ macro_rules! read_tables {
 }
 
 pub mod audit;
+pub mod customer;
 mod failure;
 pub mod order;
 pub mod product;
@@ -64,6 +65,7 @@ read_tables! {
     "orders" => order::OrderRow,
     "products" => product::ProductRow,
     "daily_sales" => sales::DailySalesRow,
+    "customers_at_risk" => customer::CustomerRow,
     "audit" => audit::AuditRow,
 }
 

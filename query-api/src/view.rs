@@ -1,6 +1,7 @@
 //! The form in which clients see rows, in every representation.
 
 pub(crate) mod audit;
+pub(crate) mod customer;
 pub mod money;
 pub(crate) mod order;
 pub(crate) mod product;

@@ -30,7 +30,7 @@ use address::Address;
 mod address;
 
 /// Sums in minor units, by currency code.
-type Sums = BTreeMap<String, i64>;
+pub(super) type Sums = BTreeMap<String, i64>;
 
 /// The projection of users.
 pub struct Users;
@@ -238,7 +238,13 @@ pub enum Change {
 
 /// The event as this projection handles it, if it changes totals.
 fn order_event(event: &OrderEvent) -> Option<Event> {
-    let (user_id, change) = match event {
+    let (user_id, change) = change_of(event)?;
+    Some(Event::Order { user_id, order_id: event.order_id(), change })
+}
+
+/// The user whose totals an event changes, and how.
+pub(super) fn change_of(event: &OrderEvent) -> Option<(Uuid, Change)> {
+    Some(match event {
         OrderEvent::Confirmed(confirmed) => {
             (confirmed.user_id, Change::Confirmed(confirmed.total, confirmed.ordered_at))
         }
@@ -256,8 +262,7 @@ fn order_event(event: &OrderEvent) -> Option<Event> {
         | OrderEvent::PaymentRequested(_)
         | OrderEvent::Shipped(_)
         | OrderEvent::Delivered(_) => return None,
-    };
-    Some(Event::Order { user_id, order_id: event.order_id(), change })
+    })
 }
 
 fn fold_order(mut row: UserRow, order_id: Uuid, change: Change) -> Result<UserRow, Reason> {
@@ -288,7 +293,7 @@ fn fold_order(mut row: UserRow, order_id: Uuid, change: Change) -> Result<UserRo
 }
 
 /// Adds minor units to the sum in the currency of `amount`.
-fn count(sums: &mut Sums, amount: Money, minor: i64) -> Result<(), TooLarge> {
+pub(super) fn count(sums: &mut Sums, amount: Money, minor: i64) -> Result<(), TooLarge> {
     let sum = sums.entry(amount.currency().code().to_owned()).or_default();
     *sum = add(*sum, minor)?;
     Ok(())

@@ -24,6 +24,7 @@ use crate::support::{
     Happening, append, contents, everything, happening, read_model, runner, vault,
 };
 
+mod customers;
 mod fulfilment;
 mod pricing;
 mod users;
@@ -223,6 +224,7 @@ fn of_daily_sales() -> Vec<Story> {
 fn stories() -> Vec<Story> {
     let plain = [users::stories(), of_orders(), of_products(), of_daily_sales()];
     let others = fulfilment::stories().into_iter().chain(pricing::stories());
+    let others = others.chain(customers::stories());
     plain.into_iter().flatten().chain(others).collect()
 }
 

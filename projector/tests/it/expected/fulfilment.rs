@@ -18,7 +18,7 @@ fn note() -> (Reason, Option<Evidence>) {
     (Reason::parse("seen").unwrap(), Some(Evidence::parse("pay_7").unwrap()))
 }
 
-fn sold() -> Happening {
+pub(super) fn sold() -> Happening {
     confirmed(200, 2, DAY)
 }
 
@@ -27,24 +27,24 @@ fn payment_requested() -> Happening {
     order(OrderEvent::PaymentRequested(OrderPaymentRequested { order_id, user_id, amount }))
 }
 
-fn paid() -> Happening {
+pub(super) fn paid() -> Happening {
     let ((reason, evidence), ordered_at) = (note(), at(DAY));
     let (order_id, user_id, amount) = (ORDER, USER, money(200, "USD"));
     order(OrderEvent::Paid(OrderPaid { order_id, user_id, amount, ordered_at, reason, evidence }))
 }
 
-fn shipped() -> Happening {
+pub(super) fn shipped() -> Happening {
     let (reason, evidence) = note();
     order(OrderEvent::Shipped(OrderShipped { order_id: ORDER, user_id: USER, reason, evidence }))
 }
 
-fn delivered() -> Happening {
+pub(super) fn delivered() -> Happening {
     let (reason, evidence) = note();
     let (order_id, user_id) = (ORDER, USER);
     order(OrderEvent::Delivered(OrderDelivered { order_id, user_id, reason, evidence }))
 }
 
-fn refunded(amount: i64, so_far: i64, ends_order: bool) -> Happening {
+pub(super) fn refunded(amount: i64, so_far: i64, ends_order: bool) -> Happening {
     let (reason, evidence) = note();
     order(OrderEvent::Refunded(OrderRefunded {
         order_id: ORDER,
@@ -58,7 +58,7 @@ fn refunded(amount: i64, so_far: i64, ends_order: bool) -> Happening {
     }))
 }
 
-fn sale_cancelled() -> Happening {
+pub(super) fn sale_cancelled() -> Happening {
     order(OrderEvent::SaleCancelled(OrderSaleCancelled {
         order_id: ORDER,
         user_id: USER,
@@ -69,7 +69,7 @@ fn sale_cancelled() -> Happening {
 }
 
 /// All fields of both objects.
-fn merged(mut one: Value, other: Value) -> Value {
+pub(super) fn merged(mut one: Value, other: Value) -> Value {
     if let (Some(one), Value::Object(other)) = (one.as_object_mut(), other) {
         one.extend(other);
     }
@@ -77,10 +77,10 @@ fn merged(mut one: Value, other: Value) -> Value {
 }
 
 /// What an event changes in a row.
-type Step = (Happening, Value);
+pub(super) type Step = (Happening, Value);
 
 /// One story for each step, with all steps before it. `first` is the row that the steps begin with.
-fn steps(
+pub(super) fn steps(
     projection: &'static str,
     before: &[Happening],
     first: Value,
@@ -133,7 +133,7 @@ fn of_orders() -> Vec<Story> {
 }
 
 /// The private column of an order that was cancelled or refunded.
-fn returns(is_cancelled: bool, refunded_minor: i64) -> Value {
+pub(super) fn returns(is_cancelled: bool, refunded_minor: i64) -> Value {
     let order = json!({"is_cancelled": is_cancelled, "refunded_minor": refunded_minor});
     Value::Object([(ORDER.to_string(), order)].into_iter().collect())
 }

@@ -22,6 +22,7 @@ const CALLERS: [&str; 7] =
 /// The statuses of each operation.
 const TABLE: &[(&str, [u16; 7])] = &[
     // One line each.
+    ("/api/v1/customers/at-risk", [401, 403, 403, 200, 200, 401, 403]),
     ("/api/v1/audit", [401, 403, 403, 403, 200, 401, 403]),
     ("/api/v1/orders", [401, 200, 200, 200, 200, 401, 403]),
     ("/api/v1/orders/{id}", [401, 404, 200, 200, 200, 401, 403]),
