@@ -331,7 +331,7 @@ pub(crate) async fn make(
     Ok(())
 }
 
-/// Makes the view show this generation.
+/// Makes the views of the projection's tables show this generation.
 pub(crate) async fn show(
     transaction: &mut PgConnection,
     projection: &str,

@@ -11,7 +11,9 @@ use projection::{AnyProjection, of};
 pub mod audit;
 pub mod customers_at_risk;
 pub mod daily_sales;
+pub mod order_funnel;
 pub mod orders;
+pub mod product_sales;
 pub mod products;
 pub mod users;
 
@@ -31,6 +33,8 @@ pub fn all() -> Vec<Arc<dyn AnyProjection>> {
         of::<orders::Orders>(),
         of::<products::Products>(),
         of::<daily_sales::DailySales>(),
+        of::<product_sales::ProductSales>(),
+        of::<order_funnel::OrderFunnel>(),
         of::<customers_at_risk::CustomersAtRisk>(),
         of::<audit::Audit>(),
     ]

@@ -11,8 +11,10 @@ mod wait;
 mod v1 {
     pub(super) mod audit;
     pub(super) mod customer;
+    pub(super) mod funnel;
     pub(super) mod order;
     pub(super) mod product;
+    pub(super) mod product_sales;
     pub(super) mod sales;
     pub(super) mod user;
 }
@@ -65,6 +67,8 @@ fn table() -> OpenApiRouter<Api> {
         .merge(v1::order::routes())
         .merge(v1::product::routes())
         .merge(v1::sales::routes())
+        .merge(v1::product_sales::routes())
+        .merge(v1::funnel::routes())
         .merge(v1::customer::routes())
         .merge(v1::audit::routes())
         .merge(openapi::routes())

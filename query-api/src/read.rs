@@ -19,9 +19,21 @@ macro_rules! reads {
     };
 }
 
-/// Lists the read tables: each projection that questions read, with the type of its rows.
+/// The name of the table that a question reads: that of the projection, or another one of its
+/// tables.
+macro_rules! table_name {
+    ($projection:literal) => {
+        $projection
+    };
+    ($projection:literal $table:literal) => {
+        $table
+    };
+}
+
+/// Lists the read tables: each projection that questions read, with the type of the rows that they
+/// read of it. If these are not in its main table, the table's name comes after a colon.
 macro_rules! read_tables {
-    ($($projection:literal => $Row:ty,)+) => {
+    ($($projection:literal $(: $table:literal)? => $Row:ty,)+) => {
         /// All projections that questions read.
         struct All;
 
@@ -29,18 +41,23 @@ macro_rules! read_tables {
             reads!($($projection),+);
         }
 
-        /// The columns that each table's row reads. A test compares them with the tables that the
-        /// projector makes.
-        pub const ALL_ROWS: &[(Projection, &[postgres_kit::Column])] =
-            &[$(($projection, <$Row as postgres_kit::TableRow>::SHAPE)),+];
+        /// The tables with their projections, and the columns that each table's row reads. A test
+        /// compares them with the tables that the projector makes.
+        pub const ALL_ROWS: &[(Projection, &str, &[postgres_kit::Column])] = &[$((
+            $projection,
+            table_name!($projection $($table)?),
+            <$Row as postgres_kit::TableRow>::SHAPE,
+        )),+];
     };
 }
 
 pub mod audit;
 pub mod customer;
 mod failure;
+pub mod funnel;
 pub mod order;
 pub mod product;
+pub mod product_sales;
 mod reader;
 pub mod sales;
 mod seen;
@@ -65,6 +82,8 @@ read_tables! {
     "orders" => order::OrderRow,
     "products" => product::ProductRow,
     "daily_sales" => sales::DailySalesRow,
+    "product_sales": "product_sales_totals" => product_sales::ProductSalesRow,
+    "order_funnel": "order_funnel_days" => funnel::FunnelDayRow,
     "customers_at_risk" => customer::CustomerRow,
     "audit" => audit::AuditRow,
 }

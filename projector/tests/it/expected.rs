@@ -27,6 +27,7 @@ use crate::support::{
 mod customers;
 mod fulfilment;
 mod pricing;
+mod sums;
 mod users;
 
 const USER: Uuid = Uuid::from_u128(1);
@@ -37,6 +38,7 @@ const SECOND: Uuid = Uuid::from_u128(5);
 
 /// What the last of these events makes of the projection's only row. In it `@n` stands for when
 /// event n was recorded.
+#[derive(Clone)]
 struct Story {
     projection: &'static str,
     happened: Vec<Happening>,
@@ -224,7 +226,7 @@ fn of_daily_sales() -> Vec<Story> {
 fn stories() -> Vec<Story> {
     let plain = [users::stories(), of_orders(), of_products(), of_daily_sales()];
     let others = fulfilment::stories().into_iter().chain(pricing::stories());
-    let others = others.chain(customers::stories());
+    let others = others.chain(customers::stories()).chain(sums::stories());
     plain.into_iter().flatten().chain(others).collect()
 }
 

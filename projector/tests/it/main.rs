@@ -31,6 +31,7 @@ mod round_trip;
 mod rounds;
 mod runner;
 mod shares;
+mod sums;
 mod support;
 mod switch;
 mod verify;

@@ -215,12 +215,9 @@ async fn every_value_that_is_let_in_is_unchanged_by_json_and_its_column() {
     .await
     .unwrap();
     let tables: BTreeSet<&str> = columns.iter().map(|(table, ..)| table.as_str()).collect();
-    let projections = projector::projections::all();
-    assert_eq!(
-        tables,
-        projections.iter().map(|projection| projection.name()).collect(),
-        "the columns of every projection"
-    );
+    for name in crate::support::projections() {
+        assert!(tables.contains(name), "the columns of every projection: {name}");
+    }
     let types: BTreeSet<&str> = columns.iter().map(|(.., data_type)| data_type.as_str()).collect();
     for round in 0..run.count(2, 50) {
         let mut runner = random(run.seed.wrapping_add(round));

@@ -38,7 +38,7 @@ fn addressed() -> Happening {
 }
 
 /// Two dollars, less 50 cents, with 30 cents of tax on top.
-fn priced() -> Happening {
+pub(super) fn priced() -> Happening {
     let line = PricedLine {
         line_id: FIRST,
         rate_class: RateClass::Standard,

@@ -68,17 +68,28 @@ impl Filter for DailySalesFilter {
 
     fn checked(self) -> Result<Self, Vec<FieldError>> {
         let mut errors = Vec::new();
-        if self.from.is_some_and(|from| self.to.is_some_and(|to| to < from)) {
-            errors.push(FieldError::new(
-                "/to",
-                "contradicts-from",
-                "the day is before that of `from`",
-            ));
-        }
-        if let Some(Err(unknown)) = self.currency.as_deref().map(Currency::from_code) {
-            errors.push(FieldError::new("/currency", "currency/unknown", unknown.to_string()));
-        }
+        errors.extend(days_in_order(self.from, self.to).err());
+        errors.extend(known_currency(self.currency.as_deref()).err());
         if errors.is_empty() { Ok(self) } else { Err(errors) }
+    }
+}
+
+/// Checks that the last day is not before the first one.
+pub(super) fn days_in_order(from: Option<Day>, to: Option<Day>) -> Result<(), FieldError> {
+    if from.is_some_and(|from| to.is_some_and(|to| to < from)) {
+        let detail = "the day is before that of `from`";
+        return Err(FieldError::new("/to", "contradicts-from", detail));
+    }
+    Ok(())
+}
+
+/// Checks that ISO 4217 lists or once listed the currency.
+pub(super) fn known_currency(code: Option<&str>) -> Result<(), FieldError> {
+    match code.map(Currency::from_code) {
+        Some(Err(unknown)) => {
+            Err(FieldError::new("/currency", "currency/unknown", unknown.to_string()))
+        }
+        None | Some(Ok(_)) => Ok(()),
     }
 }
 

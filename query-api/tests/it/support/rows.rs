@@ -18,6 +18,8 @@ struct Column {
     type_name: String,
     is_null: bool,
     in_key: bool,
+    /// Whether it is the only column of a key.
+    is_key: bool,
 }
 
 /// Fills every read table with `count` rows, and analyses them. Three rows in a row share most of
@@ -26,37 +28,37 @@ pub(crate) async fn fill(app: &App, count: i64) {
     let mut described: Vec<(String, List)> = Vec::new();
     for list in lists() {
         if let Some(table) = list.table(app).await {
-            let is_listed = ALL_ROWS.iter().any(|(projection, _)| **projection == table);
+            let is_listed = ALL_ROWS.iter().any(|(_, name, _)| **name == table);
             let path = &list.path;
             assert!(is_listed, "{path} reads {table}: list it in `read_tables!` of src/read.rs");
             described.push((table, list));
         }
     }
-    for (projection, _) in ALL_ROWS {
-        let lists: Vec<&List> = described
-            .iter()
-            .filter(|(table, _)| table == projection)
-            .map(|(_, list)| list)
-            .collect();
+    for (_, name, _) in ALL_ROWS {
+        let lists: Vec<&List> =
+            described.iter().filter(|(table, _)| table == name).map(|(_, list)| list).collect();
         let columns: Vec<Column> = sqlx::query_as(
             "SELECT attname::text AS name, format_type(atttypid, atttypmod) AS type_name,
                  NOT attnotnull AS is_null,
-                 EXISTS (SELECT FROM pg_index WHERE indrelid = attrelid AND indisprimary
-                     AND attnum = ANY (indkey)) AS in_key
+                 EXISTS (SELECT FROM pg_index WHERE indrelid = attrelid AND indisunique
+                     AND attnum = ANY (indkey)) AS in_key,
+                 EXISTS (SELECT FROM pg_index WHERE indrelid = attrelid AND indisunique
+                     AND attnum = indkey[0] AND indnkeyatts = 1) AS is_key
              FROM pg_attribute
-             WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
+             WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped
+                 AND attgenerated = '' ORDER BY attnum",
         )
-        .bind(table(projection))
+        .bind(table(name))
         .fetch_all(&app.writer)
         .await
         .unwrap();
-        assert!(!columns.is_empty(), "there is no projection {projection}");
+        assert!(!columns.is_empty(), "there is no table {name}");
         let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
         let values: Vec<String> =
-            columns.iter().map(|column| value(projection, column, &lists, count)).collect();
+            columns.iter().map(|column| value(name, column, &lists, count)).collect();
         let statement = format!(
             "INSERT INTO {} ({}) SELECT {} FROM generate_series(0, {count} - 1) AS n",
-            table(projection),
+            table(name),
             names.join(", "),
             values.join(", ")
         );
@@ -66,14 +68,15 @@ pub(crate) async fn fill(app: &App, count: i64) {
     sqlx::raw_sql("ANALYZE").execute(&app.writer).await.unwrap();
 }
 
-/// The table of a projection's first generation.
-pub(crate) fn table(projection: &str) -> String {
-    format!("{projection}_g1.{projection}")
+/// The table of this name in its projection's first generation.
+pub(crate) fn table(name: &str) -> String {
+    let (projection, ..) = ALL_ROWS.iter().find(|(_, table, _)| *table == name).unwrap();
+    format!("{projection}_g1.{name}")
 }
 
 /// An expression over the row's number `n`.
-fn value(projection: &str, column: &Column, lists: &[&List], count: i64) -> String {
-    let Column { name, type_name, is_null, in_key } = column;
+fn value(table: &str, column: &Column, lists: &[&List], count: i64) -> String {
+    let Column { name, type_name, is_null, in_key, is_key } = column;
     let schemas: Vec<&Value> = schemas(name, lists).collect();
     let value = match type_name.as_str() {
         "uuid" if *in_key => "md5(n::text)::uuid".to_owned(),
@@ -82,6 +85,7 @@ fn value(projection: &str, column: &Column, lists: &[&List], count: i64) -> Stri
         "smallint" | "integer" | "bigint" => number(&schemas, *in_key),
         "numeric" | "double precision" => "n / 3".to_owned(),
         "boolean" => "n % 2 = 0".to_owned(),
+        "date" if *is_key => "date '2026-01-01' + n".to_owned(),
         "date" => "date '2026-01-01' + (n / 3)".to_owned(),
         "timestamp with time zone" => {
             "timestamptz '2026-01-01 00:00:00Z' + (n / 3) * interval '1 second'".to_owned()
@@ -89,7 +93,7 @@ fn value(projection: &str, column: &Column, lists: &[&List], count: i64) -> Stri
         "jsonb" if schemas.iter().any(|schema| has_type(schema, "array")) => "'[]'".to_owned(),
         "jsonb" => "'{}'".to_owned(),
         _ => panic!(
-            "{projection}.{name}: add to tests/it/support/rows.rs how to make a value of type \
+            "{table}.{name}: add to tests/it/support/rows.rs how to make a value of type \
                 {type_name}"
         ),
     };

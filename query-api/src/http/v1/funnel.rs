@@ -1,0 +1,87 @@
+//! The handler of `/api/v1/sales/funnel`.
+
+use access::Permission;
+use axum::extract::State;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use service_kit::http::RequestId;
+use service_kit::input::Day;
+use service_kit::{Envelope, FieldError, Problem};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::sales::days_in_order;
+use crate::http::Api;
+use crate::http::answer::Failures;
+use crate::http::list::{Filter, ListRequest, PageParams};
+use crate::http::wait::{QueryHeaders, WaitParams};
+use crate::read::funnel::{FunnelDayRow, FunnelSort, ListFunnel};
+use crate::view::funnel::FunnelDay;
+
+/// The route of this resource. Its tag is that of all sales.
+pub(in crate::http) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(funnel))
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+enum SortFunnel {
+    #[serde(rename = "day")]
+    Day,
+    #[serde(rename = "-day")]
+    DayDesc,
+}
+
+#[derive(Debug, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct FunnelFilter {
+    /// Only days from this one on, inclusive.
+    #[param(required = false, inline)]
+    from: Option<Day>,
+    /// Only days up to this one, inclusive; not before `from`.
+    #[param(required = false, inline)]
+    to: Option<Day>,
+    /// The sort of the list; `-` means descending. The default is `-day`.
+    #[param(required = false, inline)]
+    sort: Option<SortFunnel>,
+}
+
+impl Filter for FunnelFilter {
+    type Sort = FunnelSort;
+
+    fn sort(&self) -> FunnelSort {
+        match self.sort {
+            Some(SortFunnel::Day) => FunnelSort::DayAsc,
+            None | Some(SortFunnel::DayDesc) => FunnelSort::DayDesc,
+        }
+    }
+
+    fn checked(self) -> Result<Self, Vec<FieldError>> {
+        days_in_order(self.from, self.to).map_err(|error| vec![error])?;
+        Ok(self)
+    }
+}
+
+/// Lists how far the orders came that were placed on each day.
+#[utoipa::path(
+    get, path = "/api/v1/sales/funnel", tag = "sales", operation_id = "listOrderFunnel",
+    params(FunnelFilter, PageParams, WaitParams, QueryHeaders),
+    responses((status = 200, description = "A page of the list",
+        body = Envelope<Vec<FunnelDay>>),
+              (status = 304, description = "The caller's copy is still current"), Failures)
+)]
+async fn funnel(
+    State(api): State<Api>,
+    id: RequestId,
+    request: ListRequest<FunnelFilter>,
+) -> Result<Response, Problem> {
+    api.everything(&request.caller, Permission::SalesRead)?;
+    let question = ListFunnel {
+        from: request.filter.from.map(Day::get),
+        to: request.filter.to.map(Day::get),
+        page_request: request.page_request.clone(),
+    };
+    let view = api.ask(question, request.wait).await?;
+    api.list(id, &request, view, FunnelDayRow::key, FunnelDay::from)
+}
