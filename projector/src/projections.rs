@@ -15,6 +15,7 @@ pub mod order_funnel;
 pub mod orders;
 pub mod product_sales;
 pub mod products;
+pub mod search;
 pub mod users;
 
 /// The registry of every event version that the system ever wrote.
@@ -36,6 +37,7 @@ pub fn all() -> Vec<Arc<dyn AnyProjection>> {
         of::<product_sales::ProductSales>(),
         of::<order_funnel::OrderFunnel>(),
         of::<customers_at_risk::CustomersAtRisk>(),
+        of::<search::Search>(),
         of::<audit::Audit>(),
     ]
 }

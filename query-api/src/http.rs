@@ -16,6 +16,7 @@ mod v1 {
     pub(super) mod product;
     pub(super) mod product_sales;
     pub(super) mod sales;
+    pub(super) mod search;
     pub(super) mod user;
 }
 
@@ -70,6 +71,7 @@ fn table() -> OpenApiRouter<Api> {
         .merge(v1::product_sales::routes())
         .merge(v1::funnel::routes())
         .merge(v1::customer::routes())
+        .merge(v1::search::routes())
         .merge(v1::audit::routes())
         .merge(openapi::routes())
 }

@@ -60,6 +60,7 @@ pub mod product;
 pub mod product_sales;
 mod reader;
 pub mod sales;
+pub mod search;
 mod seen;
 mod snapshot;
 mod stale;
@@ -85,6 +86,7 @@ read_tables! {
     "product_sales": "product_sales_totals" => product_sales::ProductSalesRow,
     "order_funnel": "order_funnel_days" => funnel::FunnelDayRow,
     "customers_at_risk" => customer::CustomerRow,
+    "search" => search::HitRow,
     "audit" => audit::AuditRow,
 }
 

@@ -8,4 +8,5 @@ pub(crate) mod order;
 pub(crate) mod product;
 pub(crate) mod product_sales;
 pub(crate) mod sales;
+pub(crate) mod search;
 pub(crate) mod user;

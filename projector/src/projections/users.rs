@@ -219,7 +219,7 @@ fn new_row(registered: &UserRegistered, recorded_at: DateTime<Utc>) -> UserRow {
 }
 
 /// The text of a personal field, or `None` if it is empty or erased.
-fn text<T>(field: Option<&Personal<T>>, as_str: fn(&T) -> &str) -> Option<String> {
+pub(super) fn text<T>(field: Option<&Personal<T>>, as_str: fn(&T) -> &str) -> Option<String> {
     field.and_then(Personal::value).map(|value| as_str(value).to_owned())
 }
 

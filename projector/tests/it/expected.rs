@@ -27,6 +27,7 @@ use crate::support::{
 mod customers;
 mod fulfilment;
 mod pricing;
+mod search;
 mod sums;
 mod users;
 
@@ -226,7 +227,7 @@ fn of_daily_sales() -> Vec<Story> {
 fn stories() -> Vec<Story> {
     let plain = [users::stories(), of_orders(), of_products(), of_daily_sales()];
     let others = fulfilment::stories().into_iter().chain(pricing::stories());
-    let others = others.chain(customers::stories()).chain(sums::stories());
+    let others = others.chain(customers::stories()).chain(sums::stories()).chain(search::stories());
     plain.into_iter().flatten().chain(others).collect()
 }
 

@@ -98,12 +98,22 @@ impl Api {
         let page = request.page(self, &view.data, key);
         let links = request.links(&page);
         let rows: Vec<B> = view.data.rows.into_iter().map(body).collect();
-        let tag = etag::of_list(&rows, &page, view.seen.stale).map_err(|error| {
-            tracing::error!(%error, "a list cannot be written as JSON");
-            Problem::internal()
-        })?;
+        let tag = list_tag(&rows, Some(&page), &view.seen)?;
         let answer = Answer { id, data: rows, seen: view.seen, page: Some(page), links, tag };
         self.finish(answer, &request.conditions, request.wait)
+    }
+
+    /// Answers with rows that are not a page of a list.
+    pub(super) fn hits<B: Serialize>(
+        &self,
+        id: RequestId,
+        rows: Vec<B>,
+        seen: Seen,
+        conditions: &Preconditions,
+        wait: Option<Wait>,
+    ) -> Result<Response, Problem> {
+        let tag = list_tag(&rows, None, &seen)?;
+        self.finish(Answer { id, data: rows, seen, page: None, links: None, tag }, conditions, wait)
     }
 
     fn finish<B: Serialize>(
@@ -140,6 +150,18 @@ impl Api {
         headers.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value?))));
         Ok(response)
     }
+}
+
+/// The tag of these rows.
+fn list_tag<B: Serialize>(
+    rows: &[B],
+    page: Option<&PageInfo>,
+    seen: &Seen,
+) -> Result<EntityTag, Problem> {
+    etag::of_list(&rows, page, seen.stale).map_err(|error| {
+        tracing::error!(%error, "a list cannot be written as JSON");
+        Problem::internal()
+    })
 }
 
 /// All parts of an answer.

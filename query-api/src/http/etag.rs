@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 /// It is weak, because `meta` also has the position and the time.
 pub(super) fn of_list(
     rows: &impl Serialize,
-    page: &PageInfo,
+    page: Option<&PageInfo>,
     stale: bool,
 ) -> Result<EntityTag, serde_json::Error> {
     let digest = Sha256::digest(serde_json::to_vec(&(rows, page, stale))?);

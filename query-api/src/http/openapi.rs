@@ -7,7 +7,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use service_kit::openapi::{describe_header, describe_version};
 use utoipa::OpenApi as _;
-use utoipa::openapi::path::Operation;
+use utoipa::openapi::path::{Operation, Parameter};
 use utoipa::openapi::schema::Type;
 use utoipa::openapi::{OpenApi, RefOr};
 use utoipa_axum::router::OpenApiRouter;
@@ -62,7 +62,8 @@ pub fn document() -> OpenApi {
 /// Describes the headers of each answer.
 fn describe_headers(path: &str, operation: &mut Operation) {
     let is_query = path.starts_with("/api/");
-    let is_list = is_query && !path.ends_with("{id}");
+    let is_size = |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(parameter) if parameter.name == "page_size");
+    let is_list = operation.parameters.iter().flatten().any(is_size);
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else { continue };
         let mut has = |name: &str, description: &str, type_of: Type| {

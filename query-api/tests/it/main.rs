@@ -18,6 +18,7 @@ mod process;
 mod published;
 mod rates;
 mod roles;
+mod search;
 mod shapes;
 mod silence;
 mod snapshot;

@@ -24,11 +24,11 @@ fn user(event: UserEvent) -> Happening {
     happening("user", USER, &event)
 }
 
-fn mine<T>(value: T) -> Personal<T> {
+pub(super) fn mine<T>(value: T) -> Personal<T> {
     Personal::new(USER, value)
 }
 
-fn name(text: &str) -> Personal<PersonName> {
+pub(super) fn name(text: &str) -> Personal<PersonName> {
     mine(PersonName::parse(text).unwrap())
 }
 
@@ -37,7 +37,7 @@ pub(super) fn registered() -> Happening {
     user(UserEvent::Registered(UserRegistered { user_id: USER, email, name: name("Ada") }))
 }
 
-fn profile_changed() -> Happening {
+pub(super) fn profile_changed() -> Happening {
     let profile = Profile {
         display_name: Some(name("Countess")),
         locale: Some(mine(Locale::parse("en-GB").unwrap())),
