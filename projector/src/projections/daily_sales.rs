@@ -1,5 +1,5 @@
-//! `daily_sales`: one row per day (UTC) and currency. Everything about an order counts on the day of
-//! its sale, also what happens to it later: `ordered_at`, which is an import's historical date,
+//! `daily_sales`: one row per day (UTC) and currency. Everything about an order counts on the day
+//! of its sale, also what happens to it later: `ordered_at`, which is an import's historical date,
 //! otherwise the time of the confirmation.
 //!
 //! - `orders`, `units` and `revenue_minor` (gross): what customers agreed to pay, after discounts

@@ -62,7 +62,10 @@ pub fn document() -> OpenApi {
 /// Describes the headers of each answer.
 fn describe_headers(path: &str, operation: &mut Operation) {
     let is_query = path.starts_with("/api/");
-    let is_size = |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(parameter) if parameter.name == "page_size");
+    let is_size = |parameter: &RefOr<Parameter>| match parameter {
+        RefOr::T(parameter) => parameter.name == "page_size",
+        RefOr::Ref(_) => false,
+    };
     let is_list = operation.parameters.iter().flatten().any(is_size);
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else { continue };

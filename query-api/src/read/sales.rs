@@ -27,7 +27,7 @@ postgres_kit::row! {
         pub paid_minor: i64,
         /// What was refunded of the orders that count, in minor units of the currency.
         pub refunded_minor: i64,
-        /// All refunds of orders of the day, also of cancelled ones, in minor units of the currency.
+        /// All refunds of orders of the day, also of cancelled ones, in minor units.
         pub paid_back_minor: i64,
     }
 }

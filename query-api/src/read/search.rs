@@ -37,13 +37,13 @@ const FIND: &str = postgres_kit::sql!(
     ",
         CASE WHEN id = $2 THEN 2 ELSE greatest(
             ts_rank(to_tsvector('simple', read_model.search_text(words)),
-                websearch_to_tsquery('simple', read_model.search_text($1))),
+                plainto_tsquery('simple', read_model.search_text($1))),
             read_model.word_similarity(read_model.search_text($1),
                 read_model.search_text(words))) END AS rank
     FROM read_model.search
     WHERE (id = $2
             OR to_tsvector('simple', read_model.search_text(words))
-                @@ websearch_to_tsquery('simple', read_model.search_text($1))
+                @@ plainto_tsquery('simple', read_model.search_text($1))
             OR read_model.search_text(words)
                 OPERATOR(read_model.%>) read_model.search_text($1))
         AND kind = ANY ($3) AND (kind <> ALL ($4) OR owner_id = $5)
@@ -54,8 +54,7 @@ const FIND: &str = postgres_kit::sql!(
 /// The question for what fits some words.
 #[derive(Debug, Clone)]
 pub struct Search {
-    /// The words, as people write them: `"some words"` belong together, and `-word` must not be
-    /// there.
+    /// The words, as people write them. Punctuation means nothing.
     pub words: String,
     /// The kinds that are searched.
     pub kinds: Vec<&'static str>,

@@ -35,8 +35,8 @@ impl Shown {
     }
 }
 
-/// Reads in the caller's snapshot whether any of these rows lacks events. The caller knows that some
-/// row of the projection does.
+/// Reads in the caller's snapshot whether any of these rows lacks events. The caller knows that
+/// some row of the projection does.
 pub(super) async fn look(snapshot: &mut PgConnection, shown: &Shown) -> sqlx::Result<bool> {
     if shown.is_sum {
         return Ok(true);

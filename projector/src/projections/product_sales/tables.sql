@@ -3,7 +3,7 @@ CREATE TABLE product_sales (
     id       uuid PRIMARY KEY,              -- the order's id
     status   text NOT NULL,                 -- open | sold | cancelled | refunded (in whole)
     currency text NOT NULL,
-    -- [{"line_id", "product_id", "units", "amount_minor"}], minor units of currency, after discounts
+    -- [{"line_id", "product_id", "units", "amount_minor"}], in minor units, after discounts
     lines    jsonb NOT NULL,
     position bigint NOT NULL                -- the last event that changed this row
 );

@@ -85,8 +85,8 @@ impl Filter for AuditFilter {
 
 /// Lists who did what.
 ///
-/// It has every event of the log. What happens in the identity of people (log-ins, roles, API keys)
-/// is not in the log.
+/// It has every event of users, orders, products and pricing. Log-ins, roles and API keys are not
+/// in the log.
 #[utoipa::path(
     get, path = "/api/v1/audit", tag = "audit", operation_id = "listAudit",
     params(AuditFilter, PageParams, WaitParams, QueryHeaders),

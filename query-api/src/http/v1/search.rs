@@ -39,9 +39,8 @@ pub(in crate::http) fn routes() -> OpenApiRouter<Api> {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct SearchParams {
-    /// What to look for: words, similar words, or an id. `"some words"` belong together, and
-    /// `-word` must not be there. Accents and case make no difference. Without it, nothing is
-    /// found.
+    /// What to look for: all of these words, words that are similar to them, or an id. Accents,
+    /// case and punctuation make no difference. Without it, nothing is found.
     #[param(required = false, max_length = 200)]
     q: Option<String>,
     /// Only this kind of thing.
