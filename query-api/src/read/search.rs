@@ -76,6 +76,10 @@ impl Read for Search {
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
         let Self { words, kinds, own, owner, limit } = self;
+        // Postgres would note in its log and ours that there is nothing to look for.
+        if !words.contains(char::is_alphanumeric) {
+            return Ok(Vec::new().into());
+        }
         let id = words.trim().parse::<Uuid>().ok();
         let limit = i64::from(*limit);
         let arguments = arguments![words, id, kinds, own, owner, MAX_CANDIDATES, limit]?;

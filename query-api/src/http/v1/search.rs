@@ -112,7 +112,7 @@ async fn search(
 ) -> Result<Response, Problem> {
     let question = question(&api, &request)?;
     let view = api.ask(question, request.wait).await?;
-    let hits = view.data.into_iter().map(SearchHit::from).collect();
+    let hits: Vec<SearchHit> = view.data.into_iter().map(SearchHit::from).collect();
     api.hits(id, hits, view.seen, &request.conditions, request.wait)
 }
 
