@@ -35,6 +35,7 @@ async fn p9_p10_an_order_goes_from_a_command_to_the_dashboards_and_every_repeat_
     assert!(shown.data()["last_order_at"].is_string());
     the_order_is_shown(&client, &order, &confirmed).await?;
     the_day_is_shown(&client, &confirmed).await?;
+    the_other_dashboards_show_it(&client, (&user, &disc, &order), &confirmed).await?;
     a_cancelled_order_counts_nowhere(&client, &user, &lines).await?;
 
     stack.log()?.wait_until_caught_up(std::time::Duration::from_secs(30)).await?;
@@ -148,6 +149,36 @@ async fn the_day_is_shown(client: &Client, confirmed: &Answer) -> Result<()> {
     );
     let shown: chrono::NaiveDate = serde_json::from_value(day["day"].clone())?;
     assert!((Utc::now().date_naive() - shown).num_days() <= 1, "{shown}");
+    Ok(())
+}
+
+async fn the_other_dashboards_show_it(
+    client: &Client,
+    (user, disc, order): (&str, &str, &str),
+    confirmed: &Answer,
+) -> Result<()> {
+    let first = async |path: &str| {
+        let shown = client.get_after(path, confirmed).await?.expect(StatusCode::OK)?;
+        anyhow::Ok(shown.data()[0].clone())
+    };
+    let sales = first(&format!("/api/v1/sales/products?product_id={disc}")).await?;
+    assert_eq!(
+        (&sales["orders"], &sales["units"], &sales["revenue"], &sales["net"]),
+        (&json!(1), &json!(2), &json!("29.34"), &json!("29.34"))
+    );
+    let day = first("/api/v1/sales/funnel").await?;
+    assert_eq!(
+        (&day["placed"], &day["confirmed"], &day["paid"]),
+        (&json!(1), &json!(1), &json!(0))
+    );
+    let customer = first("/api/v1/customers/at-risk").await?;
+    assert_eq!((&customer["user_id"], &customer["order_count"]), (&json!(user), &json!(1)));
+    let path = format!("/api/v1/audit?stream=order-{order}&event_type=order.confirmed");
+    let done = first(&path).await?;
+    assert!(done["principal"].as_str().is_some_and(|who| who.starts_with("user:")), "{done}");
+    // With an accent that the name does not have.
+    let found = first("/api/v1/search?q=blue%20tra%C3%ADn&kind=product").await?;
+    assert_eq!((&found["id"], &found["title"]), (&json!(disc), &json!("Blue Train")));
     Ok(())
 }
 

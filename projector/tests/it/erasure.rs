@@ -96,7 +96,8 @@ async fn a_user_loses_name_and_address_and_keeps_the_figures() {
     assert_eq!(contents(database.url()).await["users"][0]["name"], "Ada");
     world.erase(ADA).await;
     live.run_once().await.unwrap();
-    let row = &contents(database.url()).await["users"][0];
+    let rows = contents(database.url()).await;
+    let row = &rows["users"][0];
     assert_eq!(
         (&row["name"], &row["email"], &row["status"]),
         (&Value::Null, &Value::Null, &json!("active"))
@@ -106,6 +107,7 @@ async fn a_user_loses_name_and_address_and_keeps_the_figures() {
         (&json!(1), &json!(2)),
         "the row has changed, but its stream has not"
     );
+    assert_eq!(rows["search"][0]["words"], Value::Null, "nobody finds the name any more");
 }
 
 #[tokio::test]

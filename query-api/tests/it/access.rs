@@ -107,6 +107,7 @@ async fn who_lacks_a_permission_is_told_which_one() {
         (&nothing, "/api/v1/users", "users:read"),
         // Sales belong to nobody.
         (&own_sales, "/api/v1/sales/daily", "sales:read"),
+        (&own_sales, "/api/v1/audit", "audit:read"),
     ] {
         let refused = two.get(Some(token), path).await;
         let code = &refused.body["code"];
