@@ -34,4 +34,5 @@ mod shares;
 mod sums;
 mod support;
 mod switch;
+mod tables;
 mod verify;
