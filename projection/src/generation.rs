@@ -59,10 +59,11 @@ pub(crate) fn fold_of(projection: &dyn AnyProjection) -> String {
     format!("{} {} {}", projection.name(), projection.fold_version(), tables_digest(projection))
 }
 
-/// A digest of the statements that create a projection's tables and indexes. Comments and white
-/// space do not count.
+/// A digest of the statements that create a projection's tables, triggers and indexes. Comments and
+/// white space do not count.
 pub(crate) fn tables_digest(projection: &dyn AnyProjection) -> String {
-    let lines = projection.tables().lines().chain(projection.indexes().lines());
+    let statements = [projection.tables(), projection.triggers(), projection.indexes()];
+    let lines = statements.into_iter().flat_map(str::lines);
     let code = lines.filter_map(|line| line.split("--").next());
     let words: Vec<&str> = code.flat_map(str::split_whitespace).collect();
     let digest = Sha256::digest(words.join(" "));
@@ -305,6 +306,7 @@ pub(crate) async fn make(
         .execute(&mut **transaction)
         .await?;
     sqlx::raw_sql(projection.tables()).execute(&mut **transaction).await?;
+    sqlx::raw_sql(projection.triggers()).execute(&mut **transaction).await?;
     sqlx::query!(
         "INSERT INTO read_model.generations (projection, generation, fold_version, tables, \
             partitions, live, state)

@@ -48,11 +48,15 @@ pub trait Projection: Send + Sync + 'static {
     const FOLD_VERSION: i32;
     /// The statements that create its tables, with unqualified names.
     ///
-    /// Next to the main table there may be others, whose names begin with that of the projection
-    /// and `_`. Triggers may keep sums over the rows there. Each table is shown by a view of its
-    /// name. Constraints are set aside while a generation is loaded, so a table of sums needs a
-    /// unique index instead. A verification compares the rows of the main table.
+    /// Next to the main table there may be others, such as sums over its rows. Their names begin
+    /// with that of the projection and `_`, and each is shown by a view of its name. Constraints
+    /// are set aside while a generation is loaded, so a table of sums needs a unique index instead.
+    /// A verification compares the rows of the main table.
     const TABLES: &'static str;
+    /// The statements that create what keeps its other tables: functions, and triggers of the main
+    /// table. They run after [`Projection::TABLES`] in each generation, but not where a tool folds
+    /// into temporary tables.
+    const TRIGGERS: &'static str = "";
     /// The statements that create the indexes for queries. They may run after the tables are full.
     /// No index may refuse a row: put unique ones into [`Projection::TABLES`], whose constraints
     /// are in place when a refused row is searched for.

@@ -46,9 +46,10 @@ pub(super) fn schema() -> Schema {
 /// Returns a text that identifies the schema made by [`super::migrate`]: another schema gives
 /// another text. Code that keeps copies of schemas tells them apart by it.
 pub fn schema_fingerprint(projections: &[Arc<dyn AnyProjection>]) -> String {
-    let tables = projections
-        .iter()
-        .map(|p| format!("{} {} {} {}", p.name(), p.fold_version(), p.tables(), p.indexes()));
+    let tables = projections.iter().map(|p| {
+        let (name, version, triggers) = (p.name(), p.fold_version(), p.triggers());
+        format!("{name} {version} {} {triggers} {}", p.tables(), p.indexes())
+    });
     std::iter::once(schema().fingerprint()).chain(tables).collect::<Vec<_>>().join(";")
 }
 

@@ -57,6 +57,8 @@ pub trait AnyProjection: Send + Sync + 'static {
     fn fold_version(&self) -> i32;
     /// [`Projection::TABLES`].
     fn tables(&self) -> &'static str;
+    /// [`Projection::TRIGGERS`].
+    fn triggers(&self) -> &'static str;
     /// [`Projection::INDEXES`].
     fn indexes(&self) -> &'static str;
     /// [`Projection::PERSONAL`].
@@ -164,6 +166,10 @@ impl<P: Projection> AnyProjection for Erased<P> {
 
     fn tables(&self) -> &'static str {
         P::TABLES
+    }
+
+    fn triggers(&self) -> &'static str {
+        P::TRIGGERS
     }
 
     fn indexes(&self) -> &'static str {

@@ -1,6 +1,6 @@
 //! `order_funnel`: one row per order, with the times of its steps from the placement to the
 //! delivery. The table `order_funnel_days` has the sums over the orders placed on each day (UTC);
-//! triggers of the tables maintain them.
+//! `triggers.sql` maintains them.
 //!
 //! An order that was imported from another system took its steps there, so it does not count.
 
@@ -45,6 +45,7 @@ impl Projection for OrderFunnel {
     const NAME: &'static str = "order_funnel";
     const FOLD_VERSION: i32 = 1;
     const TABLES: &'static str = include_str!("order_funnel/tables.sql");
+    const TRIGGERS: &'static str = include_str!("order_funnel/triggers.sql");
     const INDEXES: &'static str = "";
     const SPLIT: Split = Split::Never("the sums of a day are over orders of all keys");
     type Event = OrderEvent;

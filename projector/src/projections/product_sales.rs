@@ -1,5 +1,5 @@
 //! `product_sales`: one row per order, with what its lines sell. The table `product_sales_totals`
-//! has the sums for each product and currency; triggers of the tables maintain them.
+//! has the sums for each product and currency; `triggers.sql` maintains them.
 //!
 //! An order counts from its confirmation on, until it is cancelled. The amount of a line is its
 //! price after discounts; a tax that is added on top is not in it. A refund in whole counts as
@@ -61,6 +61,7 @@ impl Projection for ProductSales {
     const NAME: &'static str = "product_sales";
     const FOLD_VERSION: i32 = 1;
     const TABLES: &'static str = include_str!("product_sales/tables.sql");
+    const TRIGGERS: &'static str = include_str!("product_sales/triggers.sql");
     const INDEXES: &'static str = include_str!("product_sales/indexes.sql");
     const SPLIT: Split = Split::Never("the sums of a product are over orders of all keys");
     type Event = OrderEvent;

@@ -116,6 +116,9 @@ impl AnyProjection for Reindexed {
     fn tables(&self) -> &'static str {
         self.0.tables()
     }
+    fn triggers(&self) -> &'static str {
+        self.0.triggers()
+    }
     fn indexes(&self) -> &'static str {
         "CREATE INDEX ON tally (events);"
     }

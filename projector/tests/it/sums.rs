@@ -203,6 +203,8 @@ async fn p7_sums_are_those_of_the_rows_after_any_batches_and_after_a_rebuild() {
         for name in ["product_sales", "order_funnel"] {
             let said = succeeds(url, &["rebuild", name]).await;
             assert!(said.contains("queries see generation 2"), "{said}");
+            let said = succeeds(url, &["verify", name]).await;
+            assert!(said.contains("no difference"), "{said}");
         }
         assert_eq!(ask::<i64>(url, DIFFERING).await, 0, "rebuilt, seed {seed}");
         let shown = "SELECT count(*) FROM pg_views WHERE schemaname = 'read_model' AND viewname IN \

@@ -7,7 +7,7 @@ use local_servers::TestDatabase;
 use projection::{AnyProjection, Incoming, Projection, Reason, generation, of, row};
 use serde::Serialize;
 
-use crate::support::ask;
+use crate::support::{ask, tell};
 
 row! {
     /// A row of the main table.
@@ -30,6 +30,14 @@ impl<const WRONG: bool> Projection for Pairs<WRONG> {
         "CREATE TABLE pairs (key text PRIMARY KEY, position bigint NOT NULL);
          CREATE TABLE pairs_sums (total bigint NOT NULL)"
     };
+    const TRIGGERS: &'static str = "
+        CREATE FUNCTION pairs_count() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT
+        AS $$ BEGIN
+            UPDATE pairs_sums SET total = total + 1;
+            RETURN NULL;
+        END $$;
+        CREATE TRIGGER pairs_added AFTER INSERT ON pairs
+            FOR EACH ROW EXECUTE FUNCTION pairs_count()";
     const INDEXES: &'static str = "";
     type Event = ();
     type Key = String;
@@ -75,6 +83,10 @@ async fn each_table_of_a_projection_has_a_view_and_all_are_switched_together() {
     shows("pairs_g1").await;
     generation::start_over(&options, projection.as_ref(), None).await.unwrap();
     shows("pairs_g2").await;
+    // Wherever a row is written, its trigger finds the other table.
+    tell(url, "INSERT INTO pairs_g2.pairs_sums VALUES (0)").await;
+    tell(url, "INSERT INTO pairs_g2.pairs VALUES ('one', 1), ('two', 2)").await;
+    assert_eq!(ask::<i64>(url, "SELECT total FROM read_model.pairs_sums").await, 2);
 }
 
 #[tokio::test]
