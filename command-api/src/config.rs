@@ -1,12 +1,12 @@
 //! The settings of the process. Each is a flag and an environment variable, and is read once.
 
 use admin_client::TokenArgs;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 use identity::OidcArgs;
 use identity::config::{CacheArgs, PolicyArgs};
 use service_kit::config::{
     AllowedArgs, Callers, LimitArgs, Listen, ListenAddr, ListenRefused, LogArgs, LoopbackAddr,
-    RateArgs, TlsArgs, TokenKeyArgs,
+    RateArgs, Switch, TlsArgs, TokenKeyArgs,
 };
 
 use crate::http::Version;
@@ -266,15 +266,6 @@ impl ServeArgs {
         };
         self.limits.listen(("COMMAND_API_LISTEN", self.listen), callers, &self.tls)
     }
-}
-
-/// A setting that is on or off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Switch {
-    /// The setting is on.
-    Enabled,
-    /// The setting is off.
-    Disabled,
 }
 
 /// An absolute URL, to which paths are added.

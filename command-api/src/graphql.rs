@@ -15,7 +15,10 @@
 use std::sync::Arc;
 
 use access::Caller;
-use async_graphql::{EmptySubscription, Request as GraphqlRequest, SDLExportOptions, Schema};
+use async_graphql::{
+    EmptySubscription, Executor, Request as GraphqlRequest, Response as Executed, SDLExportOptions,
+    Schema,
+};
 use axum::Router;
 use axum::extract::{FromRequestParts as _, Request, State};
 use axum::http::request::Parts;
@@ -81,11 +84,12 @@ async fn serve(
 struct Prepared;
 
 impl Executes for Prepared {
-    async fn prepare(
+    async fn execute<E: Executor>(
         self,
+        schema: &E,
         parts: &mut Parts,
         request: GraphqlRequest,
-    ) -> Result<GraphqlRequest, Problem> {
+    ) -> Result<Executed, Problem> {
         let RequestCaller(caller) = RequestCaller::of(parts)?;
         let Ok(RequestId(request_id)) = RequestId::from_request_parts(parts, &()).await;
         let traceparent = parts.extensions.get::<TraceParent>();
@@ -94,6 +98,7 @@ impl Executes for Prepared {
             tracing::error!("the endpoint has no rate");
             Problem::internal()
         })?;
-        Ok(request.data(Origin { caller, rate_key, request_id, traceparent }))
+        let origin = Origin { caller, rate_key, request_id, traceparent };
+        Ok(schema.execute(request.data(origin)).await)
     }
 }

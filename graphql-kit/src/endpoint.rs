@@ -15,7 +15,7 @@ use service_kit::extract::require_json;
 
 use crate::accept::AnswerType;
 use crate::answer;
-use crate::limits::{self, Introspection};
+use crate::limits::{self, Introspection, Lengths};
 use crate::request::{self, Unreadable};
 
 /// A schema as an endpoint.
@@ -23,25 +23,34 @@ use crate::request::{self, Unreadable};
 pub struct Endpoint<E> {
     schema: E,
     introspection: Introspection,
+    usual: &'static [(&'static str, usize)],
 }
 
-/// Adds what the resolvers of one request need.
+/// Executes one request, with what its resolvers need.
 pub trait Executes: Send {
-    /// Adds it to the request.
+    /// Executes a request that has passed the limits.
     ///
     /// # Errors
     /// A problem that refuses the whole request, such as one of its credentials.
-    fn prepare(
+    fn execute<E: Executor>(
         self,
+        schema: &E,
         parts: &mut Parts,
         request: GraphqlRequest,
-    ) -> impl Future<Output = Result<GraphqlRequest, Problem>> + Send;
+    ) -> impl Future<Output = Result<Executed, Problem>> + Send;
 }
 
 impl<E: Executor> Endpoint<E> {
     /// An endpoint for a schema that was built with [`crate::limited`].
     pub const fn new(schema: E, introspection: Introspection) -> Self {
-        Self { schema, introspection }
+        Self { schema, introspection, usual: &[] }
+    }
+
+    /// Says how long the lists without an argument `first` usually are, by the names of their
+    /// fields.
+    #[must_use]
+    pub fn with_lists(self, usual: &'static [(&'static str, usize)]) -> Self {
+        Self { usual, ..self }
     }
 
     /// Answers a request.
@@ -66,8 +75,7 @@ impl<E: Executor> Endpoint<E> {
         };
         let mut answer = match self.checked(read, &parts.method)? {
             Ok(request) => {
-                let request = executes.prepare(&mut parts, request).await?;
-                answer::executed(self.execute(request).await, wanted)
+                answer::executed(executes.execute(&self.schema, &mut parts, request).await?, wanted)
             }
             Err(Refusal::Unreadable(error)) => {
                 answer::unreadable(&[answer::refusal(error)], wanted)
@@ -76,10 +84,6 @@ impl<E: Executor> Endpoint<E> {
         };
         answer.headers_mut().append(VARY, HeaderValue::from_static("accept"));
         Ok(answer)
-    }
-
-    async fn execute(&self, request: GraphqlRequest) -> Executed {
-        self.schema.execute(request).await
     }
 
     /// Checks the document before anything is asked of the schema.
@@ -96,15 +100,20 @@ impl<E: Executor> Endpoint<E> {
             return Ok(Err(Refusal::of(error)));
         }
         let name = request.operation_name.clone();
+        // The parsed document borrows the whole request.
+        let variables = std::mem::take(&mut request.variables);
         let document = match request.parsed_query() {
             Ok(document) => document,
             Err(error) => return Ok(Err(Refusal::NotExecuted(error))),
         };
-        if let Err(error) = limits::check(document, self.introspection) {
+        let lengths = Lengths { variables: &variables, usual: self.usual };
+        if let Err(error) = limits::check(document, lengths, self.introspection) {
             return Ok(Err(Refusal::of(error)));
         }
+        let kind = limits::operation_type(document, name.as_deref());
+        request.variables = variables;
         // A link or an image of another site makes a GET, so it must not change anything.
-        match limits::operation_type(document, name.as_deref()) {
+        match kind {
             Some(OperationType::Mutation) if method == Method::GET => Err(not_allowed("POST")),
             _ => Ok(Ok(request)),
         }

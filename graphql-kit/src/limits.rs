@@ -1,16 +1,22 @@
 //! What a document may cost. Everything is checked before anything is executed.
 //!
-//! A small text can stand for much work: fields under aliases, and fragments that use fragments.
-//! So fields are counted as they are executed, with every fragment in its place. Counting takes
-//! time in proportion to the text, because each fragment is counted once.
+//! A small text can stand for much work: fields under aliases, fragments that use fragments, and
+//! lists within lists. So fields are counted as they are executed, with every fragment in its
+//! place, and values as they are answered, with every list as long as it may be ([`Lengths`]).
+//! Counting takes time in proportion to the text, because each fragment is counted once.
 
 use std::collections::HashMap;
 
 use async_graphql::parser::types::{
-    DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection,
+    DocumentOperations, ExecutableDocument, Field, OperationDefinition, OperationType, Selection,
     SelectionSet,
 };
 use async_graphql::{Name, ObjectType, Positioned, SchemaBuilder, SubscriptionType};
+use service_kit::config::Switch;
+
+mod lengths;
+
+pub use lengths::{DEFAULT_FIRST, Lengths};
 
 /// The maximum number of fields that one operation executes, with every fragment in its place.
 pub const MAX_FIELDS: usize = 1_000;
@@ -18,6 +24,10 @@ pub const MAX_FIELDS: usize = 1_000;
 pub const MAX_DEPTH: usize = 15;
 /// The maximum number of fields of a mutation. They are carried out one after another.
 pub const MAX_MUTATIONS: usize = 20;
+/// The maximum number of fields of a query. Each is a question of its own.
+pub const MAX_QUERIES: usize = 50;
+/// The maximum number of values in an answer, with every list as long as it may be.
+pub const MAX_VALUES: usize = 20_000;
 /// The maximum number of aliases in a document.
 pub const MAX_ALIASES: usize = 50;
 /// The maximum number of directives in a document.
@@ -38,6 +48,15 @@ pub enum Introspection {
     Disabled,
 }
 
+impl From<Switch> for Introspection {
+    fn from(setting: Switch) -> Self {
+        match setting {
+            Switch::Enabled => Self::Enabled,
+            Switch::Disabled => Self::Disabled,
+        }
+    }
+}
+
 /// Why a document is not executed. It is answered with 400 and this text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TooCostly {
@@ -50,6 +69,12 @@ pub enum TooCostly {
     /// Too many fields of a mutation.
     #[error("a mutation has at most {MAX_MUTATIONS} fields at its root")]
     Mutations,
+    /// Too many fields of a query.
+    #[error("a query has at most {MAX_QUERIES} fields at its root")]
+    Queries,
+    /// Too many values in the answer.
+    #[error("the answer may have more than {MAX_VALUES} values: ask for shorter lists")]
+    Values,
     /// Too many aliases.
     #[error("the document has more than {MAX_ALIASES} aliases")]
     Aliases,
@@ -116,12 +141,16 @@ pub fn check_text(text: &str) -> Result<(), TooCostly> {
 ///
 /// # Errors
 /// [`TooCostly`].
-pub fn check(document: &ExecutableDocument, shown: Introspection) -> Result<(), TooCostly> {
+pub fn check(
+    document: &ExecutableDocument,
+    lengths: Lengths<'_>,
+    shown: Introspection,
+) -> Result<(), TooCostly> {
     if document.operations.iter().count() + document.fragments.len() > MAX_DEFINITIONS {
         return Err(TooCostly::Definitions);
     }
-    let mut counted =
-        Counter { document, shown, aliases: 0, directives: 0, fragments: HashMap::new() };
+    let (aliases, directives, fragments) = (0, 0, HashMap::new());
+    let mut counted = Counter { document, lengths, shown, aliases, directives, fragments };
     // A fragment that no operation uses is counted too.
     for name in document.fragments.keys() {
         counted.fragment(name)?;
@@ -135,13 +164,47 @@ pub fn check(document: &ExecutableDocument, shown: Introspection) -> Result<(), 
 /// Whether the operation that a request names changes something. `None` if there is none of that
 /// name, or several and no name.
 pub fn operation_type(document: &ExecutableDocument, name: Option<&str>) -> Option<OperationType> {
+    operation(document, name).map(|operation| operation.ty)
+}
+
+/// The names of the fields at the root of the operation that a request names, with every fragment
+/// in its place. The document has passed [`check`], so that no fragment uses itself.
+pub fn root_fields<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Vec<&'a str> {
+    let mut found = Vec::new();
+    if let Some(operation) = operation(document, name) {
+        add_fields(document, &operation.selection_set.node, &mut found);
+    }
+    found
+}
+
+fn operation<'a>(
+    document: &'a ExecutableDocument,
+    name: Option<&str>,
+) -> Option<&'a OperationDefinition> {
     let operation = match (&document.operations, name) {
         (DocumentOperations::Single(operation), _) => operation,
         (DocumentOperations::Multiple(all), Some(name)) => all.get(name)?,
         (DocumentOperations::Multiple(all), None) if all.len() == 1 => all.values().next()?,
         (DocumentOperations::Multiple(_), None) => return None,
     };
-    Some(operation.node.ty)
+    Some(&operation.node)
+}
+
+fn add_fields<'a>(document: &'a ExecutableDocument, set: &'a SelectionSet, to: &mut Vec<&'a str>) {
+    for selection in &set.items {
+        match &selection.node {
+            Selection::Field(field) => to.push(field.node.name.node.as_str()),
+            Selection::FragmentSpread(spread) => {
+                let fragment = document.fragments.get(&spread.node.fragment_name.node);
+                if let Some(fragment) = fragment {
+                    add_fields(document, &fragment.node.selection_set.node, to);
+                }
+            }
+            Selection::InlineFragment(inline) => {
+                add_fields(document, &inline.node.selection_set.node, to);
+            }
+        }
+    }
 }
 
 /// What a selection costs when it is executed.
@@ -151,10 +214,15 @@ struct Cost {
     depth: usize,
     /// The fields at its first level.
     roots: usize,
+    /// The values in the answer.
+    values: usize,
+    /// Whether a field at its first level has the items of a page.
+    is_page: bool,
 }
 
 struct Counter<'a> {
     document: &'a ExecutableDocument,
+    lengths: Lengths<'a>,
     shown: Introspection,
     aliases: usize,
     directives: usize,
@@ -166,10 +234,11 @@ impl Counter<'_> {
     fn operation(&mut self, operation: &OperationDefinition) -> Result<(), TooCostly> {
         self.directives(operation.directives.len())?;
         let cost = self.selection(&operation.selection_set)?;
-        if operation.ty == OperationType::Mutation && cost.roots > MAX_MUTATIONS {
-            return Err(TooCostly::Mutations);
+        match operation.ty {
+            OperationType::Mutation if cost.roots > MAX_MUTATIONS => Err(TooCostly::Mutations),
+            OperationType::Query if cost.roots > MAX_QUERIES => Err(TooCostly::Queries),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn fragment(&mut self, name: &Name) -> Result<Cost, TooCostly> {
@@ -194,8 +263,13 @@ impl Counter<'_> {
             sum.fields += cost.fields;
             sum.roots += cost.roots;
             sum.depth = sum.depth.max(cost.depth);
+            sum.values = sum.values.saturating_add(cost.values);
+            sum.is_page |= cost.is_page;
             if sum.fields > MAX_FIELDS {
                 return Err(TooCostly::Fields);
+            }
+            if sum.values > MAX_VALUES {
+                return Err(TooCostly::Values);
             }
             if sum.depth > MAX_DEPTH {
                 return Err(TooCostly::Depth);
@@ -218,7 +292,7 @@ impl Counter<'_> {
                     return Err(TooCostly::Aliases);
                 }
                 let below = self.selection(&field.selection_set)?;
-                Ok(Cost { fields: below.fields + 1, depth: below.depth + 1, roots: 1 })
+                Ok(self.cost(field, below))
             }
             Selection::FragmentSpread(spread) => {
                 self.directives(spread.node.directives.len())?;
@@ -228,6 +302,18 @@ impl Counter<'_> {
                 self.directives(inline.node.directives.len())?;
                 self.selection(&inline.node.selection_set)
             }
+        }
+    }
+
+    /// The cost of a field with these fields below it.
+    fn cost(&self, field: &Field, below: Cost) -> Cost {
+        let length = self.lengths.of(self.document, field, below.is_page);
+        Cost {
+            fields: below.fields + 1,
+            depth: below.depth + 1,
+            roots: 1,
+            values: below.values.saturating_mul(length).saturating_add(1),
+            is_page: lengths::has_items(field),
         }
     }
 

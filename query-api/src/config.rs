@@ -5,8 +5,10 @@ use identity::config::{CacheArgs, PolicyArgs, TokenArgs};
 use reqwest::Url;
 use service_kit::config::{
     AllowedArgs, Callers, LimitArgs, Listen, ListenAddr, ListenRefused, LogArgs, LoopbackAddr,
-    NatsUrlArgs, RateArgs, TlsArgs, TokenKeyArgs,
+    NatsUrlArgs, RateArgs, Switch, TlsArgs, TokenKeyArgs,
 };
+
+use crate::graphql::Settings;
 
 service_kit::secret_args!(
     /// The database with the read tables: postgres://user:password@host:port/database.
@@ -70,6 +72,12 @@ pub struct ServeArgs {
     #[arg(long, env = "READ_MODEL_CONNECTIONS", default_value_t = 16,
         value_parser = clap::value_parser!(u32).range(1..=200))]
     pub connections: u32,
+    /// Whether clients may ask for the GraphQL schema.
+    #[arg(long, env = "GRAPHQL_INTROSPECTION", value_enum, default_value_t = Switch::Enabled)]
+    pub graphql_introspection: Switch,
+    /// Whether there is a page at `/graphiql` to try GraphQL queries on, for development.
+    #[arg(long, env = "GRAPHIQL", value_enum, default_value_t = Switch::Disabled)]
+    pub graphiql: Switch,
     /// The database with the read tables.
     #[command(flatten)]
     pub read_model: ReadModelUrl,
@@ -115,6 +123,14 @@ pub struct ServeArgs {
 }
 
 impl ServeArgs {
+    /// What the GraphQL endpoint shows of itself.
+    pub fn graphql(&self) -> Settings {
+        Settings {
+            introspection: self.graphql_introspection.into(),
+            graphiql: self.graphiql == Switch::Enabled,
+        }
+    }
+
     /// Where the API listens.
     ///
     /// # Errors

@@ -21,6 +21,7 @@ mod v1 {
 }
 
 pub use openapi::document;
+pub(crate) use wait::{PREFERENCE_APPLIED, Wait};
 
 use std::sync::Arc;
 
@@ -84,11 +85,12 @@ pub fn rates(settings: &RateSettings) -> Result<Rates, UnknownOperation> {
     settings.rates(&table().into_openapi(), &[])
 }
 
-/// The API's routes with all their layers.
-pub fn router(api: Api, allowed: &Allowed) -> Router {
+/// The API's routes with all their layers, and the routes of `others` behind the same gate.
+pub fn router(api: Api, allowed: &Allowed, others: Router) -> Router {
     let (gate, rates) = (api.gate.clone(), api.rates.clone());
     let (routes, _) = table().with_state(api).split_for_parts();
-    let routes = gated_at_rates(limited(routes, rates.clone()), gate, rates.clone());
+    let routes = limited(routes.merge(others), rates.clone());
+    let routes = gated_at_rates(routes, gate, rates.clone());
     let docs = limited(docs::routes(), rates.clone());
     versioned(layered_at_rates(routes.merge(docs), allowed, &rates), Versions::up_to(NEWEST.0))
 }

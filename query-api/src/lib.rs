@@ -6,10 +6,14 @@
 //! - `view/NAME.rs`: the form that clients see
 //! - `http/v1/NAME.rs`: its tag, its routes and the handlers
 //!
+//! `graphql/` shows the same in one schema: a field of its query and an object.
+//!
 //! Paging, cursors, waiting, ETags and errors are shared by all endpoints.
 
 pub mod config;
 pub mod database;
+mod filter;
+pub mod graphql;
 pub mod http;
 pub mod page;
 pub mod position;

@@ -14,7 +14,7 @@ use query_api::http::Api;
 use query_api::page::CursorKey;
 use query_api::position::{self, Watcher};
 use query_api::read::{ALL_PROJECTIONS, Reader};
-use query_api::{http, ready};
+use query_api::{graphql, http, ready};
 use service_kit::clock;
 use service_kit::consistency::TokenKey;
 use service_kit::health::Health;
@@ -98,7 +98,8 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let (gate, outside) = gate(&args, folder.clone(), health)?;
     let reader = Reader::new(pools.clone(), watcher.clone());
     let api = api(&args, reader, gate.clone())?;
-    let routes = http::router(api, &args.allowed.allowed());
+    let graphql = graphql::routes(&api, args.graphql());
+    let routes = http::router(api, &args.allowed.allowed(), graphql);
     let public = Port::public(listen, routes, args.limits.limits());
     let ports = Ports { public: vec![public], admin: process.admin(args.admin_listen) };
     // The tasks that serve requests in flight run until the last request is answered.

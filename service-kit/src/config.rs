@@ -12,6 +12,15 @@ use crate::http::{
 };
 pub use crate::loopback::{ListenError, LoopbackAddr, Malformed, is_loopback_host};
 
+/// A setting that is on or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Switch {
+    /// The setting is on.
+    Enabled,
+    /// The setting is off.
+    Disabled,
+}
+
 /// Why a secret is not available. Never contains the secret.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {

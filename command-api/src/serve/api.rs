@@ -4,9 +4,9 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
 use event_store::ReservationKey;
-use graphql_kit::Introspection;
 use identity::{KeySource, Operators, Revocations};
 use service_kit::clock;
+use service_kit::config::Switch;
 use service_kit::consistency::TokenKey;
 use service_kit::health::Health;
 
@@ -14,7 +14,7 @@ use crate::application::use_case::EmailReservations;
 use crate::application::{Application, Commands, Environment};
 use crate::auth::password::Passwords;
 use crate::auth::{Database, Directory, Identity, Parts, Pepper};
-use crate::config::{ServeArgs, Switch, reservation_secret};
+use crate::config::{ServeArgs, reservation_secret};
 use crate::http::{Api, rates, versions};
 use crate::signing_in::{SigningIn, password_threads};
 
@@ -76,10 +76,7 @@ pub(super) fn api(
         gate,
         rates: rates(&args.rates.rate_limits)
             .map_err(|error| cli_kit::Usage(format!("RATE_LIMITS: {error}")))?,
-        introspection: match args.graphql_introspection {
-            Switch::Enabled => Introspection::Enabled,
-            Switch::Disabled => Introspection::Disabled,
-        },
+        introspection: args.graphql_introspection.into(),
         versions: versions(args.versions.deprecation()?.as_ref()),
         public_query_url: args.public_query_url.as_str().into(),
         clock: clock::system(),

@@ -113,6 +113,7 @@ impl Settings {
         command.env("IDENTITY_URL", http(self.ports.command_api));
         command.env("IDENTITY_CACHE", &self.identity_cache);
         command.env("ALLOWED_ORIGINS", "loopback").env("RATE_LIMITS", "off");
+        command.env("GRAPHIQL", "enabled");
         share_connections(&mut command);
         command
     }

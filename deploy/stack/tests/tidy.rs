@@ -75,7 +75,7 @@ const EDGES: &[(&str, &str, &[&str])] = &[
     (
         "query-api",
         "query-api",
-        &["formats", "access", "identity", "service-kit", "postgres-kit", "cli-kit"],
+        &["formats", "access", "identity", "service-kit", "graphql-kit", "postgres-kit", "cli-kit"],
     ),
     ("local-servers", "deploy/servers", &[]),
     ("stack", "deploy/stack", &["access", "identity", "local-servers", "cli-kit"]),

@@ -5,13 +5,23 @@
 use std::fmt::Write as _;
 
 use async_graphql::parser::parse_query;
-use async_graphql::{EmptyMutation, EmptySubscription, Object, Schema, Value};
+use async_graphql::{EmptyMutation, EmptySubscription, Object, Schema, Value, Variables};
+use serde_json::json;
 
 use super::*;
 
+/// Lists of a field `lines` usually have three items.
+const USUAL: &[(&str, usize)] = &[("lines", 3)];
+
 fn checked(text: &str) -> Result<(), TooCostly> {
+    checked_with(text, &json!({}))
+}
+
+fn checked_with(text: &str, variables: &serde_json::Value) -> Result<(), TooCostly> {
     check_text(text)?;
-    check(&parse_query(text).unwrap(), Introspection::Enabled)
+    let variables = Variables::from_json(variables.clone());
+    let lengths = Lengths { variables: &variables, usual: USUAL };
+    check(&parse_query(text).unwrap(), lengths, Introspection::Enabled)
 }
 
 /// A document that reaches a limit exactly with `most`, and the refusal of one more.
@@ -24,7 +34,10 @@ fn at_the_limit(most: usize, document: impl Fn(usize) -> String, refused: TooCos
 fn each_limit_is_exact() {
     let levels = |count| format!("{}{}", "{a".repeat(count), "}".repeat(count));
     at_the_limit(MAX_DEPTH, levels, TooCostly::Depth);
-    at_the_limit(MAX_FIELDS, |count| format!("{{{}}}", "a ".repeat(count)), TooCostly::Fields);
+    let below_one = |count: usize| format!("{{r {{{}}}}}", "a ".repeat(count - 1));
+    at_the_limit(MAX_FIELDS, below_one, TooCostly::Fields);
+    let query = |count| format!("{{{}}}", "a ".repeat(count));
+    at_the_limit(MAX_QUERIES, query, TooCostly::Queries);
     let mutation = |count| format!("mutation {{{}}}", "a ".repeat(count));
     at_the_limit(MAX_MUTATIONS, mutation, TooCostly::Mutations);
     at_the_limit(MAX_ALIASES, |count| format!("{{{}}}", "a:a ".repeat(count)), TooCostly::Aliases);
@@ -45,13 +58,54 @@ fn each_limit_is_exact() {
 
 #[test]
 fn fields_of_fragments_count_wherever_they_are_used() {
-    let used = |times| format!("{{{}}} fragment f on Q {{a b}}", "...f ".repeat(times));
-    at_the_limit(MAX_FIELDS / 2, used, TooCostly::Fields);
+    let used = |times| format!("{{r {{{}}}}} fragment f on Q {{a b}}", "...f ".repeat(times));
+    at_the_limit((MAX_FIELDS - 1) / 2, used, TooCostly::Fields);
+    let queries = |times| format!("{{{}}} fragment f on Q {{a b}}", "...f ".repeat(times));
+    at_the_limit(MAX_QUERIES / 2, queries, TooCostly::Queries);
     let mutations =
         |times| format!("mutation {{{}}} fragment f on M {{a b}}", "...f ".repeat(times));
     at_the_limit(MAX_MUTATIONS / 2, mutations, TooCostly::Mutations);
     let inline = |times: usize| format!("mutation {{{}}}", "... on M {a} ... {b} ".repeat(times));
     at_the_limit(MAX_MUTATIONS / 2, inline, TooCostly::Mutations);
+}
+
+/// A document with two lists, one within the other, of these many items each. Every item has
+/// three values.
+fn nested(outer: &str, inner: &str) -> String {
+    format!("{{ a{outer} {{ edges {{ b{inner} {{ nodes {{ c }} }} }} }} }}")
+}
+
+#[test]
+fn values_are_counted_with_every_list_as_long_as_it_may_be() {
+    // 1 + outer * (2 + inner * 2)
+    let first = |first: usize| format!("(first: {first})");
+    let values = |inner| nested("(first: 99)", &first(inner));
+    at_the_limit(100, values, TooCostly::Values);
+    let by_default = |outer: usize| nested(&first(outer), "");
+    let most = (MAX_VALUES - 1) / (2 + 2 * DEFAULT_FIRST);
+    at_the_limit(most, by_default, TooCostly::Values);
+    // 1 + 100 * (1 + 3 * count)
+    let usual =
+        |count: usize| format!("{{ a(first: 100) {{ lines {{{}}} }} }}", "b ".repeat(count));
+    at_the_limit(66, usual, TooCostly::Values);
+    let endless = nested("(first: 4294967295)", "(first: 4294967295)");
+    assert_eq!(checked(&endless), Err(TooCostly::Values));
+}
+
+#[test]
+fn the_lengths_of_lists_may_be_in_variables_and_in_fragments() {
+    let text = "query ($n: Int = 101) { a(first: 99) { ...f } } \
+        fragment f on A { edges { b(first: $n) { ...g } } } fragment g on B { nodes { c } }";
+    assert_eq!(checked(text), Err(TooCostly::Values));
+    assert_eq!(checked_with(text, &json!({"n": 100})), Ok(()));
+    assert_eq!(checked_with(text, &json!({"n": null})), Ok(()), "it is the default of the field");
+    let entities = "query ($all: [_Any!]!) { _entities(representations: $all) { ...f } } \
+        fragment f on A { edges { a(first: 99) { nodes { c } } } }";
+    let all = |count: usize| json!({"all": vec![json!({"__typename": "A"}); count]});
+    assert_eq!(checked_with(entities, &all(99)), Ok(()));
+    assert_eq!(checked_with(entities, &all(101)), Err(TooCostly::Values));
+    let literal = format!("{{ _entities(representations: [{}]) {{ a }} }}", "{}".repeat(20_000));
+    assert_eq!(checked(&literal), Err(TooCostly::Values));
 }
 
 #[test]
@@ -77,8 +131,9 @@ fn a_fragment_that_uses_itself_is_refused() {
 #[test]
 fn the_schema_is_not_shown_when_introspection_is_off() {
     let document = parse_query("{_service {sdl}}").unwrap();
-    assert_eq!(check(&document, Introspection::Enabled), Ok(()));
-    let hidden = check(&document, Introspection::Disabled);
+    let lengths = Lengths { variables: &Variables::default(), usual: USUAL };
+    assert_eq!(check(&document, lengths, Introspection::Enabled), Ok(()));
+    let hidden = check(&document, lengths, Introspection::Disabled);
     assert_eq!(hidden, Err(TooCostly::Introspection));
 }
 
@@ -117,4 +172,14 @@ fn the_operation_that_a_request_names_is_found() {
     assert_eq!(operation_type(&two, Some("m")), Some(Mutation));
     assert_eq!(operation_type(&two, Some("z")), None);
     assert_eq!(operation_type(&two, None), None);
+}
+
+#[test]
+fn the_fields_at_the_root_are_found_in_fragments_too() {
+    let document = parse_query(
+        "query q { a b: c ...f ... on Q { d } } query z { y } fragment f on Q { e { g } }",
+    )
+    .unwrap();
+    assert_eq!(root_fields(&document, Some("q")), ["a", "c", "e", "d"]);
+    assert_eq!(root_fields(&document, Some("x")), [""; 0]);
 }

@@ -10,7 +10,7 @@ impl Api {
     ///
     /// # Errors
     /// 401 or 403 if there are none.
-    pub(super) fn scope(&self, caller: &Caller, permission: Permission) -> Result<Scope, Problem> {
+    pub(crate) fn scope(&self, caller: &Caller, permission: Permission) -> Result<Scope, Problem> {
         self.policy.scope(caller, permission).map_err(identity::problem::refused)
     }
 
@@ -18,7 +18,7 @@ impl Api {
     ///
     /// # Errors
     /// 401 or 403 if the caller may not see all of them.
-    pub(super) fn everything(
+    pub(crate) fn everything(
         &self,
         caller: &Caller,
         permission: Permission,

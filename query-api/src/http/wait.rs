@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use form_urlencoded::Serializer;
 use serde::Deserialize;
 use service_kit::consistency::{CONSISTENCY_TOKEN, ConsistencyToken, TokenError, TokenKey};
+use service_kit::extract::parse_query;
 use service_kit::http::{SingleError, single};
 use service_kit::input::schema::{EntityTags, OpaqueText};
 use service_kit::{FieldError, Problem};
@@ -16,7 +18,7 @@ pub(super) const DEFAULT_WAIT: Duration = Duration::from_secs(2);
 pub(super) const MAX_WAIT: Duration = Duration::from_secs(10);
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
-pub(super) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+pub(crate) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// The query parameter that asks for a minimum position.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -53,9 +55,9 @@ pub(super) struct QueryHeaders {
 
 /// A token that the caller waits for, and the time limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Wait {
-    pub(super) token: ConsistencyToken,
-    pub(super) patience: Duration,
+pub(crate) struct Wait {
+    pub(crate) token: ConsistencyToken,
+    pub(crate) patience: Duration,
     /// The seconds to report in `Preference-Applied`, if the caller named some.
     pub(super) applied: Option<u64>,
 }
@@ -92,7 +94,22 @@ impl Wait {
         }))
     }
 
-    pub(super) fn preference_applied(&self) -> Option<HeaderValue> {
+    /// Reads the wait of a request whose other parameters somebody else reads.
+    pub(crate) fn of_others(
+        headers: &HeaderMap,
+        query: &str,
+        key: &TokenKey,
+    ) -> Result<Option<Self>, Problem> {
+        let mut params = Serializer::new(String::new());
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            if name == "consistency_token" {
+                params.append_pair(&name, &value);
+            }
+        }
+        Self::of(headers, &parse_query(&params.finish())?, key)
+    }
+
+    pub(crate) fn preference_applied(&self) -> Option<HeaderValue> {
         HeaderValue::from_str(&format!("wait={}", self.applied?)).ok()
     }
 }

@@ -17,7 +17,7 @@ pub fn is_numbered(page: i64, size: u32) -> bool {
 }
 
 /// A request for one page of a list.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PageRequest<S> {
     /// The sort of the list.
     pub sort: S,
@@ -28,7 +28,7 @@ pub struct PageRequest<S> {
 }
 
 /// The start of a page in a list.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PageStart {
     /// The beginning of the list.
     First,

@@ -1,9 +1,11 @@
 //! Questions for orders with their lines.
 
+use std::collections::HashMap;
+
 use access::Scope;
 use chrono::{DateTime, Utc};
-use postgres_kit::arguments;
 use postgres_kit::macros::PgArguments;
+use postgres_kit::{TableRow as _, arguments};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
@@ -96,7 +98,7 @@ pub struct LineRow {
 }
 
 /// The sorts of a list of orders. The id breaks ties.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OrderSort {
     /// By creation, oldest first.
     CreatedAtAsc,
@@ -114,6 +116,39 @@ const BY_CREATED_AT: Sorted<OrderRow, DateTime<Utc>, Uuid> =
 
 const USER_EXISTS: &str = "SELECT EXISTS (SELECT FROM read_model.users WHERE id = $1
     AND ($2::uuid IS NULL OR id = $2))";
+
+/// Builds the statement of the pages of many users' orders in one direction.
+///
+/// `$1` are the users, `$2` and `$3` the filters by status and by the caller's scope, `$4` and `$5`
+/// the key of the row before the page, and `$6` is the maximum number of rows for each user. Each
+/// user is one walk of an index.
+macro_rules! of_users {
+    ($comes_after:literal $direction:literal) => {
+        postgres_kit::sql!(
+            "SELECT ",
+            OrderRow::COLUMNS,
+            " FROM unnest($1::uuid[]) AS asked (asked_user)
+             CROSS JOIN LATERAL (SELECT ",
+            OrderRow::COLUMNS,
+            " FROM read_model.orders
+               WHERE user_id = asked_user AND ($2::text IS NULL OR status = $2)
+                 AND ($3::uuid IS NULL OR user_id = $3)
+                 AND ($4::timestamptz IS NULL OR (created_at, id) ",
+            $comes_after,
+            " ($4, $5::uuid)) ORDER BY created_at ",
+            $direction,
+            ", id ",
+            $direction,
+            " LIMIT $6) AS page ORDER BY created_at ",
+            $direction,
+            ", id ",
+            $direction
+        )
+    };
+}
+
+/// The statements of the pages of many users' orders: oldest first, and newest first.
+pub const OF_USERS: [&str; 2] = [of_users!(">" "ASC"), of_users!("<" "DESC")];
 
 /// The question for a page of all orders.
 #[derive(Debug, Clone)]
@@ -139,6 +174,22 @@ pub struct ListOrdersOfUser {
     /// Only orders with this status.
     pub status: Option<String>,
     /// The page to read, and its sort.
+    pub page_request: PageRequest<OrderSort>,
+}
+
+/// The question for a page of the orders of each of many users, in one statement.
+///
+/// The answer has a page for each user. It is empty for one who is not there, or whose orders are
+/// not in the caller's scope.
+#[derive(Debug, Clone)]
+pub struct ListOrdersOfUsers {
+    /// The users whose orders the caller may see.
+    pub scope: Scope,
+    /// The ids of the users, at most [`MAX_IDS`](super::table::MAX_IDS).
+    pub user_ids: Vec<Uuid>,
+    /// Only orders with this status.
+    pub status: Option<String>,
+    /// The page to read of each user's orders, and its sort. It has no number.
     pub page_request: PageRequest<OrderSort>,
 }
 
@@ -188,6 +239,37 @@ impl Read for ListOrdersOfUser {
         }
         let filters = arguments![Some(user_id), status, scope.owner()]?;
         list(snapshot, filters, page_request).await.map(|page| Some(page).into())
+    }
+}
+
+impl Read for ListOrdersOfUsers {
+    type Answer = HashMap<Uuid, Page<OrderRow>>;
+    reads!("orders");
+
+    fn shown(answer: &Self::Answer) -> Shown {
+        let rows = answer.values().flat_map(|page| &page.rows);
+        Shown::list("orders", rows.map(|row| row.id))
+    }
+
+    async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
+        let Self { scope, user_ids, status, page_request } = self;
+        let (after, key) = page_request.after::<DateTime<Utc>, Uuid>()?;
+        let limit = page_request.limit();
+        let arguments = arguments![user_ids, status, scope.owner(), after, key, limit]?;
+        let [ascending, descending] = OF_USERS;
+        let statement = match page_request.sort {
+            OrderSort::CreatedAtAsc => ascending,
+            OrderSort::CreatedAtDesc => descending,
+        };
+        let rows = sqlx::query_with(statement, arguments).fetch_all(snapshot).await?;
+        let mut of_users: HashMap<Uuid, Vec<OrderRow>> =
+            user_ids.iter().map(|user_id| (*user_id, Vec::new())).collect();
+        for row in &rows {
+            let row = OrderRow::read(row, 0)?;
+            of_users.entry(row.user_id).or_default().push(row);
+        }
+        let page = |(user_id, rows)| (user_id, page_request.page(rows, None));
+        Ok(of_users.into_iter().map(page).collect::<HashMap<_, _>>().into())
     }
 }
 

@@ -52,6 +52,8 @@ impl Snapshot {
 impl Reader {
     /// Calls `ask` with a snapshot of all read tables, so it can ask several questions.
     ///
+    /// The snapshot is taken when the first question is asked.
+    ///
     /// With `wait`, it waits until the tables that were asked show the token's position, at most
     /// for the given time. `ask` is then called again with a new snapshot. The same happens if
     /// tables are switched or the connection breaks. So `ask` must have no other effect than
@@ -111,8 +113,12 @@ async fn once<T>(
     ask: &impl AsyncFn(Snapshot) -> T,
 ) -> Result<(T, End), ReadError> {
     let (queue, questions) = mpsc::channel(MAX_QUEUED);
-    let (opened, is_open) = oneshot::channel();
+    let (opened, mut is_open) = oneshot::channel();
     let task = tokio::spawn(async move {
+        // Who asks nothing needs no connection.
+        let mut questions = questions;
+        let Some(first) = questions.recv().await else { return Ok(End::Well) };
+        let questions = Questions { first, others: questions };
         let work = async |connection: &mut PgConnection| {
             let end = serve(connection, token, questions, opened).await;
             if matches!(end, Ok(End::PlanChanged)) {
@@ -122,14 +128,13 @@ async fn once<T>(
         };
         pools.scan.run(work).await
     });
-    if is_open.await.is_err() {
-        let end = task.await.map_err(ReadError::Panicked)?;
-        return Err(end.err().unwrap_or(ReadError::SnapshotLost));
-    }
     let answer = ask(Snapshot { queue }).await;
     // All clones of the snapshot are gone now. If one is left, the snapshot ends at its time limit.
-    let end = task.await.map_err(ReadError::Panicked)?;
-    Ok((answer, end.unwrap_or_else(|error| End::of(&error, Vec::new()))))
+    match task.await.map_err(ReadError::Panicked)? {
+        Ok(end) => Ok((answer, end)),
+        Err(error) if is_open.try_recv().is_ok() => Ok((answer, End::of(&error, Vec::new()))),
+        Err(error) => Err(error),
+    }
 }
 
 /// How a snapshot ended.
@@ -156,11 +161,17 @@ impl End {
     }
 }
 
+/// The first question of a snapshot, and the queue of the others.
+struct Questions {
+    first: Box<dyn Queued>,
+    others: mpsc::Receiver<Box<dyn Queued>>,
+}
+
 /// Answers questions in one transaction until no more can come.
 async fn serve(
     connection: &mut PgConnection,
     token: Option<ConsistencyToken>,
-    questions: mpsc::Receiver<Box<dyn Queued>>,
+    questions: Questions,
     opened: oneshot::Sender<()>,
 ) -> Result<End, ReadError> {
     let deadline = Instant::now() + OPEN_LIMIT;
@@ -175,7 +186,7 @@ async fn serve(
 async fn answer(
     mut transaction: Transaction<'_, Postgres>,
     token: Option<ConsistencyToken>,
-    mut questions: mpsc::Receiver<Box<dyn Queued>>,
+    Questions { first, mut others }: Questions,
     (opened, deadline): (oneshot::Sender<()>, Instant),
 ) -> Result<End, ReadError> {
     let checkpoints = seen::checkpoints(&mut transaction).await?;
@@ -184,11 +195,11 @@ async fn answer(
     if opened.send(()).is_err() {
         return Ok(End::Well);
     }
-    while let Ok(Some(question)) = timeout_at(deadline, questions.recv()).await {
+    first.answer(&mut open).await;
+    while !open.is_over
+        && let Ok(Some(question)) = timeout_at(deadline, others.recv()).await
+    {
         question.answer(&mut open).await;
-        if open.is_over {
-            break;
-        }
     }
     Ok(open.end)
 }

@@ -1,5 +1,6 @@
 //! An order with its lines, in the form that clients see.
 
+use async_graphql::Enum;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -105,7 +106,7 @@ pub(crate) struct Line {
 }
 
 /// The status of an order.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, Enum)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum OrderStatus {
     Pending,
@@ -145,11 +146,15 @@ impl Line {
     }
 }
 
+/// What is still to be refunded of a cancelled order, in minor units of its currency.
+pub(crate) fn refund_due_minor(row: &OrderRow) -> i64 {
+    let is_cancelled = row.status == OrderStatus::Cancelled.text();
+    if is_cancelled { row.paid_minor.saturating_sub(row.refunded_minor) } else { 0 }
+}
+
 impl From<OrderRow> for Order {
     fn from(row: OrderRow) -> Self {
-        let is_cancelled = row.status == OrderStatus::Cancelled.text();
-        let left = row.paid_minor.saturating_sub(row.refunded_minor);
-        let due = if is_cancelled { left } else { 0 };
+        let due = refund_due_minor(&row);
         Self {
             id: row.id,
             user_id: row.user_id,

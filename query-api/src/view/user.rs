@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use async_graphql::Enum;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -117,7 +118,7 @@ pub(crate) struct Address {
 }
 
 /// What kind of customer a user is.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, Enum)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum CustomerType {
     Consumer,
@@ -126,7 +127,7 @@ pub(crate) enum CustomerType {
 }
 
 /// Whether a user can order.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, Enum)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum UserStatus {
     Active,

@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::sales::days_in_order;
+use crate::filter;
 use crate::http::Api;
 use crate::http::answer::Failures;
 use crate::http::list::{Filter, ListRequest, PageParams};
@@ -58,8 +58,10 @@ impl Filter for FunnelFilter {
     }
 
     fn checked(self) -> Result<Self, Vec<FieldError>> {
-        days_in_order(self.from, self.to).map_err(|error| vec![error])?;
-        Ok(self)
+        match filter::days(self.from.map(Day::get), self.to.map(Day::get)) {
+            Ok(()) => Ok(self),
+            Err(error) => Err(vec![error]),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::sales::known_currency;
+use crate::filter;
 use crate::http::Api;
 use crate::http::answer::Failures;
 use crate::http::list::{Filter, ListRequest, PageParams};
@@ -65,8 +65,10 @@ impl Filter for ProductSalesFilter {
     }
 
     fn checked(self) -> Result<Self, Vec<FieldError>> {
-        known_currency(self.currency.as_deref()).map_err(|error| vec![error])?;
-        Ok(self)
+        match self.currency.as_deref().map_or(Ok(()), filter::currency) {
+            Ok(()) => Ok(self),
+            Err(error) => Err(vec![error]),
+        }
     }
 }
 

@@ -3,7 +3,6 @@
 use access::Permission;
 use axum::extract::State;
 use axum::response::Response;
-use formats::Currency;
 use serde::{Deserialize, Serialize};
 use service_kit::http::RequestId;
 use service_kit::input::Day;
@@ -13,6 +12,7 @@ use utoipa::{IntoParams, OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::filter;
 use crate::http::Api;
 use crate::http::answer::Failures;
 use crate::http::list::{Filter, ListRequest, PageParams};
@@ -67,29 +67,10 @@ impl Filter for DailySalesFilter {
     }
 
     fn checked(self) -> Result<Self, Vec<FieldError>> {
-        let mut errors = Vec::new();
-        errors.extend(days_in_order(self.from, self.to).err());
-        errors.extend(known_currency(self.currency.as_deref()).err());
+        let days = filter::days(self.from.map(Day::get), self.to.map(Day::get));
+        let currency = self.currency.as_deref().map_or(Ok(()), filter::currency);
+        let errors: Vec<_> = [days, currency].into_iter().filter_map(Result::err).collect();
         if errors.is_empty() { Ok(self) } else { Err(errors) }
-    }
-}
-
-/// Checks that the last day is not before the first one.
-pub(super) fn days_in_order(from: Option<Day>, to: Option<Day>) -> Result<(), FieldError> {
-    if from.is_some_and(|from| to.is_some_and(|to| to < from)) {
-        let detail = "the day is before that of `from`";
-        return Err(FieldError::new("/to", "contradicts-from", detail));
-    }
-    Ok(())
-}
-
-/// Checks that ISO 4217 lists or once listed the currency.
-pub(super) fn known_currency(code: Option<&str>) -> Result<(), FieldError> {
-    match code.map(Currency::from_code) {
-        Some(Err(unknown)) => {
-            Err(FieldError::new("/currency", "currency/unknown", unknown.to_string()))
-        }
-        None | Some(Ok(_)) => Ok(()),
     }
 }
 

@@ -3,7 +3,6 @@
 use access::Permission;
 use axum::extract::State;
 use axum::response::Response;
-use formats::email::{self, EmailError};
 use serde::{Deserialize, Serialize};
 use service_kit::extract::Path;
 use service_kit::http::RequestId;
@@ -15,6 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::order;
+use crate::filter;
 use crate::http::Api;
 use crate::http::answer::{Failures, RowRequest};
 use crate::http::list::{Filter, ListRequest, PageParams};
@@ -79,9 +79,7 @@ impl Filter for UserFilter {
 
     fn checked(mut self) -> Result<Self, Vec<FieldError>> {
         if let Some(address) = &mut self.email {
-            email::check(address)
-                .map_err(|error| vec![FieldError::new("/email", code(error), error.to_string())])?;
-            *address = email::normalised(address);
+            *address = filter::email(address).map_err(|error| vec![error])?;
         }
         Ok(self)
     }
@@ -155,11 +153,4 @@ async fn orders(
     let view = api.ask(question, request.wait).await?;
     let data = view.data.ok_or_else(Problem::not_found)?;
     api.list(id, &request, View { data, seen: view.seen }, OrderRow::key, Order::from)
-}
-
-const fn code(error: EmailError) -> &'static str {
-    match error {
-        EmailError::TooLong => "email/too-long",
-        EmailError::Malformed => "email/malformed",
-    }
 }

@@ -1,0 +1,19 @@
+// Shows GraphiQL on the endpoint of the same server. An access token goes into its headers:
+// {"authorization": "Bearer TOKEN"}.
+const fetcher = GraphiQL.createFetcher({ url: "/graphql" });
+const query = `# Put {"authorization": "Bearer TOKEN"} into the headers below, with a token of
+# \`cargo stack token\`.
+{
+  products(first: 5) {
+    nodes { id name unitPrice { amount currency } available }
+    pageInfo { hasNextPage endCursor }
+  }
+}
+`;
+const page = React.createElement(GraphiQL, {
+  fetcher,
+  defaultQuery: query,
+  defaultEditorToolsVisibility: "headers",
+  shouldPersistHeaders: false,
+});
+ReactDOM.createRoot(document.getElementById("graphiql")).render(page);

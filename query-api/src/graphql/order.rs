@@ -1,0 +1,291 @@
+//! Orders with their items.
+
+use std::sync::Arc;
+
+use access::Permission;
+use async_graphql::{Context, Enum, ID, InputObject, Object, Result};
+use serde::Serialize;
+use serde_json::Value;
+use service_kit::input::Id;
+use service_kit::{FieldError, Problem};
+
+use super::asking::Asking;
+use super::connection::{Connection, Listed, Wanted};
+use super::load::{OrderKey, ProductKey, UserKey};
+use super::money::Money;
+use super::product::Product;
+use super::scalar::Timestamp;
+use super::user::User;
+use crate::read::order::{LineRow, ListOrders, OrderRow, OrderSort};
+use crate::view::known;
+use crate::view::order::{OrderStatus, refund_due_minor};
+
+/// An order.
+pub(super) struct Order(pub(super) Arc<OrderRow>);
+
+/// An item of an order: the line at this place.
+struct OrderItem {
+    order: Arc<OrderRow>,
+    at: usize,
+}
+
+/// The sorts of a list of orders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
+#[graphql(name = "OrderSort", remote = "OrderSort")]
+pub(super) enum SortOrders {
+    /// By creation, oldest first.
+    CreatedAtAsc,
+    /// By creation, newest first.
+    CreatedAtDesc,
+}
+
+/// Which orders a list has.
+#[derive(Debug, Default, InputObject)]
+struct OrderFilter {
+    /// Only orders of this user.
+    user_id: Option<ID>,
+    /// Only orders with this status.
+    status: Option<OrderStatus>,
+}
+
+#[derive(Default)]
+pub(super) struct OrderQuery;
+
+#[Object]
+impl OrderQuery {
+    /// One order; null if there is none with this id, or not for the caller.
+    async fn order(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Order>> {
+        let asking = ctx.data::<Asking>()?;
+        asking.scope(Permission::OrdersRead)?;
+        find(asking, &id).await
+    }
+
+    /// The orders that the caller may see.
+    async fn orders(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The maximum number of orders: 1 to 100. The default is 20.")]
+        first: Option<i32>,
+        #[graphql(desc = "The cursor that the page starts after.")] after: Option<String>,
+        filter: Option<OrderFilter>,
+        #[graphql(default_with = "SortOrders::CreatedAtDesc")] sort: SortOrders,
+    ) -> Result<Option<Connection<Order>>> {
+        let asking = ctx.data::<Asking>()?;
+        let scope = asking.scope(Permission::OrdersRead)?;
+        let OrderFilter { user_id, status } = filter.unwrap_or_default();
+        let user_id = user_id.map(|id| id.parse::<Id>()).transpose().map_err(|error| {
+            let error = FieldError::new("/filter/userId", "invalid", error.to_string());
+            asking.failure(&Problem::invalid(vec![error]))
+        })?;
+        let user_id = user_id.map(Id::get);
+        let list = ("orders", &(user_id, status, sort));
+        let wanted = Wanted::read(asking, list, sort.into(), (first, after.as_deref()))?;
+        let status = status.map(|status| status.text().to_owned());
+        let page_request = wanted.request.clone();
+        let page = asking.ask(ListOrders { scope, user_id, status, page_request }).await?;
+        Ok(Some(wanted.connection(page, |row| Order(Arc::new(row)))))
+    }
+
+    #[graphql(entity)]
+    async fn order_of_gateway(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Order>> {
+        let asking = ctx.data::<Asking>()?;
+        asking.entity(ctx, asking.scope(Permission::OrdersRead), find(asking, &id)).await
+    }
+}
+
+/// Finds an order by id. A text that is no id is that of none.
+async fn find(asking: &Asking, id: &ID) -> Result<Option<Order>> {
+    let Ok(id) = id.parse::<Id>() else { return Ok(None) };
+    Ok(asking.load(OrderKey(id.get())).await?.map(Order))
+}
+
+impl Listed for Order {
+    type Sort = OrderSort;
+
+    fn key(&self, sort: OrderSort) -> Value {
+        self.0.key(sort)
+    }
+}
+
+impl Order {
+    fn money(&self, minor: i64) -> Money {
+        Money::of(minor, &self.0.currency)
+    }
+}
+
+/// An order with its items.
+#[Object]
+impl Order {
+    /// The order's id: a UUID.
+    pub(super) async fn id(&self) -> ID {
+        self.0.id.into()
+    }
+
+    /// The id of the user who ordered.
+    async fn user_id(&self) -> ID {
+        self.0.user_id.into()
+    }
+
+    /// The user who ordered. Null if the caller may not see the user.
+    async fn user(&self, ctx: &Context<'_>) -> Result<Option<User>> {
+        let asking = ctx.data::<Asking>()?;
+        asking.scope(Permission::UsersRead)?;
+        Ok(asking.load(UserKey(self.0.user_id)).await?.map(User))
+    }
+
+    /// The items, in the order in which they were added.
+    async fn items(&self) -> Vec<OrderItem> {
+        let item = |at| OrderItem { order: Arc::clone(&self.0), at };
+        (0..self.0.lines.len()).map(item).collect()
+    }
+
+    /// The number of units over all items.
+    async fn units(&self) -> i64 {
+        self.0.units
+    }
+
+    /// What the customer pays: the sum over all items, less the discount, plus a tax that the
+    /// prices do not contain. It is fixed at confirmation.
+    async fn total(&self) -> Money {
+        self.money(self.0.total_minor)
+    }
+
+    /// What was taken off the sum over all items.
+    async fn discount(&self) -> Money {
+        self.money(self.0.discount_minor)
+    }
+
+    /// The tax, whether the prices contain it or not.
+    async fn tax(&self) -> Money {
+        self.money(self.0.tax_minor)
+    }
+
+    /// What was paid.
+    async fn paid(&self) -> Money {
+        self.money(self.0.paid_minor)
+    }
+
+    /// What was refunded of it.
+    async fn refunded(&self) -> Money {
+        self.money(self.0.refunded_minor)
+    }
+
+    /// What is still to be refunded of a cancelled order.
+    async fn refund_due(&self) -> Money {
+        self.money(refund_due_minor(&self.0))
+    }
+
+    /// The status. Null if this program does not know it yet.
+    async fn status(&self) -> Option<OrderStatus> {
+        known(&self.0.status)
+    }
+
+    /// The country that the order goes to, a code of ISO 3166-1 alpha-2. Null without a shipping
+    /// address.
+    async fn shipping_country(&self) -> Option<&str> {
+        self.0.shipping_country.as_deref()
+    }
+
+    /// The region that the order goes to, the second part of a code of ISO 3166-2. Null if the
+    /// shipping address has none.
+    async fn shipping_region(&self) -> Option<&str> {
+        self.0.shipping_region.as_deref()
+    }
+
+    /// The original date of an imported order, otherwise the time of confirmation.
+    async fn ordered_at(&self) -> Option<Timestamp> {
+        self.0.ordered_at.map(Timestamp)
+    }
+
+    /// The time of the confirmation.
+    async fn confirmed_at(&self) -> Option<Timestamp> {
+        self.0.confirmed_at.map(Timestamp)
+    }
+
+    /// The time when the user asked to pay.
+    async fn payment_requested_at(&self) -> Option<Timestamp> {
+        self.0.payment_requested_at.map(Timestamp)
+    }
+
+    /// The time of the payment.
+    async fn paid_at(&self) -> Option<Timestamp> {
+        self.0.paid_at.map(Timestamp)
+    }
+
+    /// The time of the shipment.
+    async fn shipped_at(&self) -> Option<Timestamp> {
+        self.0.shipped_at.map(Timestamp)
+    }
+
+    /// The time of the delivery.
+    async fn delivered_at(&self) -> Option<Timestamp> {
+        self.0.delivered_at.map(Timestamp)
+    }
+
+    /// The time of the cancellation.
+    async fn cancelled_at(&self) -> Option<Timestamp> {
+        self.0.cancelled_at.map(Timestamp)
+    }
+
+    /// The time of the latest refund.
+    async fn refunded_at(&self) -> Option<Timestamp> {
+        self.0.refunded_at.map(Timestamp)
+    }
+
+    /// The time when the order was placed.
+    async fn created_at(&self) -> Timestamp {
+        Timestamp(self.0.created_at)
+    }
+
+    /// The time of the latest change.
+    async fn updated_at(&self) -> Timestamp {
+        Timestamp(self.0.updated_at)
+    }
+
+    /// The version of the order. Each change raises it.
+    async fn version(&self) -> i64 {
+        self.0.version
+    }
+}
+
+impl OrderItem {
+    fn line(&self) -> &LineRow {
+        &self.order.lines[self.at]
+    }
+}
+
+/// An item of an order.
+#[Object]
+impl OrderItem {
+    /// The id of the item.
+    async fn id(&self) -> ID {
+        self.line().line_id.into()
+    }
+
+    /// The id of the product.
+    async fn product_id(&self) -> ID {
+        self.line().product_id.into()
+    }
+
+    /// The product as it is now. Null if it is not there, or not for the caller.
+    async fn product(&self, ctx: &Context<'_>) -> Result<Option<Product>> {
+        let asking = ctx.data::<Asking>()?;
+        asking.everything(Permission::ProductsRead)?;
+        Ok(asking.load(ProductKey(self.line().product_id)).await?.map(Product))
+    }
+
+    /// The product's name when it was ordered.
+    async fn product_name(&self) -> &str {
+        &self.line().product_name
+    }
+
+    /// The number of units.
+    async fn quantity(&self) -> i64 {
+        self.line().quantity
+    }
+
+    /// The price of one unit.
+    async fn unit_price(&self) -> Money {
+        Money::of(self.line().unit_price_minor, &self.order.currency)
+    }
+}

@@ -1,0 +1,120 @@
+//! Daily sales.
+
+use access::Permission;
+use async_graphql::{Context, Enum, InputObject, Object, Result};
+use serde::Serialize;
+use serde_json::Value;
+use service_kit::Problem;
+
+use super::asking::Asking;
+use super::connection::{Connection, Listed, Wanted};
+use super::money::Money;
+use super::scalar::Date;
+use crate::filter;
+use crate::read::sales::{DailySalesRow, DailySalesSort, ListDailySales};
+
+/// The sales of a day in one currency.
+pub(super) struct DailySales(DailySalesRow);
+
+/// The sorts of a list of days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
+#[graphql(name = "DailySalesSort", remote = "DailySalesSort")]
+enum SortDays {
+    /// Earliest day first.
+    DayAsc,
+    /// Latest day first.
+    DayDesc,
+}
+
+/// Which days a list has.
+#[derive(Debug, Default, Serialize, InputObject)]
+struct DailySalesFilter {
+    /// Only days from this one on, inclusive.
+    from: Option<Date>,
+    /// Only days up to this one, inclusive; not before `from`.
+    to: Option<Date>,
+    /// Only sales in this currency. It may be any that ISO 4217 lists or once listed.
+    currency: Option<String>,
+}
+
+#[derive(Default)]
+pub(super) struct SalesQuery;
+
+#[Object]
+impl SalesQuery {
+    /// The sales of each day.
+    async fn sales(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The maximum number of days: 1 to 100. The default is 20.")] first: Option<
+            i32,
+        >,
+        #[graphql(desc = "The cursor that the page starts after.")] after: Option<String>,
+        filter: Option<DailySalesFilter>,
+        #[graphql(default_with = "SortDays::DayDesc")] sort: SortDays,
+    ) -> Result<Option<Connection<DailySales>>> {
+        let asking = ctx.data::<Asking>()?;
+        asking.everything(Permission::SalesRead)?;
+        let filter = filter.unwrap_or_default();
+        let (from, to) = (filter.from.map(|Date(day)| day), filter.to.map(|Date(day)| day));
+        let days = filter::days(from, to);
+        let currency = filter.currency.as_deref().map_or(Ok(()), filter::currency);
+        let errors: Vec<_> = [days, currency].into_iter().filter_map(Result::err).collect();
+        if !errors.is_empty() {
+            let problem = Problem::invalid(errors);
+            return Err(asking.failure(&problem.moved(|pointer| format!("/filter{pointer}"))));
+        }
+        let list = ("sales", &(&filter, sort));
+        let wanted = Wanted::read(asking, list, sort.into(), (first, after.as_deref()))?;
+        let (currency, page_request) = (filter.currency, wanted.request.clone());
+        let page = asking.ask(ListDailySales { from, to, currency, page_request }).await?;
+        Ok(Some(wanted.connection(page, DailySales)))
+    }
+}
+
+impl Listed for DailySales {
+    type Sort = DailySalesSort;
+
+    fn key(&self, sort: DailySalesSort) -> Value {
+        self.0.key(sort)
+    }
+}
+
+/// The sales of one day in one currency, of confirmed orders that were not cancelled afterwards.
+#[Object]
+impl DailySales {
+    /// The day, in UTC.
+    async fn day(&self) -> Date {
+        Date(self.0.day)
+    }
+
+    /// The code of the currency.
+    async fn currency(&self) -> &str {
+        &self.0.currency
+    }
+
+    /// The number of orders.
+    async fn orders(&self) -> i64 {
+        self.0.orders
+    }
+
+    /// The number of units.
+    async fn units(&self) -> i64 {
+        self.0.units
+    }
+
+    /// What customers agreed to pay: after discounts, and with tax.
+    async fn revenue(&self) -> Money {
+        Money::of(self.0.revenue_minor, &self.0.currency)
+    }
+
+    /// What was paid for the orders of the day.
+    async fn paid(&self) -> Money {
+        Money::of(self.0.paid_minor, &self.0.currency)
+    }
+
+    /// What was refunded for the orders of the day.
+    async fn refunded(&self) -> Money {
+        Money::of(self.0.refunded_minor, &self.0.currency)
+    }
+}
