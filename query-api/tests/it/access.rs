@@ -1,6 +1,6 @@
 //! Who sees what.
 
-mod matrix;
+pub(crate) mod matrix;
 
 use axum::body::Body;
 use axum::http::Request;

@@ -4,6 +4,7 @@
 mod access;
 mod conditional;
 mod filters;
+mod graphql;
 mod input;
 mod links;
 mod listen;

@@ -157,6 +157,22 @@ async fn every_row_is_found_by_its_id() {
 }
 
 #[tokio::test]
+async fn a_page_of_the_orders_of_many_users_reads_only_their_rows() {
+    let app = App::silent(1).await;
+    fill(&app, ROWS).await;
+    let users = "ARRAY[md5('7')::uuid, md5('8')::uuid]";
+    let middle = ["timestamptz '2026-01-01 00:30:00Z'", "md5('9000')::uuid"];
+    for after in [["NULL", "NULL"], middle] {
+        let arguments = [users, "NULL", "NULL", after[0], after[1], "21"].map(str::to_owned);
+        let variant =
+            Variant { about: format!("after {}", after[0]), arguments: arguments.to_vec() };
+        for statement in order::OF_USERS {
+            check(&app.pools.scan, statement, &variant).await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn every_row_fits_the_table_that_the_projector_makes() {
     let app = App::silent(1).await;
     let mut connection = app.writer.acquire().await.unwrap();

@@ -12,11 +12,13 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use chrono::{DateTime, Duration, Utc};
+use graphql_kit::Introspection;
 use http_body_util::BodyExt as _;
 use identity::config::{AUDIENCE, ISSUER};
 use identity::{Gate, Revocations, Verifier};
 use local_servers::TestDatabase;
 use query_api::database::Pools;
+use query_api::graphql::{self, Settings};
 use query_api::http;
 use query_api::http::Api;
 use query_api::page::CursorKey;
@@ -316,8 +318,20 @@ pub(crate) fn router(pools: Pools, watcher: Watcher) -> Router {
     limited(pools, watcher, "off")
 }
 
+/// What tests see of the GraphQL endpoint, unless they say otherwise.
+const OPEN: Settings = Settings { introspection: Introspection::Enabled, graphiql: true };
+
 /// The API with this setting RATE_LIMITS.
 pub(crate) fn limited(pools: Pools, watcher: Watcher, limits: &str) -> Router {
+    built(pools, watcher, limits, OPEN)
+}
+
+/// The API with these settings of its GraphQL endpoint.
+pub(crate) fn with_graphql(pools: Pools, watcher: Watcher, settings: Settings) -> Router {
+    built(pools, watcher, "off", settings)
+}
+
+fn built(pools: Pools, watcher: Watcher, limits: &str, settings: Settings) -> Router {
     let issuer = tokens::issuer();
     let verifier = Verifier::new(ISSUER, AUDIENCE, issuer.keys().published());
     let api = Api {
@@ -329,7 +343,8 @@ pub(crate) fn limited(pools: Pools, watcher: Watcher, limits: &str) -> Router {
         policy: Arc::new(Policy::default()),
         clock: FixedClock::at(moment(0)),
     };
-    http::router(api, &Origins::from_str("loopback").unwrap().into())
+    let graphql = graphql::routes(&api, settings);
+    http::router(api, &Origins::from_str("loopback").unwrap().into(), graphql)
 }
 
 pub(crate) fn token_key() -> TokenKey {

@@ -16,7 +16,7 @@ use crate::support::{App, send_as};
 
 /// Who asks, in the order of the answers in [`TABLE`]. `narrow` is a token of the owner whose scope
 /// is `products:read` alone.
-const CALLERS: [&str; 7] =
+pub(crate) const CALLERS: [&str; 7] =
     ["anonymous", "stranger", "owner", "support", "admin", "expired", "narrow"];
 
 /// The statuses of each operation.
@@ -51,7 +51,7 @@ async fn real(app: &App, path: &str) -> (String, Uuid) {
 }
 
 /// The token of a caller.
-fn token_of(caller: &str, owner: Uuid) -> Option<String> {
+pub(crate) fn token_of(caller: &str, owner: Uuid) -> Option<String> {
     match caller {
         "anonymous" => None,
         "stranger" => Some(with_role(Uuid::from_u128(1), "user")),
