@@ -166,7 +166,8 @@ async fn who_may_see_one_resource_alone_is_not_led_to_another() {
 async fn what_lies_below_is_narrowed_to_the_caller_too() {
     let filled = Filled::new().await;
     let query = filled.with_ids(
-        "{ user(id: \"{user}\") { orders { nodes { id } } } order(id: \"{order}\") { user { id } } }",
+        "{ user(id: \"{user}\") { orders { nodes { id } } }
+           order(id: \"{order}\") { user { id } } }",
     );
     // This caller sees everybody's users, but only their own orders: none.
     let grants = "users:read orders:read.own".parse().unwrap();

@@ -1,0 +1,192 @@
+//! Lists: their pages, filters and sorts, compared with the REST API, and arguments that are wrong.
+
+use serde_json::{Value, json};
+
+use super::{ask, data};
+use crate::support::{App, UserSeed};
+
+/// Follows the cursors of a list to its end, and returns the ids.
+async fn walk(app: &App, list: &str, size: usize) -> Vec<String> {
+    let query = format!(
+        "query ($after: String) {{ list: {list} {{ edges {{ cursor node {{ id }} }} \
+            pageInfo {{ hasNextPage hasPreviousPage endCursor }} }} }}"
+    );
+    let (mut ids, mut after) = (Vec::new(), Value::Null);
+    loop {
+        let answer = ask(app, &query, &json!({"after": after})).await;
+        let page = &data(&answer)["list"];
+        let edges = page["edges"].as_array().unwrap();
+        assert!(edges.len() <= size);
+        assert_eq!(page["pageInfo"]["hasPreviousPage"], json!(!ids.is_empty()));
+        ids.extend(edges.iter().map(|edge| edge["node"]["id"].as_str().unwrap().to_owned()));
+        assert_eq!(page["pageInfo"]["endCursor"], edges.last().unwrap()["cursor"]);
+        if page["pageInfo"]["hasNextPage"] == false {
+            return ids;
+        }
+        assert!(ids.len() < 1000, "{list} does not end");
+        after = page["pageInfo"]["endCursor"].clone();
+    }
+}
+
+#[tokio::test]
+async fn lists_show_the_rows_of_the_rest_api_in_the_same_order_page_by_page() {
+    let app = App::silent(2).await;
+    let mut users = Vec::new();
+    for number in 0..23 {
+        users.push(app.add_user(&UserSeed::number(number)).await);
+        app.add_product(number).await;
+        app.add_order(users[0], if number % 2 == 0 { "pending" } else { "paid" }, number).await;
+    }
+    let of_user = format!("/api/v1/users/{}/orders?", users[0]);
+    let page = "first: 5, after: $after";
+    for (list, rest) in [
+        (format!("users({page})"), "/api/v1/users?"),
+        (format!("users({page}, sort: CREATED_AT_ASC)"), "/api/v1/users?sort=created_at"),
+        (format!("users({page}, sort: ORDER_COUNT_DESC)"), "/api/v1/users?sort=-order_count"),
+        (
+            format!("users({page}, filter: {{email: \"USER-7@example.com\"}})"),
+            "/api/v1/users?email=user-7@example.com",
+        ),
+        (
+            format!("users({page}, filter: {{status: ACTIVE}}, sort: ORDER_COUNT_ASC)"),
+            "/api/v1/users?status=active&sort=order_count",
+        ),
+        (format!("orders({page})"), "/api/v1/orders?"),
+        (
+            format!("orders({page}, filter: {{status: PAID}}, sort: CREATED_AT_ASC)"),
+            "/api/v1/orders?status=paid&sort=created_at",
+        ),
+        (format!("orders({page}, filter: {{userId: \"{}\"}})", users[0]), &of_user),
+        (format!("products({page})"), "/api/v1/products?"),
+        (format!("products({page}, sort: NAME_ASC)"), "/api/v1/products?sort=name"),
+        (
+            format!("products({page}, filter: {{name: \"product 002\"}})"),
+            "/api/v1/products?name=product%20002",
+        ),
+    ] {
+        let expected = app.get(&format!("{rest}&page_size=100")).await.ids();
+        assert!(!expected.is_empty(), "{rest}");
+        assert_eq!(walk(&app, &list, 5).await, expected, "{list}");
+    }
+    for (arguments, rest) in [("", ""), (", status: PAID, sort: CREATED_AT_ASC", "&status=paid")] {
+        let sort = if arguments.is_empty() { "" } else { "&sort=created_at" };
+        let expected = app.get(&format!("{of_user}{rest}{sort}&page_size=100")).await.ids();
+        let (mut found, mut after) = (Vec::new(), Value::Null);
+        while found.len() < expected.len() {
+            let query = format!(
+                "query ($id: ID!, $after: String) {{ user(id: $id) {{ \
+                    orders(first: 4, after: $after{arguments}) {{ edges {{ cursor node {{ id }} }} \
+                    }} }} }}"
+            );
+            let answer = ask(&app, &query, &json!({"id": users[0], "after": after})).await;
+            let edges = data(&answer)["user"]["orders"]["edges"].as_array().unwrap().clone();
+            assert!(!edges.is_empty());
+            found.extend(edges.iter().map(|edge| edge["node"]["id"].as_str().unwrap().to_owned()));
+            after = edges.last().unwrap()["cursor"].clone();
+        }
+        assert_eq!(found, expected, "{arguments}");
+    }
+}
+
+#[tokio::test]
+async fn sales_are_filtered_and_sorted_as_over_rest() {
+    let app = App::silent(1).await;
+    for (day, currency, revenue) in
+        [("2026-01-01", "USD", 100), ("2026-01-02", "USD", 250), ("2026-01-02", "EUR", 30)]
+    {
+        app.add_day(day, currency, revenue).await;
+    }
+    let query = "query ($filter: DailySalesFilter) {
+        sales(filter: $filter) { nodes { day currency orders revenue { amount currency } } }
+    }";
+    let filter = json!({"filter": {"from": "2026-01-02", "to": "2026-01-02", "currency": "USD"}});
+    let answer = ask(&app, query, &filter).await;
+    let revenue = json!({"amount": "2.50", "currency": "USD"});
+    let day = json!({"day": "2026-01-02", "currency": "USD", "orders": 1, "revenue": revenue});
+    assert_eq!(data(&answer)["sales"]["nodes"], json!([day]));
+    let all = ask(&app, query, &json!({})).await;
+    let days: Vec<_> = data(&all)["sales"]["nodes"].as_array().unwrap().iter().collect();
+    let days: Vec<_> = days.iter().map(|row| (&row["day"], &row["currency"])).collect();
+    let (first, second) = (json!("2026-01-01"), json!("2026-01-02"));
+    let (usd, eur) = (json!("USD"), json!("EUR"));
+    assert_eq!(days, [(&second, &usd), (&second, &eur), (&first, &usd)]);
+}
+
+#[tokio::test]
+async fn an_argument_that_is_wrong_is_named_with_the_code_of_the_rest_api() {
+    let app = App::silent(1).await;
+    let user = app.add_user(&UserSeed::number(1)).await;
+    app.add_user(&UserSeed::number(2)).await;
+    let first = ask(&app, "{ users(first: 1) { pageInfo { endCursor } } }", &json!({})).await;
+    let cursor = data(&first)["users"]["pageInfo"]["endCursor"].as_str().unwrap().to_owned();
+    let of_rest = app.get("/api/v1/users?page_size=1").await;
+    let of_rest = of_rest.body["meta"]["page"]["next_cursor"].as_str().unwrap().to_owned();
+    let forged = format!("{}x", cursor.trim_end_matches(|c: char| c.is_alphanumeric()));
+    for (field, code, path, status) in [
+        ("users(first: 0) { nodes { id } }", "out-of-range", json!(["first"]), 422),
+        ("users(first: 101) { nodes { id } }", "out-of-range", json!(["first"]), 422),
+        ("users(first: -1) { nodes { id } }", "out-of-range", json!(["first"]), 422),
+        (
+            "users(filter: {email: \"ada\"}) { nodes { id } }",
+            "email/malformed",
+            json!(["filter", "email"]),
+            422,
+        ),
+        (
+            "orders(filter: {userId: \"ada\"}) { nodes { id } }",
+            "invalid",
+            json!(["filter", "userId"]),
+            422,
+        ),
+        (
+            "sales(filter: {currency: \"ABC\"}) { nodes { day } }",
+            "currency/unknown",
+            json!(["filter", "currency"]),
+            422,
+        ),
+        (
+            "sales(filter: {from: \"2026-01-02\", to: \"2026-01-01\"}) { nodes { day } }",
+            "contradicts-from",
+            json!(["filter", "to"]),
+            422,
+        ),
+        (&format!("users(after: \"{forged}\") {{ nodes {{ id }} }}"), "", Value::Null, 400),
+        (&format!("users(after: \"{of_rest}\") {{ nodes {{ id }} }}"), "", Value::Null, 400),
+        (
+            &format!("users(sort: CREATED_AT_ASC, after: \"{cursor}\") {{ nodes {{ id }} }}"),
+            "",
+            Value::Null,
+            400,
+        ),
+        (
+            &format!("user(id: \"{user}\") {{ orders(after: \"{cursor}\") {{ nodes {{ id }} }} }}"),
+            "",
+            Value::Null,
+            400,
+        ),
+    ] {
+        let answer = ask(&app, &format!("{{ {field} }}"), &json!({})).await;
+        assert_eq!(answer.status, 200, "{field} {:#}", answer.body);
+        let extensions = &answer.body["errors"][0]["extensions"];
+        assert_eq!(extensions["status"], status, "{field} {:#}", answer.body);
+        if code.is_empty() {
+            assert_eq!(extensions["code"], "cursor-invalid", "{field}");
+        } else {
+            assert_eq!(extensions["code"], "invalid-content", "{field}");
+            let error = &extensions["errors"][0];
+            assert_eq!((&error["code"], &error["field"]), (&json!(code), &path), "{field}");
+        }
+    }
+    for invalid in [
+        "{ sales(filter: {from: \"2026-02-30\"}) { nodes { day } } }",
+        "{ sales(filter: {from: 7}) { nodes { day } } }",
+        "{ users(filter: {mail: \"x\"}) { nodes { id } } }",
+        "{ users(sort: NAME) { nodes { id } } }",
+        "{ users(page: 1) { nodes { id } } }",
+        "mutation { users { nodes { id } } }",
+    ] {
+        let answer = ask(&app, invalid, &json!({})).await;
+        assert_eq!(answer.status, 400, "{invalid} {:#}", answer.body);
+        assert!(answer.body.get("data").is_none(), "{:#}", answer.body);
+    }
+}
