@@ -85,6 +85,15 @@ impl Client {
         self.answer(request).await
     }
 
+    /// Posts a question to the query API, with headers.
+    pub async fn ask(&self, path: &str, body: &Value, headers: &[(&str, &str)]) -> Result<Answer> {
+        let mut request = self.http.post(format!("{}{path}", self.queries)).json(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.answer(request).await
+    }
+
     /// Sends a query that waits for the position of a command's answer (P10).
     pub async fn get_after(&self, path: &str, command: &Answer) -> Result<Answer> {
         self.get_with(

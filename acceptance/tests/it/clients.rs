@@ -81,7 +81,8 @@ async fn a_python_client_from_the_descriptions_is_strictly_typed_and_buys_someth
 }
 
 async fn client_buys(language: &Language) -> Result<()> {
-    let Some(tools) = tools(language).await? else { return Ok(()) };
+    let what = format!("a client in {}", language.name);
+    let Some(tools) = language.tools.or_without(&what).await? else { return Ok(()) };
     let stack = RunningStack::start().await?;
     let since = Instant::now();
     let folder = enterable_folder()?;
@@ -112,19 +113,6 @@ async fn client_buys(language: &Language) -> Result<()> {
     assert_eq!(found, marked(&mistakes, &file)?, "{report}");
     eprintln!("the client in {} took {:.0?}", language.name, since.elapsed());
     stack.down().await
-}
-
-/// The tools of a language. Like the check of the descriptions in `.ci/run`, a machine without the
-/// installer goes without, and is told so; CI must have it.
-async fn tools(language: &Language) -> Result<Option<PathBuf>> {
-    let Language { name, tools, .. } = language;
-    if tools.are_to_be_had() {
-        return Ok(Some(tools.installed().await?));
-    }
-    let missing = format!("{} is not there, so no client in {name} is generated", tools.installer);
-    ensure!(std::env::var_os("CI").is_none(), "{missing}");
-    eprintln!("{missing}");
-    Ok(None)
 }
 
 /// The folder that clients are generated to and programs are checked in.

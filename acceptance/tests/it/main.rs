@@ -9,6 +9,7 @@ mod crash;
 mod descriptions;
 mod erasure;
 mod failover;
+mod federation;
 mod gauges;
 mod import;
 mod journey;

@@ -46,6 +46,18 @@ impl Tools {
         std::env::split_paths(&path).any(|folder| folder.join(self.installer).is_file())
     }
 
+    /// The folder of the tools, or `None` on a machine without the installer, which is told what it
+    /// goes without. It is like the check of the descriptions in `.ci/run`; CI must have the installer.
+    pub(crate) async fn or_without(&self, what: &str) -> Result<Option<PathBuf>> {
+        if self.are_to_be_had() {
+            return Ok(Some(self.installed().await?));
+        }
+        let missing = format!("{} is not there, so {what} is left out", self.installer);
+        ensure!(std::env::var_os("CI").is_none(), "{missing}");
+        eprintln!("{missing}");
+        Ok(None)
+    }
+
     /// The folder of the tools, which are installed unless they are there.
     pub(crate) async fn installed(&self) -> Result<PathBuf> {
         let all = root().join(".stack/tools");

@@ -18,7 +18,7 @@ struct Viewer {
     scope: String,
 }
 
-/// The questions that the command API answers.
+/// The questions that can be asked.
 #[Object]
 impl Query {
     /// Who asks; null without an access token.

@@ -113,10 +113,10 @@ impl Order {
     }
 }
 
-/// An order with its items.
+/// An order.
 #[Object]
 impl Order {
-    /// The order's id: a UUID.
+    /// The id: a UUID.
     pub(super) async fn id(&self) -> ID {
         self.0.id.into()
     }

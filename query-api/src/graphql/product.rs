@@ -92,10 +92,10 @@ impl Listed for Product {
     }
 }
 
-/// A product with its price and stock.
+/// A product.
 #[Object]
 impl Product {
-    /// The product's id: a UUID.
+    /// The id: a UUID.
     pub(super) async fn id(&self) -> ID {
         self.0.id.into()
     }

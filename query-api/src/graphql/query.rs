@@ -8,7 +8,7 @@ use super::product::ProductQuery;
 use super::sales::SalesQuery;
 use super::user::UserQuery;
 
-/// The questions of the shop.
+/// The questions that can be asked.
 #[derive(MergedObject, Default)]
 pub(super) struct Query(
     // One line each.

@@ -49,7 +49,7 @@ struct Preferences {
 
 /// An address of a user. Its texts are null after they were erased.
 #[derive(SimpleObject)]
-struct Address {
+struct UserAddress {
     /// The address's id.
     id: ID,
     /// What the user calls it, if it has a name.
@@ -149,10 +149,10 @@ impl Listed for User {
     }
 }
 
-/// A user with totals over confirmed orders.
+/// A user, who may order.
 #[Object]
 impl User {
-    /// The user's id: a UUID.
+    /// The id: a UUID.
     pub(super) async fn id(&self) -> ID {
         self.0.id.into()
     }
@@ -194,8 +194,8 @@ impl User {
     }
 
     /// The addresses, in the sequence in which they were added.
-    async fn addresses(&self) -> Vec<Address> {
-        self.0.addresses.iter().map(Address::of).collect()
+    async fn addresses(&self) -> Vec<UserAddress> {
+        self.0.addresses.iter().map(UserAddress::of).collect()
     }
 
     /// The user's orders, as far as the caller may see them.
@@ -259,7 +259,7 @@ impl User {
     }
 }
 
-impl Address {
+impl UserAddress {
     fn of(column: &AddressColumn) -> Self {
         let AddressColumn { id, label, recipient, street, city, postal_code, country, region } =
             column.clone();
