@@ -1,5 +1,6 @@
-//! The schemas of both APIs are subgraphs of Apollo Federation that compose into one schema, and the
-//! query API resolves what the payloads of mutations name.
+//! GraphQL as tools of others see it. The schemas of both APIs are subgraphs of Apollo Federation
+//! that compose into one schema, the query API resolves what the payloads of mutations name, and
+//! both endpoints pass the audit of "GraphQL over HTTP".
 
 use std::fs;
 use std::path::Path;
@@ -14,11 +15,11 @@ use tokio::process::Command;
 
 use crate::tools::{Tools, said_by};
 
-/// How long a composition may take.
+/// How long a script may take.
 const LIMIT: Duration = Duration::from_mins(1);
 const TOOLS: Tools = Tools {
-    name: "federation",
-    source: "acceptance/clients/federation",
+    name: "graphql",
+    source: "acceptance/clients/graphql",
     installer: "npm",
     pins: "package-lock.json",
     install: "npm ci --ignore-scripts --no-audit --no-fund --loglevel=error",
@@ -38,6 +39,7 @@ async fn a_gateway_can_compose_both_schemas_and_resolve_what_mutations_name() ->
     resolves(&client).await?;
     if let Some(tools) = TOOLS.or_without("the composition of the schemas").await? {
         composes(&client, &tools).await?;
+        passes(&stack, &tools).await?;
     }
     stack.down().await
 }
@@ -46,26 +48,47 @@ async fn a_gateway_can_compose_both_schemas_and_resolve_what_mutations_name() ->
 async fn composes(client: &Client, tools: &Path) -> Result<()> {
     let commands = client.command(Method::GET, SCHEMA, None, &[]).await?.expect(StatusCode::OK)?;
     let queries = client.get(SCHEMA).await?.expect(StatusCode::OK)?;
-    let folder = enterable_folder()?;
-    let source = TOOLS.source();
-    for name in ["compose.mjs", "journey.graphql"] {
-        fs::copy(source.join(name), folder.path().join(name))?;
-    }
+    let folder = equipped(tools, &["compose.mjs", "journey.graphql"])?;
     for (name, answer) in [("command-api", commands), ("query-api", queries)] {
         fs::write(folder.path().join(format!("{name}.graphql")), sdl(&answer.body)?)?;
     }
-    let modules = folder.path().join("node_modules");
-    std::os::unix::fs::symlink(tools.join("node_modules"), modules)?;
-    let mut compose = Command::new("node");
-    compose.current_dir(folder.path());
-    compose.args(["compose.mjs", "journey.graphql", "command-api.graphql", "query-api.graphql"]);
-    let composed = finish_async(&mut compose, LIMIT).await?;
-    ensure!(composed.status.success(), "{}", said_by(&composed));
-    let schema = String::from_utf8(composed.stdout)?;
+    let files = ["journey.graphql", "command-api.graphql", "query-api.graphql"];
+    let schema = run(folder.path(), "compose.mjs", &files).await?;
     for part in ["type Mutation {", "type Query {", "viewer: Viewer", "): UserConnection"] {
         ensure!(schema.contains(part), "the composed schema has no `{part}`: {schema}");
     }
     Ok(())
+}
+
+/// Audits both endpoints.
+async fn passes(stack: &RunningStack, tools: &Path) -> Result<()> {
+    let folder = equipped(tools, &["audit.mjs"])?;
+    let endpoints = stack.endpoints()?;
+    let urls = [endpoints.command_api, endpoints.query_api].map(|api| format!("{api}/graphql"));
+    let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+    let said = run(folder.path(), "audit.mjs", &urls).await?;
+    ensure!(said.lines().count() == urls.len(), "{said}");
+    Ok(())
+}
+
+/// A folder with these files, and with the tools where a script finds them.
+fn equipped(tools: &Path, files: &[&str]) -> Result<tempfile::TempDir> {
+    let folder = enterable_folder()?;
+    for name in files {
+        fs::copy(TOOLS.source().join(name), folder.path().join(name))?;
+    }
+    let modules = folder.path().join("node_modules");
+    std::os::unix::fs::symlink(tools.join("node_modules"), modules)?;
+    Ok(folder)
+}
+
+/// Runs a script, which must find nothing to complain of, and returns what it printed.
+async fn run(folder: &Path, script: &str, arguments: &[&str]) -> Result<String> {
+    let mut node = Command::new("node");
+    node.current_dir(folder).arg(script).args(arguments);
+    let output = finish_async(&mut node, LIMIT).await?;
+    ensure!(output.status.success(), "{script}: {}", said_by(&output));
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// Adds a product, and asks for what the answer names as a gateway does.
