@@ -1,7 +1,7 @@
 //! Executes one request: counts it, waits for its position, and asks all of its questions in one
 //! snapshot.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_graphql::{Executor, Request as GraphqlRequest, Response as Executed, Value, Variables};
 use axum::extract::FromRequestParts as _;
@@ -124,14 +124,17 @@ impl Executes for Execution {
         self.count(&mut request, rate_key)?;
         let request = Repeatable::new(request);
         let wait = self.wait.map(|wait| (wait.token, wait.patience));
-        let execution = self.api.reader.snapshot(wait, async |snapshot| {
+        let execution = self.api.reader.snapshot(wait, |snapshot| {
             let (api, caller) = (self.api.clone(), caller.clone());
             let shared = Shared::new(api, caller, request_id.clone(), snapshot);
             let questions = Questions::default();
-            // The request must be gone before the snapshot can end: it is moved, not lent.
-            let asking = Asking::new(shared.clone(), questions.clone());
-            let executed = questions.answer(schema.execute(request.request().data(asking))).await;
-            (executed, shared.outcome())
+            // The snapshot ends when the request is gone, which owns what asks in it.
+            let asking = Asking::new(Arc::clone(&shared), questions.clone());
+            let request = request.request().data(asking);
+            async move {
+                let executed = questions.answer(schema.execute(request)).await;
+                (executed, shared.outcome())
+            }
         });
         let (executed, Outcome { seen, failure }) = execution.await?;
         match failure {

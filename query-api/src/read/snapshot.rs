@@ -61,10 +61,10 @@ impl Reader {
     ///
     /// # Errors
     /// [`ReadError`] if there is no snapshot.
-    pub async fn snapshot<T>(
+    pub async fn snapshot<T, A: Future<Output = T>>(
         &self,
         wait: Option<(ConsistencyToken, Duration)>,
-        ask: impl AsyncFn(Snapshot) -> T,
+        ask: impl Fn(Snapshot) -> A,
     ) -> Result<T, ReadError> {
         let (token, patience) = wait.unzip();
         let deadline = patience.map(|patience| Instant::now() + patience);
@@ -107,10 +107,10 @@ impl Reader {
 }
 
 /// Opens a snapshot, calls `ask` with it, and returns how it ended.
-async fn once<T>(
+async fn once<T, A: Future<Output = T>>(
     pools: Pools,
     token: Option<ConsistencyToken>,
-    ask: &impl AsyncFn(Snapshot) -> T,
+    ask: &impl Fn(Snapshot) -> A,
 ) -> Result<(T, End), ReadError> {
     let (queue, questions) = mpsc::channel(MAX_QUEUED);
     let (opened, mut is_open) = oneshot::channel();
