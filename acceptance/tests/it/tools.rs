@@ -47,7 +47,8 @@ impl Tools {
     }
 
     /// The folder of the tools, or `None` on a machine without the installer, which is told what it
-    /// goes without. It is like the check of the descriptions in `.ci/run`; CI must have the installer.
+    /// goes without. It is like the check of the descriptions in `.ci/run`; CI must have the
+    /// installer.
     pub(crate) async fn or_without(&self, what: &str) -> Result<Option<PathBuf>> {
         if self.are_to_be_had() {
             return Ok(Some(self.installed().await?));

@@ -80,7 +80,9 @@ impl Listed for DailySales {
     }
 }
 
-/// The sales of one day in one currency, of confirmed orders that were not cancelled afterwards.
+/// The sales of one day in one currency. Everything about an order counts on the day of its sale:
+/// the original date of an imported order, otherwise the day of the confirmation. So a later
+/// cancellation or refund changes that day.
 #[Object]
 impl DailySales {
     /// The day, in UTC.
@@ -93,28 +95,39 @@ impl DailySales {
         &self.0.currency
     }
 
-    /// The number of orders.
+    /// The number of confirmed orders that were not cancelled afterwards.
     async fn orders(&self) -> i64 {
         self.0.orders
     }
 
-    /// The number of units.
+    /// The number of units in these orders.
     async fn units(&self) -> i64 {
         self.0.units
     }
 
-    /// What customers agreed to pay: after discounts, and with tax.
+    /// The gross revenue: what customers agreed to pay for these orders, after discounts and with
+    /// tax.
     async fn revenue(&self) -> Money {
         Money::of(self.0.revenue_minor, &self.0.currency)
     }
 
-    /// What was paid for the orders of the day.
+    /// What was refunded of these orders.
+    async fn refunded(&self) -> Money {
+        Money::of(self.0.refunded_minor, &self.0.currency)
+    }
+
+    /// The net revenue: `revenue` less `refunded`.
+    async fn net(&self) -> Money {
+        Money::of(self.0.revenue_minor.saturating_sub(self.0.refunded_minor), &self.0.currency)
+    }
+
+    /// All payments for orders of the day, also for those that were cancelled afterwards.
     async fn paid(&self) -> Money {
         Money::of(self.0.paid_minor, &self.0.currency)
     }
 
-    /// What was refunded for the orders of the day.
-    async fn refunded(&self) -> Money {
-        Money::of(self.0.refunded_minor, &self.0.currency)
+    /// All refunds of orders of the day, also of those that were cancelled.
+    async fn paid_back(&self) -> Money {
+        Money::of(self.0.paid_back_minor, &self.0.currency)
     }
 }

@@ -19,7 +19,7 @@ use crate::filter;
 use crate::read::user::{AddressColumn, ListUsers, UserRow, UserSort};
 use crate::view::known;
 use crate::view::order::OrderStatus;
-use crate::view::user::{CustomerType, UserStatus};
+use crate::view::user::{CustomerType, UserStatus, net};
 
 /// A user.
 pub(super) struct User(pub(super) Arc<UserRow>);
@@ -223,19 +223,29 @@ impl User {
         self.0.order_count
     }
 
-    /// The total of these orders, by currency.
+    /// The gross total of these orders, by currency.
     async fn total_spent(&self) -> Vec<Money> {
         Money::sums(&self.0.total_spent)
     }
 
-    /// The total of all payments, by currency.
+    /// What was refunded of these orders, by currency.
+    async fn total_refunded(&self) -> Vec<Money> {
+        Money::sums(&self.0.total_refunded)
+    }
+
+    /// The net total: `totalSpent` less `totalRefunded`, by currency.
+    async fn total_net(&self) -> Vec<Money> {
+        Money::sums(&net(&self.0.total_spent, &self.0.total_refunded))
+    }
+
+    /// The total of all payments, by currency, also for orders that were cancelled afterwards.
     async fn total_paid(&self) -> Vec<Money> {
         Money::sums(&self.0.total_paid)
     }
 
-    /// The total of all refunds, by currency.
-    async fn total_refunded(&self) -> Vec<Money> {
-        Money::sums(&self.0.total_refunded)
+    /// The total of all refunds, by currency, also of cancelled orders.
+    async fn total_paid_back(&self) -> Vec<Money> {
+        Money::sums(&self.0.total_paid_back)
     }
 
     /// The latest date of an order that was confirmed, also if it was cancelled afterwards.

@@ -178,7 +178,7 @@ impl From<UserRow> for User {
 }
 
 /// What is left of gross sums, by currency, after what was refunded of them.
-pub(super) fn net(gross: &SumsMinor, refunded: &SumsMinor) -> SumsMinor {
+pub(crate) fn net(gross: &SumsMinor, refunded: &SumsMinor) -> SumsMinor {
     let mut net = gross.clone();
     for (currency, minor) in refunded {
         let left = net.entry(currency.clone()).or_default();

@@ -61,6 +61,8 @@ async fn a_user_is_shown_with_orders_and_products_and_the_answer_says_its_positi
     let query = "query ($id: ID!) {
         user(id: $id) {
             id email name status createdAt totalSpent { amount currency }
+            totalRefunded { amount } totalNet { amount } totalPaid { amount }
+            totalPaidBack { amount }
             orders { nodes {
                 id status createdAt total { amount currency } refundDue { amount } user { id }
                 items { productName quantity unitPrice { amount } product { id available } }
@@ -71,6 +73,8 @@ async fn a_user_is_shown_with_orders_and_products_and_the_answer_says_its_positi
     let shown = json!({
         "id": ada, "email": "user-1@example.com", "name": "Ada Lovelace", "status": "ACTIVE",
         "createdAt": "2026-01-01T00:00:00Z", "totalSpent": [{"amount": "87.15", "currency": "USD"}],
+        "totalRefunded": [{"amount": "14.67"}], "totalNet": [{"amount": "72.48"}],
+        "totalPaid": [{"amount": "80.00"}], "totalPaidBack": [{"amount": "24.67"}],
         "orders": {"nodes": [{
             "id": order, "status": "CONFIRMED", "createdAt": "2026-01-01T00:00:01Z",
             "total": {"amount": "29.34", "currency": "USD"}, "refundDue": {"amount": "0.00"},

@@ -41,21 +41,21 @@ enum SortAudit {
 #[serde(deny_unknown_fields)]
 struct AuditFilter {
     /// Only what this principal did, such as `user:0190b3a2-0000-7000-8000-000000000001`.
-    #[param(required = false)]
+    #[param(required = false, pattern = r"^[^\u0000\ufffd]*$")]
     principal: Option<String>,
     /// Only what was done with this session or API key.
     #[param(required = false, inline)]
     credential_id: Option<Id>,
     /// Only events of this type, such as `order.confirmed`.
-    #[param(required = false)]
+    #[param(required = false, pattern = r"^[^\u0000\ufffd]*$")]
     event_type: Option<String>,
     /// Only what happened to this thing, such as `order-0190b3a2-0000-7000-8000-000000000003`.
-    #[param(required = false)]
+    #[param(required = false, pattern = r"^[^\u0000\ufffd]*$")]
     stream: Option<String>,
     /// Only events from this time on, inclusive.
     #[param(required = false, inline)]
     from: Option<Time>,
-    /// Only events up to this time, inclusive; not before `from`.
+    /// Only events up to this time, inclusive; not before `from` (`contradicts-from`).
     #[param(required = false, inline)]
     to: Option<Time>,
     /// The sort of the list; `-` means descending. The default is `-recorded_at`.

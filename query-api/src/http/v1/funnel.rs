@@ -39,7 +39,7 @@ struct FunnelFilter {
     /// Only days from this one on, inclusive.
     #[param(required = false, inline)]
     from: Option<Day>,
-    /// Only days up to this one, inclusive; not before `from`.
+    /// Only days up to this one, inclusive; not before `from` (`contradicts-from`).
     #[param(required = false, inline)]
     to: Option<Day>,
     /// The sort of the list; `-` means descending. The default is `-day`.

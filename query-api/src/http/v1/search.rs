@@ -9,6 +9,7 @@ use serde::Deserialize;
 use service_kit::conditional::Preconditions;
 use service_kit::extract::parse_query;
 use service_kit::http::RequestId;
+use service_kit::input::schema::OpaqueText;
 use service_kit::input::{Integer, Text};
 use service_kit::{Envelope, FieldError, Problem};
 use utoipa::{IntoParams, OpenApi};
@@ -41,7 +42,7 @@ pub(in crate::http) fn routes() -> OpenApiRouter<Api> {
 struct SearchParams {
     /// What to look for: all of these words, words that are similar to them, or an id. Accents,
     /// case and punctuation make no difference. Without it, nothing is found.
-    #[param(required = false, max_length = 200)]
+    #[param(required = false, max_length = 200, pattern = r"^[^\u0000\ufffd]*$")]
     q: Option<String>,
     /// Only this kind of thing.
     #[param(required = false, inline)]
@@ -49,9 +50,10 @@ struct SearchParams {
     /// The maximum number of hits.
     #[param(required = false, value_type = i64, minimum = 1, maximum = 100, default = 20)]
     limit: Option<Text<Integer>>,
-    /// A command's consistency token. The answer waits until it shows the command's effect. The
-    /// header `Consistency-Token` does the same.
-    #[param(required = false)]
+    /// A command's consistency token. The answer waits until it shows the command's effect. Only a
+    /// token of this system is valid (`consistency-token-invalid`). The header `Consistency-Token`
+    /// does the same, and must not be another one (`contradicts-header`).
+    #[param(required = false, inline, value_type = OpaqueText)]
     consistency_token: Option<String>,
 }
 

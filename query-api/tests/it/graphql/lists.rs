@@ -97,12 +97,15 @@ async fn sales_are_filtered_and_sorted_as_over_rest() {
         app.add_day(day, currency, revenue).await;
     }
     let query = "query ($filter: DailySalesFilter) {
-        sales(filter: $filter) { nodes { day currency orders revenue { amount currency } } }
+        sales(filter: $filter) { nodes { day currency orders revenue { amount currency }
+            refunded { amount } net { amount } paid { amount } paidBack { amount } } }
     }";
     let filter = json!({"filter": {"from": "2026-01-02", "to": "2026-01-02", "currency": "USD"}});
     let answer = ask(&app, query, &filter).await;
     let revenue = json!({"amount": "2.50", "currency": "USD"});
-    let day = json!({"day": "2026-01-02", "currency": "USD", "orders": 1, "revenue": revenue});
+    let day = json!({"day": "2026-01-02", "currency": "USD", "orders": 1, "revenue": revenue,
+        "refunded": {"amount": "0.15"}, "net": {"amount": "2.35"}, "paid": {"amount": "2.50"},
+        "paidBack": {"amount": "1.15"}});
     assert_eq!(data(&answer)["sales"]["nodes"], json!([day]));
     let all = ask(&app, query, &json!({})).await;
     let days: Vec<_> = data(&all)["sales"]["nodes"].as_array().unwrap().iter().collect();
