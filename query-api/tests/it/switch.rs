@@ -11,7 +11,8 @@ pub(crate) const SWITCH: &str = "BEGIN;
     CREATE TABLE users AS
         SELECT position, version, updated_at, created_at, last_order_at, total_paid_back, \
         total_refunded, total_paid, total_spent, order_count, addresses, newsletter, currency, \
-        language, phone, locale, display_name, customer_type, status::varchar(20) AS status, name, email, id
+        language, phone, locale, display_name, customer_type, status::varchar(20) AS status, \
+        name, email, id
         FROM users_g1.users;
     INSERT INTO users SELECT position, version, updated_at, created_at, last_order_at, \
     total_paid_back, total_refunded, total_paid, total_spent, order_count, addresses, \
