@@ -1,6 +1,5 @@
 //! Grants: permissions with their reach.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -32,13 +31,24 @@ pub enum Reach {
 /// assert_eq!(grants.reach(Permission::UsersRead), None);
 /// # Ok::<(), access::InvalidGrant>(())
 /// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct Grants(BTreeMap<Permission, Reach>);
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Grants([Option<Reach>; PERMISSIONS]);
+
+/// The number of permissions. The reach of each has a place, in their order, so that grants are
+/// copied and compared without an allocation: that is done for every request.
+const PERMISSIONS: usize = Permission::ALL.len();
 
 /// The error for a text that is no list of scopes. It names the first scope that is not known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a permission, with or without `.own`")]
 pub struct InvalidGrant(pub String);
+
+impl Default for Grants {
+    /// Nothing.
+    fn default() -> Self {
+        Self([None; PERMISSIONS])
+    }
+}
 
 impl Grants {
     /// Every permission on every resource.
@@ -48,24 +58,26 @@ impl Grants {
 
     /// The reach of a permission; `None` if it is not granted.
     pub fn reach(&self, permission: Permission) -> Option<Reach> {
-        self.0.get(&permission).copied()
+        self.0.get(permission as usize).copied().flatten()
     }
 
     /// Whether nothing is granted.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.iter().all(Option::is_none)
     }
 
     /// All grants in a fixed order.
     pub fn iter(&self) -> impl Iterator<Item = (Permission, Reach)> + '_ {
-        self.0.iter().map(|(permission, reach)| (*permission, *reach))
+        Permission::ALL
+            .iter()
+            .zip(self.0)
+            .filter_map(|(permission, held)| Some((*permission, held?)))
     }
 
     /// What either holds; the further reach counts.
     #[must_use]
     pub fn or(mut self, other: &Self) -> Self {
-        for (permission, reach) in other.iter() {
-            let held = self.0.entry(permission).or_insert(reach);
+        for (held, reach) in self.0.iter_mut().zip(other.0) {
             *held = reach.max(*held);
         }
         self
@@ -91,8 +103,9 @@ impl FromIterator<(Permission, Reach)> for Grants {
     fn from_iter<I: IntoIterator<Item = (Permission, Reach)>>(grants: I) -> Self {
         let mut all = Self::default();
         for (permission, reach) in grants {
-            let held = all.0.entry(permission).or_insert(reach);
-            *held = reach.max(*held);
+            if let Some(held) = all.0.get_mut(permission as usize) {
+                *held = Some(reach).max(*held);
+            }
         }
         all
     }

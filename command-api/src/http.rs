@@ -3,6 +3,7 @@
 //! Each version of the API is mounted under its own prefix. What they share is in `resource/`, what
 //! differs in `v1/` and `v2/`. All of them hand over the same inputs of the application.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::http::header::CONTENT_TYPE;
@@ -54,9 +55,13 @@ const SAME: [(&str, &str); 5] = [
     ("replacePreferences", "changeUser"),
 ];
 
-/// The state shared by all handlers.
+/// The state shared by all handlers. Clones share its parts, because the router makes several for
+/// each request.
 #[derive(Clone)]
-pub struct Api {
+pub struct Api(Arc<ApiParts>);
+
+/// The parts of an [`Api`].
+pub struct ApiParts {
     /// The application that carries out commands.
     pub application: Application,
     /// Signs consistency tokens.
@@ -79,6 +84,20 @@ pub struct Api {
     pub identity: Option<Identity>,
 }
 
+impl From<ApiParts> for Api {
+    fn from(parts: ApiParts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for Api {
+    type Target = ApiParts;
+
+    fn deref(&self) -> &ApiParts {
+        &self.0
+    }
+}
+
 /// The router of the public port, with the routes of `others` behind the same gate and layers.
 pub fn router(api: Api, allowed: &Allowed, others: Router) -> Router {
     let (mut routes, mut others) = (Router::new(), others.merge(page()));
@@ -96,8 +115,8 @@ pub fn router(api: Api, allowed: &Allowed, others: Router) -> Router {
     // The other API asks for these all the time, and they cost little.
     let free = well_known::routes().with_state(api.clone());
     let routes = usage::counted(routes).merge(free).merge(others);
-    let routes = gated_at_rates(routes, api.gate, api.rates.clone());
-    versioned(layered_at_rates(routes, allowed, &api.rates), api.versions)
+    let routes = gated_at_rates(routes, api.gate.clone(), api.rates.clone());
+    versioned(layered_at_rates(routes, allowed, &api.rates), api.versions.clone())
 }
 
 /// The page that shows all documents.

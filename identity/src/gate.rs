@@ -79,11 +79,11 @@ impl Gate {
 
     fn ours(&self, token: &str) -> Result<Caller, Problem> {
         match self.verifier.verify(token) {
-            Ok(claims) if self.revocations.refuse(&claims) => {
-                tracing::debug!(user = %claims.sub, "a revoked access token is refused");
+            Ok(verified) if self.revocations.refuse(&verified.claims) => {
+                tracing::debug!(user = %verified.claims.sub, "a revoked access token is refused");
                 Err(problem::invalid_token())
             }
-            Ok(claims) => Ok(claims.caller()),
+            Ok(verified) => Ok(verified.caller.clone()),
             Err(_) if !self.verifier.knows_keys() => Err(problem::no_keys()),
             Err(error) => {
                 tracing::debug!(%error, "an access token is refused");
@@ -117,7 +117,7 @@ fn bearer(credentials: &str) -> Option<&str> {
 
 /// Puts the gate in front of these routes. Their handlers get the [`RequestCaller`].
 pub fn gated<S: Clone + Send + Sync + 'static>(routes: Router<S>, gate: Gate) -> Router<S> {
-    routes.layer(from_fn_with_state((gate, None), pass))
+    routes.layer(from_fn_with_state(Arc::new((gate, None)), pass))
 }
 
 /// Does the same as [`gated`]. A request that the gate refuses counts for its address: it costs the
@@ -127,14 +127,15 @@ pub fn gated_at_rates<S: Clone + Send + Sync + 'static>(
     gate: Gate,
     rates: Rates,
 ) -> Router<S> {
-    routes.layer(from_fn_with_state((gate, Some(rates)), pass))
+    routes.layer(from_fn_with_state(Arc::new((gate, Some(rates))), pass))
 }
 
 async fn pass(
-    State((gate, rates)): State<(Gate, Option<Rates>)>,
+    State(gate_and_rates): State<Arc<(Gate, Option<Rates>)>>,
     mut request: Request,
     next: Next,
 ) -> Response {
+    let (gate, rates) = &*gate_and_rates;
     match gate.caller(request.headers()) {
         Ok(caller) => {
             request.extensions_mut().insert(RequestCaller(caller));

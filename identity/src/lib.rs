@@ -39,4 +39,4 @@ pub use outside::{KeySource, OidcArgs, OutsideVerifier};
 pub use rate::limited;
 pub use revocation::{Revocations, Subject};
 pub use signing::{InvalidKeys, NotSigned, SigningKeys};
-pub use verifier::{InvalidToken, MAX_TOKEN_LEN, Verifier, now};
+pub use verifier::{InvalidToken, MAX_TOKEN_LEN, Verified, Verifier, now};

@@ -1,6 +1,8 @@
 //! Limits the rate of requests by who calls: a caller who is signed in by their id, and anybody
 //! else by their address.
 
+use std::sync::Arc;
+
 use access::Principal;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -16,10 +18,10 @@ pub struct Counted(pub RateKey);
 
 /// Puts the limits on these routes. They belong behind the gate, which says who calls.
 pub fn limited<S: Clone + Send + Sync + 'static>(routes: Router<S>, rates: Rates) -> Router<S> {
-    routes.layer(from_fn_with_state(rates, count))
+    routes.layer(from_fn_with_state(Arc::new(rates), count))
 }
 
-async fn count(State(rates): State<Rates>, mut request: Request, next: Next) -> Response {
+async fn count(State(rates): State<Arc<Rates>>, mut request: Request, next: Next) -> Response {
     let key = key(&request);
     match rates.of_request(&request).count(key) {
         Ok(left) => {

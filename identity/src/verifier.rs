@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use access::Caller;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
@@ -29,7 +30,16 @@ pub(crate) type Fingerprint = [u8; 32];
 pub struct Verifier {
     rules: Validation,
     keys: RwLock<Arc<Keys>>,
-    remembered: Cache<Fingerprint, Arc<Claims>>,
+    remembered: Cache<Fingerprint, Arc<Verified>>,
+}
+
+/// An access token that is accepted.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// What it says.
+    pub claims: Claims,
+    /// The caller that it stands for.
+    pub caller: Caller,
 }
 
 /// Why a token is not accepted. Clients learn only that it is not; the reason is for logs.
@@ -125,27 +135,28 @@ impl Verifier {
     ///
     /// # Errors
     /// [`InvalidToken`].
-    pub fn verify(&self, token: &str) -> Result<Arc<Claims>, InvalidToken> {
+    pub fn verify(&self, token: &str) -> Result<Arc<Verified>, InvalidToken> {
         if token.len() > MAX_TOKEN_LEN {
             return Err(InvalidToken::TooLong);
         }
         let fingerprint: Fingerprint = Sha256::digest(token.as_bytes()).into();
-        if let Some(claims) = self.remembered.get(&fingerprint) {
-            if claims.exp.saturating_add(LEEWAY.cast_signed()) > now() {
-                return Ok(claims);
+        if let Some(verified) = self.remembered.get(&fingerprint) {
+            if verified.claims.exp.saturating_add(LEEWAY.cast_signed()) > now() {
+                return Ok(verified);
             }
             self.remembered.remove(&fingerprint);
             return Err(InvalidToken::Expired);
         }
         let keys = Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner));
-        let claims = Arc::new(self.check(token, &keys)?);
-        self.remembered.insert(fingerprint, Arc::clone(&claims));
+        let claims = self.check(token, &keys)?;
+        let verified = Arc::new(Verified { caller: claims.caller(), claims });
+        self.remembered.insert(fingerprint, Arc::clone(&verified));
         // Keys that were replaced meanwhile may have cleared the cache before this insertion.
         let now = Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner));
         if !Arc::ptr_eq(&keys, &now) {
             self.remembered.remove(&fingerprint);
         }
-        Ok(claims)
+        Ok(verified)
     }
 
     fn check(&self, token: &str, keys: &Keys) -> Result<Claims, InvalidToken> {

@@ -2,6 +2,8 @@
 //! components) and `/metrics`. A process may add an API for operators. None of it is on the public
 //! port.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
@@ -20,7 +22,7 @@ const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub fn router(health: Health, metrics: Metrics) -> Router {
     probes(health, metrics)
         .fallback(async || crate::Problem::not_found())
-        .layer(from_fn_with_state(Allowed::default(), admit))
+        .layer(from_fn_with_state(Arc::new(Allowed::default()), admit))
         .layer(from_fn(screen))
 }
 
@@ -29,7 +31,7 @@ pub fn router(health: Health, metrics: Metrics) -> Router {
 pub fn router_with(health: Health, metrics: Metrics, api: Router) -> Router {
     let api = crate::http::layered(api, &Allowed::default());
     probes(health, metrics)
-        .layer(from_fn_with_state(Allowed::default(), admit))
+        .layer(from_fn_with_state(Arc::new(Allowed::default()), admit))
         .layer(from_fn(screen))
         .fallback_service(api)
 }

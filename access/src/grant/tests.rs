@@ -9,7 +9,7 @@ use super::*;
 fn grants() -> impl Strategy<Value = Grants> {
     let permission = prop::sample::select(Permission::ALL);
     let reach = prop_oneof![Just(Reach::Own), Just(Reach::Any)];
-    btree_map(permission, reach, 0..=Permission::ALL.len()).prop_map(Grants)
+    btree_map(permission, reach, 0..=Permission::ALL.len()).prop_map(Grants::from_iter)
 }
 
 proptest! {
@@ -70,5 +70,12 @@ fn the_texts_of_permissions_are_scopes_and_differ() {
         let (noun, verb) = text.split_once(':').unwrap();
         let is_word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase());
         assert!(is_word(noun) && is_word(verb), "{text}");
+    }
+}
+
+#[test]
+fn the_places_of_permissions_are_in_their_order() {
+    for (place, permission) in Permission::ALL.iter().enumerate() {
+        assert_eq!(*permission as usize, place, "{permission}");
     }
 }

@@ -15,7 +15,7 @@ use crate::application::{Application, Commands, Environment};
 use crate::auth::password::Passwords;
 use crate::auth::{Database, Directory, Identity, Parts, Pepper};
 use crate::config::{ServeArgs, reservation_secret};
-use crate::http::{Api, rates, versions};
+use crate::http::{Api, ApiParts, rates, versions};
 use crate::signing_in::{SigningIn, password_threads};
 
 /// The API over `commands`, the tasks of log-ins if there is a database of credentials, and the
@@ -65,7 +65,7 @@ pub(super) fn api(
         }
         None => None,
     };
-    let api = Api {
+    let api = ApiParts {
         application: Application {
             commands: Arc::clone(commands),
             environment,
@@ -82,7 +82,7 @@ pub(super) fn api(
         clock: clock::system(),
         identity: signing_in.as_ref().map(|signing_in| signing_in.identity.clone()),
     };
-    Ok((api, signing_in, outside))
+    Ok((api.into(), signing_in, outside))
 }
 
 /// Decides who may ask for operations. It takes access tokens if somebody issues them.

@@ -18,7 +18,7 @@ use command_api::application::repository::{Departures, Leave, LeaveError, Reposi
 use command_api::application::use_case::EmailReservations;
 use command_api::application::{Application, Commands, Environment};
 use command_api::auth::Identity;
-use command_api::http::{Api, rates, router, versions};
+use command_api::http::{Api, ApiParts, rates, router, versions};
 use event_store::stream::Version;
 use event_store::{
     Append, AppendOutcome, EventRef, EventStore, Filter, Head, Idempotency, MemoryStore, Position,
@@ -87,10 +87,10 @@ fn environment(order_import: bool) -> Environment {
     }
 }
 
-fn api(application: Application, revocations: Revocations, options: ShopOptions) -> Api {
+fn api(application: Application, revocations: Revocations, options: ShopOptions) -> ApiParts {
     let issuer = tokens::issuer();
     let verifier = Verifier::new(ISSUER, AUDIENCE, issuer.keys().published());
-    Api {
+    ApiParts {
         application,
         tokens: Arc::new(token_key()),
         issuer: Arc::new(issuer),
@@ -179,7 +179,7 @@ impl Shop {
             policy: Arc::new(Policy::default()),
         };
         let revocations = Revocations::default();
-        let api = api(application.clone(), revocations.clone(), options);
+        let api = Api::from(api(application.clone(), revocations.clone(), options));
         let graphql = command_api::graphql::routes(&api);
         let router = router(api, &allowed("https://app.example.com"), graphql);
         Self { router, store, commands, application, revocations, departures }
@@ -190,7 +190,7 @@ impl Shop {
         let options = ShopOptions::default();
         let api = api(self.application.clone(), self.revocations.clone(), options);
         self.departures.0.get_or_init(|| identity.clone());
-        let api = Api { identity: Some(identity), ..api };
+        let api = Api::from(ApiParts { identity: Some(identity), ..api });
         let graphql = command_api::graphql::routes(&api);
         Self { router: router(api, &allowed("https://app.example.com"), graphql), ..self }
     }
@@ -203,6 +203,7 @@ impl Shop {
             policy: Arc::new(Policy::default()),
         };
         let api = api(application, Revocations::default(), ShopOptions::default());
+        let api = Api::from(api);
         let graphql = command_api::graphql::routes(&api);
         router(api, &allowed(""), graphql)
     }

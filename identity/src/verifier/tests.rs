@@ -69,7 +69,7 @@ fn a_token_says_who_calls_and_what_they_may_do() {
     let (verifier, token) = (verifier(&keys), keys.sign(&claims()).unwrap());
     for _ in 0..2 {
         let found = verifier.verify(&token).unwrap();
-        assert_eq!(*found, claims());
+        assert_eq!(*found, Verified { caller: claims().caller(), claims: claims() });
     }
     let caller = claims().caller();
     assert_eq!(caller.principal.to_string(), format!("user:{}", Uuid::from_u128(7)));

@@ -4,6 +4,8 @@
 //! CORS alone is not enough. It keeps a page from reading an answer, but a "simple" POST is carried
 //! out all the same.
 
+use std::sync::Arc;
+
 use axum::extract::{Request, State};
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::uri::Authority;
@@ -71,7 +73,7 @@ fn is_own(request: &Request, origin: &HeaderValue) -> bool {
 
 /// The layer: answers refused requests and passes on the rest.
 pub(crate) async fn admit(
-    State(allowed): State<Allowed>,
+    State(allowed): State<Arc<Allowed>>,
     request: Request,
     next: Next,
 ) -> Response {

@@ -2,6 +2,7 @@
 //! headers, CORS, panics, screen, hosts and origins, request deadline, body limit, body deadline.
 
 use std::any::Any;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -14,6 +15,7 @@ use axum::http::header::{
 use axum::http::{Method, StatusCode};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::limit::RequestBodyLimitLayer;
@@ -70,24 +72,27 @@ fn not_allowed() -> Problem {
     Problem::from_status(StatusCode::METHOD_NOT_ALLOWED)
 }
 
+/// The stack as one layer: the router keeps each layer in a box of its own, and would copy every
+/// box within it for each request.
 fn stacked(routes: Router, allowed: &Allowed) -> Router {
     context::describe();
-    routes
-        .layer(RequestBodyLimitLayer::new(BODY_LIMIT))
-        .layer(RequestBodyDeadlineLayer::new(BODY_DEADLINE))
-        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, REQUEST_DEADLINE))
-        .layer(from_fn_with_state(allowed.clone(), admit))
-        .layer(from_fn(screen))
-        .layer(CatchPanicLayer::custom(answer_panic))
-        .layer(cors(allowed.origins.clone()))
-        .layer(default_header(X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .layer(default_header(REFERRER_POLICY, "no-referrer"))
+    let layers = ServiceBuilder::new()
+        .layer(from_fn(context::surround))
+        .layer(default_header(CACHE_CONTROL, "no-store"))
         .layer(default_header(
             CONTENT_SECURITY_POLICY,
             "default-src 'none'; frame-ancestors 'none'",
         ))
-        .layer(default_header(CACHE_CONTROL, "no-store"))
-        .layer(from_fn(context::surround))
+        .layer(default_header(REFERRER_POLICY, "no-referrer"))
+        .layer(default_header(X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(cors(allowed.origins.clone()))
+        .layer(CatchPanicLayer::custom(answer_panic))
+        .layer(from_fn(screen))
+        .layer(from_fn_with_state(Arc::new(allowed.clone()), admit))
+        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, REQUEST_DEADLINE))
+        .layer(RequestBodyDeadlineLayer::new(BODY_DEADLINE))
+        .layer(RequestBodyLimitLayer::new(BODY_LIMIT));
+    routes.layer(layers)
 }
 
 fn default_header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {

@@ -137,12 +137,16 @@ impl Versions {
 ///
 /// A request for a version that does not exist, or for two, gets 400 from the layers.
 pub fn versioned(routes: Router, versions: Versions) -> Router {
-    let choosing = from_fn_with_state(versions, choose);
+    let choosing = from_fn_with_state(Arc::new(versions), choose);
     Router::new().fallback_service(choosing.layer(routes))
 }
 
 /// Finds out which version a request is for, and says in the answer which one answered.
-async fn choose(State(versions): State<Versions>, mut request: Request, next: Next) -> Response {
+async fn choose(
+    State(versions): State<Arc<Versions>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let named = versions.named(request.uri().path());
     if named == Named::Nothing {
         return next.run(request).await;

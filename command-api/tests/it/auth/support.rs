@@ -119,8 +119,8 @@ impl Site {
     }
 
     /// What an access token says. The token is verified at the machine's time.
-    pub(crate) fn claims(&self, session: &Session) -> Arc<Claims> {
-        self.verifier.verify(&session.access).unwrap()
+    pub(crate) fn claims(&self, session: &Session) -> Claims {
+        self.verifier.verify(&session.access).unwrap().claims.clone()
     }
 
     pub(crate) fn later(&self, by: TimeDelta) {
