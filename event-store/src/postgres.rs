@@ -71,6 +71,7 @@ pub mod operations;
 mod read;
 mod snapshot;
 mod status;
+mod stream;
 mod subscribe;
 mod tails;
 mod verify;
@@ -208,7 +209,7 @@ impl PostgresStore {
         let watcher = AbortOnDropHandle::new(tokio::spawn(watching));
         Ok(Self {
             inner: Arc::new(Inner {
-                tails: Tails::new(lookup.clone()),
+                tails: Tails::new(lookup.clone(), Arc::clone(&continuity)),
                 lookup,
                 scan,
                 continuity,

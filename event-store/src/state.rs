@@ -89,7 +89,8 @@ pub struct Current<S> {
     pub version: Version,
     /// The last event.
     pub last: EventRef,
-    /// The position up to which the state has every event of the stream.
+    /// The position up to which the state has every event of the stream, as far as is known: it may
+    /// have later ones. A condition on the stream begins here.
     pub seen: Position,
     /// The newest version stored as a snapshot, or about to be, as far as this process knows.
     pub(crate) kept: Version,

@@ -74,7 +74,8 @@ pub trait EventStore: Send + Sync + 'static {
     async fn head(&self) -> Result<Head, StoreError>;
 
     /// Returns the newest position that this process knows to be committed, without asking the log.
-    /// A read that begins afterwards sees all events up to it.
+    /// A read of a stream that begins afterwards sees all events up to it, whatever server answers.
+    /// A store that cannot promise that returns [`Position::START`].
     fn known_position(&self) -> Position {
         Position::START
     }

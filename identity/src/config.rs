@@ -54,11 +54,11 @@ impl TokenArgs {
 }
 
 impl CacheArgs {
-    /// The folder, if there is one, and nobody decides what is in it but this user. Of a group that
-    /// can write there, it warns.
+    /// The folder, if there is one. It warns if a group can write there.
     ///
     /// # Errors
-    /// The text names the setting: every user of the machine can write there.
+    /// The text names the setting: every user of the machine can write there, or the folder belongs
+    /// to another user.
     pub fn folder(&self) -> Result<Option<PathBuf>, cli_kit::Usage> {
         if let Some(folder) = &self.identity_cache {
             copy::check(folder).map_err(|refused| cli_kit::Usage(refused.to_string()))?;

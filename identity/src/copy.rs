@@ -1,10 +1,13 @@
 //! Copies of what others publish, in a private folder. A process starts from them while the others
 //! are away. Anybody who can write there decides which tokens count. So a process does not start
-//! with a folder that everybody on the machine can write to.
+//! with a folder that everybody on the machine can write to, or that belongs to another user. In a
+//! folder such as `/tmp`, another user could make it first.
 
 use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+
+use nix::unistd::geteuid;
 
 /// The copy of the command API's public keys.
 pub(crate) const KEYS: &str = "jwks.json";
@@ -23,36 +26,58 @@ const PRIVATE_FILE: u32 = 0o600;
 const OTHERS_WRITE: u32 = 0o002;
 /// The permission of the group to write.
 const GROUP_WRITES: u32 = 0o020;
+/// The user who can change every file anyway.
+const ROOT: u32 = 0;
 
-/// Everybody on the machine can write to the folder of the copies, or to a copy in it. The text
-/// names the setting.
+/// Somebody else decides what is in the folder of the copies, or in a copy. The text names the
+/// setting.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{SETTING}: every user of this machine can write to {path}, and so decide which access tokens \
-     count: take that permission away (chmod o-w), or name a folder that is not there yet",
-    path = .0.display()
-)]
-pub struct OpenToAll(PathBuf);
+pub enum Exposed {
+    /// Everybody on the machine can write to it.
+    #[error(
+        "{SETTING}: every user of this machine can write to {path}, and so decide which access \
+         tokens count: take that permission away (chmod o-w), or name a folder that is not there \
+         yet",
+        path = .0.display()
+    )]
+    ToAll(PathBuf),
+    /// It belongs to another user.
+    #[error(
+        "{SETTING}: {path} belongs to another user (number {1}), who can so decide which access \
+         tokens count: give it to the user of this process (chown), or name a folder that is not \
+         there yet",
+        path = .0.display()
+    )]
+    ToItsOwner(PathBuf, u32),
+}
 
 /// Checks who can change the copies in a folder. It warns if a group can. A folder that is not
 /// there yet is in order: it is made for this user alone.
 ///
 /// # Errors
-/// [`OpenToAll`].
-pub fn check(folder: &Path) -> Result<(), OpenToAll> {
+/// [`Exposed`].
+pub fn check(folder: &Path) -> Result<(), Exposed> {
+    check_for(geteuid().as_raw(), folder)
+}
+
+/// Checks a folder for a process of this user.
+fn check_for(user: u32, folder: &Path) -> Result<(), Exposed> {
     let copies = [KEYS, REVOCATIONS, OUTSIDE_KEYS].map(|name| folder.join(name));
     for path in std::iter::once(folder.to_owned()).chain(copies) {
-        let mode = match std::fs::metadata(&path) {
-            Ok(found) => found.permissions().mode(),
+        let (mode, owner) = match std::fs::metadata(&path) {
+            Ok(found) => (found.mode(), found.uid()),
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(error) => {
                 let path = path.display();
-                tracing::warn!(%path, %error, "{SETTING}: nobody knows who can write to it");
+                tracing::warn!(%path, %error, "{SETTING}: its permissions cannot be read");
                 continue;
             }
         };
         if mode & OTHERS_WRITE != 0 {
-            return Err(OpenToAll(path));
+            return Err(Exposed::ToAll(path));
+        }
+        if owner != user && owner != ROOT {
+            return Err(Exposed::ToItsOwner(path, owner));
         }
         if mode & GROUP_WRITES != 0 {
             tracing::warn!(path = %path.display(), "{SETTING}: a group can write to it, and so \
@@ -85,6 +110,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
 
     use local_servers::Written;
     use tempfile::TempDir;
@@ -133,6 +159,28 @@ mod tests {
             let refused = said_of(cache.path()).0.unwrap();
             assert!(refused.contains(name), "{refused}");
             std::fs::remove_file(cache.path().join(name)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_folder_or_copy_of_another_user_is_refused_unless_it_is_of_root() {
+        let cache = TempDir::new().unwrap();
+        write(cache.path(), KEYS, b"{}").unwrap();
+        let mine = std::fs::metadata(cache.path()).unwrap().uid();
+        assert_eq!(check(cache.path()), Ok(()));
+        let refused = check_for(mine + 1, cache.path()).err().map(|refused| refused.to_string());
+        if mine == ROOT {
+            assert_eq!(refused, None, "root can change everything");
+            // Only root can give files away.
+            let owner = Some(nix::unistd::Uid::from_raw(4_321));
+            for path in [cache.path().join(KEYS), cache.path().to_owned()] {
+                nix::unistd::chown(&path, owner, None).unwrap();
+                let refused = check(cache.path()).unwrap_err();
+                assert_eq!(refused, Exposed::ToItsOwner(path, 4_321));
+            }
+        } else {
+            let names = [SETTING, "belongs to another user", "chown"];
+            assert!(names.iter().all(|name| refused.as_ref().unwrap().contains(name)));
         }
     }
 

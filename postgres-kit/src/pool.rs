@@ -74,28 +74,43 @@ pub struct Pool {
     doubt: Arc<Doubt>,
 }
 
-/// When a call last got no answer or found its connection broken. Connections that were idle before
-/// that moment may be dead too, so they are not reused. Otherwise each would fail a call, or cost
-/// it its whole limit.
+/// Which connections are not reused.
 #[derive(Debug)]
 struct Doubt {
     /// Host, port and database, for error messages.
     place: String,
     since: Instant,
-    /// Microseconds after `since`; 0 means never.
+    /// When a call last got no answer or found its connection broken. Connections that were idle
+    /// before that moment may be dead too. Otherwise each would fail a call, or cost it its whole
+    /// limit. In microseconds after `since`; 0 means never.
     last: AtomicU64,
+    /// When all connections were last to be replaced, likewise.
+    renewed: AtomicU64,
 }
 
 impl Doubt {
     fn raise(&self) {
-        let now = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.last.fetch_max(now, Ordering::Relaxed);
+        self.last.fetch_max(self.now(), Ordering::Relaxed);
     }
 
-    fn concerns(&self, idle_for: Duration) -> bool {
-        match self.last.load(Ordering::Relaxed) {
+    fn renew(&self) {
+        self.renewed.fetch_max(self.now(), Ordering::Relaxed);
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    fn concerns(&self, connection: &PoolConnectionMetadata) -> bool {
+        self.is_before(connection.idle_for, &self.last)
+            || self.is_before(connection.age, &self.renewed)
+    }
+
+    /// Whether something that began so long ago began before a moment.
+    fn is_before(&self, ago: Duration, moment: &AtomicU64) -> bool {
+        match moment.load(Ordering::Relaxed) {
             0 => false,
-            last => self.since.elapsed().saturating_sub(idle_for) <= Duration::from_micros(last),
+            moment => self.since.elapsed().saturating_sub(ago) <= Duration::from_micros(moment),
         }
     }
 }
@@ -107,6 +122,7 @@ impl Pool {
             place: place(&options),
             since: Instant::now(),
             last: AtomicU64::new(0),
+            renewed: AtomicU64::new(0),
         });
         let doubted = Arc::clone(&doubt);
         let queue =
@@ -118,7 +134,7 @@ impl Pool {
             .idle_timeout(settings.idle_limit)
             .test_before_acquire(false)
             .before_acquire(move |connection, idle| {
-                let doubted = doubted.concerns(idle.idle_for);
+                let doubted = doubted.concerns(&idle);
                 Box::pin(async move {
                     if doubted { Ok(false) } else { is_alive(connection, idle).await }
                 })
@@ -167,6 +183,12 @@ impl Pool {
     /// only they see the errors of their work.
     pub fn doubt(&self) {
         self.doubt.raise();
+    }
+
+    /// Replaces all connections: none that is open now is reused after its current call. Callers of
+    /// [`Pool::run`] use it when they find that a connection leads to the wrong server.
+    pub fn renew(&self) {
+        self.doubt.renew();
     }
 
     /// Runs several statements (a transaction) on one connection, within the pool's limit in total.

@@ -75,8 +75,8 @@ pub(super) struct Ask<'a> {
     /// The address to record, if the purpose has one.
     pub(super) email: Option<&'a Email>,
     pub(super) name: Option<&'a str>,
-    /// The address that the user holds, if there is a user already. With another one, the token
-    /// counts no more.
+    /// The address that the user holds, if there is a user already. The token is void once the user
+    /// holds another one.
     pub(super) held: Option<&'a Email>,
     /// The mail, to this address. Only one of the purpose's own kind gets the token.
     pub(super) mail: Kind,
@@ -194,7 +194,7 @@ async fn record(
     outbox::add(transaction, &entry, now).await
 }
 
-/// Marks what waited as done, so that its token counts no more except for a repeat.
+/// Marks what waited as done. Its token is then valid for a repeat only.
 pub(super) async fn done(
     transaction: &mut PgConnection,
     pending_id: Uuid,

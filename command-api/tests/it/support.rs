@@ -476,6 +476,10 @@ impl EventStore for Stage {
         self.inner.head().await
     }
 
+    fn known_position(&self) -> Position {
+        self.inner.known_position()
+    }
+
     async fn event_ref_at(&self, position: Position) -> Result<Option<EventRef>, StoreError> {
         self.inner.event_ref_at(position).await
     }

@@ -9,7 +9,11 @@
 //!
 //! The near check stops after 64 events with the item's first tag.
 //!
-//! A position close to the head needs neither: what is newer is checked under the lock anyway.
+//! A position close to the head needs neither: what is newer is checked under the lock anyway. The
+//! head must be known of late. Otherwise a process that was idle while others wrote would check all
+//! that they wrote under the lock, and hold up every writer.
+
+use std::time::Duration;
 
 use super::Inner;
 use crate::append::prepared::Prepared;
@@ -21,6 +25,8 @@ use crate::event::Position;
 const MAX_NEAR_ITEMS: usize = 4;
 /// The number of events behind the known head up to which an item is checked under the lock alone.
 const CLOSE: i64 = 256;
+/// The maximum age of that knowledge.
+const RECENT: Duration = Duration::from_secs(1);
 /// The position that makes the procedure check an item itself.
 const NOT_CHECKED: i64 = -1;
 
@@ -32,8 +38,9 @@ impl Inner {
         }
         let mut prepared = Prepared::new(append.clone())?;
         if prepared.checks.len() <= MAX_NEAR_ITEMS {
-            let close = self.continuity.position().0 - CLOSE;
-            for check in prepared.checks.iter_mut().filter(|check| check.after < close) {
+            let head = self.continuity.recent_head(RECENT);
+            let is_close = |after: i64| head.is_some_and(|head| after >= head.0 - CLOSE);
+            for check in prepared.checks.iter_mut().filter(|check| !is_close(check.after)) {
                 check.broken = Some(NOT_CHECKED);
             }
             let outcome = self.batcher.append(prepared).await?;

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use sqlx::postgres::PgConnection;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::PostgresOptions;
 use super::connect::prove_on_fresh_connection;
@@ -61,6 +61,8 @@ pub(crate) struct Continuity {
 struct Known {
     epoch: Option<Epoch>,
     newest: EventRef,
+    /// When the log last said what its newest event is.
+    asked_at: Option<Instant>,
 }
 
 impl Continuity {
@@ -68,7 +70,7 @@ impl Continuity {
     pub(crate) fn new(head: Option<Head>) -> Self {
         let newest = head.map_or(EventRef::START, |head| head.mark);
         Self {
-            known: Mutex::new(Known { epoch: head.map(|head| head.epoch), newest }),
+            known: Mutex::new(Known { epoch: head.map(|head| head.epoch), newest, asked_at: None }),
             position: watch::Sender::new(newest.position),
             state: watch::Sender::new(State::Proved),
         }
@@ -81,6 +83,19 @@ impl Continuity {
             known.newest = mark;
             self.position.send_replace(mark.position);
         }
+    }
+
+    /// Records the newest event, as the log says it now.
+    pub(crate) fn learn_head(&self, head: EventRef) {
+        self.learn(head);
+        self.known().asked_at = Some(Instant::now());
+    }
+
+    /// Returns the newest known position if the log named its newest event within this time.
+    /// Without that, the log may have grown by any number of events since.
+    pub(crate) fn recent_head(&self, within: Duration) -> Option<Position> {
+        let known = *self.known();
+        known.asked_at.filter(|at| at.elapsed() <= within).map(|_| known.newest.position)
     }
 
     /// Returns the newest known position.
@@ -176,6 +191,7 @@ impl Continuity {
             known.epoch = Some(epoch);
             if !shared {
                 known.newest = EventRef::START;
+                known.asked_at = None;
                 self.position.send_replace(Position::START);
             }
             tracing::warn!(%epoch, shared, "a new epoch of the log has begun, and this process \

@@ -6,7 +6,6 @@ use uuid::Uuid;
 
 use super::Inner;
 use super::error::read_error;
-use super::tails::Tail;
 use crate::append::prepared::Prepared;
 use crate::append::{AppendOutcome, Idempotency, Refusal, ReservedValue};
 use crate::error::{InvalidName, StoreError};
@@ -68,13 +67,9 @@ fn damaged(position: i64, error: &dyn std::error::Error) -> StoreError {
 
 /// The value of [`MAX_PAGE_BYTES`] as a Postgres integer.
 #[expect(clippy::cast_possible_wrap, reason = "a few MiB")]
-const PAGE_BYTES: i64 = MAX_PAGE_BYTES as i64;
+pub(super) const PAGE_BYTES: i64 = MAX_PAGE_BYTES as i64;
 
-/// The maximum page of a stream whose read shares a statement with others. A reader of larger pages
-/// expects a long stream.
-const MAX_SHARED: u32 = 200;
-
-fn page(limit: u32) -> i64 {
+pub(super) fn page(limit: u32) -> i64 {
     limit.min(MAX_PAGE).into()
 }
 
@@ -85,7 +80,7 @@ impl Inner {
         self.continuity.broken().unwrap_or_else(|| read_error(error))
     }
 
-    fn events(&self, rows: Vec<Row>) -> Result<Vec<RecordedEvent>, StoreError> {
+    pub(super) fn events(&self, rows: Vec<Row>) -> Result<Vec<RecordedEvent>, StoreError> {
         let events =
             rows.into_iter().map(RecordedEvent::try_from).collect::<Result<Vec<_>, _>>()?;
         if let Some(newest) = events.iter().max_by_key(|e| e.position) {
@@ -115,7 +110,7 @@ impl Inner {
             event_id: row.event_id,
         });
         self.continuity.accept(epoch).await?;
-        self.continuity.learn(mark);
+        self.continuity.learn_head(mark);
         Ok(Head { epoch, mark })
     }
 
@@ -150,56 +145,6 @@ impl Inner {
         self.continuity.check().await?;
         let row = sqlx::query_file!("sql/descends_from.sql", epoch.0).fetch_one(&self.lookup).await;
         Ok(row.map_err(|error| self.failed(error))?.descends)
-    }
-
-    pub(super) async fn read_stream(
-        &self,
-        stream: &StreamName,
-        after: Version,
-        limit: u32,
-    ) -> Result<Vec<RecordedEvent>, StoreError> {
-        self.continuity.check().await?;
-        if limit <= MAX_SHARED {
-            match self.tails.read(stream, after).await {
-                Ok(Tail::Whole(mut rows)) => {
-                    rows.truncate(limit as usize);
-                    return self.events(rows);
-                }
-                Ok(Tail::Unread) => {}
-                Err(Some(error)) => return Err(self.failed(error)),
-                Err(None) => {
-                    return Err(self.continuity.broken().unwrap_or(StoreError::Unavailable(None)));
-                }
-            }
-        }
-        let rows = sqlx::query_file_as!(
-            Row,
-            "sql/read_stream.sql",
-            stream.as_str(),
-            after.0,
-            page(limit),
-            PAGE_BYTES
-        );
-        self.events(rows.fetch_all(&self.lookup).await.map_err(|error| self.failed(error))?)
-    }
-
-    pub(super) async fn read_stream_backward(
-        &self,
-        stream: &StreamName,
-        before: Option<Version>,
-        limit: u32,
-    ) -> Result<Vec<RecordedEvent>, StoreError> {
-        self.continuity.check().await?;
-        let before = before.map_or(i64::MAX, |v| v.0);
-        let rows = sqlx::query_file_as!(
-            Row,
-            "sql/read_stream_backward.sql",
-            stream.as_str(),
-            before,
-            page(limit),
-            PAGE_BYTES
-        );
-        self.events(rows.fetch_all(&self.lookup).await.map_err(|error| self.failed(error))?)
     }
 
     pub(super) async fn read(

@@ -9,22 +9,34 @@
 //! - A round that takes longer than [`PATIENCE`] does not delay others: the next one begins
 //!   meanwhile.
 //! - Rounds are small at first. They grow while they are short, and shrink on a slow server, where
-//!   many streams in one statement could take longer than a statement may.
+//!   many streams in one statement could take longer than a statement may. The wait for a
+//!   connection does not count: when connections are scarce, small rounds would make it worse.
 //! - A stream with more than [`SHORT`] new events, or more than [`SHORT_BYTES`], is left to a read
 //!   of its own. So a round has at most a few MiB.
+//! - A round whose connection breaks is repeated once, on another one: it would otherwise fail many
+//!   reads at once. One of its reads gets the reason, as if it had read alone.
+//! - A server that lacks the newest position that this process knows is behind: a standby, or a
+//!   former primary. Its answers are not used, and its connections are replaced.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use postgres_kit::sqlstate::QUERY_CANCELED;
 use postgres_kit::{Meaning, Pool, has_sqlstate, meaning};
+use sqlx::postgres::PgConnection;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
+use super::continuity::Continuity;
 use super::read::Row;
+use crate::event::Position;
 use crate::stream::{StreamName, Version};
 use crate::telemetry;
+
+#[cfg(test)]
+mod tests;
 
 /// The maximum number of events of one stream in a round.
 const SHORT: i64 = 16;
@@ -43,9 +55,7 @@ const LONG_ROUND: Duration = Duration::from_secs(1);
 const MAX_ROWS: usize = 4;
 /// The maximum number of reads that wait for a round. One more reads alone.
 const MAX_WAITING: usize = 16_384;
-/// The SQLSTATE of a statement that was cancelled, by its time limit for example.
-const QUERY_CANCELED: &str = "57014";
-/// The maximum time of a read, with its wait: a little more than that of a round.
+/// The maximum time of a read, with its wait and its repeat.
 const LIMIT: Duration = Duration::from_secs(14);
 /// The time after which a round no longer delays the next one.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -63,6 +73,7 @@ pub(super) enum Tail {
 #[derive(Clone)]
 pub(super) struct Tails {
     pool: Pool,
+    continuity: Arc<Continuity>,
     gathered: Arc<Mutex<Gathered>>,
 }
 
@@ -79,14 +90,23 @@ struct Gathered {
 struct Request {
     stream: String,
     after: i64,
-    reply: oneshot::Sender<Reply>,
+    answer: oneshot::Sender<Answer>,
 }
 
-/// `None` says that the server is away. One of the readers of the round has the reason.
-type Reply = Result<Tail, Option<sqlx::Error>>;
+/// What a round answers to one of its reads.
+enum Answer {
+    Tail(Tail),
+    /// The round failed for this reason. One read of a round gets it.
+    Failed(sqlx::Error),
+    /// The round failed, and only because of its connection.
+    Again,
+    /// The round failed, and a repeat would fail as well.
+    Away,
+}
 
 /// A row of `sql/read_tails.sql`.
 struct TailRow {
+    /// The number of the read in its round, from 1. With 0, the server is behind.
     nth: i64,
     position: i64,
     version: i64,
@@ -139,7 +159,7 @@ impl Rounds {
     /// another.
     fn next(&self) -> Option<Vec<Request>> {
         let mut gathered = self.tails.gathered();
-        gathered.waiting.retain(|request| !request.reply.is_closed());
+        gathered.waiting.retain(|request| !request.answer.is_closed());
         if gathered.waiting.is_empty() {
             gathered.end(self.id);
             return None;
@@ -154,48 +174,76 @@ impl Rounds {
 }
 
 impl Tails {
-    pub(super) fn new(pool: Pool) -> Self {
+    pub(super) fn new(pool: Pool, continuity: Arc<Continuity>) -> Self {
         let (waiting, rows) = (Vec::new(), Vec::new());
         let gathered = Gathered { waiting, streams: FIRST_STREAMS, rows, last_id: 0 };
-        Self { pool, gathered: Arc::new(Mutex::new(gathered)) }
+        Self { pool, continuity, gathered: Arc::new(Mutex::new(gathered)) }
     }
 
     /// Reads the events of a stream after a version.
     ///
     /// # Errors
-    /// The read failed. With `None`, the server is away.
-    pub(super) async fn read(&self, stream: &StreamName, after: Version) -> Reply {
-        let (reply, mut answer) = oneshot::channel();
-        let request = Request { stream: stream.as_str().to_owned(), after: after.0, reply };
-        {
-            let mut gathered = self.gathered();
-            if gathered.waiting.len() >= MAX_WAITING {
-                return Ok(Tail::Unread);
-            }
-            gathered.waiting.push(request);
-            if gathered.may_begin() {
-                self.begin(&mut gathered);
-            }
+    /// The read failed. `None` says that the server is away; another read has the reason.
+    pub(super) async fn read(
+        &self,
+        stream: &StreamName,
+        after: Version,
+    ) -> Result<Tail, Option<sqlx::Error>> {
+        let until = Instant::now() + LIMIT;
+        let mut answer = self.read_once(stream, after, until).await;
+        if matches!(answer, Answer::Again) {
+            answer = self.read_once(stream, after, until).await;
         }
-        let began = Instant::now();
+        match answer {
+            Answer::Tail(tail) => Ok(tail),
+            Answer::Failed(error) => Err(Some(error)),
+            Answer::Again | Answer::Away => Err(None),
+        }
+    }
+
+    async fn read_once(&self, stream: &StreamName, after: Version, until: Instant) -> Answer {
+        let (answer, mut answered) = oneshot::channel();
+        let request = Request { stream: stream.as_str().to_owned(), after: after.0, answer };
+        if !self.join(request) {
+            return Answer::Tail(Tail::Unread);
+        }
         loop {
-            match timeout(PATIENCE, &mut answer).await {
-                Ok(answered) => return answered.unwrap_or(Ok(Tail::Unread)),
-                Err(_) if began.elapsed() > LIMIT => return Err(None),
-                Err(_) => {
-                    let mut gathered = self.gathered();
-                    if !gathered.waiting.is_empty() && gathered.may_begin() {
-                        self.begin(&mut gathered);
-                    }
-                }
+            match timeout(PATIENCE, &mut answered).await {
+                // A round that panicked does not answer.
+                Ok(answer) => return answer.unwrap_or(Answer::Tail(Tail::Unread)),
+                Err(_) if Instant::now() >= until => return Answer::Away,
+                Err(_) => self.begin_if_due(),
             }
         }
     }
 
-    fn begin(&self, gathered: &mut Gathered) {
-        gathered.last_id += 1;
-        gathered.rows.push((gathered.last_id, Instant::now()));
-        let rounds = Rounds { tails: self.clone(), id: gathered.last_id };
+    /// Adds a read to the next round. Returns false if too many wait.
+    fn join(&self, request: Request) -> bool {
+        {
+            let mut gathered = self.gathered();
+            if gathered.waiting.len() >= MAX_WAITING {
+                return false;
+            }
+            gathered.waiting.push(request);
+        }
+        self.begin_if_due();
+        true
+    }
+
+    /// Begins a row of rounds if reads wait and another row may begin.
+    fn begin_if_due(&self) {
+        let rounds = {
+            let mut gathered = self.gathered();
+            if gathered.waiting.is_empty() || !gathered.may_begin() {
+                return;
+            }
+            gathered.last_id += 1;
+            let id = gathered.last_id;
+            gathered.rows.push((id, Instant::now()));
+            Rounds { tails: self.clone(), id }
+        };
+        // Not under the lock: a runtime that shuts down drops the task here and now, and the end of
+        // a row takes the lock.
         tokio::spawn(async move {
             // Readers that are ready to run come along.
             tokio::task::yield_now().await;
@@ -206,34 +254,68 @@ impl Tails {
     }
 
     async fn run(&self, round: Vec<Request>) {
+        let reads = round.len();
         let (streams, after): (Vec<&str>, Vec<i64>) =
             round.iter().map(|request| (request.stream.as_str(), request.after)).unzip();
-        let rows = sqlx::query_file_as!(
+        // Each reader knew at most this position when it joined.
+        let known = self.continuity.position();
+        let statement = sqlx::query_file_as!(
             TailRow,
             "sql/read_tails.sql",
             &streams as &[&str],
             &after,
             SHORT,
-            SHORT_BYTES
+            SHORT_BYTES,
+            known.0
         );
-        telemetry::read_round(round.len());
-        let began = Instant::now();
-        let rows = rows.fetch_all(&self.pool).await;
-        self.gathered().learn(began.elapsed(), round.len());
-        let replies = match rows {
-            Ok(rows) => read(rows, round.len()).into_iter().map(Ok).collect(),
-            Err(error) => failed(error, round.len()),
+        telemetry::read_round(reads);
+        let answered = self.pool.run(async move |raw: &mut PgConnection| {
+            let began = Instant::now();
+            let rows = statement.fetch_all(raw).await?;
+            Ok::<_, sqlx::Error>((rows, began.elapsed()))
+        });
+        let answers = match answered.await {
+            Ok((rows, _)) if rows.iter().any(|row| row.nth == 0) => {
+                behind(&self.pool, known);
+                (0..reads).map(|_| Answer::Again).collect()
+            }
+            Ok((rows, took)) => {
+                self.gathered().learn(took, reads);
+                read(rows, reads).into_iter().map(Answer::Tail).collect()
+            }
+            Err(error) => self.failed(error, reads),
         };
-        for (request, reply) in round.into_iter().zip(replies) {
+        for (request, answer) in round.into_iter().zip(answers) {
             // A reader that has left needs no answer.
-            drop(request.reply.send(reply));
+            drop(request.answer.send(answer));
         }
+    }
+
+    /// The answers of a round that failed.
+    fn failed(&self, error: sqlx::Error, reads: usize) -> Vec<Answer> {
+        if matches!(error, sqlx::Error::Io(_) | sqlx::Error::Protocol(_)) {
+            self.pool.doubt();
+        }
+        if has_sqlstate(&error, &[QUERY_CANCELED]) {
+            self.gathered().learn(Duration::MAX, reads);
+        }
+        failed(error, reads)
     }
 
     fn gathered(&self) -> MutexGuard<'_, Gathered> {
         // No code that holds the lock can leave the data half changed.
         self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Replaces the connections to a server that lacks a position which this process knows. New ones
+/// prove the history.
+pub(super) fn behind(pool: &Pool, known: Position) {
+    tracing::warn!(
+        position = known.0,
+        "a server lacks an event that this process knows: its connections are replaced"
+    );
+    pool.renew();
 }
 
 /// The tails of a round, in the order of its reads.
@@ -255,18 +337,23 @@ fn read(rows: Vec<TailRow>, reads: usize) -> Vec<Tail> {
     tails
 }
 
-/// The replies of a round that failed. If it took too long for one statement, all read alone.
-/// Otherwise one reader gets the reason. If a retry may help, the others learn that the server is
-/// away, and if not, they read alone and see for themselves.
-fn failed(error: sqlx::Error, reads: usize) -> Vec<Reply> {
+/// The answers of a round that failed. If it took too long for one statement, all read alone.
+/// Otherwise one read gets the reason. The others are repeated if the connection broke, learn that
+/// the server is away if that may pass, and otherwise read alone and see for themselves.
+fn failed(error: sqlx::Error, reads: usize) -> Vec<Answer> {
+    let unread = || Answer::Tail(Tail::Unread);
     if reads > 1 && has_sqlstate(&error, &[QUERY_CANCELED]) {
-        return (0..reads).map(|_| Ok(Tail::Unread)).collect();
+        return (0..reads).map(|_| unread()).collect();
     }
-    let is_away = matches!(meaning(&error), Meaning::Busy | Meaning::Lost);
-    let others = || if is_away { Err(None) } else { Ok(Tail::Unread) };
-    let mut replies: Vec<Reply> = (1..reads).map(|_| others()).collect();
-    replies.push(Err(Some(error)));
-    replies
+    let meaning = meaning(&error);
+    let others = || match meaning {
+        Meaning::Lost => Answer::Again,
+        Meaning::Busy => Answer::Away,
+        Meaning::Data | Meaning::Unusable => unread(),
+    };
+    let mut answers: Vec<Answer> = (1..reads).map(|_| others()).collect();
+    answers.push(Answer::Failed(error));
+    answers
 }
 
 impl TailRow {

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use event_store::postgres::append_batch;
 use event_store::{
     Append, AppendCondition, AppendOutcome, EventStore, ExpectedVersion, Position, PostgresStore,
+    Version,
 };
 use local_servers::{in_time, test_run};
 use sqlx::PgConnection;
 use tokio::sync::Barrier;
 use uuid::Uuid;
 
-use crate::support::{append_to, check_dense, connect, database, plain, query, stream, tagged};
+use crate::support::{
+    append_to, appended, check_dense, connect, database, plain, query, stream, tagged,
+};
 
 /// A contestant for the one seat of each round.
 enum Contestant {
@@ -154,4 +157,31 @@ async fn p2_writers_of_one_stream_never_share_a_version() {
         task.await.unwrap();
     }
     assert_eq!(check_dense(&stores[0]).await.0, i64::try_from(8 * each).unwrap());
+}
+
+#[tokio::test]
+async fn a_process_that_does_not_know_the_head_checks_before_the_lock() {
+    let database = database().await;
+    let (idle, other) = (connect(database.url()).await, connect(database.url()).await);
+    let made = append_to(stream("seat"), ExpectedVersion::NoStream, vec![tagged("seat.made", &[])]);
+    appended(other.append(made).await.unwrap());
+    // It learns the position of an event, and nothing of those that follow.
+    let read = idle.read_stream(&stream("seat"), Version::NONE, 10).await.unwrap();
+    // More than the check within the call may scan.
+    let looked_at = (0..100).map(|_| tagged("seat.looked_at", &["seat:1"])).collect();
+    let looked_at = append_to(stream("visitors"), ExpectedVersion::NoStream, looked_at);
+    appended(other.append(looked_at).await.unwrap());
+    let take = Append {
+        conditions: vec![AppendCondition {
+            query: query(&["seat.taken"], &["seat:1"]),
+            after: read[0].position,
+        }],
+        ..append_to(stream("taker"), ExpectedVersion::NoStream, vec![tagged("seat.taken", &[])])
+    };
+    appended(idle.append(take).await.unwrap());
+    let checks = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+        AND query LIKE '-- The first position that breaks each item%'";
+    let mut admin = plain(database.url()).await;
+    let checks: i64 = sqlx::query_scalar(checks).fetch_one(&mut admin).await.unwrap();
+    assert_eq!(checks, 1, "a statement of its own checked what others had written");
 }

@@ -26,6 +26,7 @@ mod properties;
 mod proxy;
 mod reference;
 mod schema;
+mod seen;
 mod settings;
 mod silence;
 mod standby;

@@ -62,10 +62,10 @@ async fn every_hot_statement_uses_its_index() {
         (statement!("continuity"), "7, gen_random_uuid()", "events_position"),
         (statement!("event_ref_at"), "7", "events_position"),
         (statement!("read_all"), "7, 500, 4194304", "events_position"),
-        (statement!("read_stream"), "'thing-1-1', 0, 500, 4194304", "events_stream_version"),
+        (statement!("read_stream"), "'thing-1-1', 0, 500, 4194304, 7", "events_stream_version"),
         (
             statement!("read_tails"),
-            "'{thing-1-1,thing-1-2}', '{0,0}', 16, 32768",
+            "'{thing-1-1,thing-1-2}', '{0,0}', 16, 32768, 7",
             "events_stream_version",
         ),
         (

@@ -1,7 +1,8 @@
-//! A TCP proxy in front of Postgres that cuts the append connection at a chosen point.
+//! TCP proxies in front of Postgres: one cuts the append connection at a chosen point, and one
+//! leads new connections to another server.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -31,13 +32,10 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// Starts a proxy in front of the server that the URL names.
     pub(crate) async fn start(url: &str) -> Self {
-        let (user, rest) = url.trim_start_matches("postgres://").split_once('@').unwrap();
-        let (server, database) = rest.split_once('/').unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("postgres://{user}@{}/{database}", listener.local_addr().unwrap());
+        let (server, listener, url) = listen_for(url).await;
         let (next, cuts) = (Arc::new(AtomicU8::new(0)), Arc::new(AtomicUsize::new(0)));
         let for_good = Arc::new(AtomicBool::new(false));
-        let shared = (Arc::clone(&next), Arc::clone(&cuts), server.to_owned());
+        let shared = (Arc::clone(&next), Arc::clone(&cuts), server);
         let closes = Arc::clone(&for_good);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -72,6 +70,52 @@ impl Proxy {
     /// The number of connections that were cut.
     pub(crate) fn cuts(&self) -> usize {
         self.cuts.load(Ordering::SeqCst)
+    }
+}
+
+/// Listens in place of the server that a URL names. Returns the server's address, and the URL with
+/// the listener's.
+async fn listen_for(url: &str) -> (String, TcpListener, String) {
+    let (user, rest) = url.trim_start_matches("postgres://").split_once('@').unwrap();
+    let (server, database) = rest.split_once('/').unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("postgres://{user}@{}/{database}", listener.local_addr().unwrap());
+    (server.to_owned(), listener, url)
+}
+
+/// A proxy that leads each new connection to the server that is named then. Open ones stay where
+/// they are.
+pub(crate) struct Switch {
+    server: Arc<Mutex<String>>,
+    url: String,
+}
+
+impl Switch {
+    /// Starts a proxy in front of the server that the URL names.
+    pub(crate) async fn start(url: &str) -> Self {
+        let (server, listener, url) = listen_for(url).await;
+        let server = Arc::new(Mutex::new(server));
+        let named = Arc::clone(&server);
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let server = named.lock().unwrap().clone();
+                tokio::spawn(async move {
+                    let mut server = TcpStream::connect(server).await.unwrap();
+                    // It ends when either side does.
+                    tokio::io::copy_bidirectional(&mut client, &mut server).await.ok();
+                });
+            }
+        });
+        Self { server, url }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Leads new connections to the server at this port of the machine.
+    pub(crate) fn lead_to(&self, port: u16) {
+        *self.server.lock().unwrap() = format!("127.0.0.1:{port}");
     }
 }
 

@@ -14,6 +14,7 @@ use rand::Rng as _;
 use serde_json::json;
 use tokio::time::timeout;
 
+use crate::proxy::Switch;
 use crate::support::{append_to, appended, connect, database, metadata, one, plain, random};
 
 fn events(count: usize, bytes: usize) -> Vec<NewEvent> {
@@ -124,4 +125,51 @@ async fn a_silent_read_delays_no_other() {
     let silent = in_time("the silent read", silent).await;
     assert!(matches!(silent, Err(StoreError::Unavailable(_))), "{silent:?}");
     drop(stopped);
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_fails_one_read_of_those_that_share_it() {
+    let database = database().await;
+    let names = streams(&connect(database.url()).await, &[(1, 10); 8]).await;
+    let store = connect(database.url()).await;
+    let mut admin = plain(database.url()).await;
+    for round in 0..3 {
+        // Used a moment ago, the connection is not pinged before its next use.
+        store.read_stream(&names[0], Version::NONE, 10).await.unwrap();
+        let end = "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity
+            WHERE datname = current_database() AND query LIKE '%The ends of several streams%'
+                AND pid <> pg_backend_pid()";
+        let ended: i64 = sqlx::query_scalar(end).fetch_one(&mut admin).await.unwrap();
+        assert!(ended > 0, "{round}");
+        let reads = join_all(names.iter().map(|name| store.read_stream(name, Version::NONE, 10)));
+        let read = in_time("all reads", reads).await;
+        let failed = read.iter().filter(|read| read.is_err()).count();
+        assert!(failed <= 1, "{round}: {read:?}");
+        assert!(read.iter().flatten().all(|events| events.len() == 1));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_lacks_what_this_process_knows_answers_no_read_of_a_stream() {
+    let primary = PostgresCluster::start(ClusterOptions::default()).await.unwrap();
+    migrate(&primary.url()).await.unwrap();
+    let name = streams(&connect(&primary.url()).await, &[(1, 10)]).await.remove(0);
+    let standby = primary.standby().await.unwrap();
+    primary.wait_until_followed_by(&standby).await;
+    standby.cut_off().await;
+    // A page that shares a statement, and one that does not.
+    for limit in [100, 500] {
+        let switch = Switch::start(&primary.url()).await;
+        let store = connect(switch.url()).await;
+        // The connection for reads stays open when the name leads to the primary again.
+        switch.lead_to(standby.port());
+        assert_eq!(store.read_stream(&name, Version::NONE, limit).await.unwrap().len(), 1);
+        switch.lead_to(primary.port());
+        let append = append_to(name.clone(), ExpectedVersion::Any, events(1, 10));
+        let version = appended(store.append(append).await.unwrap()).versions[0].1;
+        for _ in 0..20 {
+            let read = store.read_stream(&name, Version::NONE, limit).await.unwrap();
+            assert_eq!(read.last().map(|event| event.version), Some(version), "{limit}");
+        }
+    }
 }

@@ -54,7 +54,7 @@ pub(super) struct Rules {
 }
 
 /// Verifies the access tokens of one outside issuer. A verified token is remembered by its hash
-/// until it counts no more.
+/// until it expires.
 #[derive(Debug)]
 pub struct OutsideVerifier {
     rules: Rules,

@@ -46,6 +46,28 @@ async fn one_silent_connection_costs_one_caller_its_limit_and_nobody_else() {
 }
 
 #[tokio::test]
+async fn no_connection_that_is_open_when_all_are_replaced_is_used_again() {
+    let database = database().await;
+    let pool = Pool::new(options(&database), PoolSettings::new(2, SLACK, LIMIT));
+    let before = backends(&pool, 2).await;
+    returned(&pool).await;
+    let used = async |work: fn(&Pool)| {
+        let pid = pool.run(async |raw: &mut PgConnection| {
+            work(&pool);
+            Ok::<_, sqlx::Error>(backend(&mut *raw).await)
+        });
+        pid.await.unwrap()
+    };
+    // One is in use then, and comes back later.
+    assert!(before.contains(&used(Pool::renew).await));
+    returned(&pool).await;
+    let after = backends(&pool, 2).await;
+    assert!(after.iter().all(|pid| !before.contains(pid)), "{before:?} {after:?}");
+    returned(&pool).await;
+    assert!(after.contains(&used(|_| {}).await), "new ones are used again");
+}
+
+#[tokio::test]
 async fn rows_that_stop_coming_end_their_stream_in_time_and_free_the_place() {
     let database = database().await;
     let pool = Pool::new(options(&database), PoolSettings::new(1, SLACK, LIMIT));

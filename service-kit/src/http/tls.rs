@@ -1,8 +1,8 @@
 //! TLS of a public port: its certificate and key from files, which are read again when they change.
 //!
-//! A certificate whose time is over is used all the same, because a process that starts at night
-//! helps more than one that does not. It is not taken instead of a better one. The log warns of it,
-//! and of a key that others can read, at once and every day.
+//! An expired certificate is used all the same, because a process that starts at night helps more
+//! than one that does not. It does not replace a better one. The log warns of it, and of a key that
+//! others can read, at once and every day.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -75,19 +75,19 @@ struct Certificate {
     reminders: Reminders,
 }
 
-/// What the log was last warned of.
+/// The last warnings in the log.
 #[derive(Default)]
 struct Reminders {
     dates: Reminder<Remark>,
     key: Reminder<Exposure>,
 }
 
-/// What is to be said of the dates of the certificate in use.
+/// A warning about the dates of the certificate in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Remark {
-    /// Nobody knows them.
+    /// They cannot be read.
     Unreadable,
-    /// They are no good, or not for long.
+    /// The certificate is not valid, or not for long.
     Standing(Standing, Validity),
 }
 
@@ -146,10 +146,9 @@ pub(crate) async fn keep(ports: &[Tls], component: &Component, pulse: &Pulse) ->
         tokio::time::sleep(LOOK_EVERY).await;
         let mut failed = None;
         for tls in ports {
-            if let Err(error) = tls.certificate.look().await {
+            if let Err(error) = tls.certificate.watch().await {
                 failed = Some(error);
             }
-            tls.certificate.warn_of_dates();
             pulse.beat();
         }
         match failed {
@@ -169,6 +168,13 @@ fn show_end(ports: &[Tls]) {
 }
 
 impl Certificate {
+    /// One round of the watch: looks at the files, and warns of the dates of what is in use then.
+    async fn watch(&self) -> Result<(), TlsError> {
+        let looked = self.look().await;
+        self.warn_of_dates();
+        looked
+    }
+
     /// Reads the files, and uses what they hold if it is new and no worse.
     async fn look(&self) -> Result<(), TlsError> {
         let turn = Arc::clone(&self.turn).try_acquire_owned().map_err(|_| TlsError::Slow)?;
@@ -220,7 +226,7 @@ impl Certificate {
         match self.reminders.dates.due(remark, now) {
             None => {}
             Some(Remark::Unreadable) => {
-                tracing::warn!(%file, "{CERTIFICATE}: nobody knows when it expires");
+                tracing::warn!(%file, "{CERTIFICATE}: its dates cannot be read");
             }
             Some(Remark::Standing(standing, validity)) => {
                 let [valid_from, valid_until] =

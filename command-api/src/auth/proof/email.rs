@@ -21,7 +21,7 @@ use crate::auth::mail::outbox::{self, Entry};
 use crate::auth::session::end::Why;
 use crate::auth::{Identity, IdentityError};
 
-/// The ends of a session that take nothing away from what it asked for.
+/// The ends of a session that do not void its change of the address.
 const HARMLESS: [Why; 2] = [Why::LoggedOut, Why::TooMany];
 
 impl Identity {
@@ -66,9 +66,9 @@ impl Identity {
         self.within_budget((purpose, new), visitor, request).await
     }
 
-    /// Changes the address in the event store, unless the session that asked was taken away. Other
-    /// tokens that were mailed while the user held the old one count no more. A repeat completes
-    /// what was interrupted.
+    /// Changes the address in the event store, unless the session that asked was taken away. This
+    /// voids all tokens that were mailed while the user held the old one. A repeat completes what
+    /// was interrupted.
     ///
     /// # Errors
     /// [`IdentityError::InvalidToken`], the address was taken meanwhile, or a store cannot be
@@ -110,7 +110,7 @@ impl Identity {
         told.await
     }
 
-    /// Whether the session that asked for a change was not taken away.
+    /// Whether the session that asked for a change is alive, or has ended in a harmless way.
     async fn may_count(&self, pending_id: Uuid) -> Result<bool, IdentityError> {
         let harmless = HARMLESS.map(|why| why.as_str().to_owned());
         let asked = sqlx::query_scalar!(

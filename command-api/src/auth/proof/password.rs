@@ -1,9 +1,9 @@
-//! Passwords: changed by who knows the old one, or reset by who proves the mailbox. Either ends the
-//! sessions that the old password may have begun, and a mail tells of it.
+//! Passwords. A user who knows the password changes it, and one who proves the mailbox resets it.
+//! Either ends the sessions that the old password may have begun, and a mail announces it.
 //!
-//! A reset also revokes the user's API keys: who has lost the password may have lost it to somebody
-//! who made some. Who knows the password keeps their keys, because programs depend on them, and the
-//! mail says how many there are.
+//! A reset also revokes the user's API keys: somebody else may have learned the lost password and
+//! made some. A change keeps the keys, because programs depend on them, and the mail says how many
+//! there are.
 
 use access::Caller;
 use domain::value::Email;
@@ -89,8 +89,8 @@ impl Identity {
         begun.ok_or(IdentityError::InvalidToken)
     }
 
-    /// Stores the new password, ends all sessions, revokes all API keys, forgets what was mailed
-    /// before, and tells the address of it, if this is the first confirmation with its token.
+    /// Stores the new password, ends all sessions, revokes all API keys, voids older mailed tokens,
+    /// and mails a notice, if this is the first confirmation with its token.
     async fn reset_once(
         &self,
         waiting: &Waiting,
@@ -120,8 +120,8 @@ impl Identity {
         reset.await
     }
 
-    /// Changes the password of the caller, and ends all other sessions. Their API keys stay valid;
-    /// a mail tells how many they are.
+    /// Changes the password of the caller, and ends all other sessions. The caller's API keys stay
+    /// valid; a mail says how many there are.
     ///
     /// # Errors
     /// [`IdentityError::WrongCredentials`] if the current password is another one,

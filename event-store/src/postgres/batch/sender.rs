@@ -97,7 +97,7 @@ impl Sender {
 
     fn answer(&self, batch: Vec<Request>, answers: Answers, waiting: usize) {
         self.state.doubt(false);
-        self.continuity.learn(answers.head);
+        self.continuity.learn_head(answers.head);
         let events: u64 = answers.outcomes.iter().map(appended_events).sum();
         if events > 0 {
             self.waker.wake();

@@ -43,6 +43,7 @@ pub async fn events_are_read_as_they_were_appended(store: Arc<dyn EventStore>) {
     );
     assert_eq!((outcome.count, outcome.versions), (1, vec![(stream("a"), Version(1))]));
     assert_eq!(outcome.last, EventRef { position: Position(1), event_id: Some(new.id) });
+    assert_eq!(store.known_position(), Position(1), "the answer says so");
     let read = store.read_stream(&stream("a"), Version::NONE, 10).await.unwrap();
     assert_eq!(read.len(), 1);
     assert_eq!(

@@ -1,13 +1,13 @@
-//! Says something when it begins to hold, and again every day for as long as it holds.
+//! Repeats a warning: at once when its reason begins, and then every day until the reason ends.
 
 use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// The time until it is said again.
+/// The time between two warnings with the same reason.
 const AGAIN_AFTER: TimeDelta = TimeDelta::days(1);
 
-/// What was said last, and when.
+/// The last warning and its time.
 #[derive(Debug)]
 pub(super) struct Reminder<T>(Mutex<Option<(T, DateTime<Utc>)>>);
 
@@ -18,7 +18,7 @@ impl<T> Default for Reminder<T> {
 }
 
 impl<T: Copy + PartialEq> Reminder<T> {
-    /// What is to be said now of what holds now, if anything.
+    /// The warning that is due now, given the reason that holds now.
     pub(super) fn due(&self, holds: Option<T>, now: DateTime<Utc>) -> Option<T> {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let was_said = |said: &(T, DateTime<Utc>)| {
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_said_at_once_then_daily_and_anew_after_it_did_not_hold() {
+    fn a_warning_comes_at_once_then_daily_and_again_after_its_reason_had_ended() {
         let reminder = Reminder::default();
         let at = |hours| DateTime::UNIX_EPOCH + TimeDelta::hours(hours);
         for (hours, holds, due) in [

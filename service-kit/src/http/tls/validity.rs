@@ -1,4 +1,4 @@
-//! From when until when a certificate is valid, and what that means at a time.
+//! The dates of a certificate, and its state at a time.
 
 use std::fmt;
 
@@ -6,9 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use x509_parser::parse_x509_certificate;
 
-/// How long before its end a certificate is to be renewed, at the latest.
+/// The time before its end in which a certificate is due for renewal.
 const RENEWAL: TimeDelta = TimeDelta::days(14);
-/// A certificate that lives only for days is to be renewed when this part of its life is left.
+/// A short-lived certificate is due for renewal in the last part of its life: one of this many.
 const RENEWAL_PART: i32 = 3;
 
 /// The dates of a certificate. Both belong to the time in which it is valid.
@@ -18,14 +18,14 @@ pub(super) struct Validity {
     not_after: DateTime<Utc>,
 }
 
-/// How a certificate is at a time.
+/// The state of a certificate at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
     /// Clients do not accept it yet.
     Early,
     /// Clients accept it.
     Valid,
-    /// Clients accept it, but somebody should have renewed it by now.
+    /// Clients accept it. It is due for renewal.
     Late,
     /// Clients do not accept it any more.
     Expired,
@@ -51,7 +51,7 @@ impl Validity {
         self.not_after
     }
 
-    /// How the certificate is at this time.
+    /// The state of the certificate at this time.
     pub(super) fn standing(self, now: DateTime<Utc>) -> Standing {
         let left = self.not_after.signed_duration_since(now);
         let life = self.not_after.signed_duration_since(self.not_before);

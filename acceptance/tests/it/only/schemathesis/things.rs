@@ -1,5 +1,5 @@
-//! What is there to be found: purchases, and the dictionaries of the tool that have their ids. A
-//! random id is that of nothing, and is answered with 404 before anything else is looked at.
+//! Purchases for the requests to find, and dictionaries of their ids for the tool. A random id
+//! names nothing: its request gets 404 before anything else is checked.
 
 use std::fs;
 use std::time::Duration;

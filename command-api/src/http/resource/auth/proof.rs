@@ -287,7 +287,7 @@ async fn ask_email(
 
 /// Confirm a new e-mail address with a mailed token. The old address gets a notice.
 ///
-/// The token counts no more once the session that asked for it was ended by anything but a log-out.
+/// The token is void if the session that asked for it has ended by anything but its own log-out.
 #[utoipa::path(
     post, path = "/auth/email/confirm", operation_id = "confirmEmailChange", tag = "auth",
     request_body = TokenBody,

@@ -1,5 +1,5 @@
-//! What the log and the metrics say of a certificate whose time is over, or nearly so, and of a key
-//! that others can read.
+//! Warnings in the log and metrics about a certificate that has expired or soon will, and about a
+//! key that others can read.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -54,8 +54,7 @@ impl Site {
     fn look(&self, tls: &Tls) -> Option<String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         self.logged(|| {
-            let looked = runtime.block_on(tls.certificate.look());
-            tls.certificate.warn_of_dates();
+            let looked = runtime.block_on(tls.certificate.watch());
             looked.err().map(|error| error.to_string())
         })
     }
