@@ -23,6 +23,7 @@ mod v1 {
 pub use openapi::document;
 pub(crate) use wait::{PREFERENCE_APPLIED, Wait};
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use ::access::Policy;
@@ -43,9 +44,14 @@ use crate::read::Reader;
 /// The newest version of this API. It is the only one yet.
 const NEWEST: ApiVersion = ApiVersion(1);
 
-/// The state shared by all handlers.
+/// The state shared by all handlers. Clones share its parts, because the router makes several for
+/// each request.
 #[derive(Debug, Clone)]
-pub struct Api {
+pub struct Api(Arc<ApiParts>);
+
+/// The parts of an [`Api`].
+#[derive(Debug)]
+pub struct ApiParts {
     /// Answers questions from the read tables.
     pub reader: Reader,
     /// Verifies consistency tokens.
@@ -60,6 +66,20 @@ pub struct Api {
     pub policy: Arc<Policy>,
     /// The source of the current time.
     pub clock: SharedClock,
+}
+
+impl From<ApiParts> for Api {
+    fn from(parts: ApiParts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for Api {
+    type Target = ApiParts;
+
+    fn deref(&self) -> &ApiParts {
+        &self.0
+    }
 }
 
 fn table() -> OpenApiRouter<Api> {

@@ -10,7 +10,7 @@ use identity::published::{Reports, Source};
 use identity::{Gate, KeySource, Revocations};
 use query_api::config::{Cli, Command, IdentityArgs, ServeArgs};
 use query_api::database::Pools;
-use query_api::http::Api;
+use query_api::http::{Api, ApiParts};
 use query_api::page::CursorKey;
 use query_api::position::{self, Watcher};
 use query_api::read::{ALL_PROJECTIONS, Reader};
@@ -44,7 +44,7 @@ fn describe() -> anyhow::Result<()> {
 }
 
 fn api(args: &ServeArgs, reader: Reader, gate: Gate) -> anyhow::Result<Api> {
-    Ok(Api {
+    Ok(ApiParts {
         reader,
         token_key: TokenKey::from_secret(&args.token_key.get()?).context("TOKEN_KEY")?,
         cursor_key: CursorKey::from_secret(&args.cursor_key.get()?).context("CURSOR_KEY")?,
@@ -53,7 +53,8 @@ fn api(args: &ServeArgs, reader: Reader, gate: Gate) -> anyhow::Result<Api> {
             .map_err(|error| cli_kit::Usage(format!("RATE_LIMITS: {error}")))?,
         policy: Arc::new(args.policy.policy()),
         clock: clock::system(),
-    })
+    }
+    .into())
 }
 
 /// Pulls what the command API publishes of access tokens until `stop`.

@@ -20,7 +20,7 @@ use local_servers::TestDatabase;
 use query_api::database::Pools;
 use query_api::graphql::{self, Settings};
 use query_api::http;
-use query_api::http::Api;
+use query_api::http::{Api, ApiParts};
 use query_api::page::CursorKey;
 use query_api::position::{self, Watcher};
 use query_api::read::{ALL_PROJECTIONS, Reader};
@@ -334,7 +334,7 @@ pub(crate) fn with_graphql(pools: Pools, watcher: Watcher, settings: Settings) -
 fn built(pools: Pools, watcher: Watcher, limits: &str, settings: Settings) -> Router {
     let issuer = tokens::issuer();
     let verifier = Verifier::new(ISSUER, AUDIENCE, issuer.keys().published());
-    let api = Api {
+    let api: Api = ApiParts {
         reader: Reader::new(pools, watcher),
         token_key: token_key(),
         cursor_key: CursorKey::from_secret(&SecretString::from("C".repeat(44))).unwrap(),
@@ -342,7 +342,8 @@ fn built(pools: Pools, watcher: Watcher, limits: &str, settings: Settings) -> Ro
         rates: http::rates(&limits.parse().unwrap()).unwrap(),
         policy: Arc::new(Policy::default()),
         clock: FixedClock::at(moment(0)),
-    };
+    }
+    .into();
     let graphql = graphql::routes(&api, settings);
     http::router(api, &Origins::from_str("loopback").unwrap().into(), graphql)
 }
