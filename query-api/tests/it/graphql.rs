@@ -115,8 +115,8 @@ async fn arguments_are_never_part_of_a_statement() {
             "{text}"
         );
     }
-    let nul = ask(&app, "{ products(filter: {name: \"\\u0000\"}) { nodes { id } } }", &json!({}));
-    let nul = nul.await;
+    let nul = "{ products(filter: {name: \"\\u0000\"}) { nodes { id } } }";
+    let nul = ask(&app, nul, &json!({})).await;
     assert_eq!((nul.status.as_u16(), &nul.body["code"]), (422, &"value-not-storable".into()));
     assert_eq!(app.get("/api/v1/users").await.ids().len(), 1);
 }

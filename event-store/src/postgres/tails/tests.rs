@@ -217,9 +217,9 @@ fn each_read_of_a_round_gets_its_own_rows_in_order_or_none() {
 }
 
 async fn store() -> (TestDatabase, PostgresStore) {
-    let database = TestDatabase::create("event_store", &schema_fingerprint(), |url| async move {
-        Ok(migrate(&url).await?)
-    });
+    let schema = schema_fingerprint();
+    let database =
+        TestDatabase::create("event_store", &schema, |url| async move { Ok(migrate(&url).await?) });
     let database = database.await;
     let options = PostgresOptions::from_url(database.url()).unwrap().read_connections(1);
     let store = PostgresStore::connect(options).await.unwrap();

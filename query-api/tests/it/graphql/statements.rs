@@ -2,7 +2,7 @@
 //! however many rows there are. Postgres itself counts them.
 
 use serde_json::{Value, json};
-use sqlx::Row as _;
+use sqlx::{Executor as _, Row as _};
 
 use super::{ask, data};
 use crate::support::{App, UserSeed};
