@@ -61,9 +61,11 @@ where
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct LineBody {
-    /// The product's id. An unknown product is refused (`product/unknown`).
+    /// The product's id. An unknown product is refused (`product/unknown`), and one whose price is
+    /// in another currency than the order's other lines (`currency/mixed`).
     product_id: Id,
-    /// The number of units, from 1.
+    /// The number of units, from 1. The amount of all lines must not be too large
+    /// (`money/too-large`).
     #[schema(value_type = i64, minimum = 1, maximum = 1_000_000, example = 2)]
     quantity: Integer,
 }
