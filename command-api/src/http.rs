@@ -99,7 +99,7 @@ impl Deref for Api {
 }
 
 /// The router of the public port, with the routes of `others` behind the same gate and layers.
-pub fn router(api: Api, allowed: &Allowed, others: Router) -> Router {
+pub fn router(api: &Api, allowed: &Allowed, others: Router) -> Router {
     let (mut routes, mut others) = (Router::new(), others.merge(page()));
     for version in Version::ALL {
         let (of_version, document) = version.routes().split_for_parts();

@@ -82,7 +82,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let settlement = Settlement::new(Arc::clone(&commands), Arc::clone(&api.application.policy))?;
     let operators = operators(&api, outside.as_ref());
     let graphql = crate::graphql::routes(&api);
-    let routes = router(api, &args.allowed.allowed(), graphql);
+    let routes = router(&api, &args.allowed.allowed(), graphql);
     let public = Port::public(listen, routes, args.limits.limits());
     let wake = Arc::new(Notify::new());
     let admin =

@@ -181,7 +181,7 @@ impl Shop {
         let revocations = Revocations::default();
         let api = Api::from(api(application.clone(), revocations.clone(), options));
         let graphql = command_api::graphql::routes(&api);
-        let router = router(api, &allowed("https://app.example.com"), graphql);
+        let router = router(&api, &allowed("https://app.example.com"), graphql);
         Self { router, store, commands, application, revocations, departures }
     }
 
@@ -192,7 +192,7 @@ impl Shop {
         self.departures.0.get_or_init(|| identity.clone());
         let api = Api::from(ApiParts { identity: Some(identity), ..api });
         let graphql = command_api::graphql::routes(&api);
-        Self { router: router(api, &allowed("https://app.example.com"), graphql), ..self }
+        Self { router: router(&api, &allowed("https://app.example.com"), graphql), ..self }
     }
 
     /// A shop that has not connected to its store yet.
@@ -205,7 +205,7 @@ impl Shop {
         let api = api(application, Revocations::default(), ShopOptions::default());
         let api = Api::from(api);
         let graphql = command_api::graphql::routes(&api);
-        router(api, &allowed(""), graphql)
+        router(&api, &allowed(""), graphql)
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Reply {

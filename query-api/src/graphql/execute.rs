@@ -92,14 +92,14 @@ impl Execution {
     }
 
     /// What the answer says about itself, as `meta` of the REST API does.
-    fn meta(&self, request_id: &str, seen: Option<Seen>) -> Value {
+    fn meta(&self, request_id: &str, seen: Option<&Seen>) -> Value {
         let mut meta = json!({"requestId": request_id, "timestamp": self.api.clock.now()});
         if let Some(Seen { epoch, position, stale, .. }) = seen {
-            meta["position"] = position.into();
+            meta["position"] = (*position).into();
             if let Some(epoch) = epoch {
                 meta["epoch"] = epoch.to_string().into();
             }
-            if stale {
+            if *stale {
                 meta["stale"] = true.into();
             }
         }
@@ -139,7 +139,7 @@ impl Executes for Execution {
         let (executed, Outcome { seen, failure }) = execution.await?;
         match failure {
             Some(failure) => Err(failure.into()),
-            None => Ok(executed.extension("meta", self.meta(&request_id, seen))),
+            None => Ok(executed.extension("meta", self.meta(&request_id, seen.as_ref()))),
         }
     }
 }
