@@ -18,6 +18,10 @@ SESSION = os.environ.get("SESSION")
 
 # An access token is valid for five minutes. The next one comes well before.
 SECONDS_USED = 120
+# The statuses with which a request is refused because of its content.
+WRONG_CONTENT = (400, 422)
+
+
 def subject(token):
     """The id of the user whom a token names. Only a server must verify it."""
     claims = token.split(".")[1]
@@ -26,8 +30,6 @@ def subject(token):
 
 # The id of the user who calls.
 CALLER = subject(json.loads(pathlib.Path(SESSION).read_text())["access_token"]) if SESSION else None
-# The statuses with which a request is refused because of its content.
-WRONG_CONTENT = (400, 422)
 
 
 class Session:
