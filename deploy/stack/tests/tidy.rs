@@ -136,6 +136,7 @@ const SLEEPING_TESTS: &[(&str, &str)] = &[
         "event-feed/tests/it/relay_faults.rs",
         "the pace of a load, and a kill at a random moment under it",
     ),
+    ("event-store/src/postgres/tails/tests.rs", "a round that waits longer than a slow one"),
     ("postgres-kit/tests/it/connection.rs", "a statement that takes longer than its limit"),
     ("postgres-kit/tests/it/listener.rs", "news that come after several signs of life"),
     ("postgres-kit/tests/it/pool.rs", "a statement that takes longer than its limit"),

@@ -35,9 +35,6 @@ use crate::event::Position;
 use crate::stream::{StreamName, Version};
 use crate::telemetry;
 
-#[cfg(test)]
-mod tests;
-
 /// The maximum number of events of one stream in a round.
 const SHORT: i64 = 16;
 /// The maximum size of one stream's events in a round, in bytes.
@@ -374,3 +371,6 @@ impl TailRow {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

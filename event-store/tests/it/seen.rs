@@ -131,13 +131,13 @@ impl StreamState for Count {
     }
 }
 
-/// A shop that closes once: a sale requires that it is still open.
-struct Shop {
+/// A booth that closes once: a sale requires that it is still open.
+struct Booth {
     store: Arc<Interrupted>,
     states: StateLoader,
 }
 
-impl Shop {
+impl Booth {
     fn new() -> Self {
         let inner = MemoryStore::new();
         let store = Arc::new(Interrupted { inner, between: Mutex::default() });
@@ -147,17 +147,17 @@ impl Shop {
     }
 
     fn happens(kind: &str) -> Append {
-        append_to(stream("shop"), ExpectedVersion::Any, vec![tagged(kind, &["thing:shop"])])
+        append_to(stream("booth"), ExpectedVersion::Any, vec![tagged(kind, &["thing:booth"])])
     }
 
     async fn load(&self) -> Current<Count> {
         let epoch = self.store.head().await.unwrap().epoch;
-        self.states.load::<Count>(&stream("shop"), epoch).await.unwrap()
+        self.states.load::<Count>(&stream("booth"), epoch).await.unwrap()
     }
 
     async fn sell(&self, seen: Position) -> AppendOutcome {
         let condition =
-            AppendCondition { query: query(&["thing.closed"], &["thing:shop"]), after: seen };
+            AppendCondition { query: query(&["thing.closed"], &["thing:booth"]), after: seen };
         self.store.append(Append { conditions: vec![condition], ..one("sale") }).await.unwrap()
     }
 }
@@ -166,31 +166,31 @@ impl Shop {
 async fn what_happens_between_a_read_and_its_answer_is_not_seen() {
     // An empty stream, one that is read, and one that is in memory.
     for before in 0..3 {
-        let shop = Shop::new();
-        appended(shop.store.append(one("other")).await.unwrap());
+        let booth = Booth::new();
+        appended(booth.store.append(one("other")).await.unwrap());
         if before > 0 {
-            appended(shop.store.append(Shop::happens("thing.made")).await.unwrap());
+            appended(booth.store.append(Booth::happens("thing.made")).await.unwrap());
         }
         if before > 1 {
-            shop.load().await;
+            booth.load().await;
         }
-        *shop.store.between.lock().unwrap() = Some(Shop::happens("thing.closed"));
-        let loaded = shop.load().await;
+        *booth.store.between.lock().unwrap() = Some(Booth::happens("thing.closed"));
+        let loaded = booth.load().await;
         assert_eq!(loaded.state.0, before.min(1), "it closed after the read");
-        let sold = shop.sell(loaded.seen).await;
+        let sold = booth.sell(loaded.seen).await;
         assert!(matches!(refused(sold), Refusal::Condition { .. }), "{before}");
     }
 }
 
 #[tokio::test]
 async fn a_state_has_seen_all_that_was_known_before_its_read() {
-    let shop = Shop::new();
+    let booth = Booth::new();
     for events in 0..3 {
-        appended(shop.store.append(one("other")).await.unwrap());
-        let head = shop.store.head().await.unwrap().mark.position;
-        let loaded = shop.load().await;
+        appended(booth.store.append(one("other")).await.unwrap());
+        let head = booth.store.head().await.unwrap().mark.position;
+        let loaded = booth.load().await;
         assert_eq!((loaded.state.0, loaded.seen), (events, head));
-        appended(shop.sell(loaded.seen).await);
-        appended(shop.store.append(Shop::happens("thing.made")).await.unwrap());
+        appended(booth.sell(loaded.seen).await);
+        appended(booth.store.append(Booth::happens("thing.made")).await.unwrap());
     }
 }
