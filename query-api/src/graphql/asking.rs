@@ -18,6 +18,10 @@ use crate::http::Api;
 use crate::read::table::{ById, FindMany, MAX_IDS};
 use crate::read::{Read, ReadError, Seen, Snapshot};
 
+/// The value of a field: null if nothing is there, and null with an error if there is no answer.
+/// The values of the other fields stay.
+pub(super) type Answer<T> = Option<Result<T, Error>>;
+
 /// The state of one execution, for its fields.
 pub(super) struct Asking {
     shared: Arc<Shared>,

@@ -9,7 +9,7 @@ use serde_json::Value;
 use service_kit::input::Id;
 use service_kit::{FieldError, Problem};
 
-use super::asking::Asking;
+use super::asking::{Answer, Asking};
 use super::connection::{Connection, Listed, Wanted};
 use super::load::{OrderKey, ProductKey, UserKey};
 use super::money::Money;
@@ -54,10 +54,13 @@ pub(super) struct OrderQuery;
 #[Object]
 impl OrderQuery {
     /// One order; null if there is none with this id, or not for the caller.
-    async fn order(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Order>> {
-        let asking = ctx.data::<Asking>()?;
-        asking.scope(Permission::OrdersRead)?;
-        find(asking, &id).await
+    async fn order(&self, ctx: &Context<'_>, id: ID) -> Answer<Order> {
+        let answer = async {
+            let asking = ctx.data::<Asking>()?;
+            asking.scope(Permission::OrdersRead)?;
+            find(asking, &id).await
+        };
+        answer.await.transpose()
     }
 
     /// The orders that the caller may see.
@@ -69,21 +72,24 @@ impl OrderQuery {
         #[graphql(desc = "The cursor that the page starts after.")] after: Option<String>,
         filter: Option<OrderFilter>,
         #[graphql(default_with = "SortOrders::CreatedAtDesc")] sort: SortOrders,
-    ) -> Result<Option<Connection<Order>>> {
-        let asking = ctx.data::<Asking>()?;
-        let scope = asking.scope(Permission::OrdersRead)?;
-        let OrderFilter { user_id, status } = filter.unwrap_or_default();
-        let user_id = user_id.map(|id| id.parse::<Id>()).transpose().map_err(|error| {
-            let error = FieldError::new("/filter/userId", "invalid", error.to_string());
-            asking.failure(&Problem::invalid(vec![error]))
-        })?;
-        let user_id = user_id.map(Id::get);
-        let list = ("orders", &(user_id, status, sort));
-        let wanted = Wanted::read(asking, list, sort.into(), (first, after.as_deref()))?;
-        let status = status.map(|status| status.text().to_owned());
-        let page_request = wanted.request.clone();
-        let page = asking.ask(ListOrders { scope, user_id, status, page_request }).await?;
-        Ok(Some(wanted.connection(page, |row| Order(Arc::new(row)))))
+    ) -> Answer<Connection<Order>> {
+        let answer = async {
+            let asking = ctx.data::<Asking>()?;
+            let scope = asking.scope(Permission::OrdersRead)?;
+            let OrderFilter { user_id, status } = filter.unwrap_or_default();
+            let user_id = user_id.map(|id| id.parse::<Id>()).transpose().map_err(|error| {
+                let error = FieldError::new("/filter/userId", "invalid", error.to_string());
+                asking.failure(&Problem::invalid(vec![error]))
+            })?;
+            let user_id = user_id.map(Id::get);
+            let list = ("orders", &(user_id, status, sort));
+            let wanted = Wanted::read(asking, list, sort.into(), (first, after.as_deref()))?;
+            let status = status.map(|status| status.text().to_owned());
+            let page_request = wanted.request.clone();
+            let page = asking.ask(ListOrders { scope, user_id, status, page_request }).await?;
+            Ok(Some(wanted.connection(page, |row| Order(Arc::new(row)))))
+        };
+        answer.await.transpose()
     }
 
     #[graphql(entity)]
@@ -127,10 +133,13 @@ impl Order {
     }
 
     /// The user who ordered. Null if the caller may not see the user.
-    async fn user(&self, ctx: &Context<'_>) -> Result<Option<User>> {
-        let asking = ctx.data::<Asking>()?;
-        asking.scope(Permission::UsersRead)?;
-        Ok(asking.load(UserKey(self.0.user_id)).await?.map(User))
+    async fn user(&self, ctx: &Context<'_>) -> Answer<User> {
+        let answer = async {
+            let asking = ctx.data::<Asking>()?;
+            asking.scope(Permission::UsersRead)?;
+            Ok(asking.load(UserKey(self.0.user_id)).await?.map(User))
+        };
+        answer.await.transpose()
     }
 
     /// The items, in the order in which they were added.
@@ -268,10 +277,13 @@ impl OrderItem {
     }
 
     /// The product as it is now. Null if it is not there, or not for the caller.
-    async fn product(&self, ctx: &Context<'_>) -> Result<Option<Product>> {
-        let asking = ctx.data::<Asking>()?;
-        asking.everything(Permission::ProductsRead)?;
-        Ok(asking.load(ProductKey(self.line().product_id)).await?.map(Product))
+    async fn product(&self, ctx: &Context<'_>) -> Answer<Product> {
+        let answer = async {
+            let asking = ctx.data::<Asking>()?;
+            asking.everything(Permission::ProductsRead)?;
+            Ok(asking.load(ProductKey(self.line().product_id)).await?.map(Product))
+        };
+        answer.await.transpose()
     }
 
     /// The product's name when it was ordered.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use service_kit::input::Id;
 
-use super::asking::Asking;
+use super::asking::{Answer, Asking};
 use super::connection::{Connection, Listed, Wanted};
 use super::load::ProductKey;
 use super::money::Money;
@@ -45,10 +45,13 @@ pub(super) struct ProductQuery;
 #[Object]
 impl ProductQuery {
     /// One product; null if there is none with this id.
-    async fn product(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Product>> {
-        let asking = ctx.data::<Asking>()?;
-        asking.everything(Permission::ProductsRead)?;
-        find(asking, &id).await
+    async fn product(&self, ctx: &Context<'_>, id: ID) -> Answer<Product> {
+        let answer = async {
+            let asking = ctx.data::<Asking>()?;
+            asking.everything(Permission::ProductsRead)?;
+            find(asking, &id).await
+        };
+        answer.await.transpose()
     }
 
     /// All products.
@@ -60,15 +63,18 @@ impl ProductQuery {
         #[graphql(desc = "The cursor that the page starts after.")] after: Option<String>,
         filter: Option<ProductFilter>,
         #[graphql(default_with = "SortProducts::CreatedAtDesc")] sort: SortProducts,
-    ) -> Result<Option<Connection<Product>>> {
-        let asking = ctx.data::<Asking>()?;
-        asking.everything(Permission::ProductsRead)?;
-        let filter = filter.unwrap_or_default();
-        let list = ("products", &(&filter, sort));
-        let wanted = Wanted::read(asking, list, sort.into(), (first, after.as_deref()))?;
-        let page_request = wanted.request.clone();
-        let page = asking.ask(ListProducts { name: filter.name, page_request }).await?;
-        Ok(Some(wanted.connection(page, |row| Product(Arc::new(row)))))
+    ) -> Answer<Connection<Product>> {
+        let answer = async {
+            let asking = ctx.data::<Asking>()?;
+            asking.everything(Permission::ProductsRead)?;
+            let filter = filter.unwrap_or_default();
+            let list = ("products", &(&filter, sort));
+            let wanted = Wanted::read(asking, list, sort.into(), (first, after.as_deref()))?;
+            let page_request = wanted.request.clone();
+            let page = asking.ask(ListProducts { name: filter.name, page_request }).await?;
+            Ok(Some(wanted.connection(page, |row| Product(Arc::new(row)))))
+        };
+        answer.await.transpose()
     }
 
     #[graphql(entity)]

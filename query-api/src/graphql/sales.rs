@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use service_kit::Problem;
 
-use super::asking::Asking;
+use super::asking::{Answer, Asking};
 use super::connection::{Connection, Listed, Wanted};
 use super::money::Money;
 use super::scalar::Date;
@@ -52,23 +52,26 @@ impl SalesQuery {
         #[graphql(desc = "The cursor that the page starts after.")] after: Option<String>,
         filter: Option<DailySalesFilter>,
         #[graphql(default_with = "SortDays::DayDesc")] sort: SortDays,
-    ) -> Result<Option<Connection<DailySales>>> {
-        let asking = ctx.data::<Asking>()?;
-        asking.everything(Permission::SalesRead)?;
-        let filter = filter.unwrap_or_default();
-        let (from, to) = (filter.from.map(|Date(day)| day), filter.to.map(|Date(day)| day));
-        let days = filter::days(from, to);
-        let currency = filter.currency.as_deref().map_or(Ok(()), filter::currency);
-        let errors: Vec<_> = [days, currency].into_iter().filter_map(Result::err).collect();
-        if !errors.is_empty() {
-            let problem = Problem::invalid(errors);
-            return Err(asking.failure(&problem.moved(|pointer| format!("/filter{pointer}"))));
-        }
-        let list = ("sales", &(&filter, sort));
-        let wanted = Wanted::read(asking, list, sort.into(), (first, after.as_deref()))?;
-        let (currency, page_request) = (filter.currency, wanted.request.clone());
-        let page = asking.ask(ListDailySales { from, to, currency, page_request }).await?;
-        Ok(Some(wanted.connection(page, DailySales)))
+    ) -> Answer<Connection<DailySales>> {
+        let answer = async {
+            let asking = ctx.data::<Asking>()?;
+            asking.everything(Permission::SalesRead)?;
+            let filter = filter.unwrap_or_default();
+            let (from, to) = (filter.from.map(|Date(day)| day), filter.to.map(|Date(day)| day));
+            let days = filter::days(from, to);
+            let currency = filter.currency.as_deref().map_or(Ok(()), filter::currency);
+            let errors: Vec<_> = [days, currency].into_iter().filter_map(Result::err).collect();
+            if !errors.is_empty() {
+                let problem = Problem::invalid(errors);
+                return Err(asking.failure(&problem.moved(|pointer| format!("/filter{pointer}"))));
+            }
+            let list = ("sales", &(&filter, sort));
+            let wanted = Wanted::read(asking, list, sort.into(), (first, after.as_deref()))?;
+            let (currency, page_request) = (filter.currency, wanted.request.clone());
+            let page = asking.ask(ListDailySales { from, to, currency, page_request }).await?;
+            Ok(Some(wanted.connection(page, DailySales)))
+        };
+        answer.await.transpose()
     }
 }
 

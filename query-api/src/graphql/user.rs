@@ -9,7 +9,7 @@ use serde_json::Value;
 use service_kit::Problem;
 use service_kit::input::Id;
 
-use super::asking::Asking;
+use super::asking::{Answer, Asking};
 use super::connection::{Connection, Listed, Wanted};
 use super::load::{OrdersKey, OrdersPage, UserKey};
 use super::money::Money;
@@ -97,10 +97,13 @@ pub(super) struct UserQuery;
 #[Object]
 impl UserQuery {
     /// One user; null if there is none with this id, or not for the caller.
-    async fn user(&self, ctx: &Context<'_>, id: ID) -> Result<Option<User>> {
-        let asking = ctx.data::<Asking>()?;
-        asking.scope(Permission::UsersRead)?;
-        find(asking, &id).await
+    async fn user(&self, ctx: &Context<'_>, id: ID) -> Answer<User> {
+        let answer = async {
+            let asking = ctx.data::<Asking>()?;
+            asking.scope(Permission::UsersRead)?;
+            find(asking, &id).await
+        };
+        answer.await.transpose()
     }
 
     /// The users that the caller may see.
@@ -112,20 +115,23 @@ impl UserQuery {
         #[graphql(desc = "The cursor that the page starts after.")] after: Option<String>,
         filter: Option<UserFilter>,
         #[graphql(default_with = "SortUsers::CreatedAtDesc")] sort: SortUsers,
-    ) -> Result<Option<Connection<User>>> {
-        let asking = ctx.data::<Asking>()?;
-        let scope = asking.scope(Permission::UsersRead)?;
-        let UserFilter { status, email } = filter.unwrap_or_default();
-        let email = email.as_deref().map(filter::email).transpose().map_err(|error| {
-            let problem = Problem::invalid(vec![error]);
-            asking.failure(&problem.moved(|pointer| format!("/filter{pointer}")))
-        })?;
-        let list = ("users", &(status, &email, sort));
-        let wanted = Wanted::read(asking, list, sort.into(), (first, after.as_deref()))?;
-        let status = status.map(|status| status.text().to_owned());
-        let page_request = wanted.request.clone();
-        let page = asking.ask(ListUsers { scope, status, email, page_request }).await?;
-        Ok(Some(wanted.connection(page, |row| User(Arc::new(row)))))
+    ) -> Answer<Connection<User>> {
+        let answer = async {
+            let asking = ctx.data::<Asking>()?;
+            let scope = asking.scope(Permission::UsersRead)?;
+            let UserFilter { status, email } = filter.unwrap_or_default();
+            let email = email.as_deref().map(filter::email).transpose().map_err(|error| {
+                let problem = Problem::invalid(vec![error]);
+                asking.failure(&problem.moved(|pointer| format!("/filter{pointer}")))
+            })?;
+            let list = ("users", &(status, &email, sort));
+            let wanted = Wanted::read(asking, list, sort.into(), (first, after.as_deref()))?;
+            let status = status.map(|status| status.text().to_owned());
+            let page_request = wanted.request.clone();
+            let page = asking.ask(ListUsers { scope, status, email, page_request }).await?;
+            Ok(Some(wanted.connection(page, |row| User(Arc::new(row)))))
+        };
+        answer.await.transpose()
     }
 
     #[graphql(entity)]
@@ -207,15 +213,18 @@ impl User {
         #[graphql(desc = "The cursor that the page starts after.")] after: Option<String>,
         #[graphql(desc = "Only orders with this status.")] status: Option<OrderStatus>,
         #[graphql(default_with = "SortOrders::CreatedAtDesc")] sort: SortOrders,
-    ) -> Result<Option<Connection<Order>>> {
-        let asking = ctx.data::<Asking>()?;
-        asking.scope(Permission::OrdersRead)?;
-        let list = ("orders of a user", &(self.0.id, status, sort));
-        let wanted = Wanted::read(asking, list, sort.into(), (first, after.as_deref()))?;
-        let status = status.map(OrderStatus::text);
-        let page = OrdersPage { status, request: wanted.request.clone() };
-        let page = asking.load(OrdersKey { user_id: self.0.id, page }).await?;
-        Ok(page.map(|page| wanted.connection(page.as_ref().clone(), Order)))
+    ) -> Answer<Connection<Order>> {
+        let answer = async {
+            let asking = ctx.data::<Asking>()?;
+            asking.scope(Permission::OrdersRead)?;
+            let list = ("orders of a user", &(self.0.id, status, sort));
+            let wanted = Wanted::read(asking, list, sort.into(), (first, after.as_deref()))?;
+            let status = status.map(OrderStatus::text);
+            let page = OrdersPage { status, request: wanted.request.clone() };
+            let page = asking.load(OrdersKey { user_id: self.0.id, page }).await?;
+            Ok(page.map(|page| wanted.connection(page.as_ref().clone(), Order)))
+        };
+        answer.await.transpose()
     }
 
     /// The number of confirmed orders that were not cancelled afterwards.
