@@ -15,6 +15,9 @@ use crate::support::{
     append, ask, contents, postgres_store, replayed, until, until_all_at, whole_database,
 };
 
+/// Counts the projector's connections.
+const OPEN: &str = "SELECT count(*) FROM pg_stat_activity \
+    WHERE datname = current_database() AND application_name LIKE 'projector %'";
 /// Whether a backend of a projector waits for a lock in mid-transaction.
 const BLOCKED: &str = "SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND application_name LIKE 'projector %' AND \
@@ -48,19 +51,26 @@ async fn p6_killed_with_9_in_mid_transaction_nothing_of_the_batch_stays() {
     append(store.as_ref(), life.goes_on(200)).await;
     let mut process = Process::start(database.url());
     until_all_at(database.url(), 200).await;
-    let before = contents(database.url()).await;
 
     let mut other = PgConnection::connect(database.url()).await.unwrap();
     let mut lock = other.begin().await.unwrap();
     sqlx::query("SELECT FROM users_g1.users FOR UPDATE").execute(&mut *lock).await.unwrap();
+    // It sees all of them at once, so that its first batch changes a locked row, too.
+    process.signal(Signal::SIGSTOP);
     append(store.as_ref(), life.goes_on(200)).await;
+    process.signal(Signal::SIGCONT);
     until("the projector to be in mid-transaction", || async {
         ask::<i64>(database.url(), BLOCKED).await > 0
     })
     .await;
-    assert_eq!(contents(database.url()).await["users"], before["users"]);
+    // A smaller batch may have come before the one that waits.
+    let before = contents(database.url()).await;
     process.kill_9().await;
     lock.rollback().await.unwrap();
+    // The statement that waited is carried out now. Nobody commits it.
+    until("the transactions to end", || async { ask::<i64>(database.url(), OPEN).await == 0 })
+        .await;
+    assert_eq!(contents(database.url()).await["users"], before["users"]);
 
     let _process = Process::start(database.url());
     until_all_at(database.url(), 400).await;
