@@ -36,6 +36,9 @@ const NOT_LIVE: &str = "SELECT count(*) FROM read_model.checkpoints JOIN read_mo
     WHERE live AND mode <> 'live'";
 const HEAD: &str = "SELECT max(position) FROM event_store.events";
 const PARKED: &str = "SELECT count(*) FROM read_model.parked WHERE projection = 'users'";
+/// The projections that parked the event at this position.
+const REFUSING: &str = "SELECT array_agg(DISTINCT projection) FROM read_model.parked \
+    WHERE position = $1::text::bigint";
 /// The rebuilt generation of a projection: how far it is; -1 when there is none.
 const BUILT: &str = "SELECT COALESCE(max(c.position), -1) FROM read_model.checkpoints AS c JOIN \
     read_model.generations AS g USING (projection, generation)
@@ -242,21 +245,12 @@ impl Log {
             let mut process = self.at_head().await;
             let held = ask::<i64>(self.url(), PARKED).await;
             let writer = self.writing();
-            for name in ["orders", "users"] {
-                succeeds(
-                    self.url(),
-                    &[
-                        "parked",
-                        "skip",
-                        name,
-                        &poison,
-                        "--by",
-                        "Ada",
-                        "--reason",
-                        "was never there",
-                    ],
-                )
-                .await;
+            let mut refusing: Vec<String> = ask_about(self.url(), REFUSING, &poison).await;
+            // The users are looked at.
+            refusing.sort_by_key(|name| name == "users");
+            for name in refusing {
+                let skip = ["parked", "skip", &name, &poison, "--by", "Ada", "--reason", "no row"];
+                succeeds(self.url(), &skip).await;
             }
             at_once(async || ask::<i64>(self.url(), PARKED).await < held).await;
             process.kill_9().await;
