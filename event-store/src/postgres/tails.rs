@@ -290,7 +290,8 @@ impl Tails {
 
     /// The answers of a round that failed.
     fn failed(&self, error: sqlx::Error, reads: usize) -> Vec<Answer> {
-        if matches!(error, sqlx::Error::Io(_) | sqlx::Error::Protocol(_)) {
+        if matches!(meaning(&error), Meaning::Lost) {
+            // The others may be broken, too, and the reads that are repeated take one of them.
             self.pool.doubt();
         }
         if has_sqlstate(&error, &[QUERY_CANCELED]) {
