@@ -134,7 +134,8 @@ impl Refusal {
     }
 }
 
-fn not_allowed(methods: &'static str) -> Problem {
+/// 405: the endpoint takes these methods only, or a mutation was sent by GET.
+pub fn not_allowed(methods: &'static str) -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "method-not-allowed",
@@ -143,7 +144,8 @@ fn not_allowed(methods: &'static str) -> Problem {
     .header(ALLOW, HeaderValue::from_static(methods))
 }
 
-fn not_acceptable() -> Problem {
+/// 406: the client accepts neither media type of an answer.
+pub fn not_acceptable() -> Problem {
     Problem::new(
         StatusCode::NOT_ACCEPTABLE,
         "not-acceptable",

@@ -177,10 +177,12 @@ pub fn root_fields<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> 
     found
 }
 
-fn operation<'a>(
-    document: &'a ExecutableDocument,
+/// The operation that a request names. `None` if there is none of that name, or several and no
+/// name.
+pub fn operation<'d>(
+    document: &'d ExecutableDocument,
     name: Option<&str>,
-) -> Option<&'a OperationDefinition> {
+) -> Option<&'d OperationDefinition> {
     let operation = match (&document.operations, name) {
         (DocumentOperations::Single(operation), _) => operation,
         (DocumentOperations::Multiple(all), Some(name)) => all.get(name)?,

@@ -1,0 +1,92 @@
+//! GraphQL at one address: one schema with queries, mutations and subscriptions.
+//!
+//! An operation is of one kind, so it goes to the API of that kind, as it was sent. The API checks
+//! and answers it. The front answers only what no API can: a request whose operation cannot be
+//! told, and a question for the schema, which is that of both APIs (`graphql/schema.rs`).
+
+mod destination;
+mod merge;
+mod schema;
+
+use axum::body::Bytes;
+use axum::extract::Request;
+use axum::http::header::{HeaderValue, UPGRADE, VARY};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::response::Response;
+use graphql_kit::accept::AnswerType;
+use graphql_kit::{answer, endpoint, request};
+use service_kit::Problem;
+use service_kit::body::read_body;
+use service_kit::extract::require_json;
+
+use crate::api::Api;
+use crate::front::Front;
+use destination::{Destination, Refused};
+pub(crate) use schema::{Schema, SchemaText};
+
+/// The path of the endpoint, here and at the APIs.
+pub(crate) const PATH: &str = "/graphql";
+/// The `Retry-After` while the schema is not known, in seconds.
+const RETRY_AFTER: u64 = 1;
+
+/// Answers a request to the endpoint.
+pub(crate) async fn answer(front: &Front, request: Request) -> Result<Response, Problem> {
+    if asks_for_web_socket(request.headers()) {
+        return Err(no_web_socket());
+    }
+    let (parts, body) = request.into_parts();
+    let (read, body) = if parts.method == Method::GET {
+        (request::from_query(parts.uri.query().unwrap_or_default()), Bytes::new())
+    } else if parts.method == Method::POST {
+        require_json(&parts.headers)?;
+        let body = read_body(body).await?;
+        (request::from_body(&body), body)
+    } else {
+        return Err(endpoint::not_allowed("GET, POST"));
+    };
+    match destination::of(read) {
+        Ok(Destination::Api(api)) => front.relay(api, PATH, parts, body).await,
+        Ok(Destination::Schema(request)) => match &front.known().schema {
+            Schema::Known(schema) => {
+                let wanted = wanted(&parts.headers)?;
+                Ok(own(answer::executed(schema.execute(*request).await, wanted)))
+            }
+            // The API refuses it in its own words.
+            Schema::Hidden => front.relay(Api::Query, PATH, parts, body).await,
+            Schema::Unknown(why) => Err(unknown(why)),
+        },
+        Err(refused) => {
+            let wanted = wanted(&parts.headers)?;
+            Ok(own(match refused {
+                Refused::Unreadable(error) => answer::unreadable(&[answer::refusal(error)], wanted),
+                Refused::NotExecuted(error) => answer::refused(vec![error], wanted),
+            }))
+        }
+    }
+}
+
+fn wanted(headers: &HeaderMap) -> Result<AnswerType, Problem> {
+    AnswerType::of(headers).ok_or_else(endpoint::not_acceptable)
+}
+
+/// An answer of the front itself.
+fn own(mut answer: Response) -> Response {
+    answer.headers_mut().append(VARY, HeaderValue::from_static("accept"));
+    answer
+}
+
+fn asks_for_web_socket(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(UPGRADE).iter().filter_map(|line| line.to_str().ok());
+    lines.any(|line| line.split(',').any(|word| word.trim().eq_ignore_ascii_case("websocket")))
+}
+
+fn no_web_socket() -> Problem {
+    let title = "The front does not pass on web sockets";
+    Problem::new(StatusCode::NOT_IMPLEMENTED, "web-socket-unsupported", title)
+        .detail("connect to the query API itself")
+}
+
+fn unknown(why: &str) -> Problem {
+    let title = "The GraphQL schema of both APIs is not known";
+    Problem::unavailable("graphql/schema-unknown", title, RETRY_AFTER).detail(why)
+}

@@ -1,0 +1,178 @@
+//! Where a GraphQL request goes: decided by its document alone.
+
+use async_graphql::parser::types::{
+    ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet,
+};
+use async_graphql::{Request, ServerError};
+use graphql_kit::answer::refusal;
+use graphql_kit::request::Unreadable;
+use graphql_kit::{Introspection, limits};
+
+use crate::api::Api;
+
+/// The beginning of the names of what asks for the schema.
+const INTROSPECTION: &str = "__";
+/// The field that asks for the name of a type. The APIs answer it, too.
+const TYPE_NAME: &str = "__typename";
+
+/// Where a request goes.
+pub(super) enum Destination {
+    /// To this API, as it was sent.
+    Api(Api),
+    /// Nowhere: it asks for the schema of both APIs.
+    Schema(Box<Request>),
+}
+
+/// Why a request goes nowhere.
+pub(super) enum Refused {
+    /// It is no GraphQL request.
+    Unreadable(Unreadable),
+    /// Its operation cannot be told.
+    NotExecuted(ServerError),
+}
+
+/// Decides where a request goes.
+pub(super) fn of(read: Result<Request, Unreadable>) -> Result<Destination, Refused> {
+    let mut request = read.map_err(Refused::Unreadable)?;
+    let costly = |error| Refused::NotExecuted(refusal(error));
+    limits::check_text(&request.query).map_err(costly)?;
+    let name = request.operation_name.clone();
+    let document = request.parsed_query().map_err(Refused::NotExecuted)?;
+    // Whether clients may see the schema is up to each API.
+    limits::check(document, Introspection::Enabled).map_err(costly)?;
+    let operation = limits::operation(document, name.as_deref())
+        .ok_or_else(|| Refused::NotExecuted(refusal(absent(name.as_deref()))))?;
+    match (operation.ty, asks(document, operation)) {
+        (OperationType::Mutation, _) => Ok(Destination::Api(Api::Command)),
+        (OperationType::Subscription, _) | (OperationType::Query, Asks::Data) => {
+            Ok(Destination::Api(Api::Query))
+        }
+        (OperationType::Query, Asks::Schema) => Ok(Destination::Schema(Box::new(request))),
+        (OperationType::Query, Asks::Both) => Err(Refused::NotExecuted(refusal(
+            "ask for the schema (__schema, __type) in a request of its own",
+        ))),
+    }
+}
+
+fn absent(name: Option<&str>) -> String {
+    match name {
+        Some(name) => format!("the document has no operation {name:?}"),
+        None => "the document has several operations: name one in `operationName`".to_owned(),
+    }
+}
+
+/// What a query asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asks {
+    Data,
+    Schema,
+    Both,
+}
+
+fn asks(document: &ExecutableDocument, operation: &OperationDefinition) -> Asks {
+    let mut roots = Vec::new();
+    add_roots(document, &operation.selection_set.node, &mut roots);
+    let others = roots.into_iter().filter(|name| *name != TYPE_NAME);
+    let (schema, data): (Vec<&str>, Vec<&str>) =
+        others.partition(|name| name.starts_with(INTROSPECTION));
+    match (schema.is_empty(), data.is_empty()) {
+        (true, _) => Asks::Data,
+        (false, true) => Asks::Schema,
+        (false, false) => Asks::Both,
+    }
+}
+
+/// Adds the fields at the root of an operation, with every fragment in its place. The limits have
+/// made sure that no fragment uses itself, and that there are not too many fields.
+fn add_roots<'d>(
+    document: &'d ExecutableDocument,
+    set: &'d SelectionSet,
+    roots: &mut Vec<&'d str>,
+) {
+    for selection in &set.items {
+        match &selection.node {
+            Selection::Field(field) => roots.push(field.node.name.node.as_str()),
+            Selection::InlineFragment(inline) => {
+                add_roots(document, &inline.node.selection_set.node, roots);
+            }
+            Selection::FragmentSpread(spread) => {
+                if let Some(fragment) = document.fragments.get(&spread.node.fragment_name.node) {
+                    add_roots(document, &fragment.node.selection_set.node, roots);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(query: &str, name: Option<&str>) -> String {
+        let mut request = Request::new(query);
+        request.operation_name = name.map(str::to_owned);
+        match of(Ok(request)) {
+            Ok(Destination::Api(api)) => api.name().to_owned(),
+            Ok(Destination::Schema(_)) => "schema".to_owned(),
+            Err(Refused::Unreadable(error)) => error.to_string(),
+            Err(Refused::NotExecuted(error)) => error.message,
+        }
+    }
+
+    #[test]
+    fn an_operation_goes_to_the_api_of_its_kind() {
+        for (query, name, expected) in [
+            ("{ a }", None, "query_api"),
+            ("query { a }", None, "query_api"),
+            ("mutation { a }", None, "command_api"),
+            ("subscription { a }", None, "query_api"),
+            ("query Q { a } mutation M { b }", Some("M"), "command_api"),
+            ("query Q { a } mutation M { b }", Some("Q"), "query_api"),
+            ("mutation M { b }", None, "command_api"),
+            ("{ __typename }", None, "query_api"),
+            ("mutation { __typename }", None, "command_api"),
+            ("{ _service { sdl } }", None, "query_api"),
+            ("{ ...F } fragment F on Query { a }", None, "query_api"),
+        ] {
+            assert_eq!(told(query, name), expected, "{query} {name:?}");
+        }
+    }
+
+    #[test]
+    fn a_question_for_the_schema_is_told_also_in_fragments() {
+        for (query, expected) in [
+            ("{ __schema { queryType { name } } }", "schema"),
+            ("{ t: __type(name: \"A\") { name } __typename }", "schema"),
+            ("{ ...F } fragment F on Query { ... { __schema { types { name } } } }", "schema"),
+            ("{ a { __typename } }", "query_api"),
+        ] {
+            assert_eq!(told(query, None), expected, "{query}");
+        }
+        let mixed = told("{ a ...F } fragment F on Query { __schema { types { name } } }", None);
+        assert!(mixed.contains("in a request of its own"), "{mixed}");
+    }
+
+    #[test]
+    fn a_request_whose_operation_cannot_be_told_is_refused() {
+        let two = "query Q { a } mutation M { b }";
+        for (query, name, word) in [
+            (two, None, "name one in `operationName`"),
+            (two, Some("Z"), "no operation \"Z\""),
+            ("{", None, "expected"),
+            ("{ ...F } fragment F on Query { ...F }", None, "a fragment uses itself"),
+        ] {
+            let told = told(query, name);
+            assert!(told.contains(word), "{query}: {told}");
+        }
+        let deep = format!("{}a{}", "{ a ".repeat(70), "}".repeat(70));
+        assert!(told(&deep, None).contains("open brackets"));
+        assert_eq!(told_unreadable(), "the request has no `query`");
+    }
+
+    fn told_unreadable() -> String {
+        match of(Err(Unreadable::NoQuery)) {
+            Err(Refused::Unreadable(error)) => error.to_string(),
+            _ => String::new(),
+        }
+    }
+}

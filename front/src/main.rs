@@ -1,0 +1,41 @@
+//! `front serve`: reads the settings, finds out what the APIs behind it are, serves and drains.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use front::config::{Cli, Command, ServeArgs};
+use front::{Front, Reports};
+use service_kit::http::{Port, Ports};
+use service_kit::process::{self, Process};
+
+/// Requests make many short-lived allocations on several threads. The system allocator is slow at
+/// that.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Command::Serve(args) = Cli::parse().command;
+    match process::as_task(serve(*args)).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => process::failed("front", error.as_ref(), cli_kit::FAILED),
+    }
+}
+
+async fn serve(args: ServeArgs) -> anyhow::Result<()> {
+    let process = Process::start("front", &args.log.log)?;
+    let listen = args.public()?;
+    let front = Front::new(args.addresses(), args.upstream_limits(), &process.drain())
+        .context("the certificates of the system cannot be used")?;
+    let reports = Reports::new(process.health());
+    let routes = front.router(&args.allowed.allowed());
+    let public = Port::public(listen, routes, args.limits.limits());
+    let ports = Ports { public: vec![public], admin: process.admin(args.admin_listen) };
+    let served = process.served();
+    let work = async {
+        front.keep_asking(&reports, served).await;
+        anyhow::Ok(())
+    };
+    process.run(ports, work).await
+}
