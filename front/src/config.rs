@@ -7,7 +7,7 @@ use service_kit::config::{
 
 use crate::address::Address;
 use crate::api::Both;
-use crate::upstream::UpstreamLimits;
+use crate::upstream::{ANSWER_DEADLINE, UpstreamLimits};
 
 /// Puts both APIs behind one address.
 #[derive(Debug, clap::Parser)]
@@ -92,6 +92,7 @@ impl ServeArgs {
         UpstreamLimits {
             requests: size(self.upstream_requests),
             streams: size(self.upstream_streams),
+            deadline: ANSWER_DEADLINE,
         }
     }
 }

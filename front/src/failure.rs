@@ -41,7 +41,7 @@ fn of(failure: &Failure, api: Api, method: &Method) -> Problem {
                 .retry_after(RETRY_AFTER)
                 .detail(format!("{title} ended the connection{}", outcome(method)))
         }
-        Failure::Late => {
+        Failure::Late(_) => {
             Problem::new(StatusCode::GATEWAY_TIMEOUT, "api/late", "An API did not answer in time")
                 .retry_after(RETRY_AFTER)
                 .detail(format!("{title} took too long{}", outcome(method)))
@@ -61,14 +61,18 @@ fn outcome(method: &Method) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(1);
 
     #[test]
     fn a_client_is_told_which_api_it_was_and_when_to_try_again() {
         let all = [
             (Failure::Full, 503, "api/busy"),
             (Failure::FullOfStreams, 503, "api/busy"),
-            (Failure::Late, 504, "api/late"),
+            (Failure::Late(LIMIT), 504, "api/late"),
         ];
         for (failure, status, code) in all {
             for api in Api::ALL {
@@ -80,7 +84,7 @@ mod tests {
             }
         }
         let says_unknown = |method: &Method| {
-            let problem = problem(&Failure::Late, Api::Command, method);
+            let problem = problem(&Failure::Late(LIMIT), Api::Command, method);
             problem.explanation().is_some_and(|detail| detail.contains("idempotency key"))
         };
         assert!(says_unknown(&Method::POST) && !says_unknown(&Method::GET));

@@ -24,4 +24,4 @@ pub use address::{Address, InvalidAddress};
 pub use api::{Api, Both};
 pub use front::Front;
 pub use learn::Reports;
-pub use upstream::UpstreamLimits;
+pub use upstream::{ANSWER_DEADLINE, UpstreamLimits};

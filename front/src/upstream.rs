@@ -33,7 +33,7 @@ use crate::relayed::Relayed;
 const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
 /// How long an API may take to begin its answer. It is a second less than the deadline of the
 /// front's own layers, so that the answer to the client says which API it was.
-pub(crate) const ANSWER_DEADLINE: Duration =
+pub const ANSWER_DEADLINE: Duration =
     service_kit::http::REQUEST_DEADLINE.saturating_sub(Duration::from_secs(1));
 /// How long an idle connection is kept. It is less than the 5 s after which the APIs close theirs.
 const KEPT_FOR: Duration = Duration::from_secs(3);
@@ -55,6 +55,8 @@ pub struct UpstreamLimits {
     pub requests: usize,
     /// The maximum number of streams (SSE) at once. They do not count as requests.
     pub streams: usize,
+    /// How long it may take to begin an answer.
+    pub deadline: Duration,
 }
 
 /// What is sent to an API, apart from the body.
@@ -81,8 +83,8 @@ pub(crate) enum Failure {
     #[error("it ended the connection without an answer")]
     Broken(#[source] ClientError),
     /// It did not answer in time.
-    #[error("it did not answer within {} s", ANSWER_DEADLINE.as_secs())]
-    Late,
+    #[error("it did not answer within {0:?}")]
+    Late(Duration),
     /// The target cannot be put behind its address.
     #[error("the target of the request is not valid there")]
     Target(#[from] InvalidUriParts),
@@ -109,6 +111,7 @@ pub(crate) struct Upstream {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     requests: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    deadline: Duration,
     /// Cancelled when streams must end.
     drain: CancellationToken,
 }
@@ -135,7 +138,7 @@ impl Upstream {
             .build(connector(address.is_https())?);
         let places = |most| Arc::new(Semaphore::new(most));
         let (requests, streams) = (places(limits.requests), places(limits.streams));
-        Ok(Self { address, client, requests, streams, drain })
+        Ok(Self { address, client, requests, streams, deadline: limits.deadline, drain })
     }
 
     /// Sends a request, and returns the answer as soon as it begins.
@@ -146,8 +149,8 @@ impl Upstream {
     ) -> Result<Response<Relayed>, Failure> {
         let place = free(&self.requests).ok_or(Failure::Full)?;
         let attempts = self.attempts(head, body);
-        let answer = tokio::time::timeout(ANSWER_DEADLINE, attempts).await;
-        let answer = answer.map_err(|_| Failure::Late)??;
+        let answer = tokio::time::timeout(self.deadline, attempts).await;
+        let answer = answer.map_err(|_| Failure::Late(self.deadline))??;
         if !is_stream(answer.headers()) {
             return Ok(answer.map(|body| Relayed::new(body, place)));
         }

@@ -1,0 +1,88 @@
+//! Answers without an end: they pass as they come, have places of their own, and end with the
+//! process.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::routing::{MethodRouter, get};
+use front::UpstreamLimits;
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use local_servers::{in_time, test_client, until};
+
+use crate::support::{Double, PLENTY, Served, Setup, TestFront, described};
+
+type Events = UnboundedSender<Result<Bytes, Infallible>>;
+
+/// A stream of whatever the test sends. It can be asked for once.
+fn stream() -> (Events, MethodRouter) {
+    let (send, receive) = unbounded();
+    let receive: Arc<Mutex<Option<UnboundedReceiver<Result<Bytes, Infallible>>>>> =
+        Arc::new(Mutex::new(Some(receive)));
+    let handler = async move || {
+        let events = receive.lock().unwrap().take().unwrap();
+        ([(CONTENT_TYPE, "text/event-stream")], Body::from_stream(events))
+    };
+    (send, get(handler))
+}
+
+/// A query API with two streams and a list, and a front before it.
+async fn front(upstream: UpstreamLimits) -> (TestFront, [Events; 2], [Served; 2]) {
+    let ((one, first), (two, second)) = (stream(), stream());
+    let routes = Router::new()
+        .route("/api/v1/one", first)
+        .route("/api/v1/two", second)
+        .route("/api/v1/list", get(async || "a list"));
+    let paths = ["/api/v1/one", "/api/v1/two", "/api/v1/list"];
+    let documents = [described(&paths.map(|path| ("get", path)))];
+    let queries = Double::new(&documents, None, routes).serve().await;
+    let commands = Double::new(&[described(&[])], None, Router::new()).serve().await;
+    let setup = Setup { upstream, ..Setup::default() };
+    let front = TestFront::start(commands.address, queries.address, setup).await;
+    (front, [one, two], [commands, queries])
+}
+
+fn event(text: &'static str) -> Result<Bytes, Infallible> {
+    Ok(Bytes::from_static(text.as_bytes()))
+}
+
+#[tokio::test]
+async fn events_pass_one_by_one_and_a_client_that_leaves_is_noticed() {
+    let (front, [events, _], _apis) = front(PLENTY).await;
+    events.unbounded_send(event("data: 1\n\n")).unwrap();
+    let mut answer = test_client().get(front.served.url("/api/v1/one")).send().await.unwrap();
+    assert_eq!(answer.headers()[CONTENT_TYPE], "text/event-stream");
+    assert_eq!(in_time("event 1", answer.chunk()).await.unwrap().unwrap(), "data: 1\n\n");
+    events.unbounded_send(event("data: 2\n\n")).unwrap();
+    assert_eq!(in_time("event 2", answer.chunk()).await.unwrap().unwrap(), "data: 2\n\n");
+    drop(answer);
+    let left = async || events.unbounded_send(event(": still there?\n\n")).is_err();
+    until("the API notices that the client has left", left).await;
+}
+
+#[tokio::test]
+async fn streams_take_no_place_from_requests_and_have_a_limit_of_their_own() {
+    let upstream = UpstreamLimits { requests: 1, streams: 1, ..PLENTY };
+    let (front, [events, _other], _apis) = front(upstream).await;
+    events.unbounded_send(event("data: 1\n\n")).unwrap();
+    let mut open = test_client().get(front.served.url("/api/v1/one")).send().await.unwrap();
+    assert_eq!(in_time("event 1", open.chunk()).await.unwrap().unwrap(), "data: 1\n\n");
+    assert_eq!(front.get("/api/v1/list").await.text, "a list");
+    let full = front.get("/api/v1/two").await;
+    assert_eq!(full.is_problem(503, "api/busy").header("retry-after"), "1");
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_the_front_drains_and_an_answer_does_not() {
+    let (front, [events, _other], _apis) = front(PLENTY).await;
+    events.unbounded_send(event("data: 1\n\n")).unwrap();
+    let mut open = test_client().get(front.served.url("/api/v1/one")).send().await.unwrap();
+    assert_eq!(open.status(), StatusCode::OK);
+    assert_eq!(in_time("event 1", open.chunk()).await.unwrap().unwrap(), "data: 1\n\n");
+    front.drain.cancel();
+    assert_eq!(in_time("the end", open.chunk()).await.unwrap(), None);
+    assert_eq!(front.get("/api/v1/list").await.text, "a list");
+}
