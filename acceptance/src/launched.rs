@@ -163,17 +163,14 @@ impl Launched {
 
     /// Creates a client of both APIs.
     pub fn client(&self) -> Result<Client> {
-        let address = |service| {
-            self.ports.get(&service).map(|ports| format!("http://127.0.0.1:{}", ports.api))
-        };
-        let (commands, queries) = (address(Service::CommandApi), address(Service::QueryApi));
         let (commands, queries) =
-            (commands.context("a command API")?, queries.context("a query API")?);
+            (self.address(Service::CommandApi)?, self.address(Service::QueryApi)?);
         Client::new(&commands, &queries, tokens()?)
     }
 
-    fn command_api(&self) -> Result<String> {
-        let ports = self.ports.get(&Service::CommandApi).context("a command API")?;
+    /// The address of an API.
+    pub fn address(&self, service: Service) -> Result<String> {
+        let ports = self.ports.get(&service).with_context(|| format!("ports of {service:?}"))?;
         Ok(format!("http://127.0.0.1:{}", ports.api))
     }
 
@@ -279,7 +276,7 @@ impl Launched {
             ("TOKEN_KEY", KEY.to_owned()),
             ("CURSOR_KEY", KEY.to_owned()),
             ("ACCESS_TOKEN_KEYS", KEY.to_owned()),
-            ("IDENTITY_URL", self.command_api()?),
+            ("IDENTITY_URL", self.address(Service::CommandApi)?),
             ("RATE_LIMITS", RATES.to_owned()),
             ("IDENTITY_CACHE", self.logs.path().join("identity").display().to_string()),
         ] {

@@ -6,6 +6,7 @@
 pub mod bench;
 mod client;
 mod figures;
+mod front;
 mod launched;
 mod log;
 mod program;
@@ -18,6 +19,7 @@ mod way;
 
 pub use client::{Answer, Client};
 pub use figures::check_figures;
+pub use front::Front;
 pub use launched::{Launched, Readiness, Server, Service};
 pub use log::Log;
 pub use program::program;

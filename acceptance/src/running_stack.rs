@@ -16,7 +16,7 @@ use crate::program::folder;
 use crate::{Client, Log, program, until};
 
 /// How long the stack may take to become ready. Other tests may run while it creates a cluster and
-/// starts four processes.
+/// starts its processes.
 const START_LIMIT: Duration = Duration::from_mins(2);
 /// How long to wait for other tests to start their stacks.
 const TURN_LIMIT: Duration = Duration::from_mins(6);
@@ -30,6 +30,8 @@ const GONE_LIMIT: Duration = Duration::from_mins(1);
 /// The addresses of a stack, from its `endpoints.json`.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Endpoints {
+    /// The one address of both APIs.
+    pub front: String,
     /// The command API's address.
     pub command_api: String,
     /// The query API's address.
@@ -54,9 +56,14 @@ impl Endpoints {
             .with_context(|| format!("{} is not what it should be: {text}", path.display()))
     }
 
-    /// Creates a client of both APIs.
+    /// Creates a client of both APIs, at their own addresses.
     pub fn client(&self) -> Result<Client> {
         Client::new(&self.command_api, &self.query_api, Tokens::of_operator()?)
+    }
+
+    /// Creates a client of both APIs at their one address.
+    pub fn client_of_front(&self) -> Result<Client> {
+        Client::new(&self.front, &self.front, Tokens::of_operator()?)
     }
 
     /// Opens the log and the checkpoints.

@@ -19,7 +19,7 @@ const MOST_PERCENT: f64 = 3.0;
 const MOST_MIB: f64 = 150.0;
 const KIB_PER_MIB: f64 = 1024.0;
 /// The processes with a memory limit. The size of a server depends on its own settings.
-const OURS: [&str; 4] = ["command_api", "query_api", "event_relay", "projector"];
+const OURS: [&str; 5] = ["command_api", "query_api", "event_relay", "projector", "front"];
 /// How long earlier work may take to be projected.
 const CATCH_UP_LIMIT: Duration = Duration::from_mins(1);
 

@@ -17,10 +17,11 @@ use nix::unistd::Pid;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-/// The limit includes creating a cluster and starting four processes, possibly while other tests
+/// The limit includes creating a cluster and starting all processes, possibly while other tests
 /// run.
 const LIMIT: Duration = Duration::from_mins(3);
-const PROGRAMS: [&str; 5] = ["command-api", "query-api", "event-relay", "projector", "event-store"];
+const PROGRAMS: [&str; 6] =
+    ["command-api", "query-api", "event-relay", "projector", "front", "event-store"];
 
 /// Runs a command to completion.
 async fn end(mut command: Command, arguments: &[&str]) -> Result<Output> {
@@ -193,7 +194,7 @@ async fn a_supervisor_costs_hardly_anything_while_something_is_not_ready() -> Re
     let started = async || {
         let running: Value =
             serde_json::from_str(&fs::read_to_string(stack.state().join("running.json"))?)?;
-        Ok(running["processes"]["query-api"]["process"].is_object().then_some(running))
+        Ok(running["processes"]["front"]["process"].is_object().then_some(running))
     };
     let running = until("the last process is started", LIMIT, started).await?;
     let supervisor = u32::try_from(running["supervisor"]["pid"].as_u64().context("a supervisor")?)?;

@@ -9,6 +9,7 @@ mod crash;
 mod descriptions;
 mod erasure;
 mod failover;
+mod front;
 mod gauges;
 mod graphql_tools;
 mod import;

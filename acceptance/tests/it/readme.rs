@@ -31,7 +31,8 @@ const PAGES: [&str; 7] = [
 /// The end of the tour.
 const LAST: &str = "cargo stack down\n";
 /// Our programs with commands for people.
-const PROGRAMS: [&str; 5] = ["command-api", "query-api", "event-relay", "projector", "event-store"];
+const PROGRAMS: [&str; 6] =
+    ["command-api", "query-api", "event-relay", "projector", "front", "event-store"];
 /// The answers that the text promises.
 const SHOWN: [&str; 12] = [
     // The README: Ada's order to the cent, read at once; the shop's first days; an absent broker.

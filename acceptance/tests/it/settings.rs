@@ -11,8 +11,14 @@ use crate::readme::page;
 
 const LIMIT: Duration = Duration::from_mins(1);
 /// The commands with settings.
-const PROCESSES: [&str; 5] =
-    ["command-api serve", "query-api serve", "event-relay run", "projector run", "stack up"];
+const PROCESSES: [&str; 6] = [
+    "command-api serve",
+    "query-api serve",
+    "event-relay run",
+    "projector run",
+    "front serve",
+    "stack up",
+];
 
 /// A variable and its default, if it has one.
 type Setting = (String, Option<String>);

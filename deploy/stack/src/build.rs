@@ -20,13 +20,13 @@ pub struct Programs {
     pub profile: Option<String>,
 }
 
-/// The packages and programs of a stack: the four processes, and the event store's maintenance
-/// tool.
-const PROGRAMS: [(&str, &str); 5] = [
+/// The packages and programs of a stack: the processes, and the event store's maintenance tool.
+const PROGRAMS: [(&str, &str); 6] = [
     ("command-api", "command-api"),
     ("query-api", "query-api"),
     ("event-feed", "event-relay"),
     ("projector", "projector"),
+    ("front", "front"),
     ("event-store", "event-store"),
 ];
 
@@ -34,7 +34,7 @@ const PROGRAMS: [(&str, &str); 5] = [
 const ANSI: &str = "--message-format=json-diagnostic-rendered-ansi";
 
 /// The programs that run as long as the stack does.
-pub const PROCESSES: [&str; 4] = ["command-api", "query-api", "event-relay", "projector"];
+pub const PROCESSES: [&str; 5] = ["command-api", "query-api", "event-relay", "projector", "front"];
 
 impl Programs {
     /// Finds the programs in a folder.

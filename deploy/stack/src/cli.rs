@@ -42,7 +42,7 @@ pub enum Command {
     Down(Output),
     /// Stop one process or server and keep it stopped, to see how the others cope.
     Stop {
-        /// command-api, query-api, event-relay, projector, postgres or nats.
+        /// command-api, query-api, event-relay, projector, front, postgres or nats.
         name: String,
     },
     /// Start a stopped process or server again.
@@ -53,7 +53,7 @@ pub enum Command {
     /// Rebuild and restart one process, to see a change in the running system. The others keep
     /// running. A server is only restarted.
     Restart {
-        /// command-api, query-api, event-relay, projector, postgres or nats.
+        /// command-api, query-api, event-relay, projector, front, postgres or nats.
         name: String,
     },
     /// Show what runs, where, and whether it is ready.
@@ -88,7 +88,7 @@ pub enum Command {
     Token(TokenArgs),
     /// Print a process's log.
     Logs {
-        /// command-api, query-api, event-relay, projector, postgres, nats or stack.
+        /// command-api, query-api, event-relay, projector, front, postgres, nats or stack.
         name: String,
         /// Keep printing new lines.
         #[arg(long, short)]

@@ -17,6 +17,8 @@ pub struct Endpoints {
     /// killed supervisor left behind.
     #[serde(flatten)]
     pub holder: Holder,
+    /// The base URL of both APIs together: the front.
+    pub front: String,
     /// The command API's base URL.
     pub command_api: String,
     /// The query API's base URL.
@@ -49,6 +51,8 @@ pub struct Admin {
     pub event_relay: String,
     /// The projector's admin port.
     pub projector: String,
+    /// The front's admin port.
+    pub front: String,
 }
 
 impl Endpoints {
@@ -87,12 +91,13 @@ impl Endpoints {
     }
 
     /// The admin ports by process name.
-    pub fn admin_ports(&self) -> [(&'static str, &str); 4] {
+    pub fn admin_ports(&self) -> [(&'static str, &str); 5] {
         [
             ("command-api", &self.admin.command_api),
             ("query-api", &self.admin.query_api),
             ("event-relay", &self.admin.event_relay),
             ("projector", &self.admin.projector),
+            ("front", &self.admin.front),
         ]
     }
 }

@@ -12,8 +12,8 @@ use crate::layout::Layout;
 use crate::output::answer;
 
 /// The processes and servers that have a log.
-const NAMES: [&str; 7] =
-    ["command-api", "query-api", "event-relay", "projector", "postgres", "nats", "stack"];
+const NAMES: [&str; 8] =
+    ["command-api", "query-api", "event-relay", "projector", "front", "postgres", "nats", "stack"];
 const POLL: Duration = Duration::from_millis(200);
 
 /// Prints a log.

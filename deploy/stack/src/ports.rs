@@ -16,6 +16,8 @@ pub struct Ports {
     pub command_api: u16,
     /// The query API, usually 8081.
     pub query_api: u16,
+    /// The front, usually 8000.
+    pub front: u16,
     /// The command API's admin port, usually 9080.
     pub command_api_admin: u16,
     /// The query API's admin port, usually 9081.
@@ -24,6 +26,8 @@ pub struct Ports {
     pub event_relay_admin: u16,
     /// The projector's admin port, usually 9083.
     pub projector_admin: u16,
+    /// The front's admin port, usually 9084.
+    pub front_admin: u16,
     /// PostgreSQL, usually 5433.
     pub postgres: u16,
     /// NATS, usually 4223.
@@ -63,10 +67,12 @@ impl Ports {
         Ok(Ports {
             command_api: next(8080)?,
             query_api: next(8081)?,
+            front: next(8000)?,
             command_api_admin: next(9080)?,
             query_api_admin: next(9081)?,
             event_relay_admin: next(9082)?,
             projector_admin: next(9083)?,
+            front_admin: next(9084)?,
             postgres: next(5433)?,
             nats: next(4223)?,
         })
@@ -81,24 +87,28 @@ mod tests {
     use super::Ports;
 
     impl Ports {
-        fn all(&self) -> [u16; 8] {
+        fn all(&self) -> [u16; 10] {
             let Ports {
                 command_api,
                 query_api,
+                front,
                 command_api_admin,
                 query_api_admin,
                 event_relay_admin,
                 projector_admin,
+                front_admin,
                 postgres,
                 nats,
             } = *self;
             [
                 command_api,
                 query_api,
+                front,
                 command_api_admin,
                 query_api_admin,
                 event_relay_admin,
                 projector_admin,
+                front_admin,
                 postgres,
                 nats,
             ]
@@ -120,7 +130,8 @@ mod tests {
     fn stacks_that_start_at_once_get_ports_of_their_own() {
         let picked: Vec<_> = (0..4).map(|_| Ports::pick().unwrap()).collect();
         let ports: BTreeSet<u16> = picked.iter().flat_map(|(ports, _)| ports.all()).collect();
-        assert_eq!(ports.len(), 4 * 8);
+        let each = picked.first().map_or(0, |(ports, _)| ports.all().len());
+        assert_eq!(ports.len(), picked.len() * each);
     }
 
     #[test]

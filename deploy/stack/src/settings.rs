@@ -24,7 +24,7 @@ const NATS_THREADS: &str = "GOMAXPROCS";
 /// The maximum number of connections of each API.
 const MAX_CONNECTIONS: &str = "1024";
 /// The number of our processes that share the machine.
-const PROCESSES: usize = 4;
+const PROCESSES: usize = 5;
 
 /// The data from which the processes' settings are made.
 #[derive(Debug)]
@@ -93,7 +93,7 @@ impl Settings {
             .env("RESERVATION_KEY_FILE", &self.keys.reservation)
             .env("TOKEN_KEY_FILE", &self.keys.token);
         command.env("ACCESS_TOKEN_KEYS_FILE", &self.keys.access_tokens);
-        command.env("PUBLIC_QUERY_URL", http(self.ports.query_api));
+        command.env("PUBLIC_QUERY_URL", http(self.ports.front));
         command.env("MAIL_FOLDER", &self.mails);
         command.env("ALLOWED_ORIGINS", "loopback").env("ORDER_IMPORT", "enabled");
         // Imports and benches send all that a process can take, as one user.
@@ -141,6 +141,18 @@ impl Settings {
         command
     }
 
+    /// The command `front serve`.
+    pub fn front(&self) -> Command {
+        let mut command = self.program("front", &["serve"]);
+        command.env("FRONT_LISTEN", loopback(self.ports.front));
+        command.env("ADMIN_LISTEN", loopback(self.ports.front_admin));
+        command.env("COMMAND_API_URL", http(self.ports.command_api));
+        command.env("QUERY_API_URL", http(self.ports.query_api));
+        command.env("UPSTREAM_REQUESTS", MAX_CONNECTIONS).env("ALLOWED_ORIGINS", "loopback");
+        share_connections(&mut command);
+        command
+    }
+
     /// The commands that migrate the schemas, as the database owner.
     pub fn migrations(&self) -> [Command; 4] {
         let owner = self.postgres_owner();
@@ -159,6 +171,7 @@ impl Settings {
     pub fn endpoints(&self, holder: Holder) -> Endpoints {
         Endpoints {
             holder,
+            front: http(self.ports.front),
             command_api: http(self.ports.command_api),
             query_api: http(self.ports.query_api),
             postgres: self.postgres_owner(),
@@ -171,6 +184,7 @@ impl Settings {
                 query_api: http(self.ports.query_api_admin),
                 event_relay: http(self.ports.event_relay_admin),
                 projector: http(self.ports.projector_admin),
+                front: http(self.ports.front_admin),
             },
             pids: std::collections::BTreeMap::new(),
         }

@@ -14,6 +14,7 @@ pub(crate) fn show(endpoints: &Endpoints, json: bool) -> anyhow::Result<()> {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::UTF8_BORDERS_ONLY);
     table.set_header(["", "where", "admin (livez, readyz, metrics)"]);
+    table.add_row(["front (both APIs)", &endpoints.front, &endpoints.admin.front]);
     table.add_row(["command-api", &endpoints.command_api, &endpoints.admin.command_api]);
     table.add_row(["query-api", &endpoints.query_api, &endpoints.admin.query_api]);
     table.add_row(["event-relay", "", &endpoints.admin.event_relay]);

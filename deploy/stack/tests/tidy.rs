@@ -77,6 +77,7 @@ const EDGES: &[(&str, &str, &[&str])] = &[
         "query-api",
         &["formats", "access", "identity", "service-kit", "graphql-kit", "postgres-kit", "cli-kit"],
     ),
+    ("front", "front", &["graphql-kit", "service-kit", "cli-kit"]),
     ("local-servers", "deploy/servers", &[]),
     ("stack", "deploy/stack", &["access", "identity", "local-servers", "cli-kit"]),
     (
@@ -127,6 +128,7 @@ const RUNNING: &[&str] = &[
     "command-api/",
     "projector/",
     "query-api/",
+    "front/",
 ];
 /// Tests that may sleep outside a loop that checks a condition, because time is what they test.
 const SLEEPING_TESTS: &[(&str, &str)] = &[

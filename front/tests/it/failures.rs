@@ -41,11 +41,11 @@ async fn p8_while_the_command_api_is_away_queries_are_answered() {
     let (address, query) = (at_commands.address, at_queries.address);
     let front = TestFront::start(address, query, Setup::default()).await;
     at_commands.stop().await;
+    until("the front says who is away", async || !front.component("command_api").0).await;
     let away = front.post("/api/v1/held", "{}").await;
     assert_eq!(away.is_problem(503, "api/away").header("retry-after"), "1");
     assert!(away.text.contains("the command API cannot be reached; nothing was changed"));
     assert_eq!(front.get("/api/v1/things").await.text, "a list");
-    until("the front says who is away", async || !front.component("command_api").0).await;
     assert!(front.health.report().ready, "{:?}", front.health.report());
 }
 
@@ -106,9 +106,9 @@ async fn one_busy_api_takes_no_place_from_the_other() {
     };
     let (held, ()) = tokio::join!(front.post("/api/v1/held", "{}"), other);
     assert_eq!(held.text, "let go");
-    // Its place is free again.
     let_go.add_permits(1);
-    assert_eq!(front.post("/api/v1/held", "{}").await.text, "let go");
+    let again = async || front.post("/api/v1/held", "{}").await.text == "let go";
+    until("its place is free again", again).await;
 }
 
 /// An API that describes itself, and closes the connection of any other request without an answer.

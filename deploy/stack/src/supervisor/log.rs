@@ -141,6 +141,7 @@ fn color(name: &str) -> u8 {
         "query-api" => 32,
         "event-relay" => 35,
         "projector" => 33,
+        "front" => 31,
         "postgres" => 34,
         _ => 90,
     }

@@ -92,6 +92,7 @@ async fn live(
         ("event-relay", settings.event_relay(), &endpoints.admin.event_relay),
         ("projector", settings.projector(), &endpoints.admin.projector),
         ("query-api", settings.query_api(), &endpoints.admin.query_api),
+        ("front", settings.front(), &endpoints.admin.front),
     ];
     for (name, command, admin) in services {
         let readiness = Readiness::Http(admin.clone());
