@@ -19,6 +19,7 @@ mod only;
 mod operations;
 mod outage;
 mod outside;
+mod proxies;
 mod readme;
 mod settings;
 mod silence;
