@@ -1,7 +1,8 @@
-//! Answers without an end: they pass as they come, have places of their own, and end with the
-//! process.
+//! Answers without an end: they pass as they come and no faster than the client reads, have places
+//! of their own, and end with the process.
 
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -10,8 +11,11 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::{MethodRouter, get};
 use front::UpstreamLimits;
+use futures::StreamExt as _;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use local_servers::{in_time, test_client, until};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::support::{Double, PLENTY, Served, Setup, TestFront, described};
 
@@ -85,4 +89,53 @@ async fn a_stream_ends_when_the_front_drains_and_an_answer_does_not() {
     front.drain.cancel();
     assert_eq!(in_time("the end", open.chunk()).await.unwrap(), None);
     assert_eq!(front.get("/api/v1/list").await.text, "a list");
+}
+
+/// The size of a part of an endless answer, in bytes.
+const PART: usize = 16 * 1024;
+/// What all buffers between the API and the client may hold, in bytes. The most of it is the
+/// system's, of two connections.
+const MOST_HELD: usize = 24 * 1024 * 1024;
+/// So many looks in a row that find nothing new mean that nothing moves.
+const LOOKS: u32 = 30;
+
+#[tokio::test]
+async fn a_client_that_does_not_read_holds_up_the_api_and_fills_no_memory() {
+    let sent = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&sent);
+    let endless = async move || {
+        let part = move |_| {
+            counted.fetch_add(PART, Ordering::SeqCst);
+            event_of(&[0; PART])
+        };
+        Body::from_stream(futures::stream::repeat(()).map(part))
+    };
+    let routes = Router::new().route("/api/v1/endless", get(endless));
+    let documents = [described(&[("get", "/api/v1/endless")])];
+    let queries = Double::new(&documents, None, routes).serve().await;
+    let commands = Double::new(&[described(&[])], None, Router::new()).serve().await;
+    let front = TestFront::start(commands.address, queries.address, Setup::default()).await;
+
+    let mut client = TcpStream::connect(front.served.address).await.unwrap();
+    client.write_all(b"GET /api/v1/endless HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let (mut last, mut looks) = (0, 0);
+    let stands = async || {
+        let now = sent.load(Ordering::SeqCst);
+        looks = if now > 0 && now == last { looks + 1 } else { 0 };
+        last = now;
+        looks >= LOOKS
+    };
+    until("nothing moves any more", stands).await;
+    let held = sent.load(Ordering::SeqCst);
+    assert!(held <= MOST_HELD, "{held} bytes were sent for nobody");
+    let mut part = vec![0; PART];
+    let moves = async || {
+        client.read_exact(&mut part).await.unwrap();
+        sent.load(Ordering::SeqCst) > held
+    };
+    until("the API goes on when the client reads", moves).await;
+}
+
+fn event_of(bytes: &'static [u8]) -> Result<Bytes, Infallible> {
+    Ok(Bytes::from_static(bytes))
 }
