@@ -2,11 +2,7 @@
 //!
 //! An operation is of one kind, so it goes to the API of that kind, as it was sent. The API checks
 //! and answers it. The front answers only what no API can: a request whose operation cannot be
-//! told, and a question for the schema, which is that of both APIs (`graphql/schema.rs`).
-
-mod destination;
-mod merge;
-mod schema;
+//! told, and a question for the schema, which is that of both APIs (`schema.rs`).
 
 use axum::body::Bytes;
 use axum::extract::Request;
@@ -21,8 +17,11 @@ use service_kit::extract::require_json;
 
 use crate::api::Api;
 use crate::front::Front;
+use crate::schema::Schema;
+
+mod destination;
+
 use destination::{Destination, Refused};
-pub(crate) use schema::{Schema, SchemaText};
 
 /// The path of the endpoint, here and at the APIs.
 pub(crate) const PATH: &str = "/graphql";

@@ -11,7 +11,7 @@ use service_kit::docs;
 use crate::api::{Api, Both};
 use crate::conflict::Conflict;
 use crate::document::{self, DOCUMENTS};
-use crate::graphql::{Schema, SchemaText};
+use crate::schema::{Schema, SchemaText};
 use crate::table::Table;
 
 /// How an API describes itself.

@@ -16,8 +16,9 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{Api, Both};
 use crate::document::DOCUMENTS;
 use crate::front::Front;
-use crate::graphql::{self, SchemaText};
+use crate::graphql;
 use crate::known::{Description, Known};
+use crate::schema::SchemaText;
 use crate::upstream::{FetchError, Head, Upstream};
 
 /// The interval between two rounds.
@@ -78,8 +79,8 @@ impl Reports {
     }
 }
 
-/// Asks both until cancelled.
-pub(crate) async fn keep(front: &Front, reports: &Reports, stop: CancellationToken) {
+/// Asks both APIs how they describe themselves, until cancelled.
+pub async fn keep_asking(front: &Front, reports: &Reports, stop: CancellationToken) {
     stop.run_until_cancelled(rounds(front, reports)).await;
 }
 

@@ -17,11 +17,14 @@ mod headers;
 mod known;
 mod learn;
 mod relayed;
+mod routes;
+mod schema;
 mod table;
 mod upstream;
 
 pub use address::{Address, InvalidAddress};
 pub use api::{Api, Both};
 pub use front::Front;
-pub use learn::Reports;
+pub use learn::{Reports, keep_asking};
+pub use routes::router;
 pub use upstream::{ANSWER_DEADLINE, UpstreamLimits};

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser as _;
 use front::config::{Cli, Command, ServeArgs};
-use front::{Front, Reports};
+use front::{Front, Reports, keep_asking, router};
 use service_kit::http::{Port, Ports};
 use service_kit::process::{self, Process};
 
@@ -29,12 +29,12 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let front = Front::new(args.addresses(), args.upstream_limits(), &process.drain())
         .context("the certificates of the system cannot be used")?;
     let reports = Reports::new(process.health());
-    let routes = front.router(&args.allowed.allowed());
+    let routes = router(front.clone(), &args.allowed.allowed());
     let public = Port::public(listen, routes, args.limits.limits());
     let ports = Ports { public: vec![public], admin: process.admin(args.admin_listen) };
     let served = process.served();
     let work = async {
-        front.keep_asking(&reports, served).await;
+        keep_asking(&front, &reports, served).await;
         anyhow::Ok(())
     };
     process.run(ports, work).await

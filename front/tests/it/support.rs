@@ -12,7 +12,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use front::{Both, Front, Reports, UpstreamLimits};
+use front::{Both, Front, Reports, UpstreamLimits, keep_asking, router};
 use local_servers::{in_time, test_client, until};
 use serde_json::{Value, json};
 use service_kit::health::Health;
@@ -175,9 +175,9 @@ impl TestFront {
         let (drain, stop) = (CancellationToken::new(), CancellationToken::new());
         let front = Front::new(addresses, setup.upstream, &drain).unwrap();
         let health = Health::new();
-        let served = Served::start(front.router(&setup.allowed), setup.limits).await;
+        let served = Served::start(router(front.clone(), &setup.allowed), setup.limits).await;
         let (reports, until) = (Reports::new(&health), stop.clone());
-        tokio::spawn(async move { front.keep_asking(&reports, until).await });
+        tokio::spawn(async move { keep_asking(&front, &reports, until).await });
         Self { served, health, drain, _stop: stop.drop_guard() }
     }
 

@@ -13,9 +13,12 @@ use async_graphql::parser::types::{
 use async_graphql::{Positioned, Value};
 use graphql_kit::limits::{MAX_BRACKETS, MAX_DEPTH, MAX_DIRECTIVES, MAX_FIELDS};
 
-use super::merge::{Merged, merged};
 use crate::api::{Api, Both};
 use crate::conflict::Conflict;
+
+mod merge;
+
+use merge::{Merged, merged};
 
 /// The reason of a deprecation that gives none, as the standard has it.
 const NO_REASON: &str = "No longer supported";
