@@ -4,6 +4,9 @@
 //! comes from the API that answers its operations: queries and subscriptions from the query API,
 //! mutations from the command API. A type that both have gets the fields of both. What can then be
 //! reached from no root is left out.
+//!
+//! An operation goes to one API, so a mutation answers only the fields that the command API has. The
+//! types cannot say that without another name for what is the same thing. So the descriptions do.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,6 +49,7 @@ struct Subgraph {
 pub(super) fn merged(commands: &str, queries: &str) -> Result<Merged, Conflict> {
     let mut commands = Subgraph::parse(Api::Command, commands)?;
     let mut queries = Subgraph::parse(Api::Query, queries)?;
+    commands.note_what_is_partial(&queries);
     let mut roots = Types::new();
     let [query, _, subscription] = queries.take_roots();
     let [_, mutation, _] = commands.take_roots();
@@ -88,10 +92,39 @@ impl Subgraph {
         Ok(Self { types, roots })
     }
 
+    /// Notes at each field whose type has more fields in the other API that only those of this one
+    /// are answered.
+    fn note_what_is_partial(&mut self, other: &Self) {
+        let partial = |(name, definition): (&String, &TypeDefinition)| {
+            let (own, others) = (fields_of(definition)?, fields_of(other.types.get(name)?)?);
+            let has = |name: &&str| own.contains(name);
+            (!others.iter().all(has)).then(|| (name.clone(), own.join("`, `")))
+        };
+        let partial: BTreeMap<String, String> = self.types.iter().filter_map(partial).collect();
+        for definition in self.types.values_mut() {
+            let TypeKind::Object(object) = &mut definition.kind else { continue };
+            for field in &mut object.fields {
+                let Some(own) = partial.get(base(&field.node.ty.node)) else { continue };
+                let note = format!("Only `{own}` is answered here. Ask for the rest in a query.");
+                let text = match &field.node.description {
+                    Some(text) => format!("{}\n\n{note}", text.node),
+                    None => note,
+                };
+                field.node.description = Some(Positioned::new(text, field.pos));
+            }
+        }
+    }
+
     /// Takes its roots out.
     fn take_roots(&mut self) -> [Option<TypeDefinition>; 3] {
         self.roots.each_ref().map(|name| self.types.remove(name))
     }
+}
+
+/// The names of the fields of an object.
+fn fields_of(definition: &TypeDefinition) -> Option<Vec<&str>> {
+    let TypeKind::Object(object) = &definition.kind else { return None };
+    Some(object.fields.iter().map(|field| field.node.name.node.as_str()).collect())
 }
 
 fn name_roots(schema: &SchemaDefinition, roots: &mut [String; 3]) {
@@ -246,7 +279,7 @@ mod tests {
         input Place { kind: Kind! lines: [Line!]! }
         input Line { n: Int! }
         enum Kind { A B }
-        type Placed { order: Order }
+        type Placed { "The order." order: Order }
         type Order @key(fields: "id", resolvable: false) { id: ID! }
         extend schema @link(url: "https://specs.apollo.dev/federation/v2.5", import: ["@key"])
     "#;
@@ -296,6 +329,20 @@ mod tests {
         assert_eq!(kind.values.len(), 3);
         let TypeKind::Object(query) = &merged.types["Query"].kind else { panic!("an object") };
         assert_eq!(query.fields.len(), 2, "the command API's queries are not served here");
+    }
+
+    #[test]
+    fn what_a_mutation_does_not_answer_is_said_where_it_would_be_asked_for() {
+        let merged = merged(COMMANDS, QUERIES).unwrap();
+        let described = |name: &str| {
+            let TypeKind::Object(object) = &merged.types[name].kind else { panic!("an object") };
+            let first = &object.fields[0].node;
+            first.description.as_ref().map(|text| text.node.clone()).unwrap_or_default()
+        };
+        let note = "The order.\n\nOnly `id` is answered here. Ask for the rest in a query.";
+        assert_eq!(described("Placed"), note);
+        assert_eq!(described("Mutation"), "", "the command API has all of what it answers");
+        assert_eq!(described("Query"), "");
     }
 
     #[test]
