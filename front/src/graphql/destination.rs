@@ -1,5 +1,7 @@
 //! Where a GraphQL request goes: decided by its document alone.
 
+use std::collections::HashSet;
+
 use async_graphql::parser::types::{
     ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet,
 };
@@ -38,8 +40,6 @@ pub(super) fn of(read: Result<Request, Unreadable>) -> Result<Destination, Refus
     limits::check_text(&request.query).map_err(costly)?;
     let name = request.operation_name.clone();
     let document = request.parsed_query().map_err(Refused::NotExecuted)?;
-    // Whether clients may see the schema is up to each API.
-    limits::check(document, Introspection::Enabled).map_err(costly)?;
     let operation = limits::operation(document, name.as_deref())
         .ok_or_else(|| Refused::NotExecuted(refusal(absent(name.as_deref()))))?;
     match (operation.ty, asks(document, operation)) {
@@ -47,7 +47,11 @@ pub(super) fn of(read: Result<Request, Unreadable>) -> Result<Destination, Refus
         (OperationType::Subscription, _) | (OperationType::Query, Asks::Data) => {
             Ok(Destination::Api(Api::Query))
         }
-        (OperationType::Query, Asks::Schema) => Ok(Destination::Schema(Box::new(request))),
+        (OperationType::Query, Asks::Schema) => {
+            // What any other operation may cost is up to its API.
+            limits::check(document, Introspection::Enabled).map_err(costly)?;
+            Ok(Destination::Schema(Box::new(request)))
+        }
         (OperationType::Query, Asks::Both) => Err(Refused::NotExecuted(refusal(
             "ask for the schema (__schema, __type) in a request of its own",
         ))),
@@ -70,9 +74,9 @@ enum Asks {
 }
 
 fn asks(document: &ExecutableDocument, operation: &OperationDefinition) -> Asks {
-    let mut roots = Vec::new();
-    add_roots(document, &operation.selection_set.node, &mut roots);
-    let others = roots.into_iter().filter(|name| *name != TYPE_NAME);
+    let mut roots = Roots { document, names: Vec::new(), seen: HashSet::new() };
+    roots.add(&operation.selection_set.node);
+    let others = roots.names.into_iter().filter(|name| *name != TYPE_NAME);
     let (schema, data): (Vec<&str>, Vec<&str>) =
         others.partition(|name| name.starts_with(INTROSPECTION));
     match (schema.is_empty(), data.is_empty()) {
@@ -82,22 +86,30 @@ fn asks(document: &ExecutableDocument, operation: &OperationDefinition) -> Asks 
     }
 }
 
-/// Adds the fields at the root of an operation, with every fragment in its place. The limits have
-/// made sure that no fragment uses itself, and that there are not too many fields.
-fn add_roots<'d>(
+/// The fields at the root of an operation. Each fragment counts once, so that this takes time in
+/// proportion to the text, and ends also if a fragment uses itself.
+struct Roots<'d> {
     document: &'d ExecutableDocument,
-    set: &'d SelectionSet,
-    roots: &mut Vec<&'d str>,
-) {
-    for selection in &set.items {
-        match &selection.node {
-            Selection::Field(field) => roots.push(field.node.name.node.as_str()),
-            Selection::InlineFragment(inline) => {
-                add_roots(document, &inline.node.selection_set.node, roots);
-            }
-            Selection::FragmentSpread(spread) => {
-                if let Some(fragment) = document.fragments.get(&spread.node.fragment_name.node) {
-                    add_roots(document, &fragment.node.selection_set.node, roots);
+    names: Vec<&'d str>,
+    seen: HashSet<&'d str>,
+}
+
+impl<'d> Roots<'d> {
+    fn add(&mut self, set: &'d SelectionSet) {
+        for selection in &set.items {
+            match &selection.node {
+                Selection::Field(field) => self.names.push(field.node.name.node.as_str()),
+                Selection::InlineFragment(inline) => {
+                    self.add(&inline.node.selection_set.node);
+                }
+                Selection::FragmentSpread(spread) => {
+                    let name = &spread.node.fragment_name.node;
+                    // An unknown fragment is refused where the operation goes.
+                    if let Some(fragment) = self.document.fragments.get(name)
+                        && self.seen.insert(name.as_str())
+                    {
+                        self.add(&fragment.node.selection_set.node);
+                    }
                 }
             }
         }
@@ -133,6 +145,9 @@ mod tests {
             ("mutation { __typename }", None, "command_api"),
             ("{ _service { sdl } }", None, "query_api"),
             ("{ ...F } fragment F on Query { a }", None, "query_api"),
+            // The API refuses these.
+            ("{ ...F } fragment F on Query { ...F }", None, "query_api"),
+            ("{ ...F }", None, "query_api"),
         ] {
             assert_eq!(told(query, name), expected, "{query} {name:?}");
         }
@@ -159,13 +174,14 @@ mod tests {
             (two, None, "name one in `operationName`"),
             (two, Some("Z"), "no operation \"Z\""),
             ("{", None, "expected"),
-            ("{ ...F } fragment F on Query { ...F }", None, "a fragment uses itself"),
         ] {
             let told = told(query, name);
             assert!(told.contains(word), "{query}: {told}");
         }
         let deep = format!("{}a{}", "{ a ".repeat(70), "}".repeat(70));
         assert!(told(&deep, None).contains("open brackets"));
+        let wide = "{ __schema { ...F } } fragment F on __Schema { ...F }";
+        assert_eq!(told(wide, None), "a fragment uses itself");
         assert_eq!(told_unreadable(), "the request has no `query`");
     }
 
