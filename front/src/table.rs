@@ -17,10 +17,12 @@ use crate::api::Api;
 use crate::conflict::Conflict;
 
 /// What no document describes, because it is no operation: by the beginning of the path.
-const BEGINNINGS: [(&str, Api); 2] = [
+const BEGINNINGS: [(&str, Api); 3] = [
     // What others need to verify access tokens (RFC 8615).
     ("/.well-known", Api::Command),
     ("/console", Api::Query),
+    // The page that asks `/graphql` of its own server, so it gets the schema of both.
+    ("/graphiql", Api::Query),
 ];
 /// Where the operations begin.
 const PREFIX: &str = "/api/";
@@ -191,6 +193,7 @@ mod tests {
             (Method::POST, "/api/v2/users", Api::Command),
             (Method::GET, "/.well-known/jwks.json", Api::Command),
             (Method::GET, "/console", Api::Query),
+            (Method::GET, "/graphiql/page.js", Api::Query),
         ] {
             let found = table.find(&method, path, &none);
             assert!(matches!(found, Found::Api(of, _) if of == api), "{method} {path}: {found:?}");
