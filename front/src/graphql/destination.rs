@@ -7,6 +7,7 @@ use async_graphql::parser::types::{
 };
 use async_graphql::{Request, ServerError};
 use graphql_kit::answer::refusal;
+use graphql_kit::limits::Lengths;
 use graphql_kit::request::Unreadable;
 use graphql_kit::{Introspection, limits};
 
@@ -39,6 +40,8 @@ pub(super) fn of(read: Result<Request, Unreadable>) -> Result<Destination, Refus
     let costly = |error| Refused::NotExecuted(refusal(error));
     limits::check_text(&request.query).map_err(costly)?;
     let name = request.operation_name.clone();
+    // The parsed document borrows the whole request.
+    let variables = std::mem::take(&mut request.variables);
     let document = request.parsed_query().map_err(Refused::NotExecuted)?;
     let operation = limits::operation(document, name.as_deref())
         .ok_or_else(|| Refused::NotExecuted(refusal(absent(name.as_deref()))))?;
@@ -49,7 +52,9 @@ pub(super) fn of(read: Result<Request, Unreadable>) -> Result<Destination, Refus
         }
         (OperationType::Query, Asks::Schema) => {
             // What any other operation may cost is up to its API.
-            limits::check(document, Introspection::Enabled).map_err(costly)?;
+            let lengths = Lengths { variables: &variables, usual: &[] };
+            limits::check(document, lengths, Introspection::Enabled).map_err(costly)?;
+            request.variables = variables;
             Ok(Destination::Schema(Box::new(request)))
         }
         (OperationType::Query, Asks::Both) => Err(Refused::NotExecuted(refusal(
