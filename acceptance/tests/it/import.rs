@@ -90,7 +90,7 @@ fn a_slice_of_the_sample_is_the_same_for_the_same_seed() -> Result<()> {
 /// Checks the peak memory of each process, which the import makes large.
 fn every_process_is_small(stack: &RunningStack) -> Result<()> {
     const LIMIT_MIB: u64 = 150;
-    for name in ["command_api", "query_api", "event_relay", "projector"] {
+    for name in ["command_api", "query_api", "event_relay", "projector", "front"] {
         let peak = peak_memory_kib(stack.pid(name)?)? / MIB;
         eprintln!("{name}: at most {peak} MiB resident");
         assert!(peak < LIMIT_MIB, "{name} was {peak} MiB large");

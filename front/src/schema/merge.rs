@@ -5,8 +5,9 @@
 //! mutations from the command API. A type that both have gets the fields of both. What can then be
 //! reached from no root is left out.
 //!
-//! An operation goes to one API, so a mutation answers only the fields that the command API has. The
-//! types cannot say that without another name for what is the same thing. So the descriptions do.
+//! An operation goes to one API, so a mutation answers only the fields that the command API has.
+//! The types cannot say that without another name for what is the same thing. So the descriptions
+//! do.
 
 use std::collections::{BTreeMap, BTreeSet};
 
