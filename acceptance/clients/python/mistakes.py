@@ -2,10 +2,9 @@
 
 from uuid import UUID
 
-from command_api import Client
-from command_api.api.orders import confirm_order
-from command_api.models import RegisterUserBody
-from query_api.models import Order, OrderStatus, Problem
+from shop_api import Client
+from shop_api.api.orders import confirm_order
+from shop_api.models import Order, OrderStatus, Problem, RegisterUserBody
 
 EMAIL = "ada@example.com"
 NAME = "Ada Lovelace"

@@ -1,35 +1,34 @@
 """A program that buys something, reads it back, and handles what is refused.
 
-Everything it knows of the shop is generated from the descriptions of the two APIs.
+Everything it knows of the shop is generated from the description of both APIs at their one
+address.
 """
 
 import os
 from uuid import UUID
 
-from command_api import AuthenticatedClient as CommandClient
-from command_api.api.orders import cancel_order, confirm_order, place_order
-from command_api.api.products import add_product
-from command_api.api.users import register_user
-from command_api.models import (
+from shop_api import AuthenticatedClient
+from shop_api.api.orders import cancel_order, confirm_order, get_order, list_orders, place_order
+from shop_api.api.products import add_product
+from shop_api.api.users import register_user
+from shop_api.models import (
     AddProductBody,
     Changed,
     ChangedAnswer,
     Currency,
     DryRunAnswer,
     LineBody,
+    Order,
+    OrderAnswer,
+    OrderListAnswer,
+    OrderStatus,
     PlaceOrderBody,
     Problem,
     RegisterUserBody,
 )
-from command_api.types import Response as CommandResponse
-from command_api.types import Unset as CommandUnset
-from query_api import AuthenticatedClient as QueryClient
-from query_api.api.orders import get_order, list_orders
-from query_api.models import Order, OrderAnswer, OrderListAnswer, OrderStatus
-from query_api.types import UNSET, Unset
+from shop_api.types import UNSET, Response, Unset
 
-COMMANDS = CommandClient(base_url=os.environ["COMMANDS"], token=os.environ["TOKEN"])
-QUERIES = QueryClient(base_url=os.environ["QUERIES"], token=os.environ["TOKEN"])
+API = AuthenticatedClient(base_url=os.environ["API"], token=os.environ["TOKEN"])
 
 
 def changed(answer: ChangedAnswer | DryRunAnswer | Problem | None) -> Changed:
@@ -39,9 +38,7 @@ def changed(answer: ChangedAnswer | DryRunAnswer | Problem | None) -> Changed:
     return answer.data
 
 
-def refused(
-    response: CommandResponse[ChangedAnswer | DryRunAnswer | Problem], status: int
-) -> Problem:
+def refused(response: Response[ChangedAnswer | DryRunAnswer | Problem], status: int) -> Problem:
     """The problem of an answer that must be refused with this status."""
     expect("the status of the answer", int(response.status_code), status)
     if not isinstance(response.parsed, Problem):
@@ -59,14 +56,14 @@ def place(user: UUID, product: UUID) -> UUID:
     """Places an order of two units."""
     lines = [LineBody(product_id=product, quantity=2)]
     body = PlaceOrderBody(user_id=user, lines=lines)
-    return changed(place_order.sync(client=COMMANDS, body=body)).id
+    return changed(place_order.sync(client=API, body=body)).id
 
 
 def confirm(order: UUID) -> str:
     """Confirms an order and returns the token with which a query waits for that."""
     key = f"confirm-{order}"
-    first = confirm_order.sync(order, client=COMMANDS, idempotency_key=key)
-    again = confirm_order.sync_detailed(order, client=COMMANDS, idempotency_key=key)
+    first = confirm_order.sync(order, client=API, idempotency_key=key)
+    again = confirm_order.sync_detailed(order, client=API, idempotency_key=key)
     expect("the repeat", changed(again.parsed), changed(first))
     expect("its header", again.headers["Idempotent-Replayed"], "true")
     token = first.meta.consistency_token if isinstance(first, ChangedAnswer) else None
@@ -77,9 +74,7 @@ def confirm(order: UUID) -> str:
 
 def read(order: UUID, token: str) -> Order:
     """Reads an order as soon as it shows the effect of the command with this token."""
-    answer = get_order.sync(
-        order, client=QUERIES, consistency_token_header=token, prefer="wait=10"
-    )
+    answer = get_order.sync(order, client=API, consistency_token_header=token, prefer="wait=10")
     if not isinstance(answer, OrderAnswer):
         raise SystemExit(f"refused: {answer}")
     return answer.data
@@ -91,7 +86,7 @@ def listed(user: UUID, token: str) -> list[Order]:
     cursor: str | Unset = UNSET
     while True:
         answer = list_orders.sync(
-            client=QUERIES,
+            client=API,
             user_id=user,
             page_size=1,
             consistency_token_query=token,
@@ -115,9 +110,9 @@ def product_at(price: str) -> AddProductBody:
 
 def main() -> None:
     """The whole purchase."""
-    product = changed(add_product.sync(client=COMMANDS, body=product_at("14.67"))).id
+    product = changed(add_product.sync(client=API, body=product_at("14.67"))).id
     registration = RegisterUserBody(email="python@example.com", name="Ada Lovelace")
-    user = changed(register_user.sync(client=COMMANDS, body=registration)).id
+    user = changed(register_user.sync(client=API, body=registration)).id
 
     place(user, product)
     order = place(user, product)
@@ -129,16 +124,16 @@ def main() -> None:
     expect("the orders", len(listed(user, token)), 2)
 
     # A rule says no.
-    taken = refused(register_user.sync_detailed(client=COMMANDS, body=registration), 409)
+    taken = refused(register_user.sync_detailed(client=API, body=registration), 409)
     expect("the code of a taken address", taken.code, "user/email-taken")
 
     # A field is not valid, which its type cannot say.
-    invalid = refused(add_product.sync_detailed(client=COMMANDS, body=product_at("14.679")), 422)
-    fields = [] if isinstance(invalid.errors, CommandUnset) else invalid.errors
+    invalid = refused(add_product.sync_detailed(client=API, body=product_at("14.679")), 422)
+    fields = [] if isinstance(invalid.errors, Unset) else invalid.errors
     expect("the fields", [field.pointer for field in fields], ["/unit_price"])
 
     # A dry run says what would happen, in a type of its own.
-    trial = cancel_order.sync(order, client=COMMANDS, dry_run=True)
+    trial = cancel_order.sync(order, client=API, dry_run=True)
     if not isinstance(trial, DryRunAnswer):
         raise SystemExit(f"this was no dry run: {trial}")
     expect("the event", trial.data.events[0].type_, "order.sale_cancelled")

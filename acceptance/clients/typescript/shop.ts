@@ -1,22 +1,18 @@
 // A frontend in small: logs in, buys something, reads it back, and handles what is refused.
-// Everything it knows of the shop is generated from the descriptions of the two APIs.
+// Everything it knows of the shop is generated from the description of both APIs at their one
+// address.
 
 import createClient from "openapi-fetch";
 
-import type { components as Written, paths as Commands } from "./command_api.js";
-import type { components as Shown, paths as Queries } from "./query_api.js";
+import type { components, paths } from "./shop_api.js";
 
-type Changed = Written["schemas"]["Changed"];
-type DryRun = Written["schemas"]["DryRun"];
-type Problem = Written["schemas"]["Problem"];
-type Order = Shown["schemas"]["Order"];
-type OrderList = Shown["schemas"]["OrderListAnswer"];
+type Changed = components["schemas"]["Changed"];
+type DryRun = components["schemas"]["DryRun"];
+type Problem = components["schemas"]["Problem"];
+type Order = components["schemas"]["Order"];
+type OrderList = components["schemas"]["OrderListAnswer"];
 
-const COMMANDS = setting("COMMANDS");
-const QUERIES = setting("QUERIES");
-
-const commands = createClient<Commands>({ baseUrl: COMMANDS });
-const queries = createClient<Queries>({ baseUrl: QUERIES });
+const client = createClient<paths>({ baseUrl: setting("API") });
 
 function setting(name: string): string {
   const value = process.env[name];
@@ -48,29 +44,25 @@ function expect(what: string, found: unknown, expected: unknown): void {
 
 async function logIn(): Promise<void> {
   const body = { email: setting("EMAIL"), password: setting("PASSWORD"), client: "typescript" };
-  const session = done(await commands.POST("/api/v1/auth/log-in", { body })).data;
-  const headers = { Authorization: `Bearer ${session.access_token}` };
-  for (const client of [commands, queries]) {
-    client.use({
-      onRequest({ request }) {
-        for (const [name, value] of Object.entries(headers)) request.headers.set(name, value);
-        return request;
-      },
-    });
-  }
+  const session = done(await client.POST("/api/v1/auth/log-in", { body })).data;
+  client.use({
+    onRequest({ request }) {
+      request.headers.set("Authorization", `Bearer ${session.access_token}`);
+      return request;
+    },
+  });
 }
 
 async function place(user: string, product: string): Promise<string> {
   const body = { user_id: user, lines: [{ product_id: product, quantity: 2 }] };
-  return changed(done(await commands.POST("/api/v1/orders", { body })).data).id;
+  return changed(done(await client.POST("/api/v1/orders", { body })).data).id;
 }
 
 /** Confirms an order and returns the token with which a query waits for that. */
 async function confirm(order: string): Promise<string> {
   const path = { id: order };
   const header = { "Idempotency-Key": `confirm-${order}` };
-  const send = () =>
-    commands.POST("/api/v1/orders/{id}/confirm", { params: { path, header } });
+  const send = () => client.POST("/api/v1/orders/{id}/confirm", { params: { path, header } });
   const first = await send();
   const again = await send();
   expect("the version", changed(done(again).data).version, changed(done(first).data).version);
@@ -83,7 +75,7 @@ async function confirm(order: string): Promise<string> {
 async function read(order: string, token: string): Promise<Order> {
   const header = { "Consistency-Token": token, Prefer: "wait=10" };
   const params = { path: { id: order }, header };
-  return done(await queries.GET("/api/v1/orders/{id}", { params })).data;
+  return done(await client.GET("/api/v1/orders/{id}", { params })).data;
 }
 
 /** All orders of a user, page by page. */
@@ -93,7 +85,7 @@ async function list(user: string, token: string): Promise<Order[]> {
   do {
     const query = { user_id: user, page_size: 1, consistency_token: token };
     const params = { query: next === null ? query : { ...query, cursor: next } };
-    const answer: OrderList = done(await queries.GET("/api/v1/orders", { params }));
+    const answer: OrderList = done(await client.GET("/api/v1/orders", { params }));
     orders.push(...answer.data);
     next = answer.meta.page?.next_cursor ?? null;
   } while (next !== null);
@@ -103,13 +95,13 @@ async function list(user: string, token: string): Promise<Order[]> {
 await logIn();
 const product = changed(
   done(
-    await commands.POST("/api/v1/products", {
+    await client.POST("/api/v1/products", {
       body: { name: "Blue Train", unit_price: "14.67", currency: "USD", stock: 12 },
     }),
   ).data,
 ).id;
 const registration = { email: "typescript@example.com", name: "Ada Lovelace" };
-const user = changed(done(await commands.POST("/api/v1/users", { body: registration })).data).id;
+const user = changed(done(await client.POST("/api/v1/users", { body: registration })).data).id;
 
 await place(user, product);
 const order = await place(user, product);
@@ -121,19 +113,19 @@ expect("the first line", shown.lines[0]?.product_name, "Blue Train");
 expect("the orders", (await list(user, token)).length, 2);
 
 // A rule says no: 409.
-const taken = await commands.POST("/api/v1/users", { body: registration });
+const taken = await client.POST("/api/v1/users", { body: registration });
 expect("the status of a taken address", taken.response.status, 409);
 expect("the code of a taken address", refused(taken).code, "user/email-taken");
 
 // A field is not valid, which its type cannot say: 422.
 const odd = { name: "Blue Train", unit_price: "14.679", currency: "USD", stock: 12 } as const;
-const invalid = await commands.POST("/api/v1/products", { body: odd });
+const invalid = await client.POST("/api/v1/products", { body: odd });
 expect("the status of an odd price", invalid.response.status, 422);
 expect("the field", refused(invalid).errors?.[0]?.pointer, "/unit_price");
 
 // A dry run says what would happen, in a type of its own.
 const trial = done(
-  await commands.POST("/api/v1/orders/{id}/cancel", {
+  await client.POST("/api/v1/orders/{id}/cancel", {
     params: { path: { id: order }, query: { dry_run: true } },
   }),
 ).data;

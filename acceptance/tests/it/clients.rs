@@ -1,7 +1,7 @@
 //! Clients that other tools generate from the APIs' descriptions, as a frontend's developer would.
 //!
 //! For each language, the commands that `docs/http-api.md` shows generate a client from each
-//! description of a running stack. `shop`, a program that uses it, passes the strict type checker
+//! description at the one address of a running stack. `shop`, a program that uses it, passes the strict type checker
 //! and buys something. `mistakes`, a program full of mistakes, does not pass: the checker names
 //! each mistaken line and no other.
 
@@ -31,19 +31,16 @@ const LIMIT: Duration = Duration::from_mins(2);
 const EMAIL: &str = "admin@example.com";
 const PASSWORD: &str = "a long password for the clients";
 
-/// A description of the stack, and the name of the client that is generated from it.
+/// A description of both APIs, and the name of the client that is generated from it.
 struct Description {
-    /// The variable with the API's address, as in the book.
-    api: &'static str,
     path: &'static str,
     client: &'static str,
 }
 
-/// All descriptions of the stack.
-const DESCRIPTIONS: [Description; 3] = [
-    Description { api: "COMMANDS", path: "/openapi.json", client: "command_api" },
-    Description { api: "COMMANDS", path: "/openapi/v2.json", client: "command_2" },
-    Description { api: "QUERIES", path: "/openapi.json", client: "query_api" },
+/// All descriptions: one for each version.
+const DESCRIPTIONS: [Description; 2] = [
+    Description { path: "/openapi.json", client: "shop_api" },
+    Description { path: "/openapi/v2.json", client: "shop_api_2" },
 ];
 
 /// A language with a generator of clients and a type checker.
@@ -98,7 +95,8 @@ async fn client_buys(language: &Language) -> Result<()> {
     let said = work.succeed(language.run).await?;
     let order = said.lines().last().context("the id of the order")?;
     let path = format!("/api/v1/orders/{order}");
-    let shown = stack.client()?.get(&path).await?.expect(StatusCode::OK)?;
+    let client = stack.endpoints()?.client_of_front()?;
+    let shown = client.get(&path).await?.expect(StatusCode::OK)?;
     assert_eq!(
         (&shown.data()["status"], &shown.data()["total"]),
         (&json!("confirmed"), &json!("29.34"))
@@ -134,8 +132,7 @@ impl<'a> Work<'a> {
         let token = stack.run(&["token"]).await?;
         administrator(stack, folder).await?;
         let environment = vec![
-            ("COMMANDS", endpoints.command_api),
-            ("QUERIES", endpoints.query_api),
+            ("API", endpoints.front),
             ("TOKEN", token.trim().to_owned()),
             ("EMAIL", EMAIL.to_owned()),
             ("PASSWORD", PASSWORD.to_owned()),

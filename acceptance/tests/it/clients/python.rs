@@ -16,8 +16,8 @@ pub(super) const LANGUAGE: Language = Language {
     end: "py",
     generate: |description| {
         format!(
-            "openapi-python-client generate --url \"${}{}\" --meta none --output-path {}",
-            description.api, description.path, description.client
+            "openapi-python-client generate --url \"$API{}\" --meta none --output-path {}",
+            description.path, description.client
         )
     },
     strictly: " --fail-on-warning",

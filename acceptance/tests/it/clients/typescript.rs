@@ -16,8 +16,8 @@ pub(super) const LANGUAGE: Language = Language {
     end: "ts",
     generate: |description| {
         format!(
-            "npx openapi-typescript \"${}{}\" --output {}.ts",
-            description.api, description.path, description.client
+            "npx openapi-typescript \"$API{}\" --output {}.ts",
+            description.path, description.client
         )
     },
     strictly: "",
