@@ -88,8 +88,20 @@ fn renamed(document: &Value, other: &Value) -> Value {
     let means_else = |(name, schema): &(&String, &Value)| {
         others.get(*name).is_some_and(|other| other != *schema)
     };
-    let names: BTreeSet<String> =
+    let mut names: BTreeSet<String> =
         own.iter().filter(means_else).map(|(name, _)| name.clone()).collect();
+    // What leads to a schema with another meaning means something else, too.
+    loop {
+        let leads_there = |(name, schema): &(&String, &Value)| {
+            others.contains_key(*name) && !names.contains(*name) && leads_to(schema, &names)
+        };
+        let more: Vec<String> =
+            own.iter().filter(leads_there).map(|(name, _)| name.clone()).collect();
+        if more.is_empty() {
+            break;
+        }
+        names.extend(more);
+    }
     let mut document = document.clone();
     point(&mut document, &names);
     if let Some(Value::Object(schemas)) = document.pointer_mut("/components/schemas") {
@@ -100,6 +112,16 @@ fn renamed(document: &Value, other: &Value) -> Value {
         }
     }
     document
+}
+
+/// Whether a schema refers to one with one of these names.
+fn leads_to(value: &Value, names: &BTreeSet<String>) -> bool {
+    match value {
+        Value::String(text) => text.strip_prefix(SCHEMAS).is_some_and(|name| names.contains(name)),
+        Value::Array(items) => items.iter().any(|item| leads_to(item, names)),
+        Value::Object(fields) => fields.values().any(|field| leads_to(field, names)),
+        _ => false,
+    }
 }
 
 /// Changes every reference to a schema with one of these names.
@@ -179,6 +201,23 @@ mod tests {
             }},
         });
         assert_eq!(merged(&commands(), &queries()).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_leads_to_another_meaning_has_another_name_too() {
+        let (mut commands, mut queries) = (commands(), queries());
+        let price = json!({"properties": {"of": {"$ref": "#/components/schemas/Money"}}});
+        let offer = json!({"items": {"$ref": "#/components/schemas/Price"}});
+        for document in [&mut commands, &mut queries] {
+            document["components"]["schemas"]["Price"] = price.clone();
+            document["components"]["schemas"]["Offer"] = offer.clone();
+        }
+        let merged = merged(&commands, &queries).unwrap();
+        let schemas = &merged["components"]["schemas"];
+        assert_eq!((&schemas["Price"], &schemas["Offer"]), (&price, &offer));
+        let of_queries = json!({"$ref": "#/components/schemas/QueryMoney"});
+        assert_eq!(schemas["QueryPrice"]["properties"]["of"], of_queries);
+        assert_eq!(schemas["QueryOffer"]["items"]["$ref"], "#/components/schemas/QueryPrice");
     }
 
     #[test]
