@@ -1,6 +1,6 @@
 //! GraphQL as tools of others see it. The schemas of both APIs are subgraphs of Apollo Federation
 //! that compose into one schema, the query API resolves what the payloads of mutations name, and
-//! both endpoints pass the audit of "GraphQL over HTTP".
+//! their endpoints and that of the front pass the audit of "GraphQL over HTTP".
 
 use std::fs;
 use std::path::Path;
@@ -60,11 +60,12 @@ async fn composes(client: &Client, tools: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Audits both endpoints.
+/// Audits both endpoints, and that of both at one address.
 async fn passes(stack: &RunningStack, tools: &Path) -> Result<()> {
     let folder = equipped(tools, &["audit.mjs"])?;
     let endpoints = stack.endpoints()?;
-    let urls = [endpoints.command_api, endpoints.query_api].map(|api| format!("{api}/graphql"));
+    let addresses = [endpoints.command_api, endpoints.query_api, endpoints.front];
+    let urls = addresses.map(|address| format!("{address}/graphql"));
     let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
     let said = run(folder.path(), "audit.mjs", &urls).await?;
     ensure!(said.lines().count() == urls.len(), "{said}");
