@@ -29,7 +29,7 @@ const ASK_SOON: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// After this time without progress, asking is considered hung. Every round ends sooner: both APIs
 /// are asked at once, for one document after another.
-const SILENCE_LIMIT: Duration = Duration::from_secs(60);
+const SILENCE_LIMIT: Duration = Duration::from_mins(1);
 /// The question for the schema.
 const QUESTION: &str = r#"{"query": "{ _service { sdl } }"}"#;
 const JSON: &str = "application/json";

@@ -13,7 +13,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// How long an API may send nothing of an answer that it has begun. A stream that has no news sends
 /// a comment more often than that.
-pub(crate) const STALL_DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const STALL_DEADLINE: Duration = Duration::from_mins(1);
 
 /// The body of an answer. It holds its place among the requests of its API until it ends.
 pub(crate) struct Relayed<B = Incoming> {

@@ -48,11 +48,11 @@ pub(crate) enum Schema {
 impl Schema {
     /// The schema of both, of what each says. `None` stands for an API that has not been asked yet.
     pub(crate) fn of(texts: Both<Option<&SchemaText>>) -> Self {
-        let said = texts.each();
+        let said = texts.each().map(|(api, text)| (api, *text));
         if said.iter().any(|(_, text)| matches!(text, Some(SchemaText::Hidden))) {
             return Self::Hidden;
         }
-        let missing = |(api, text): (Api, &Option<&SchemaText>)| {
+        let missing = |(api, text): (Api, Option<&SchemaText>)| {
             let why = match text {
                 None => "has not been reached yet",
                 Some(SchemaText::Absent) => "has no GraphQL",

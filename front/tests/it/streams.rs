@@ -19,15 +19,15 @@ use tokio::net::TcpStream;
 
 use crate::support::{Double, PLENTY, Served, Setup, TestFront, described};
 
-type Events = UnboundedSender<Result<Bytes, Infallible>>;
+type Events = UnboundedSender<Bytes>;
 
 /// A stream of whatever the test sends. It can be asked for once.
 fn stream() -> (Events, MethodRouter) {
     let (send, receive) = unbounded();
-    let receive: Arc<Mutex<Option<UnboundedReceiver<Result<Bytes, Infallible>>>>> =
-        Arc::new(Mutex::new(Some(receive)));
+    let receive = Arc::new(Mutex::new(Some(receive)));
     let handler = async move || {
-        let events = receive.lock().unwrap().take().unwrap();
+        let events: UnboundedReceiver<Bytes> = receive.lock().unwrap().take().unwrap();
+        let events = events.map(Ok::<_, Infallible>);
         ([(CONTENT_TYPE, "text/event-stream")], Body::from_stream(events))
     };
     (send, get(handler))
@@ -49,8 +49,8 @@ async fn front(upstream: UpstreamLimits) -> (TestFront, [Events; 2], [Served; 2]
     (front, [one, two], [commands, queries])
 }
 
-fn event(text: &'static str) -> Result<Bytes, Infallible> {
-    Ok(Bytes::from_static(text.as_bytes()))
+fn event(text: &'static str) -> Bytes {
+    Bytes::from_static(text.as_bytes())
 }
 
 #[tokio::test]
@@ -104,9 +104,9 @@ async fn a_client_that_does_not_read_holds_up_the_api_and_fills_no_memory() {
     let sent = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&sent);
     let endless = async move || {
-        let part = move |_| {
+        let part = move |()| {
             counted.fetch_add(PART, Ordering::SeqCst);
-            event_of(&[0; PART])
+            Ok::<_, Infallible>(Bytes::from_static(&[0; PART]))
         };
         Body::from_stream(futures::stream::repeat(()).map(part))
     };
@@ -134,8 +134,4 @@ async fn a_client_that_does_not_read_holds_up_the_api_and_fills_no_memory() {
         sent.load(Ordering::SeqCst) > held
     };
     until("the API goes on when the client reads", moves).await;
-}
-
-fn event_of(bytes: &'static [u8]) -> Result<Bytes, Infallible> {
-    Ok(Bytes::from_static(bytes))
 }

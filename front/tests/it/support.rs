@@ -123,7 +123,7 @@ fn graphql(schema: &'static str, seen: Seen) -> Router {
         let kind = [(CONTENT_TYPE, "application/graphql-response+json; charset=utf-8")];
         (kind, Json(json!({"data": data})).into_response().into_body()).into_response()
     };
-    let routes = Router::new().route("/graphql", post(answer.clone()).get(answer));
+    let routes = Router::new().route("/graphql", post(answer).get(answer));
     routes.layer(from_fn_with_state(seen, note))
 }
 
