@@ -40,7 +40,7 @@ async fn handle(State(front): State<Front>, request: Request) -> Result<Response
         return document(&known.documents, &known.missing, &request);
     }
     if path.strip_prefix(docs::PATH).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
-        let Ok(page) = known.page.clone().oneshot(request).await;
+        let Ok(page) = known.page.clone().oneshot(plain(request)).await;
         return Ok(page);
     }
     match known.table.find(request.method(), path, request.headers()) {
@@ -52,6 +52,17 @@ async fn handle(State(front): State<Front>, request: Request) -> Result<Response
         Found::OtherMethods(allowed) => Err(not_allowed(&allowed)),
         Found::Nothing => Err(Problem::not_found()),
     }
+}
+
+/// The request without what the router found out about it: a router that it is handed to would take
+/// the parameters of this path for those of its own.
+fn plain(request: Request) -> Request {
+    let (parts, body) = request.into_parts();
+    let mut plain = Request::new(body);
+    *plain.method_mut() = parts.method;
+    *plain.uri_mut() = parts.uri;
+    *plain.headers_mut() = parts.headers;
+    plain
 }
 
 /// The OpenAPI document of both APIs at this path.

@@ -1,9 +1,9 @@
 //! Clients that other tools generate from the APIs' descriptions, as a frontend's developer would.
 //!
 //! For each language, the commands that `docs/http-api.md` shows generate a client from each
-//! description at the one address of a running stack. `shop`, a program that uses it, passes the strict type checker
-//! and buys something. `mistakes`, a program full of mistakes, does not pass: the checker names
-//! each mistaken line and no other.
+//! description at the one address of a running stack. `shop`, a program that uses it, passes the
+//! strict type checker and buys something. `mistakes`, a program full of mistakes, does not pass:
+//! the checker names each mistaken line and no other.
 
 use std::collections::BTreeSet;
 use std::fs;
