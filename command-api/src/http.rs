@@ -11,13 +11,13 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use domain::user::Change;
 use graphql_kit::Introspection;
-use identity::{Gate, Issuer, gated_at_rates, limited};
+use identity::{Gate, Issuer, limits};
 use serde::{Deserialize, Deserializer};
 use service_kit::clock::SharedClock;
 use service_kit::consistency::TokenKey;
 use service_kit::docs;
 use service_kit::http::{
-    Allowed, RateSettings, Rates, UnknownOperation, Versions, layered_at_rates, versioned,
+    Allowed, Layers, RateSettings, Rates, StepLayer, UnknownOperation, Versions, versioned,
 };
 use utoipa::openapi::OpenApi;
 
@@ -44,6 +44,7 @@ mod version;
 mod well_known;
 
 use commands::Registry;
+use usage::Usage;
 pub use version::{Version, versions};
 
 /// Operations that carry out the same command as another one, and so share its rate.
@@ -100,23 +101,27 @@ impl Deref for Api {
 
 /// The router of the public port, with the routes of `others` behind the same gate and layers.
 pub fn router(api: &Api, allowed: &Allowed, others: Router) -> Router {
+    let layers = Layers::new(allowed);
+    let gate = api.gate.clone().layer_at_rates(api.rates.clone());
+    let limits = limits(api.rates.clone());
+    let usage = StepLayer(Usage::new());
     let (mut routes, mut others) = (Router::new(), others.merge(page()));
     for version in Version::ALL {
         let (of_version, document) = version.routes().split_for_parts();
+        let of_version = of_version.with_state(api.clone());
         // Each command of a batch counts as a request of its own.
-        let of_version = limited(of_version.with_state(api.clone()), api.rates.clone());
-        let registry = Registry::new(version, &document, of_version.clone());
-        routes = routes.merge(of_version.layer(Extension(Arc::new(registry))));
+        let registry = Registry::new(version, &document, of_version.clone().layer(limits.clone()));
+        let own = (gate.clone(), usage.clone(), Extension(Arc::new(registry)), limits.clone());
+        routes = routes.merge(layers.around(of_version, own));
         let rendered = service_kit::openapi::rendered(&openapi::complete(version, document));
         let serve = async move || ([(CONTENT_TYPE, "application/json")], rendered);
         others = others.route(version.document_path(), get(serve));
     }
-    let others = limited(others, api.rates.clone());
+    let others = layers.around(others, (gate.clone(), limits));
     // The other API asks for these all the time, and they cost little.
-    let free = well_known::routes().with_state(api.clone());
-    let routes = usage::counted(routes).merge(free).merge(others);
-    let routes = gated_at_rates(routes, api.gate.clone(), api.rates.clone());
-    versioned(layered_at_rates(routes, allowed, &api.rates), api.versions.clone())
+    let free = layers.around(well_known::routes().with_state(api.clone()), gate);
+    let routes = layers.or_absent(routes.merge(free).merge(others), &api.rates);
+    versioned(routes, api.versions.clone())
 }
 
 /// The page that shows all documents.

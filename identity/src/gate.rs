@@ -7,15 +7,13 @@
 use std::sync::Arc;
 
 use access::Caller;
-use axum::Router;
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, Request};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use service_kit::Problem;
-use service_kit::http::{Rates, single};
+use service_kit::http::{Rates, Step, StepLayer, single};
 
 use crate::outside::{NotAccepted, OutsideVerifier};
 use crate::problem;
@@ -58,6 +56,17 @@ impl Gate {
     /// What is revoked.
     pub const fn revocations(&self) -> &Revocations {
         &self.revocations
+    }
+
+    /// The layer for routes behind this gate. Their handlers get the [`RequestCaller`].
+    pub fn layer(self) -> StepLayer<GateStep> {
+        StepLayer(GateStep(Arc::new((self, None))))
+    }
+
+    /// Does the same as [`layer`](Self::layer). A request that the gate refuses counts for its
+    /// address: it costs the check of a signature.
+    pub fn layer_at_rates(self, rates: Rates) -> StepLayer<GateStep> {
+        StepLayer(GateStep(Arc::new((self, Some(rates)))))
     }
 
     /// The caller of a request with these headers.
@@ -115,36 +124,25 @@ fn bearer(credentials: &str) -> Option<&str> {
     (scheme.eq_ignore_ascii_case(SCHEME) && !token.is_empty()).then_some(token)
 }
 
-/// Puts the gate in front of these routes. Their handlers get the [`RequestCaller`].
-pub fn gated<S: Clone + Send + Sync + 'static>(routes: Router<S>, gate: Gate) -> Router<S> {
-    routes.layer(from_fn_with_state(Arc::new((gate, None)), pass))
-}
+/// The step at which a gate lets requests pass.
+#[derive(Clone)]
+pub struct GateStep(Arc<(Gate, Option<Rates>)>);
 
-/// Does the same as [`gated`]. A request that the gate refuses counts for its address: it costs the
-/// check of a signature.
-pub fn gated_at_rates<S: Clone + Send + Sync + 'static>(
-    routes: Router<S>,
-    gate: Gate,
-    rates: Rates,
-) -> Router<S> {
-    routes.layer(from_fn_with_state(Arc::new((gate, Some(rates))), pass))
-}
+impl Step for GateStep {
+    type After = ();
 
-async fn pass(
-    State(gate_and_rates): State<Arc<(Gate, Option<Rates>)>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let (gate, rates) = &*gate_and_rates;
-    match gate.caller(request.headers()) {
-        Ok(caller) => {
-            request.extensions_mut().insert(RequestCaller(caller));
-            next.run(request).await
+    fn before(&self, request: &mut Request) -> Result<(), Box<Response>> {
+        let (gate, rates) = &*self.0;
+        match gate.caller(request.headers()) {
+            Ok(caller) => {
+                request.extensions_mut().insert(RequestCaller(caller));
+                Ok(())
+            }
+            Err(problem) => Err(Box::new(match rates {
+                Some(rates) => rates.of_request(request).counted(request, problem),
+                None => problem.into_response(),
+            })),
         }
-        Err(problem) => match rates {
-            Some(rates) => rates.of_request(&request).counted(&request, problem),
-            None => problem.into_response(),
-        },
     }
 }
 

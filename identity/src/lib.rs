@@ -31,12 +31,12 @@ pub mod signing;
 pub mod verifier;
 
 pub use claims::{Claims, MAX_LIFETIME};
-pub use gate::{Gate, gated, gated_at_rates};
+pub use gate::{Gate, GateStep};
 pub use issuer::{Holder, Issuer};
 pub use moment::Moment;
 pub use operators::{Operator, Operators, Signature};
 pub use outside::{KeySource, OidcArgs, OutsideVerifier};
-pub use rate::limited;
+pub use rate::{RateStep, limits};
 pub use revocation::{Revocations, Subject};
 pub use signing::{InvalidKeys, NotSigned, SigningKeys};
 pub use verifier::{InvalidToken, MAX_TOKEN_LEN, Verified, Verifier, now};

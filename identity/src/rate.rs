@@ -4,11 +4,9 @@
 use std::sync::Arc;
 
 use access::Principal;
-use axum::Router;
-use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
-use service_kit::http::{RateKey, Rates};
+use service_kit::http::{Left, RateKey, Rates, Step, StepLayer};
 
 use crate::gate::RequestCaller;
 
@@ -16,26 +14,37 @@ use crate::gate::RequestCaller;
 #[derive(Debug, Clone, Copy)]
 pub struct Counted(pub RateKey);
 
-/// Puts the limits on these routes. They belong behind the gate, which says who calls.
-pub fn limited<S: Clone + Send + Sync + 'static>(routes: Router<S>, rates: Rates) -> Router<S> {
-    routes.layer(from_fn_with_state(Arc::new(rates), count))
+/// The step that counts requests against the limits of their operations.
+#[derive(Clone)]
+pub struct RateStep(Arc<Rates>);
+
+/// The layer that limits routes. They belong behind the gate, which says who calls.
+pub fn limits(rates: Rates) -> StepLayer<RateStep> {
+    StepLayer(RateStep(Arc::new(rates)))
 }
 
-async fn count(State(rates): State<Arc<Rates>>, mut request: Request, next: Next) -> Response {
-    let key = key(&request);
-    match rates.of_request(&request).count(key) {
-        Ok(left) => {
-            request.extensions_mut().insert(Counted(key));
-            let mut response = next.run(request).await;
-            if let Some(left) = left {
-                left.write(response.headers_mut());
+impl Step for RateStep {
+    type After = Option<Left>;
+
+    fn before(&self, request: &mut Request) -> Result<Option<Left>, Box<Response>> {
+        let key = key(request);
+        match self.0.of_request(request).count(key) {
+            Ok(left) => {
+                request.extensions_mut().insert(Counted(key));
+                Ok(left)
             }
-            response
+            Err(problem) => {
+                service_kit::shed::count(problem.code());
+                Err(Box::new(problem.into_response()))
+            }
         }
-        Err(problem) => {
-            service_kit::shed::count(problem.code());
-            problem.into_response()
+    }
+
+    fn after(&self, left: Option<Left>, mut response: Response) -> Response {
+        if let Some(left) = left {
+            left.write(response.headers_mut());
         }
+        response
     }
 }
 

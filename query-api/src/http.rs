@@ -28,13 +28,12 @@ use std::sync::Arc;
 
 use ::access::Policy;
 use axum::Router;
-use identity::{Gate, gated_at_rates, limited};
+use identity::{Gate, limits};
 use service_kit::clock::SharedClock;
 use service_kit::consistency::TokenKey;
 use service_kit::docs;
 use service_kit::http::{
-    Allowed, ApiVersion, RateSettings, Rates, UnknownOperation, Versions, layered_at_rates,
-    versioned,
+    Allowed, ApiVersion, Layers, RateSettings, Rates, UnknownOperation, Versions, versioned,
 };
 use utoipa_axum::router::OpenApiRouter;
 
@@ -107,10 +106,11 @@ pub fn rates(settings: &RateSettings) -> Result<Rates, UnknownOperation> {
 
 /// The API's routes with all their layers, and the routes of `others` behind the same gate.
 pub fn router(api: Api, allowed: &Allowed, others: Router) -> Router {
-    let (gate, rates) = (api.gate.clone(), api.rates.clone());
+    let (layers, rates) = (Layers::new(allowed), api.rates.clone());
+    let gate = api.gate.clone().layer_at_rates(rates.clone());
+    let limits = limits(rates.clone());
     let (routes, _) = table().with_state(api).split_for_parts();
-    let routes = limited(routes.merge(others), rates.clone());
-    let routes = gated_at_rates(routes, gate, rates.clone());
-    let docs = limited(docs::routes(), rates.clone());
-    versioned(layered_at_rates(routes.merge(docs), allowed, &rates), Versions::up_to(NEWEST.0))
+    let routes = layers.around(routes.merge(others), (gate, limits.clone()));
+    let docs = layers.around(docs::routes(), limits);
+    versioned(layers.or_absent(routes.merge(docs), &rates), Versions::up_to(NEWEST.0))
 }

@@ -8,32 +8,30 @@ use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
-use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use crate::health::Health;
-use crate::http::{Allowed, admit, screen};
+use crate::http::{Admit, Allowed, Screen, StepLayer};
 use crate::telemetry::Metrics;
 
 const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Returns the admin port's routes.
 pub fn router(health: Health, metrics: Metrics) -> Router {
-    probes(health, metrics)
-        .fallback(async || crate::Problem::not_found())
-        .layer(from_fn_with_state(Arc::new(Allowed::default()), admit))
-        .layer(from_fn(screen))
+    probes(health, metrics).fallback(async || crate::Problem::not_found()).layer(screened())
 }
 
 /// Returns the admin port's routes plus an API for operators. The API has the layers of every
 /// public API. Web pages of other origins may not call it.
 pub fn router_with(health: Health, metrics: Metrics, api: Router) -> Router {
     let api = crate::http::layered(api, &Allowed::default());
-    probes(health, metrics)
-        .layer(from_fn_with_state(Arc::new(Allowed::default()), admit))
-        .layer(from_fn(screen))
-        .fallback_service(api)
+    probes(health, metrics).layer(screened()).fallback_service(api)
+}
+
+/// The layers of the probes: a router keeps each in a box, so they are one.
+fn screened() -> (StepLayer<Screen>, StepLayer<Admit>) {
+    (StepLayer(Screen), StepLayer(Admit(Arc::new(Allowed::default()))))
 }
 
 fn probes(health: Health, metrics: Metrics) -> Router {

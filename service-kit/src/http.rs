@@ -22,29 +22,31 @@ mod screen;
 mod serve;
 mod single;
 mod stall;
+mod step;
 pub(crate) mod tls;
 mod version;
 mod wire;
 
 pub use address::{ProxyError, TrustedProxies, subscriber};
+pub(crate) use allowed::Admit;
 pub use allowed::Allowed;
-pub(crate) use allowed::admit;
 pub use body_budget::{BodyBudget, OverBudget};
 pub use client::ClientAddress;
 pub use context::{OwnFormat, RequestId, TraceParent};
 pub use deprecation::Deprecation;
 pub use forwarded::ForwardedHeader;
 pub use hosts::{Hosts, InvalidHost};
-pub use layers::{BODY_DEADLINE, BODY_LIMIT, REQUEST_DEADLINE, layered, layered_at_rates};
+pub use layers::{BODY_DEADLINE, BODY_LIMIT, Layers, REQUEST_DEADLINE, layered};
 pub use limits::{
     HEAD_DEADLINE, Limits, MAX_BODY_BYTES, MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS,
 };
 pub use origins::{OriginError, Origins};
 pub use rate::{InvalidRate, Left, RateAddress, RateKey, RateLimit, RateLimits};
 pub use rates::{InvalidRates, RateSettings, Rates, UnknownOperation};
-pub(crate) use screen::screen;
+pub(crate) use screen::Screen;
 pub use screen::{MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES};
 pub use serve::{Port, Ports, ServeError, bind, serve};
 pub use single::{SingleError, single};
+pub use step::{Step, StepLayer, Stepped, Stepping};
 pub use tls::{HANDSHAKE_DEADLINE, Tls, TlsError};
 pub use version::{ApiVersion, Versions, versioned};

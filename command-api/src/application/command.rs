@@ -136,9 +136,9 @@ impl Commands {
             let started = Instant::now();
             // The command may be in the middle of its append.
             let overdue = |_| Err(StoreError::OutcomeUnknown(None).into());
-            let result = timeout(DEADLINE, commands.execute(&use_case, permit, &context))
-                .await
-                .unwrap_or_else(overdue);
+            // Boxed, because what follows moves the task several times before it runs.
+            let executed = Box::pin(commands.execute(&use_case, permit, &context));
+            let result = timeout(DEADLINE, executed).await.unwrap_or_else(overdue);
             telemetry::command_ended(U::NAME, &result, started.elapsed());
             result
         };

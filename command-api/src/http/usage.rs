@@ -7,13 +7,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::Router;
-use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::extract::Request;
 use axum::response::Response;
 use identity::gate::RequestCaller;
 use metrics::{Counter, counter};
-use service_kit::http::ApiVersion;
+use service_kit::http::{ApiVersion, Step};
 
 /// The name of the counter, without the ending of its unit.
 const REQUESTS: &str = "api_requests";
@@ -24,11 +22,19 @@ const OTHERS: &str = "(other)";
 /// The label of requests without a client.
 const NOBODY: &str = "(none)";
 
-/// The counters, by version and client.
+/// The counters, by version and client. As a step it belongs behind the gate, which says who calls.
 #[derive(Clone, Default)]
-struct Usage(Arc<Mutex<BTreeMap<ApiVersion, HashMap<String, Counter>>>>);
+pub(super) struct Usage(Arc<Mutex<BTreeMap<ApiVersion, HashMap<String, Counter>>>>);
 
 impl Usage {
+    pub(super) fn new() -> Self {
+        metrics::describe_counter!(
+            REQUESTS,
+            "Requests by the version of the API, and by the client that the access token names"
+        );
+        Self::default()
+    }
+
     fn count(&self, version: ApiVersion, client: &str) {
         let mut versions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let clients = versions.entry(version).or_default();
@@ -43,22 +49,17 @@ impl Usage {
     }
 }
 
-/// Counts the requests to these routes. They belong behind the gate, which says who calls.
-pub(super) fn counted(routes: Router) -> Router {
-    metrics::describe_counter!(
-        REQUESTS,
-        "Requests by the version of the API, and by the client that the access token names"
-    );
-    routes.layer(from_fn_with_state(Usage::default(), count))
-}
+impl Step for Usage {
+    type After = ();
 
-async fn count(State(usage): State<Usage>, request: Request, next: Next) -> Response {
-    if let Some(version) = request.extensions().get::<ApiVersion>() {
-        let caller = request.extensions().get::<RequestCaller>();
-        let client = caller.and_then(|RequestCaller(caller)| caller.client.as_deref());
-        usage.count(*version, client.unwrap_or(NOBODY));
+    fn before(&self, request: &mut Request) -> Result<(), Box<Response>> {
+        if let Some(version) = request.extensions().get::<ApiVersion>() {
+            let caller = request.extensions().get::<RequestCaller>();
+            let client = caller.and_then(|RequestCaller(caller)| caller.client.as_deref());
+            self.count(*version, client.unwrap_or(NOBODY));
+        }
+        Ok(())
     }
-    next.run(request).await
 }
 
 #[cfg(test)]

@@ -108,7 +108,7 @@ async fn an_operation_with_a_rate_of_its_own_counts_alone() {
 #[tokio::test]
 async fn who_is_not_signed_in_counts_by_their_address() {
     let rates = command_api::http::rates(&"1/1".parse().unwrap()).unwrap();
-    let routes = identity::limited(Router::new().route("/", get(async || "done")), rates);
+    let routes = Router::new().route("/", get(async || "done")).layer(identity::limits(rates));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let trusted_proxies = "127.0.0.1".parse().unwrap();

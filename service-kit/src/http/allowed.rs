@@ -6,15 +6,15 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::uri::Authority;
 use axum::http::{HeaderValue, StatusCode};
-use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 use super::hosts::Hosts;
 use super::origins::Origins;
+use super::step::Step;
 use crate::problem::Problem;
 
 /// What a server may be called by, and from where.
@@ -71,14 +71,14 @@ fn is_own(request: &Request, origin: &HeaderValue) -> bool {
     own.zip(origin).is_some_and(|(own, (_, authority))| own.eq_ignore_ascii_case(authority))
 }
 
-/// The layer: answers refused requests and passes on the rest.
-pub(crate) async fn admit(
-    State(allowed): State<Arc<Allowed>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    match allowed.check(&request) {
-        Ok(()) => next.run(request).await,
-        Err(problem) => problem.into_response(),
+/// The step that answers refused requests and passes on the rest.
+#[derive(Debug, Clone)]
+pub(crate) struct Admit(pub(crate) Arc<Allowed>);
+
+impl Step for Admit {
+    type After = ();
+
+    fn before(&self, request: &mut Request) -> Result<(), Box<Response>> {
+        self.0.check(request).map_err(|problem| Box::new(problem.into_response()))
     }
 }

@@ -8,14 +8,14 @@ use std::convert::Infallible;
 use std::time::Instant;
 
 use axum::extract::{FromRequestParts, MatchedPath, Request};
-use axum::http::StatusCode;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use axum::http::request::Parts;
-use axum::middleware::Next;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use tracing::Instrument as _;
+use tracing::Span;
 use uuid::Uuid;
 
+use super::step::Step;
 use crate::problem::Problem;
 use crate::shed;
 
@@ -113,50 +113,76 @@ impl<S: Send + Sync> axum::extract::OptionalFromRequestParts<S> for TraceParent 
     }
 }
 
-/// The outermost layer.
-pub(super) async fn surround(mut request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let (id, trace) = (RequestId::of(&request), TraceParent::of(&request));
-    let path = super::version::path_as_sent(&request).to_owned();
-    let method = request.method().clone();
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or_else(|| "none".to_owned(), |route| route.as_str().to_owned());
-    request.extensions_mut().insert(id.clone());
-    request.extensions_mut().insert(trace.clone());
-    let span = tracing::info_span!(
-        "http.request", "http.request.method" = %method, "http.route" = route,
-        request_id = id.0, trace_id = trace.trace_id(),
-    );
-    let active = ActiveRequest::begin();
-    let response = next.run(request).instrument(span.clone()).await;
-    drop(active);
-    let mut response = name_problem(response, &id, &path);
-    for (name, text) in [(X_REQUEST_ID, &id.0), (TRACEPARENT, &trace.0)] {
-        if let Ok(value) = HeaderValue::from_str(text) {
-            response.headers_mut().insert(name, value);
-        }
-    }
-    let elapsed = started.elapsed();
-    let status = response.status();
-    span.in_scope(|| {
-        tracing::debug!(
-            status = status.as_u16(),
-            duration_ms = elapsed.as_secs_f64() * 1000.0,
-            "answered"
+/// The outermost step: gives each request its context.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Surround;
+
+/// What the answer to a request needs of it.
+pub(super) struct Surrounded {
+    started: Instant,
+    id: RequestId,
+    trace: TraceParent,
+    path: String,
+    method: Method,
+    route: String,
+    span: Span,
+    _active: ActiveRequest,
+}
+
+impl Step for Surround {
+    type After = Surrounded;
+
+    fn before(&self, request: &mut Request) -> Result<Surrounded, Box<Response>> {
+        let started = Instant::now();
+        let (id, trace) = (RequestId::of(request), TraceParent::of(request));
+        let path = super::version::path_as_sent(request).to_owned();
+        let method = request.method().clone();
+        let route = request
+            .extensions()
+            .get::<MatchedPath>()
+            .map_or_else(|| "none".to_owned(), |route| route.as_str().to_owned());
+        request.extensions_mut().insert(id.clone());
+        request.extensions_mut().insert(trace.clone());
+        let span = tracing::info_span!(
+            "http.request", "http.request.method" = %method, "http.route" = route,
+            request_id = id.0, trace_id = trace.trace_id(),
         );
-        if status.is_server_error() {
-            tell(response.extensions().get::<Problem>(), status);
+        let _active = ActiveRequest::begin();
+        Ok(Surrounded { started, id, trace, path, method, route, span, _active })
+    }
+
+    fn span(surrounded: &Surrounded) -> Span {
+        surrounded.span.clone()
+    }
+
+    fn after(&self, surrounded: Surrounded, response: Response) -> Response {
+        let Surrounded { started, id, trace, path, method, route, span, _active } = surrounded;
+        let mut response = name_problem(response, &id, &path);
+        for (name, text) in [(X_REQUEST_ID, &id.0), (TRACEPARENT, &trace.0)] {
+            if let Ok(value) = HeaderValue::from_str(text) {
+                response.headers_mut().insert(name, value);
+            }
         }
-    });
-    metrics::histogram!(
-        "http_server_request_duration_seconds",
-        "method" => method_label(&method), "route" => route,
-            "status" => status.as_u16().to_string(),
-    )
-    .record(elapsed.as_secs_f64());
-    response
+        let elapsed = started.elapsed();
+        let status = response.status();
+        span.in_scope(|| {
+            tracing::debug!(
+                status = status.as_u16(),
+                duration_ms = elapsed.as_secs_f64() * 1000.0,
+                "answered"
+            );
+            if status.is_server_error() {
+                tell(response.extensions().get::<Problem>(), status);
+            }
+        });
+        metrics::histogram!(
+            "http_server_request_duration_seconds",
+            "method" => method_label(&method), "route" => route,
+                "status" => status.as_u16().to_string(),
+        )
+        .record(elapsed.as_secs_f64());
+        response
+    }
 }
 
 /// Counts or logs a server error, at a limited rate.
@@ -182,7 +208,7 @@ pub(super) fn describe() {
 }
 
 /// Only known methods become labels: invented ones would use up memory.
-fn method_label(method: &axum::http::Method) -> &'static str {
+fn method_label(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
         "HEAD" => "HEAD",

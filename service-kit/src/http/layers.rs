@@ -2,33 +2,35 @@
 //! headers, CORS, panics, screen, hosts and origins, request deadline, body limit, body deadline.
 
 use std::any::Any;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
+use axum::handler::Handler as _;
 use axum::http::header::{
     ACCEPT, ACCEPT_ENCODING, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY,
     CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, LINK, LOCATION,
     REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{Method, StatusCode};
-use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use tower::ServiceBuilder;
-use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::cors::{AllowOrigin, CorsLayer};
-use tower_http::limit::RequestBodyLimitLayer;
-use tower_http::set_header::SetResponseHeaderLayer;
-use tower_http::timeout::{RequestBodyDeadlineLayer, TimeoutLayer};
+use axum::routing::Route;
+use tower::{Layer, Service};
+use tower_http::catch_panic::CatchPanic;
+use tower_http::cors::{AllowOrigin, Cors, CorsLayer};
+use tower_http::limit::RequestBodyLimit;
+use tower_http::timeout::{RequestBodyDeadline, Timeout};
 
-use super::allowed::{Allowed, admit};
-use super::context;
+use super::allowed::{Admit, Allowed};
+use super::context::{self, Surround};
 use super::deprecation::{DEPRECATION, SUNSET};
 use super::origins::Origins;
 use super::rate::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use super::rates::Rates;
-use super::screen::screen;
+use super::screen::Screen;
+use super::step::{Step, Stepped};
 use super::version::API_VERSION;
 use crate::consistency::CONSISTENCY_TOKEN;
 use crate::problem::Problem;
@@ -54,49 +56,122 @@ const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-appli
 /// Adds the common layers to an API's routes, and answers unknown paths and methods with problems.
 /// Call it once, after all routes are added.
 pub fn layered(routes: Router, allowed: &Allowed) -> Router {
-    let routes = routes.fallback(async || Problem::not_found());
-    stacked(routes.method_not_allowed_fallback(async || not_allowed()), allowed)
-}
-
-/// Does the same as [`layered`], and counts requests for unknown paths and methods by the address
-/// that they come from.
-pub fn layered_at_rates(routes: Router, allowed: &Allowed, rates: &Rates) -> Router {
-    let [absent, wrong] = [Problem::not_found, not_allowed].map(|problem| {
-        let limits = rates.others().clone();
-        async move |request: Request| limits.counted(&request, problem())
-    });
-    stacked(routes.fallback(absent).method_not_allowed_fallback(wrong), allowed)
+    let layers = Layers::new(allowed);
+    let absent = (async || Problem::not_found()).layer(layers.0.clone());
+    let wrong = (async || not_allowed()).layer(layers.0.clone());
+    layers.around(routes, ()).fallback(absent).method_not_allowed_fallback(wrong)
 }
 
 fn not_allowed() -> Problem {
     Problem::from_status(StatusCode::METHOD_NOT_ALLOWED)
 }
 
-/// The stack as one layer: the router keeps each layer in a box of its own, and would copy every
+/// The common layers, as one. The router keeps each layer in a box of its own, and would copy every
 /// box within it for each request.
-fn stacked(routes: Router, allowed: &Allowed) -> Router {
-    context::describe();
-    let layers = ServiceBuilder::new()
-        .layer(from_fn(context::surround))
-        .layer(default_header(CACHE_CONTROL, "no-store"))
-        .layer(default_header(
-            CONTENT_SECURITY_POLICY,
-            "default-src 'none'; frame-ancestors 'none'",
-        ))
-        .layer(default_header(REFERRER_POLICY, "no-referrer"))
-        .layer(default_header(X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .layer(cors(allowed.origins.clone()))
-        .layer(CatchPanicLayer::custom(answer_panic))
-        .layer(from_fn(screen))
-        .layer(from_fn_with_state(Arc::new(allowed.clone()), admit))
-        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, REQUEST_DEADLINE))
-        .layer(RequestBodyDeadlineLayer::new(BODY_DEADLINE))
-        .layer(RequestBodyLimitLayer::new(BODY_LIMIT));
-    routes.layer(layers)
+#[derive(Debug, Clone)]
+pub struct Layers(Stack);
+
+#[derive(Debug, Clone)]
+struct Stack {
+    allowed: Arc<Allowed>,
+    cors: CorsLayer,
 }
 
-fn default_header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
-    SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
+/// A service within the common layers, from the outside in.
+type Within<S> =
+    Stepped<Surround, Stepped<DefaultHeaders, Cors<CatchPanic<Checked<S>, AnswerPanic>>>>;
+/// The part of [`Within`] whose panics are answered.
+type Checked<S> = Stepped<Screen, Stepped<Admit, Timeout<Limited<S>>>>;
+/// The part of [`Within`] that limits the body.
+type Limited<S> = RequestBodyDeadline<RequestBodyLimit<Stepped<Whole, S>>>;
+type AnswerPanic = fn(Box<dyn Any + Send>) -> Response;
+
+impl Layers {
+    /// The layers for servers that these may call.
+    pub fn new(allowed: &Allowed) -> Self {
+        context::describe();
+        let cors = cors(allowed.origins.clone());
+        Self(Stack { allowed: Arc::new(allowed.clone()), cors })
+    }
+
+    /// Adds the common layers to routes, and within them a layer of their own.
+    pub fn around<L>(&self, routes: Router, own: L) -> Router
+    where
+        L: Layer<Route> + Clone + Send + Sync + 'static,
+        L::Service: Service<Request, Error = Infallible> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Request>>::Response: IntoResponse + 'static,
+        <L::Service as Service<Request>>::Future: Send + 'static,
+    {
+        routes.layer((self.0.clone(), own))
+    }
+
+    /// Answers requests for unknown paths and methods with problems, and counts them by the address
+    /// that they come from. Call it once, with the routes of all calls of [`around`](Self::around).
+    pub fn or_absent(&self, routes: Router, rates: &Rates) -> Router {
+        let [absent, wrong] = [Problem::not_found, not_allowed].map(|problem| {
+            let limits = rates.others().clone();
+            let answer = async move |request: Request| limits.counted(&request, problem());
+            answer.layer(self.0.clone())
+        });
+        routes.fallback(absent).method_not_allowed_fallback(wrong)
+    }
+}
+
+impl<S> Layer<S> for Stack {
+    type Service = Within<S>;
+
+    fn layer(&self, inner: S) -> Within<S> {
+        let limited = RequestBodyLimit::new(Stepped::new(Whole, inner), BODY_LIMIT);
+        let limited = RequestBodyDeadline::new(limited, BODY_DEADLINE);
+        let limited =
+            Timeout::with_status_code(limited, StatusCode::GATEWAY_TIMEOUT, REQUEST_DEADLINE);
+        let checked = Stepped::new(Screen, Stepped::new(Admit(Arc::clone(&self.allowed)), limited));
+        let answered = CatchPanic::custom(checked, answer_panic as AnswerPanic);
+        Stepped::new(Surround, Stepped::new(DefaultHeaders, self.cors.layer(answered)))
+    }
+}
+
+/// The step that turns the limited body back into one that every service takes.
+#[derive(Debug, Clone, Copy)]
+struct Whole;
+
+impl Step for Whole {
+    type After = ();
+
+    fn before(&self, _: &mut Request) -> Result<(), Box<Response>> {
+        Ok(())
+    }
+}
+
+/// The step that adds security headers to answers that lack them.
+#[derive(Debug, Clone, Copy)]
+struct DefaultHeaders;
+
+impl DefaultHeaders {
+    const ALL: [(HeaderName, HeaderValue); 4] = [
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (
+            CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+        ),
+        (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+        (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    ];
+}
+
+impl Step for DefaultHeaders {
+    type After = ();
+
+    fn before(&self, _: &mut Request) -> Result<(), Box<Response>> {
+        Ok(())
+    }
+
+    fn after(&self, (): (), mut response: Response) -> Response {
+        for (name, value) in Self::ALL {
+            response.headers_mut().entry(name).or_insert(value);
+        }
+        response
+    }
 }
 
 fn cors(origins: Origins) -> CorsLayer {

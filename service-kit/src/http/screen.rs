@@ -8,10 +8,10 @@ use axum::extract::Request;
 use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HOST, TRANSFER_ENCODING};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Version};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::wire::Wire;
+use super::step::Step;
+use super::wire::{ClientRequest, Wire};
 use crate::problem::Problem;
 
 /// The maximum number of header fields of a request.
@@ -23,19 +23,20 @@ pub const MAX_TARGET_BYTES: usize = 8 * 1024;
 /// The bytes that a field costs besides name and value: a colon, a space and a line end.
 const FIELD_OVERHEAD: usize = 4;
 
-/// The layer: answers refused requests and passes on the rest.
-pub(crate) async fn screen(request: Request, next: Next) -> Response {
-    match check(&request) {
-        Ok(client) => {
-            let response = next.run(request).await;
-            drop(client);
-            response
-        }
-        Err(problem) => problem.into_response(),
+/// The step that answers refused requests and passes on the rest.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Screen;
+
+impl Step for Screen {
+    /// Counts the request for its client until it is answered.
+    type After = Option<ClientRequest>;
+
+    fn before(&self, request: &mut Request) -> Result<Self::After, Box<Response>> {
+        check(request).map_err(|problem| Box::new(problem.into_response()))
     }
 }
 
-fn check(request: &Request) -> Result<Option<super::wire::ClientRequest>, Problem> {
+fn check(request: &Request) -> Result<Option<ClientRequest>, Problem> {
     let headers = request.headers();
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     check_size(headers, target)?;

@@ -8,16 +8,15 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{OriginalUri, Request, State};
+use axum::extract::{OriginalUri, Request};
 use axum::http::header::{HeaderName, VARY};
 use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderMap, HeaderValue, Uri};
-use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use tower::Layer as _;
 
 use super::deprecation::Deprecation;
 use super::single::single;
+use super::step::{Step, Stepped};
 use crate::problem::Problem;
 
 /// The header that names a version, in requests and in answers.
@@ -137,50 +136,56 @@ impl Versions {
 ///
 /// A request for a version that does not exist, or for two, gets 400 from the layers.
 pub fn versioned(routes: Router, versions: Versions) -> Router {
-    let choosing = from_fn_with_state(Arc::new(versions), choose);
-    Router::new().fallback_service(choosing.layer(routes))
+    Router::new().fallback_service(Stepped::new(Choose(Arc::new(versions)), routes))
 }
 
-/// Finds out which version a request is for, and says in the answer which one answered.
-async fn choose(
-    State(versions): State<Arc<Versions>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let named = versions.named(request.uri().path());
-    if named == Named::Nothing {
-        return next.run(request).await;
-    }
-    let version = match (named, versions.asked(request.headers())) {
-        (Named::Version(version), Ok(asked)) => {
-            if asked.is_some_and(|asked| asked != version) {
-                let problem = versions.contradiction(version);
-                request.extensions_mut().insert(Refused(problem));
+/// The step that finds out which version a request is for, and says in the answer which one
+/// answered.
+#[derive(Debug, Clone)]
+struct Choose(Arc<Versions>);
+
+impl Step for Choose {
+    type After = (Named, Option<ApiVersion>);
+
+    fn before(&self, request: &mut Request) -> Result<Self::After, Box<Response>> {
+        let named = self.0.named(request.uri().path());
+        if named == Named::Nothing {
+            return Ok((named, None));
+        }
+        let version = match (named, self.0.asked(request.headers())) {
+            (Named::Version(version), Ok(asked)) => {
+                if asked.is_some_and(|asked| asked != version) {
+                    let problem = self.0.contradiction(version);
+                    request.extensions_mut().insert(Refused(problem));
+                }
+                Some(version)
             }
-            Some(version)
+            (_, Ok(asked)) => {
+                let version = asked.unwrap_or(ApiVersion::OLDEST);
+                rewrite(request, version);
+                Some(version)
+            }
+            (named, Err(problem)) => {
+                request.extensions_mut().insert(Refused(problem));
+                if let Named::Version(version) = named { Some(version) } else { None }
+            }
+        };
+        if let Some(version) = version {
+            request.extensions_mut().insert(version);
         }
-        (_, Ok(asked)) => {
-            let version = asked.unwrap_or(ApiVersion::OLDEST);
-            rewrite(&mut request, version);
-            Some(version)
+        Ok((named, version))
+    }
+
+    fn after(&self, (named, version): Self::After, mut response: Response) -> Response {
+        let headers = response.headers_mut();
+        if let Some(version) = version {
+            self.0.describe(version, headers);
         }
-        (named, Err(problem)) => {
-            request.extensions_mut().insert(Refused(problem));
-            if let Named::Version(version) = named { Some(version) } else { None }
+        if named == Named::NoVersion {
+            headers.append(VARY, HeaderValue::from(API_VERSION));
         }
-    };
-    if let Some(version) = version {
-        request.extensions_mut().insert(version);
+        response
     }
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
-    if let Some(version) = version {
-        versions.describe(version, headers);
-    }
-    if named == Named::NoVersion {
-        headers.append(VARY, HeaderValue::from(API_VERSION));
-    }
-    response
 }
 
 /// Puts the version into the path. The handlers see only this path, so that it does not matter for

@@ -37,7 +37,7 @@ struct Shared {
 
 /// One request in flight of a client. Dropping it ends the count.
 #[derive(Debug)]
-pub(super) struct ClientRequest {
+pub(crate) struct ClientRequest {
     key: ClientKey,
     clients: Clients,
 }

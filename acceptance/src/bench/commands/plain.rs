@@ -14,7 +14,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use clap::Args;
 use identity::config::{AUDIENCE, ISSUER};
-use identity::{Gate, Revocations, Verifier, gated};
+use identity::{Gate, Revocations, Verifier};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -62,7 +62,8 @@ impl PlainServer {
             .route("/api/v1/orders", post(place))
             .route("/api/v1/orders/{id}/confirm", post(confirm))
             .with_state(pool);
-        let routes = gated(routes, Gate::new(Arc::new(verifier), Revocations::default()));
+        let gate = Gate::new(Arc::new(verifier), Revocations::default());
+        let routes = routes.layer(gate.layer());
         let listener = tokio::net::TcpListener::bind(self.listen).await?;
         let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
             stream.set_nodelay(true).ok();
