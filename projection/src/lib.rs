@@ -30,7 +30,7 @@ pub mod test_kit;
 
 pub use chain::chain;
 pub use projection::{
-    AnyProjection, AnyRows, CopyRow, Incoming, MAX_PARKED, MAX_PARTITIONS, NoSuchRow, Only,
+    AnyProjection, AnyRows, CopyRow, Incoming, MAX_PARKED, MAX_PARTITIONS, NoSuchRow, Only, Origin,
     Parking, Partitions, Prepared, Projection, ProjectionRow, Reason, RowKey, RowMisfit, Split,
     TooLarge, TooManyParked, Traced, WriteError, add, of, partition_of,
 };
@@ -39,6 +39,7 @@ pub use runner::{Runner, Standing, Watch, project};
 /// What this crate's macros refer to, so that their users need no imports.
 #[doc(hidden)]
 pub mod macros {
+    pub use crate::projection::{EVENT_COLUMNS, EVENT_WIDTH};
     pub use postgres_kit::macros::{PgArguments, Result};
     pub use postgres_kit::{TableRow, arguments, columns, placeholders, row, sql};
 }

@@ -18,6 +18,7 @@ pub(crate) mod guard;
 mod key;
 mod only;
 pub(crate) mod parking;
+mod past;
 mod row;
 mod rows;
 pub(crate) mod split;
@@ -27,7 +28,7 @@ pub use erased::{AnyProjection, Prepared, WriteError, of};
 pub use key::RowKey;
 pub use only::Only;
 pub use parking::{MAX_PARKED, Parking, TooManyParked};
-pub use row::{ProjectionRow, RowMisfit};
+pub use row::{EVENT_COLUMNS, EVENT_WIDTH, ProjectionRow, RowMisfit};
 pub use rows::{AnyRows, Traced};
 pub use split::{MAX_PARTITIONS, Partitions, Split, partition_of};
 
@@ -67,6 +68,24 @@ pub trait Projection: Send + Sync + 'static {
     /// Whether the order of a row's events makes no difference (sums, counts). If so, a row still
     /// takes later events while an earlier one is parked, and takes the parked one late.
     const COMMUTES: bool = false;
+    /// Whether each past state of its rows is kept, so that they can be asked for as of an earlier
+    /// moment. [`Projection::TABLES`] then creates the table `<NAME>_history`:
+    ///
+    /// ```sql
+    /// CREATE TABLE coupons_history (
+    ///     LIKE coupons,
+    ///     event_id      uuid NOT NULL,
+    ///     event_type    text NOT NULL,
+    ///     event_version bigint NOT NULL,
+    ///     event_at      timestamptz NOT NULL,
+    ///     event_by      text,
+    ///     PRIMARY KEY (id, position)
+    /// );
+    /// ```
+    ///
+    /// Its rows need a column `position`, which each event sets to its own. The key of the rows of a
+    /// subject must be known from the subject alone ([`Projection::rows_of_subject`]).
+    const HISTORY: bool = false;
     /// Whether a hash of the keys may split it, and into how many partitions by default. Only split
     /// a projection whose readers never need its rows to be consistent with each other.
     const SPLIT: Split =
@@ -99,6 +118,12 @@ pub trait Projection: Send + Sync + 'static {
         row: Option<Self::Row>,
         event: &Incoming<Self::Event>,
     ) -> Result<Self::Row, Reason>;
+
+    /// Removes from a past row what only the fold needs: private state that no reader sees. The
+    /// default leaves the row as it is.
+    fn abridge(row: &mut Self::Row) {
+        let _ = row;
+    }
 
     /// The keys of the rows that hold personal fields of this subject, if the subject determines
     /// them, whether or not they still hold a value. `None` if the tables must be queried with
@@ -146,6 +171,30 @@ pub struct Incoming<E> {
     pub fragment: u32,
     /// The time at which the event was appended.
     pub recorded_at: DateTime<Utc>,
+    /// Which event it is, and who caused it. Folds do not depend on it.
+    pub origin: Origin,
+}
+
+/// The origin of an event, as a history names it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The event's id.
+    pub event_id: Uuid,
+    /// The event's type, in its current form.
+    pub event_type: String,
+    /// Who acted, as an opaque id.
+    pub actor: Option<String>,
+}
+
+impl Origin {
+    /// The origin of a recorded event.
+    pub fn of(event: &RecordedEvent) -> Self {
+        Self {
+            event_id: event.id,
+            event_type: event.event_type.as_str().to_owned(),
+            actor: event.metadata.actor.clone(),
+        }
+    }
 }
 
 /// The event changes a row that does not exist.

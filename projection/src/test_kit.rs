@@ -26,7 +26,7 @@ use crate::generation;
 use crate::ops::rebuild::{self, Compared, End, Request};
 use crate::ops::verify::{self, Scope};
 use crate::ops::{Operations, Silent};
-use crate::projection::{AnyProjection, Incoming, Projection, Reason};
+use crate::projection::{AnyProjection, Incoming, Origin, Projection, Reason};
 use crate::replay::{MIB, ROW_MEMORY_MIB};
 use crate::runner::{Runner, Watch};
 
@@ -77,6 +77,7 @@ pub fn fold<P: Projection>(events: &[RecordedEvent]) -> Result<HashMap<String, V
             version: recorded.version,
             fragment: recorded.fragment,
             recorded_at: recorded.recorded_at,
+            origin: Origin::of(recorded),
         };
         for key in P::keys(&incoming.event) {
             let name = crate::projection::RowKey::text(&key);

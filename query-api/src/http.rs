@@ -2,6 +2,7 @@
 
 mod access;
 mod answer;
+mod as_of;
 mod etag;
 mod list;
 mod openapi;
@@ -12,6 +13,7 @@ mod v1 {
     pub(super) mod audit;
     pub(super) mod customer;
     pub(super) mod funnel;
+    pub(super) mod history;
     pub(super) mod order;
     pub(super) mod product;
     pub(super) mod product_sales;
@@ -87,6 +89,7 @@ fn table() -> OpenApiRouter<Api> {
         .merge(v1::user::routes())
         .merge(v1::order::routes())
         .merge(v1::product::routes())
+        .merge(v1::history::routes())
         .merge(v1::sales::routes())
         .merge(v1::product_sales::routes())
         .merge(v1::funnel::routes())

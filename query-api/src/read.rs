@@ -31,9 +31,13 @@ macro_rules! table_name {
 }
 
 /// Lists the read tables: each projection that questions read, with the type of the rows that they
-/// read of it. If these are not in its main table, the table's name comes after a colon.
+/// read of it. If these are not in its main table, the table's name comes after a colon. Below
+/// `past:` are the tables with the past of rows.
 macro_rules! read_tables {
-    ($($projection:literal $(: $table:literal)? => $Row:ty,)+) => {
+    (
+        $($projection:literal $(: $table:literal)? => $Row:ty,)+
+        past: $($of:literal: $past:literal => $PastRow:ty,)+
+    ) => {
         /// All projections that questions read.
         struct All;
 
@@ -47,7 +51,11 @@ macro_rules! read_tables {
             $projection,
             table_name!($projection $($table)?),
             <$Row as postgres_kit::TableRow>::SHAPE,
-        )),+];
+        ),)+ $((
+            $of,
+            $past,
+            <$PastRow as postgres_kit::TableRow>::SHAPE,
+        ),)+];
     };
 }
 
@@ -56,6 +64,7 @@ pub mod customer;
 mod failure;
 pub mod funnel;
 pub mod order;
+pub mod past;
 pub mod product;
 pub mod product_sales;
 mod reader;
@@ -88,6 +97,11 @@ read_tables! {
     "customers_at_risk" => customer::CustomerRow,
     "search" => search::HitRow,
     "audit" => audit::AuditRow,
+    past:
+    "users": "users_history" => user::UserRow,
+    "orders": "orders_history" => order::OrderRow,
+    "products": "products_history" => product::ProductRow,
+    "daily_sales": "daily_sales_history" => sales::DailySalesRow,
 }
 
 /// All projections that questions read. Their tables must exist before this process is ready.

@@ -6,6 +6,7 @@ use serde::de::value::{Error, StrDeserializer};
 pub(crate) mod audit;
 pub(crate) mod customer;
 pub(crate) mod funnel;
+pub(crate) mod history;
 pub mod money;
 pub(crate) mod order;
 pub(crate) mod product;

@@ -14,6 +14,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::parking::{Parking, TooManyParked};
+use super::past::Past;
 use super::split::touched;
 use super::{CopyRow, Incoming, Only, Projection, Reason, RowKey, WriteError, guard};
 
@@ -107,23 +108,42 @@ impl<P: Projection> Batch<P> {
         parking: &mut Parking,
     ) -> Result<Vec<P::Row>, WriteError> {
         let mut rows: Touched<P> = guard::load::<P>(connection, keys).await?.into_iter().collect();
+        let mut past = Past::of_batch();
         // Refusals are rare, so rows are not kept for them at first.
-        let is_simple = whole && parking.is_idle();
-        if !(is_simple && self.fold(&mut rows, only).is_ok()) {
-            if is_simple {
-                rows = guard::load::<P>(connection, keys).await?.into_iter().collect();
+        let mut is_folded = whole && parking.is_idle();
+        if is_folded {
+            match self.fold(connection, (&mut rows, only), &mut past).await {
+                // What was saved of the past is saved again, up to the refused event.
+                Err(WriteError::Fold(..)) => {
+                    rows = guard::load::<P>(connection, keys).await?.into_iter().collect();
+                    (past, is_folded) = (Past::of_batch(), false);
+                }
+                folded => folded?,
             }
-            fold_aside::<P>(&self.0, &mut rows, only, parking)?;
+        }
+        if !is_folded {
+            for event in self.0.chunk_by(|a, b| a.position() == b.position()) {
+                fold_aside::<P>(event, (&mut rows, &mut past), only, parking)?;
+                if past.is_full() {
+                    past.save(connection).await?;
+                }
+            }
         }
         let rows: Vec<P::Row> = rows.into_values().collect();
         if !rows.is_empty() {
             guard::save::<P>(connection, &rows).await?;
         }
+        past.save(connection).await?;
         Ok(rows)
     }
 
     /// Folds everything, or fails with the first refusal. The rows are then invalid.
-    fn fold(&self, rows: &mut Touched<P>, only: &Only) -> Result<(), WriteError> {
+    async fn fold(
+        &self,
+        connection: &mut PgConnection,
+        (rows, only): (&mut Touched<P>, &Only),
+        past: &mut Past<P>,
+    ) -> Result<(), WriteError> {
         for step in &self.0 {
             let refused = |reason| WriteError::Fold(step.position(), reason);
             match step {
@@ -131,15 +151,20 @@ impl<P: Projection> Batch<P> {
                     for key in keys.iter().filter(|key| only.has(*key)) {
                         let folded =
                             guard::fold::<P>(key, rows.remove(key), incoming).map_err(refused)?;
+                        past.record(key, &folded, incoming).map_err(refused)?;
                         rows.insert(key.clone(), folded);
                     }
                 }
                 // This includes rows created in this batch.
-                Step::Blank(erased, _) => {
+                Step::Blank(erased, of) => {
                     for row in rows.values_mut() {
                         *row = guard::blank::<P>(row, erased).map_err(refused)?;
                     }
+                    past.erase(erased, of.as_deref(), rows).map_err(refused)?;
                 }
+            }
+            if past.is_full() {
+                past.save(connection).await?;
             }
         }
         Ok(())
@@ -149,13 +174,13 @@ impl<P: Projection> Batch<P> {
 /// Folds these steps and sets refused events aside. Fails only if no more may be parked.
 pub(super) fn fold_aside<P: Projection>(
     steps: &[Step<P>],
-    rows: &mut Touched<P>,
+    (rows, past): (&mut Touched<P>, &mut Past<P>),
     only: &Only,
     parking: &mut Parking,
 ) -> Result<(), WriteError> {
     for event in steps.chunk_by(|a, b| a.position() == b.position()) {
         let Some(position) = event.first().map(Step::position) else { continue };
-        fold_event::<P>(event, rows, only, parking)
+        fold_event::<P>(event, (&mut *rows, &mut *past), only, parking)
             .map_err(|full| WriteError::Fold(position, full))?;
     }
     Ok(())
@@ -164,7 +189,7 @@ pub(super) fn fold_aside<P: Projection>(
 /// Applies all fragments of one stored event to a row, or none of them.
 pub(super) fn fold_event<P: Projection>(
     event: &[Step<P>],
-    rows: &mut Touched<P>,
+    (rows, past): (&mut Touched<P>, &mut Past<P>),
     only: &Only,
     parking: &mut Parking,
 ) -> Result<(), Reason> {
@@ -174,6 +199,7 @@ pub(super) fn fold_event<P: Projection>(
             Step::Fold(incoming, keys) => fragments.push((incoming, keys)),
             Step::Blank(erased, of) => {
                 blank_rows::<P>(erased, of.as_deref(), rows, (only, parking))?;
+                past.erase(erased, of.as_deref(), rows)?;
             }
         }
     }
@@ -194,7 +220,14 @@ pub(super) fn fold_event<P: Projection>(
             rows.extend(before.map(|row| (key.clone(), row)));
             continue;
         }
-        match fold_row::<P>(key, before.clone(), &fragments) {
+        let folded = fold_row::<P>(key, before.clone(), &fragments).and_then(|row| {
+            let last = fragments.iter().rfind(|(_, keys)| keys.contains(key));
+            if let (Some(row), Some((last, _))) = (&row, last) {
+                past.record(key, row, last)?;
+            }
+            Ok(row)
+        });
+        match folded {
             Ok(row) => rows.extend(row.map(|row| (key.clone(), row))),
             Err(reason) => {
                 parking.refuse(position, text, &reason, absent)?;

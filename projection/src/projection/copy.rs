@@ -41,11 +41,11 @@ impl CopyRow {
         self
     }
 
-    fn row(&mut self, row: &impl ProjectionRow) -> sqlx::Result<()> {
+    fn row<T>(&mut self, row: &T, write: impl Fn(&T, &mut Self)) -> sqlx::Result<()> {
         let count_at = self.buffer.len();
         self.buffer.extend_from_slice(&0_i16.to_be_bytes());
         self.columns = 0;
-        row.copy(self);
+        write(row, self);
         self.buffer[count_at..count_at + 2].copy_from_slice(&self.columns.to_be_bytes());
         self.failure.take().map_or(Ok(()), |failure| Err(Error::Encode(failure)))
     }
@@ -66,11 +66,24 @@ pub(crate) async fn copy_in<'r, R: ProjectionRow>(
     connection: &mut PgConnection,
     rows: impl Iterator<Item = &'r R> + Send,
 ) -> sqlx::Result<u64> {
-    let mut sink = connection.copy_in_raw(R::COPY).await?;
+    copy_with(connection, R::COPY, rows, R::copy).await
+}
+
+/// Sends rows with this COPY statement, as `write` writes each. Returns the number of rows.
+///
+/// # Errors
+/// Postgres's error.
+pub(super) async fn copy_with<'r, T: Sync + 'r>(
+    connection: &mut PgConnection,
+    statement: &'static str,
+    rows: impl Iterator<Item = &'r T> + Send,
+    write: impl Fn(&T, &mut CopyRow) + Send + Copy,
+) -> sqlx::Result<u64> {
+    let mut sink = connection.copy_in_raw(statement).await?;
     let mut copy = CopyRow::default();
     copy.buffer.extend_from_slice(HEADER);
     for row in rows {
-        if let Err(failure) = copy.row(row) {
+        if let Err(failure) = copy.row(row, write) {
             sink.abort("a row cannot be encoded").await?;
             return Err(failure);
         }

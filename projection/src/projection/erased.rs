@@ -14,7 +14,9 @@ use super::only::Only;
 use super::parking::Parking;
 use super::rows::{AnyRows, Rows};
 use super::split::{Partitions, Split};
-use super::{Incoming, Projection, ProjectionRow as _, Reason, RowKey, RowMisfit, guard, row};
+use super::{
+    Incoming, Origin, Projection, ProjectionRow as _, Reason, RowKey, RowMisfit, guard, row,
+};
 
 /// Whether the text contains the lower-case word, ignoring case.
 const fn has_word(text: &str, word: &[u8]) -> bool {
@@ -145,6 +147,10 @@ pub fn of<P: Projection>() -> Arc<dyn AnyProjection> {
             "INDEXES refuses rows after they were loaded: a unique one belongs to TABLES"
         );
         assert!(
+            !(P::HISTORY && P::COMMUTES),
+            "HISTORY keeps past states, which events that take effect late (COMMUTES) would change"
+        );
+        assert!(
             is_same(P::NAME, P::Row::TABLE),
             "the row of a projection is declared in the table of the projection's name"
         );
@@ -212,7 +218,7 @@ impl<P: Projection> AnyProjection for Erased<P> {
         &self,
         connection: &mut PgConnection,
     ) -> sqlx::Result<Result<(), RowMisfit>> {
-        row::check::<P::Row>(connection).await
+        row::check::<P::Row>(connection, P::HISTORY).await
     }
 
     fn prepare(
@@ -279,8 +285,13 @@ fn read_erasure<P: Projection>(
     read: &mut Vec<Step<P>>,
 ) -> Result<(), Reason> {
     let RecordedEvent { position, version, fragment, recorded_at, .. } = *event;
-    let erased = Incoming { event: subject, position, version, fragment, recorded_at };
-    read.push(Step::Blank(erased, guard::rows_of_subject::<P>(subject)?));
+    let origin = Origin::of(event);
+    let erased = Incoming { event: subject, position, version, fragment, recorded_at, origin };
+    let rows = guard::rows_of_subject::<P>(subject)?;
+    if P::HISTORY && rows.is_none() {
+        return Err("its past rows of the subject are not known: see Projection::HISTORY".into());
+    }
+    read.push(Step::Blank(erased, rows));
     Ok(())
 }
 
@@ -295,10 +306,10 @@ fn read_fragments<P: Projection>(
         registry.upcast(event)?.iter().filter(|fragment| wanted.contains(&fragment.event_type))
     {
         if let Some(event) = guard::guarded("reading", || P::read(fragment).transpose())? {
+            let (origin, keys) = (Origin::of(fragment), guard::keys::<P>(&event)?);
             let RecordedEvent { position, version, fragment, recorded_at, .. } = *fragment;
-            let keys = guard::keys::<P>(&event)?;
             read.push(Step::Fold(
-                Incoming { event, position, version, fragment, recorded_at },
+                Incoming { event, position, version, fragment, recorded_at, origin },
                 keys,
             ));
         }

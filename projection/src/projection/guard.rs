@@ -3,10 +3,12 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use event_store::Position;
 use futures::FutureExt as _;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::past::PastRow;
 use super::{Incoming, Projection, Reason, row};
 
 /// The code of a projection panicked.
@@ -88,6 +90,29 @@ pub(super) async fn save<P: Projection>(
     let saved = AssertUnwindSafe(row::save(connection, rows)).catch_unwind().await;
     saved.unwrap_or_else(|payload| {
         Err(sqlx::Error::Encode(Panicked::new("saving rows", payload.as_ref()).into()))
+    })
+}
+
+/// Loads past rows of a key, in order, after a position and at most this many.
+pub(super) async fn load_past<P: Projection>(
+    connection: &mut PgConnection,
+    key: &P::Key,
+    (after, limit): (Position, usize),
+) -> sqlx::Result<Vec<PastRow<P::Row>>> {
+    let loading = row::load_past(connection, key, (after, limit));
+    AssertUnwindSafe(loading).catch_unwind().await.unwrap_or_else(|payload| {
+        Err(sqlx::Error::Decode(Panicked::new("loading past rows", payload.as_ref()).into()))
+    })
+}
+
+/// Inserts or replaces these past rows. No two may have the same key and position.
+pub(super) async fn save_past<P: Projection>(
+    connection: &mut PgConnection,
+    rows: &[PastRow<P::Row>],
+) -> sqlx::Result<()> {
+    let saved = AssertUnwindSafe(row::save_past(connection, rows)).catch_unwind().await;
+    saved.unwrap_or_else(|payload| {
+        Err(sqlx::Error::Encode(Panicked::new("saving past rows", payload.as_ref()).into()))
     })
 }
 

@@ -16,6 +16,7 @@ use super::batch::{Batch, MAX_ROW_BYTES, Step, Touched, UNMEASURED_ROWS, fold_as
 use super::copy::{CopyRow, copy_in};
 use super::only::Only;
 use super::parking::Parking;
+use super::past::Past;
 use super::{Incoming, Prepared, Projection, Reason, WriteError, guard};
 
 mod blank;
@@ -86,6 +87,9 @@ pub trait AnyRows: Send {
     /// Postgres's error, except for a refusal. The rows are then invalid.
     async fn write_possible(&mut self, connection: &mut PgConnection) -> sqlx::Result<usize>;
 
+    /// Writes the past of the rows, too, if the projection has a history.
+    fn keep_history(&mut self);
+
     /// Takes the row after each event since the last call. Only for [`Only::Key`].
     fn take_trace(&mut self) -> Vec<serde_json::Result<Traced>>;
 }
@@ -109,6 +113,7 @@ pub(super) struct Rows<P: Projection> {
     measured: usize,
     measured_bytes: usize,
     trace: Vec<serde_json::Result<Traced>>,
+    past: Past<P>,
 }
 
 impl<P: Projection> Rows<P> {
@@ -123,6 +128,7 @@ impl<P: Projection> Rows<P> {
             measured: 0,
             measured_bytes: 0,
             trace: Vec::new(),
+            past: Past::none(),
         }
     }
 
@@ -222,6 +228,7 @@ impl<P: Projection> Rows<P> {
             self.stored.insert(key);
             (kept.stored, kept.changed) = (true, false);
         }
+        self.past.copy(connection).await?;
         if self.young_is_full() {
             let forgotten = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
             self.young.extend(forgotten.into_iter().filter(|(_, kept)| kept.changed));
@@ -245,7 +252,9 @@ impl<P: Projection> Rows<P> {
             let (before, stored) =
                 self.take(key).map_or((None, false), |kept| (Some(kept.row), kept.stored));
             let folded = guard::fold::<P>(key, before, incoming);
-            let folded = folded.map_err(|reason| WriteError::Fold(incoming.position, reason))?;
+            let refused = |reason| WriteError::Fold(incoming.position, reason);
+            let folded = folded.map_err(refused)?;
+            self.past.record(key, &folded, incoming).map_err(refused)?;
             self.put(key.clone(), folded, stored, incoming);
         }
         Ok(())
@@ -295,7 +304,7 @@ impl<P: Projection> Rows<P> {
             }
         }
         let before = parking.found();
-        fold_aside::<P>(steps, &mut rows, &only, parking)?;
+        fold_aside::<P>(steps, (&mut rows, &mut self.past), &only, parking)?;
         let took_all = parking.found() == before;
         for (key, row) in rows {
             let stored = stored.contains(&key);
@@ -348,7 +357,7 @@ impl<P: Projection> AnyRows for Rows<P> {
     }
 
     fn is_full(&self) -> bool {
-        self.young_is_full()
+        self.young_is_full() || self.past.is_full()
     }
 
     fn capacity(&self) -> usize {
@@ -357,6 +366,10 @@ impl<P: Projection> AnyRows for Rows<P> {
 
     fn unwritten(&self) -> usize {
         self.young.values().chain(self.old.values()).filter(|kept| kept.changed).count()
+    }
+
+    fn keep_history(&mut self) {
+        self.past = Past::keeping(self.bytes / 4);
     }
 
     fn may_be_stored(&mut self) {

@@ -82,7 +82,7 @@ impl Change {
     }
 }
 
-/// The projection of daily sales. Its fold only adds, so the order of events does not matter.
+/// The projection of daily sales.
 pub struct DailySales;
 
 row! {
@@ -102,10 +102,10 @@ row! {
 
 impl Projection for DailySales {
     const NAME: &'static str = "daily_sales";
-    const FOLD_VERSION: i32 = 3;
+    const FOLD_VERSION: i32 = 4;
     const TABLES: &'static str = include_str!("daily_sales/tables.sql");
     const INDEXES: &'static str = include_str!("daily_sales/indexes.sql");
-    const COMMUTES: bool = true;
+    const HISTORY: bool = true;
     const SPLIT: Split = Split::Never(
         "its rows are sums that are read side by side: days would be at different positions",
     );
@@ -132,6 +132,10 @@ impl Projection for DailySales {
         vec![(change.ordered_at.date_naive(), change.amount.currency().code().to_owned())]
     }
 
+    fn abridge(row: &mut SalesRow) {
+        row.returns = Json(Returns::default());
+    }
+
     fn fold(
         key: &Self::Key,
         row: Option<SalesRow>,
@@ -152,7 +156,7 @@ impl Projection for DailySales {
             position: 0,
         });
         row.apply(change)?;
-        row.position = row.position.max(incoming.position.0);
+        row.position = incoming.position.0;
         Ok(row)
     }
 }

@@ -73,9 +73,10 @@ impl From<&OrderLine> for Line {
 
 impl Projection for Orders {
     const NAME: &'static str = "orders";
-    const FOLD_VERSION: i32 = 3;
+    const FOLD_VERSION: i32 = 4;
     const TABLES: &'static str = include_str!("orders/tables.sql");
     const INDEXES: &'static str = include_str!("orders/indexes.sql");
+    const HISTORY: bool = true;
     const SPLIT: Split = Split::ByKey(1);
     type Event = OrderEvent;
     type Key = Uuid;

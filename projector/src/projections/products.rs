@@ -33,9 +33,10 @@ row! {
 
 impl Projection for Products {
     const NAME: &'static str = "products";
-    const FOLD_VERSION: i32 = 3;
+    const FOLD_VERSION: i32 = 4;
     const TABLES: &'static str = include_str!("products/tables.sql");
     const INDEXES: &'static str = include_str!("products/indexes.sql");
+    const HISTORY: bool = true;
     const SPLIT: Split = Split::ByKey(1);
     type Event = ProductEvent;
     type Key = Uuid;

@@ -81,11 +81,12 @@ row! {
 
 impl Projection for Users {
     const NAME: &'static str = "users";
-    const FOLD_VERSION: i32 = 3;
+    const FOLD_VERSION: i32 = 4;
     const TABLES: &'static str = include_str!("users/tables.sql");
     const INDEXES: &'static str = include_str!("users/indexes.sql");
     const PERSONAL: &'static [&'static str] =
         &["email", "name", "display_name", "locale", "phone", "addresses"];
+    const HISTORY: bool = true;
     const SPLIT: Split = Split::ByKey(1);
     type Event = Event;
     type Key = Uuid;
@@ -130,6 +131,10 @@ impl Projection for Users {
         row.updated_at = incoming.recorded_at;
         row.position = incoming.position.0;
         Ok(row)
+    }
+
+    fn abridge(row: &mut UserRow) {
+        row.returns = Json(Returns::default());
     }
 
     fn rows_of_subject(subject: Uuid) -> Option<Vec<Uuid>> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use domain::history::{self, Past};
 use domain::order::event::{OrderConfirmed, OrderEvent, OrderPlaced};
-use event_store::{EventStore, UpcastingLog};
+use event_store::{EventStore, MemoryStore, UpcastingLog};
 use projection::{Runner, Standing};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -31,8 +31,13 @@ const PAST: &[Past] = &[
 const USER: Uuid = Uuid::from_u128(1);
 const ORDER: Uuid = Uuid::from_u128(2);
 
-fn runner(store: Arc<dyn EventStore>, url: &str) -> Runner {
-    let log = UpcastingLog::new(store, Arc::new(registry_with(PAST)));
+/// The log as programs with this history read it.
+pub(crate) fn past_log(store: Arc<dyn EventStore>) -> UpcastingLog {
+    UpcastingLog::new(store, Arc::new(registry_with(PAST)))
+}
+
+pub(crate) fn runner(store: Arc<dyn EventStore>, url: &str) -> Runner {
+    let log = past_log(store);
     Runner::new(log, url.parse().unwrap(), projector::projections::all(), None, watch())
 }
 
@@ -51,6 +56,24 @@ fn placed_and_confirmed() -> (OrderEvent, OrderEvent) {
         }),
         OrderEvent::Confirmed(OrderConfirmed { order_id, user_id, total, units: 2, ordered_at }),
     )
+}
+
+/// A log in which a user signed up and bought something, as old events.
+pub(crate) async fn bought_in_one() -> Arc<MemoryStore> {
+    let (placed, confirmed) = placed_and_confirmed();
+    log_of(vec![
+        happening_of("user", USER, "user.signed_up", 1, &registered(USER), Vec::new()),
+        happening_of("order", ORDER, "order.viewed", 1, &json!({}), Vec::new()),
+        happening_of(
+            "order",
+            ORDER,
+            "order.bought",
+            1,
+            &json!({"placed": placed, "confirmed": confirmed}),
+            Vec::new(),
+        ),
+    ])
+    .await
 }
 
 fn tables(contents: &Value) -> BTreeMap<&str, &Value> {
@@ -74,19 +97,7 @@ fn without_places(mut contents: Value) -> Value {
 #[tokio::test]
 async fn p6_the_parts_of_a_split_event_take_effect_in_one_go_under_its_position() {
     let (placed, confirmed) = placed_and_confirmed();
-    let old = log_of(vec![
-        happening_of("user", USER, "user.signed_up", 1, &registered(USER), Vec::new()),
-        happening_of("order", ORDER, "order.viewed", 1, &json!({}), Vec::new()),
-        happening_of(
-            "order",
-            ORDER,
-            "order.bought",
-            1,
-            &json!({"placed": placed, "confirmed": confirmed}),
-            Vec::new(),
-        ),
-    ])
-    .await;
+    let old = bought_in_one().await;
     let new = log_of(vec![
         happening("user", USER, &registered(USER)),
         happening("order", ORDER, &placed),

@@ -20,6 +20,7 @@ mod operators;
 mod outage;
 mod parked;
 mod partitions;
+mod past;
 mod pause;
 mod projections;
 mod rebuild;

@@ -68,7 +68,8 @@ impl SalesQuery {
             let list = ("sales", &(&filter, sort));
             let wanted = Wanted::read(asking, list, sort.into(), (first, after.as_deref()))?;
             let (currency, page_request) = (filter.currency, wanted.request.clone());
-            let page = asking.ask(ListDailySales { from, to, currency, page_request }).await?;
+            let question = ListDailySales { from, to, currency, as_of: None, page_request };
+            let page = asking.ask(question).await?;
             Ok(Some(wanted.connection(page, DailySales)))
         };
         answer.await.transpose()

@@ -1,28 +1,31 @@
 //! Answers: the envelope with its position, entity tags and 304, and the possible failures of every
 //! query.
 
-use access::Caller;
+use access::{Caller, Scope};
 use axum::extract::FromRequestParts;
 use axum::http::header::{CACHE_CONTROL, ETAG, LINK, VARY};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use identity::gate::RequestCaller;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use service_kit::conditional::{EntityTag, Preconditions, RowTag, Verdict};
 use service_kit::extract::{Path, parse_query};
 use service_kit::http::RequestId;
-use service_kit::input::Id;
+use service_kit::input::schema::OpaqueText;
+use service_kit::input::{Id, Text};
 use service_kit::problem::ProblemBody;
 use service_kit::{Envelope, Meta, PageInfo, Problem};
-use utoipa::IntoResponses;
+use utoipa::{IntoParams, IntoResponses};
 use uuid::Uuid;
 
 use super::list::{Filter, ListRequest};
 use super::wait::{PREFERENCE_APPLIED, Wait, WaitParams};
-use super::{Api, etag};
+use super::{Api, as_of, etag};
 use crate::page::Page;
+use crate::read::past::{AsOf, FindPast, Past};
+use crate::read::table::Find;
 use crate::read::{Read, ReadError, Seen, View};
 
 /// The API version that these answers belong to.
@@ -32,8 +35,25 @@ const API_VERSION: &str = "v1";
 pub(super) struct RowRequest {
     pub(super) id: Uuid,
     pub(super) caller: Caller,
+    as_of: Option<AsOf>,
     wait: Option<Wait>,
     conditions: Preconditions,
+}
+
+/// The query parameters of a row.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RowParams {
+    /// Shows it as it was at this moment: a position of the log, or a time. A moment that is still
+    /// to come is refused (`in-the-future`).
+    #[param(required = false, inline, value_type = AsOf)]
+    as_of: Option<Text<AsOf>>,
+    /// A command's consistency token. The answer waits until it shows the command's effect. Only a
+    /// token of this system is valid (`consistency-token-invalid`). The header `Consistency-Token`
+    /// does the same, and must not be another one (`contradicts-header`).
+    #[param(required = false, inline, value_type = OpaqueText)]
+    consistency_token: Option<String>,
 }
 
 impl FromRequestParts<Api> for RowRequest {
@@ -42,10 +62,12 @@ impl FromRequestParts<Api> for RowRequest {
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         let RequestCaller(caller) = RequestCaller::of(parts)?;
         let Path(id) = Path::<Id>::from_request_parts(parts, api).await?;
-        let params: WaitParams = parse_query(parts.uri.query().unwrap_or_default())?;
-        let wait = Wait::of(&parts.headers, &params, &api.token_key)?;
+        let params: RowParams = parse_query(parts.uri.query().unwrap_or_default())?;
+        let RowParams { as_of, consistency_token } = params;
+        let wait = Wait::of(&parts.headers, &WaitParams { consistency_token }, &api.token_key)?;
         let conditions = Preconditions::of(&parts.headers)?;
-        Ok(Self { id: id.get(), caller, wait, conditions })
+        let as_of = as_of.map(|Text(as_of)| as_of);
+        Ok(Self { id: id.get(), caller, as_of, wait, conditions })
     }
 }
 
@@ -62,8 +84,8 @@ impl Api {
         }
     }
 
-    /// Answers with one row. `body` makes the visible form of the row from its version and
-    /// position.
+    /// Answers with one row, whose past is not kept. `body` makes the visible form of the row from
+    /// its version and position.
     pub(super) async fn row<R, T, B>(
         &self,
         id: RequestId,
@@ -75,8 +97,45 @@ impl Api {
         R: Read<Answer = Option<T>>,
         B: Serialize,
     {
-        let view = self.ask(question, request.wait).await?;
-        let (data, version, position) = view.data.map(body).ok_or_else(Problem::not_found)?;
+        if request.as_of.is_some() {
+            return Err(as_of::not_kept());
+        }
+        let View { data, seen } = self.ask(question, request.wait).await?;
+        self.shown(id, &request, View { data: data.map(body), seen })
+    }
+
+    /// Answers with one row in the caller's scope, now or as of the moment that the request names.
+    /// Clients see the row as `B`.
+    pub(super) async fn row_as_of<R: Past, B: Serialize + From<R>>(
+        &self,
+        id: RequestId,
+        request: RowRequest,
+        scope: Scope,
+    ) -> Result<Response, Problem> {
+        let View { data, seen } = match request.as_of {
+            None => self.ask(Find::<R>::new(request.id, scope), request.wait).await?,
+            Some(as_of) => {
+                let question = FindPast::<R>::new(request.id, scope, as_of);
+                let view = self.ask(question, request.wait).await?;
+                self.is_past(as_of, view.seen.position)?;
+                view
+            }
+        };
+        let data = data.map(|row| {
+            let (version, position) = (row.version(), row.position());
+            (B::from(row), version, position)
+        });
+        self.shown(id, &request, View { data, seen })
+    }
+
+    /// Answers with a row, which comes with its version and position.
+    fn shown<B: Serialize>(
+        &self,
+        id: RequestId,
+        request: &RowRequest,
+        view: View<Option<(B, i64, i64)>>,
+    ) -> Result<Response, Problem> {
+        let (data, version, position) = view.data.ok_or_else(Problem::not_found)?;
         let Seen { generations, stale, .. } = &view.seen;
         let tag = RowTag { version, position, generations, api: API_VERSION, stale: *stale }.tag();
         self.finish(

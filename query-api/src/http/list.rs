@@ -16,8 +16,8 @@ use service_kit::input::{Integer, Text};
 use service_kit::{FieldError, PageInfo, Problem};
 use utoipa::IntoParams;
 
-use super::Api;
 use super::wait::{Wait, WaitParams};
+use super::{Api, as_of};
 use crate::page::{
     CursorError, DEFAULT_SIZE, ListId, MAX_NUMBERED_ROWS, MAX_SIZE, Page, PageRequest, PageStart,
     is_numbered,
@@ -45,6 +45,8 @@ pub(super) struct PageParams {
 pub(super) trait Filter: DeserializeOwned + Serialize + Send {
     /// The possible sorts of the rows.
     type Sort: Copy;
+    /// Whether the list can be asked for as of a moment.
+    const AS_OF: bool = false;
     /// The sort that the caller named, or the default one.
     fn sort(&self) -> Self::Sort;
     /// Returns the filter in its canonical form: filters that match the same rows are equal.
@@ -75,7 +77,11 @@ impl<F: Filter> FromRequestParts<Api> for ListRequest<F> {
         let RequestCaller(caller) = RequestCaller::of(parts)?;
         let RawQuery(query) =
             RawQuery::from_request_parts(parts, api).await.unwrap_or(RawQuery(None));
-        let split = Split::of(query.as_deref().unwrap_or_default());
+        let query = query.as_deref().unwrap_or_default();
+        if !F::AS_OF {
+            as_of::refuse(query)?;
+        }
+        let split = Split::of(query);
         let (page, wait): (PageParams, WaitParams) =
             (parse_query(&split.page)?, parse_query(&split.wait)?);
         let filter = parse_query::<F>(&split.filter)?.checked().map_err(Problem::invalid)?;

@@ -12,6 +12,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::past::past;
 use super::table::{Find, FindMany, ListOf, Sorted, by_id, count, sorted};
 use super::{Asked, Projection, Read, Shown};
 use crate::page::{Page, PageRequest};
@@ -76,6 +77,7 @@ postgres_kit::row! {
 }
 
 by_id!(OrderRow in "orders", of user_id);
+past!(OrderRow in "orders", of user_id);
 
 /// The question for one order by its id.
 pub type FindOrder = Find<OrderRow>;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::past::past;
 use super::table::{Find, FindMany, ListOf, Sorted, by_id, count, sorted};
 use super::{Asked, Read, Shown};
 use crate::page::{Page, PageRequest};
@@ -40,6 +41,7 @@ postgres_kit::row! {
 }
 
 by_id!(ProductRow in "products");
+past!(ProductRow in "products", of id);
 
 /// The question for one product by its id.
 pub type FindProduct = Find<ProductRow>;

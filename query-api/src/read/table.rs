@@ -35,6 +35,26 @@ pub trait ById: TableRow + Clone + Send + Sync + 'static {
     fn id(&self) -> Uuid;
 }
 
+/// The checkpoints of a projection as one JSON value, for a statement that answers by itself.
+macro_rules! checkpoints {
+    ($projection:literal) => {
+        concat!(
+            "(SELECT coalesce(json_agg(at), '[]')
+        FROM (SELECT c.projection, c.generation, c.partition, g.partitions, c.epoch, c.position,
+                     c.event_id,
+                     EXISTS (SELECT FROM read_model.stale s WHERE s.projection = c.projection
+                         AND s.generation = c.generation) AS stale
+              FROM read_model.checkpoints c
+              JOIN read_model.generations g ON g.projection = c.projection
+                  AND g.generation = c.generation
+              WHERE g.live AND c.projection = '",
+            $projection,
+            "') AS at)"
+        )
+    };
+}
+pub(super) use checkpoints;
+
 /// Implements [`ById`] for a row. The first column must be its id. `of COLUMN` names the column
 /// with the user to whom the row belongs. Without it, rows belong to nobody.
 macro_rules! by_id {
@@ -50,15 +70,7 @@ macro_rules! by_id {
         impl $crate::read::table::ById for $Row {
             reads!($projection);
             const FIND: &'static str = postgres_kit::sql!(
-                "SELECT (SELECT coalesce(json_agg(at), '[]')
-        FROM (SELECT c.projection, c.generation, c.partition, g.partitions, c.epoch, c.position,
-                     c.event_id,
-                     EXISTS (SELECT FROM read_model.stale s WHERE s.projection = c.projection
-                         AND s.generation = c.generation) AS stale
-              FROM read_model.checkpoints c
-              JOIN read_model.generations g ON g.projection = c.projection
-                  AND g.generation = c.generation
-              WHERE g.live AND c.projection = '", $projection, "') AS at) AS checkpoints, ",
+                "SELECT ", $crate::read::table::checkpoints!($projection), " AS checkpoints, ",
                 <$Row as postgres_kit::TableRow>::COLUMNS,
                 " FROM (SELECT) AS always LEFT JOIN read_model.", $projection, " ON id = $1 AND ",
                 $($is_visible),+

@@ -11,6 +11,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::past::past;
 use super::table::{Find, FindMany, ListOf, Sorted, by_id, count, sorted};
 use super::{Asked, Read, Shown};
 use crate::page::{Page, PageRequest};
@@ -91,6 +92,7 @@ pub struct AddressColumn {
 }
 
 by_id!(UserRow in "users", of id);
+past!(UserRow in "users", of id);
 
 /// The question for one user by id.
 pub type FindUser = Find<UserRow>;

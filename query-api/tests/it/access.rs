@@ -74,6 +74,8 @@ async fn what_is_not_the_callers_answers_as_what_is_absent() {
         ("/api/v1/orders/{id}", two.order),
         ("/api/v1/users/{id}", two.ada),
         ("/api/v1/users/{id}/orders", two.ada),
+        ("/api/v1/orders/{id}/history", two.order),
+        ("/api/v1/users/{id}/history", two.ada),
     ] {
         let ask = async |token: &str, id: Uuid| {
             two.get(Some(token), &path.replace("{id}", &id.to_string())).await

@@ -13,6 +13,7 @@ mod openapi;
 mod outage;
 mod outside;
 mod paging;
+mod past;
 mod plans;
 mod problems;
 mod process;

@@ -2,7 +2,9 @@
 //! one page. The statements are those that the API itself prepares.
 
 use postgres_kit::Pool;
-use query_api::read::{ALL_ROWS, order, product, table::ById, user};
+use query_api::read::past::Past;
+use query_api::read::table::ById;
+use query_api::read::{ALL_ROWS, order, product, user};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 
@@ -40,8 +42,12 @@ async fn variants(app: &App, statement: &str, parameters: usize) -> Vec<Variant>
     let sort = sort.split(" LIMIT ").next().unwrap();
     let by = |at: usize| sort.split(", ").nth(at).unwrap().split(' ').next().unwrap();
     let filters = parameters - 4;
+    // The history of a row is asked for with its id.
+    let is_of_row = condition.contains(" WHERE id = $1 ");
+    let id = if is_of_row { middle(app, &table, "id", sort).await } else { String::new() };
     let with = |filter: Option<(usize, &str)>, after: [&str; 2]| {
-        let value = |at| filter.filter(|(number, _)| *number == at).map_or("NULL", |(_, is)| is);
+        let filter = filter.into_iter().chain(is_of_row.then_some((1, id.as_str())));
+        let value = |at| filter.clone().find(|(number, _)| *number == at).map_or("NULL", |of| of.1);
         let filters = (1..=filters).map(value);
         filters.chain(after).chain(["21", "0"]).map(str::to_owned).collect::<Vec<_>>()
     };
@@ -52,7 +58,7 @@ async fn variants(app: &App, statement: &str, parameters: usize) -> Vec<Variant>
         Variant { about: "the first page".to_owned(), arguments: with(None, none) },
         Variant { about: "a later page".to_owned(), arguments: with(None, [&value, &key]) },
     ];
-    for number in 1..=filters {
+    for number in 1 + usize::from(is_of_row)..=filters {
         let expression = filtered(condition, number);
         let value = middle(app, &table, expression, sort).await;
         let arguments = with(Some((number, &value)), none);
@@ -153,6 +159,46 @@ async fn every_row_is_found_by_its_id() {
     for statement in MANY {
         check(&app.pools.scan, statement, &many).await;
         check(&app.pools.lookup, statement, &many).await;
+    }
+}
+
+#[tokio::test]
+async fn a_row_as_of_a_moment_is_one_lookup_and_a_page_of_days_one_for_each() {
+    const STATEMENTS: [&str; 6] = [
+        user::UserRow::AT_POSITION,
+        user::UserRow::AT_TIME,
+        order::OrderRow::AT_POSITION,
+        order::OrderRow::AT_TIME,
+        product::ProductRow::AT_POSITION,
+        product::ProductRow::AT_TIME,
+    ];
+    let app = App::silent(1).await;
+    fill(&app, ROWS).await;
+    let moment = |statement: &str| {
+        let is_time = statement.contains("event_at <= ");
+        (if is_time { "timestamptz '2026-01-02 00:00:00Z'" } else { "20000" }).to_owned()
+    };
+    for statement in STATEMENTS {
+        let arguments = vec!["md5('0')::uuid".to_owned(), "NULL".to_owned(), moment(statement)];
+        let variant = Variant { about: "a row as of a moment".to_owned(), arguments };
+        check(&app.pools.lookup, statement, &variant).await;
+    }
+    for as_of in ["100", "2026-01-01T00:00:00Z"] {
+        for sort in ["day", "-day"] {
+            let path = format!("/api/v1/sales/daily?as_of={as_of}&sort={sort}");
+            assert_eq!(app.get(&path).await.status, 200);
+        }
+    }
+    let statements = prepared(&app.pools.scan).await.into_iter().map(|(statement, _)| statement);
+    let of_days = statements.filter(|statement| statement.contains("daily_sales_history"));
+    let of_days: Vec<String> = of_days.collect();
+    assert_eq!(of_days.len(), 4, "{of_days:?}");
+    for statement in of_days {
+        let mut arguments = ["NULL"; 8].map(str::to_owned);
+        (arguments[3], arguments[6], arguments[7]) =
+            (moment(&statement), "21".to_owned(), "0".to_owned());
+        let variant = Variant { about: "days".to_owned(), arguments: arguments.to_vec() };
+        check(&app.pools.scan, &statement, &variant).await;
     }
 }
 

@@ -156,6 +156,7 @@ impl Builder {
     /// Starts with empty memory at the checkpoint.
     fn begin_rows(&mut self) {
         self.rows = self.projection().rows(self.only(), self.bytes);
+        self.rows.keep_history();
         let at = self.moving_partitions().map(|held| held.checkpoint.mark.position).next();
         self.at = at.unwrap_or(Position::START);
         if self.at > Position::START {

@@ -71,6 +71,7 @@ pub async fn estimate(
     sqlx::raw_sql(projection.tables()).execute(&mut connection).await?;
     let began = Instant::now();
     let mut rows = projection.rows(Only::All, usize::MAX);
+    rows.keep_history();
     // A rebuild parks refused events, so they must not fail the estimate.
     let mut parking = Parking::default().careful();
     let mut pages = source.pages(Position::START, Position(sampled), (RANGE, READ_AHEAD));

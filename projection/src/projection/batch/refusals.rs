@@ -33,6 +33,7 @@ use sqlx::{Connection as _, PgConnection};
 use super::{Batch, Step, Touched, fold_aside, fold_event};
 use crate::projection::apart::{self, NotSaved, Refused};
 use crate::projection::parking::TooManyParked;
+use crate::projection::past::Past;
 use crate::projection::{Only, Parking, Projection, RowKey, WriteError, guard};
 
 /// A row whose current state Postgres refuses.
@@ -56,7 +57,8 @@ impl<P: Projection> Batch<P> {
         let (mut rows, without_row) = apart::load::<P>(connection, keys).await?;
         let others = without_row.iter().map(|(key, _)| key.text()).collect();
         let others = Only::AllBut(Box::new(only.clone()), Arc::new(others));
-        fold_aside::<P>(&self.0, &mut rows, &others, parking)?;
+        let mut past = Past::of_batch();
+        fold_aside::<P>(&self.0, (&mut rows, &mut past), &others, parking)?;
         for (key, why) in without_row {
             self.park_all(&key, &why, parking)?;
         }
@@ -75,12 +77,12 @@ impl<P: Projection> Batch<P> {
         };
         for key in &refused {
             parking.forget(&key.text(), &before);
+            past.forget(key);
         }
-        if refused.is_empty() {
-            Ok(())
-        } else {
-            self.write_each(connection, &refused, parking).await
+        if !refused.is_empty() {
+            self.write_each(connection, &refused, (parking, &mut past)).await?;
         }
+        Ok(past.save_possible(connection).await?)
     }
 
     /// Parks every event of a key that Postgres cannot even search for.
@@ -112,7 +114,7 @@ impl<P: Projection> Batch<P> {
         &self,
         connection: &mut PgConnection,
         keys: &[P::Key],
-        parking: &mut Parking,
+        (parking, past): (&mut Parking, &mut Past<P>),
     ) -> Result<(), WriteError> {
         let mut rows: Touched<P> = guard::load::<P>(connection, keys).await?.into_iter().collect();
         let only = Only::These(Arc::new(keys.iter().map(RowKey::text).collect::<HashSet<_>>()));
@@ -124,14 +126,14 @@ impl<P: Projection> Batch<P> {
             if event.iter().any(|step| matches!(step, Step::Blank(..))) {
                 for key in &touched {
                     if let Some(row) = impossible.remove(*key) {
-                        row.park::<P>(key, &mut rows, parking)?;
+                        row.park::<P>(key, (&mut rows, &mut *past), parking)?;
                     }
                 }
             }
             let before: Vec<Option<P::Row>> =
                 touched.iter().map(|key| rows.get(*key).cloned()).collect();
             let found = parking.found();
-            fold_event::<P>(event, &mut rows, &only, parking)
+            fold_event::<P>(event, (&mut rows, &mut *past), &only, parking)
                 .map_err(|full| WriteError::Fold(position, full))?;
             for (key, before) in touched.into_iter().zip(before) {
                 let text = key.text();
@@ -155,13 +157,14 @@ impl<P: Projection> Batch<P> {
                     refused.map_err(|full| WriteError::Fold(position, full.into()))?;
                 }
                 set(&mut rows, key, before);
+                past.forget_at(key, position);
             }
         }
         for (key, row) in impossible {
             // The conflicting row may be gone.
             let again = rows.get(&key).cloned().into_iter().collect::<Vec<_>>();
             if apart::try_save::<P>(connection, &again).await?.is_err() {
-                row.park::<P>(&key, &mut rows, parking)?;
+                row.park::<P>(&key, (&mut rows, &mut *past), parking)?;
             }
         }
         Ok(())
@@ -173,13 +176,14 @@ impl<R> Impossible<R> {
     fn park<P: Projection<Row = R>>(
         self,
         key: &P::Key,
-        rows: &mut Touched<P>,
+        (rows, past): (&mut Touched<P>, &mut Past<P>),
         parking: &mut Parking,
     ) -> Result<(), WriteError> {
         let absent = self.last.is_none();
         set(rows, key, self.last);
         let cause = self.cause.into();
         for (number, position) in self.since.into_iter().enumerate() {
+            past.forget_at(key, position);
             let text = key.text();
             let parked: Result<(), TooManyParked> = if number == 0 {
                 parking.refuse(position, text, &cause, absent)

@@ -32,7 +32,10 @@ impl<P: Projection> Rows<P> {
         for key in keys {
             if let Some(kept) = self.take(&key) {
                 match guard::blank::<P>(&kept.row, erased) {
-                    Ok(row) => self.put(key.clone(), row, kept.stored, erased),
+                    Ok(row) => {
+                        self.past.erase_one(erased, &key, &row).map_err(refused)?;
+                        self.put(key.clone(), row, kept.stored, erased);
+                    }
                     Err(reason) if parking.is_idle() => return Err(refused(reason)),
                     Err(reason) => {
                         self.keep(key.clone(), kept.row, kept.stored);

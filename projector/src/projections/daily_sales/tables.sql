@@ -16,3 +16,15 @@ CREATE TABLE daily_sales (
     position      bigint NOT NULL,          -- the last event that changed this row
     PRIMARY KEY (day, currency)
 );
+
+-- The past: the row after each event that changed it, with the event. It serves questions as of an
+-- earlier moment, and timelines. The column returns is empty here.
+CREATE TABLE daily_sales_history (
+    LIKE daily_sales,
+    event_id      uuid NOT NULL,
+    event_type    text NOT NULL,
+    event_version bigint NOT NULL,          -- the version of the event's stream
+    event_at      timestamptz NOT NULL,     -- when it was appended
+    event_by      text,                     -- who acted, as in audit
+    PRIMARY KEY (day, currency, position)
+);

@@ -2,3 +2,5 @@
 CREATE INDEX products_created_at ON products (created_at, id);
 -- Serves GET /products sorted or filtered by name.
 CREATE INDEX products_name ON products (name, id);
+-- Serves GET /products/{id}?as_of=TIME.
+CREATE INDEX products_history_at ON products_history (id, event_at, position);

@@ -35,3 +35,15 @@ CREATE TABLE users (
     version       bigint NOT NULL,          -- the version of the user's stream
     position      bigint NOT NULL           -- the last event that changed this row
 );
+
+-- The past: the row after each event that changed it, with the event. It serves questions as of an
+-- earlier moment, and timelines. The column returns is empty here.
+CREATE TABLE users_history (
+    LIKE users,
+    event_id      uuid NOT NULL,
+    event_type    text NOT NULL,
+    event_version bigint NOT NULL,          -- the version of the event's stream
+    event_at      timestamptz NOT NULL,     -- when it was appended
+    event_by      text,                     -- who acted, as in audit
+    PRIMARY KEY (id, position)
+);

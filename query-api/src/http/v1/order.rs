@@ -12,10 +12,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::Api;
-use crate::http::answer::{Failures, RowRequest};
+use crate::http::answer::{Failures, RowParams, RowRequest};
 use crate::http::list::{Filter, ListRequest, PageParams};
 use crate::http::wait::{QueryHeaders, WaitParams};
-use crate::read::order::{FindOrder, ListOrders, OrderRow, OrderSort};
+use crate::read::order::{ListOrders, OrderRow, OrderSort};
 use crate::view::order::{Order, OrderStatus};
 
 /// The tag of these operations in the OpenAPI document.
@@ -111,7 +111,7 @@ async fn list(
 /// Shows one order.
 #[utoipa::path(
     get, path = "/api/v1/orders/{id}", tag = "orders", operation_id = "getOrder",
-    params(("id" = inline(Id), Path, description = "The order's id"), WaitParams, QueryHeaders),
+    params(("id" = inline(Id), Path, description = "The order's id"), RowParams, QueryHeaders),
     responses((status = 200, description = "The order", body = Envelope<Order>),
               (status = 304, description = "The caller's copy is still current"), Failures)
 )]
@@ -121,12 +121,7 @@ async fn find(
     request: RowRequest,
 ) -> Result<Response, Problem> {
     let scope = api.scope(&request.caller, Permission::OrdersRead)?;
-    let question = FindOrder::new(request.id, scope);
-    api.row(id, request, question, |row| {
-        let (version, position) = (row.version, row.position);
-        (Order::from(row), version, position)
-    })
-    .await
+    api.row_as_of::<OrderRow, Order>(id, request, scope).await
 }
 
 const fn sort(given: Option<SortOrders>) -> OrderSort {

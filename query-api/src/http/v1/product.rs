@@ -12,10 +12,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::Api;
-use crate::http::answer::{Failures, RowRequest};
+use crate::http::answer::{Failures, RowParams, RowRequest};
 use crate::http::list::{Filter, ListRequest, PageParams};
 use crate::http::wait::{QueryHeaders, WaitParams};
-use crate::read::product::{FindProduct, ListProducts, ProductRow, ProductSort};
+use crate::read::product::{ListProducts, ProductRow, ProductSort};
 use crate::view::product::Product;
 
 /// The tag of these operations in the OpenAPI document.
@@ -90,7 +90,7 @@ async fn list(
 /// Shows one product.
 #[utoipa::path(
     get, path = "/api/v1/products/{id}", tag = "products", operation_id = "getProduct",
-    params(("id" = inline(Id), Path, description = "The product's id"), WaitParams, QueryHeaders),
+    params(("id" = inline(Id), Path, description = "The product's id"), RowParams, QueryHeaders),
     responses((status = 200, description = "The product", body = Envelope<Product>),
               (status = 304, description = "The caller's copy is still current"), Failures)
 )]
@@ -100,10 +100,5 @@ async fn find(
     request: RowRequest,
 ) -> Result<Response, Problem> {
     let scope = api.everything(&request.caller, Permission::ProductsRead)?;
-    let question = FindProduct::new(request.id, scope);
-    api.row(id, request, question, |row| {
-        let (version, position) = (row.version, row.position);
-        (Product::from(row), version, position)
-    })
-    .await
+    api.row_as_of::<ProductRow, Product>(id, request, scope).await
 }

@@ -5,8 +5,8 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use service_kit::http::RequestId;
-use service_kit::input::Day;
 use service_kit::input::schema::CurrencyOfAnyTime;
+use service_kit::input::{Day, Text};
 use service_kit::{Envelope, FieldError, Problem};
 use utoipa::{IntoParams, OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -17,6 +17,7 @@ use crate::http::Api;
 use crate::http::answer::Failures;
 use crate::http::list::{Filter, ListRequest, PageParams};
 use crate::http::wait::{QueryHeaders, WaitParams};
+use crate::read::past::AsOf;
 use crate::read::sales::{DailySalesRow, DailySalesSort, ListDailySales};
 use crate::view::sales::DailySales;
 
@@ -51,6 +52,10 @@ struct DailySalesFilter {
     /// Only sales in this currency. It may be any that ISO 4217 lists or once listed.
     #[param(required = false, inline, value_type = CurrencyOfAnyTime)]
     currency: Option<String>,
+    /// Shows the days as they were at this moment: a position of the log, or a time. A moment that
+    /// is still to come is refused (`in-the-future`).
+    #[param(required = false, inline, value_type = AsOf)]
+    as_of: Option<Text<AsOf>>,
     /// The sort of the list; `-` means descending. The default is `-day`.
     #[param(required = false, inline)]
     sort: Option<SortDays>,
@@ -58,6 +63,7 @@ struct DailySalesFilter {
 
 impl Filter for DailySalesFilter {
     type Sort = DailySalesSort;
+    const AS_OF: bool = true;
 
     fn sort(&self) -> DailySalesSort {
         match self.sort {
@@ -92,8 +98,11 @@ async fn daily(
         from: request.filter.from.map(Day::get),
         to: request.filter.to.map(Day::get),
         currency: request.filter.currency.clone(),
+        as_of: request.filter.as_of.map(|Text(as_of)| as_of),
         page_request: request.page_request.clone(),
     };
+    let as_of = question.as_of;
     let view = api.ask(question, request.wait).await?;
+    as_of.map_or(Ok(()), |as_of| api.is_past(as_of, view.seen.position))?;
     api.list(id, &request, view, DailySalesRow::key, DailySales::from)
 }

@@ -16,9 +16,9 @@ use utoipa::{IntoParams, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::http::Api;
 use crate::http::answer::Failures;
 use crate::http::wait::{QueryHeaders, Wait, WaitParams};
+use crate::http::{Api, as_of};
 use crate::page::{DEFAULT_SIZE, MAX_SIZE};
 use crate::read::search::Search;
 use crate::view::search::{SearchHit, SearchKind};
@@ -72,7 +72,9 @@ impl FromRequestParts<Api> for SearchRequest {
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         let RequestCaller(caller) = RequestCaller::of(parts)?;
-        let params: SearchParams = parse_query(parts.uri.query().unwrap_or_default())?;
+        let query = parts.uri.query().unwrap_or_default();
+        as_of::refuse(query)?;
+        let params: SearchParams = parse_query(query)?;
         let SearchParams { q, kind, limit, consistency_token } = params;
         let words = q.unwrap_or_default();
         let mut errors = Vec::new();

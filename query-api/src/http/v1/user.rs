@@ -16,12 +16,12 @@ use utoipa_axum::routes;
 use super::order;
 use crate::filter;
 use crate::http::Api;
-use crate::http::answer::{Failures, RowRequest};
+use crate::http::answer::{Failures, RowParams, RowRequest};
 use crate::http::list::{Filter, ListRequest, PageParams};
 use crate::http::wait::{QueryHeaders, WaitParams};
 use crate::read::View;
 use crate::read::order::{ListOrdersOfUser, OrderRow};
-use crate::read::user::{FindUser, ListUsers, UserRow, UserSort};
+use crate::read::user::{ListUsers, UserRow, UserSort};
 use crate::view::order::Order;
 use crate::view::user::{User, UserStatus};
 
@@ -111,7 +111,7 @@ async fn list(
 /// Shows one user.
 #[utoipa::path(
     get, path = "/api/v1/users/{id}", tag = "users", operation_id = "getUser",
-    params(("id" = inline(Id), Path, description = "The user's id"), WaitParams, QueryHeaders),
+    params(("id" = inline(Id), Path, description = "The user's id"), RowParams, QueryHeaders),
     responses((status = 200, description = "The user", body = Envelope<User>),
               (status = 304, description = "The caller's copy is still current"), Failures)
 )]
@@ -121,12 +121,7 @@ async fn find(
     request: RowRequest,
 ) -> Result<Response, Problem> {
     let scope = api.scope(&request.caller, Permission::UsersRead)?;
-    let question = FindUser::new(request.id, scope);
-    api.row(id, request, question, |row| {
-        let (version, position) = (row.version, row.position);
-        (User::from(row), version, position)
-    })
-    .await
+    api.row_as_of::<UserRow, User>(id, request, scope).await
 }
 
 /// Lists one user's orders.

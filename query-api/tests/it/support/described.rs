@@ -9,6 +9,9 @@ use super::App;
 /// The parameters that every list has.
 const OF_EVERY_LIST: [&str; 4] = ["page", "page_size", "cursor", "consistency_token"];
 
+/// A parameter that selects no rows: it asks for other states of all of them.
+const AS_OF: &str = "as_of";
+
 /// A parameter of a list that selects rows.
 #[derive(Debug, Clone)]
 pub(crate) struct Parameter {
@@ -76,11 +79,23 @@ pub(crate) fn lists() -> Vec<List> {
         let sorts: Vec<String> = sorts.map(|sort| sort.as_str().unwrap().to_owned()).collect();
         assert!(!sorts.is_empty(), "{path}: the parameter `sort` lists its values inline");
         let filters = parameters.into_iter().filter(|parameter| {
-            parameter.name != "sort" && !OF_EVERY_LIST.contains(&parameter.name.as_str())
+            !["sort", AS_OF].contains(&parameter.name.as_str())
+                && !OF_EVERY_LIST.contains(&parameter.name.as_str())
         });
         lists.push(List { path: path.clone(), filters: filters.collect(), sorts, fields });
     }
     lists
+}
+
+/// The paths of queries, each with whether it can be asked as of a moment.
+pub(crate) fn paths_as_of() -> Vec<(String, bool)> {
+    let document = document();
+    let paths = document["paths"].as_object().unwrap().iter();
+    let queries = paths.filter(|(path, _)| path.starts_with("/api/"));
+    let is_as_of = |item: &Value| {
+        parameters(&document, &item["get"]).iter().any(|parameter| parameter.name == AS_OF)
+    };
+    queries.map(|(path, item)| (path.clone(), is_as_of(item))).collect()
 }
 
 /// The paths that answer with one row by its id.

@@ -20,6 +20,8 @@ struct Column {
     in_key: bool,
     /// Whether it is the only column of a key.
     is_key: bool,
+    /// Whether it leads a key with a number, so that several rows share it.
+    is_shared: bool,
 }
 
 /// Fills every read table with `count` rows, and analyses them. Three rows in a row share most of
@@ -35,16 +37,22 @@ pub(crate) async fn fill(app: &App, count: i64) {
         }
     }
     for (_, name, _) in ALL_ROWS {
+        // The past of rows has their columns.
+        let of = name.strip_suffix("_history").unwrap_or(name);
         let lists: Vec<&List> =
-            described.iter().filter(|(table, _)| table == name).map(|(_, list)| list).collect();
+            described.iter().filter(|(table, _)| table == of).map(|(_, list)| list).collect();
         let columns: Vec<Column> = sqlx::query_as(
             "SELECT attname::text AS name, format_type(atttypid, atttypmod) AS type_name,
                  NOT attnotnull AS is_null,
                  EXISTS (SELECT FROM pg_index WHERE indrelid = attrelid AND indisunique
                      AND attnum = ANY (indkey)) AS in_key,
                  EXISTS (SELECT FROM pg_index WHERE indrelid = attrelid AND indisunique
-                     AND attnum = indkey[0] AND indnkeyatts = 1) AS is_key
-             FROM pg_attribute
+                     AND attnum = indkey[0] AND indnkeyatts = 1) AS is_key,
+                 EXISTS (SELECT FROM pg_index JOIN pg_attribute AS k ON k.attrelid = indrelid
+                         AND k.attnum = ANY (indkey) AND k.atttypid = 'bigint'::regtype
+                     WHERE indrelid = c.attrelid AND indisunique AND c.attnum = indkey[0])
+                     AS is_shared
+             FROM pg_attribute AS c
              WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped
                  AND attgenerated = '' ORDER BY attnum",
         )
@@ -76,10 +84,10 @@ pub(crate) fn table(name: &str) -> String {
 
 /// An expression over the row's number `n`.
 fn value(table: &str, column: &Column, lists: &[&List], count: i64) -> String {
-    let Column { name, type_name, is_null, in_key, is_key } = column;
+    let Column { name, type_name, is_null, in_key, is_key, is_shared } = column;
     let schemas: Vec<&Value> = schemas(name, lists).collect();
     let value = match type_name.as_str() {
-        "uuid" if *in_key => "md5(n::text)::uuid".to_owned(),
+        "uuid" if *in_key && !is_shared => "md5(n::text)::uuid".to_owned(),
         "uuid" => reference(count),
         "text" => text(name, &schemas),
         "smallint" | "integer" | "bigint" => number(&schemas, *in_key),
