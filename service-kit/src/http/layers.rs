@@ -8,9 +8,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::header::{
-    ACCEPT, ACCEPT_ENCODING, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY,
-    CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, LINK, LOCATION,
-    REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT, ACCEPT_ENCODING, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_DISPOSITION,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH,
+    LINK, LOCATION, REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{Method, StatusCode};
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -30,7 +30,7 @@ use super::rate::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use super::rates::Rates;
 use super::screen::screen;
 use super::version::API_VERSION;
-use crate::consistency::CONSISTENCY_TOKEN;
+use crate::consistency::{CONSISTENCY_TOKEN, DATA_EPOCH, DATA_POSITION, DATA_STALE};
 use crate::problem::Problem;
 
 /// The maximum size of a request body, in bytes.
@@ -121,6 +121,10 @@ fn cors(origins: Origins) -> CorsLayer {
             ALLOW,
             API_VERSION,
             CONSISTENCY_TOKEN,
+            CONTENT_DISPOSITION,
+            DATA_EPOCH,
+            DATA_POSITION,
+            DATA_STALE,
             DEPRECATION,
             ETAG,
             IDEMPOTENT_REPLAYED,

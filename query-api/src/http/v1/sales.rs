@@ -88,12 +88,9 @@ async fn daily(
     request: ListRequest<DailySalesFilter>,
 ) -> Result<Response, Problem> {
     api.everything(&request.caller, Permission::SalesRead)?;
-    let question = ListDailySales {
-        from: request.filter.from.map(Day::get),
-        to: request.filter.to.map(Day::get),
-        currency: request.filter.currency.clone(),
-        page_request: request.page_request.clone(),
-    };
-    let view = api.ask(question, request.wait).await?;
-    api.list(id, &request, view, DailySalesRow::key, DailySales::from)
+    let [from, to] = [request.filter.from, request.filter.to].map(|day| day.map(Day::get));
+    let currency = request.filter.currency.clone();
+    let question =
+        move |page_request| ListDailySales { from, to, currency: currency.clone(), page_request };
+    api.list(id, request, question, DailySalesRow::key, DailySales::from).await
 }
