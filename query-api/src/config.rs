@@ -72,6 +72,15 @@ pub struct ServeArgs {
     #[arg(long, env = "READ_MODEL_CONNECTIONS", default_value_t = 16,
         value_parser = clap::value_parser!(u32).range(1..=200))]
     pub connections: u32,
+    /// The maximum number of exports at once. Each has a database connection of its own.
+    #[arg(long, env = "EXPORTS", default_value_t = 4,
+        value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub exports: u32,
+    /// The maximum time of one export, in seconds. Its snapshot keeps Postgres from removing old
+    /// versions of rows.
+    #[arg(long, env = "EXPORT_SECONDS", default_value_t = 300,
+        value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub export_seconds: u64,
     /// Whether clients may ask for the GraphQL schema.
     #[arg(long, env = "GRAPHQL_INTROSPECTION", value_enum, default_value_t = Switch::Enabled)]
     pub graphql_introspection: Switch,

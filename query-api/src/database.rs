@@ -18,7 +18,7 @@ const IDLE_LIMIT: Duration = Duration::from_mins(5);
 /// The maximum time of one answer on its connection, over all its statements.
 ///
 /// The server stops each statement earlier. If this limit is reached, the server is silent.
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// The database URL is invalid. The error never contains it, because it holds a password.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +39,10 @@ const BY_INDEX: [(&str, &str); 3] = [
 /// Optional filters are written as `$1 IS NULL OR …`. Such a statement uses the right index only if
 /// it is planned with its values.
 const BY_VALUES: [(&str, &str); 1] = [("plan_cache_mode", "force_custom_plan")];
+
+/// An export waits for its reader between two statements. A connection whose process is gone must
+/// not hold its snapshot much longer than that.
+const EXPORT_IDLE: [(&str, &str); 1] = [("idle_in_transaction_session_timeout", "15s")];
 
 /// The connection pools. They connect on first use.
 #[derive(Debug, Clone)]
@@ -73,6 +77,14 @@ impl Pools {
     pub async fn close(&self) {
         tokio::join!(self.lookup.close(), self.scan.close());
     }
+}
+
+/// The connections of exports.
+///
+/// # Errors
+/// [`UrlError`] if the URL is invalid.
+pub fn exports(url: &SecretString, connections: u32) -> Result<Pool, UrlError> {
+    Ok(pool(options(url)?.options(BY_VALUES).options(EXPORT_IDLE), connections))
 }
 
 fn options(url: &SecretString) -> Result<PgConnectOptions, UrlError> {

@@ -4,6 +4,7 @@ mod access;
 mod answer;
 mod as_of;
 mod etag;
+mod export;
 mod list;
 mod openapi;
 mod wait;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 
 use ::access::Policy;
 use axum::Router;
+use axum::http::request::Parts;
 use identity::{Gate, limits};
 use service_kit::clock::SharedClock;
 use service_kit::consistency::TokenKey;
@@ -40,7 +42,7 @@ use service_kit::http::{
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::page::CursorKey;
-use crate::read::Reader;
+use crate::read::{Exports, Reader};
 
 /// The newest version of this API. It is the only one yet.
 const NEWEST: ApiVersion = ApiVersion(1);
@@ -55,6 +57,8 @@ pub struct Api(Arc<ApiParts>);
 pub struct ApiParts {
     /// Answers questions from the read tables.
     pub reader: Reader,
+    /// Reads whole lists.
+    pub exports: Exports,
     /// Verifies consistency tokens.
     pub token_key: TokenKey,
     /// Signs and verifies cursors.
@@ -81,6 +85,11 @@ impl Deref for Api {
     fn deref(&self) -> &ApiParts {
         &self.0
     }
+}
+
+/// The version of the API that a request is for.
+fn version_of(parts: &Parts) -> ApiVersion {
+    parts.extensions.get::<ApiVersion>().copied().unwrap_or(NEWEST)
 }
 
 fn table() -> OpenApiRouter<Api> {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser as _;
@@ -13,8 +14,8 @@ use query_api::database::Pools;
 use query_api::http::{Api, ApiParts};
 use query_api::page::CursorKey;
 use query_api::position::{self, Watcher};
-use query_api::read::{ALL_PROJECTIONS, Reader};
-use query_api::{graphql, http, ready};
+use query_api::read::{ALL_PROJECTIONS, Exports, Reader};
+use query_api::{database, graphql, http, ready};
 use service_kit::clock;
 use service_kit::consistency::TokenKey;
 use service_kit::health::Health;
@@ -43,9 +44,10 @@ fn describe() -> anyhow::Result<()> {
     Ok(cli_kit::print(serde_json::to_string_pretty(&http::document())? + "\n")?)
 }
 
-fn api(args: &ServeArgs, reader: Reader, gate: Gate) -> anyhow::Result<Api> {
+fn api(args: &ServeArgs, reader: Reader, exports: Exports, gate: Gate) -> anyhow::Result<Api> {
     Ok(ApiParts {
         reader,
+        exports,
         token_key: TokenKey::from_secret(&args.token_key.get()?).context("TOKEN_KEY")?,
         cursor_key: CursorKey::from_secret(&args.cursor_key.get()?).context("CURSOR_KEY")?,
         gate,
@@ -98,7 +100,12 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let folder = args.identity.cache.folder()?;
     let (gate, outside) = gate(&args, folder.clone(), health)?;
     let reader = Reader::new(pools.clone(), watcher.clone());
-    let api = api(&args, reader, gate.clone())?;
+    let exports = Exports::new(
+        &database::exports(&url, args.exports)?,
+        args.exports,
+        Duration::from_secs(args.export_seconds),
+    );
+    let api = api(&args, reader, exports.clone(), gate.clone())?;
     let graphql = graphql::routes(&api, args.graphql());
     let routes = http::router(api, &args.allowed.allowed(), graphql);
     let public = Port::public(listen, routes, args.limits.limits());
@@ -138,7 +145,8 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     };
     let work = async { tokio::try_join!(ready, polling, listening, knowing, fetching).map(drop) };
     let ended = Box::pin(process.run(ports, work)).await;
-    let closed = process.finish(pools.close()).await;
+    let closing = async { tokio::join!(pools.close(), exports.close()) };
+    let closed = process.finish(closing).await.map(drop);
     ended?;
     Ok(closed?)
 }

@@ -61,6 +61,7 @@ macro_rules! read_tables {
 
 pub mod audit;
 pub mod customer;
+mod export;
 mod failure;
 pub mod funnel;
 pub mod order;
@@ -76,6 +77,8 @@ mod stale;
 pub mod table;
 pub mod user;
 
+pub use export::Exports;
+pub(crate) use export::{CutOff, Export, Whole, Write, WriteError};
 pub use failure::ReadError;
 pub use reader::{Reader, View};
 pub use seen::{Checkpoint, Seen};

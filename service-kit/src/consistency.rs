@@ -12,6 +12,14 @@ use crate::signing::{KeyError, SignatureError, SigningKey};
 pub const CONSISTENCY_TOKEN: axum::http::HeaderName =
     axum::http::HeaderName::from_static("consistency-token");
 
+/// The header with the position that an answer without `meta` shows, such as an export.
+pub const DATA_POSITION: axum::http::HeaderName =
+    axum::http::HeaderName::from_static("data-position");
+/// The header with the epoch that [`DATA_POSITION`] belongs to.
+pub const DATA_EPOCH: axum::http::HeaderName = axum::http::HeaderName::from_static("data-epoch");
+/// The header that says `true` if the data behind such an answer lack events.
+pub const DATA_STALE: axum::http::HeaderName = axum::http::HeaderName::from_static("data-stale");
+
 const PURPOSE: &str = "consistency-token";
 const FORM: u8 = 1;
 const BYTES: usize = 1 + 16 + 8 + 16;

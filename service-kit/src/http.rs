@@ -1,6 +1,7 @@
 //! The HTTP server and the layers of every API: request ids, traces, problem details, metrics,
 //! CORS, limits of size, time and number, and security headers. Each process adds its routes.
 
+mod accept;
 mod address;
 mod allowed;
 mod body_budget;
@@ -27,6 +28,7 @@ pub(crate) mod tls;
 mod version;
 mod wire;
 
+pub use accept::MediaRanges;
 pub use address::{ProxyError, TrustedProxies, subscriber};
 pub(crate) use allowed::Admit;
 pub use allowed::Allowed;

@@ -4,7 +4,10 @@ import createClient from "openapi-fetch";
 
 import type { components, paths } from "./shop_api.js";
 
-const client = createClient<paths>({ baseUrl: "http://127.0.0.1:8000" });
+/** The types of the answers that this program takes: no exports. */
+type Json = "application/json" | "application/problem+json";
+
+const client = createClient<paths, Json>({ baseUrl: "http://127.0.0.1:8000" });
 
 const email = "ada@example.com";
 const name = "Ada Lovelace";

@@ -6,13 +6,16 @@ import createClient from "openapi-fetch";
 
 import type { components, paths } from "./shop_api.js";
 
+/** The types of the answers that this program takes: no exports. */
+type Json = "application/json" | "application/problem+json";
+
 type Changed = components["schemas"]["Changed"];
 type DryRun = components["schemas"]["DryRun"];
 type Problem = components["schemas"]["Problem"];
 type Order = components["schemas"]["Order"];
 type OrderList = components["schemas"]["OrderListAnswer"];
 
-const client = createClient<paths>({ baseUrl: setting("API") });
+const client = createClient<paths, Json>({ baseUrl: setting("API") });
 
 function setting(name: string): string {
   const value = process.env[name];

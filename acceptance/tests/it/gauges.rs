@@ -37,7 +37,7 @@ enum Says {
 }
 use Says::{Exactly, Nothing, Own, Past};
 
-const GAUGES: [(&str, Says); 22] = [
+const GAUGES: [(&str, Says); 23] = [
     ("build_info", Exactly(1.0)),
     ("http_server_active_requests", Own),
     ("http_server_connections", Own),
@@ -59,6 +59,7 @@ const GAUGES: [(&str, Says); 22] = [
     ("projection_heartbeat_timestamp_seconds", Past),
     ("db_pool_connections", Own),
     ("query_waiters", Exactly(0.0)),
+    ("exports_active", Exactly(0.0)),
     // Verification pauses only while it knows that projection is behind.
     ("projection_verification_paused", Exactly(0.0)),
     // From a file that was read before.

@@ -12,24 +12,22 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use service_kit::conditional::{EntityTag, Preconditions, RowTag, Verdict};
 use service_kit::extract::{Path, parse_query};
-use service_kit::http::RequestId;
+use service_kit::http::{ApiVersion, RequestId};
 use service_kit::input::schema::OpaqueText;
 use service_kit::input::{Id, Text};
 use service_kit::problem::ProblemBody;
 use service_kit::{Envelope, Meta, PageInfo, Problem};
-use utoipa::{IntoParams, IntoResponses};
+use utoipa::{IntoParams, IntoResponses, ToSchema};
 use uuid::Uuid;
 
+use super::export::Format;
 use super::list::{Filter, ListRequest};
 use super::wait::{PREFERENCE_APPLIED, Wait, WaitParams};
 use super::{Api, as_of, etag};
-use crate::page::Page;
+use crate::page::{Page, PageRequest};
 use crate::read::past::{AsOf, FindPast, Past};
 use crate::read::table::Find;
 use crate::read::{Read, ReadError, Seen, View};
-
-/// The API version that these answers belong to.
-const API_VERSION: &str = "v1";
 
 /// A request for one row by its id.
 pub(super) struct RowRequest {
@@ -38,6 +36,7 @@ pub(super) struct RowRequest {
     as_of: Option<AsOf>,
     wait: Option<Wait>,
     conditions: Preconditions,
+    version: ApiVersion,
 }
 
 /// The query parameters of a row.
@@ -67,7 +66,8 @@ impl FromRequestParts<Api> for RowRequest {
         let wait = Wait::of(&parts.headers, &WaitParams { consistency_token }, &api.token_key)?;
         let conditions = Preconditions::of(&parts.headers)?;
         let as_of = as_of.map(|Text(as_of)| as_of);
-        Ok(Self { id: id.get(), caller, as_of, wait, conditions })
+        let version = super::version_of(parts);
+        Ok(Self { id: id.get(), caller, as_of, wait, conditions, version })
     }
 }
 
@@ -137,7 +137,8 @@ impl Api {
     ) -> Result<Response, Problem> {
         let (data, version, position) = view.data.ok_or_else(Problem::not_found)?;
         let Seen { generations, stale, .. } = &view.seen;
-        let tag = RowTag { version, position, generations, api: API_VERSION, stale: *stale }.tag();
+        let api = format!("v{}", request.version.0);
+        let tag = RowTag { version, position, generations, api: &api, stale: *stale }.tag();
         self.finish(
             Answer { id, data, seen: view.seen, page: None, links: None, tag },
             &request.conditions,
@@ -145,18 +146,36 @@ impl Api {
         )
     }
 
-    /// Answers with one page of a list. `body` makes the visible form of a row, `key` its sort key.
-    pub(super) fn list<F: Filter, T, B: Serialize>(
+    /// Answers with a list: one page, or all of it as an export, as the request says.
+    ///
+    /// `question` makes the question for a page, `key` is the sort key of a row, and `body` makes
+    /// its visible form.
+    pub(super) async fn list<F, R, T, B>(
         &self,
         id: RequestId,
-        request: &ListRequest<F>,
-        view: View<Page<T>>,
-        key: impl Fn(&T, F::Sort) -> Value,
-        body: impl Fn(T) -> B,
-    ) -> Result<Response, Problem> {
-        let page = request.page(self, &view.data, key);
+        request: ListRequest<F>,
+        question: impl Fn(PageRequest<F::Sort>) -> R + Send + Sync + 'static,
+        key: fn(&T, F::Sort) -> Value,
+        body: fn(T) -> B,
+    ) -> Result<Response, Problem>
+    where
+        F: Filter,
+        R: Read<Answer: Into<Option<Page<T>>>>,
+        T: Send + 'static,
+        B: Serialize + ToSchema + 'static,
+    {
+        if request.format != Format::Json {
+            return self.export(&request, question, key, body).await;
+        }
+        let view = self.ask(question(request.page_request.clone()), request.wait).await?;
+        if let Some(as_of) = request.filter.as_of() {
+            self.is_past(as_of, view.seen.position)?;
+        }
+        let rows: Option<Page<T>> = view.data.into();
+        let rows = rows.ok_or_else(Problem::not_found)?;
+        let page = request.page(self, &rows, key);
         let links = request.links(&page);
-        let rows: Vec<B> = view.data.rows.into_iter().map(body).collect();
+        let rows: Vec<B> = rows.rows.into_iter().map(body).collect();
         let tag = list_tag(&rows, Some(&page), &view.seen)?;
         let answer = Answer { id, data: rows, seen: view.seen, page: Some(page), links, tag };
         self.finish(answer, &request.conditions, request.wait)
@@ -182,33 +201,43 @@ impl Api {
         wait: Option<Wait>,
     ) -> Result<Response, Problem> {
         let Answer { id, data, seen, page, links, tag } = answer;
-        let etag = HeaderValue::from_str(&tag.to_string()).map_err(|error| {
-            tracing::error!(%error, "an entity tag cannot be a header");
-            Problem::internal()
+        let mut response = conditional(&tag, conditions, wait, || {
+            let mut meta = Meta::new(id.0, self.clock.now());
+            (meta.epoch, meta.position, meta.page) = (seen.epoch, Some(seen.position), page);
+            meta.stale = seen.stale.then_some(true);
+            Envelope { data, meta }.into_response()
         })?;
-        let mut response = match conditions.of_read(&tag) {
-            Verdict::NotModified => StatusCode::NOT_MODIFIED.into_response(),
-            Verdict::Failed => return Err(Problem::precondition_failed().header(ETAG, etag)),
-            Verdict::Holds => {
-                let mut meta = Meta::new(id.0, self.clock.now());
-                (meta.epoch, meta.position, meta.page) = (seen.epoch, Some(seen.position), page);
-                meta.stale = seen.stale.then_some(true);
-                Envelope { data, meta }.into_response()
-            }
-        };
-        let headers = response.headers_mut();
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-        headers.append(
-            VARY,
-            HeaderValue::from_static("accept, authorization, consistency-token, prefer"),
-        );
-        headers.insert(ETAG, etag);
-        let applied = wait.and_then(|wait| wait.preference_applied());
         let links = links.and_then(|links| HeaderValue::from_str(&links).ok());
-        let optional = [(LINK, links), (PREFERENCE_APPLIED, applied)];
-        headers.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value?))));
+        response.headers_mut().extend(links.map(|links| (LINK, links)));
         Ok(response)
     }
+}
+
+/// Answers with what `make` makes, or with 304 or 412 if a condition says so, and with the headers
+/// that every answer has.
+pub(super) fn conditional(
+    tag: &EntityTag,
+    conditions: &Preconditions,
+    wait: Option<Wait>,
+    make: impl FnOnce() -> Response,
+) -> Result<Response, Problem> {
+    let etag = HeaderValue::from_str(&tag.to_string()).map_err(|error| {
+        tracing::error!(%error, "an entity tag cannot be a header");
+        Problem::internal()
+    })?;
+    let mut response = match conditions.of_read(tag) {
+        Verdict::NotModified => StatusCode::NOT_MODIFIED.into_response(),
+        Verdict::Failed => return Err(Problem::precondition_failed().header(ETAG, etag)),
+        Verdict::Holds => make(),
+    };
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers
+        .append(VARY, HeaderValue::from_static("accept, authorization, consistency-token, prefer"));
+    headers.insert(ETAG, etag);
+    let applied = wait.and_then(|wait| wait.preference_applied());
+    headers.extend(applied.map(|applied| (PREFERENCE_APPLIED, applied)));
+    Ok(response)
 }
 
 /// The tag of these rows.

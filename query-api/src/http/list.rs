@@ -11,17 +11,20 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use service_kit::conditional::Preconditions;
 use service_kit::extract::parse_query;
+use service_kit::http::ApiVersion;
 use service_kit::input::schema::OpaqueText;
 use service_kit::input::{Integer, Text};
 use service_kit::{FieldError, PageInfo, Problem};
 use utoipa::IntoParams;
 
+use super::export::Format;
 use super::wait::{Wait, WaitParams};
 use super::{Api, as_of};
 use crate::page::{
     CursorError, DEFAULT_SIZE, ListId, MAX_NUMBERED_ROWS, MAX_SIZE, Page, PageRequest, PageStart,
     is_numbered,
 };
+use crate::read::past::AsOf;
 
 /// The query parameters that select a page of a list.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -39,14 +42,23 @@ pub(super) struct PageParams {
     /// filter and sort (`cursor-invalid`). Cannot be combined with `page` (`contradicts-page`).
     #[param(required = false, inline, value_type = OpaqueText)]
     cursor: Option<String>,
+    /// The format of the answer, for those who cannot send `Accept`; it counts more than that. `csv`
+    /// and `ndjson` export the whole list, so `page`, `page_size` and `cursor` cannot be combined
+    /// with them (`contradicts-format`).
+    #[param(required = false, inline)]
+    format: Option<Format>,
 }
 
 /// The filters and the sort of a list. A cursor is bound to their serialised form.
 pub(super) trait Filter: DeserializeOwned + Serialize + Send {
     /// The possible sorts of the rows.
-    type Sort: Copy;
+    type Sort: Copy + Send + Sync + 'static;
     /// Whether the list can be asked for as of a moment.
     const AS_OF: bool = false;
+    /// The moment that the list is asked for as of.
+    fn as_of(&self) -> Option<AsOf> {
+        None
+    }
     /// The sort that the caller named, or the default one.
     fn sort(&self) -> Self::Sort;
     /// Returns the filter in its canonical form: filters that match the same rows are equal.
@@ -65,9 +77,11 @@ pub(super) struct ListRequest<F: Filter> {
     pub(super) page_request: PageRequest<F::Sort>,
     pub(super) wait: Option<Wait>,
     pub(super) conditions: Preconditions,
-    path: String,
+    pub(super) format: Format,
+    pub(super) version: ApiVersion,
+    pub(super) path: String,
+    pub(super) id: ListId,
     common: String,
-    id: ListId,
 }
 
 impl<F: Filter> FromRequestParts<Api> for ListRequest<F> {
@@ -86,13 +100,47 @@ impl<F: Filter> FromRequestParts<Api> for ListRequest<F> {
             (parse_query(&split.page)?, parse_query(&split.wait)?);
         let filter = parse_query::<F>(&split.filter)?.checked().map_err(Problem::invalid)?;
         let id = ListId::new(parts.uri.path(), &filter);
+        let format = page.format.unwrap_or_else(|| Format::accepted(&parts.headers));
+        if format != Format::Json {
+            page.is_not_there()?;
+        }
         let size = page_size(page.page_size)?;
         let start = start(&page, size, id, api)?;
         let page_request = PageRequest { sort: filter.sort(), start, size };
         let wait = Wait::of(&parts.headers, &wait, &api.token_key)?;
         let (path, common) = (parts.uri.path().to_owned(), split.common);
         let conditions = Preconditions::of(&parts.headers)?;
-        Ok(Self { caller, filter, page_request, wait, conditions, path, common, id })
+        let version = super::version_of(parts);
+        Ok(Self {
+            caller,
+            filter,
+            page_request,
+            wait,
+            conditions,
+            format,
+            version,
+            path,
+            id,
+            common,
+        })
+    }
+}
+
+impl PageParams {
+    /// Refuses parameters that select a page.
+    fn is_not_there(&self) -> Result<(), Problem> {
+        let Self { page, page_size, cursor, format: _ } = self;
+        let given = [
+            ("/page", page.is_some()),
+            ("/page_size", page_size.is_some()),
+            ("/cursor", cursor.is_some()),
+        ];
+        let contradicts = |(pointer, _)| {
+            FieldError::new(pointer, "contradicts-format", "an export has the whole list")
+        };
+        let errors: Vec<_> =
+            given.into_iter().filter(|(_, is_given)| *is_given).map(contradicts).collect();
+        if errors.is_empty() { Ok(()) } else { Err(Problem::invalid(errors)) }
     }
 }
 
@@ -114,7 +162,7 @@ impl Split {
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             let (group, is_common) = match name.as_ref() {
                 "page" | "cursor" => (&mut page, false),
-                "page_size" => (&mut page, true),
+                "page_size" | "format" => (&mut page, true),
                 // The next pages need not wait again.
                 "consistency_token" => (&mut wait, false),
                 _ => (&mut filter, true),

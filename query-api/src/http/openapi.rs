@@ -8,11 +8,12 @@ use axum::response::IntoResponse;
 use service_kit::openapi::{describe_header, describe_version};
 use utoipa::OpenApi as _;
 use utoipa::openapi::path::{Operation, Parameter};
-use utoipa::openapi::schema::Type;
-use utoipa::openapi::{OpenApi, RefOr};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{ContentBuilder, OpenApi, RefOr, Response};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::export::Format;
 use super::{Api, NEWEST};
 
 #[derive(utoipa::OpenApi)]
@@ -35,6 +36,12 @@ struct Tag;
 
 const ETAG: &str = "The tag of the content. For a row it is strong and begins with the row's \
     version. For a list it is weak. It changes whenever `data` or `meta.stale` may have changed";
+
+const POSITION: &str = "Of an export: the position up to which it is complete, as `meta.position` \
+    is in JSON";
+
+const STALE: &str = "Of an export: `true` if a row of the read model lacks events that could not \
+    be applied. It need not be one of these rows";
 
 pub(super) fn head() -> OpenApi {
     Head::openapi()
@@ -59,6 +66,16 @@ pub fn document() -> OpenApi {
     document
 }
 
+/// Describes the exports of a list.
+fn describe_exports(response: &mut Response) {
+    response.description.push_str(". As CSV or NDJSON, it is the whole list");
+    for format in Format::EXPORTS {
+        let text = ObjectBuilder::new().schema_type(Type::String).description(Some(format.about()));
+        let content = ContentBuilder::new().schema(Some(text)).build();
+        response.content.insert(format.media_type().to_owned(), content.into());
+    }
+}
+
 /// Describes the headers of each answer.
 fn describe_headers(path: &str, operation: &mut Operation) {
     let is_query = path.starts_with("/api/");
@@ -69,6 +86,9 @@ fn describe_headers(path: &str, operation: &mut Operation) {
     let is_list = operation.parameters.iter().flatten().any(is_size);
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else { continue };
+        if is_list && status == "200" {
+            describe_exports(response);
+        }
         let mut has = |name: &str, description: &str, type_of: Type| {
             describe_header(response, name, description, type_of);
         };
@@ -87,6 +107,16 @@ fn describe_headers(path: &str, operation: &mut Operation) {
                     "`wait=n`, if the caller named a token and the longest time to wait for it",
                     Type::String,
                 );
+                if is_list && status == "200" {
+                    has("Data-Position", POSITION, Type::Integer);
+                    has("Data-Epoch", "Of an export: what `meta.epoch` is in JSON", Type::String);
+                    has("Data-Stale", STALE, Type::String);
+                    has(
+                        "Content-Disposition",
+                        "Of an export: `attachment`, with the name of a file",
+                        Type::String,
+                    );
+                }
                 if is_list {
                     has(
                         "Link",

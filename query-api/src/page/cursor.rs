@@ -76,7 +76,8 @@ impl ListId {
         Self(id)
     }
 
-    fn text(self) -> String {
+    /// The digest as text.
+    pub(crate) fn text(self) -> String {
         uuid::Uuid::from_bytes(self.0).simple().to_string()
     }
 }

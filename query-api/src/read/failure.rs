@@ -26,6 +26,9 @@ pub enum ReadError {
     /// The process has reached its limit of waiting queries.
     #[error("too many queries wait for a position")]
     TooManyWaiters,
+    /// The process has reached its limit of exports at once.
+    #[error("too many exports at once")]
+    TooManyExports,
     /// The database cannot be reached, or no connection became free in time.
     #[error("the read tables cannot be reached")]
     Away(#[source] sqlx::Error),
@@ -48,6 +51,9 @@ pub enum ReadError {
     /// Any other error, which is a bug.
     #[error("the query failed")]
     Failed(#[source] sqlx::Error),
+    /// A row could not be written, which is a bug.
+    #[error("a row cannot be written")]
+    NotWritten(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The task that read the tables panicked.
     #[error("the task that read the tables ended unexpectedly")]
     Panicked(#[source] tokio::task::JoinError),
@@ -55,6 +61,8 @@ pub enum ReadError {
 
 /// The value of `Retry-After`, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 1;
+/// The same if all places for exports are taken.
+const EXPORT_RETRY_AFTER_SECONDS: u64 = 10;
 /// The maximum number of log lines for failures of one kind in a window of [`LINE_EVERY`].
 const MAX_LINES: u32 = 10;
 
@@ -100,7 +108,7 @@ impl ReadError {
     ///
     /// While the database is away every query fails. So each kind is logged at most [`MAX_LINES`]
     /// times in a window of [`LINE_EVERY`](service_kit::shed::LINE_EVERY), and the rest is counted.
-    fn log(&self) {
+    pub(super) fn log(&self) {
         match self {
             Self::Away(cause) => {
                 if let Some(unlogged) = LINES.admit("away", MAX_LINES) {
@@ -120,11 +128,13 @@ impl ReadError {
                     tracing::error!(error = %cause, unlogged, "a query failed");
                 }
             }
+            Self::NotWritten(cause) => tracing::error!(error = %cause, "a row cannot be written"),
             Self::Panicked(cause) => tracing::error!(error = %cause, "a read ended unexpectedly"),
             // These are part of normal operation, and the answer says everything.
             Self::Behind { .. }
             | Self::Token(_)
             | Self::TooManyWaiters
+            | Self::TooManyExports
             | Self::NotProjected
             | Self::PlanChanged
             | Self::SnapshotLost => {}
@@ -156,6 +166,11 @@ impl From<ReadError> for Problem {
                 "Too many queries are waiting for newer data",
                 RETRY_AFTER_SECONDS,
             ),
+            ReadError::TooManyExports => Self::shed(
+                "too-many-exports",
+                "Too many exports are in progress",
+                EXPORT_RETRY_AFTER_SECONDS,
+            ),
             ReadError::Away(_) => Self::unavailable(
                 "read-model-unavailable",
                 "The data cannot be reached at the moment",
@@ -184,7 +199,9 @@ impl From<ReadError> for Problem {
                 "The data could not be read at once",
                 RETRY_AFTER_SECONDS,
             ),
-            ReadError::Failed(_) | ReadError::Panicked(_) => Self::internal(),
+            ReadError::Failed(_) | ReadError::NotWritten(_) | ReadError::Panicked(_) => {
+                Self::internal()
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod access;
 mod conditional;
+mod exports;
 mod filters;
 mod graphql;
 mod input;

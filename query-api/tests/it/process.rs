@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use local_servers::{end_of, finish, free_port, http_get, test_client};
+use local_servers::{end_of, finish, free_port, http_get, peak_memory_kib, test_client};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
@@ -85,6 +85,11 @@ impl Process {
     pub(crate) fn stop(mut self) -> (Option<i32>, String) {
         kill(Pid::from_raw(self.child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
         self.end()
+    }
+
+    /// The most memory that the process has had at once so far, in KiB.
+    pub(crate) fn peak_memory_kib(&self) -> u64 {
+        peak_memory_kib(self.child.id()).unwrap()
     }
 
     fn end(&mut self) -> (Option<i32>, String) {

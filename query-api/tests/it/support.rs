@@ -17,13 +17,13 @@ use http_body_util::BodyExt as _;
 use identity::config::{AUDIENCE, ISSUER};
 use identity::{Gate, Revocations, Verifier};
 use local_servers::TestDatabase;
-use query_api::database::Pools;
+use query_api::database::{self, Pools};
 use query_api::graphql::{self, Settings};
 use query_api::http;
 use query_api::http::{Api, ApiParts};
 use query_api::page::CursorKey;
 use query_api::position::{self, Watcher};
-use query_api::read::{ALL_PROJECTIONS, Reader};
+use query_api::read::{ALL_PROJECTIONS, Exports, Reader};
 use secrecy::SecretString;
 use serde_json::Value;
 use service_kit::clock::FixedClock;
@@ -323,19 +323,34 @@ const OPEN: Settings = Settings { introspection: Introspection::Enabled, graphiq
 
 /// The API with this setting RATE_LIMITS.
 pub(crate) fn limited(pools: Pools, watcher: Watcher, limits: &str) -> Router {
-    built(pools, watcher, limits, OPEN)
+    let exports = exports(&pools);
+    built(Reader::new(pools, watcher), exports, limits, OPEN)
 }
 
 /// The API with these settings of its GraphQL endpoint.
 pub(crate) fn with_graphql(pools: Pools, watcher: Watcher, settings: Settings) -> Router {
-    built(pools, watcher, "off", settings)
+    let exports = exports(&pools);
+    built(Reader::new(pools, watcher), exports, "off", settings)
 }
 
-fn built(pools: Pools, watcher: Watcher, limits: &str, settings: Settings) -> Router {
+/// The API of `app` with at most so many exports at once, each for at most `limit`.
+pub(crate) fn exporting(app: &App, at_once: u32, limit: std::time::Duration) -> Router {
+    let pool = database::exports(&SecretString::from(app.database.url()), at_once).unwrap();
+    let exports = Exports::new(&pool, at_once, limit);
+    built(Reader::new(app.pools.clone(), app.watcher.clone()), exports, "off", OPEN)
+}
+
+/// Exports through the connections of lists, for tests that are not about that.
+fn exports(pools: &Pools) -> Exports {
+    Exports::new(&pools.scan, 1, std::time::Duration::from_mins(1))
+}
+
+fn built(reader: Reader, exports: Exports, limits: &str, settings: Settings) -> Router {
     let issuer = tokens::issuer();
     let verifier = Verifier::new(ISSUER, AUDIENCE, issuer.keys().published());
     let api: Api = ApiParts {
-        reader: Reader::new(pools, watcher),
+        reader,
+        exports,
         token_key: token_key(),
         cursor_key: CursorKey::from_secret(&SecretString::from("C".repeat(44))).unwrap(),
         gate: Gate::new(Arc::new(verifier), Revocations::default()),

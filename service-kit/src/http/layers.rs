@@ -10,9 +10,9 @@ use axum::Router;
 use axum::extract::Request;
 use axum::handler::Handler as _;
 use axum::http::header::{
-    ACCEPT, ACCEPT_ENCODING, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY,
-    CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, LINK, LOCATION,
-    REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT, ACCEPT_ENCODING, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_DISPOSITION,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH,
+    LINK, LOCATION, REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -32,7 +32,7 @@ use super::rates::Rates;
 use super::screen::Screen;
 use super::step::{Step, Stepped};
 use super::version::API_VERSION;
-use crate::consistency::CONSISTENCY_TOKEN;
+use crate::consistency::{CONSISTENCY_TOKEN, DATA_EPOCH, DATA_POSITION, DATA_STALE};
 use crate::problem::Problem;
 
 /// The maximum size of a request body, in bytes.
@@ -196,6 +196,10 @@ fn cors(origins: Origins) -> CorsLayer {
             ALLOW,
             API_VERSION,
             CONSISTENCY_TOKEN,
+            CONTENT_DISPOSITION,
+            DATA_EPOCH,
+            DATA_POSITION,
+            DATA_STALE,
             DEPRECATION,
             ETAG,
             IDEMPOTENT_REPLAYED,

@@ -36,7 +36,7 @@ enum SortAudit {
     RecordedAtDesc,
 }
 
-#[derive(Debug, Serialize, Deserialize, IntoParams)]
+#[derive(Debug, Clone, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct AuditFilter {
@@ -100,16 +100,15 @@ async fn list(
     request: ListRequest<AuditFilter>,
 ) -> Result<Response, Problem> {
     api.everything(&request.caller, Permission::AuditRead)?;
-    let filter = &request.filter;
-    let question = ListAudit {
+    let filter = request.filter.clone();
+    let question = move |page_request| ListAudit {
         principal: filter.principal.clone(),
         credential_id: filter.credential_id.map(Id::get),
         event_type: filter.event_type.clone(),
         stream: filter.stream.clone(),
         from: filter.from.map(Time::get),
         to: filter.to.map(Time::get),
-        page_request: request.page_request.clone(),
+        page_request,
     };
-    let view = api.ask(question, request.wait).await?;
-    api.list(id, &request, view, AuditRow::key, AuditEntry::from)
+    api.list(id, request, question, AuditRow::key, AuditEntry::from).await
 }

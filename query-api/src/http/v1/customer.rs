@@ -77,10 +77,7 @@ async fn at_risk(
     request: ListRequest<CustomerFilter>,
 ) -> Result<Response, Problem> {
     api.everything(&request.caller, Permission::SalesRead)?;
-    let question = ListCustomersAtRisk {
-        due_before: request.filter.due_before.map(Time::get),
-        page_request: request.page_request.clone(),
-    };
-    let view = api.ask(question, request.wait).await?;
-    api.list(id, &request, view, CustomerRow::key, CustomerAtRisk::from)
+    let due_before = request.filter.due_before.map(Time::get);
+    let question = move |page_request| ListCustomersAtRisk { due_before, page_request };
+    api.list(id, request, question, CustomerRow::key, CustomerAtRisk::from).await
 }

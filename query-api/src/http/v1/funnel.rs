@@ -79,11 +79,7 @@ async fn funnel(
     request: ListRequest<FunnelFilter>,
 ) -> Result<Response, Problem> {
     api.everything(&request.caller, Permission::SalesRead)?;
-    let question = ListFunnel {
-        from: request.filter.from.map(Day::get),
-        to: request.filter.to.map(Day::get),
-        page_request: request.page_request.clone(),
-    };
-    let view = api.ask(question, request.wait).await?;
-    api.list(id, &request, view, FunnelDayRow::key, FunnelDay::from)
+    let [from, to] = [request.filter.from, request.filter.to].map(|day| day.map(Day::get));
+    let question = move |page_request| ListFunnel { from, to, page_request };
+    api.list(id, request, question, FunnelDayRow::key, FunnelDay::from).await
 }

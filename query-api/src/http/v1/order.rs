@@ -98,14 +98,14 @@ async fn list(
     request: ListRequest<OrderFilter>,
 ) -> Result<Response, Problem> {
     let scope = api.scope(&request.caller, Permission::OrdersRead)?;
-    let question = ListOrders {
+    let (user_id, status) = (request.filter.user_id.map(Id::get), request.filter.status);
+    let question = move |page_request| ListOrders {
         scope,
-        user_id: request.filter.user_id.map(Id::get),
-        status: request.filter.status.map(|status| status.text().to_owned()),
-        page_request: request.page_request.clone(),
+        user_id,
+        status: status.map(|status| status.text().to_owned()),
+        page_request,
     };
-    let view = api.ask(question, request.wait).await?;
-    api.list(id, &request, view, OrderRow::key, Order::from)
+    api.list(id, request, question, OrderRow::key, Order::from).await
 }
 
 /// Shows one order.

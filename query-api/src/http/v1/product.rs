@@ -79,12 +79,9 @@ async fn list(
     request: ListRequest<ProductFilter>,
 ) -> Result<Response, Problem> {
     api.everything(&request.caller, Permission::ProductsRead)?;
-    let question = ListProducts {
-        name: request.filter.name.clone(),
-        page_request: request.page_request.clone(),
-    };
-    let view = api.ask(question, request.wait).await?;
-    api.list(id, &request, view, ProductRow::key, Product::from)
+    let name = request.filter.name.clone();
+    let question = move |page_request| ListProducts { name: name.clone(), page_request };
+    api.list(id, request, question, ProductRow::key, Product::from).await
 }
 
 /// Shows one product.

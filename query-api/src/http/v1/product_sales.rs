@@ -86,11 +86,12 @@ async fn products(
     request: ListRequest<ProductSalesFilter>,
 ) -> Result<Response, Problem> {
     api.everything(&request.caller, Permission::SalesRead)?;
-    let question = ListProductSales {
-        product_id: request.filter.product_id.map(Id::get),
-        currency: request.filter.currency.clone(),
-        page_request: request.page_request.clone(),
+    let product_id = request.filter.product_id.map(Id::get);
+    let currency = request.filter.currency.clone();
+    let question = move |page_request| ListProductSales {
+        product_id,
+        currency: currency.clone(),
+        page_request,
     };
-    let view = api.ask(question, request.wait).await?;
-    api.list(id, &request, view, ProductSalesRow::key, ProductSales::from)
+    api.list(id, request, question, ProductSalesRow::key, ProductSales::from).await
 }

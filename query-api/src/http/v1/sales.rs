@@ -65,6 +65,10 @@ impl Filter for DailySalesFilter {
     type Sort = DailySalesSort;
     const AS_OF: bool = true;
 
+    fn as_of(&self) -> Option<AsOf> {
+        self.as_of.as_ref().map(|Text(as_of)| *as_of)
+    }
+
     fn sort(&self) -> DailySalesSort {
         match self.sort {
             Some(SortDays::Day) => DailySalesSort::DayAsc,
@@ -94,15 +98,14 @@ async fn daily(
     request: ListRequest<DailySalesFilter>,
 ) -> Result<Response, Problem> {
     api.everything(&request.caller, Permission::SalesRead)?;
-    let question = ListDailySales {
-        from: request.filter.from.map(Day::get),
-        to: request.filter.to.map(Day::get),
-        currency: request.filter.currency.clone(),
-        as_of: request.filter.as_of.map(|Text(as_of)| as_of),
-        page_request: request.page_request.clone(),
+    let [from, to] = [request.filter.from, request.filter.to].map(|day| day.map(Day::get));
+    let (currency, as_of) = (request.filter.currency.clone(), request.filter.as_of());
+    let question = move |page_request| ListDailySales {
+        from,
+        to,
+        currency: currency.clone(),
+        as_of,
+        page_request,
     };
-    let as_of = question.as_of;
-    let view = api.ask(question, request.wait).await?;
-    as_of.map_or(Ok(()), |as_of| api.is_past(as_of, view.seen.position))?;
-    api.list(id, &request, view, DailySalesRow::key, DailySales::from)
+    api.list(id, request, question, DailySalesRow::key, DailySales::from).await
 }

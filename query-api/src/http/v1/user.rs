@@ -19,7 +19,6 @@ use crate::http::Api;
 use crate::http::answer::{Failures, RowParams, RowRequest};
 use crate::http::list::{Filter, ListRequest, PageParams};
 use crate::http::wait::{QueryHeaders, WaitParams};
-use crate::read::View;
 use crate::read::order::{ListOrdersOfUser, OrderRow};
 use crate::read::user::{ListUsers, UserRow, UserSort};
 use crate::view::order::Order;
@@ -98,14 +97,14 @@ async fn list(
     request: ListRequest<UserFilter>,
 ) -> Result<Response, Problem> {
     let scope = api.scope(&request.caller, Permission::UsersRead)?;
-    let question = ListUsers {
+    let (status, email) = (request.filter.status, request.filter.email.clone());
+    let question = move |page_request| ListUsers {
         scope,
-        status: request.filter.status.map(|status| status.text().to_owned()),
-        email: request.filter.email.clone(),
-        page_request: request.page_request.clone(),
+        status: status.map(|status| status.text().to_owned()),
+        email: email.clone(),
+        page_request,
     };
-    let view = api.ask(question, request.wait).await?;
-    api.list(id, &request, view, UserRow::key, User::from)
+    api.list(id, request, question, UserRow::key, User::from).await
 }
 
 /// Shows one user.
@@ -139,13 +138,12 @@ async fn orders(
     request: ListRequest<order::OrderOfUserFilter>,
 ) -> Result<Response, Problem> {
     let scope = api.scope(&request.caller, Permission::OrdersRead)?;
-    let question = ListOrdersOfUser {
+    let (user_id, status) = (user_id.get(), request.filter.status());
+    let question = move |page_request| ListOrdersOfUser {
         scope,
-        user_id: user_id.get(),
-        status: request.filter.status(),
-        page_request: request.page_request.clone(),
+        user_id,
+        status: status.clone(),
+        page_request,
     };
-    let view = api.ask(question, request.wait).await?;
-    let data = view.data.ok_or_else(Problem::not_found)?;
-    api.list(id, &request, View { data, seen: view.seen }, OrderRow::key, Order::from)
+    api.list(id, request, question, OrderRow::key, Order::from).await
 }

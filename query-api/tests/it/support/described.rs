@@ -7,7 +7,7 @@ use sqlx::{Executor as _, Row as _};
 use super::App;
 
 /// The parameters that every list has.
-const OF_EVERY_LIST: [&str; 4] = ["page", "page_size", "cursor", "consistency_token"];
+const OF_EVERY_LIST: [&str; 5] = ["page", "page_size", "cursor", "format", "consistency_token"];
 
 /// A parameter that selects no rows: it asks for other states of all of them.
 const AS_OF: &str = "as_of";
