@@ -7,7 +7,7 @@ pub(crate) mod tokens;
 use std::str::FromStr as _;
 use std::sync::Arc;
 
-use access::Policy;
+use access::{Grants, Policy};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
@@ -323,15 +323,26 @@ const OPEN: Settings = Settings { introspection: Introspection::Enabled, graphiq
 
 /// The API with this setting RATE_LIMITS.
 pub(crate) fn limited(pools: Pools, watcher: Watcher, limits: &str) -> Router {
-    built(pools, watcher, limits, OPEN)
+    built(pools, watcher, limits, OPEN, Policy::default())
 }
 
 /// The API with these settings of its GraphQL endpoint.
 pub(crate) fn with_graphql(pools: Pools, watcher: Watcher, settings: Settings) -> Router {
-    built(pools, watcher, "off", settings)
+    built(pools, watcher, "off", settings, Policy::default())
 }
 
-fn built(pools: Pools, watcher: Watcher, limits: &str, settings: Settings) -> Router {
+/// The API of an operator who shows nothing to callers without a token.
+pub(crate) fn private(pools: Pools, watcher: Watcher) -> Router {
+    built(pools, watcher, "off", OPEN, Policy::with_public(Grants::default()))
+}
+
+fn built(
+    pools: Pools,
+    watcher: Watcher,
+    limits: &str,
+    settings: Settings,
+    policy: Policy,
+) -> Router {
     let issuer = tokens::issuer();
     let verifier = Verifier::new(ISSUER, AUDIENCE, issuer.keys().published());
     let api: Api = ApiParts {
@@ -340,7 +351,7 @@ fn built(pools: Pools, watcher: Watcher, limits: &str, settings: Settings) -> Ro
         cursor_key: CursorKey::from_secret(&SecretString::from("C".repeat(44))).unwrap(),
         gate: Gate::new(Arc::new(verifier), Revocations::default()),
         rates: http::rates(&limits.parse().unwrap()).unwrap(),
-        policy: Arc::new(Policy::default()),
+        policy: Arc::new(policy),
         clock: FixedClock::at(moment(0)),
     }
     .into();
