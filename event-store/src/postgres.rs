@@ -61,6 +61,7 @@ mod call;
 mod check;
 mod connect;
 mod continuity;
+mod current;
 mod digest;
 mod epoch;
 mod error;

@@ -28,6 +28,9 @@ pub const MAX_MUTATIONS: usize = 20;
 pub const MAX_QUERIES: usize = 50;
 /// The maximum number of values in an answer, with every list as long as it may be.
 pub const MAX_VALUES: usize = 20_000;
+/// The maximum number of values of the schema in an answer, with lists of the usual lengths. The
+/// tools that read a whole schema ask for some 70,000.
+pub const MAX_SCHEMA_VALUES: usize = 100_000;
 /// The maximum number of aliases in a document.
 pub const MAX_ALIASES: usize = 50;
 /// The maximum number of directives in a document.
@@ -36,6 +39,8 @@ pub const MAX_DIRECTIVES: usize = 50;
 pub const MAX_DEFINITIONS: usize = 50;
 /// The maximum number of open brackets at any place of the text. The parser calls itself for each.
 pub const MAX_BRACKETS: usize = 64;
+/// The fields of the query root that lead to the schema's types.
+const SCHEMA: [&str; 2] = ["__schema", "__type"];
 /// The field of the query root with the text of the schema, for federation.
 const SERVICE: &str = "_service";
 
@@ -75,6 +80,9 @@ pub enum TooCostly {
     /// Too many values in the answer.
     #[error("the answer may have more than {MAX_VALUES} values: ask for shorter lists")]
     Values,
+    /// Too many values of the schema.
+    #[error("the answer may have more than {MAX_SCHEMA_VALUES} values of the schema")]
+    Schema,
     /// Too many aliases.
     #[error("the document has more than {MAX_ALIASES} aliases")]
     Aliases,
@@ -168,7 +176,8 @@ pub fn operation_type(document: &ExecutableDocument, name: Option<&str>) -> Opti
 }
 
 /// The names of the fields at the root of the operation that a request names, with every fragment
-/// in its place. The document has passed [`check`], so that no fragment uses itself.
+/// in its place. The document has passed [`check`], so no fragment uses itself, and together they
+/// lead to no more places than fields may be executed.
 pub fn root_fields<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Vec<&'a str> {
     let mut found = Vec::new();
     if let Some(operation) = operation(document, name) {
@@ -218,8 +227,16 @@ struct Cost {
     roots: usize,
     /// The values in the answer.
     values: usize,
+    /// The same if all of this is about the schema.
+    of_schema: usize,
     /// Whether a field at its first level has the items of a page.
     is_page: bool,
+}
+
+impl Cost {
+    /// The cost of a field without any below it.
+    const FIELD: Self =
+        Self { fields: 1, depth: 1, roots: 1, values: 1, of_schema: 1, is_page: false };
 }
 
 struct Counter<'a> {
@@ -249,8 +266,10 @@ impl Counter<'_> {
             Some(None) => return Err(TooCostly::Circular),
             None => {}
         }
-        // An unknown fragment is refused by the validation that follows.
-        let Some(fragment) = self.document.fragments.get(name) else { return Ok(Cost::default()) };
+        // An unknown fragment is refused by the validation that follows, which also follows every
+        // fragment in its place. So it counts as a field: otherwise fragments that double each
+        // other and lead to it would cost nothing here, and the validation would never end.
+        let Some(fragment) = self.document.fragments.get(name) else { return Ok(Cost::FIELD) };
         self.fragments.insert(name.clone(), None);
         self.directives(fragment.node.directives.len())?;
         let cost = self.selection(&fragment.node.selection_set)?;
@@ -266,6 +285,7 @@ impl Counter<'_> {
             sum.roots += cost.roots;
             sum.depth = sum.depth.max(cost.depth);
             sum.values = sum.values.saturating_add(cost.values);
+            sum.of_schema = sum.of_schema.saturating_add(cost.of_schema);
             sum.is_page |= cost.is_page;
             if sum.fields > MAX_FIELDS {
                 return Err(TooCostly::Fields);
@@ -294,6 +314,10 @@ impl Counter<'_> {
                     return Err(TooCostly::Aliases);
                 }
                 let below = self.selection(&field.selection_set)?;
+                let is_schema = SCHEMA.contains(&field.name.node.as_str());
+                if is_schema && below.of_schema > MAX_SCHEMA_VALUES {
+                    return Err(TooCostly::Schema);
+                }
                 Ok(self.cost(field, below))
             }
             Selection::FragmentSpread(spread) => {
@@ -315,6 +339,7 @@ impl Counter<'_> {
             depth: below.depth + 1,
             roots: 1,
             values: below.values.saturating_mul(length).saturating_add(1),
+            of_schema: below.of_schema.saturating_mul(lengths::of_schema(field)).saturating_add(1),
             is_page: lengths::has_items(field),
         }
     }

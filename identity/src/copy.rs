@@ -1,8 +1,10 @@
 //! Copies of what others publish, in a private folder. A process starts from them while the others
 //! are away. Anybody who can write there decides which tokens count. So a process does not start
 //! with a folder that everybody on the machine can write to, or that belongs to another user. In a
-//! folder such as `/tmp`, another user could make it first.
+//! folder such as `/tmp`, another user could make it first, or a link to it. Who can write to a
+//! folder above can put another one in its place.
 
+use std::fs::Metadata;
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -24,6 +26,8 @@ const PRIVATE_FOLDER: u32 = 0o700;
 const PRIVATE_FILE: u32 = 0o600;
 /// The permission of everybody on the machine to write.
 const OTHERS_WRITE: u32 = 0o002;
+/// What keeps others from renaming and deleting in a folder that they can write to, such as `/tmp`.
+const STICKY: u32 = 0o1000;
 /// The permission of the group to write.
 const GROUP_WRITES: u32 = 0o020;
 /// The user who can change every file anyway.
@@ -64,27 +68,68 @@ pub fn check(folder: &Path) -> Result<(), Exposed> {
 fn check_for(user: u32, folder: &Path) -> Result<(), Exposed> {
     let copies = [KEYS, REVOCATIONS, OUTSIDE_KEYS].map(|name| folder.join(name));
     for path in std::iter::once(folder.to_owned()).chain(copies) {
-        let (mode, owner) = match std::fs::metadata(&path) {
-            Ok(found) => (found.mode(), found.uid()),
-            Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            Err(error) => {
-                let path = path.display();
-                tracing::warn!(%path, %error, "{SETTING}: its permissions cannot be read");
-                continue;
-            }
-        };
-        if mode & OTHERS_WRITE != 0 {
+        let Some(found) = look_at(&path, std::fs::metadata) else { continue };
+        if found.mode() & OTHERS_WRITE != 0 {
             return Err(Exposed::ToAll(path));
         }
-        if owner != user && owner != ROOT {
-            return Err(Exposed::ToItsOwner(path, owner));
-        }
-        if mode & GROUP_WRITES != 0 {
+        check_owner(user, &path, &found)?;
+        check_link(user, &path)?;
+        if found.mode() & GROUP_WRITES != 0 {
             tracing::warn!(path = %path.display(), "{SETTING}: a group can write to it, and so \
                 decide which access tokens count");
         }
     }
+    check_above(user, folder)
+}
+
+/// Checks the folders above, and the links on the way. The first one that is there is where the
+/// folder will be made. It only warns of those of other users: the checkout of a developer may
+/// belong to somebody else than the user of a container.
+fn check_above(user: u32, folder: &Path) -> Result<(), Exposed> {
+    let Ok(named) = std::path::absolute(folder) else { return Ok(()) };
+    for path in named.ancestors().skip(1) {
+        check_link(user, path)?;
+    }
+    let real = named.ancestors().skip(1).find_map(|path| path.canonicalize().ok());
+    for above in real.as_deref().into_iter().flat_map(Path::ancestors) {
+        let Some(found) = look_at(above, std::fs::metadata) else { continue };
+        if found.mode() & OTHERS_WRITE != 0 && found.mode() & STICKY == 0 {
+            return Err(Exposed::ToAll(above.to_owned()));
+        }
+        if let Err(exposed) = check_owner(user, above, &found) {
+            tracing::warn!(%exposed, "a folder above belongs to another user");
+        }
+    }
     Ok(())
+}
+
+/// Checks the owner of a link, who can lead it elsewhere.
+fn check_link(user: u32, path: &Path) -> Result<(), Exposed> {
+    match look_at(path, std::fs::symlink_metadata) {
+        Some(found) if found.is_symlink() => check_owner(user, path, &found),
+        _ => Ok(()),
+    }
+}
+
+fn check_owner(user: u32, path: &Path, found: &Metadata) -> Result<(), Exposed> {
+    let owner = found.uid();
+    if owner == user || owner == ROOT {
+        return Ok(());
+    }
+    Err(Exposed::ToItsOwner(path.to_owned(), owner))
+}
+
+/// What is at a path. `None` if nothing is, or if it cannot be told.
+fn look_at(path: &Path, look: impl Fn(PathBuf) -> std::io::Result<Metadata>) -> Option<Metadata> {
+    match look(path.to_owned()) {
+        Ok(found) => Some(found),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => {
+            let path = path.display();
+            tracing::warn!(%path, %error, "{SETTING}: its permissions cannot be read");
+            None
+        }
+    }
 }
 
 /// Writes the copy with this name in one step, so that no reader finds half of it.
@@ -181,6 +226,41 @@ mod tests {
         } else {
             let names = [SETTING, "belongs to another user", "chown"];
             assert!(names.iter().all(|name| refused.as_ref().unwrap().contains(name)));
+        }
+    }
+
+    #[test]
+    fn a_folder_above_that_everybody_can_write_to_is_refused_unless_it_is_sticky() {
+        let above = TempDir::new().unwrap();
+        let folder = above.path().join("identity");
+        for is_there in [false, true] {
+            if is_there {
+                write(&folder, KEYS, b"{}").unwrap();
+            }
+            set_mode(above.path(), 0o777);
+            let refused = check(&folder).unwrap_err();
+            assert_eq!(refused, Exposed::ToAll(above.path().canonicalize().unwrap()));
+            set_mode(above.path(), 0o1777);
+            assert_eq!(said_of(&folder), (None, String::new()), "nobody can rename it: {is_there}");
+        }
+    }
+
+    #[test]
+    fn a_link_that_belongs_to_another_user_is_refused() {
+        let cache = TempDir::new().unwrap();
+        let (folder, link) = (cache.path().join("identity"), cache.path().join("link"));
+        write(&folder, KEYS, b"{}").unwrap();
+        std::os::unix::fs::symlink(&folder, &link).unwrap();
+        assert_eq!(said_of(&link), (None, String::new()));
+        let mine = std::fs::metadata(&folder).unwrap().uid();
+        assert!(check_link(mine + 1, &folder).is_ok(), "it is no link");
+        assert_eq!(check_link(mine + 1, &link).is_ok(), mine == ROOT);
+        if mine == ROOT {
+            // Only root can give links away.
+            std::os::unix::fs::lchown(&link, Some(4_321), None).unwrap();
+            assert_eq!(check(&link), Err(Exposed::ToItsOwner(link.clone(), 4_321)));
+            let below = link.join("below");
+            assert_eq!(check(&below), Err(Exposed::ToItsOwner(link, 4_321)));
         }
     }
 

@@ -62,6 +62,21 @@ fn a_scope_given_twice_reaches_as_far_as_the_further_one() {
 }
 
 #[test]
+fn who_reaches_their_own_does_not_cover_a_grant_that_reaches_all() {
+    let grants = |text: &str| text.parse::<Grants>().unwrap();
+    for (held, given, covers) in [
+        ("orders:read.own", "orders:read", false),
+        ("orders:read", "orders:read.own", true),
+        ("orders:read.own", "orders:read.own", true),
+        ("orders:read users:read.own", "orders:read users:read", false),
+        ("orders:read", "users:read.own", false),
+        ("", "orders:read.own", false),
+    ] {
+        assert_eq!(grants(held).cover(&grants(given)), covers, "{held} {given}");
+    }
+}
+
+#[test]
 fn the_texts_of_permissions_are_scopes_and_differ() {
     let texts: std::collections::BTreeSet<&str> =
         Permission::ALL.iter().map(|permission| permission.as_str()).collect();

@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::Inner;
+use super::current::on_current;
 use super::error::read_error;
 use crate::append::prepared::Prepared;
 use crate::append::{AppendOutcome, Idempotency, Refusal, ReservedValue};
@@ -134,11 +135,12 @@ impl Inner {
         if position == Position::START {
             return Ok(Some(EventRef::START));
         }
-        let row = sqlx::query_file!("sql/event_ref_at.sql", position.0)
-            .fetch_optional(&self.lookup)
-            .await
-            .map_err(|error| self.failed(error))?;
-        Ok(row.map(|row| EventRef { position, event_id: Some(row.event_id) }))
+        let row = on_current!(
+            self.lookup,
+            fetch_optional,
+            sqlx::query_file!("sql/event_ref_at.sql", position.0)
+        );
+        Ok(row?.map(|row| EventRef { position, event_id: Some(row.event_id) }))
     }
 
     pub(super) async fn descends_from(&self, epoch: Epoch) -> Result<bool, StoreError> {
@@ -156,12 +158,11 @@ impl Inner {
         self.continuity.check().await?;
         let (after, limit) = (after.0, page(limit));
         let rows = match filter {
-            Filter::All => {
-                sqlx::query_file_as!(Row, "sql/read_all.sql", after, limit, PAGE_BYTES)
-                    .fetch_all(&self.lookup)
-                    .await
-            }
-            Filter::Category(category) => {
+            Filter::All => self.read_all(after, limit).await,
+            Filter::Query(query) if matches_all(query) => self.read_all(after, limit).await,
+            Filter::Category(category) => on_current!(
+                self.scan,
+                fetch_all,
                 sqlx::query_file_as!(
                     Row,
                     "sql/read_category.sql",
@@ -170,46 +171,62 @@ impl Inner {
                     limit,
                     PAGE_BYTES
                 )
-                .fetch_all(&self.scan)
-                .await
-            }
+            ),
             Filter::Types(types) => {
                 let types = texts(types);
-                sqlx::query_file_as!(Row, "sql/read_types.sql", &types, after, limit, PAGE_BYTES)
-                    .fetch_all(&self.scan)
-                    .await
-            }
-            Filter::Query(query) if matches_all(query) => {
-                sqlx::query_file_as!(Row, "sql/read_all.sql", after, limit, PAGE_BYTES)
-                    .fetch_all(&self.lookup)
-                    .await
-            }
-            Filter::Query(query) => {
-                let (tagged, untagged): (Vec<_>, Vec<_>) =
-                    query.items.iter().partition(|item| !item.tags.is_empty());
-                let tags: Vec<String> =
-                    tagged.iter().map(|item| joined(item.tags.iter().map(Tag::as_str))).collect();
-                let types: Vec<String> = tagged
-                    .iter()
-                    .map(|item| joined(item.types.iter().map(EventType::as_str)))
-                    .collect();
-                let alone: Vec<String> =
-                    untagged.iter().flat_map(|item| texts(&item.types)).collect();
-                sqlx::query_file_as!(
-                    Row,
-                    "sql/read_query.sql",
-                    &tags,
-                    &types,
-                    &alone,
-                    after,
-                    limit,
-                    PAGE_BYTES
+                on_current!(
+                    self.scan,
+                    fetch_all,
+                    sqlx::query_file_as!(
+                        Row,
+                        "sql/read_types.sql",
+                        &types,
+                        after,
+                        limit,
+                        PAGE_BYTES
+                    )
                 )
-                .fetch_all(&self.scan)
-                .await
             }
+            Filter::Query(query) => self.read_query(query, after, limit).await,
         };
-        self.events(rows.map_err(|error| self.failed(error))?)
+        self.events(rows?)
+    }
+
+    async fn read_all(&self, after: i64, limit: i64) -> Result<Vec<Row>, StoreError> {
+        on_current!(
+            self.lookup,
+            fetch_all,
+            sqlx::query_file_as!(Row, "sql/read_all.sql", after, limit, PAGE_BYTES)
+        )
+    }
+
+    async fn read_query(
+        &self,
+        query: &EventQuery,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<Row>, StoreError> {
+        let (tagged, untagged): (Vec<_>, Vec<_>) =
+            query.items.iter().partition(|item| !item.tags.is_empty());
+        let tags: Vec<String> =
+            tagged.iter().map(|item| joined(item.tags.iter().map(Tag::as_str))).collect();
+        let types: Vec<String> =
+            tagged.iter().map(|item| joined(item.types.iter().map(EventType::as_str))).collect();
+        let alone: Vec<String> = untagged.iter().flat_map(|item| texts(&item.types)).collect();
+        on_current!(
+            self.scan,
+            fetch_all,
+            sqlx::query_file_as!(
+                Row,
+                "sql/read_query.sql",
+                &tags,
+                &types,
+                &alone,
+                after,
+                limit,
+                PAGE_BYTES
+            )
+        )
     }
 
     pub(super) async fn read_range(
@@ -219,15 +236,13 @@ impl Inner {
         to: Position,
     ) -> Result<Vec<RecordedEvent>, StoreError> {
         self.continuity.check().await?;
-        let rows = sqlx::query_file_as!(
-            Row,
-            "sql/read_range.sql",
-            &texts(types),
-            after.0,
-            to.0,
-            PAGE_BYTES
+        let types = texts(types);
+        let rows = on_current!(
+            self.scan,
+            fetch_all,
+            sqlx::query_file_as!(Row, "sql/read_range.sql", &types, after.0, to.0, PAGE_BYTES)
         );
-        self.events(rows.fetch_all(&self.scan).await.map_err(|error| self.failed(error))?)
+        self.events(rows?)
     }
 
     pub(super) async fn reservation_owners(
@@ -239,15 +254,16 @@ impl Inner {
             reservations.iter().map(|reservation| reservation.scope.to_string()).collect();
         let hashes: Vec<Vec<u8>> =
             reservations.iter().map(|reservation| reservation.hash.to_vec()).collect();
-        let rows = sqlx::query_file!("sql/reservation_owners.sql", &scopes, &hashes)
-            .fetch_all(&self.lookup)
-            .await;
-        let rows = rows.map_err(|error| self.failed(error))?;
+        let rows = on_current!(
+            self.lookup,
+            fetch_all,
+            sqlx::query_file!("sql/reservation_owners.sql", &scopes, &hashes)
+        );
         let unreadable = |error: InvalidName| {
             StoreError::Unusable(format!("the owner of a reservation cannot be read: {error}"))
         };
-        rows.into_iter()
-            .map(|row| row.owner.map(StreamName::try_from).transpose().map_err(unreadable))
+        let rows = rows?.into_iter();
+        rows.map(|row| row.owner.map(StreamName::try_from).transpose().map_err(unreadable))
             .collect()
     }
 
@@ -276,9 +292,12 @@ impl Inner {
         idempotency: &Idempotency,
     ) -> Result<Option<AppendOutcome>, StoreError> {
         self.continuity.check().await?;
-        let row =
-            sqlx::query_file!("sql/repeated.sql", &idempotency.key).fetch_one(&self.lookup).await;
-        if !row.map_err(|error| self.failed(error))?.there {
+        let row = on_current!(
+            self.lookup,
+            fetch_one,
+            sqlx::query_file!("sql/repeated.sql", &idempotency.key)
+        );
+        if !row?.there {
             return Ok(None);
         }
         // A read also sees a commit that still waits for its standby or has stopped waiting. An
@@ -305,10 +324,12 @@ impl Inner {
         limit: u32,
     ) -> Result<Vec<(ReservedValue, StreamName)>, StoreError> {
         self.continuity.check().await?;
-        let rows =
-            sqlx::query_file!("sql/reservations_of.sql", id, page(limit)).fetch_all(&self.scan);
-        let rows = rows.await.map_err(|error| self.failed(error))?;
-        let held = rows.into_iter().map(|row| {
+        let rows = on_current!(
+            self.scan,
+            fetch_all,
+            sqlx::query_file!("sql/reservations_of.sql", id, page(limit))
+        );
+        let held = rows?.into_iter().map(|row| {
             let hash = <[u8; 32]>::try_from(row.hash.as_slice()).ok();
             let owner = row.owner.parse().ok();
             let held = hash

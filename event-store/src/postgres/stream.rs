@@ -1,8 +1,9 @@
 //! Reads of one stream. A short page shares a statement with others (`tails.rs`).
 
 use super::Inner;
+use super::current::{behind, on_current};
 use super::read::{PAGE_BYTES, Row, page};
-use super::tails::{Tail, behind};
+use super::tails::Tail;
 use crate::error::StoreError;
 use crate::event::RecordedEvent;
 use crate::stream::{StreamName, Version};
@@ -65,11 +66,6 @@ impl Inner {
         Ok(Some(rows))
     }
 
-    /// The error of a read without an answer, whose reason another read has.
-    fn away(&self) -> StoreError {
-        self.continuity.broken().unwrap_or(StoreError::Unavailable(None))
-    }
-
     pub(super) async fn read_stream_backward(
         &self,
         stream: &StreamName,
@@ -78,14 +74,18 @@ impl Inner {
     ) -> Result<Vec<RecordedEvent>, StoreError> {
         self.continuity.check().await?;
         let before = before.map_or(i64::MAX, |v| v.0);
-        let rows = sqlx::query_file_as!(
-            Row,
-            "sql/read_stream_backward.sql",
-            stream.as_str(),
-            before,
-            page(limit),
-            PAGE_BYTES
+        let rows = on_current!(
+            self.lookup,
+            fetch_all,
+            sqlx::query_file_as!(
+                Row,
+                "sql/read_stream_backward.sql",
+                stream.as_str(),
+                before,
+                page(limit),
+                PAGE_BYTES
+            )
         );
-        self.events(rows.fetch_all(&self.lookup).await.map_err(|error| self.failed(error))?)
+        self.events(rows?)
     }
 }

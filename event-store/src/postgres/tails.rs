@@ -30,8 +30,8 @@ use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use super::continuity::Continuity;
+use super::current::behind;
 use super::read::Row;
-use crate::event::Position;
 use crate::stream::{StreamName, Version};
 use crate::telemetry;
 
@@ -304,16 +304,6 @@ impl Tails {
         // No code that holds the lock can leave the data half changed.
         self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Replaces the connections to a server that lacks a position which this process knows. New ones
-/// prove the history.
-pub(super) fn behind(pool: &Pool, known: Position) {
-    tracing::warn!(
-        position = known.0,
-        "a server lacks an event that this process knows: its connections are replaced"
-    );
-    pool.renew();
 }
 
 /// The tails of a round, in the order of its reads.

@@ -5,6 +5,7 @@ mod after_commit;
 mod append_only;
 mod attacks;
 mod batch;
+mod behind;
 mod cancel;
 mod chains;
 mod command_line;

@@ -15,6 +15,26 @@ const ITEMS: [&str; 2] = ["edges", "nodes"];
 /// The field of the query root that resolves references, for federation, and its argument.
 const ENTITIES: (&str, &str) = ("_entities", "representations");
 
+/// How long the lists of a schema usually are, by the names of the fields that show them. A schema
+/// leads from its types to their fields, to the types of these, and so on.
+const OF_SCHEMA: [(&str, usize); 8] = [
+    // One line each.
+    ("args", 2),
+    ("directives", 10),
+    ("enumValues", 4),
+    ("fields", 8),
+    ("inputFields", 4),
+    ("interfaces", 1),
+    ("possibleTypes", 3),
+    ("types", 60),
+];
+
+/// How many values a field has if it is one of the schema's own.
+pub(super) fn of_schema(field: &Field) -> usize {
+    let name = field.name.node.as_str();
+    OF_SCHEMA.iter().find(|(list, _)| *list == name).map_or(1, |(_, length)| *length)
+}
+
 /// What the lengths of lists depend on.
 ///
 /// A field with the argument `first` is a page of so many items, as in Relay's specification. A

@@ -114,8 +114,49 @@ fn fragments_that_double_each_other_are_refused_at_once() {
     for n in 0..MAX_DEFINITIONS - 2 {
         write!(text, "fragment f{n} on Q {{...f{0} ...f{0}}}", n + 1).unwrap();
     }
-    write!(text, "fragment f{} on Q {{a}}", MAX_DEFINITIONS - 2).unwrap();
-    assert_eq!(checked(&text), Err(TooCostly::Fields));
+    let last = MAX_DEFINITIONS - 2;
+    // Also when they lead to nothing: the library's own counting follows each of them.
+    for end in ["a", "...unknown"] {
+        let text = format!("{text} fragment f{last} on Q {{{end}}}");
+        assert_eq!(checked(&text), Err(TooCostly::Fields), "{end}");
+    }
+}
+
+#[test]
+fn a_schema_is_shown_as_a_whole_and_not_again_and_again() {
+    // 60 * (1 + 8 * count)
+    let fields = |count: usize| {
+        format!("{{ __schema {{ types {{ fields {{ {} }} }} }} }}", "name ".repeat(count))
+    };
+    at_the_limit(208, fields, TooCostly::Schema);
+    // As the tools of GraphQL's authors ask for a whole schema.
+    let whole = "query IntrospectionQuery { __schema { description queryType { name kind }
+        mutationType { name kind } subscriptionType { name kind } types { ...FullType }
+        directives { name description isRepeatable locations args(includeDeprecated: true) {
+            ...InputValue } } } }
+        fragment FullType on __Type { kind name description specifiedByURL isOneOf
+            fields(includeDeprecated: true) { name description args(includeDeprecated: true) {
+                ...InputValue } type { ...TypeRef } isDeprecated deprecationReason }
+            inputFields(includeDeprecated: true) { ...InputValue } interfaces { ...TypeRef }
+            enumValues(includeDeprecated: true) { name description isDeprecated deprecationReason }
+            possibleTypes { ...TypeRef } }
+        fragment InputValue on __InputValue { name description type { ...TypeRef } defaultValue
+            isDeprecated deprecationReason }
+        fragment TypeRef on __Type { DEEP }";
+    let deep = format!("{}kind name{}", "kind name ofType { ".repeat(9), " }".repeat(9));
+    assert_eq!(checked(&whole.replace("DEEP", &deep)), Ok(()));
+    let of_types = "possibleTypes { interfaces { ".repeat(5);
+    for types in ["__schema { types { ", "__type(name: \"Node\") { possibleTypes { "] {
+        let end = format!("fields {{ {} }}{}", "name ".repeat(900), " }".repeat(12));
+        let text = format!("{{ {types}{of_types}{end} }}");
+        assert_eq!(checked(&text), Err(TooCostly::Schema), "{types}");
+        let in_fragments = format!(
+            "{{ {types} ...F }} }} }} fragment F on __Type {{ {of_types}{}",
+            end.strip_suffix(" }").unwrap()
+        );
+        assert_eq!(checked(&in_fragments), Err(TooCostly::Schema), "{types}");
+    }
+    assert_eq!(checked("{ types { fields { name } } }"), Ok(()), "these are data");
 }
 
 #[test]

@@ -238,6 +238,28 @@ fn same_bits(one: &str, two: &str) -> bool {
 }
 
 #[test]
+fn a_remembered_token_lets_in_no_other_and_nowhere_else() {
+    let keys = keys(&[1]);
+    let verifier = verifier(&keys);
+    let token = keys.sign(&claims()).unwrap();
+    let first = verifier.verify(&token).unwrap();
+    assert!(Arc::ptr_eq(&first, &verifier.verify(&token).unwrap()), "it is remembered");
+    let good = serde_json::to_value(claims()).unwrap();
+    let stranger = forged(&header(&keys), &good, 2);
+    assert_eq!(verifier.verify(&stranger), Err(InvalidToken::Signature));
+    for index in 0..token.len() {
+        let mut changed = token.clone().into_bytes();
+        changed[index] = if changed[index] == b'A' { b'B' } else { b'A' };
+        let changed = String::from_utf8(changed).unwrap();
+        assert!(verifier.verify(&changed).is_err() || same_bits(&changed, &token), "{index}");
+    }
+    for (issuer, audience) in [(ISSUER, "another"), ("another", AUDIENCE)] {
+        let other = Verifier::new(issuer, audience, keys.published());
+        assert_eq!(other.verify(&token), Err(InvalidToken::Elsewhere), "{issuer} {audience}");
+    }
+}
+
+#[test]
 fn a_remembered_token_expires() {
     let keys = keys(&[1]);
     let verifier = verifier(&keys);

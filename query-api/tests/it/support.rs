@@ -7,7 +7,7 @@ pub(crate) mod tokens;
 use std::str::FromStr as _;
 use std::sync::Arc;
 
-use access::Policy;
+use access::{Grants, Policy};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
@@ -324,20 +324,28 @@ const OPEN: Settings = Settings { introspection: Introspection::Enabled, graphiq
 /// The API with this setting RATE_LIMITS.
 pub(crate) fn limited(pools: Pools, watcher: Watcher, limits: &str) -> Router {
     let exports = exports(&pools);
-    built(Reader::new(pools, watcher), exports, limits, OPEN)
+    built(Reader::new(pools, watcher), exports, limits, OPEN, Policy::default())
 }
 
 /// The API with these settings of its GraphQL endpoint.
 pub(crate) fn with_graphql(pools: Pools, watcher: Watcher, settings: Settings) -> Router {
     let exports = exports(&pools);
-    built(Reader::new(pools, watcher), exports, "off", settings)
+    built(Reader::new(pools, watcher), exports, "off", settings, Policy::default())
+}
+
+/// The API of an operator who shows nothing to callers without a token.
+pub(crate) fn private(pools: Pools, watcher: Watcher) -> Router {
+    let exports = exports(&pools);
+    let policy = Policy::with_public(Grants::default());
+    built(Reader::new(pools, watcher), exports, "off", OPEN, policy)
 }
 
 /// The API of `app` with at most so many exports at once, each for at most `limit`.
 pub(crate) fn exporting(app: &App, at_once: u32, limit: std::time::Duration) -> Router {
     let pool = database::exports(&SecretString::from(app.database.url()), at_once).unwrap();
     let exports = Exports::new(&pool, at_once, limit);
-    built(Reader::new(app.pools.clone(), app.watcher.clone()), exports, "off", OPEN)
+    let reader = Reader::new(app.pools.clone(), app.watcher.clone());
+    built(reader, exports, "off", OPEN, Policy::default())
 }
 
 /// Exports through the connections of lists, for tests that are not about that.
@@ -345,7 +353,13 @@ fn exports(pools: &Pools) -> Exports {
     Exports::new(&pools.scan, 1, std::time::Duration::from_mins(1))
 }
 
-fn built(reader: Reader, exports: Exports, limits: &str, settings: Settings) -> Router {
+fn built(
+    reader: Reader,
+    exports: Exports,
+    limits: &str,
+    settings: Settings,
+    policy: Policy,
+) -> Router {
     let issuer = tokens::issuer();
     let verifier = Verifier::new(ISSUER, AUDIENCE, issuer.keys().published());
     let api: Api = ApiParts {
@@ -355,7 +369,7 @@ fn built(reader: Reader, exports: Exports, limits: &str, settings: Settings) -> 
         cursor_key: CursorKey::from_secret(&SecretString::from("C".repeat(44))).unwrap(),
         gate: Gate::new(Arc::new(verifier), Revocations::default()),
         rates: http::rates(&limits.parse().unwrap()).unwrap(),
-        policy: Arc::new(Policy::default()),
+        policy: Arc::new(policy),
         clock: FixedClock::at(moment(0)),
     }
     .into();

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use axum::http::{HeaderMap, Request, StatusCode};
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
 use axum::routing::{get, post};
 use futures::StreamExt as _;
 use http_body_util::BodyExt as _;
@@ -127,6 +127,57 @@ async fn an_unknown_path_method_or_id_is_a_problem() {
     assert_eq!(answer.json()["code"], "method-not-allowed");
     let answer = send(Request::get("/things/17").body(Body::empty()).unwrap()).await;
     assert_eq!(answer.status, 404);
+}
+
+/// What a browser needs in order to show a refusal to its page, and what protects the page.
+#[tokio::test(start_paused = true)]
+async fn every_kind_of_refusal_has_the_headers_of_every_layer() {
+    let page = "http://localhost:5173";
+    let asked = |method: &str, path: &str, headers: &[(&str, &str)], body: Body| {
+        let mut request = Request::builder().method(method).uri(path).header("origin", page);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(body).unwrap()
+    };
+    let json = ("content-type", "application/json");
+    let slow = || Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
+    let large = "x".repeat(BODY_LIMIT + 1);
+    let of_another = posting("application/json", "{}");
+    for (request, status) in [
+        (asked("GET", "/nowhere", &[], Body::empty()), 404),
+        (asked("DELETE", "/things", &[], Body::empty()), 405),
+        (asked("GET", "/panics", &[], Body::empty()), 500),
+        (asked("GET", "/slow", &[], Body::empty()), 504),
+        (asked("POST", "/things", &[json], slow()), 408),
+        (asked("POST", "/things", &[json], large.clone().into()), 413),
+        (asked("POST", "/things", &[json, ("content-length", "65537")], large.into()), 413),
+        (asked("POST", "/things", &[json], "{}".into()), 422),
+        (asked("GET", "/id", &[("host", "evil.example")], Body::empty()), 421),
+        (asked("GET", "/id", &[("content-encoding", "gzip")], "x".into()), 415),
+        (with_origin(of_another, "https://evil.example"), 403),
+    ] {
+        let is_of_page = request.headers()["origin"] == page;
+        let answer = send(request).await;
+        assert_eq!(answer.status, status, "{}", answer.text);
+        assert_eq!(answer.json()["request_id"], answer.header("x-request-id"), "{status}");
+        assert!(!answer.header("traceparent").is_empty(), "{status}");
+        for (name, value) in [
+            ("cache-control", "no-store"),
+            ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+            ("referrer-policy", "no-referrer"),
+            ("x-content-type-options", "nosniff"),
+            ("access-control-allow-origin", if is_of_page { page } else { "" }),
+        ] {
+            assert_eq!(answer.header(name), value, "{status}");
+        }
+        assert!(answer.header("vary").contains("origin"), "{status}");
+    }
+}
+
+fn with_origin(mut request: Request<Body>, origin: &'static str) -> Request<Body> {
+    request.headers_mut().insert("origin", HeaderValue::from_static(origin));
+    request
 }
 
 #[tokio::test]

@@ -31,6 +31,11 @@ pub(super) fn stories() -> Vec<Story> {
         "position": 7});
     let cancelled = json!({"order_count": 1, "total_spent": {"USD": 350},
         "total_refunded": {"USD": 0}, "returns": returns(true, 50), "position": 8});
+    // What is refunded of a cancelled sale no longer counts.
+    let later_refund = json!({"returns": returns(true, 80), "position": 9});
+    // An order that is imported later may be older than all others.
+    let imported = json!({"order_count": 2, "total_spent": {"USD": 450}, "sales": 3,
+        "first_order_at": "1997-04-25T00:00:00+00:00", "position": 10});
     let changes: Vec<Step> = vec![
         (left, json!({"is_active": false, "position": 2})),
         (back, json!({"is_active": true, "position": 3})),
@@ -39,6 +44,8 @@ pub(super) fn stories() -> Vec<Story> {
         (refunded(50, 50, false), partly),
         (confirmed(350, 5, "1997-05-15T00:00:00Z"), twice),
         (sale_cancelled(), cancelled),
+        (refunded(30, 80, false), later_refund),
+        (confirmed(100, 1, "1997-04-25T00:00:00Z"), imported),
     ];
     let at_first = story("customers_at_risk", vec![registered()], first());
     let later = steps("customers_at_risk", &[registered()], first(), changes);

@@ -11,7 +11,8 @@ use uuid::Uuid;
 
 use super::{ask, ask_as, data};
 use crate::access::matrix::{CALLERS, token_of};
-use crate::support::{App, UserSeed, send_as};
+use crate::support::tokens::token;
+use crate::support::{App, UserSeed, private, send_as};
 
 /// Each field that shows rows of a resource, the operation that shows the same, and the query.
 const TABLE: &[(&str, &str, &str)] = &[
@@ -160,6 +161,44 @@ async fn who_may_see_one_resource_alone_is_not_led_to_another() {
         let whole = ask(&filled.app, &query, &json!({})).await;
         assert!(data(&whole).pointer(place).unwrap().is_object(), "{field}");
     }
+}
+
+#[tokio::test]
+async fn where_products_are_not_public_they_are_shown_to_nobody_without_the_permission() {
+    let filled = Filled::new().await;
+    let lines = "UPDATE orders_g1.orders SET lines = jsonb_set(lines, '{0,product_id}', $1)";
+    let lines = sqlx::query(lines).bind(json!(filled.product));
+    lines.execute(&filled.app.writer).await.unwrap();
+    let router = private(filled.app.pools.clone(), filled.app.watcher.clone());
+    let answer = async |token: Option<&str>, query: &str| {
+        let request = super::request(&filled.with_ids(query), &json!({}));
+        send_as(&router, token, request).await.body
+    };
+    let customer = token(filled.user, "orders:read.own".parse().unwrap());
+    let clerk = token(filled.user, "orders:read.own products:read".parse().unwrap());
+    let node = "{ node(id: \"{product}\") { id } }";
+    let below = "{ order(id: \"{order}\") { items { product { id } } } }";
+    for (query, place) in [
+        ("{ product(id: \"{product}\") { id } }", "/data/product"),
+        ("{ products { nodes { id } } }", "/data/products"),
+        (below, "/data/order/items/0/product"),
+    ] {
+        let refused = answer(Some(&customer), query).await;
+        assert_eq!(refused.pointer(place), Some(&Value::Null), "{refused:#}");
+        assert_eq!(refused["errors"][0]["extensions"]["code"], "insufficient-scope", "{query}");
+        let shown = answer(Some(&clerk), query).await;
+        assert!(shown.pointer(place).unwrap().is_object(), "{shown:#}");
+        assert_eq!(shown.get("errors"), None, "{query}");
+    }
+    let hidden = answer(Some(&customer), node).await;
+    assert_eq!((&hidden["data"]["node"], hidden.get("errors")), (&Value::Null, None));
+    for query in [node, "{ product(id: \"{product}\") { id } }", "{ products { nodes { id } } }"] {
+        let refused = answer(None, query).await;
+        assert_eq!(refused["errors"][0]["extensions"]["code"], "sign-in", "{refused:#}");
+    }
+    let search = axum::http::Request::get("/api/v1/search?q=product");
+    let search = search.body(axum::body::Body::empty()).unwrap();
+    assert_eq!(send_as(&router, None, search).await.status, 401);
 }
 
 #[tokio::test]

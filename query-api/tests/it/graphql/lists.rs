@@ -187,6 +187,51 @@ async fn a_cursor_that_is_forged_or_of_another_list_is_refused() {
 }
 
 #[tokio::test]
+async fn a_cursor_belongs_to_the_orders_of_one_user_with_one_filter_and_sort() {
+    let app = App::silent(1).await;
+    let mut users = Vec::new();
+    for number in [1, 2] {
+        let user = app.add_user(&UserSeed::number(number)).await;
+        for order in [2 * number, 2 * number + 1] {
+            app.add_order(user, "paid", order).await;
+        }
+        users.push(user);
+    }
+    let below = |user: usize, arguments: &str| {
+        let id = users[user];
+        format!(
+            "user(id: \"{id}\") {{ orders(first: 1{arguments}) {{ nodes {{ id }} \
+            pageInfo {{ endCursor }} }} }}"
+        )
+    };
+    let all = |arguments: &str| {
+        format!("orders(first: 1{arguments}) {{ nodes {{ id }} pageInfo {{ endCursor }} }}")
+    };
+    let cursor = async |field: String, place: &str| {
+        let answer = ask(&app, &format!("{{ {field} }}"), &json!({})).await;
+        let page = data(&answer).pointer(place).unwrap().clone();
+        format!(", after: {}", page["pageInfo"]["endCursor"])
+    };
+    let of_user = cursor(below(0, ""), "/user/orders").await;
+    let of_paid = cursor(all(", filter: {status: PAID}"), "/orders").await;
+    // They lead to the next page of their own list.
+    cursor(below(0, &of_user), "/user/orders").await;
+    cursor(all(&format!(", filter: {{status: PAID}}{of_paid}")), "/orders").await;
+    for field in [
+        below(1, &of_user),
+        below(0, &format!("{of_user}, status: PAID")),
+        below(0, &format!("{of_user}, sort: CREATED_AT_ASC")),
+        all(&of_user),
+        all(&of_paid),
+        all(&format!("{of_paid}, filter: {{status: PENDING}}")),
+        all(&format!("{of_paid}, filter: {{status: PAID, userId: \"{}\"}}", users[0])),
+    ] {
+        let extensions = refused(&app, &field).await;
+        assert_eq!(extensions["code"], "cursor-invalid", "{field} {extensions:#}");
+    }
+}
+
+#[tokio::test]
 async fn what_the_schema_does_not_have_is_refused_as_a_whole() {
     let app = App::silent(1).await;
     for invalid in [
