@@ -126,7 +126,7 @@ pub(super) struct Surrounded {
     method: Method,
     route: String,
     span: Span,
-    _active: ActiveRequest,
+    active: ActiveRequest,
 }
 
 impl Step for Surround {
@@ -147,8 +147,8 @@ impl Step for Surround {
             "http.request", "http.request.method" = %method, "http.route" = route,
             request_id = id.0, trace_id = trace.trace_id(),
         );
-        let _active = ActiveRequest::begin();
-        Ok(Surrounded { started, id, trace, path, method, route, span, _active })
+        let active = ActiveRequest::begin();
+        Ok(Surrounded { started, id, trace, path, method, route, span, active })
     }
 
     fn span(surrounded: &Surrounded) -> Span {
@@ -156,7 +156,8 @@ impl Step for Surround {
     }
 
     fn after(&self, surrounded: Surrounded, response: Response) -> Response {
-        let Surrounded { started, id, trace, path, method, route, span, _active } = surrounded;
+        let Surrounded { started, id, trace, path, method, route, span, active } = surrounded;
+        drop(active);
         let mut response = name_problem(response, &id, &path);
         for (name, text) in [(X_REQUEST_ID, &id.0), (TRACEPARENT, &trace.0)] {
             if let Ok(value) = HeaderValue::from_str(text) {
