@@ -350,7 +350,7 @@ pub(crate) fn exporting(app: &App, at_once: u32, limit: std::time::Duration) -> 
 
 /// Exports through the connections of lists, for tests that are not about that.
 fn exports(pools: &Pools) -> Exports {
-    Exports::new(&pools.scan, 1, std::time::Duration::from_mins(1))
+    Exports::new(&pools.scan, 4, std::time::Duration::from_mins(1))
 }
 
 fn built(
