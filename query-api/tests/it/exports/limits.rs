@@ -67,7 +67,7 @@ async fn lines(response: Response<Body>) -> (usize, bool) {
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else { return (lines, false) };
         let data = frame.into_data().unwrap_or_default();
-        lines += data.iter().filter(|byte| **byte == b'\n').count();
+        lines += data.iter().map(|byte| usize::from(*byte == b'\n')).sum::<usize>();
     }
     (lines, true)
 }

@@ -41,7 +41,7 @@ async fn read(mut response: reqwest::Response) -> (u64, u64, bool) {
             Err(_) => return (bytes, lines, false),
         };
         bytes += u64::try_from(chunk.len()).unwrap();
-        lines += u64::try_from(chunk.iter().filter(|byte| **byte == b'\n').count()).unwrap();
+        lines += chunk.iter().map(|byte| u64::from(*byte == b'\n')).sum::<u64>();
     }
 }
 
