@@ -6,7 +6,7 @@ use identity::OidcArgs;
 use identity::config::{CacheArgs, PolicyArgs};
 use service_kit::config::{
     AllowedArgs, Callers, LimitArgs, Listen, ListenAddr, ListenRefused, LogArgs, LoopbackAddr,
-    RateArgs, Switch, TlsArgs, TokenKeyArgs,
+    PublicUrl, RateArgs, Switch, TlsArgs, TokenKeyArgs, VersionArgs,
 };
 
 use crate::http::Version;
@@ -18,7 +18,6 @@ mod mail;
 mod operations;
 mod session;
 mod states;
-mod versions;
 
 pub use access::{AccessAction, ItemArgs, RoleArgs, UserArgs};
 pub use access_tokens::{AccessTokenArgs, AccessTokenKeysArgs};
@@ -27,7 +26,6 @@ pub use mail::{MailArgs, MailServerArgs};
 pub use operations::{AdminArgs, BeginEpochArgs, OperationsArgs};
 pub use session::SessionArgs;
 pub use states::StateArgs;
-pub use versions::VersionArgs;
 
 service_kit::secret_args!(
     /// The database of the event store: postgres://user:password@host/database.
@@ -268,56 +266,14 @@ impl ServeArgs {
     }
 }
 
-/// An absolute URL, to which paths are added.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PublicUrl(String);
-
-/// The error for a text that is not such a URL.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected an absolute URL such as https://shop.example.com")]
-pub struct PublicUrlError;
-
-impl PublicUrl {
-    /// The URL without a slash at its end.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::str::FromStr for PublicUrl {
-    type Err = PublicUrlError;
-
-    fn from_str(text: &str) -> Result<Self, PublicUrlError> {
-        let uri: axum::http::Uri = text.parse().map_err(|_| PublicUrlError)?;
-        let absolute = text.is_ascii()
-            && matches!(uri.scheme_str(), Some("http" | "https"))
-            && uri.authority().is_some()
-            && uri.query().is_none();
-        if absolute { Ok(Self(text.trim_end_matches('/').to_owned())) } else { Err(PublicUrlError) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use clap::CommandFactory;
 
-    use super::{Cli, PublicUrl, PublicUrlError};
+    use super::Cli;
 
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn a_public_url_is_absolute_and_loses_its_last_slash() {
-        assert_eq!(
-            "https://shop.example.com/".parse::<PublicUrl>().unwrap().as_str(),
-            "https://shop.example.com"
-        );
-        for text in ["", "/api", "shop.example.com", "ftp://x", "https://x/?a=b", "https://x/é"] {
-            assert_eq!(text.parse::<PublicUrl>(), Err(PublicUrlError), "{text}");
-        }
     }
 }

@@ -5,10 +5,11 @@ use identity::config::{CacheArgs, PolicyArgs, TokenArgs};
 use reqwest::Url;
 use service_kit::config::{
     AllowedArgs, Callers, LimitArgs, Listen, ListenAddr, ListenRefused, LogArgs, LoopbackAddr,
-    NatsUrlArgs, RateArgs, Switch, TlsArgs, TokenKeyArgs,
+    NatsUrlArgs, RateArgs, Switch, TlsArgs, TokenKeyArgs, VersionArgs,
 };
 
 use crate::graphql::Settings;
+use crate::http::Version;
 
 service_kit::secret_args!(
     /// The database with the read tables: postgres://user:password@host:port/database.
@@ -43,7 +44,11 @@ pub enum Command {
     /// Serve the API until a signal stops it.
     Serve(Box<ServeArgs>),
     /// Print the description of the API as OpenAPI 3.1, the same as `/openapi.json`.
-    Openapi,
+    Openapi {
+        /// The version of the API. The description of version 2 is the same as `/openapi/v2.json`.
+        #[arg(long, value_enum, default_value_t = Version::V1)]
+        version: Version,
+    },
 }
 
 /// Where the public keys of access tokens come from.
@@ -111,6 +116,9 @@ pub struct ServeArgs {
     /// An outside issuer whose access tokens count, too.
     #[command(flatten)]
     pub oidc: OidcArgs,
+    /// What the answers of old versions say about their end.
+    #[command(flatten)]
+    pub versions: VersionArgs,
     /// What everybody may do.
     #[command(flatten)]
     pub policy: PolicyArgs,

@@ -1,4 +1,7 @@
-//! The list of all resources of the API, and the parts that the handlers share.
+//! The HTTP representations of the questions: the router, and the parts that the handlers share.
+//!
+//! Each version of the API is mounted under its own prefix. What they share is in `resource/`, what
+//! differs in `v1/` and `v2/`. All of them ask the same questions.
 
 mod access;
 mod answer;
@@ -7,23 +10,13 @@ mod etag;
 mod export;
 mod list;
 mod openapi;
+mod resource;
+mod v1;
+mod v2;
+mod version;
 mod wait;
 
-/// Version 1: one file per resource, with its tag, routes, filters and thin handlers.
-mod v1 {
-    pub(super) mod audit;
-    pub(super) mod customer;
-    pub(super) mod funnel;
-    pub(super) mod history;
-    pub(super) mod order;
-    pub(super) mod product;
-    pub(super) mod product_sales;
-    pub(super) mod sales;
-    pub(super) mod search;
-    pub(super) mod user;
-}
-
-pub use openapi::document;
+pub use version::{Version, versions};
 pub(crate) use wait::{PREFERENCE_APPLIED, Wait};
 
 use std::ops::Deref;
@@ -32,6 +25,7 @@ use std::sync::Arc;
 use ::access::Policy;
 use axum::Router;
 use axum::http::request::Parts;
+use axum::routing::get;
 use identity::{Gate, limits};
 use service_kit::clock::SharedClock;
 use service_kit::consistency::TokenKey;
@@ -39,13 +33,13 @@ use service_kit::docs;
 use service_kit::http::{
     Allowed, ApiVersion, Layers, RateSettings, Rates, UnknownOperation, Versions, versioned,
 };
-use utoipa_axum::router::OpenApiRouter;
+use utoipa::openapi::OpenApi;
 
 use crate::page::CursorKey;
 use crate::read::{Exports, Reader};
 
-/// The newest version of this API. It is the only one yet.
-const NEWEST: ApiVersion = ApiVersion(1);
+/// Operations that read the same row as another one, and so share its rate.
+const SAME: [(&str, &str); 2] = [("getProfile", "getUser"), ("getPreferences", "getUser")];
 
 /// The state shared by all handlers. Clones share its parts, because the router makes several for
 /// each request.
@@ -67,6 +61,8 @@ pub struct ApiParts {
     pub gate: Gate,
     /// How often a client may ask.
     pub rates: Rates,
+    /// The versions of the API, and whether the first one is deprecated.
+    pub versions: Versions,
     /// Decides what callers may see.
     pub policy: Arc<Policy>,
     /// The source of the current time.
@@ -89,40 +85,36 @@ impl Deref for Api {
 
 /// The version of the API that a request is for.
 fn version_of(parts: &Parts) -> ApiVersion {
-    parts.extensions.get::<ApiVersion>().copied().unwrap_or(NEWEST)
+    parts.extensions.get::<ApiVersion>().copied().unwrap_or(Version::V1.number())
 }
 
-fn table() -> OpenApiRouter<Api> {
-    OpenApiRouter::with_openapi(openapi::head())
-        // One line each.
-        .merge(v1::user::routes())
-        .merge(v1::order::routes())
-        .merge(v1::product::routes())
-        .merge(v1::history::routes())
-        .merge(v1::sales::routes())
-        .merge(v1::product_sales::routes())
-        .merge(v1::funnel::routes())
-        .merge(v1::customer::routes())
-        .merge(v1::search::routes())
-        .merge(v1::audit::routes())
-        .merge(openapi::routes())
-}
-
-/// The limits of the operations.
+/// The limits of the operations. An operation has the same one in all versions.
 ///
 /// # Errors
 /// The setting names an operation that this API does not have.
 pub fn rates(settings: &RateSettings) -> Result<Rates, UnknownOperation> {
-    settings.rates(&table().into_openapi(), &[])
+    let [oldest, newest] = Version::ALL.map(|version| version.routes().into_openapi());
+    settings.rates(&oldest.merge_from(newest), &SAME)
+}
+
+/// The OpenAPI document of a version, the same as at [`Version::document_path`].
+pub fn document(version: Version) -> OpenApi {
+    openapi::complete(version, version.routes().into_openapi())
 }
 
 /// The API's routes with all their layers, and the routes of `others` behind the same gate.
 pub fn router(api: Api, allowed: &Allowed, others: Router) -> Router {
     let (layers, rates) = (Layers::new(allowed), api.rates.clone());
     let gate = api.gate.clone().layer_at_rates(rates.clone());
-    let limits = limits(rates.clone());
-    let (routes, _) = table().with_state(api).split_for_parts();
-    let routes = layers.around(routes.merge(others), (gate, limits.clone()));
-    let docs = layers.around(docs::routes(), limits);
-    versioned(layers.or_absent(routes.merge(docs), &rates), Versions::up_to(NEWEST.0))
+    let (limits, versions) = (limits(rates.clone()), api.versions.clone());
+    let mut routes = others;
+    for version in Version::ALL {
+        let (of_version, _) = version.routes().with_state(api.clone()).split_for_parts();
+        routes = routes.merge(of_version);
+    }
+    routes = routes.route(Version::V2.document_path(), get(openapi::serve_v2));
+    let routes = layers.around(routes, (gate, limits.clone()));
+    let documents = Version::ALL.map(|version| (version.name(), version.document_path()));
+    let docs = layers.around(docs::routes_of(documents), limits);
+    versioned(layers.or_absent(routes.merge(docs), &rates), versions)
 }

@@ -4,7 +4,7 @@
 //! A new resource needs three files and a line or two in the file above each:
 //! - `read/NAME.rs`: the row, its statements and its questions
 //! - `view/NAME.rs`: the form that clients see
-//! - `http/v1/NAME.rs`: its tag, its routes and the handlers
+//! - `http/resource/NAME.rs`: its tag, its routes and the handlers, for all versions
 //!
 //! `graphql/` shows the same in one schema: a field of its query and an object.
 //!

@@ -11,7 +11,7 @@ use identity::published::{Reports, Source};
 use identity::{Gate, KeySource, Revocations};
 use query_api::config::{Cli, Command, IdentityArgs, ServeArgs};
 use query_api::database::Pools;
-use query_api::http::{Api, ApiParts};
+use query_api::http::{Api, ApiParts, Version, versions};
 use query_api::page::CursorKey;
 use query_api::position::{self, Watcher};
 use query_api::read::{ALL_PROJECTIONS, Exports, Reader};
@@ -32,7 +32,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 async fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(args) => process::as_task(serve(*args)).await,
-        Command::Openapi => describe(),
+        Command::Openapi { version } => describe(version),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -40,8 +40,8 @@ async fn main() -> ExitCode {
     }
 }
 
-fn describe() -> anyhow::Result<()> {
-    Ok(cli_kit::print(serde_json::to_string_pretty(&http::document())? + "\n")?)
+fn describe(version: Version) -> anyhow::Result<()> {
+    Ok(cli_kit::print(serde_json::to_string_pretty(&http::document(version))? + "\n")?)
 }
 
 fn api(args: &ServeArgs, reader: Reader, exports: Exports, gate: Gate) -> anyhow::Result<Api> {
@@ -53,6 +53,7 @@ fn api(args: &ServeArgs, reader: Reader, exports: Exports, gate: Gate) -> anyhow
         gate,
         rates: http::rates(&args.rates.rate_limits)
             .map_err(|error| cli_kit::Usage(format!("RATE_LIMITS: {error}")))?,
+        versions: versions(args.versions.deprecation(Version::V2.document_path())?.as_ref()),
         policy: Arc::new(args.policy.policy()),
         clock: clock::system(),
     }

@@ -14,6 +14,7 @@ pub(crate) mod product_sales;
 pub(crate) mod sales;
 pub(crate) mod search;
 pub(crate) mod user;
+pub(crate) mod v2;
 
 /// Reads a stored text as a value of an enum. `None` if this program does not know the text,
 /// because a newer projector stored it.

@@ -12,6 +12,12 @@ use crate::http::{
 };
 pub use crate::loopback::{ListenError, LoopbackAddr, Malformed, is_loopback_host};
 
+mod public_url;
+mod versions;
+
+pub use public_url::{PublicUrl, PublicUrlError};
+pub use versions::VersionArgs;
+
 /// A setting that is on or off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Switch {

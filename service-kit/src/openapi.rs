@@ -17,7 +17,7 @@ mod answers;
 mod examples;
 mod versions;
 
-pub use versions::describe_version;
+pub use versions::{describe_deprecation, describe_version};
 
 /// Where the operations of an API begin.
 const API_PREFIX: &str = "/api/";

@@ -12,10 +12,11 @@ use serde_json::Value;
 /// How long a program may take to print its description.
 const LIMIT: Duration = Duration::from_secs(30);
 /// The programs, with what prints a description.
-const DESCRIPTIONS: [(&str, &[&str]); 3] = [
+const DESCRIPTIONS: [(&str, &[&str]); 4] = [
     ("command-api", &["openapi"]),
     ("command-api", &["openapi", "--version", "2"]),
     ("query-api", &["openapi"]),
+    ("query-api", &["openapi", "--version", "2"]),
 ];
 
 /// Calls the visitor with every description.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use cli_kit::{Usage, describe};
 
-use super::PublicUrl;
 use crate::auth::mail::Mailer;
 use crate::auth::mail::sender::Sender;
+use service_kit::config::PublicUrl;
 
 service_kit::secret_args!(
     /// The mail server: smtps://user:password@host, or smtp://host:25 for one without encryption.

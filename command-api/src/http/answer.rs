@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use event_store::Appended;
 use serde::Serialize;
 use service_kit::consistency::{CONSISTENCY_TOKEN, ConsistencyToken};
+use service_kit::http::ApiVersion;
 use service_kit::{Envelope, Meta, Problem};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -17,10 +18,6 @@ use crate::application::idempotency::{Answer, Part};
 use crate::application::{Done, Input};
 
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
-
-/// The prefix of the query API's paths. It has one version, to which the answers of all versions
-/// of this API link.
-const QUERIES: &str = "/api/v1";
 
 /// A collection of resources in the query API, for links to them.
 #[derive(Debug, Clone, Copy)]
@@ -60,8 +57,11 @@ impl Api {
         if about.dry_run {
             return self.dry_run(input, about).await;
         }
+        // The query API has the same versions.
+        let ApiVersion(version) = about.version;
         let (done, mut answer) = self.run(input, about).await?;
-        let location = format!("{}{QUERIES}/{name}/{}", self.public_query_url, done.answer.id);
+        let (queries, id) = (&self.public_query_url, done.answer.id);
+        let location = format!("{queries}/api/v{version}/{name}/{id}");
         *answer.status_mut() = StatusCode::CREATED;
         insert(answer.headers_mut(), LOCATION, &location);
         Ok(answer)

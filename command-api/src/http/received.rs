@@ -14,12 +14,13 @@ use service_kit::Problem;
 use service_kit::body::read_body;
 use service_kit::conditional::Preconditions;
 use service_kit::extract::{parse_json, parse_query, require_json, require_patch};
-use service_kit::http::{RequestId, TraceParent};
+use service_kit::http::{ApiVersion, RequestId, TraceParent};
 use service_kit::input::Id;
 
 use super::idempotency_key::idempotency_key;
 use super::object::Object;
 use super::precondition::precondition;
+use super::version::Version;
 use crate::application::Context;
 use crate::application::batch::Batch;
 use crate::application::idempotency::KeyedRequest;
@@ -46,6 +47,8 @@ pub(super) struct About {
     pub(super) context: Context,
     /// Whether the request is a dry run.
     pub(super) dry_run: bool,
+    /// The version of the API that the request is for.
+    pub(super) version: ApiVersion,
 }
 
 /// What layers found out about a request, such as its id. Requests that are made from it have it,
@@ -109,6 +112,8 @@ async fn receive<S: Send + Sync>(request: Request, state: &S) -> Result<(About, 
     let RequestCaller(caller) = RequestCaller::of(&parts)?;
     let Ok(RequestId(request_id)) = RequestId::from_request_parts(&mut parts, state).await;
     let traceparent = parts.extensions.get::<TraceParent>().map(|TraceParent(text)| text.clone());
+    let oldest = Version::V1.number();
+    let version = parts.extensions.get::<ApiVersion>().copied().unwrap_or(oldest);
     let Asked { dry_run } = parse_query(parts.uri.query().unwrap_or_default())?;
     let precondition = precondition(&Preconditions::of(&parts.headers)?);
     let key = idempotency_key(&parts.headers)?;
@@ -127,5 +132,5 @@ async fn receive<S: Send + Sync>(request: Request, state: &S) -> Result<(About, 
         Ok(flow) => context.in_flow(flow.get()),
         Err(_) => context,
     };
-    Ok((About { request_id, context, dry_run }, bytes))
+    Ok((About { request_id, context, dry_run, version }, bytes))
 }

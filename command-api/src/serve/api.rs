@@ -15,7 +15,7 @@ use crate::application::{Application, Commands, Environment};
 use crate::auth::password::Passwords;
 use crate::auth::{Database, Directory, Identity, Parts, Pepper};
 use crate::config::{ServeArgs, reservation_secret};
-use crate::http::{Api, ApiParts, rates, versions};
+use crate::http::{Api, ApiParts, Version, rates, versions};
 use crate::signing_in::{SigningIn, password_threads};
 
 /// The API over `commands`, the tasks of log-ins if there is a database of credentials, and the
@@ -77,7 +77,7 @@ pub(super) fn api(
         rates: rates(&args.rates.rate_limits)
             .map_err(|error| cli_kit::Usage(format!("RATE_LIMITS: {error}")))?,
         introspection: args.graphql_introspection.into(),
-        versions: versions(args.versions.deprecation()?.as_ref()),
+        versions: versions(args.versions.deprecation(Version::V2.document_path())?.as_ref()),
         public_query_url: args.public_query_url.as_str().into(),
         clock: clock::system(),
         identity: signing_in.as_ref().map(|signing_in| signing_in.identity.clone()),

@@ -29,7 +29,7 @@ async fn a_price_is_an_object_and_both_versions_write_the_same_events() {
     let added = shop.post("/api/v2/products", body).await;
     let id = added.made();
     // The query API has one version yet.
-    assert_eq!(added.header("location"), format!("{QUERY_URL}/api/v1/products/{id}"));
+    assert_eq!(added.header("location"), format!("{QUERY_URL}/api/v2/products/{id}"));
     let old = json!({"name": "cd", "unit_price": "14.67", "currency": "EUR", "stock": 3});
     shop.post("/api/v1/products", old).await.made();
     let log = shop.log().await;

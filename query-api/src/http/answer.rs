@@ -86,6 +86,7 @@ impl Api {
 
     /// Answers with one row, whose past is not kept. `body` makes the visible form of the row from
     /// its version and position.
+    #[allow(dead_code, reason = "resources whose past is not kept use it")]
     pub(super) async fn row<R, T, B>(
         &self,
         id: RequestId,
@@ -105,12 +106,13 @@ impl Api {
     }
 
     /// Answers with one row in the caller's scope, now or as of the moment that the request names.
-    /// Clients see the row as `B`.
-    pub(super) async fn row_as_of<R: Past, B: Serialize + From<R>>(
+    /// `body` makes the form that clients see.
+    pub(super) async fn row_as_of<R: Past, B: Serialize>(
         &self,
         id: RequestId,
         request: RowRequest,
         scope: Scope,
+        body: fn(R) -> B,
     ) -> Result<Response, Problem> {
         let View { data, seen } = match request.as_of {
             None => self.ask(Find::<R>::new(request.id, scope), request.wait).await?,
@@ -123,7 +125,7 @@ impl Api {
         };
         let data = data.map(|row| {
             let (version, position) = (row.version(), row.position());
-            (B::from(row), version, position)
+            (body(row), version, position)
         });
         self.shown(id, &request, View { data, seen })
     }

@@ -2,7 +2,7 @@
 //! its links.
 
 use access::Caller;
-use axum::extract::{FromRequestParts, RawQuery};
+use axum::extract::{FromRequestParts, OriginalUri, RawQuery};
 use axum::http::request::Parts;
 use form_urlencoded::Serializer;
 use identity::gate::RequestCaller;
@@ -99,7 +99,10 @@ impl<F: Filter> FromRequestParts<Api> for ListRequest<F> {
         let (page, wait): (PageParams, WaitParams) =
             (parse_query(&split.page)?, parse_query(&split.wait)?);
         let filter = parse_query::<F>(&split.filter)?.checked().map_err(Problem::invalid)?;
-        let id = ListId::new(parts.uri.path(), &filter);
+        // The router cuts off the prefix under which a version is mounted.
+        let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(uri)| uri);
+        let path = uri.path().to_owned();
+        let id = ListId::new(&path, &filter);
         let format = page.format.unwrap_or_else(|| Format::accepted(&parts.headers));
         if format != Format::Json {
             page.is_not_there()?;
@@ -108,7 +111,6 @@ impl<F: Filter> FromRequestParts<Api> for ListRequest<F> {
         let start = start(&page, size, id, api)?;
         let page_request = PageRequest { sort: filter.sort(), start, size };
         let wait = Wait::of(&parts.headers, &wait, &api.token_key)?;
-        let (path, common) = (parts.uri.path().to_owned(), split.common);
         let conditions = Preconditions::of(&parts.headers)?;
         let version = super::version_of(parts);
         Ok(Self {
@@ -121,7 +123,7 @@ impl<F: Filter> FromRequestParts<Api> for ListRequest<F> {
             version,
             path,
             id,
-            common,
+            common: split.common,
         })
     }
 }

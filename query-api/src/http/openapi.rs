@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use axum::body::Bytes;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
-use service_kit::openapi::{describe_header, describe_version};
+use service_kit::openapi::{describe_deprecation, describe_header, describe_version, rendered};
 use utoipa::OpenApi as _;
 use utoipa::openapi::path::{Operation, Parameter};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
@@ -14,7 +14,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::export::Format;
-use super::{Api, NEWEST};
+use super::version::Version;
+use super::{Api, document};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -52,16 +53,21 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(Tag::openapi()).routes(routes!(serve))
 }
 
-/// The description of all routes.
-pub fn document() -> OpenApi {
-    let mut document = service_kit::openapi::completed(super::table().into_openapi());
+/// Adds the parts that every operation has: headers in and out, and problems.
+pub(super) fn complete(version: Version, document: OpenApi) -> OpenApi {
+    let mut document = service_kit::openapi::completed(document);
     identity::openapi::secure(&mut document);
     service_kit::openapi::describe_layers(&mut document);
-    describe_version(&mut document, NEWEST.0);
+    document.info.title = format!("{}, {}", document.info.title, version.name());
     for (path, item) in &mut document.paths.paths {
         if let Some(operation) = &mut item.get {
             describe_headers(path, operation);
         }
+    }
+    describe_version(&mut document, version.number().0);
+    // Only version 1 can be deprecated.
+    if version == Version::V1 {
+        describe_deprecation(&mut document);
     }
     document
 }
@@ -135,7 +141,13 @@ fn describe_headers(path: &str, operation: &mut Operation) {
     }
 }
 
-static RENDERED: LazyLock<Bytes> = LazyLock::new(|| service_kit::openapi::rendered(&document()));
+static V1: LazyLock<Bytes> = LazyLock::new(|| rendered(&document(Version::V1)));
+static V2: LazyLock<Bytes> = LazyLock::new(|| rendered(&document(Version::V2)));
+
+/// Returns the description of version 2. Version 1 has the only operation for that.
+pub(super) async fn serve_v2() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json")], V2.clone())
+}
 
 /// Returns the description of this API.
 #[utoipa::path(
@@ -147,5 +159,5 @@ static RENDERED: LazyLock<Bytes> = LazyLock::new(|| service_kit::openapi::render
     )
 )]
 async fn serve() -> impl IntoResponse {
-    ([(CONTENT_TYPE, "application/json")], RENDERED.clone())
+    ([(CONTENT_TYPE, "application/json")], V1.clone())
 }

@@ -34,30 +34,35 @@ pub(crate) struct HistoryEntry {
     /// event has all fields. Personal values are null after they were erased.
     #[schema(value_type = Object, example = json!({"status": "confirmed"}))]
     changes: Map<String, Value>,
+    /// The id of the resource.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub(crate) of: Uuid,
 }
 
 impl HistoryEntry {
-    /// The form of a step, whose rows clients see as `B`.
-    pub(crate) fn new<R: Past, B: Serialize + From<R>>(
+    /// The form of a step. `body` makes the form of its rows that clients see.
+    pub(crate) fn new<R: Past, B: Serialize>(
         step: Step<R>,
+        body: fn(R) -> B,
         names_who: bool,
     ) -> Result<Self, serde_json::Error> {
         let Step { event_id: id, event_type, version, recorded_at, by, row, before } = step;
-        let position = row.position();
-        let before = before.map(shown::<R, B>).transpose()?.unwrap_or_default();
-        let mut changes = shown::<R, B>(row)?;
+        let (position, of) = (row.position(), row.id());
+        let before = before.map(|row| shown(body(row))).transpose()?.unwrap_or_default();
+        let mut changes = shown(body(row))?;
         changes.retain(|field, value| {
             let is_always = WITH_EVERY_EVENT.contains(&field.as_str());
             before.is_empty() || !is_always && before.get(field) != Some(&*value)
         });
         let by = by.filter(|_| names_who);
-        Ok(Self { id, position, event_type, version, recorded_at, by, changes })
+        Ok(Self { id, position, event_type, version, recorded_at, by, changes, of })
     }
 }
 
 /// The fields of a row as clients see it.
-fn shown<R, B: Serialize + From<R>>(row: R) -> Result<Map<String, Value>, serde_json::Error> {
-    match serde_json::to_value(B::from(row))? {
+fn shown<B: Serialize>(row: B) -> Result<Map<String, Value>, serde_json::Error> {
+    match serde_json::to_value(row)? {
         Value::Object(fields) => Ok(fields),
         other => Err(serde::ser::Error::custom(format!("not an object: {other}"))),
     }

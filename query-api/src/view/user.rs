@@ -144,6 +144,18 @@ impl UserStatus {
     }
 }
 
+impl From<UserRow> for Profile {
+    fn from(row: UserRow) -> Self {
+        Self { display_name: row.display_name, locale: row.locale, phone: row.phone }
+    }
+}
+
+impl From<UserRow> for Preferences {
+    fn from(row: UserRow) -> Self {
+        Self { language: row.language, currency: row.currency, newsletter: row.newsletter }
+    }
+}
+
 impl From<UserRow> for User {
     fn from(row: UserRow) -> Self {
         Self {
@@ -197,7 +209,7 @@ pub(super) fn decimals(sums: SumsMinor) -> BTreeMap<String, String> {
 }
 
 impl Address {
-    fn of(address: AddressColumn) -> Self {
+    pub(super) fn of(address: AddressColumn) -> Self {
         let AddressColumn { id, label, recipient, street, city, postal_code, country, region } =
             address;
         Self { id, label, recipient, street, city, postal_code, country, region }

@@ -4,6 +4,7 @@
 use form_urlencoded::byte_serialize;
 use serde_json::Value;
 
+use crate::support::described::documents;
 use crate::support::{Answer, App, UserSeed};
 
 const ID: &str = "019a0000-0000-7000-8000-00000000000a";
@@ -83,9 +84,10 @@ fn encoded(text: &str) -> String {
 
 /// Every query parameter, with its path, its name and its schema.
 fn parameters() -> Vec<(String, String, Value)> {
-    let document = serde_json::to_value(query_api::http::document()).unwrap();
+    let documents = documents();
     let mut found = Vec::new();
-    for (path, item) in document["paths"].as_object().unwrap() {
+    let paths = documents.iter().flat_map(|document| document["paths"].as_object().unwrap());
+    for (path, item) in paths {
         for parameter in item["get"]["parameters"].as_array().into_iter().flatten() {
             if parameter["in"] == "query" {
                 let name = parameter["name"].as_str().unwrap().to_owned();

@@ -3,6 +3,7 @@
 
 mod access;
 mod conditional;
+mod contract;
 mod exports;
 mod filters;
 mod graphql;

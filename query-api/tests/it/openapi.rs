@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use axum::body::Body;
 use axum::http::Request;
 use http_body_util::BodyExt as _;
+use query_api::http::Version;
+use serde_json::Value;
 use tower::ServiceExt as _;
 
-use crate::support::described::{lists, rows};
+use crate::support::described::{self, documents, lists, rows};
 use crate::support::rows::fill;
 use crate::support::{App, limited, send};
 
@@ -17,9 +19,16 @@ const OF_EXPORTS: [&str; 4] = ["content-disposition", "data-epoch", "data-positi
 #[tokio::test]
 async fn every_described_path_is_routed_and_every_wanted_path_is_described() {
     let app = App::start().await;
-    let answer = app.get("/openapi.json").await;
+    for version in Version::ALL {
+        check(&app, version).await;
+    }
+}
+
+async fn check(app: &App, version: Version) {
+    let answer = app.get(version.document_path()).await;
     assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "application/json"));
     let document = answer.body;
+    assert_eq!(document, described::document(version));
     assert_eq!(document["openapi"], "3.1.0");
     let paths = document["paths"].as_object().unwrap();
     let wanted = [
@@ -39,9 +48,9 @@ async fn every_described_path_is_routed_and_every_wanted_path_is_described() {
         "/api/v1/customers/at-risk",
         "/api/v1/audit",
         "/api/v1/search",
-        "/openapi.json",
     ];
-    let described: BTreeSet<_> = paths.keys().map(String::as_str).collect();
+    let wanted = wanted.map(|path| path.replacen("/api/v1", version.prefix(), 1));
+    let described: BTreeSet<_> = paths.keys().cloned().collect();
     assert!(BTreeSet::from(wanted).is_subset(&described), "{described:?}");
     for path in paths.keys() {
         assert_eq!(paths[path].as_object().unwrap().keys().collect::<Vec<_>>(), ["get"], "{path}");
@@ -54,8 +63,9 @@ async fn every_described_path_is_routed_and_every_wanted_path_is_described() {
 
 #[tokio::test]
 async fn every_answer_of_a_list_and_a_row_is_described_with_its_problems() {
-    let document = serde_json::to_value(query_api::http::document()).unwrap();
-    for (path, operations) in document["paths"].as_object().unwrap() {
+    let documents = documents();
+    let paths = documents.iter().flat_map(|document| document["paths"].as_object().unwrap());
+    for (path, operations) in paths {
         let responses = operations["get"]["responses"].as_object().unwrap();
         for status in ["200", "400", "404", "409", "422", "500", "503", "504"] {
             assert!(
@@ -73,10 +83,11 @@ async fn the_headers_of_every_answer_are_described_and_no_others() {
     // With a limit, answers say what is left.
     app.router = limited(app.pools.clone(), app.watcher.clone(), "1000");
     fill(&app, 5).await;
-    let document = serde_json::to_value(query_api::http::document()).unwrap();
+    let documents = documents();
     let of = |path: &str, status: &str| -> BTreeSet<String> {
-        let headers =
-            document["paths"][path]["get"]["responses"][status]["headers"].as_object().unwrap();
+        let document = documents.iter().find(|document| document["paths"][path].is_object());
+        let operation = &document.unwrap()["paths"][path]["get"];
+        let headers = operation["responses"][status]["headers"].as_object().unwrap();
         headers.keys().map(|name| name.to_lowercase()).collect()
     };
     // Headers that every server sends, and those of CORS and browsers, do not belong to these
@@ -110,6 +121,10 @@ async fn the_headers_of_every_answer_are_described_and_no_others() {
             names.filter(|name| !common.contains(&name.as_str())).collect();
         let mut shown: BTreeSet<String> =
             shown.into_iter().filter(|name| !name.starts_with("access-control-")).collect();
+        if path.starts_with("/api/v1/") {
+            // While the version is deprecated. Then every answer has a link, too.
+            shown.extend(["deprecation", "link", "sunset"].map(str::to_owned));
+        }
         // An export has the others of a list.
         if lists().iter().any(|list| list.path == path) {
             shown.extend(OF_EXPORTS.map(str::to_owned));
@@ -127,14 +142,17 @@ async fn the_headers_of_every_answer_are_described_and_no_others() {
 
 #[test]
 fn every_tag_of_an_operation_is_described_and_no_other() {
-    let document = serde_json::to_value(query_api::http::document()).unwrap();
+    documents().iter().for_each(check_tags);
+}
+
+fn check_tags(document: &Value) {
     let operations = document["paths"].as_object().unwrap().values().map(|item| &item["get"]);
     let used: BTreeSet<&str> =
         operations.flat_map(|operation| operation["tags"].as_array().unwrap()).map(name).collect();
     let tags = document["tags"].as_array().unwrap();
     assert!(tags.iter().all(|tag| !tag["description"].as_str().unwrap_or_default().is_empty()));
     let described: BTreeSet<&str> = tags.iter().map(|tag| name(&tag["name"])).collect();
-    assert_eq!(used, described, "declare the tag next to the routes in http/v1/NAME.rs");
+    assert_eq!(used, described, "declare the tag next to the routes in http/resource/NAME.rs");
 }
 
 fn name(value: &serde_json::Value) -> &str {
@@ -142,8 +160,11 @@ fn name(value: &serde_json::Value) -> &str {
 }
 
 #[test]
-fn every_reference_of_the_description_resolves() {
-    let document = serde_json::to_value(query_api::http::document()).unwrap();
+fn every_reference_of_the_descriptions_resolves() {
+    documents().iter().for_each(check_references);
+}
+
+fn check_references(document: &Value) {
     let text = document.to_string();
     let references: BTreeSet<&str> =
         text.split("\"$ref\":\"#").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();

@@ -1,35 +1,25 @@
 //! The API on a separate database. The tests write the rows that the projector would write.
 
 pub(crate) mod described;
+mod routers;
 pub(crate) mod rows;
 pub(crate) mod tokens;
 
-use std::str::FromStr as _;
-use std::sync::Arc;
+pub(crate) use routers::{deprecating, exporting, limited, private, router, with_graphql};
 
-use access::{Grants, Policy};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use chrono::{DateTime, Duration, Utc};
-use graphql_kit::Introspection;
 use http_body_util::BodyExt as _;
-use identity::config::{AUDIENCE, ISSUER};
-use identity::{Gate, Revocations, Verifier};
 use local_servers::TestDatabase;
-use query_api::database::{self, Pools};
-use query_api::graphql::{self, Settings};
-use query_api::http;
-use query_api::http::{Api, ApiParts};
-use query_api::page::CursorKey;
+use query_api::database::Pools;
 use query_api::position::{self, Watcher};
-use query_api::read::{ALL_PROJECTIONS, Exports, Reader};
+use query_api::read::ALL_PROJECTIONS;
 use secrecy::SecretString;
 use serde_json::Value;
-use service_kit::clock::FixedClock;
 use service_kit::consistency::{ConsistencyToken, TokenKey};
 use service_kit::health::Health;
-use service_kit::http::Origins;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt as _;
@@ -312,69 +302,6 @@ pub(crate) async fn send_as(
     let bytes = body.collect().await.unwrap().to_bytes();
     let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
     Answer { status: partitions.status, headers: partitions.headers, body }
-}
-
-pub(crate) fn router(pools: Pools, watcher: Watcher) -> Router {
-    limited(pools, watcher, "off")
-}
-
-/// What tests see of the GraphQL endpoint, unless they say otherwise.
-const OPEN: Settings = Settings { introspection: Introspection::Enabled, graphiql: true };
-
-/// The API with this setting RATE_LIMITS.
-pub(crate) fn limited(pools: Pools, watcher: Watcher, limits: &str) -> Router {
-    let exports = exports(&pools);
-    built(Reader::new(pools, watcher), exports, limits, OPEN, Policy::default())
-}
-
-/// The API with these settings of its GraphQL endpoint.
-pub(crate) fn with_graphql(pools: Pools, watcher: Watcher, settings: Settings) -> Router {
-    let exports = exports(&pools);
-    built(Reader::new(pools, watcher), exports, "off", settings, Policy::default())
-}
-
-/// The API of an operator who shows nothing to callers without a token.
-pub(crate) fn private(pools: Pools, watcher: Watcher) -> Router {
-    let exports = exports(&pools);
-    let policy = Policy::with_public(Grants::default());
-    built(Reader::new(pools, watcher), exports, "off", OPEN, policy)
-}
-
-/// The API of `app` with at most so many exports at once, each for at most `limit`.
-pub(crate) fn exporting(app: &App, at_once: u32, limit: std::time::Duration) -> Router {
-    let pool = database::exports(&SecretString::from(app.database.url()), at_once).unwrap();
-    let exports = Exports::new(&pool, at_once, limit);
-    let reader = Reader::new(app.pools.clone(), app.watcher.clone());
-    built(reader, exports, "off", OPEN, Policy::default())
-}
-
-/// Exports through the connections of lists, for tests that are not about that.
-fn exports(pools: &Pools) -> Exports {
-    Exports::new(&pools.scan, 4, std::time::Duration::from_mins(1))
-}
-
-fn built(
-    reader: Reader,
-    exports: Exports,
-    limits: &str,
-    settings: Settings,
-    policy: Policy,
-) -> Router {
-    let issuer = tokens::issuer();
-    let verifier = Verifier::new(ISSUER, AUDIENCE, issuer.keys().published());
-    let api: Api = ApiParts {
-        reader,
-        exports,
-        token_key: token_key(),
-        cursor_key: CursorKey::from_secret(&SecretString::from("C".repeat(44))).unwrap(),
-        gate: Gate::new(Arc::new(verifier), Revocations::default()),
-        rates: http::rates(&limits.parse().unwrap()).unwrap(),
-        policy: Arc::new(policy),
-        clock: FixedClock::at(moment(0)),
-    }
-    .into();
-    let graphql = graphql::routes(&api, settings);
-    http::router(api, &Origins::from_str("loopback").unwrap().into(), graphql)
 }
 
 pub(crate) fn token_key() -> TokenKey {

@@ -3,7 +3,7 @@
 
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
-use utoipa::openapi::{OpenApi, Ref, RefOr, Required};
+use utoipa::openapi::{OpenApi, Ref, RefOr, Required, Response};
 
 use super::{API_PREFIX, describe_header, operations_mut};
 
@@ -28,12 +28,46 @@ pub fn describe_version(document: &mut OpenApi, version: u8) {
     components.schemas.insert(SCHEMA.to_owned(), schema.into());
 }
 
+/// Describes what the answers of a version say if it is
+/// [deprecated](crate::http::Versions::deprecating).
+pub fn describe_deprecation(document: &mut OpenApi) {
+    let operations = operations_mut(document).filter(|(path, _)| path.starts_with(API_PREFIX));
+    for (_, operation) in operations {
+        for response in operation.responses.responses.values_mut() {
+            if let RefOr::T(response) = response {
+                describe_end(response);
+            }
+        }
+    }
+}
+
 fn describe(operation: &mut Operation) {
     operation.parameters.get_or_insert_default().push(RefOr::T(parameter()));
     for response in operation.responses.responses.values_mut() {
         if let RefOr::T(response) = response {
             describe_header(response, HEADER, "The version of the API that answers", Type::String);
         }
+    }
+}
+
+fn describe_end(response: &mut Response) {
+    let mut has = |name: &str, description: &str| {
+        describe_header(response, name, description, Type::String);
+    };
+    has(
+        "Deprecation",
+        "Since when this version is deprecated: `@` and the seconds since 1970 (RFC 9745). \
+            Absent while it is not",
+    );
+    has("Sunset", "When this version may be turned off (RFC 8594), if that is known");
+    let link = "The successor of a deprecated version, and how to move to it";
+    match response.headers.get_mut("Link") {
+        Some(RefOr::T(other)) => {
+            let about = other.description.get_or_insert_default();
+            about.push_str(". ");
+            about.push_str(link);
+        }
+        _ => describe_header(response, "Link", link, Type::String),
     }
 }
 

@@ -1,70 +1,30 @@
-//! The handlers of `/api/v1/customers`.
+//! The handlers of `/api/v1/customers`: money is a decimal string.
 
-use access::Permission;
 use axum::extract::State;
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
 use service_kit::http::RequestId;
-use service_kit::input::Time;
 use service_kit::{Envelope, Problem};
-use utoipa::{IntoParams, OpenApi, ToSchema};
+use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::Api;
 use crate::http::answer::Failures;
-use crate::http::list::{Filter, ListRequest, PageParams};
+use crate::http::list::{ListRequest, PageParams};
+use crate::http::resource::customer::{self, CustomerFilter};
 use crate::http::wait::{QueryHeaders, WaitParams};
-use crate::read::customer::{CustomerRow, CustomerSort, ListCustomersAtRisk};
 use crate::view::customer::CustomerAtRisk;
 
-/// The tag of these operations in the OpenAPI document.
-#[derive(OpenApi)]
-#[openapi(tags((name = "customers", description = "How customers buy")))]
-struct Tag;
-
 /// The routes of this resource.
-pub(in crate::http) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::with_openapi(Tag::openapi()).routes(routes!(at_risk))
-}
-
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
-enum SortCustomers {
-    #[serde(rename = "due_at")]
-    DueAt,
-    #[serde(rename = "-due_at")]
-    DueAtDesc,
-}
-
-#[derive(Debug, Serialize, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-struct CustomerFilter {
-    /// Only those whose next order is due before this time. With the current time, these are the
-    /// customers who are at risk now.
-    #[param(required = false, inline)]
-    due_before: Option<Time>,
-    /// The sort of the list; `-` means descending. The default is `due_at`: longest overdue first.
-    #[param(required = false, inline)]
-    sort: Option<SortCustomers>,
-}
-
-impl Filter for CustomerFilter {
-    type Sort = CustomerSort;
-
-    fn sort(&self) -> CustomerSort {
-        match self.sort {
-            None | Some(SortCustomers::DueAt) => CustomerSort::DueAtAsc,
-            Some(SortCustomers::DueAtDesc) => CustomerSort::DueAtDesc,
-        }
-    }
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::with_openapi(customer::Tag::openapi()).routes(routes!(at_risk))
 }
 
 /// Lists customers by when their next order is due.
 ///
 /// It has the active users who have ordered.
 #[utoipa::path(
-    get, path = "/api/v1/customers/at-risk", tag = "customers",
+    get, path = "/customers/at-risk", tag = "customers",
     operation_id = "listCustomersAtRisk",
     params(CustomerFilter, PageParams, WaitParams, QueryHeaders),
     responses((status = 200, description = "A page of the list",
@@ -76,8 +36,5 @@ async fn at_risk(
     id: RequestId,
     request: ListRequest<CustomerFilter>,
 ) -> Result<Response, Problem> {
-    api.everything(&request.caller, Permission::SalesRead)?;
-    let due_before = request.filter.due_before.map(Time::get);
-    let question = move |page_request| ListCustomersAtRisk { due_before, page_request };
-    api.list(id, request, question, CustomerRow::key, CustomerAtRisk::from).await
+    customer::at_risk(&api, id, request, CustomerAtRisk::from).await
 }

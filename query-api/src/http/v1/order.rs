@@ -1,93 +1,29 @@
-//! The handlers of `/api/v1/orders`.
+//! The handlers of `/api/v1/orders`: money is a decimal string.
 
-use access::Permission;
 use axum::extract::State;
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
 use service_kit::http::RequestId;
 use service_kit::input::Id;
 use service_kit::{Envelope, Problem};
-use utoipa::{IntoParams, OpenApi, ToSchema};
+use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::Api;
 use crate::http::answer::{Failures, RowParams, RowRequest};
-use crate::http::list::{Filter, ListRequest, PageParams};
+use crate::http::list::{ListRequest, PageParams};
+use crate::http::resource::order::{self, OrderFilter};
 use crate::http::wait::{QueryHeaders, WaitParams};
-use crate::read::order::{ListOrders, OrderRow, OrderSort};
-use crate::view::order::{Order, OrderStatus};
-
-/// The tag of these operations in the OpenAPI document.
-#[derive(OpenApi)]
-#[openapi(tags((name = "orders", description = "Orders with their lines")))]
-struct Tag;
+use crate::view::order::Order;
 
 /// The routes of this resource.
-pub(in crate::http) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::with_openapi(Tag::openapi()).routes(routes!(list)).routes(routes!(find))
-}
-
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
-enum SortOrders {
-    #[serde(rename = "created_at")]
-    CreatedAt,
-    #[serde(rename = "-created_at")]
-    CreatedAtDesc,
-}
-
-#[derive(Debug, Serialize, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-struct OrderFilter {
-    /// Only orders of this user.
-    #[param(required = false, inline)]
-    user_id: Option<Id>,
-    /// Only orders with this status.
-    #[param(required = false, inline)]
-    status: Option<OrderStatus>,
-    /// The sort of the list; `-` means descending. The default is `-created_at`.
-    #[param(required = false, inline)]
-    sort: Option<SortOrders>,
-}
-
-#[derive(Debug, Serialize, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(super) struct OrderOfUserFilter {
-    /// Only orders with this status.
-    #[param(required = false, inline)]
-    status: Option<OrderStatus>,
-    /// The sort of the list; `-` means descending. The default is `-created_at`.
-    #[param(required = false, inline)]
-    sort: Option<SortOrders>,
-}
-
-impl Filter for OrderFilter {
-    type Sort = OrderSort;
-
-    fn sort(&self) -> OrderSort {
-        sort(self.sort)
-    }
-}
-
-impl Filter for OrderOfUserFilter {
-    type Sort = OrderSort;
-
-    fn sort(&self) -> OrderSort {
-        sort(self.sort)
-    }
-}
-
-impl OrderOfUserFilter {
-    pub(super) fn status(&self) -> Option<String> {
-        self.status.map(|status| status.text().to_owned())
-    }
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::with_openapi(order::Tag::openapi()).routes(routes!(list)).routes(routes!(find))
 }
 
 /// Lists orders.
 #[utoipa::path(
-    get, path = "/api/v1/orders", tag = "orders", operation_id = "listOrders", params(OrderFilter,
+    get, path = "/orders", tag = "orders", operation_id = "listOrders", params(OrderFilter,
         PageParams, WaitParams, QueryHeaders),
     responses((status = 200, description = "A page of the list", body = Envelope<Vec<Order>>),
               (status = 304, description = "The caller's copy is still current"), Failures)
@@ -97,20 +33,12 @@ async fn list(
     id: RequestId,
     request: ListRequest<OrderFilter>,
 ) -> Result<Response, Problem> {
-    let scope = api.scope(&request.caller, Permission::OrdersRead)?;
-    let (user_id, status) = (request.filter.user_id.map(Id::get), request.filter.status);
-    let question = move |page_request| ListOrders {
-        scope,
-        user_id,
-        status: status.map(|status| status.text().to_owned()),
-        page_request,
-    };
-    api.list(id, request, question, OrderRow::key, Order::from).await
+    order::list(&api, id, request, Order::from).await
 }
 
 /// Shows one order.
 #[utoipa::path(
-    get, path = "/api/v1/orders/{id}", tag = "orders", operation_id = "getOrder",
+    get, path = "/orders/{id}", tag = "orders", operation_id = "getOrder",
     params(("id" = inline(Id), Path, description = "The order's id"), RowParams, QueryHeaders),
     responses((status = 200, description = "The order", body = Envelope<Order>),
               (status = 304, description = "The caller's copy is still current"), Failures)
@@ -120,13 +48,5 @@ async fn find(
     id: RequestId,
     request: RowRequest,
 ) -> Result<Response, Problem> {
-    let scope = api.scope(&request.caller, Permission::OrdersRead)?;
-    api.row_as_of::<OrderRow, Order>(id, request, scope).await
-}
-
-const fn sort(given: Option<SortOrders>) -> OrderSort {
-    match given {
-        Some(SortOrders::CreatedAt) => OrderSort::CreatedAtAsc,
-        None | Some(SortOrders::CreatedAtDesc) => OrderSort::CreatedAtDesc,
-    }
+    order::find(&api, id, request, Order::from).await
 }

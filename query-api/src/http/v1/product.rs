@@ -1,73 +1,29 @@
-//! The handlers of `/api/v1/products`.
+//! The handlers of `/api/v1/products`: money is a decimal string.
 
-use access::Permission;
 use axum::extract::State;
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
 use service_kit::http::RequestId;
 use service_kit::input::Id;
 use service_kit::{Envelope, Problem};
-use utoipa::{IntoParams, OpenApi, ToSchema};
+use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::Api;
 use crate::http::answer::{Failures, RowParams, RowRequest};
-use crate::http::list::{Filter, ListRequest, PageParams};
+use crate::http::list::{ListRequest, PageParams};
+use crate::http::resource::product::{self, ProductFilter};
 use crate::http::wait::{QueryHeaders, WaitParams};
-use crate::read::product::{ListProducts, ProductRow, ProductSort};
 use crate::view::product::Product;
 
-/// The tag of these operations in the OpenAPI document.
-#[derive(OpenApi)]
-#[openapi(tags((name = "products", description = "Products with price and stock")))]
-struct Tag;
-
 /// The routes of this resource.
-pub(in crate::http) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::with_openapi(Tag::openapi()).routes(routes!(list)).routes(routes!(find))
-}
-
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
-enum SortProducts {
-    #[serde(rename = "created_at")]
-    CreatedAt,
-    #[serde(rename = "-created_at")]
-    CreatedAtDesc,
-    #[serde(rename = "name")]
-    Name,
-    #[serde(rename = "-name")]
-    NameDesc,
-}
-
-#[derive(Debug, Serialize, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-struct ProductFilter {
-    /// Only products with exactly this name.
-    #[param(required = false, pattern = r"^[^\u0000\ufffd]*$")]
-    name: Option<String>,
-    /// The sort of the list; `-` means descending. The default is `-created_at`.
-    #[param(required = false, inline)]
-    sort: Option<SortProducts>,
-}
-
-impl Filter for ProductFilter {
-    type Sort = ProductSort;
-
-    fn sort(&self) -> ProductSort {
-        match self.sort {
-            Some(SortProducts::CreatedAt) => ProductSort::CreatedAtAsc,
-            None | Some(SortProducts::CreatedAtDesc) => ProductSort::CreatedAtDesc,
-            Some(SortProducts::Name) => ProductSort::NameAsc,
-            Some(SortProducts::NameDesc) => ProductSort::NameDesc,
-        }
-    }
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::with_openapi(product::Tag::openapi()).routes(routes!(list)).routes(routes!(find))
 }
 
 /// Lists products.
 #[utoipa::path(
-    get, path = "/api/v1/products", tag = "products", operation_id = "listProducts",
+    get, path = "/products", tag = "products", operation_id = "listProducts",
         params(ProductFilter, PageParams, WaitParams, QueryHeaders),
     responses((status = 200, description = "A page of the list",
         body = Envelope<Vec<Product>>),
@@ -78,15 +34,12 @@ async fn list(
     id: RequestId,
     request: ListRequest<ProductFilter>,
 ) -> Result<Response, Problem> {
-    api.everything(&request.caller, Permission::ProductsRead)?;
-    let name = request.filter.name.clone();
-    let question = move |page_request| ListProducts { name: name.clone(), page_request };
-    api.list(id, request, question, ProductRow::key, Product::from).await
+    product::list(&api, id, request, Product::from).await
 }
 
 /// Shows one product.
 #[utoipa::path(
-    get, path = "/api/v1/products/{id}", tag = "products", operation_id = "getProduct",
+    get, path = "/products/{id}", tag = "products", operation_id = "getProduct",
     params(("id" = inline(Id), Path, description = "The product's id"), RowParams, QueryHeaders),
     responses((status = 200, description = "The product", body = Envelope<Product>),
               (status = 304, description = "The caller's copy is still current"), Failures)
@@ -96,6 +49,5 @@ async fn find(
     id: RequestId,
     request: RowRequest,
 ) -> Result<Response, Problem> {
-    let scope = api.everything(&request.caller, Permission::ProductsRead)?;
-    api.row_as_of::<ProductRow, Product>(id, request, scope).await
+    product::find(&api, id, request, Product::from).await
 }

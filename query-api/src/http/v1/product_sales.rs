@@ -1,80 +1,27 @@
-//! The handler of `/api/v1/sales/products`.
+//! The handler of `/api/v1/sales/products`: money is a decimal string.
 
-use access::Permission;
 use axum::extract::State;
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
 use service_kit::http::RequestId;
-use service_kit::input::Id;
-use service_kit::input::schema::CurrencyOfAnyTime;
-use service_kit::{Envelope, FieldError, Problem};
-use utoipa::{IntoParams, ToSchema};
+use service_kit::{Envelope, Problem};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::filter;
 use crate::http::Api;
 use crate::http::answer::Failures;
-use crate::http::list::{Filter, ListRequest, PageParams};
+use crate::http::list::{ListRequest, PageParams};
+use crate::http::resource::product_sales::{self, ProductSalesFilter};
 use crate::http::wait::{QueryHeaders, WaitParams};
-use crate::read::product_sales::{ListProductSales, ProductSalesRow, ProductSalesSort};
 use crate::view::product_sales::ProductSales;
 
 /// The route of this resource. Its tag is that of all sales.
-pub(in crate::http) fn routes() -> OpenApiRouter<Api> {
+pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(products))
-}
-
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
-enum SortProductSales {
-    #[serde(rename = "units")]
-    Units,
-    #[serde(rename = "-units")]
-    UnitsDesc,
-    #[serde(rename = "orders")]
-    Orders,
-    #[serde(rename = "-orders")]
-    OrdersDesc,
-}
-
-#[derive(Debug, Serialize, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-struct ProductSalesFilter {
-    /// Only sales of this product.
-    #[param(required = false, inline)]
-    product_id: Option<Id>,
-    /// Only sales in this currency. It may be any that ISO 4217 lists or once listed.
-    #[param(required = false, inline, value_type = CurrencyOfAnyTime)]
-    currency: Option<String>,
-    /// The sort of the list; `-` means descending. The default is `-units`.
-    #[param(required = false, inline)]
-    sort: Option<SortProductSales>,
-}
-
-impl Filter for ProductSalesFilter {
-    type Sort = ProductSalesSort;
-
-    fn sort(&self) -> ProductSalesSort {
-        match self.sort {
-            Some(SortProductSales::Units) => ProductSalesSort::UnitsAsc,
-            None | Some(SortProductSales::UnitsDesc) => ProductSalesSort::UnitsDesc,
-            Some(SortProductSales::Orders) => ProductSalesSort::OrdersAsc,
-            Some(SortProductSales::OrdersDesc) => ProductSalesSort::OrdersDesc,
-        }
-    }
-
-    fn checked(self) -> Result<Self, Vec<FieldError>> {
-        match self.currency.as_deref().map_or(Ok(()), filter::currency) {
-            Ok(()) => Ok(self),
-            Err(error) => Err(vec![error]),
-        }
-    }
 }
 
 /// Lists the sales of each product.
 #[utoipa::path(
-    get, path = "/api/v1/sales/products", tag = "sales", operation_id = "listProductSales",
+    get, path = "/sales/products", tag = "sales", operation_id = "listProductSales",
     params(ProductSalesFilter, PageParams, WaitParams, QueryHeaders),
     responses((status = 200, description = "A page of the list",
         body = Envelope<Vec<ProductSales>>),
@@ -85,13 +32,5 @@ async fn products(
     id: RequestId,
     request: ListRequest<ProductSalesFilter>,
 ) -> Result<Response, Problem> {
-    api.everything(&request.caller, Permission::SalesRead)?;
-    let product_id = request.filter.product_id.map(Id::get);
-    let currency = request.filter.currency.clone();
-    let question = move |page_request| ListProductSales {
-        product_id,
-        currency: currency.clone(),
-        page_request,
-    };
-    api.list(id, request, question, ProductSalesRow::key, ProductSales::from).await
+    product_sales::products(&api, id, request, ProductSales::from).await
 }

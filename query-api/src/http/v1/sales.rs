@@ -1,92 +1,28 @@
-//! The handlers of `/api/v1/sales`.
+//! The handlers of `/api/v1/sales`: money is a decimal string.
 
-use access::Permission;
 use axum::extract::State;
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
 use service_kit::http::RequestId;
-use service_kit::input::schema::CurrencyOfAnyTime;
-use service_kit::input::{Day, Text};
-use service_kit::{Envelope, FieldError, Problem};
-use utoipa::{IntoParams, OpenApi, ToSchema};
+use service_kit::{Envelope, Problem};
+use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::filter;
 use crate::http::Api;
 use crate::http::answer::Failures;
-use crate::http::list::{Filter, ListRequest, PageParams};
+use crate::http::list::{ListRequest, PageParams};
+use crate::http::resource::sales::{self, DailySalesFilter};
 use crate::http::wait::{QueryHeaders, WaitParams};
-use crate::read::past::AsOf;
-use crate::read::sales::{DailySalesRow, DailySalesSort, ListDailySales};
 use crate::view::sales::DailySales;
 
-/// The tag of these operations in the OpenAPI document.
-#[derive(OpenApi)]
-#[openapi(tags((name = "sales", description = "Daily sales")))]
-struct Tag;
-
 /// The routes of this resource.
-pub(in crate::http) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::with_openapi(Tag::openapi()).routes(routes!(daily))
-}
-
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
-enum SortDays {
-    #[serde(rename = "day")]
-    Day,
-    #[serde(rename = "-day")]
-    DayDesc,
-}
-
-#[derive(Debug, Serialize, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-struct DailySalesFilter {
-    /// Only days from this one on, inclusive.
-    #[param(required = false, inline)]
-    from: Option<Day>,
-    /// Only days up to this one, inclusive; not before `from` (`contradicts-from`).
-    #[param(required = false, inline)]
-    to: Option<Day>,
-    /// Only sales in this currency. It may be any that ISO 4217 lists or once listed.
-    #[param(required = false, inline, value_type = CurrencyOfAnyTime)]
-    currency: Option<String>,
-    /// Shows the days as they were at this moment: a position of the log, or a time. A moment that
-    /// is still to come is refused (`in-the-future`).
-    #[param(required = false, inline, value_type = AsOf)]
-    as_of: Option<Text<AsOf>>,
-    /// The sort of the list; `-` means descending. The default is `-day`.
-    #[param(required = false, inline)]
-    sort: Option<SortDays>,
-}
-
-impl Filter for DailySalesFilter {
-    type Sort = DailySalesSort;
-    const AS_OF: bool = true;
-
-    fn as_of(&self) -> Option<AsOf> {
-        self.as_of.as_ref().map(|Text(as_of)| *as_of)
-    }
-
-    fn sort(&self) -> DailySalesSort {
-        match self.sort {
-            Some(SortDays::Day) => DailySalesSort::DayAsc,
-            None | Some(SortDays::DayDesc) => DailySalesSort::DayDesc,
-        }
-    }
-
-    fn checked(self) -> Result<Self, Vec<FieldError>> {
-        let days = filter::days(self.from.map(Day::get), self.to.map(Day::get));
-        let currency = self.currency.as_deref().map_or(Ok(()), filter::currency);
-        let errors: Vec<_> = [days, currency].into_iter().filter_map(Result::err).collect();
-        if errors.is_empty() { Ok(self) } else { Err(errors) }
-    }
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::with_openapi(sales::Tag::openapi()).routes(routes!(daily))
 }
 
 /// Lists the sales of each day.
 #[utoipa::path(
-    get, path = "/api/v1/sales/daily", tag = "sales", operation_id = "listDailySales",
+    get, path = "/sales/daily", tag = "sales", operation_id = "listDailySales",
     params(DailySalesFilter, PageParams, WaitParams, QueryHeaders),
     responses((status = 200, description = "A page of the list",
         body = Envelope<Vec<DailySales>>),
@@ -97,15 +33,5 @@ async fn daily(
     id: RequestId,
     request: ListRequest<DailySalesFilter>,
 ) -> Result<Response, Problem> {
-    api.everything(&request.caller, Permission::SalesRead)?;
-    let [from, to] = [request.filter.from, request.filter.to].map(|day| day.map(Day::get));
-    let (currency, as_of) = (request.filter.currency.clone(), request.filter.as_of());
-    let question = move |page_request| ListDailySales {
-        from,
-        to,
-        currency: currency.clone(),
-        as_of,
-        page_request,
-    };
-    api.list(id, request, question, DailySalesRow::key, DailySales::from).await
+    sales::daily(&api, id, request, DailySales::from).await
 }

@@ -1,6 +1,6 @@
-//! The access matrix: each operation of the document, asked by everybody.
+//! The access matrix: each operation of each version's document, asked by everybody.
 //!
-//! The operations come from the document, the expected answers from the table, which is written by
+//! The operations come from the documents, the expected answers from the table, which is written by
 //! hand. An operation without a row fails the test, and so does a row without an operation.
 
 use std::collections::BTreeSet;
@@ -8,8 +8,10 @@ use std::collections::BTreeSet;
 use access::Grants;
 use axum::body::Body;
 use axum::http::Request;
+use query_api::http::Version;
 use uuid::Uuid;
 
+use crate::support::described::document;
 use crate::support::rows::fill;
 use crate::support::tokens::{admin, expired, token, with_role};
 use crate::support::{App, send_as};
@@ -19,7 +21,8 @@ use crate::support::{App, send_as};
 pub(crate) const CALLERS: [&str; 7] =
     ["anonymous", "stranger", "owner", "support", "admin", "expired", "narrow"];
 
-/// The statuses of each operation.
+/// The statuses of each operation of version 1. An operation that both versions have answers in
+/// both in the same way.
 const TABLE: &[(&str, [u16; 7])] = &[
     // One line each.
     ("/api/v1/customers/at-risk", [401, 403, 403, 200, 200, 401, 403]),
@@ -40,6 +43,26 @@ const TABLE: &[(&str, [u16; 7])] = &[
     ("/api/v1/users/{id}/orders", [401, 404, 200, 200, 200, 401, 403]),
     ("/openapi.json", [200, 200, 200, 200, 200, 401, 200]),
 ];
+
+/// The statuses of each operation that only version 2 has.
+const ONLY_V2: &[(&str, [u16; 7])] = &[
+    // One line each.
+    ("/api/v2/users/{id}/preferences", [401, 404, 200, 200, 200, 401, 403]),
+    ("/api/v2/users/{id}/profile", [401, 404, 200, 200, 200, 401, 403]),
+];
+
+/// The rows of a version.
+fn rows(version: Version) -> Vec<(String, [u16; 7])> {
+    let only_here: &[(&str, [u16; 7])] = match version {
+        Version::V1 => &[],
+        Version::V2 => ONLY_V2,
+    };
+    let of_version = |path: &str| path.replacen("/api/v1/", &format!("{}/", version.prefix()), 1);
+    // Version 1 alone has an operation for its document.
+    let shared =
+        TABLE.iter().filter(|(path, _)| version == Version::V1 || path.starts_with("/api/"));
+    shared.chain(only_here).map(|(path, statuses)| (of_version(path), *statuses)).collect()
+}
 
 /// The path of an existing row, and its owner.
 async fn real(app: &App, path: &str) -> (String, Uuid) {
@@ -70,15 +93,21 @@ pub(crate) fn token_of(caller: &str, owner: Uuid) -> Option<String> {
 async fn every_operation_answers_everybody_as_the_table_says() {
     let app = App::silent(1).await;
     fill(&app, 20).await;
-    let document = serde_json::to_value(query_api::http::document()).unwrap();
+    for version in Version::ALL {
+        check(&app, version).await;
+    }
+}
+
+async fn check(app: &App, version: Version) {
+    let (document, table) = (document(version), rows(version));
     let paths: BTreeSet<&str> =
         document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
-    let rows: BTreeSet<&str> = TABLE.iter().map(|(path, _)| *path).collect();
+    let rows: BTreeSet<&str> = table.iter().map(|(path, _)| path.as_str()).collect();
     assert_eq!(paths, rows, "each operation has a row in the table of this file");
-    for (path, expected) in TABLE {
+    for (path, expected) in &table {
         let operations = document["paths"][path].as_object().unwrap().keys();
         assert_eq!(operations.collect::<Vec<_>>(), ["get"], "{path}");
-        let (real, owner) = real(&app, path).await;
+        let (real, owner) = real(app, path).await;
         for (caller, status) in CALLERS.iter().zip(expected) {
             let request = Request::get(&real).body(Body::empty()).unwrap();
             let answer = send_as(&app.router, token_of(caller, owner).as_deref(), request).await;

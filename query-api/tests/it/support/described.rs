@@ -1,6 +1,7 @@
 //! The lists and rows of the API, as its OpenAPI document describes them. Tests that go over all of
 //! them find a new resource here.
 
+use query_api::http::Version;
 use serde_json::Value;
 use sqlx::{Executor as _, Row as _};
 
@@ -31,8 +32,14 @@ pub(crate) struct List {
     pub(crate) fields: Value,
 }
 
-fn document() -> Value {
-    serde_json::to_value(query_api::http::document()).unwrap()
+/// The OpenAPI document of a version.
+pub(crate) fn document(version: Version) -> Value {
+    serde_json::to_value(query_api::http::document(version)).unwrap()
+}
+
+/// The documents of all versions, the oldest first.
+pub(crate) fn documents() -> [Value; 2] {
+    Version::ALL.map(document)
 }
 
 /// Follows references to the schema itself.
@@ -57,21 +64,24 @@ fn parameters(document: &Value, operation: &Value) -> Vec<Parameter> {
     in_query.map(parameter).collect()
 }
 
-/// All lists: operations with the parameter `page_size`.
+/// All lists of all versions: operations with the parameter `page_size`.
 pub(crate) fn lists() -> Vec<List> {
-    let document = document();
+    documents().iter().flat_map(lists_of).collect()
+}
+
+fn lists_of(document: &Value) -> Vec<List> {
     let mut lists = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
-        let parameters = parameters(&document, &item["get"]);
+        let parameters = parameters(document, &item["get"]);
         if parameters.iter().all(|parameter| parameter.name != "page_size") {
             continue;
         }
         let answer = &item["get"]["responses"]["200"]["content"]["application/json"]["schema"];
-        let answer = resolved(&document, answer);
-        let data = resolved(&document, &answer["properties"]["data"]);
-        let mut fields = resolved(&document, &data["items"])["properties"].take();
+        let answer = resolved(document, answer);
+        let data = resolved(document, &answer["properties"]["data"]);
+        let mut fields = resolved(document, &data["items"])["properties"].take();
         for field in fields.as_object_mut().unwrap().values_mut() {
-            *field = resolved(&document, field);
+            *field = resolved(document, field);
         }
         let is_sort = |parameter: &&Parameter| parameter.name == "sort";
         let sort = parameters.iter().find(is_sort).unwrap_or_else(|| panic!("{path} has no sort"));
@@ -87,21 +97,28 @@ pub(crate) fn lists() -> Vec<List> {
     lists
 }
 
-/// The paths of queries, each with whether it can be asked as of a moment.
+/// The paths of queries in all versions, each with whether it can be asked as of a moment.
 pub(crate) fn paths_as_of() -> Vec<(String, bool)> {
-    let document = document();
-    let paths = document["paths"].as_object().unwrap().iter();
-    let queries = paths.filter(|(path, _)| path.starts_with("/api/"));
-    let is_as_of = |item: &Value| {
-        parameters(&document, &item["get"]).iter().any(|parameter| parameter.name == AS_OF)
+    let of = |document: &Value| {
+        let is_as_of = |item: &Value| {
+            parameters(document, &item["get"]).iter().any(|parameter| parameter.name == AS_OF)
+        };
+        let paths = document["paths"].as_object().unwrap().iter();
+        let queries = paths.filter(|(path, _)| path.starts_with("/api/"));
+        queries.map(|(path, item)| (path.clone(), is_as_of(item))).collect::<Vec<_>>()
     };
-    queries.map(|(path, item)| (path.clone(), is_as_of(item))).collect()
+    documents().iter().flat_map(of).collect()
 }
 
-/// The paths that answer with one row by its id.
+/// The paths of all versions that answer with one row by its id.
 pub(crate) fn rows() -> Vec<String> {
-    let paths = document()["paths"].as_object().unwrap().clone();
-    paths.into_iter().map(|(path, _)| path).filter(|path| path.ends_with("/{id}")).collect()
+    documents().iter().flat_map(rows_of).collect()
+}
+
+/// Those of one version.
+pub(crate) fn rows_of(document: &Value) -> Vec<String> {
+    let paths = document["paths"].as_object().unwrap().keys();
+    paths.filter(|path| path.ends_with("/{id}")).cloned().collect()
 }
 
 /// The statements that the connections of a pool have prepared so far, with their parameter types.

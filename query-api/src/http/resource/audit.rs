@@ -1,4 +1,4 @@
-//! The handlers of `/api/v1/audit`.
+//! The handlers of `/audit`.
 
 use access::Permission;
 use axum::extract::State;
@@ -24,7 +24,7 @@ use crate::view::audit::AuditEntry;
 struct Tag;
 
 /// The routes of this resource.
-pub(in crate::http) fn routes() -> OpenApiRouter<Api> {
+pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(Tag::openapi()).routes(routes!(list))
 }
 
@@ -88,7 +88,7 @@ impl Filter for AuditFilter {
 /// It has every event of users, orders, products and pricing. Log-ins, roles and API keys are not
 /// in the log.
 #[utoipa::path(
-    get, path = "/api/v1/audit", tag = "audit", operation_id = "listAudit",
+    get, path = "/audit", tag = "audit", operation_id = "listAudit",
     params(AuditFilter, PageParams, WaitParams, QueryHeaders),
     responses((status = 200, description = "A page of the list",
         body = Envelope<Vec<AuditEntry>>),

@@ -1,11 +1,10 @@
 //! The settings of old versions of the API.
 
 use cli_kit::Usage;
-use service_kit::http::Deprecation;
-use service_kit::input::Time;
 
 use super::PublicUrl;
-use crate::http::Version;
+use crate::http::Deprecation;
+use crate::input::Time;
 
 /// What the answers of version 1 say about its end.
 #[derive(Debug, Clone, clap::Args)]
@@ -22,11 +21,12 @@ pub struct VersionArgs {
 }
 
 impl VersionArgs {
-    /// The deprecation of version 1, if it is deprecated.
+    /// The deprecation of version 1, if it is deprecated. `successor` is the path of the
+    /// description of version 2.
     ///
     /// # Errors
     /// Another setting is set without the time of the deprecation, or the version ends before.
-    pub fn deprecation(&self) -> Result<Option<Deprecation>, Usage> {
+    pub fn deprecation(&self, successor: &'static str) -> Result<Option<Deprecation>, Usage> {
         let Some(since) = self.v1_deprecated_at.map(Time::get) else {
             let others = [
                 (self.v1_sunset_at.is_some(), "V1_SUNSET_AT"),
@@ -42,7 +42,6 @@ impl VersionArgs {
             return Err(Usage("V1_SUNSET_AT is before V1_DEPRECATED_AT".to_owned()));
         }
         let migration = self.v1_migration_url.as_ref().map(|url| url.as_str().to_owned());
-        let successor = Version::V2.document_path();
         Ok(Some(Deprecation { since, sunset, migration, successor }))
     }
 }
@@ -64,7 +63,7 @@ mod tests {
     fn deprecation(arguments: &[&str]) -> Result<Option<Deprecation>, String> {
         let program = Program::try_parse_from(["program"].iter().chain(arguments));
         let program = program.map_err(|error| error.to_string())?;
-        program.versions.deprecation().map_err(|error| error.to_string())
+        program.versions.deprecation("/v2.json").map_err(|error| error.to_string())
     }
 
     #[test]

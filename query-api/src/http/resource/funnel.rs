@@ -1,4 +1,4 @@
-//! The handler of `/api/v1/sales/funnel`.
+//! The handler of `/sales/funnel`.
 
 use access::Permission;
 use axum::extract::State;
@@ -20,7 +20,7 @@ use crate::read::funnel::{FunnelDayRow, FunnelSort, ListFunnel};
 use crate::view::funnel::FunnelDay;
 
 /// The route of this resource. Its tag is that of all sales.
-pub(in crate::http) fn routes() -> OpenApiRouter<Api> {
+pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(funnel))
 }
 
@@ -67,7 +67,7 @@ impl Filter for FunnelFilter {
 
 /// Lists how far the orders came that were placed on each day.
 #[utoipa::path(
-    get, path = "/api/v1/sales/funnel", tag = "sales", operation_id = "listOrderFunnel",
+    get, path = "/sales/funnel", tag = "sales", operation_id = "listOrderFunnel",
     params(FunnelFilter, PageParams, WaitParams, QueryHeaders),
     responses((status = 200, description = "A page of the list",
         body = Envelope<Vec<FunnelDay>>),

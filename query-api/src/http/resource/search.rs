@@ -1,4 +1,4 @@
-//! The handler of `/api/v1/search`.
+//! The handler of `/search`.
 
 use access::{Caller, Permission, Scope};
 use axum::extract::{FromRequestParts, State};
@@ -32,7 +32,7 @@ const MAX_WORDS: usize = 200;
 struct Tag;
 
 /// The routes of this resource.
-pub(in crate::http) fn routes() -> OpenApiRouter<Api> {
+pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(Tag::openapi()).routes(routes!(search))
 }
 
@@ -103,7 +103,7 @@ impl FromRequestParts<Api> for SearchRequest {
 /// It finds what the caller may see, best first. Of words that fit more than 1,000 things, not all
 /// may be considered.
 #[utoipa::path(
-    get, path = "/api/v1/search", tag = "search", operation_id = "search",
+    get, path = "/search", tag = "search", operation_id = "search",
     params(SearchParams, QueryHeaders),
     responses((status = 200, description = "What was found, best first",
         body = Envelope<Vec<SearchHit>>),

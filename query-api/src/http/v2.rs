@@ -1,0 +1,28 @@
+//! Version 2 of the API: what it does not show as version 1 does. Money is an object, and a user
+//! has the profile and the preferences below it.
+
+use utoipa_axum::router::OpenApiRouter;
+
+use super::{Api, resource};
+
+mod customer;
+mod history;
+mod order;
+mod product;
+mod product_sales;
+mod profile;
+mod sales;
+mod user;
+
+/// All routes of this version, without the prefix.
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    resource::routes()
+        .merge(user::routes())
+        .merge(profile::routes())
+        .merge(order::routes())
+        .merge(product::routes())
+        .merge(history::routes())
+        .merge(sales::routes())
+        .merge(product_sales::routes())
+        .merge(customer::routes())
+}
