@@ -1,11 +1,11 @@
 //! Questions for daily sales (UTC) per currency, over confirmed orders.
 
 use chrono::NaiveDate;
-use postgres_kit::arguments;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
-use super::table::{ListOf, Sorted, count, sorted};
+use super::list::{ListOf, Sorted, sorted};
+use super::statement::Conditions;
 use super::{Asked, Read, Shown};
 use crate::page::{Page, PageRequest};
 
@@ -41,13 +41,9 @@ pub enum DailySalesSort {
     DayDesc,
 }
 
-/// The filter by first day, last day and currency.
-const FILTER: &str = "($1::date IS NULL OR day >= $1) AND ($2::date IS NULL OR day <= $2)
-    AND ($3::text IS NULL OR currency = $3)";
-const COUNT: &str = count!("daily_sales", FILTER);
 /// The statements of a list sorted by day.
 const BY_DAY: Sorted<DailySalesRow, NaiveDate, String> =
-    sorted!(DailySalesRow in "daily_sales", FILTER[3], day: date, currency: text);
+    sorted!(DailySalesRow in "daily_sales" [3], day: date, currency: text);
 
 /// The question for a page of daily sales.
 #[derive(Debug, Clone)]
@@ -85,11 +81,14 @@ impl Read for ListDailySales {
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
         let Self { from, to, currency, page_request } = self;
-        let list = ListOf { count: COUNT, filters: arguments![from, to, currency]?, page_request };
-        let page = match page_request.sort {
-            DailySalesSort::DayAsc => list.page(snapshot, &BY_DAY.ascending).await?,
-            DailySalesSort::DayDesc => list.page(snapshot, &BY_DAY.descending).await?,
-        };
-        Ok(page.into())
+        let conditions = Conditions::default()
+            .when(*from, " AND day >= $1")?
+            .when(*to, " AND day <= $2")?
+            .when(currency.as_ref(), " AND currency = $3")?;
+        let list = ListOf::new(Self::CHECKPOINTS, conditions, page_request);
+        match page_request.sort {
+            DailySalesSort::DayAsc => list.page(snapshot, &BY_DAY.ascending).await,
+            DailySalesSort::DayDesc => list.page(snapshot, &BY_DAY.descending).await,
+        }
     }
 }

@@ -147,9 +147,13 @@ impl List {
 
     /// The name of the table in `read_model` that the list reads. It is asked once for a page.
     pub(crate) async fn table(&self, app: &App) -> Option<String> {
-        let before = prepared(&app.pools.scan).await;
+        let statements = async || {
+            let lookup = prepared(&app.pools.lookup).await;
+            lookup.into_iter().chain(prepared(&app.pools.scan).await).collect::<Vec<_>>()
+        };
+        let before = statements().await;
         app.get(&self.path).await;
-        let now = prepared(&app.pools.scan).await;
+        let now = statements().await;
         let mut new = now.into_iter().filter(|statement| !before.contains(statement));
         new.find_map(|(statement, _)| page_of(&statement).map(str::to_owned))
     }
@@ -157,6 +161,13 @@ impl List {
 
 /// The table whose page this statement reads, if it reads a page.
 pub(crate) fn page_of(statement: &str) -> Option<&str> {
-    let (_, rest) = statement.split_once(" FROM read_model.")?;
-    statement.contains(" ORDER BY ").then(|| rest.split_whitespace().next()).flatten()
+    let (_, page) = statement.split_once(" LEFT JOIN LATERAL (")?;
+    page.split_once(" FROM read_model.")?.1.split_whitespace().next()
+}
+
+/// How often the only connection of a pool has executed each of its statements, in total.
+pub(crate) async fn executed(pool: &postgres_kit::Pool) -> i64 {
+    let counts = "SELECT coalesce(sum(generic_plans + custom_plans), 0)::bigint
+        FROM pg_prepared_statements";
+    pool.fetch_all(sqlx::raw_sql(counts)).await.unwrap()[0].get(0)
 }
