@@ -151,7 +151,8 @@ impl Load {
                 let (client, query) = (Arc::clone(&client), Arc::clone(&query));
                 let graphql = Arc::clone(&graphql);
                 Box::pin(async move {
-                    query.send(&mut *client.lock().await, &graphql).await?;
+                    let mut client = client.lock().await;
+                    query.send(&mut client, &graphql).await?;
                     Ok(1)
                 })
             });

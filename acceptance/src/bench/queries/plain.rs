@@ -173,14 +173,22 @@ struct Placed<T> {
 
 #[derive(FromRow, Serialize)]
 struct Checkpoint {
-    cp_projection: String,
-    cp_generation: i32,
-    cp_partition: i32,
-    cp_partitions: i32,
-    cp_epoch: Option<Uuid>,
-    cp_position: i64,
-    cp_event_id: Option<Uuid>,
-    cp_stale: bool,
+    #[sqlx(rename = "cp_projection")]
+    projection: String,
+    #[sqlx(rename = "cp_generation")]
+    generation: i32,
+    #[sqlx(rename = "cp_partition")]
+    partition: i32,
+    #[sqlx(rename = "cp_partitions")]
+    partitions: i32,
+    #[sqlx(rename = "cp_epoch")]
+    epoch: Option<Uuid>,
+    #[sqlx(rename = "cp_position")]
+    position: i64,
+    #[sqlx(rename = "cp_event_id")]
+    event_id: Option<Uuid>,
+    #[sqlx(rename = "cp_stale")]
+    stale: bool,
 }
 
 async fn plain_row(State(plain): Shared, Path(id): Path<Uuid>) -> Answer<Data<Order>> {
