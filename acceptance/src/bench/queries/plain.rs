@@ -134,7 +134,8 @@ struct Order {
 
 #[derive(Serialize, Deserialize)]
 struct Line {
-    line_id: Uuid,
+    #[serde(rename = "line_id")]
+    id: Uuid,
     product_id: Uuid,
     product_name: String,
     quantity: i64,
@@ -244,6 +245,7 @@ fn placed<T>(row: &PgRow, data: T) -> Answer<Placed<T>> {
 }
 
 /// The reference is not meant to fail. Its log says why it does.
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` passes it by value")]
 fn failed(error: sqlx::Error) -> StatusCode {
     eprintln!("plain handlers: {error}");
     StatusCode::INTERNAL_SERVER_ERROR
