@@ -103,7 +103,7 @@ pub fn document(version: Version) -> OpenApi {
 }
 
 /// The API's routes with all their layers, and the routes of `others` behind the same gate.
-pub fn router(api: Api, allowed: &Allowed, others: Router) -> Router {
+pub fn router(api: &Api, allowed: &Allowed, others: Router) -> Router {
     let (gate, rates, versions) = (api.gate.clone(), api.rates.clone(), api.versions.clone());
     let mut routes = others;
     for version in Version::ALL {
