@@ -108,7 +108,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     );
     let api = api(&args, reader, exports.clone(), gate.clone())?;
     let graphql = graphql::routes(&api, args.graphql());
-    let routes = http::router(api, &args.allowed.allowed(), graphql);
+    let routes = http::router(&api, &args.allowed.allowed(), graphql);
     let public = Port::public(listen, routes, args.limits.limits());
     let ports = Ports { public: vec![public], admin: process.admin(args.admin_listen) };
     // The tasks that serve requests in flight run until the last request is answered.

@@ -91,5 +91,5 @@ fn versioned(
     }
     .into();
     let graphql = graphql::routes(&api, settings);
-    http::router(api, &Origins::from_str("loopback").unwrap().into(), graphql)
+    http::router(&api, &Origins::from_str("loopback").unwrap().into(), graphql)
 }
