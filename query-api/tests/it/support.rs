@@ -24,6 +24,7 @@ use query_api::http::{Api, ApiParts};
 use query_api::page::CursorKey;
 use query_api::position::{self, Watcher};
 use query_api::read::{ALL_PROJECTIONS, Reader};
+use query_api::replica::Servers;
 use secrecy::SecretString;
 use serde_json::Value;
 use service_kit::clock::FixedClock;
@@ -84,7 +85,7 @@ impl App {
         let pulse = Health::new().pulse("polling", position::POLL_SILENCE);
         tokio::spawn(position::poll(
             self.watcher.clone(),
-            self.pools.lookup.clone(),
+            self.pools.clone().into(),
             query_api::read::ALL_PROJECTIONS,
             pulse,
             CancellationToken::new(),
@@ -314,8 +315,8 @@ pub(crate) async fn send_as(
     Answer { status: partitions.status, headers: partitions.headers, body }
 }
 
-pub(crate) fn router(pools: Pools, watcher: Watcher) -> Router {
-    limited(pools, watcher, "off")
+pub(crate) fn router(servers: impl Into<Servers>, watcher: Watcher) -> Router {
+    built(servers, watcher, "off", OPEN)
 }
 
 /// What tests see of the GraphQL endpoint, unless they say otherwise.
@@ -331,11 +332,16 @@ pub(crate) fn with_graphql(pools: Pools, watcher: Watcher, settings: Settings) -
     built(pools, watcher, "off", settings)
 }
 
-fn built(pools: Pools, watcher: Watcher, limits: &str, settings: Settings) -> Router {
+fn built(
+    servers: impl Into<Servers>,
+    watcher: Watcher,
+    limits: &str,
+    settings: Settings,
+) -> Router {
     let issuer = tokens::issuer();
     let verifier = Verifier::new(ISSUER, AUDIENCE, issuer.keys().published());
     let api: Api = ApiParts {
-        reader: Reader::new(pools, watcher),
+        reader: Reader::new(servers, watcher),
         token_key: token_key(),
         cursor_key: CursorKey::from_secret(&SecretString::from("C".repeat(44))).unwrap(),
         gate: Gate::new(Arc::new(verifier), Revocations::default()),
