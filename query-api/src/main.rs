@@ -146,15 +146,16 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     // An unknown schema ends the process. It waits for everything else.
     let (component, pulse) =
         (health.component("read-model"), health.pulse("looking", ready::SILENCE_LIMIT));
-    let ready = async {
+    // On the heap: together they are too large for a thread's stack without optimisation.
+    let ready = Box::pin(async {
         anyhow::Ok(ready::watch(servers.clone(), component, pulse, background.clone()).await?)
-    };
-    let polling = async {
+    });
+    let polling = Box::pin(async {
         let pulse = health.pulse("polling", position::POLL_SILENCE);
         let (watcher, servers) = (watcher.clone(), servers.clone());
         position::poll(watcher, servers, ALL_PROJECTIONS, pulse, background.clone()).await;
         anyhow::Ok(())
-    };
+    });
     let listening = async {
         if let Some(url) = args.nats.optional()? {
             position::listen(
@@ -174,7 +175,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         }
         anyhow::Ok(())
     };
-    let following = follow(&args, servers.clone(), health, background.clone());
+    let following = Box::pin(follow(&args, servers.clone(), health, background.clone()));
     let work = async {
         tokio::try_join!(ready, polling, listening, knowing, fetching, following).map(drop)
     };
