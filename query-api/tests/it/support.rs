@@ -74,7 +74,7 @@ impl App {
         let pulse = Health::new().pulse("polling", position::POLL_SILENCE);
         tokio::spawn(position::poll(
             self.watcher.clone(),
-            self.pools.lookup.clone(),
+            self.pools.clone().into(),
             query_api::read::ALL_PROJECTIONS,
             pulse,
             CancellationToken::new(),

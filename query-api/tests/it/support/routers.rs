@@ -15,14 +15,17 @@ use query_api::http::{self, Api, ApiParts};
 use query_api::page::CursorKey;
 use query_api::position::Watcher;
 use query_api::read::{Exports, Reader};
+use query_api::replica::Servers;
 use secrecy::SecretString;
 use service_kit::clock::FixedClock;
 use service_kit::http::{Deprecation, Origins, Versions};
 
 use super::{App, moment, token_key, tokens};
 
-pub(crate) fn router(pools: Pools, watcher: Watcher) -> Router {
-    limited(pools, watcher, "off")
+pub(crate) fn router(servers: impl Into<Servers>, watcher: Watcher) -> Router {
+    let servers = servers.into();
+    let exports = exports(&servers.primary().pools);
+    built(Reader::new(servers, watcher), exports, "off", OPEN)
 }
 
 /// What tests see of the GraphQL endpoint, unless they say otherwise.
@@ -91,5 +94,5 @@ fn versioned(
     }
     .into();
     let graphql = graphql::routes(&api, settings);
-    http::router(api, &Origins::from_str("loopback").unwrap().into(), graphql)
+    http::router(&api, &Origins::from_str("loopback").unwrap().into(), graphql)
 }
