@@ -4,6 +4,7 @@ mod access;
 mod answer;
 mod etag;
 mod list;
+mod live;
 mod openapi;
 mod wait;
 
@@ -38,6 +39,7 @@ use service_kit::http::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::live::Live;
 use crate::page::CursorKey;
 use crate::read::Reader;
 
@@ -54,6 +56,8 @@ pub struct Api(Arc<ApiParts>);
 pub struct ApiParts {
     /// Answers questions from the read tables.
     pub reader: Reader,
+    /// Live updates of the read tables.
+    pub live: Live,
     /// Verifies consistency tokens.
     pub token_key: TokenKey,
     /// Signs and verifies cursors.

@@ -11,6 +11,7 @@ use identity::{Gate, KeySource, Revocations};
 use query_api::config::{Cli, Command, IdentityArgs, ServeArgs};
 use query_api::database::Pools;
 use query_api::http::{Api, ApiParts};
+use query_api::live::{self, Live};
 use query_api::page::CursorKey;
 use query_api::position::{self, Watcher};
 use query_api::read::{ALL_PROJECTIONS, Reader};
@@ -43,9 +44,10 @@ fn describe() -> anyhow::Result<()> {
     Ok(cli_kit::print(serde_json::to_string_pretty(&http::document())? + "\n")?)
 }
 
-fn api(args: &ServeArgs, reader: Reader, gate: Gate) -> anyhow::Result<Api> {
+fn api(args: &ServeArgs, reader: Reader, live: Live, gate: Gate) -> anyhow::Result<Api> {
     Ok(ApiParts {
         reader,
+        live,
         token_key: TokenKey::from_secret(&args.token_key.get()?).context("TOKEN_KEY")?,
         cursor_key: CursorKey::from_secret(&args.cursor_key.get()?).context("CURSOR_KEY")?,
         gate,
@@ -98,7 +100,8 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let folder = args.identity.cache.folder()?;
     let (gate, outside) = gate(&args, folder.clone(), health)?;
     let reader = Reader::new(pools.clone(), watcher.clone());
-    let api = api(&args, reader, gate.clone())?;
+    let live = Live::new(args.live.settings(), process.drain());
+    let api = api(&args, reader.clone(), live.clone(), gate.clone())?;
     let graphql = graphql::routes(&api, args.graphql());
     let routes = http::router(api, &args.allowed.allowed(), graphql);
     let public = Port::public(listen, routes, args.limits.limits());
@@ -115,6 +118,10 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         let pulse = health.pulse("polling", position::POLL_SILENCE);
         let (watcher, pool) = (watcher.clone(), pools.lookup.clone());
         position::poll(watcher, pool, ALL_PROJECTIONS, pulse, background.clone()).await;
+        anyhow::Ok(())
+    };
+    let following = async {
+        live.run(&reader, |name| health.pulse(name, live::SILENCE), &background).await;
         anyhow::Ok(())
     };
     let listening = async {
@@ -136,7 +143,9 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         }
         anyhow::Ok(())
     };
-    let work = async { tokio::try_join!(ready, polling, listening, knowing, fetching).map(drop) };
+    let work = async {
+        tokio::try_join!(ready, polling, following, listening, knowing, fetching).map(drop)
+    };
     let ended = Box::pin(process.run(ports, work)).await;
     let closed = process.finish(pools.close()).await;
     ended?;

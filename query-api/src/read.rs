@@ -52,6 +52,7 @@ macro_rules! read_tables {
 }
 
 pub mod audit;
+pub mod changes;
 pub mod customer;
 mod failure;
 pub mod funnel;

@@ -49,6 +49,13 @@ impl FromRequestParts<Api> for RowRequest {
     }
 }
 
+impl RowRequest {
+    /// The position that the caller waits for, if there is one.
+    pub(super) const fn wait(&self) -> Option<Wait> {
+        self.wait
+    }
+}
+
 impl Api {
     /// Answers a question, and waits first if the caller asks for it.
     pub(super) async fn ask<R: Read>(

@@ -8,8 +8,8 @@ use axum::response::IntoResponse;
 use service_kit::openapi::{describe_header, describe_version};
 use utoipa::OpenApi as _;
 use utoipa::openapi::path::{Operation, Parameter};
-use utoipa::openapi::schema::Type;
-use utoipa::openapi::{OpenApi, RefOr};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{ContentBuilder, OpenApi, RefOr};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -36,6 +36,13 @@ struct Tag;
 const ETAG: &str = "The tag of the content. For a row it is strong and begins with the row's \
     version. For a list it is weak. It changes whenever `data` or `meta.stale` may have changed";
 
+const EVENTS: &str = "Server-sent events: `row` for each row of the answer and `complete`, then \
+    `changed`, `erased`, `stale` and `left` as rows change. Their data are `{data, meta}` with a \
+    row. With `Last-Event-ID`, what the client missed and `resumed`, or `reset`. `end` says why \
+    the stream ends";
+const EXAMPLE: &str = "id: 4711.1.019a00000000700080000000000000a1.-\nevent: complete\n\
+    data: {\"meta\":{\"position\":4711}}\n\n";
+
 pub(super) fn head() -> OpenApi {
     Head::openapi()
 }
@@ -54,9 +61,27 @@ pub fn document() -> OpenApi {
     for (path, item) in &mut document.paths.paths {
         if let Some(operation) = &mut item.get {
             describe_headers(path, operation);
+            describe_events(operation);
         }
     }
     document
+}
+
+/// Adds the stream of events to the answers of an operation that takes `Last-Event-ID`.
+fn describe_events(operation: &mut Operation) {
+    let is_live = |parameter: &RefOr<Parameter>| match parameter {
+        RefOr::T(parameter) => parameter.name == "Last-Event-ID",
+        RefOr::Ref(_) => false,
+    };
+    if !operation.parameters.iter().flatten().any(is_live) {
+        return;
+    }
+    if let Some(RefOr::T(answer)) = operation.responses.responses.get_mut("200") {
+        let text = ObjectBuilder::new().schema_type(Type::String).description(Some(EVENTS));
+        let content = ContentBuilder::new().schema(Some(text.build()));
+        let content = content.example(Some(EXAMPLE.into())).build();
+        answer.content.insert("text/event-stream".to_owned(), RefOr::T(content));
+    }
 }
 
 /// Describes the headers of each answer.

@@ -2,38 +2,31 @@
 
 pub(crate) mod described;
 pub(crate) mod rows;
+pub(crate) mod setup;
 pub(crate) mod tokens;
 
-use std::str::FromStr as _;
-use std::sync::Arc;
-
-use access::Policy;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use chrono::{DateTime, Duration, Utc};
-use graphql_kit::Introspection;
 use http_body_util::BodyExt as _;
-use identity::config::{AUDIENCE, ISSUER};
-use identity::{Gate, Revocations, Verifier};
+use identity::Revocations;
 use local_servers::TestDatabase;
 use query_api::database::Pools;
-use query_api::graphql::{self, Settings};
-use query_api::http;
-use query_api::http::{Api, ApiParts};
-use query_api::page::CursorKey;
+use query_api::graphql::Settings;
+use query_api::live::Live;
 use query_api::position::{self, Watcher};
 use query_api::read::{ALL_PROJECTIONS, Reader};
 use secrecy::SecretString;
 use serde_json::Value;
-use service_kit::clock::FixedClock;
 use service_kit::consistency::{ConsistencyToken, TokenKey};
 use service_kit::health::Health;
-use service_kit::http::Origins;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt as _;
 use uuid::Uuid;
+
+pub(crate) use setup::{LIVE, Setup, follow};
 
 /// The API, its database, and the handles that a test needs.
 pub(crate) struct App {
@@ -43,6 +36,8 @@ pub(crate) struct App {
     /// The connections of the API.
     pub(crate) pools: Pools,
     pub(crate) watcher: Watcher,
+    /// What is revoked.
+    pub(crate) revocations: Revocations,
     pub(crate) epoch: Uuid,
     pub(crate) database: TestDatabase,
     _stop: DropGuard,
@@ -100,9 +95,13 @@ impl App {
         let stop = CancellationToken::new();
         let watcher = Watcher::default();
         let epoch = Uuid::now_v7();
-        let router = router(pools.clone(), watcher.clone());
-        let app =
-            Self { router, writer, pools, watcher, epoch, database, _stop: stop.drop_guard() };
+        let revocations = Revocations::default();
+        let live = Live::new(LIVE, stop.clone());
+        let router = Setup { revocations: revocations.clone(), live: live.clone(), ..Setup::new() }
+            .router(pools.clone(), watcher.clone());
+        follow(live, Reader::new(pools.clone(), watcher.clone()), stop.clone());
+        let _stop = stop.drop_guard();
+        let app = Self { router, writer, pools, watcher, revocations, epoch, database, _stop };
         for projection in ALL_PROJECTIONS {
             app.move_to(projection, 100).await;
         }
@@ -315,37 +314,17 @@ pub(crate) async fn send_as(
 }
 
 pub(crate) fn router(pools: Pools, watcher: Watcher) -> Router {
-    limited(pools, watcher, "off")
+    Setup::new().router(pools, watcher)
 }
 
-/// What tests see of the GraphQL endpoint, unless they say otherwise.
-const OPEN: Settings = Settings { introspection: Introspection::Enabled, graphiql: true };
-
 /// The API with this setting RATE_LIMITS.
-pub(crate) fn limited(pools: Pools, watcher: Watcher, limits: &str) -> Router {
-    built(pools, watcher, limits, OPEN)
+pub(crate) fn limited(pools: Pools, watcher: Watcher, limits: &'static str) -> Router {
+    Setup { limits, ..Setup::new() }.router(pools, watcher)
 }
 
 /// The API with these settings of its GraphQL endpoint.
 pub(crate) fn with_graphql(pools: Pools, watcher: Watcher, settings: Settings) -> Router {
-    built(pools, watcher, "off", settings)
-}
-
-fn built(pools: Pools, watcher: Watcher, limits: &str, settings: Settings) -> Router {
-    let issuer = tokens::issuer();
-    let verifier = Verifier::new(ISSUER, AUDIENCE, issuer.keys().published());
-    let api: Api = ApiParts {
-        reader: Reader::new(pools, watcher),
-        token_key: token_key(),
-        cursor_key: CursorKey::from_secret(&SecretString::from("C".repeat(44))).unwrap(),
-        gate: Gate::new(Arc::new(verifier), Revocations::default()),
-        rates: http::rates(&limits.parse().unwrap()).unwrap(),
-        policy: Arc::new(Policy::default()),
-        clock: FixedClock::at(moment(0)),
-    }
-    .into();
-    let graphql = graphql::routes(&api, settings);
-    http::router(api, &Origins::from_str("loopback").unwrap().into(), graphql)
+    Setup { graphql: settings, ..Setup::new() }.router(pools, watcher)
 }
 
 pub(crate) fn token_key() -> TokenKey {

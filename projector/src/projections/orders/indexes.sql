@@ -4,3 +4,5 @@ CREATE INDEX orders_created_at ON orders (created_at, id);
 CREATE INDEX orders_user ON orders (user_id, created_at, id);
 -- Serves GET /orders?status=…
 CREATE INDEX orders_status ON orders (status, created_at, id);
+-- Serves live updates of orders: the rows that changed after a position.
+CREATE INDEX orders_position ON orders (position, id);

@@ -2,3 +2,5 @@
 CREATE INDEX products_created_at ON products (created_at, id);
 -- Serves GET /products sorted or filtered by name.
 CREATE INDEX products_name ON products (name, id);
+-- Serves live updates of products: the rows that changed after a position.
+CREATE INDEX products_position ON products (position, id);

@@ -4,3 +4,5 @@ CREATE INDEX users_created_at ON users (created_at, id);
 CREATE INDEX users_order_count ON users (order_count, id);
 -- Serves GET /users?email=…; addresses are compared without case.
 CREATE INDEX users_email ON users (lower(email COLLATE "C"));
+-- Serves live updates of users: the rows that changed after a position.
+CREATE INDEX users_position ON users (position, id);

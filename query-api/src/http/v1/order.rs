@@ -1,5 +1,7 @@
 //! The handlers of `/api/v1/orders`.
 
+use std::sync::Arc;
+
 use access::Permission;
 use axum::extract::State;
 use axum::response::Response;
@@ -14,7 +16,9 @@ use utoipa_axum::routes;
 use crate::http::Api;
 use crate::http::answer::{Failures, RowRequest};
 use crate::http::list::{Filter, ListRequest, PageParams};
+use crate::http::live::{Events, LiveHeaders, LiveList};
 use crate::http::wait::{QueryHeaders, WaitParams};
+use crate::live::Matches;
 use crate::read::order::{FindOrder, ListOrders, OrderRow, OrderSort};
 use crate::view::order::{Order, OrderStatus};
 
@@ -88,13 +92,14 @@ impl OrderOfUserFilter {
 /// Lists orders.
 #[utoipa::path(
     get, path = "/api/v1/orders", tag = "orders", operation_id = "listOrders", params(OrderFilter,
-        PageParams, WaitParams, QueryHeaders),
+        PageParams, WaitParams, QueryHeaders, LiveHeaders),
     responses((status = 200, description = "A page of the list", body = Envelope<Vec<Order>>),
               (status = 304, description = "The caller's copy is still current"), Failures)
 )]
 async fn list(
     State(api): State<Api>,
     id: RequestId,
+    Events(live): Events,
     request: ListRequest<OrderFilter>,
 ) -> Result<Response, Problem> {
     let scope = api.scope(&request.caller, Permission::OrdersRead)?;
@@ -104,6 +109,11 @@ async fn list(
         status: request.filter.status.map(|status| status.text().to_owned()),
         page_request: request.page_request.clone(),
     };
+    if let Some(live) = live {
+        let visible = (scope, question.user_id);
+        let list = LiveList::new(visible, with_status(&question), question, OrderRow::key);
+        return api.follow_list(live, request, list, (Permission::OrdersRead, scope)).await;
+    }
     let view = api.ask(question, request.wait).await?;
     api.list(id, &request, view, OrderRow::key, Order::from)
 }
@@ -111,22 +121,32 @@ async fn list(
 /// Shows one order.
 #[utoipa::path(
     get, path = "/api/v1/orders/{id}", tag = "orders", operation_id = "getOrder",
-    params(("id" = inline(Id), Path, description = "The order's id"), WaitParams, QueryHeaders),
+    params(("id" = inline(Id), Path, description = "The order's id"), WaitParams, QueryHeaders, LiveHeaders),
     responses((status = 200, description = "The order", body = Envelope<Order>),
               (status = 304, description = "The caller's copy is still current"), Failures)
 )]
 async fn find(
     State(api): State<Api>,
     id: RequestId,
+    Events(live): Events,
     request: RowRequest,
 ) -> Result<Response, Problem> {
     let scope = api.scope(&request.caller, Permission::OrdersRead)?;
+    if let Some(live) = live {
+        return api.follow_row::<OrderRow>(live, request, (Permission::OrdersRead, scope)).await;
+    }
     let question = FindOrder::new(request.id, scope);
     api.row(id, request, question, |row| {
         let (version, position) = (row.version, row.position);
         (Order::from(row), version, position)
     })
     .await
+}
+
+/// Whether an order has the status that a list asks for.
+pub(super) fn with_status(list: &ListOrders) -> Option<Matches<OrderRow>> {
+    let status = list.status.clone()?;
+    Some(Arc::new(move |row: &OrderRow| row.status == status))
 }
 
 const fn sort(given: Option<SortOrders>) -> OrderSort {

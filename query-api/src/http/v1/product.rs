@@ -1,5 +1,7 @@
 //! The handlers of `/api/v1/products`.
 
+use std::sync::Arc;
+
 use access::Permission;
 use axum::extract::State;
 use axum::response::Response;
@@ -14,7 +16,9 @@ use utoipa_axum::routes;
 use crate::http::Api;
 use crate::http::answer::{Failures, RowRequest};
 use crate::http::list::{Filter, ListRequest, PageParams};
+use crate::http::live::{Events, LiveHeaders, LiveList};
 use crate::http::wait::{QueryHeaders, WaitParams};
+use crate::live::Matches;
 use crate::read::product::{FindProduct, ListProducts, ProductRow, ProductSort};
 use crate::view::product::Product;
 
@@ -68,7 +72,7 @@ impl Filter for ProductFilter {
 /// Lists products.
 #[utoipa::path(
     get, path = "/api/v1/products", tag = "products", operation_id = "listProducts",
-        params(ProductFilter, PageParams, WaitParams, QueryHeaders),
+        params(ProductFilter, PageParams, WaitParams, QueryHeaders, LiveHeaders),
     responses((status = 200, description = "A page of the list",
         body = Envelope<Vec<Product>>),
               (status = 304, description = "The caller's copy is still current"), Failures)
@@ -76,13 +80,21 @@ impl Filter for ProductFilter {
 async fn list(
     State(api): State<Api>,
     id: RequestId,
+    Events(live): Events,
     request: ListRequest<ProductFilter>,
 ) -> Result<Response, Problem> {
-    api.everything(&request.caller, Permission::ProductsRead)?;
+    let scope = api.everything(&request.caller, Permission::ProductsRead)?;
     let question = ListProducts {
         name: request.filter.name.clone(),
         page_request: request.page_request.clone(),
     };
+    if let Some(live) = live {
+        let named = question.name.clone().map(|name| -> Matches<ProductRow> {
+            Arc::new(move |row: &ProductRow| row.name == name)
+        });
+        let list = LiveList::new((scope, None), named, question, ProductRow::key);
+        return api.follow_list(live, request, list, (Permission::ProductsRead, scope)).await;
+    }
     let view = api.ask(question, request.wait).await?;
     api.list(id, &request, view, ProductRow::key, Product::from)
 }
@@ -90,16 +102,22 @@ async fn list(
 /// Shows one product.
 #[utoipa::path(
     get, path = "/api/v1/products/{id}", tag = "products", operation_id = "getProduct",
-    params(("id" = inline(Id), Path, description = "The product's id"), WaitParams, QueryHeaders),
+    params(("id" = inline(Id), Path, description = "The product's id"), WaitParams, QueryHeaders, LiveHeaders),
     responses((status = 200, description = "The product", body = Envelope<Product>),
               (status = 304, description = "The caller's copy is still current"), Failures)
 )]
 async fn find(
     State(api): State<Api>,
     id: RequestId,
+    Events(live): Events,
     request: RowRequest,
 ) -> Result<Response, Problem> {
     let scope = api.everything(&request.caller, Permission::ProductsRead)?;
+    if let Some(live) = live {
+        return api
+            .follow_row::<ProductRow>(live, request, (Permission::ProductsRead, scope))
+            .await;
+    }
     let question = FindProduct::new(request.id, scope);
     api.row(id, request, question, |row| {
         let (version, position) = (row.version, row.position);

@@ -1,5 +1,7 @@
 //! The handlers of `/api/v1/users`.
 
+use std::sync::Arc;
+
 use access::Permission;
 use axum::extract::State;
 use axum::response::Response;
@@ -18,9 +20,11 @@ use crate::filter;
 use crate::http::Api;
 use crate::http::answer::{Failures, RowRequest};
 use crate::http::list::{Filter, ListRequest, PageParams};
+use crate::http::live::{Events, LiveHeaders, LiveList};
 use crate::http::wait::{QueryHeaders, WaitParams};
+use crate::live::Matches;
 use crate::read::View;
-use crate::read::order::{ListOrdersOfUser, OrderRow};
+use crate::read::order::{ListOrders, ListOrdersOfUser, OrderRow};
 use crate::read::user::{FindUser, ListUsers, UserRow, UserSort};
 use crate::view::order::Order;
 use crate::view::user::{User, UserStatus};
@@ -88,13 +92,14 @@ impl Filter for UserFilter {
 /// Lists users.
 #[utoipa::path(
     get, path = "/api/v1/users", tag = "users", operation_id = "listUsers", params(UserFilter,
-        PageParams, WaitParams, QueryHeaders),
+        PageParams, WaitParams, QueryHeaders, LiveHeaders),
     responses((status = 200, description = "A page of the list", body = Envelope<Vec<User>>),
               (status = 304, description = "The caller's copy is still current"), Failures)
 )]
 async fn list(
     State(api): State<Api>,
     id: RequestId,
+    Events(live): Events,
     request: ListRequest<UserFilter>,
 ) -> Result<Response, Problem> {
     let scope = api.scope(&request.caller, Permission::UsersRead)?;
@@ -104,23 +109,47 @@ async fn list(
         email: request.filter.email.clone(),
         page_request: request.page_request.clone(),
     };
+    if let Some(live) = live {
+        let list = LiveList::new((scope, None), matching(&question), question, UserRow::key);
+        return api.follow_list(live, request, list, (Permission::UsersRead, scope)).await;
+    }
     let view = api.ask(question, request.wait).await?;
     api.list(id, &request, view, UserRow::key, User::from)
+}
+
+/// Whether a user has the status and the address that a list asks for.
+fn matching(list: &ListUsers) -> Option<Matches<UserRow>> {
+    let (status, email) = (list.status.clone(), list.email.clone());
+    if status.is_none() && email.is_none() {
+        return None;
+    }
+    // As the statement compares them: without case, in ASCII alone.
+    let has_email = |row: &UserRow, email: &String| {
+        row.email.as_ref().is_some_and(|address| address.to_ascii_lowercase() == *email)
+    };
+    Some(Arc::new(move |row: &UserRow| {
+        status.as_ref().is_none_or(|status| row.status == *status)
+            && email.as_ref().is_none_or(|email| has_email(row, email))
+    }))
 }
 
 /// Shows one user.
 #[utoipa::path(
     get, path = "/api/v1/users/{id}", tag = "users", operation_id = "getUser",
-    params(("id" = inline(Id), Path, description = "The user's id"), WaitParams, QueryHeaders),
+    params(("id" = inline(Id), Path, description = "The user's id"), WaitParams, QueryHeaders, LiveHeaders),
     responses((status = 200, description = "The user", body = Envelope<User>),
               (status = 304, description = "The caller's copy is still current"), Failures)
 )]
 async fn find(
     State(api): State<Api>,
     id: RequestId,
+    Events(live): Events,
     request: RowRequest,
 ) -> Result<Response, Problem> {
     let scope = api.scope(&request.caller, Permission::UsersRead)?;
+    if let Some(live) = live {
+        return api.follow_row::<UserRow>(live, request, (Permission::UsersRead, scope)).await;
+    }
     let question = FindUser::new(request.id, scope);
     api.row(id, request, question, |row| {
         let (version, position) = (row.version, row.position);
@@ -133,17 +162,32 @@ async fn find(
 #[utoipa::path(
     get, path = "/api/v1/users/{id}/orders", tag = "users", operation_id = "listOrdersOfUser",
     params(("id" = inline(Id), Path, description = "The user's id"), order::OrderOfUserFilter,
-        PageParams, WaitParams, QueryHeaders),
+        PageParams, WaitParams, QueryHeaders, LiveHeaders),
     responses((status = 200, description = "A page of the list", body = Envelope<Vec<Order>>),
               (status = 304, description = "The caller's copy is still current"), Failures)
 )]
 async fn orders(
     State(api): State<Api>,
     id: RequestId,
+    Events(live): Events,
     Path(user_id): Path<Id>,
     request: ListRequest<order::OrderOfUserFilter>,
 ) -> Result<Response, Problem> {
     let scope = api.scope(&request.caller, Permission::OrdersRead)?;
+    if let Some(live) = live {
+        // Whether the user exists is asked once: users never go.
+        let user = api.ask(FindUser::new(user_id.get(), scope), request.wait).await?;
+        user.data.ok_or_else(Problem::not_found)?;
+        let question = ListOrders {
+            scope,
+            user_id: Some(user_id.get()),
+            status: request.filter.status(),
+            page_request: request.page_request.clone(),
+        };
+        let (visible, matches) = ((scope, question.user_id), order::with_status(&question));
+        let list = LiveList::new(visible, matches, question, OrderRow::key);
+        return api.follow_list(live, request, list, (Permission::OrdersRead, scope)).await;
+    }
     let question = ListOrdersOfUser {
         scope,
         user_id: user_id.get(),

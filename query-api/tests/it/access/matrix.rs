@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use access::Grants;
 use axum::body::Body;
 use axum::http::Request;
+use tower::ServiceExt as _;
 use uuid::Uuid;
 
 use crate::support::rows::fill;
@@ -19,7 +20,7 @@ use crate::support::{App, send_as};
 pub(crate) const CALLERS: [&str; 7] =
     ["anonymous", "stranger", "owner", "support", "admin", "expired", "narrow"];
 
-/// The statuses of each operation.
+/// The statuses of each operation, also of its live updates, if it has some.
 const TABLE: &[(&str, [u16; 7])] = &[
     // One line each.
     ("/api/v1/customers/at-risk", [401, 403, 403, 200, 200, 401, 403]),
@@ -37,6 +38,27 @@ const TABLE: &[(&str, [u16; 7])] = &[
     ("/api/v1/users/{id}/orders", [401, 404, 200, 200, 200, 401, 403]),
     ("/openapi.json", [200, 200, 200, 200, 200, 401, 200]),
 ];
+
+/// The operations with live updates.
+const LIVE: &[&str] = &[
+    "/api/v1/orders",
+    "/api/v1/orders/{id}",
+    "/api/v1/products",
+    "/api/v1/products/{id}",
+    "/api/v1/users",
+    "/api/v1/users/{id}",
+    "/api/v1/users/{id}/orders",
+];
+
+/// The status of the answer to a request for live updates.
+async fn stream(app: &App, token: Option<String>, path: &str) -> u16 {
+    let mut request = Request::get(path).header("accept", "text/event-stream");
+    if let Some(token) = token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    let answer = app.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    answer.status().as_u16()
+}
 
 /// The path of an existing row, and its owner.
 async fn real(app: &App, path: &str) -> (String, Uuid) {
@@ -82,6 +104,12 @@ async fn every_operation_answers_everybody_as_the_table_says() {
             assert_eq!(answer.status, *status, "{caller}: {path}: {:#}", answer.body);
             let described = &document["paths"][path]["get"]["responses"];
             assert!(described[status.to_string()].is_object(), "{path} lacks {status}");
+            let is_live = described["200"]["content"]["text/event-stream"].is_object();
+            assert_eq!(is_live, LIVE.contains(path), "{path}");
+            if is_live {
+                let streamed = stream(&app, token_of(caller, owner), &real).await;
+                assert_eq!(streamed, *status, "{caller}: the live updates of {path}");
+            }
             let is_challenged = matches!(status, 401 | 403);
             assert_eq!(answer.headers.contains_key("www-authenticate"), is_challenged, "{path}");
         }

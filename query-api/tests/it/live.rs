@@ -1,0 +1,8 @@
+//! Live updates. The tests change the rows as the projector would.
+
+mod access;
+mod events;
+mod limits;
+mod resume;
+mod rows;
+mod servers;
