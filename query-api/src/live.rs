@@ -25,6 +25,8 @@ mod config;
 mod frame;
 mod hub;
 mod members;
+mod page;
+mod page_stream;
 mod place;
 mod queue;
 mod read;
@@ -43,6 +45,8 @@ use tokio_util::sync::CancellationToken;
 pub use config::{LiveArgs, LiveSettings};
 use hub::Hub;
 pub(crate) use hub::{Follow, Matches};
+pub(crate) use page::{AskPage, PageState};
+pub(crate) use page_stream::{PageOpening, PageStream};
 pub(crate) use place::Held;
 pub(crate) use read::{Ask, Snapshot};
 pub(crate) use row::Followed;
@@ -53,6 +57,7 @@ use crate::read::Reader;
 use crate::read::order::OrderRow;
 use crate::read::product::ProductRow;
 use crate::read::user::UserRow;
+use page::Pages;
 use place::Places;
 
 /// The maximum number of reads for streams that open or resume at once. Others wait for their turn,
@@ -71,6 +76,7 @@ struct Parts {
     users: Hub<UserRow>,
     orders: Hub<OrderRow>,
     products: Hub<ProductRow>,
+    pages: Pages,
     places: Places,
     reads: Semaphore,
     /// Ends all streams.
@@ -82,6 +88,7 @@ impl Live {
     pub fn new(settings: LiveSettings, stop: CancellationToken) -> Self {
         describe();
         Self(Arc::new(Parts {
+            pages: Pages::default(),
             places: Places::new(settings),
             settings,
             users: Hub::default(),

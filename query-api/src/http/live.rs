@@ -28,6 +28,10 @@ use crate::page::Page;
 use crate::read::table::Find;
 use crate::read::{Read, View};
 
+mod page;
+
+pub(super) use page::PageList;
+
 const EVENT_STREAM: &str = "text/event-stream";
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -49,6 +53,8 @@ pub(super) struct Events(pub(super) Option<LiveRequest>);
 /// A request for live updates.
 pub(super) struct LiveRequest {
     client: RateKey,
+    /// The path and query.
+    request: String,
     /// The credentials, to be checked again.
     credentials: HeaderMap,
     last_event_id: Option<String>,
@@ -73,7 +79,8 @@ impl FromRequestParts<Api> for Events {
             id.to_str().unwrap_or_default().to_owned()
         });
         let last_event_id = last_event_id.filter(|id| !id.is_empty());
-        Ok(Self(Some(LiveRequest { client, credentials, last_event_id })))
+        let request = parts.uri.to_string();
+        Ok(Self(Some(LiveRequest { client, request, credentials, last_event_id })))
     }
 }
 
@@ -146,25 +153,39 @@ impl Api {
         (permission, scope): (Permission, Scope),
         wait: Option<Wait>,
     ) -> Result<Response, Problem> {
-        let LiveRequest { client, credentials, last_event_id } = live;
+        let LiveRequest { client, credentials, last_event_id, .. } = live;
         let place = self.live.take(client)?;
+        let access = self.still_allowed(credentials, (permission, scope));
+        let opening = Opening { place, follow, ask, access, last_event_id, wait };
+        let stream = Streaming::open(&self.live, &self.reader, opening).await?;
+        Ok(events(Body::from_stream(stream.chunks())))
+    }
+
+    /// Checks whether somebody with these credentials may still see this scope.
+    fn still_allowed(
+        &self,
+        credentials: HeaderMap,
+        (permission, scope): (Permission, Scope),
+    ) -> Access {
         let api = self.clone();
-        let access: Access = Box::new(move || {
+        Box::new(move || {
             let caller = api.gate.caller(&credentials)?;
             let now = api.scope(&caller, permission)?;
             // The stream was opened for other rows.
             if now == scope { Ok(()) } else { Err(Problem::not_found()) }
-        });
-        let opening = Opening { place, follow, ask, access, last_event_id, wait };
-        let stream = Streaming::open(&self.live, &self.reader, opening).await?;
-        let mut response = Body::from_stream(stream.chunks()).into_response();
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(EVENT_STREAM));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.insert(BUFFERING, HeaderValue::from_static("no"));
-        headers.append(VARY, HeaderValue::from_static("accept, authorization"));
-        Ok(response)
+        })
     }
+}
+
+/// The answer with a stream of events.
+fn events(body: Body) -> Response {
+    let mut response = body.into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(EVENT_STREAM));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(BUFFERING, HeaderValue::from_static("no"));
+    headers.append(VARY, HeaderValue::from_static("accept, authorization"));
+    response
 }
 
 /// A list to follow.

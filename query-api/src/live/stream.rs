@@ -27,8 +27,10 @@ use crate::read::Reader;
 
 mod begin;
 
+pub(super) use begin::SWITCHED;
+
 /// How many checks there are to a heartbeat, which comes every 15 s.
-const CHECKS_PER_HEARTBEAT: u32 = 3;
+pub(super) const CHECKS_PER_HEARTBEAT: u32 = 3;
 /// How long a stream that opens waits for the hub.
 const HUB_LIMIT: Duration = Duration::from_secs(3);
 /// The maximum number of bytes that are written at once.
@@ -191,7 +193,7 @@ impl<R: Followed> Streaming<R> {
         match sent {
             Sent::Reset => {
                 self.needs_snapshot = true;
-                let why = Reason::new("tables-switched", begin::SWITCHED);
+                let why = Reason::new("tables-switched", SWITCHED);
                 self.ready.push_back(frame::notice("reset", &why));
                 0
             }
@@ -241,7 +243,7 @@ impl<R: Followed> Streaming<R> {
 }
 
 /// 503: the changes cannot be read at the moment.
-fn unavailable() -> Problem {
+pub(super) fn unavailable() -> Problem {
     Problem::unavailable("live-unavailable", "Changes cannot be read at the moment", 1)
 }
 

@@ -3,6 +3,7 @@
 mod access;
 mod events;
 mod limits;
+mod pages;
 mod resume;
 mod rows;
 mod servers;

@@ -14,6 +14,7 @@ use utoipa_axum::routes;
 use crate::http::Api;
 use crate::http::answer::Failures;
 use crate::http::list::{Filter, ListRequest, PageParams};
+use crate::http::live::{Events, LiveHeaders, PageList};
 use crate::http::wait::{QueryHeaders, WaitParams};
 use crate::read::customer::{CustomerRow, CustomerSort, ListCustomersAtRisk};
 use crate::view::customer::CustomerAtRisk;
@@ -66,7 +67,7 @@ impl Filter for CustomerFilter {
 #[utoipa::path(
     get, path = "/api/v1/customers/at-risk", tag = "customers",
     operation_id = "listCustomersAtRisk",
-    params(CustomerFilter, PageParams, WaitParams, QueryHeaders),
+    params(CustomerFilter, PageParams, WaitParams, QueryHeaders, LiveHeaders),
     responses((status = 200, description = "A page of the list",
         body = Envelope<Vec<CustomerAtRisk>>),
               (status = 304, description = "The caller's copy is still current"), Failures)
@@ -74,6 +75,7 @@ impl Filter for CustomerFilter {
 async fn at_risk(
     State(api): State<Api>,
     id: RequestId,
+    Events(live): Events,
     request: ListRequest<CustomerFilter>,
 ) -> Result<Response, Problem> {
     api.everything(&request.caller, Permission::SalesRead)?;
@@ -81,6 +83,11 @@ async fn at_risk(
         due_before: request.filter.due_before.map(Time::get),
         page_request: request.page_request.clone(),
     };
+    if let Some(live) = live {
+        let (key, body) = (CustomerRow::key, CustomerAtRisk::from);
+        let list = PageList { question, key, body, fields: &["user_id"] };
+        return api.follow_page(live, request, list, Permission::SalesRead).await;
+    }
     let view = api.ask(question, request.wait).await?;
     api.list(id, &request, view, CustomerRow::key, CustomerAtRisk::from)
 }

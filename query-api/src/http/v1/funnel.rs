@@ -15,6 +15,7 @@ use crate::filter;
 use crate::http::Api;
 use crate::http::answer::Failures;
 use crate::http::list::{Filter, ListRequest, PageParams};
+use crate::http::live::{Events, LiveHeaders, PageList};
 use crate::http::wait::{QueryHeaders, WaitParams};
 use crate::read::funnel::{FunnelDayRow, FunnelSort, ListFunnel};
 use crate::view::funnel::FunnelDay;
@@ -68,7 +69,7 @@ impl Filter for FunnelFilter {
 /// Lists how far the orders came that were placed on each day.
 #[utoipa::path(
     get, path = "/api/v1/sales/funnel", tag = "sales", operation_id = "listOrderFunnel",
-    params(FunnelFilter, PageParams, WaitParams, QueryHeaders),
+    params(FunnelFilter, PageParams, WaitParams, QueryHeaders, LiveHeaders),
     responses((status = 200, description = "A page of the list",
         body = Envelope<Vec<FunnelDay>>),
               (status = 304, description = "The caller's copy is still current"), Failures)
@@ -76,6 +77,7 @@ impl Filter for FunnelFilter {
 async fn funnel(
     State(api): State<Api>,
     id: RequestId,
+    Events(live): Events,
     request: ListRequest<FunnelFilter>,
 ) -> Result<Response, Problem> {
     api.everything(&request.caller, Permission::SalesRead)?;
@@ -84,6 +86,11 @@ async fn funnel(
         to: request.filter.to.map(Day::get),
         page_request: request.page_request.clone(),
     };
+    if let Some(live) = live {
+        let (key, body) = (FunnelDayRow::key, FunnelDay::from);
+        let list = PageList { question, key, body, fields: &["day"] };
+        return api.follow_page(live, request, list, Permission::SalesRead).await;
+    }
     let view = api.ask(question, request.wait).await?;
     api.list(id, &request, view, FunnelDayRow::key, FunnelDay::from)
 }

@@ -16,6 +16,7 @@ use crate::filter;
 use crate::http::Api;
 use crate::http::answer::Failures;
 use crate::http::list::{Filter, ListRequest, PageParams};
+use crate::http::live::{Events, LiveHeaders, PageList};
 use crate::http::wait::{QueryHeaders, WaitParams};
 use crate::read::product_sales::{ListProductSales, ProductSalesRow, ProductSalesSort};
 use crate::view::product_sales::ProductSales;
@@ -75,7 +76,7 @@ impl Filter for ProductSalesFilter {
 /// Lists the sales of each product.
 #[utoipa::path(
     get, path = "/api/v1/sales/products", tag = "sales", operation_id = "listProductSales",
-    params(ProductSalesFilter, PageParams, WaitParams, QueryHeaders),
+    params(ProductSalesFilter, PageParams, WaitParams, QueryHeaders, LiveHeaders),
     responses((status = 200, description = "A page of the list",
         body = Envelope<Vec<ProductSales>>),
               (status = 304, description = "The caller's copy is still current"), Failures)
@@ -83,6 +84,7 @@ impl Filter for ProductSalesFilter {
 async fn products(
     State(api): State<Api>,
     id: RequestId,
+    Events(live): Events,
     request: ListRequest<ProductSalesFilter>,
 ) -> Result<Response, Problem> {
     api.everything(&request.caller, Permission::SalesRead)?;
@@ -91,6 +93,11 @@ async fn products(
         currency: request.filter.currency.clone(),
         page_request: request.page_request.clone(),
     };
+    if let Some(live) = live {
+        let (key, body) = (ProductSalesRow::key, ProductSales::from);
+        let list = PageList { question, key, body, fields: &["product_id", "currency"] };
+        return api.follow_page(live, request, list, Permission::SalesRead).await;
+    }
     let view = api.ask(question, request.wait).await?;
     api.list(id, &request, view, ProductSalesRow::key, ProductSales::from)
 }

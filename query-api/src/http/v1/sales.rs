@@ -16,6 +16,7 @@ use crate::filter;
 use crate::http::Api;
 use crate::http::answer::Failures;
 use crate::http::list::{Filter, ListRequest, PageParams};
+use crate::http::live::{Events, LiveHeaders, PageList};
 use crate::http::wait::{QueryHeaders, WaitParams};
 use crate::read::sales::{DailySalesRow, DailySalesSort, ListDailySales};
 use crate::view::sales::DailySales;
@@ -77,7 +78,7 @@ impl Filter for DailySalesFilter {
 /// Lists the sales of each day.
 #[utoipa::path(
     get, path = "/api/v1/sales/daily", tag = "sales", operation_id = "listDailySales",
-    params(DailySalesFilter, PageParams, WaitParams, QueryHeaders),
+    params(DailySalesFilter, PageParams, WaitParams, QueryHeaders, LiveHeaders),
     responses((status = 200, description = "A page of the list",
         body = Envelope<Vec<DailySales>>),
               (status = 304, description = "The caller's copy is still current"), Failures)
@@ -85,6 +86,7 @@ impl Filter for DailySalesFilter {
 async fn daily(
     State(api): State<Api>,
     id: RequestId,
+    Events(live): Events,
     request: ListRequest<DailySalesFilter>,
 ) -> Result<Response, Problem> {
     api.everything(&request.caller, Permission::SalesRead)?;
@@ -94,6 +96,11 @@ async fn daily(
         currency: request.filter.currency.clone(),
         page_request: request.page_request.clone(),
     };
+    if let Some(live) = live {
+        let (key, body) = (DailySalesRow::key, DailySales::from);
+        let list = PageList { question, key, body, fields: &["day", "currency"] };
+        return api.follow_page(live, request, list, Permission::SalesRead).await;
+    }
     let view = api.ask(question, request.wait).await?;
     api.list(id, &request, view, DailySalesRow::key, DailySales::from)
 }

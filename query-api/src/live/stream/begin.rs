@@ -22,7 +22,8 @@ const AGAIN_EVERY: Duration = Duration::from_millis(100);
 const REST: Duration = Duration::from_secs(1);
 
 /// Why a stream begins again after a switch.
-pub(super) const SWITCHED: &str = "the tables were switched, or the log has another history";
+pub(in crate::live) const SWITCHED: &str =
+    "the tables were switched, or the log has another history";
 
 impl<R: Followed> Streaming<R> {
     /// Waits for the state of the hub.

@@ -41,10 +41,15 @@ const TABLE: &[(&str, [u16; 7])] = &[
 
 /// The operations with live updates.
 const LIVE: &[&str] = &[
+    "/api/v1/audit",
+    "/api/v1/customers/at-risk",
     "/api/v1/orders",
     "/api/v1/orders/{id}",
     "/api/v1/products",
     "/api/v1/products/{id}",
+    "/api/v1/sales/daily",
+    "/api/v1/sales/funnel",
+    "/api/v1/sales/products",
     "/api/v1/users",
     "/api/v1/users/{id}",
     "/api/v1/users/{id}/orders",
