@@ -12,6 +12,7 @@ use identity::{Gate, KeySource, Revocations};
 use query_api::config::{Cli, Command, IdentityArgs, ServeArgs};
 use query_api::database::Pools;
 use query_api::http::{Api, ApiParts, Version, versions};
+use query_api::live::{self, Live};
 use query_api::page::CursorKey;
 use query_api::position::{self, Watcher};
 use query_api::read::{ALL_PROJECTIONS, Exports, Reader};
@@ -44,9 +45,15 @@ fn describe(version: Version) -> anyhow::Result<()> {
     Ok(cli_kit::print(serde_json::to_string_pretty(&http::document(version))? + "\n")?)
 }
 
-fn api(args: &ServeArgs, reader: Reader, exports: Exports, gate: Gate) -> anyhow::Result<Api> {
+fn api(
+    args: &ServeArgs,
+    reader: Reader,
+    (live, exports): (Live, Exports),
+    gate: Gate,
+) -> anyhow::Result<Api> {
     Ok(ApiParts {
         reader,
+        live,
         exports,
         token_key: TokenKey::from_secret(&args.token_key.get()?).context("TOKEN_KEY")?,
         cursor_key: CursorKey::from_secret(&args.cursor_key.get()?).context("CURSOR_KEY")?,
@@ -106,7 +113,8 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         args.exports,
         Duration::from_secs(args.export_seconds),
     );
-    let api = api(&args, reader, exports.clone(), gate.clone())?;
+    let live = Live::new(args.live.settings(), process.drain());
+    let api = api(&args, reader.clone(), (live.clone(), exports.clone()), gate.clone())?;
     let graphql = graphql::routes(&api, args.graphql());
     let routes = http::router(api, &args.allowed.allowed(), graphql);
     let public = Port::public(listen, routes, args.limits.limits());
@@ -123,6 +131,10 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         let pulse = health.pulse("polling", position::POLL_SILENCE);
         let (watcher, pool) = (watcher.clone(), pools.lookup.clone());
         position::poll(watcher, pool, ALL_PROJECTIONS, pulse, background.clone()).await;
+        anyhow::Ok(())
+    };
+    let following = async {
+        live.run(&reader, |name| health.pulse(name, live::SILENCE), &background).await;
         anyhow::Ok(())
     };
     let listening = async {
@@ -144,7 +156,9 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         }
         anyhow::Ok(())
     };
-    let work = async { tokio::try_join!(ready, polling, listening, knowing, fetching).map(drop) };
+    let work = async {
+        tokio::try_join!(ready, polling, following, listening, knowing, fetching).map(drop)
+    };
     let ended = Box::pin(process.run(ports, work)).await;
     let closing = async { tokio::join!(pools.close(), exports.close()) };
     let closed = process.finish(closing).await.map(drop);

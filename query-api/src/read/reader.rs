@@ -34,7 +34,7 @@ pub struct View<T> {
 #[derive(Debug, Clone)]
 pub struct Reader {
     pub(super) pools: Pools,
-    pub(super) watcher: Watcher,
+    pub(crate) watcher: Watcher,
 }
 
 impl Reader {
