@@ -18,7 +18,7 @@ service_kit::secret_args!(
 );
 
 service_kit::secret_args!(
-    /// A replica of that database. If it is set, all reads go there.
+    /// A replica of that database. Reads go there while it answers and does not lag too much.
     ReadModelReplicaUrl, "read-model-replica-url", "READ_MODEL_REPLICA_URL",
         "read-model-replica-url-file",
     "READ_MODEL_REPLICA_URL_FILE"
@@ -87,6 +87,10 @@ pub struct ServeArgs {
     #[arg(long, env = "EXPORT_SECONDS", default_value_t = 300,
         value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub export_seconds: u64,
+    /// How far the replica may lag before reads go to the primary, in seconds.
+    #[arg(long, env = "READ_MODEL_REPLICA_MAX_LAG_SECONDS", default_value_t = 10,
+        value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub replica_max_lag: u32,
     /// Whether clients may ask for the GraphQL schema.
     #[arg(long, env = "GRAPHQL_INTROSPECTION", value_enum, default_value_t = Switch::Enabled)]
     pub graphql_introspection: Switch,

@@ -107,7 +107,7 @@ pub fn document(version: Version) -> OpenApi {
 }
 
 /// The API's routes with all their layers, and the routes of `others` behind the same gate.
-pub fn router(api: Api, allowed: &Allowed, others: Router) -> Router {
+pub fn router(api: &Api, allowed: &Allowed, others: Router) -> Router {
     let (layers, rates) = (Layers::new(allowed), api.rates.clone());
     let gate = api.gate.clone().layer_at_rates(rates.clone());
     let (limits, versions) = (limits(rates.clone()), api.versions.clone());

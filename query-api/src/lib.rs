@@ -22,6 +22,7 @@ pub mod page;
 pub mod position;
 pub mod read;
 pub mod ready;
+pub mod replica;
 pub mod schema;
 pub mod scope;
 pub mod view;

@@ -10,13 +10,13 @@
 //!   hub polls. So streams go on while NATS, the relay and the event store are away, any number of
 //!   processes serve their own clients, and nothing has to be kept for them or pruned.
 //! - A table of changes, written by the projector, would name the rows before a change, too. It
-//!   would also double what a batch writes, and each rebuild would fill it. An index costs less. Its
-//!   price: several changes of a row within one step are sent as one, with the last state, and
+//!   would also double what a batch writes, and each rebuild would fill it. An index costs less.
+//!   Its price: several changes of a row within one step are sent as one, with the last state, and
 //!   `left` may name a row that a resumed client never had.
 //! - The position alone resumes a stream in any process: its id names position and row, epoch and
-//!   generation. What changed since is read by the same index ([`read`]). After a switch, in another
-//!   epoch, after too many changes, or if rows lacked events, the client is told so and gets a new
-//!   snapshot.
+//!   generation. What changed since is read by the same index ([`read`]). After a switch, in
+//!   another epoch, after too many changes, or if rows lacked events, the client is told so and
+//!   gets a new snapshot.
 //! - A parked event that is applied later changes a row behind the position. Such rows are marked
 //!   stale while they wait, so the hub compares the stale marks and sends rows that gain or lose
 //!   one.

@@ -16,6 +16,7 @@ use query_api::live::{self, Live};
 use query_api::page::CursorKey;
 use query_api::position::{self, Watcher};
 use query_api::read::{ALL_PROJECTIONS, Exports, Reader};
+use query_api::replica::{self, Servers};
 use query_api::{database, graphql, http, ready};
 use service_kit::clock;
 use service_kit::consistency::TokenKey;
@@ -95,28 +96,57 @@ fn gate(
     Ok((gate.accepting(outside.as_ref().map(KeySource::verifier)), outside))
 }
 
+/// The servers with the read tables.
+fn servers(args: &ServeArgs) -> anyhow::Result<Servers> {
+    let pools = |url: &_| Pools::new(url, args.connections);
+    Ok(match (args.replica.optional()?, args.read_model.optional()?) {
+        (Some(replica), Some(primary)) => Servers::with_replica(pools(&primary)?, pools(&replica)?),
+        // Without a primary there is nothing to fall back on.
+        (Some(replica), None) => pools(&replica)?.into(),
+        (None, _) => pools(&args.read_model.get()?)?.into(),
+    })
+}
+
+/// The exports. They read from the primary if it is set: a replica would cut off long ones.
+fn exports(args: &ServeArgs) -> anyhow::Result<Exports> {
+    let url = match (args.read_model.optional()?, args.replica.optional()?) {
+        (Some(url), _) | (None, Some(url)) => url,
+        (None, None) => args.read_model.get()?,
+    };
+    let pool = database::exports(&url, args.exports)?;
+    Ok(Exports::new(&pool, args.exports, Duration::from_secs(args.export_seconds)))
+}
+
+/// Checks the replica until `stop`, if there is one to choose.
+async fn follow(
+    args: &ServeArgs,
+    servers: Servers,
+    health: &Health,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    if servers.has_replica() {
+        let component = health.optional_component("replica");
+        let pulse = health.pulse("following", replica::LOOK_SILENCE);
+        let max_lag = Duration::from_secs(args.replica_max_lag.into());
+        replica::watch(servers, max_lag, component, pulse, stop).await;
+    }
+    Ok(())
+}
+
 async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let process = Process::start("query-api", &args.log.log)?;
     let listen = args.public()?;
     let health = process.health();
-    let url = match args.replica.optional()? {
-        Some(replica) => replica,
-        None => args.read_model.get()?,
-    };
-    let pools = Pools::new(&url, args.connections)?;
+    let servers = servers(&args)?;
     let watcher = Watcher::default();
     let folder = args.identity.cache.folder()?;
     let (gate, outside) = gate(&args, folder.clone(), health)?;
-    let reader = Reader::new(pools.clone(), watcher.clone());
-    let exports = Exports::new(
-        &database::exports(&url, args.exports)?,
-        args.exports,
-        Duration::from_secs(args.export_seconds),
-    );
+    let reader = Reader::new(servers.clone(), watcher.clone());
+    let exports = exports(&args)?;
     let live = Live::new(args.live.settings(), process.drain());
     let api = api(&args, reader.clone(), (live.clone(), exports.clone()), gate.clone())?;
     let graphql = graphql::routes(&api, args.graphql());
-    let routes = http::router(api, &args.allowed.allowed(), graphql);
+    let routes = http::router(&api, &args.allowed.allowed(), graphql);
     let public = Port::public(listen, routes, args.limits.limits());
     let ports = Ports { public: vec![public], admin: process.admin(args.admin_listen) };
     // The tasks that serve requests in flight run until the last request is answered.
@@ -124,19 +154,20 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     // An unknown schema ends the process. It waits for everything else.
     let (component, pulse) =
         (health.component("read-model"), health.pulse("looking", ready::SILENCE_LIMIT));
-    let ready = async {
-        anyhow::Ok(ready::watch(pools.clone(), component, pulse, background.clone()).await?)
-    };
-    let polling = async {
+    // On the heap: together they are too large for a thread's stack without optimisation.
+    let ready = Box::pin(async {
+        anyhow::Ok(ready::watch(servers.clone(), component, pulse, background.clone()).await?)
+    });
+    let polling = Box::pin(async {
         let pulse = health.pulse("polling", position::POLL_SILENCE);
-        let (watcher, pool) = (watcher.clone(), pools.lookup.clone());
-        position::poll(watcher, pool, ALL_PROJECTIONS, pulse, background.clone()).await;
+        let (watcher, servers) = (watcher.clone(), servers.clone());
+        position::poll(watcher, servers, ALL_PROJECTIONS, pulse, background.clone()).await;
         anyhow::Ok(())
-    };
-    let following = async {
+    });
+    let streaming = Box::pin(async {
         live.run(&reader, |name| health.pulse(name, live::SILENCE), &background).await;
         anyhow::Ok(())
-    };
+    });
     let listening = async {
         if let Some(url) = args.nats.optional()? {
             position::listen(
@@ -156,11 +187,13 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         }
         anyhow::Ok(())
     };
+    let following = Box::pin(follow(&args, servers.clone(), health, background.clone()));
     let work = async {
-        tokio::try_join!(ready, polling, following, listening, knowing, fetching).map(drop)
+        tokio::try_join!(ready, polling, streaming, listening, knowing, fetching, following)
+            .map(drop)
     };
     let ended = Box::pin(process.run(ports, work)).await;
-    let closing = async { tokio::join!(pools.close(), exports.close()) };
+    let closing = async { tokio::join!(servers.close(), exports.close()) };
     let closed = process.finish(closing).await.map(drop);
     ended?;
     Ok(closed?)

@@ -10,8 +10,8 @@ use service_kit::Pulse;
 use service_kit::health::Component;
 use tokio_util::sync::CancellationToken;
 
-use crate::database::Pools;
 use crate::read::ALL_PROJECTIONS;
+use crate::replica::Servers;
 use crate::schema;
 
 /// The interval between two checks.
@@ -30,26 +30,31 @@ pub const SILENCE_LIMIT: Duration = Duration::from_secs(12);
 /// # Errors
 /// [`SchemaError`] if the database can be reached but has an unknown schema.
 pub async fn watch(
-    pools: Pools,
+    servers: Servers,
     component: Component,
     pulse: Pulse,
     stop: CancellationToken,
 ) -> Result<(), SchemaError> {
     describe();
-    stop.run_until_cancelled(rounds(&pools, &component, &pulse)).await.unwrap_or(Ok(()))
+    stop.run_until_cancelled(rounds(&servers, &component, &pulse)).await.unwrap_or(Ok(()))
 }
 
-async fn rounds(pools: &Pools, component: &Component, pulse: &Pulse) -> Result<(), SchemaError> {
-    // The check skips the queue: many waiting queries mean that the database is busy, not that it
-    // is away.
-    let [lookup, scan] =
-        [&pools.lookup, &pools.scan].map(|pool| pool.past_the_queue().with_limit(LOOK_LIMIT));
+async fn rounds(
+    servers: &Servers,
+    component: &Component,
+    pulse: &Pulse,
+) -> Result<(), SchemaError> {
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut known = false;
     loop {
         ticks.tick().await;
         pulse.beat();
+        // The check skips the queue: many waiting queries mean that the database is busy, not that
+        // it is away.
+        let pools = servers.choose().pools;
+        let [lookup, scan] =
+            [&pools.lookup, &pools.scan].map(|pool| pool.past_the_queue().with_limit(LOOK_LIMIT));
         if !known {
             match schema::check(&scan).await {
                 Ok(()) => known = true,

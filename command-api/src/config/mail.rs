@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use cli_kit::{Usage, describe};
+use service_kit::config::PublicUrl;
 
 use crate::auth::mail::Mailer;
 use crate::auth::mail::sender::Sender;
-use service_kit::config::PublicUrl;
 
 service_kit::secret_args!(
     /// The mail server: smtps://user:password@host, or smtp://host:25 for one without encryption.

@@ -99,7 +99,7 @@ impl Api {
 
     /// Answers with one row, whose past is not kept. `body` makes the visible form of the row from
     /// its version and position.
-    #[allow(dead_code, reason = "resources whose past is not kept use it")]
+    #[allow(dead_code, reason = "for resources without a past, as in the guide")]
     pub(super) async fn row<R, T, B>(
         &self,
         id: RequestId,

@@ -43,9 +43,10 @@ pub(super) struct PageParams {
     /// filter and sort (`cursor-invalid`). Cannot be combined with `page` (`contradicts-page`).
     #[param(required = false, inline, value_type = OpaqueText)]
     cursor: Option<String>,
-    /// The format of the answer, for those who cannot send `Accept`; it counts more than that. `csv`
-    /// and `ndjson` export the whole list, so `page`, `page_size` and `cursor` cannot be combined
-    /// with them (`contradicts-format`). Live updates have no `format` (`contradicts-accept`).
+    /// The format of the answer, for those who cannot send `Accept`; it counts more than that.
+    /// `csv` and `ndjson` export the whole list, so `page`, `page_size` and `cursor` cannot be
+    /// combined with them (`contradicts-format`). Live updates have no `format`
+    /// (`contradicts-accept`).
     #[param(required = false, inline)]
     format: Option<Format>,
 }

@@ -7,6 +7,7 @@ use service_kit::Pulse;
 use tokio_util::sync::CancellationToken;
 
 use super::{CheckpointUpdate, Watcher};
+use crate::replica::Servers;
 use crate::scope::Projection;
 
 /// The interval between polls while a query waits.
@@ -23,18 +24,19 @@ pub const POLL_SILENCE: Duration = Duration::from_secs(8);
 /// Polls the checkpoints of these projections until cancelled.
 pub async fn poll(
     watcher: Watcher,
-    pool: Pool,
+    servers: Servers,
     projections: &[Projection],
     pulse: Pulse,
     stop: CancellationToken,
 ) {
-    let pool = pool.with_limit(ASK_LIMIT);
     let rounds = async {
         loop {
             pulse.rest();
             watcher.somebody_waits().await;
             pulse.beat();
             tokio::time::sleep(POLL_EVERY).await;
+            // The server whose rows the waiting queries read.
+            let pool = servers.choose().pools.lookup.with_limit(ASK_LIMIT);
             if let Err(error) = ask(&watcher, &pool, projections).await {
                 tracing::debug!(%error, "the checkpoints could not be read");
                 tokio::time::sleep(REST).await;

@@ -9,6 +9,9 @@ use service_kit::Problem;
 use service_kit::consistency::TokenError;
 use service_kit::shed::{LINE_EVERY, LogLimit};
 
+/// On a replica: the query stood in the way of what it had to replay.
+const SERIALIZATION_FAILURE: &str = "40001";
+
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -73,6 +76,19 @@ impl ReadError {
     pub(super) fn is_broken_connection(&self) -> bool {
         matches!(self, Self::Away(cause) if !matches!(cause,
             sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed))
+    }
+}
+
+impl ReadError {
+    /// Whether another server may answer.
+    pub(super) fn is_of_server(&self) -> bool {
+        matches!(self, Self::Away(_)) || self.is_conflict_with_replay()
+    }
+
+    /// Whether a replica stopped the query, because it had to replay a change of the tables.
+    pub(super) fn is_conflict_with_replay(&self) -> bool {
+        matches!(self, Self::Failed(cause)
+            if sqlstate(cause).as_deref() == Some(SERIALIZATION_FAILURE))
     }
 }
 

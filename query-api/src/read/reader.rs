@@ -17,6 +17,7 @@ use super::stale;
 use super::{Asked, Read};
 use crate::database::Pools;
 use crate::position::Watcher;
+use crate::replica::{Server, Servers};
 
 /// The maximum number of attempts of one read, if tables are switched during it.
 pub(super) const MAX_TRIES: usize = 3;
@@ -33,14 +34,14 @@ pub struct View<T> {
 /// Answers questions from the read tables. Clones share the connections.
 #[derive(Debug, Clone)]
 pub struct Reader {
-    pub(super) pools: Pools,
+    pub(super) servers: Servers,
     pub(crate) watcher: Watcher,
 }
 
 impl Reader {
-    /// A reader on these pools, which `watcher` wakes.
-    pub const fn new(pools: Pools, watcher: Watcher) -> Self {
-        Self { pools, watcher }
+    /// A reader on these servers, which `watcher` wakes.
+    pub fn new(servers: impl Into<Servers>, watcher: Watcher) -> Self {
+        Self { servers: servers.into(), watcher }
     }
 
     /// Answers `question` with the current data.
@@ -48,7 +49,7 @@ impl Reader {
     /// # Errors
     /// [`ReadError`] says why there is no answer.
     pub async fn read<R: Read>(&self, question: R) -> Result<View<R::Answer>, ReadError> {
-        self.once(&Arc::new(question), None).await
+        self.once(&Arc::new(question), None, self.servers.choose()).await
     }
 
     /// Answers `question` when its tables show the token's position, or gives up after `patience`.
@@ -66,7 +67,7 @@ impl Reader {
         let deadline = Instant::now() + patience;
         let subscription = self.watcher.subscription(question.scopes(), token);
         if !subscription.is_behind() {
-            match self.once(&question, Some(token)).await {
+            match self.once(&question, Some(token), self.servers.choose()).await {
                 Err(ReadError::Behind { .. }) => {}
                 answer => return answer,
             }
@@ -75,7 +76,9 @@ impl Reader {
         let mut waiting = subscription.wait().ok_or(ReadError::TooManyWaiters)?;
         let answer = loop {
             let in_time = tokio::time::timeout_at(deadline, waiting.woken()).await.is_ok();
-            match self.once(&question, Some(token)).await {
+            // A replica had its time. The primary may be further.
+            let server = if in_time { self.servers.choose() } else { self.servers.primary() };
+            match self.once(&question, Some(token), server).await {
                 Err(ReadError::Behind { .. }) if in_time => {}
                 answer => break answer,
             }
@@ -92,19 +95,26 @@ impl Reader {
         &self,
         question: &Arc<R>,
         token: Option<ConsistencyToken>,
+        mut server: Server,
     ) -> Result<View<R::Answer>, ReadError> {
-        let (pools, question) = (self.pools.clone(), Arc::clone(question));
+        let (primary, question) = (self.servers.primary(), Arc::clone(question));
         tokio::spawn(async move {
             let (mut tries, mut was_broken) = (0, false);
             loop {
                 tries += 1;
-                match snapshot(&pools, question.as_ref(), token.as_ref()).await {
+                match snapshot(&server.pools, question.as_ref(), token.as_ref()).await {
                     Err(ReadError::PlanChanged) if tries < MAX_TRIES => {}
+                    Err(error) if server.is_replica() && error.is_of_server() => {
+                        if !error.is_conflict_with_replay() {
+                            server.is_away();
+                        }
+                        server = primary.clone();
+                    }
                     Err(error) if error.is_broken_connection() && !was_broken => {
                         // The other connections may be broken too, so only new ones are used from
                         // now on.
                         was_broken = true;
-                        pools.doubt();
+                        server.is_away();
                     }
                     answer => return answer,
                 }

@@ -68,24 +68,39 @@ impl Reader {
     ) -> Result<T, ReadError> {
         let (token, patience) = wait.unzip();
         let deadline = patience.map(|patience| Instant::now() + patience);
-        let (mut tries, mut was_broken) = (0, false);
+        let (mut tries, mut was_broken, mut was_of_replica) = (0, false, false);
         loop {
             tries += 1;
             // This opens before the snapshot, so no checkpoint update is missed.
             let subscription = token.map(|token| self.watcher.subscription(Vec::new(), token));
-            let (answer, end) = match once(self.pools.clone(), token, &ask).await {
+            // A replica had its time. The primary may be further.
+            let is_over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            let on_primary = is_over || was_of_replica;
+            let server = if on_primary { self.servers.primary() } else { self.servers.choose() };
+            let (answer, end) = match once(server.pools.clone(), token, &ask).await {
+                Err(error) if server.is_replica() && error.is_of_server() => {
+                    if !error.is_conflict_with_replay() {
+                        server.is_away();
+                    }
+                    was_of_replica = true;
+                    continue;
+                }
                 Err(error) if error.is_broken_connection() && !was_broken => {
                     was_broken = true;
-                    self.pools.doubt();
+                    server.is_away();
                     continue;
                 }
                 done => done?,
             };
             match end {
                 End::PlanChanged if tries < MAX_TRIES => {}
+                End::Broken if server.is_replica() => {
+                    server.is_away();
+                    was_of_replica = true;
+                }
                 End::Broken if !was_broken => {
                     was_broken = true;
-                    self.pools.doubt();
+                    server.is_away();
                 }
                 End::Behind(scopes) => {
                     let (Some(subscription), Some(deadline)) = (subscription, deadline) else {

@@ -12,6 +12,7 @@ use http_body_util::BodyExt as _;
 use query_api::http::Version;
 use serde_json::{Map, Value, json};
 use tower::ServiceExt as _;
+use uuid::Uuid;
 
 use crate::support::described::document;
 use crate::support::rows::fill;
@@ -82,9 +83,8 @@ async fn answers(app: &App, path: &str, operation: &Value) -> Value {
         }
     }
     answers.insert("all".to_owned(), answer(app, &path, "*/*").await);
-    let wrong = format!("{path}{}no_such_parameter=1", separator(&path));
-    let refused = answer(app, &wrong, "*/*");
-    answers.insert("an unknown parameter".to_owned(), refused.await);
+    let unknown = format!("{path}{}no_such_parameter=1", separator(&path));
+    answers.insert("an unknown parameter".to_owned(), answer(app, &unknown, "*/*").await);
     Value::Object(answers)
 }
 
@@ -99,6 +99,25 @@ async fn what_is_frozen_stays_as_it_is() {
     let found = "INSERT INTO search_g1.search (kind, id, name, products, words, position)
         VALUES ('product', md5('train')::uuid, 'Blue Train', '{}', 'Blue Train', 1)";
     sqlx::raw_sql(found).execute(&app.writer).await.unwrap();
+    // What rows made from columns do not have.
+    let address = json!([{"id": Uuid::from_u128(1), "label": "home", "recipient": "Ada",
+        "street": "Ring 1", "city": "Wien", "postal_code": "1010", "country": "AT",
+        "region": null}]);
+    let sums = json!({"EUR": 1467, "USD": 8715});
+    let lines = json!([{"line_id": Uuid::from_u128(2), "product_id": Uuid::from_u128(3),
+        "product_name": "=Blue, \"Train\"", "quantity": 2, "unit_price_minor": 1467}]);
+    for (statement, value) in [
+        ("UPDATE users_g1.users SET addresses = $1", address),
+        ("UPDATE users_g1.users SET total_spent = $1, total_refunded = $1", sums.clone()),
+        ("UPDATE customers_at_risk_g1.customers_at_risk SET total_spent = $1", sums),
+        ("UPDATE orders_g1.orders SET lines = $1, currency = 'EUR'", lines),
+    ] {
+        sqlx::query(statement).bind(value).execute(&app.writer).await.unwrap();
+    }
+    sqlx::raw_sql("UPDATE products_g1.products SET currency = 'JPY'")
+        .execute(&app.writer)
+        .await
+        .unwrap();
     for version in Version::ALL {
         let mut frozen = 0;
         for (path, item) in document(version)["paths"].as_object().unwrap() {

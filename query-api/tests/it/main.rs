@@ -22,6 +22,7 @@ mod problems;
 mod process;
 mod published;
 mod rates;
+mod replica;
 mod roles;
 mod search;
 mod shapes;

@@ -53,7 +53,7 @@ async fn a_silent_database_shows_in_ten_seconds_fails_queries_in_time_and_heals(
     let health = Health::new();
     let stop = CancellationToken::new();
     tokio::spawn(ready::watch(
-        pools,
+        pools.into(),
         health.component("read-model"),
         health.pulse("looking", ready::SILENCE_LIMIT),
         stop.clone(),

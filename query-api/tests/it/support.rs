@@ -80,7 +80,7 @@ impl App {
         let pulse = Health::new().pulse("polling", position::POLL_SILENCE);
         tokio::spawn(position::poll(
             self.watcher.clone(),
-            self.pools.lookup.clone(),
+            self.pools.clone().into(),
             query_api::read::ALL_PROJECTIONS,
             pulse,
             CancellationToken::new(),
@@ -102,8 +102,16 @@ impl App {
             Setup { revocations: revocations.clone(), live: live.clone(), ..Setup::new(&pools) };
         let router = setup.router(pools.clone(), watcher.clone());
         follow(live, Reader::new(pools.clone(), watcher.clone()), stop.clone());
-        let _stop = stop.drop_guard();
-        let app = Self { router, writer, pools, watcher, revocations, epoch, database, _stop };
+        let app = Self {
+            router,
+            writer,
+            pools,
+            watcher,
+            revocations,
+            epoch,
+            database,
+            _stop: stop.drop_guard(),
+        };
         for projection in ALL_PROJECTIONS {
             app.move_to(projection, 100).await;
         }

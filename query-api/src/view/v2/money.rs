@@ -26,5 +26,7 @@ impl Money {
 
 /// Sums as a list with each currency once, sorted by its code.
 pub(super) fn sums(sums: SumsMinor) -> Vec<Money> {
-    sums.iter().map(|(currency, minor)| Money::new(*minor, currency)).collect()
+    let money =
+        |(currency, minor): (String, i64)| Money { amount: decimal(minor, &currency), currency };
+    sums.into_iter().map(money).collect()
 }

@@ -9,13 +9,15 @@ use query_api::graphql::Settings;
 use query_api::http;
 use query_api::position::Watcher;
 use query_api::read::Exports;
+use query_api::replica::Servers;
 use secrecy::SecretString;
 use service_kit::http::Deprecation;
 
 use super::{App, Setup};
 
-pub(crate) fn router(pools: Pools, watcher: Watcher) -> Router {
-    Setup::new(&pools).router(pools, watcher)
+pub(crate) fn router(servers: impl Into<Servers>, watcher: Watcher) -> Router {
+    let servers = servers.into();
+    Setup::new(&servers.primary().pools).router(servers, watcher)
 }
 
 /// The API with this setting RATE_LIMITS.

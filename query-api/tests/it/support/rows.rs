@@ -13,6 +13,7 @@ const MAX_VALUES: usize = 3;
 
 /// A column of a table.
 #[derive(Debug, sqlx::FromRow)]
+#[allow(clippy::struct_excessive_bools, reason = "one per question to the catalogue")]
 struct Column {
     name: String,
     type_name: String,

@@ -16,6 +16,7 @@ use query_api::live::{self, Live, LiveSettings};
 use query_api::page::CursorKey;
 use query_api::position::Watcher;
 use query_api::read::{Exports, Reader};
+use query_api::replica::Servers;
 use secrecy::SecretString;
 use service_kit::clock::FixedClock;
 use service_kit::health::Health;
@@ -65,12 +66,12 @@ impl Setup {
         }
     }
 
-    pub(crate) fn router(self, pools: Pools, watcher: Watcher) -> Router {
+    pub(crate) fn router(self, servers: impl Into<Servers>, watcher: Watcher) -> Router {
         let Self { limits, graphql: settings, versions, policy, exports, revocations, live } = self;
         let issuer = tokens::issuer();
         let verifier = Verifier::new(ISSUER, AUDIENCE, issuer.keys().published());
         let api: Api = ApiParts {
-            reader: Reader::new(pools, watcher),
+            reader: Reader::new(servers, watcher),
             exports,
             live,
             token_key: token_key(),
@@ -83,6 +84,6 @@ impl Setup {
         }
         .into();
         let graphql = graphql::routes(&api, settings);
-        http::router(api, &Origins::from_str("loopback").unwrap().into(), graphql)
+        http::router(&api, &Origins::from_str("loopback").unwrap().into(), graphql)
     }
 }
