@@ -28,7 +28,7 @@ pub(super) fn of_export(
     format: &str,
     version: ApiVersion,
 ) -> Result<EntityTag, serde_json::Error> {
-    let Seen { epoch, position, stale, generations } = seen;
+    let Seen { epoch, position, stale, generations, any_stale: _ } = seen;
     tag(&(list.text(), epoch, position, stale, generations, format, version.0))
 }
 
