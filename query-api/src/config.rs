@@ -10,6 +10,7 @@ use service_kit::config::{
 
 use crate::graphql::Settings;
 use crate::http::Version;
+use crate::live::LiveArgs;
 
 service_kit::secret_args!(
     /// The database with the read tables: postgres://user:password@host:port/database.
@@ -96,13 +97,16 @@ pub struct ServeArgs {
     /// Whether there is a page at `/graphiql` to try GraphQL queries on, for development.
     #[arg(long, env = "GRAPHIQL", value_enum, default_value_t = Switch::Disabled)]
     pub graphiql: Switch,
+    /// How many live updates there may be.
+    #[command(flatten)]
+    pub live: LiveArgs,
     /// The database with the read tables.
     #[command(flatten)]
     pub read_model: ReadModelUrl,
     /// A replica of that database.
     #[command(flatten)]
     pub replica: ReadModelReplicaUrl,
-    /// NATS. It only shortens the wait of queries that wait for a position.
+    /// NATS. It only shortens the wait of queries that wait for a position, and of live updates.
     #[command(flatten)]
     pub nats: NatsUrlArgs,
     /// The key of consistency tokens.

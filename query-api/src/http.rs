@@ -9,6 +9,7 @@ mod as_of;
 mod etag;
 mod export;
 mod list;
+mod live;
 mod openapi;
 mod resource;
 mod v1;
@@ -35,6 +36,7 @@ use service_kit::http::{
 };
 use utoipa::openapi::OpenApi;
 
+use crate::live::Live;
 use crate::page::CursorKey;
 use crate::read::{Exports, Reader};
 
@@ -53,6 +55,8 @@ pub struct ApiParts {
     pub reader: Reader,
     /// Reads whole lists.
     pub exports: Exports,
+    /// Live updates of the read tables.
+    pub live: Live,
     /// Verifies consistency tokens.
     pub token_key: TokenKey,
     /// Signs and verifies cursors.

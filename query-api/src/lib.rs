@@ -8,6 +8,8 @@
 //!
 //! `graphql/` shows the same in one schema: a field of its query and an object.
 //!
+//! `live/` sends rows and then their changes, as server-sent events.
+//!
 //! Paging, cursors, waiting, ETags and errors are shared by all endpoints.
 
 pub mod config;
@@ -15,6 +17,7 @@ pub mod database;
 mod filter;
 pub mod graphql;
 pub mod http;
+pub mod live;
 pub mod page;
 pub mod position;
 pub mod read;

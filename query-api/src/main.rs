@@ -12,6 +12,7 @@ use identity::{Gate, KeySource, Revocations};
 use query_api::config::{Cli, Command, IdentityArgs, ServeArgs};
 use query_api::database::Pools;
 use query_api::http::{Api, ApiParts, Version, versions};
+use query_api::live::{self, Live};
 use query_api::page::CursorKey;
 use query_api::position::{self, Watcher};
 use query_api::read::{ALL_PROJECTIONS, Exports, Reader};
@@ -45,9 +46,15 @@ fn describe(version: Version) -> anyhow::Result<()> {
     Ok(cli_kit::print(serde_json::to_string_pretty(&http::document(version))? + "\n")?)
 }
 
-fn api(args: &ServeArgs, reader: Reader, exports: Exports, gate: Gate) -> anyhow::Result<Api> {
+fn api(
+    args: &ServeArgs,
+    reader: Reader,
+    (live, exports): (Live, Exports),
+    gate: Gate,
+) -> anyhow::Result<Api> {
     Ok(ApiParts {
         reader,
+        live,
         exports,
         token_key: TokenKey::from_secret(&args.token_key.get()?).context("TOKEN_KEY")?,
         cursor_key: CursorKey::from_secret(&args.cursor_key.get()?).context("CURSOR_KEY")?,
@@ -136,7 +143,8 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let (gate, outside) = gate(&args, folder.clone(), health)?;
     let reader = Reader::new(servers.clone(), watcher.clone());
     let exports = exports(&args)?;
-    let api = api(&args, reader, exports.clone(), gate.clone())?;
+    let live = Live::new(args.live.settings(), process.drain());
+    let api = api(&args, reader.clone(), (live.clone(), exports.clone()), gate.clone())?;
     let graphql = graphql::routes(&api, args.graphql());
     let routes = http::router(&api, &args.allowed.allowed(), graphql);
     let public = Port::public(listen, routes, args.limits.limits());
@@ -154,6 +162,10 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         let pulse = health.pulse("polling", position::POLL_SILENCE);
         let (watcher, servers) = (watcher.clone(), servers.clone());
         position::poll(watcher, servers, ALL_PROJECTIONS, pulse, background.clone()).await;
+        anyhow::Ok(())
+    });
+    let streaming = Box::pin(async {
+        live.run(&reader, |name| health.pulse(name, live::SILENCE), &background).await;
         anyhow::Ok(())
     });
     let listening = async {
@@ -177,7 +189,8 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     };
     let following = Box::pin(follow(&args, servers.clone(), health, background.clone()));
     let work = async {
-        tokio::try_join!(ready, polling, listening, knowing, fetching, following).map(drop)
+        tokio::try_join!(ready, polling, streaming, listening, knowing, fetching, following)
+            .map(drop)
     };
     let ended = Box::pin(process.run(ports, work)).await;
     let closing = async { tokio::join!(servers.close(), exports.close()) };

@@ -19,7 +19,7 @@ use service_kit::consistency::ConsistencyToken;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use uuid::Uuid;
 
-use crate::scope::ReadScope;
+use crate::scope::{Projection, ReadScope};
 
 /// The maximum number of queries that may wait at once in this process.
 pub const MAX_WAITERS: usize = 1000;
@@ -128,6 +128,11 @@ impl Watcher {
         });
     }
 
+    /// Follows the updates of one projection.
+    pub fn moves(&self, projection: Projection) -> Moves {
+        Moves { projection, positions: self.positions.subscribe() }
+    }
+
     /// The number of queries that wait.
     pub fn waiting(&self) -> usize {
         *self.waiters.borrow()
@@ -167,6 +172,29 @@ impl Subscription {
         self.watcher.waiters.send_modify(|waiters| *waiters += 1);
         metrics::gauge!("query_waiters").increment(1.0);
         Some(Waiting { subscription: self, _place: place })
+    }
+}
+
+/// The updates of one projection.
+#[derive(Debug)]
+pub struct Moves {
+    projection: Projection,
+    positions: watch::Receiver<Positions>,
+}
+
+impl Moves {
+    /// Waits until the last update of every partition is beyond this position.
+    pub async fn beyond(&mut self, position: i64) {
+        let all = ReadScope { projection: self.projection, row: None };
+        let is_beyond =
+            |said: Option<&CheckpointUpdate>| said.is_some_and(|said| said.position > position);
+        let moved = self.positions.wait_for(|known| {
+            known.get(self.projection).is_some_and(|of| of.read(&all).all(is_beyond))
+        });
+        if moved.await.is_err() {
+            // The watcher is gone, so only polling can tell.
+            std::future::pending::<()>().await;
+        }
     }
 }
 

@@ -65,6 +65,7 @@ macro_rules! read_tables {
 }
 
 pub mod audit;
+pub mod changes;
 pub mod customer;
 mod export;
 mod failure;

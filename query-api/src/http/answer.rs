@@ -23,6 +23,7 @@ use uuid::Uuid;
 
 use super::export::Format;
 use super::list::{Filter, ListRequest};
+use super::live::{self, LiveRequest};
 use super::wait::{PREFERENCE_APPLIED, Wait, WaitParams};
 use super::{Api, as_of, etag};
 use crate::page::{Page, PageRequest};
@@ -34,6 +35,8 @@ use crate::read::{Read, ReadError, Seen, View};
 pub(super) struct RowRequest {
     pub(super) id: Uuid,
     pub(super) caller: Caller,
+    /// The live updates that it asks for.
+    pub(super) live: Option<LiveRequest>,
     as_of: Option<AsOf>,
     wait: Option<Wait>,
     conditions: Preconditions,
@@ -46,7 +49,7 @@ pub(super) struct RowRequest {
 #[serde(deny_unknown_fields)]
 pub(super) struct RowParams {
     /// Shows it as it was at this moment: a position of the log, or a time. A moment that is still
-    /// to come is refused (`in-the-future`).
+    /// to come is refused (`in-the-future`). Live updates have no `as_of` (`contradicts-accept`).
     #[param(required = false, inline, value_type = AsOf)]
     as_of: Option<Text<AsOf>>,
     /// A command's consistency token. The answer waits until it shows the command's effect. Only a
@@ -67,8 +70,18 @@ impl FromRequestParts<Api> for RowRequest {
         let wait = Wait::of(&parts.headers, &WaitParams { consistency_token }, &api.token_key)?;
         let conditions = Preconditions::of(&parts.headers)?;
         let as_of = as_of.map(|Text(as_of)| as_of);
-        let version = super::version_of(parts);
-        Ok(Self { id: id.get(), caller, as_of, wait, conditions, version })
+        let (version, live) = (super::version_of(parts), LiveRequest::of(parts)?);
+        if live.is_some() {
+            live::refuse_with(&[("/as_of", as_of.is_some())])?;
+        }
+        Ok(Self { id: id.get(), caller, live, as_of, wait, conditions, version })
+    }
+}
+
+impl RowRequest {
+    /// The position that the caller waits for, if there is one.
+    pub(super) const fn wait(&self) -> Option<Wait> {
+        self.wait
     }
 }
 
@@ -102,6 +115,7 @@ impl Api {
         if request.as_of.is_some() {
             return Err(as_of::not_kept());
         }
+        live::refuse(request.live.as_ref())?;
         let View { data, seen } = self.ask(question, request.wait).await?;
         self.shown(id, &request, View { data: data.map(body), seen })
     }
@@ -152,7 +166,7 @@ impl Api {
     /// Answers with a list: one page, or all of it as an export, as the request says.
     ///
     /// `question` makes the question for a page, `key` is the sort key of a row, and `body` makes
-    /// its visible form.
+    /// its visible form. A list with live updates answers requests for them before.
     pub(super) async fn list<F, R, T, B>(
         &self,
         id: RequestId,
@@ -167,6 +181,7 @@ impl Api {
         T: Send + 'static,
         B: Serialize + ToSchema + 'static,
     {
+        live::refuse(request.live.as_ref())?;
         if request.format != Format::Json {
             return self.export(&request, question, key, body).await;
         }
@@ -285,6 +300,9 @@ pub(super) enum Failures {
     /// There is nothing with this id, or not for the caller
     #[response(status = 404, content_type = "application/problem+json")]
     NotFound(ProblemBody),
+    /// There are no live updates of this, and the caller accepts nothing else
+    #[response(status = 406, content_type = "application/problem+json")]
+    NotAcceptable(ProblemBody),
     /// The consistency token belongs to another history of the data
     #[response(status = 409, content_type = "application/problem+json")]
     OtherEpoch(ProblemBody),

@@ -18,6 +18,7 @@ use service_kit::{FieldError, PageInfo, Problem};
 use utoipa::IntoParams;
 
 use super::export::Format;
+use super::live::{self, LiveRequest};
 use super::wait::{Wait, WaitParams};
 use super::{Api, as_of};
 use crate::page::{
@@ -42,9 +43,10 @@ pub(super) struct PageParams {
     /// filter and sort (`cursor-invalid`). Cannot be combined with `page` (`contradicts-page`).
     #[param(required = false, inline, value_type = OpaqueText)]
     cursor: Option<String>,
-    /// The format of the answer, for those who cannot send `Accept`; it counts more than that. `csv`
-    /// and `ndjson` export the whole list, so `page`, `page_size` and `cursor` cannot be combined
-    /// with them (`contradicts-format`).
+    /// The format of the answer, for those who cannot send `Accept`; it counts more than that.
+    /// `csv` and `ndjson` export the whole list, so `page`, `page_size` and `cursor` cannot be
+    /// combined with them (`contradicts-format`). Live updates have no `format`
+    /// (`contradicts-accept`).
     #[param(required = false, inline)]
     format: Option<Format>,
 }
@@ -78,6 +80,8 @@ pub(super) struct ListRequest<F: Filter> {
     pub(super) wait: Option<Wait>,
     pub(super) conditions: Preconditions,
     pub(super) format: Format,
+    /// The live updates that it asks for.
+    pub(super) live: Option<LiveRequest>,
     pub(super) version: ApiVersion,
     pub(super) path: String,
     pub(super) id: ListId,
@@ -103,7 +107,14 @@ impl<F: Filter> FromRequestParts<Api> for ListRequest<F> {
         let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(uri)| uri);
         let path = uri.path().to_owned();
         let id = ListId::new(&path, &filter);
-        let format = page.format.unwrap_or_else(|| Format::accepted(&parts.headers));
+        let live = LiveRequest::of(parts)?;
+        let format = if live.is_some() {
+            let as_of = ("/as_of", filter.as_of().is_some());
+            live::refuse_with(&[("/format", page.format.is_some()), as_of])?;
+            Format::Json
+        } else {
+            page.format.unwrap_or_else(|| Format::accepted(&parts.headers))
+        };
         if format != Format::Json {
             page.is_not_there()?;
         }
@@ -120,6 +131,7 @@ impl<F: Filter> FromRequestParts<Api> for ListRequest<F> {
             wait,
             conditions,
             format,
+            live,
             version,
             path,
             id,

@@ -44,6 +44,13 @@ const POSITION: &str = "Of an export: the position up to which it is complete, a
 const STALE: &str = "Of an export: `true` if a row of the read model lacks events that could not \
     be applied. It need not be one of these rows";
 
+const EVENTS: &str = "Server-sent events: `row` for each row of the answer and `complete`, then \
+    `changed`, `erased`, `stale` and `left` as rows change. Their data are `{data, meta}` with a \
+    row. With `Last-Event-ID`, what the client missed and `resumed`, or `reset`. `end` says why \
+    the stream ends";
+const EXAMPLE: &str = "id: 4711.1.019a00000000700080000000000000a1.-\nevent: complete\n\
+    data: {\"meta\":{\"position\":4711}}\n\n";
+
 pub(super) fn head() -> OpenApi {
     Head::openapi()
 }
@@ -62,6 +69,7 @@ pub(super) fn complete(version: Version, document: OpenApi) -> OpenApi {
     for (path, item) in &mut document.paths.paths {
         if let Some(operation) = &mut item.get {
             describe_headers(path, operation);
+            describe_events(operation);
         }
     }
     describe_version(&mut document, version.number().0);
@@ -79,6 +87,23 @@ fn describe_exports(response: &mut Response) {
         let text = ObjectBuilder::new().schema_type(Type::String).description(Some(format.about()));
         let content = ContentBuilder::new().schema(Some(text)).build();
         response.content.insert(format.media_type().to_owned(), content.into());
+    }
+}
+
+/// Adds the stream of events to the answers of an operation that takes `Last-Event-ID`.
+fn describe_events(operation: &mut Operation) {
+    let is_live = |parameter: &RefOr<Parameter>| match parameter {
+        RefOr::T(parameter) => parameter.name == "Last-Event-ID",
+        RefOr::Ref(_) => false,
+    };
+    if !operation.parameters.iter().flatten().any(is_live) {
+        return;
+    }
+    if let Some(RefOr::T(answer)) = operation.responses.responses.get_mut("200") {
+        let text = ObjectBuilder::new().schema_type(Type::String).description(Some(EVENTS));
+        let content = ContentBuilder::new().schema(Some(text));
+        let content = content.example(Some(EXAMPLE.into())).build();
+        answer.content.insert("text/event-stream".to_owned(), RefOr::T(content));
     }
 }
 

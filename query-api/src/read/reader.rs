@@ -35,7 +35,7 @@ pub struct View<T> {
 #[derive(Debug, Clone)]
 pub struct Reader {
     pub(super) servers: Servers,
-    pub(super) watcher: Watcher,
+    pub(crate) watcher: Watcher,
 }
 
 impl Reader {

@@ -17,6 +17,8 @@ pub struct Seen {
     pub position: i64,
     /// Whether the answer lacks events that could not be applied.
     pub stale: bool,
+    /// Whether any row of the projections that the answer reads lacks events.
+    pub any_stale: bool,
     /// The live generation of each projection that the answer reads, in the order of the question.
     pub generations: Vec<i32>,
 }
@@ -71,7 +73,8 @@ pub(super) fn shown(
     let generation =
         |scope: &ReadScope| checkpoints.iter().find(|at| is_of(scope, at)).map(|at| at.generation);
     let generations = scopes.iter().filter_map(generation).collect();
-    let seen = Seen { epoch: slowest.epoch, position: slowest.position, stale, generations };
+    let (epoch, position) = (slowest.epoch, slowest.position);
+    let seen = Seen { epoch, position, stale, any_stale: stale, generations };
     if let Some(token) = wanted {
         let behind = ReadError::Behind { seen: seen.position, wanted: token.position };
         // This checks all of them, because a checkpoint of another history is an error that waiting

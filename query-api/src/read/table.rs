@@ -28,6 +28,10 @@ pub trait ById: TableRow + Clone + Send + Sync + 'static {
     const FIND: &'static str;
     /// The same for the rows with the ids `$1`.
     const FIND_MANY: &'static str;
+    /// The statement that finds the rows that changed after position `$1`, or at it and with an id
+    /// above `$3`, in the order of both, at most `$4`. If `$2` is not null, only rows of that user
+    /// are found.
+    const CHANGED: &'static str;
 
     /// The row's id.
     fn id(&self) -> Uuid;
@@ -61,6 +65,12 @@ macro_rules! by_id {
                 " LEFT JOIN read_model.", $projection,
                 " ON cp_partition = 0 AND id = ANY($1) AND ",
                 $($is_visible),+
+            );
+            const CHANGED: &'static str = postgres_kit::sql!(
+                "SELECT ", <$Row as postgres_kit::TableRow>::COLUMNS,
+                " FROM read_model.", $projection,
+                " WHERE (position, id) > ($1::bigint, $3::uuid) AND ", $($is_visible),+,
+                " ORDER BY position, id LIMIT $4"
             );
 
             fn id(&self) -> uuid::Uuid {

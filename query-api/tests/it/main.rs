@@ -11,6 +11,7 @@ mod input;
 mod links;
 mod listen;
 mod lists;
+mod live;
 mod openapi;
 mod outage;
 mod outside;

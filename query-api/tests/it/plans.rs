@@ -276,6 +276,23 @@ async fn a_page_of_the_orders_of_many_users_reads_only_their_rows() {
 }
 
 #[tokio::test]
+async fn what_changed_after_a_position_is_found_by_it() {
+    const CHANGED: [&str; 3] =
+        [user::UserRow::CHANGED, order::OrderRow::CHANGED, product::ProductRow::CHANGED];
+    let app = App::silent(1).await;
+    fill(&app, ROWS).await;
+    for statement in CHANGED {
+        for (position, owner) in [("3000", "NULL"), ("3000", "md5('7')::uuid"), ("9999999", "NULL")]
+        {
+            let arguments = [position, owner, "md5('7')::uuid", "20"].map(str::to_owned).to_vec();
+            let about = format!("changes after {position} of {owner}");
+            let variant = Variant { about, arguments };
+            check(&app.pools.scan, (statement, &[]), &variant).await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn every_row_fits_the_table_that_the_projector_makes() {
     let app = App::silent(1).await;
     let mut connection = app.writer.acquire().await.unwrap();

@@ -3,19 +3,23 @@
 pub(crate) mod described;
 mod routers;
 pub(crate) mod rows;
+pub(crate) mod setup;
 pub(crate) mod tokens;
 
 pub(crate) use routers::{deprecating, exporting, limited, private, router, with_graphql};
+pub(crate) use setup::{LIVE, Setup, follow};
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use chrono::{DateTime, Duration, Utc};
 use http_body_util::BodyExt as _;
+use identity::Revocations;
 use local_servers::TestDatabase;
 use query_api::database::Pools;
+use query_api::live::Live;
 use query_api::position::{self, Watcher};
-use query_api::read::ALL_PROJECTIONS;
+use query_api::read::{ALL_PROJECTIONS, Reader};
 use secrecy::SecretString;
 use serde_json::Value;
 use service_kit::consistency::{ConsistencyToken, TokenKey};
@@ -33,6 +37,8 @@ pub(crate) struct App {
     /// The connections of the API.
     pub(crate) pools: Pools,
     pub(crate) watcher: Watcher,
+    /// What is revoked.
+    pub(crate) revocations: Revocations,
     pub(crate) epoch: Uuid,
     pub(crate) database: TestDatabase,
     _stop: DropGuard,
@@ -90,9 +96,22 @@ impl App {
         let stop = CancellationToken::new();
         let watcher = Watcher::default();
         let epoch = Uuid::now_v7();
-        let router = router(pools.clone(), watcher.clone());
-        let app =
-            Self { router, writer, pools, watcher, epoch, database, _stop: stop.drop_guard() };
+        let revocations = Revocations::default();
+        let live = Live::new(LIVE, stop.clone());
+        let setup =
+            Setup { revocations: revocations.clone(), live: live.clone(), ..Setup::new(&pools) };
+        let router = setup.router(pools.clone(), watcher.clone());
+        follow(live, Reader::new(pools.clone(), watcher.clone()), stop.clone());
+        let app = Self {
+            router,
+            writer,
+            pools,
+            watcher,
+            revocations,
+            epoch,
+            database,
+            _stop: stop.drop_guard(),
+        };
         for projection in ALL_PROJECTIONS {
             app.move_to(projection, 100).await;
         }

@@ -50,6 +50,7 @@ const METHODS: [Method; 5] =
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
@@ -187,6 +188,7 @@ fn cors(origins: Origins) -> CorsLayer {
             IDEMPOTENCY_KEY,
             IF_MATCH,
             IF_NONE_MATCH,
+            LAST_EVENT_ID,
             PREFER,
             context::TRACEPARENT,
             context::X_REQUEST_ID,

@@ -4,3 +4,5 @@ CREATE INDEX products_created_at ON products (created_at, id);
 CREATE INDEX products_name ON products (name, id);
 -- Serves GET /products/{id}?as_of=TIME.
 CREATE INDEX products_history_at ON products_history (id, event_at, position);
+-- Serves live updates of products: the rows that changed after a position.
+CREATE INDEX products_position ON products (position, id);

@@ -6,3 +6,5 @@ CREATE INDEX users_order_count ON users (order_count, id);
 CREATE INDEX users_email ON users (lower(email COLLATE "C"));
 -- Serves GET /users/{id}?as_of=TIME.
 CREATE INDEX users_history_at ON users_history (id, event_at, position);
+-- Serves live updates of users: the rows that changed after a position.
+CREATE INDEX users_position ON users (position, id);

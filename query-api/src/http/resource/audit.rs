@@ -14,6 +14,7 @@ use utoipa_axum::routes;
 use crate::http::Api;
 use crate::http::answer::Failures;
 use crate::http::list::{Filter, ListRequest, PageParams};
+use crate::http::live::{LiveHeaders, PageList};
 use crate::http::wait::{QueryHeaders, WaitParams};
 use crate::read::audit::{AuditRow, AuditSort, ListAudit};
 use crate::view::audit::AuditEntry;
@@ -89,7 +90,7 @@ impl Filter for AuditFilter {
 /// in the log.
 #[utoipa::path(
     get, path = "/audit", tag = "audit", operation_id = "listAudit",
-    params(AuditFilter, PageParams, WaitParams, QueryHeaders),
+    params(AuditFilter, PageParams, WaitParams, QueryHeaders, LiveHeaders),
     responses((status = 200, description = "A page of the list",
         body = Envelope<Vec<AuditEntry>>),
               (status = 304, description = "The caller's copy is still current"), Failures)
@@ -97,7 +98,7 @@ impl Filter for AuditFilter {
 async fn list(
     State(api): State<Api>,
     id: RequestId,
-    request: ListRequest<AuditFilter>,
+    mut request: ListRequest<AuditFilter>,
 ) -> Result<Response, Problem> {
     api.everything(&request.caller, Permission::AuditRead)?;
     let filter = request.filter.clone();
@@ -110,5 +111,11 @@ async fn list(
         to: filter.to.map(Time::get),
         page_request,
     };
+    if let Some(live) = request.live.take() {
+        let question = question(request.page_request.clone());
+        let (key, body) = (AuditRow::key, AuditEntry::from);
+        let list = PageList { question, key, body, fields: &["id"] };
+        return api.follow_page(live, request, list, Permission::AuditRead).await;
+    }
     api.list(id, request, question, AuditRow::key, AuditEntry::from).await
 }

@@ -10,6 +10,7 @@ use utoipa::{IntoParams, OpenApi, ToSchema};
 
 use crate::http::Api;
 use crate::http::list::{Filter, ListRequest};
+use crate::http::live::PageList;
 use crate::read::customer::{CustomerRow, CustomerSort, ListCustomersAtRisk};
 
 /// The tag of these operations in the OpenAPI document.
@@ -53,11 +54,17 @@ impl Filter for CustomerFilter {
 pub(in crate::http) async fn at_risk<B: Serialize + ToSchema + 'static>(
     api: &Api,
     id: RequestId,
-    request: ListRequest<CustomerFilter>,
+    mut request: ListRequest<CustomerFilter>,
     body: fn(CustomerRow) -> B,
 ) -> Result<Response, Problem> {
     api.everything(&request.caller, Permission::SalesRead)?;
     let due_before = request.filter.due_before.map(Time::get);
     let question = move |page_request| ListCustomersAtRisk { due_before, page_request };
+    if let Some(live) = request.live.take() {
+        let question = question(request.page_request.clone());
+        let key = CustomerRow::key;
+        let list = PageList { question, key, body, fields: &["user_id"] };
+        return api.follow_page(live, request, list, Permission::SalesRead).await;
+    }
     api.list(id, request, question, CustomerRow::key, body).await
 }

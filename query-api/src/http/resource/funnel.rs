@@ -15,6 +15,7 @@ use crate::filter;
 use crate::http::Api;
 use crate::http::answer::Failures;
 use crate::http::list::{Filter, ListRequest, PageParams};
+use crate::http::live::{LiveHeaders, PageList};
 use crate::http::wait::{QueryHeaders, WaitParams};
 use crate::read::funnel::{FunnelDayRow, FunnelSort, ListFunnel};
 use crate::view::funnel::FunnelDay;
@@ -68,7 +69,7 @@ impl Filter for FunnelFilter {
 /// Lists how far the orders came that were placed on each day.
 #[utoipa::path(
     get, path = "/sales/funnel", tag = "sales", operation_id = "listOrderFunnel",
-    params(FunnelFilter, PageParams, WaitParams, QueryHeaders),
+    params(FunnelFilter, PageParams, WaitParams, QueryHeaders, LiveHeaders),
     responses((status = 200, description = "A page of the list",
         body = Envelope<Vec<FunnelDay>>),
               (status = 304, description = "The caller's copy is still current"), Failures)
@@ -76,10 +77,16 @@ impl Filter for FunnelFilter {
 async fn funnel(
     State(api): State<Api>,
     id: RequestId,
-    request: ListRequest<FunnelFilter>,
+    mut request: ListRequest<FunnelFilter>,
 ) -> Result<Response, Problem> {
     api.everything(&request.caller, Permission::SalesRead)?;
     let [from, to] = [request.filter.from, request.filter.to].map(|day| day.map(Day::get));
     let question = move |page_request| ListFunnel { from, to, page_request };
+    if let Some(live) = request.live.take() {
+        let question = question(request.page_request.clone());
+        let (key, body) = (FunnelDayRow::key, FunnelDay::from);
+        let list = PageList { question, key, body, fields: &["day"] };
+        return api.follow_page(live, request, list, Permission::SalesRead).await;
+    }
     api.list(id, request, question, FunnelDayRow::key, FunnelDay::from).await
 }

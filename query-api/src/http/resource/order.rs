@@ -1,5 +1,7 @@
 //! Orders: the filters and the questions of all versions.
 
+use std::sync::Arc;
+
 use access::Permission;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -11,6 +13,8 @@ use utoipa::{IntoParams, OpenApi, ToSchema};
 use crate::http::Api;
 use crate::http::answer::RowRequest;
 use crate::http::list::{Filter, ListRequest};
+use crate::http::live::LiveList;
+use crate::live::Matches;
 use crate::read::order::{ListOrders, OrderRow, OrderSort};
 use crate::view::order::OrderStatus;
 
@@ -80,29 +84,41 @@ impl OrderOfUserFilter {
 pub(in crate::http) async fn list<B: Serialize + ToSchema + 'static>(
     api: &Api,
     id: RequestId,
-    request: ListRequest<OrderFilter>,
+    mut request: ListRequest<OrderFilter>,
     body: fn(OrderRow) -> B,
 ) -> Result<Response, Problem> {
     let scope = api.scope(&request.caller, Permission::OrdersRead)?;
-    let (user_id, status) = (request.filter.user_id.map(Id::get), request.filter.status);
-    let question = move |page_request| ListOrders {
-        scope,
-        user_id,
-        status: status.map(|status| status.text().to_owned()),
-        page_request,
-    };
+    let user_id = request.filter.user_id.map(Id::get);
+    let status = request.filter.status.map(|status| status.text().to_owned());
+    let matches = with_status(status.clone());
+    let question =
+        move |page_request| ListOrders { scope, user_id, status: status.clone(), page_request };
+    if let Some(live) = request.live.take() {
+        let question = question(request.page_request.clone());
+        let list = LiveList { owner: user_id, matches, question, key: OrderRow::key, body };
+        return api.follow_list(live, request, list, (Permission::OrdersRead, scope)).await;
+    }
     api.list(id, request, question, OrderRow::key, body).await
 }
 
 /// Answers with one row. `body` makes the form that clients see.
-pub(in crate::http) async fn find<B: Serialize>(
+pub(in crate::http) async fn find<B: Serialize + 'static>(
     api: &Api,
     id: RequestId,
-    request: RowRequest,
+    mut request: RowRequest,
     body: fn(OrderRow) -> B,
 ) -> Result<Response, Problem> {
     let scope = api.scope(&request.caller, Permission::OrdersRead)?;
+    if let Some(live) = request.live.take() {
+        return api.follow_row(live, request, (Permission::OrdersRead, scope), body).await;
+    }
     api.row_as_of(id, request, scope, body).await
+}
+
+/// Whether an order has the status that a list asks for.
+pub(super) fn with_status(status: Option<String>) -> Option<Matches<OrderRow>> {
+    let status = status?;
+    Some(Arc::new(move |row: &OrderRow| row.status == status))
 }
 
 const fn sort(given: Option<SortOrders>) -> OrderSort {

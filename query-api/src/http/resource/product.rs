@@ -1,5 +1,7 @@
 //! Products: the filters and the questions of all versions.
 
+use std::sync::Arc;
+
 use access::Permission;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -10,6 +12,8 @@ use utoipa::{IntoParams, OpenApi, ToSchema};
 use crate::http::Api;
 use crate::http::answer::RowRequest;
 use crate::http::list::{Filter, ListRequest};
+use crate::http::live::LiveList;
+use crate::live::Matches;
 use crate::read::product::{ListProducts, ProductRow, ProductSort};
 
 /// The tag of these operations in the OpenAPI document.
@@ -58,22 +62,33 @@ impl Filter for ProductFilter {
 pub(in crate::http) async fn list<B: Serialize + ToSchema + 'static>(
     api: &Api,
     id: RequestId,
-    request: ListRequest<ProductFilter>,
+    mut request: ListRequest<ProductFilter>,
     body: fn(ProductRow) -> B,
 ) -> Result<Response, Problem> {
-    api.everything(&request.caller, Permission::ProductsRead)?;
+    let scope = api.everything(&request.caller, Permission::ProductsRead)?;
     let name = request.filter.name.clone();
+    let matches = name
+        .clone()
+        .map(|name| -> Matches<ProductRow> { Arc::new(move |row: &ProductRow| row.name == name) });
     let question = move |page_request| ListProducts { name: name.clone(), page_request };
+    if let Some(live) = request.live.take() {
+        let question = question(request.page_request.clone());
+        let list = LiveList { owner: None, matches, question, key: ProductRow::key, body };
+        return api.follow_list(live, request, list, (Permission::ProductsRead, scope)).await;
+    }
     api.list(id, request, question, ProductRow::key, body).await
 }
 
 /// Answers with one row. `body` makes the form that clients see.
-pub(in crate::http) async fn find<B: Serialize>(
+pub(in crate::http) async fn find<B: Serialize + 'static>(
     api: &Api,
     id: RequestId,
-    request: RowRequest,
+    mut request: RowRequest,
     body: fn(ProductRow) -> B,
 ) -> Result<Response, Problem> {
     let scope = api.everything(&request.caller, Permission::ProductsRead)?;
+    if let Some(live) = request.live.take() {
+        return api.follow_row(live, request, (Permission::ProductsRead, scope), body).await;
+    }
     api.row_as_of(id, request, scope, body).await
 }

@@ -12,6 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::filter;
 use crate::http::Api;
 use crate::http::list::{Filter, ListRequest};
+use crate::http::live::PageList;
 use crate::read::product_sales::{ListProductSales, ProductSalesRow, ProductSalesSort};
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
@@ -65,7 +66,7 @@ impl Filter for ProductSalesFilter {
 pub(in crate::http) async fn products<B: Serialize + ToSchema + 'static>(
     api: &Api,
     id: RequestId,
-    request: ListRequest<ProductSalesFilter>,
+    mut request: ListRequest<ProductSalesFilter>,
     body: fn(ProductSalesRow) -> B,
 ) -> Result<Response, Problem> {
     api.everything(&request.caller, Permission::SalesRead)?;
@@ -76,5 +77,11 @@ pub(in crate::http) async fn products<B: Serialize + ToSchema + 'static>(
         currency: currency.clone(),
         page_request,
     };
+    if let Some(live) = request.live.take() {
+        let question = question(request.page_request.clone());
+        let key = ProductSalesRow::key;
+        let list = PageList { question, key, body, fields: &["product_id", "currency"] };
+        return api.follow_page(live, request, list, Permission::SalesRead).await;
+    }
     api.list(id, request, question, ProductSalesRow::key, body).await
 }

@@ -12,6 +12,7 @@ use utoipa::{IntoParams, OpenApi, ToSchema};
 use crate::filter;
 use crate::http::Api;
 use crate::http::list::{Filter, ListRequest};
+use crate::http::live::PageList;
 use crate::read::past::AsOf;
 use crate::read::sales::{DailySalesRow, DailySalesSort, ListDailySales};
 
@@ -42,7 +43,8 @@ pub(in crate::http) struct DailySalesFilter {
     #[param(required = false, inline, value_type = CurrencyOfAnyTime)]
     currency: Option<String>,
     /// Shows the days as they were at this moment: a position of the log, or a time. A moment that
-    /// is still to come is refused (`in-the-future`).
+    /// is still to come is refused (`in-the-future`). Live updates have no `as_of`
+    /// (`contradicts-accept`).
     #[param(required = false, inline, value_type = AsOf)]
     as_of: Option<Text<AsOf>>,
     /// The sort of the list; `-` means descending. The default is `-day`.
@@ -77,7 +79,7 @@ impl Filter for DailySalesFilter {
 pub(in crate::http) async fn daily<B: Serialize + ToSchema + 'static>(
     api: &Api,
     id: RequestId,
-    request: ListRequest<DailySalesFilter>,
+    mut request: ListRequest<DailySalesFilter>,
     body: fn(DailySalesRow) -> B,
 ) -> Result<Response, Problem> {
     api.everything(&request.caller, Permission::SalesRead)?;
@@ -90,5 +92,11 @@ pub(in crate::http) async fn daily<B: Serialize + ToSchema + 'static>(
         as_of,
         page_request,
     };
+    if let Some(live) = request.live.take() {
+        let question = question(request.page_request.clone());
+        let key = DailySalesRow::key;
+        let list = PageList { question, key, body, fields: &["day", "currency"] };
+        return api.follow_page(live, request, list, Permission::SalesRead).await;
+    }
     api.list(id, request, question, DailySalesRow::key, body).await
 }

@@ -17,6 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::answer::Failures;
+use crate::http::live::{self, LiveRequest};
 use crate::http::wait::{QueryHeaders, Wait, WaitParams};
 use crate::http::{Api, as_of};
 use crate::page::{DEFAULT_SIZE, MAX_SIZE};
@@ -74,6 +75,7 @@ impl FromRequestParts<Api> for SearchRequest {
         let RequestCaller(caller) = RequestCaller::of(parts)?;
         let query = parts.uri.query().unwrap_or_default();
         as_of::refuse(query)?;
+        live::refuse(LiveRequest::of(parts)?.as_ref())?;
         let params: SearchParams = parse_query(query)?;
         let SearchParams { q, kind, limit, consistency_token } = params;
         let words = q.unwrap_or_default();

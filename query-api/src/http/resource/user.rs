@@ -1,5 +1,7 @@
 //! Users: the filters and the questions of all versions.
 
+use std::sync::Arc;
+
 use access::Permission;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -9,12 +11,15 @@ use service_kit::{FieldError, Problem};
 use utoipa::{IntoParams, OpenApi, ToSchema};
 use uuid::Uuid;
 
-use super::order::OrderOfUserFilter;
+use super::order::{self, OrderOfUserFilter};
 use crate::filter;
 use crate::http::Api;
 use crate::http::answer::RowRequest;
 use crate::http::list::{Filter, ListRequest};
-use crate::read::order::{ListOrdersOfUser, OrderRow};
+use crate::http::live::LiveList;
+use crate::live::Matches;
+use crate::read::order::{ListOrders, ListOrdersOfUser, OrderRow};
+use crate::read::table::Find;
 use crate::read::user::{ListUsers, UserRow, UserSort};
 use crate::view::user::UserStatus;
 
@@ -74,28 +79,53 @@ impl Filter for UserFilter {
 pub(in crate::http) async fn list<B: Serialize + ToSchema + 'static>(
     api: &Api,
     id: RequestId,
-    request: ListRequest<UserFilter>,
+    mut request: ListRequest<UserFilter>,
     body: fn(UserRow) -> B,
 ) -> Result<Response, Problem> {
     let scope = api.scope(&request.caller, Permission::UsersRead)?;
-    let (status, email) = (request.filter.status, request.filter.email.clone());
+    let status = request.filter.status.map(|status| status.text().to_owned());
+    let email = request.filter.email.clone();
+    let matches = matching(status.clone(), email.clone());
     let question = move |page_request| ListUsers {
         scope,
-        status: status.map(|status| status.text().to_owned()),
+        status: status.clone(),
         email: email.clone(),
         page_request,
     };
+    if let Some(live) = request.live.take() {
+        let question = question(request.page_request.clone());
+        let list = LiveList { owner: None, matches, question, key: UserRow::key, body };
+        return api.follow_list(live, request, list, (Permission::UsersRead, scope)).await;
+    }
     api.list(id, request, question, UserRow::key, body).await
 }
 
+/// Whether a user has the status and the address that a list asks for.
+fn matching(status: Option<String>, email: Option<String>) -> Option<Matches<UserRow>> {
+    if status.is_none() && email.is_none() {
+        return None;
+    }
+    // As the statement compares them: without case, in ASCII alone.
+    let has_email = |row: &UserRow, email: &String| {
+        row.email.as_ref().is_some_and(|address| address.to_ascii_lowercase() == *email)
+    };
+    Some(Arc::new(move |row: &UserRow| {
+        status.as_ref().is_none_or(|status| row.status == *status)
+            && email.as_ref().is_none_or(|email| has_email(row, email))
+    }))
+}
+
 /// Answers with one row. `body` makes the form that clients see.
-pub(in crate::http) async fn find<B: Serialize>(
+pub(in crate::http) async fn find<B: Serialize + 'static>(
     api: &Api,
     id: RequestId,
-    request: RowRequest,
+    mut request: RowRequest,
     body: fn(UserRow) -> B,
 ) -> Result<Response, Problem> {
     let scope = api.scope(&request.caller, Permission::UsersRead)?;
+    if let Some(live) = request.live.take() {
+        return api.follow_row(live, request, (Permission::UsersRead, scope), body).await;
+    }
     api.row_as_of(id, request, scope, body).await
 }
 
@@ -104,11 +134,21 @@ pub(in crate::http) async fn orders<B: Serialize + ToSchema + 'static>(
     api: &Api,
     id: RequestId,
     user_id: Uuid,
-    request: ListRequest<OrderOfUserFilter>,
+    mut request: ListRequest<OrderOfUserFilter>,
     body: fn(OrderRow) -> B,
 ) -> Result<Response, Problem> {
     let scope = api.scope(&request.caller, Permission::OrdersRead)?;
     let status = request.filter.status();
+    if let Some(live) = request.live.take() {
+        // Whether the user exists is asked once: users never go.
+        let user = api.ask(Find::<UserRow>::new(user_id, scope), request.wait).await?;
+        user.data.ok_or_else(Problem::not_found)?;
+        let (owner, matches) = (Some(user_id), order::with_status(status.clone()));
+        let page_request = request.page_request.clone();
+        let question = ListOrders { scope, user_id: owner, status, page_request };
+        let list = LiveList { owner, matches, question, key: OrderRow::key, body };
+        return api.follow_list(live, request, list, (Permission::OrdersRead, scope)).await;
+    }
     let question = move |page_request| ListOrdersOfUser {
         scope,
         user_id,

@@ -11,6 +11,7 @@ use utoipa_axum::routes;
 use crate::http::Api;
 use crate::http::answer::Failures;
 use crate::http::list::{ListRequest, PageParams};
+use crate::http::live::LiveHeaders;
 use crate::http::resource::customer::{self, CustomerFilter};
 use crate::http::wait::{QueryHeaders, WaitParams};
 use crate::view::customer::CustomerAtRisk;
@@ -26,7 +27,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 #[utoipa::path(
     get, path = "/customers/at-risk", tag = "customers",
     operation_id = "listCustomersAtRisk",
-    params(CustomerFilter, PageParams, WaitParams, QueryHeaders),
+    params(CustomerFilter, PageParams, WaitParams, QueryHeaders, LiveHeaders),
     responses((status = 200, description = "A page of the list",
         body = Envelope<Vec<CustomerAtRisk>>),
               (status = 304, description = "The caller's copy is still current"), Failures)

@@ -12,6 +12,7 @@ use utoipa_axum::routes;
 use crate::http::Api;
 use crate::http::answer::{Failures, RowParams, RowRequest};
 use crate::http::list::{ListRequest, PageParams};
+use crate::http::live::LiveHeaders;
 use crate::http::resource::order::{self, OrderFilter};
 use crate::http::wait::{QueryHeaders, WaitParams};
 use crate::view::order::Order;
@@ -24,7 +25,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 /// Lists orders.
 #[utoipa::path(
     get, path = "/orders", tag = "orders", operation_id = "listOrders", params(OrderFilter,
-        PageParams, WaitParams, QueryHeaders),
+        PageParams, WaitParams, QueryHeaders, LiveHeaders),
     responses((status = 200, description = "A page of the list", body = Envelope<Vec<Order>>),
               (status = 304, description = "The caller's copy is still current"), Failures)
 )]
@@ -39,7 +40,8 @@ async fn list(
 /// Shows one order.
 #[utoipa::path(
     get, path = "/orders/{id}", tag = "orders", operation_id = "getOrder",
-    params(("id" = inline(Id), Path, description = "The order's id"), RowParams, QueryHeaders),
+    params(("id" = inline(Id), Path, description = "The order's id"), RowParams, QueryHeaders,
+        LiveHeaders),
     responses((status = 200, description = "The order", body = Envelope<Order>),
               (status = 304, description = "The caller's copy is still current"), Failures)
 )]

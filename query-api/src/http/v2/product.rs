@@ -12,6 +12,7 @@ use utoipa_axum::routes;
 use crate::http::Api;
 use crate::http::answer::{Failures, RowParams, RowRequest};
 use crate::http::list::{ListRequest, PageParams};
+use crate::http::live::LiveHeaders;
 use crate::http::resource::product::{self, ProductFilter};
 use crate::http::wait::{QueryHeaders, WaitParams};
 use crate::view::v2::product::Product;
@@ -24,7 +25,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 /// Lists products.
 #[utoipa::path(
     get, path = "/products", tag = "products", operation_id = "listProducts",
-        params(ProductFilter, PageParams, WaitParams, QueryHeaders),
+        params(ProductFilter, PageParams, WaitParams, QueryHeaders, LiveHeaders),
     responses((status = 200, description = "A page of the list",
         body = Envelope<Vec<Product>>),
               (status = 304, description = "The caller's copy is still current"), Failures)
@@ -40,7 +41,8 @@ async fn list(
 /// Shows one product.
 #[utoipa::path(
     get, path = "/products/{id}", tag = "products", operation_id = "getProduct",
-    params(("id" = inline(Id), Path, description = "The product's id"), RowParams, QueryHeaders),
+    params(("id" = inline(Id), Path, description = "The product's id"), RowParams, QueryHeaders,
+        LiveHeaders),
     responses((status = 200, description = "The product", body = Envelope<Product>),
               (status = 304, description = "The caller's copy is still current"), Failures)
 )]

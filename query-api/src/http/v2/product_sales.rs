@@ -10,6 +10,7 @@ use utoipa_axum::routes;
 use crate::http::Api;
 use crate::http::answer::Failures;
 use crate::http::list::{ListRequest, PageParams};
+use crate::http::live::LiveHeaders;
 use crate::http::resource::product_sales::{self, ProductSalesFilter};
 use crate::http::wait::{QueryHeaders, WaitParams};
 use crate::view::v2::product_sales::ProductSales;
@@ -22,7 +23,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 /// Lists the sales of each product.
 #[utoipa::path(
     get, path = "/sales/products", tag = "sales", operation_id = "listProductSales",
-    params(ProductSalesFilter, PageParams, WaitParams, QueryHeaders),
+    params(ProductSalesFilter, PageParams, WaitParams, QueryHeaders, LiveHeaders),
     responses((status = 200, description = "A page of the list",
         body = Envelope<Vec<ProductSales>>),
               (status = 304, description = "The caller's copy is still current"), Failures)

@@ -10,6 +10,7 @@ use utoipa_axum::routes;
 
 use crate::http::Api;
 use crate::http::answer::{Failures, RowParams, RowRequest};
+use crate::http::live::LiveHeaders;
 use crate::http::resource::user;
 use crate::http::wait::QueryHeaders;
 use crate::view::user::{Preferences, Profile};
@@ -22,7 +23,8 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 /// Shows the profile of a user.
 #[utoipa::path(
     get, path = "/users/{id}/profile", tag = "users", operation_id = "getProfile",
-    params(("id" = inline(Id), Path, description = "The user's id"), RowParams, QueryHeaders),
+    params(("id" = inline(Id), Path, description = "The user's id"), RowParams, QueryHeaders,
+        LiveHeaders),
     responses((status = 200, description = "The profile", body = Envelope<Profile>),
               (status = 304, description = "The caller's copy is still current"), Failures)
 )]
@@ -37,7 +39,8 @@ async fn profile(
 /// Shows the preferences of a user.
 #[utoipa::path(
     get, path = "/users/{id}/preferences", tag = "users", operation_id = "getPreferences",
-    params(("id" = inline(Id), Path, description = "The user's id"), RowParams, QueryHeaders),
+    params(("id" = inline(Id), Path, description = "The user's id"), RowParams, QueryHeaders,
+        LiveHeaders),
     responses((status = 200, description = "The preferences", body = Envelope<Preferences>),
               (status = 304, description = "The caller's copy is still current"), Failures)
 )]

@@ -11,6 +11,7 @@ use utoipa_axum::routes;
 use crate::http::Api;
 use crate::http::answer::Failures;
 use crate::http::list::{ListRequest, PageParams};
+use crate::http::live::LiveHeaders;
 use crate::http::resource::sales::{self, DailySalesFilter};
 use crate::http::wait::{QueryHeaders, WaitParams};
 use crate::view::v2::sales::DailySales;
@@ -23,7 +24,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 /// Lists the sales of each day.
 #[utoipa::path(
     get, path = "/sales/daily", tag = "sales", operation_id = "listDailySales",
-    params(DailySalesFilter, PageParams, WaitParams, QueryHeaders),
+    params(DailySalesFilter, PageParams, WaitParams, QueryHeaders, LiveHeaders),
     responses((status = 200, description = "A page of the list",
         body = Envelope<Vec<DailySales>>),
               (status = 304, description = "The caller's copy is still current"), Failures)

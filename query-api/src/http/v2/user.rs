@@ -13,6 +13,7 @@ use utoipa_axum::routes;
 use crate::http::Api;
 use crate::http::answer::{Failures, RowParams, RowRequest};
 use crate::http::list::{ListRequest, PageParams};
+use crate::http::live::LiveHeaders;
 use crate::http::resource::order::OrderOfUserFilter;
 use crate::http::resource::user::{self, UserFilter};
 use crate::http::wait::{QueryHeaders, WaitParams};
@@ -30,7 +31,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 /// Lists users.
 #[utoipa::path(
     get, path = "/users", tag = "users", operation_id = "listUsers", params(UserFilter,
-        PageParams, WaitParams, QueryHeaders),
+        PageParams, WaitParams, QueryHeaders, LiveHeaders),
     responses((status = 200, description = "A page of the list", body = Envelope<Vec<User>>),
               (status = 304, description = "The caller's copy is still current"), Failures)
 )]
@@ -45,7 +46,8 @@ async fn list(
 /// Shows one user.
 #[utoipa::path(
     get, path = "/users/{id}", tag = "users", operation_id = "getUser",
-    params(("id" = inline(Id), Path, description = "The user's id"), RowParams, QueryHeaders),
+    params(("id" = inline(Id), Path, description = "The user's id"), RowParams, QueryHeaders,
+        LiveHeaders),
     responses((status = 200, description = "The user", body = Envelope<User>),
               (status = 304, description = "The caller's copy is still current"), Failures)
 )]
@@ -61,7 +63,7 @@ async fn find(
 #[utoipa::path(
     get, path = "/users/{id}/orders", tag = "users", operation_id = "listOrdersOfUser",
     params(("id" = inline(Id), Path, description = "The user's id"), OrderOfUserFilter,
-        PageParams, WaitParams, QueryHeaders),
+        PageParams, WaitParams, QueryHeaders, LiveHeaders),
     responses((status = 200, description = "A page of the list", body = Envelope<Vec<Order>>),
               (status = 304, description = "The caller's copy is still current"), Failures)
 )]

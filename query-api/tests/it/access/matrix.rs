@@ -9,6 +9,7 @@ use access::Grants;
 use axum::body::Body;
 use axum::http::Request;
 use query_api::http::Version;
+use tower::ServiceExt as _;
 use uuid::Uuid;
 
 use crate::support::described::document;
@@ -21,8 +22,8 @@ use crate::support::{App, send_as};
 pub(crate) const CALLERS: [&str; 7] =
     ["anonymous", "stranger", "owner", "support", "admin", "expired", "narrow"];
 
-/// The statuses of each operation of version 1. An operation that both versions have answers in
-/// both in the same way.
+/// The statuses of each operation of version 1, also of its live updates, if it has some. An
+/// operation that both versions have answers in both in the same way.
 const TABLE: &[(&str, [u16; 7])] = &[
     // One line each.
     ("/api/v1/customers/at-risk", [401, 403, 403, 200, 200, 401, 403]),
@@ -44,6 +45,24 @@ const TABLE: &[(&str, [u16; 7])] = &[
     ("/openapi.json", [200, 200, 200, 200, 200, 401, 200]),
 ];
 
+/// The operations with live updates, below the prefix of a version.
+const LIVE: &[&str] = &[
+    "/audit",
+    "/customers/at-risk",
+    "/orders",
+    "/orders/{id}",
+    "/products",
+    "/products/{id}",
+    "/sales/daily",
+    "/sales/funnel",
+    "/sales/products",
+    "/users",
+    "/users/{id}",
+    "/users/{id}/orders",
+    "/users/{id}/preferences",
+    "/users/{id}/profile",
+];
+
 /// The statuses of each operation that only version 2 has.
 const ONLY_V2: &[(&str, [u16; 7])] = &[
     // One line each.
@@ -62,6 +81,16 @@ fn rows(version: Version) -> Vec<(String, [u16; 7])> {
     let shared =
         TABLE.iter().filter(|(path, _)| version == Version::V1 || path.starts_with("/api/"));
     shared.chain(only_here).map(|(path, statuses)| (of_version(path), *statuses)).collect()
+}
+
+/// The answer to a request for live updates: its status, and whether it is a stream of events.
+async fn streamed(app: &App, token: Option<String>, path: &str) -> (u16, bool) {
+    let mut request = Request::get(path).header("accept", "text/event-stream");
+    if let Some(token) = token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    let answer = app.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    (answer.status().as_u16(), answer.headers()["content-type"] == "text/event-stream")
 }
 
 /// The path of an existing row, and its owner.
@@ -114,6 +143,13 @@ async fn check(app: &App, version: Version) {
             assert_eq!(answer.status, *status, "{caller}: {path}: {:#}", answer.body);
             let described = &document["paths"][path]["get"]["responses"];
             assert!(described[status.to_string()].is_object(), "{path} lacks {status}");
+            let is_live = described["200"]["content"]["text/event-stream"].is_object();
+            let below = path.strip_prefix(version.prefix());
+            assert_eq!(is_live, below.is_some_and(|below| LIVE.contains(&below)), "{path}");
+            let (seen, is_stream) = streamed(app, token_of(caller, owner), &real).await;
+            let is_refused = seen == 406 && !is_live;
+            assert!(seen == *status || is_refused, "{caller}: the live updates of {path}: {seen}");
+            assert_eq!(is_stream, is_live && *status == 200, "{caller}: {path}");
             let is_challenged = matches!(status, 401 | 403);
             assert_eq!(answer.headers.contains_key("www-authenticate"), is_challenged, "{path}");
         }

@@ -29,6 +29,13 @@ pub(crate) fn expired(user: Uuid, grants: Grants) -> String {
     issued(user, grants, identity::now() - 3_600)
 }
 
+/// A token of this user with these permissions that counts for so many seconds from now on, 30 of
+/// them because clocks differ.
+pub(crate) fn expiring(user: Uuid, grants: Grants, seconds: i64) -> String {
+    let lifetime = i64::try_from(MAX_LIFETIME.as_secs()).unwrap();
+    issued(user, grants, identity::now() - lifetime - 30 + seconds)
+}
+
 /// A token of the administrator.
 pub(crate) fn admin() -> String {
     token(ADMIN, Grants::all())

@@ -1,0 +1,143 @@
+//! Live updates: rows as they are, and then every change of them, as server-sent events.
+//!
+//! How a process learns what changed: it reads the rows whose `position` (the event that changed
+//! them last) is beyond the one it read before, by an index of each read table. One task per
+//! projection, the hub, does so for all clients of the process, once per checkpoint step
+//! ([`hub`]). It hands each changed row to those who follow it: clients of one row and of one
+//! user's rows are found by key, only clients of whole lists are gone through.
+//!
+//! - The read tables are the only source. NATS says that there is something to read; without it the
+//!   hub polls. So streams go on while NATS, the relay and the event store are away, any number of
+//!   processes serve their own clients, and nothing has to be kept for them or pruned.
+//! - A table of changes, written by the projector, would name the rows before a change, too. It
+//!   would also double what a batch writes, and each rebuild would fill it. An index costs less.
+//!   Its price: several changes of a row within one step are sent as one, with the last state, and
+//!   `left` may name a row that a resumed client never had.
+//! - The position alone resumes a stream in any process: its id names position and row, epoch and
+//!   generation. What changed since is read by the same index ([`read`]). After a switch, in
+//!   another epoch, after too many changes, or if rows lacked events, the client is told so and
+//!   gets a new snapshot.
+//! - A parked event that is applied later changes a row behind the position. Such rows are marked
+//!   stale while they wait, so the hub compares the stale marks and sends rows that gain or lose
+//!   one.
+
+mod config;
+mod form;
+mod frame;
+mod hub;
+mod members;
+mod page;
+mod page_stream;
+mod place;
+mod queue;
+mod read;
+mod row;
+mod step;
+mod stream;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use service_kit::http::RateKey;
+use service_kit::{Problem, Pulse};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+pub use config::{LiveArgs, LiveSettings};
+pub(crate) use form::Form;
+use hub::Hub;
+pub(crate) use hub::{Follow, Matches};
+pub(crate) use page::{AskPage, PageState};
+pub(crate) use page_stream::{PageOpening, PageStream};
+pub(crate) use place::Held;
+pub(crate) use read::{Ask, Snapshot};
+pub(crate) use row::Followed;
+pub use step::SILENCE;
+pub(crate) use stream::{Access, Opening, Streaming};
+
+use crate::read::Reader;
+use crate::read::order::OrderRow;
+use crate::read::product::ProductRow;
+use crate::read::user::UserRow;
+use page::Pages;
+use place::Places;
+
+/// The maximum number of reads for streams that open or resume at once. Others wait for their turn,
+/// so that many streams that open together leave connections for requests.
+const READS_AT_ONCE: usize = 6;
+/// How often a stream checks whether its caller may still see what it shows.
+const CHECK_EVERY: Duration = Duration::from_secs(5);
+
+/// The live updates of one process. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Live(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    settings: LiveSettings,
+    users: Hub<UserRow>,
+    orders: Hub<OrderRow>,
+    products: Hub<ProductRow>,
+    pages: Pages,
+    places: Places,
+    reads: Semaphore,
+    /// Ends all streams.
+    stop: CancellationToken,
+}
+
+impl Live {
+    /// Live updates without clients. Their streams end at `stop`.
+    pub fn new(settings: LiveSettings, stop: CancellationToken) -> Self {
+        describe();
+        Self(Arc::new(Parts {
+            pages: Pages::default(),
+            places: Places::new(settings),
+            settings,
+            users: Hub::default(),
+            orders: Hub::default(),
+            products: Hub::default(),
+            reads: Semaphore::new(READS_AT_ONCE),
+            stop,
+        }))
+    }
+
+    /// Takes a place for a stream of this client.
+    ///
+    /// # Errors
+    /// 429 if the client has too many streams, 503 if the process has.
+    pub(crate) fn take(&self, client: RateKey) -> Result<Held, Problem> {
+        self.0.places.take(client)
+    }
+
+    /// Reads what changes while there are clients, until `stop`. `pulse` makes the pulse of a task
+    /// with this name.
+    pub async fn run(
+        &self,
+        reader: &Reader,
+        pulse: impl Fn(&'static str) -> Pulse,
+        stop: &CancellationToken,
+    ) {
+        let Parts { users, orders, products, .. } = &*self.0;
+        let work = async {
+            tokio::join!(
+                users.run(reader, pulse("live-users")),
+                orders.run(reader, pulse("live-orders")),
+                products.run(reader, pulse("live-products")),
+            )
+        };
+        stop.run_until_cancelled(work).await;
+    }
+}
+
+fn describe() {
+    metrics::describe_gauge!("live_streams", "Open streams of live updates");
+    metrics::describe_counter!(
+        "live_streams_ended",
+        "Streams of live updates that ended, by reason"
+    );
+    metrics::describe_counter!("live_events", "Events sent to clients of streams");
+    metrics::describe_gauge!(
+        "live_position",
+        "The position up to which changes were handed to streams, by projection"
+    );
+}

@@ -1,0 +1,169 @@
+//! The text of events, and their ids.
+//!
+//! An id is `POSITION.GENERATION.EPOCH.ROW`, with `.stale` at the end while rows of the projection
+//! lack events. `ROW` is `-` if the stream is complete up to the position, or the last row that was
+//! sent of those that changed at it.
+
+use axum::body::Bytes;
+use serde::Serialize;
+use service_kit::PageInfo;
+use uuid::Uuid;
+
+/// Ends an event.
+const END: &str = "\n\n";
+/// What every stream begins with: how long a client waits before it reconnects, in milliseconds.
+pub(super) const RETRY: &str = "retry: 2000\n\n";
+
+/// A place in the order of changes: the position of a change, and the row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) position: i64,
+    pub(super) id: Uuid,
+}
+
+impl Place {
+    /// The place behind all rows that changed up to this position.
+    pub(super) const fn end_of(position: i64) -> Self {
+        Self { position, id: Uuid::max() }
+    }
+
+    pub(super) const fn key(self) -> (i64, Uuid) {
+        (self.position, self.id)
+    }
+}
+
+/// The state of the tables that a stream shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct State {
+    /// The epoch; `None` before the first event.
+    pub(super) epoch: Option<Uuid>,
+    pub(super) generation: i32,
+    /// The place up to which changes are known.
+    pub(super) place: Place,
+    /// Whether any row of the projection lacks events.
+    pub(super) stale: bool,
+}
+
+impl State {
+    /// The id of an event that completes the client up to a place.
+    pub(super) fn id_at(&self, place: Place) -> String {
+        let Self { epoch, generation, stale, .. } = self;
+        let (position, epoch) = (place.position, epoch.unwrap_or_default().simple());
+        let row = if place.id.is_max() { "-".to_owned() } else { place.id.simple().to_string() };
+        let stale = if *stale { ".stale" } else { "" };
+        format!("{position}.{generation}.{epoch}.{row}{stale}")
+    }
+
+    /// Reads an id of this form. `None` if it is no such id.
+    pub(super) fn parse(id: &str) -> Option<Self> {
+        let mut parts = id.split('.');
+        let (position, generation) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        let epoch = Uuid::try_parse(parts.next()?).ok()?;
+        let id = match parts.next()? {
+            "-" => Uuid::max(),
+            row => Uuid::try_parse(row).ok()?,
+        };
+        let stale = match (parts.next(), parts.next()) {
+            (None, None) => false,
+            (Some("stale"), None) => true,
+            _ => return None,
+        };
+        let epoch = (!epoch.is_nil()).then_some(epoch);
+        Some(Self { epoch, generation, place: Place { position, id }, stale })
+    }
+
+    /// Whether the two are states of the same tables.
+    pub(super) fn is_of(&self, other: &Self) -> bool {
+        (self.epoch, self.generation) == (other.epoch, other.generation)
+    }
+}
+
+/// The metadata of an event.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Meta {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) epoch: Option<Uuid>,
+    /// The position up to which the data is complete.
+    pub(super) position: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stale: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) page: Option<PageInfo>,
+}
+
+#[derive(Serialize)]
+struct Data<'d, T> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'d T>,
+    meta: &'d Meta,
+}
+
+/// The id of a row that left.
+#[derive(Serialize)]
+pub(super) struct Left {
+    pub(super) id: Uuid,
+}
+
+/// Why a stream ends or begins again.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Reason {
+    pub(super) code: String,
+    pub(super) detail: String,
+}
+
+impl Reason {
+    pub(super) fn new(code: &str, detail: &str) -> Self {
+        Self { code: code.to_owned(), detail: detail.to_owned() }
+    }
+}
+
+/// An event with data and metadata.
+pub(super) fn event<T: Serialize>(
+    name: &str,
+    id: Option<&str>,
+    data: Option<&T>,
+    meta: &Meta,
+) -> Result<Bytes, serde_json::Error> {
+    let data = serde_json::to_string(&Data { data, meta })?;
+    let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
+    Ok(format!("{id}event: {name}\ndata: {data}{END}").into())
+}
+
+/// An event with a reason.
+pub(super) fn notice(name: &str, reason: &Reason) -> Bytes {
+    // Two texts always serialise.
+    let data = serde_json::to_string(reason).unwrap_or_default();
+    format!("event: {name}\ndata: {data}{END}").into()
+}
+
+/// A sign of life. With an id, a client that hears nothing else resumes from there.
+pub(super) fn heartbeat(id: Option<&str>) -> Bytes {
+    match id {
+        Some(id) => format!(": heartbeat\nid: {id}{END}").into(),
+        None => format!(": heartbeat{END}").into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_reads_as_it_was_written_and_nothing_else_is_one() {
+        for (epoch, id, stale) in [
+            (None, Uuid::max(), false),
+            (Some(Uuid::from_u128(7)), Uuid::from_u128(8), true),
+            (Some(Uuid::now_v7()), Uuid::now_v7(), false),
+        ] {
+            let place = Place { position: 4711, id };
+            let state = State { epoch, generation: 3, place, stale };
+            let text = state.id_at(place);
+            assert!(text.starts_with("4711.3."), "{text}");
+            assert_eq!(State::parse(&text), Some(state), "{text}");
+        }
+        let wrong = ["", "1", "1.2", "x.1.0.-", "1.1.x.-", "1.1.00000000000000000000000000000000"];
+        for wrong in wrong.into_iter().chain(["1.1.00000000000000000000000000000000.-.stale.x"]) {
+            assert_eq!(State::parse(wrong), None, "{wrong}");
+        }
+    }
+}

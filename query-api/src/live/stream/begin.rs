@@ -1,0 +1,201 @@
+//! How a stream begins: with what the client missed, or with a snapshot.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use service_kit::{PageInfo, Problem};
+use tokio::time::{Instant, timeout};
+use uuid::Uuid;
+
+use super::{HUB_LIMIT, Streaming, unavailable};
+use crate::http::Wait;
+use crate::live::frame::{self, Left, Meta, Place, Reason, State};
+use crate::live::hub::{Follow, Matches};
+use crate::live::read::{Snapshot, missed};
+use crate::live::row::Followed;
+use crate::live::step::state_at;
+use crate::read::{ReadError, Seen};
+
+/// How long a stream waits for a state of the hub that fits its snapshot, before it reads again.
+const AGAIN_EVERY: Duration = Duration::from_millis(100);
+/// The pause before another attempt to read a snapshot in an open stream.
+const REST: Duration = Duration::from_secs(1);
+
+/// Why a stream begins again after a switch.
+pub(in crate::live) const SWITCHED: &str =
+    "the tables were switched, or the log has another history";
+
+impl<R: Followed> Streaming<R> {
+    /// Waits for the state of the hub.
+    pub(super) async fn hub_state(&self) -> State {
+        let mut state = R::hub(&self.live).state();
+        match state.wait_for(Option::is_some).await.map(|state| *state) {
+            Ok(Some(state)) => state,
+            // The hub lives as long as its streams.
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Sends what the client missed, or returns why it cannot.
+    pub(super) async fn resume(
+        &mut self,
+        id: &str,
+        hub: &State,
+    ) -> Result<Option<Reason>, Problem> {
+        let no = |code, detail| Ok(Some(Reason::new(code, detail)));
+        let Some(last) = State::parse(id) else {
+            return no("unknown-event", "this is not the id of an event of these streams");
+        };
+        if !last.is_of(hub) {
+            return no("tables-switched", SWITCHED);
+        }
+        if last.stale || hub.stale {
+            return no("stale-rows", "rows lacked events, which may have been applied meanwhile");
+        }
+        let live = self.live.clone();
+        let turn = live.0.reads.acquire().await.map_err(|_| unavailable())?;
+        let (rows, seen) = match &self.follow {
+            Follow::Row(_) => {
+                let Snapshot { rows, seen, .. } = (self.ask)(None).await?;
+                (rows, seen)
+            }
+            Follow::List { owner, .. } => {
+                match missed::<R>(&self.reader, last.place, *owner).await {
+                    Ok(Some(missed)) => (missed.rows, missed.seen),
+                    Ok(None) => return no("too-many-changes", "too much changed meanwhile"),
+                    Err(ReadError::TooSlow) => {
+                        return no("too-many-changes", "reading what changed took too long");
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        };
+        drop(turn);
+        let state = state_at(&seen);
+        // The id may be of a position that a crash of the database took back.
+        let least = last.place.position.max(hub.place.position);
+        if !state.is_of(hub) || state.stale || seen.position < least {
+            return no("unknown-position", "the position of the event is not known here");
+        }
+        self.send_missed(rows, last.place, &state);
+        self.at = seen.position;
+        self.complete("resumed", &seen, None);
+        Ok(None)
+    }
+
+    /// Sends the rows that changed after a place.
+    fn send_missed(&mut self, rows: Vec<R>, after: Place, state: &State) {
+        let matches: Option<Matches<R>> = match &self.follow {
+            Follow::List { matches, .. } => matches.clone(),
+            Follow::Row(_) => None,
+        };
+        for row in rows {
+            let place = Place { position: row.position(), id: row.id() };
+            if place <= after {
+                continue;
+            }
+            let id = state.id_at(place);
+            let meta = Meta { epoch: state.epoch, position: place.position, ..Meta::default() };
+            let text = if matches.as_ref().is_none_or(|matches| matches(&row)) {
+                let name = if row.is_erased() { "erased" } else { "changed" };
+                if let Some(members) = &self.following.members {
+                    members.add(row.id());
+                }
+                self.form.event(name, Some(&id), row, &meta)
+            } else {
+                frame::event("left", Some(&id), Some(&Left { id: row.id() }), &meta)
+            };
+            self.push(text);
+        }
+    }
+
+    fn push(&mut self, text: Result<Bytes, serde_json::Error>) {
+        match text {
+            Ok(text) => {
+                metrics::counter!("live_events").increment(1);
+                self.ready.push_back(text);
+            }
+            Err(error) => tracing::error!(%error, "a row cannot be written as JSON"),
+        }
+    }
+
+    /// Sends the event that says that the client is complete up to a position.
+    fn complete(&mut self, name: &str, seen: &Seen, page: Option<PageInfo>) {
+        let (state, stale) = (state_at(seen), seen.stale.then_some(true));
+        let meta = Meta { epoch: seen.epoch, position: seen.position, stale, page };
+        self.push(frame::event::<()>(name, Some(&state.id_at(state.place)), None, &meta));
+    }
+
+    /// Sends a snapshot that fits the state of the hub.
+    pub(super) async fn snapshot(&mut self, mut wait: Option<Wait>) -> Result<(), Problem> {
+        let live = self.live.clone();
+        let mut deadline = None;
+        let snapshot = loop {
+            let snapshot = if let Some(wait) = wait.take() {
+                // The wait for a position takes no turn from others.
+                (self.ask)(Some(wait)).await?
+            } else {
+                let _turn = live.0.reads.acquire().await.map_err(|_| unavailable())?;
+                (self.ask)(None).await?
+            };
+            let mut state = R::hub(&live).state();
+            let fits = |hub: &Option<State>| {
+                hub.is_some_and(|hub| {
+                    hub.is_of(&state_at(&snapshot.seen))
+                        && hub.place.position <= snapshot.seen.position
+                })
+            };
+            if fits(&state.borrow_and_update()) {
+                break snapshot;
+            }
+            let now = Instant::now();
+            if now > *deadline.get_or_insert(now + HUB_LIMIT) {
+                return Err(unavailable());
+            }
+            // A switch is on its way to the hub, or the database is behind it.
+            drop(timeout(AGAIN_EVERY, state.changed()).await);
+        };
+        self.send_snapshot(snapshot);
+        Ok(())
+    }
+
+    fn send_snapshot(&mut self, Snapshot { rows, seen, page }: Snapshot<R>) {
+        let ids: Vec<Uuid> = rows.iter().map(R::id).collect();
+        let ahead = rows.iter().filter(|row| row.position() > seen.position);
+        self.ahead = ahead.map(|row| (row.id(), row.position())).collect();
+        let stale = seen.stale.then_some(true);
+        for row in rows {
+            let meta = Meta { epoch: seen.epoch, position: seen.position, stale, page: None };
+            self.push(self.form.event("row", None, row, &meta));
+        }
+        let is_whole = page.as_ref().is_none_or(|page| !page.has_more);
+        if let Some(members) = &self.following.members {
+            members.know(ids.into_iter(), is_whole);
+        }
+        self.at = seen.position;
+        self.needs_snapshot = false;
+        self.complete("complete", &seen, page);
+    }
+
+    /// Sends a new snapshot in an open stream, as soon as there is one.
+    pub(super) async fn snapshot_again(&mut self) {
+        let stop = self.live.0.stop.clone();
+        if let Err(problem) = (self.access)() {
+            return self.end_with(&problem);
+        }
+        let read = tokio::select! {
+            () = stop.cancelled() => {
+                return self.end("shutting-down", "this server is going down");
+            }
+            read = self.snapshot(None) => read,
+        };
+        match read {
+            Ok(()) => {}
+            Err(problem) if problem.status().is_client_error() => self.end_with(&problem),
+            Err(problem) => {
+                tracing::debug!(%problem, "a stream waits for its snapshot");
+                drop(timeout(REST, stop.cancelled()).await);
+            }
+        }
+    }
+}

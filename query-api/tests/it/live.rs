@@ -1,0 +1,11 @@
+//! Live updates. The tests change the rows as the projector would.
+
+mod access;
+mod events;
+mod limits;
+mod negotiation;
+mod pages;
+mod resume;
+mod rows;
+mod servers;
+mod versions;
