@@ -19,6 +19,7 @@ mod lag;
 mod mix;
 pub mod overload;
 pub mod project;
+pub mod queries;
 pub mod read;
 pub mod rebuild;
 pub mod round;

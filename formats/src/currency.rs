@@ -65,14 +65,20 @@ impl Currency {
     /// ```
     pub fn decimal(self, minor: i64) -> String {
         let places = usize::try_from(self.exponent()).unwrap_or(0);
-        let sign = if minor < 0 { "-" } else { "" };
-        let digits = format!("{:0>1$}", minor.unsigned_abs(), places + 1);
-        let (whole, fraction) = digits.split_at(digits.len() - places);
-        if fraction.is_empty() {
-            format!("{sign}{whole}")
-        } else {
-            format!("{sign}{whole}.{fraction}")
+        // A page has hundreds of amounts, and formatting with padding would take most of its time.
+        let digits = minor.unsigned_abs().to_string();
+        let (whole, fraction) = digits.split_at(digits.len().saturating_sub(places));
+        let mut text = String::with_capacity(digits.len() + places + "-0.".len());
+        if minor < 0 {
+            text.push('-');
         }
+        text.push_str(if whole.is_empty() { "0" } else { whole });
+        if places > 0 {
+            text.push('.');
+            text.extend(std::iter::repeat_n('0', places - fraction.len()));
+            text.push_str(fraction);
+        }
+        text
     }
 }
 

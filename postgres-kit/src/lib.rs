@@ -27,6 +27,7 @@ mod row;
 mod schema;
 mod sql;
 pub mod sqlstate;
+mod warm;
 
 pub use connection::Connection;
 pub use deadline::{is_silent, silent, within};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures::TryStreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use sqlx::pool::{PoolConnection, PoolConnectionMetadata, PoolOptions};
+use sqlx::pool::{PoolConnectionMetadata, PoolOptions};
 use sqlx::postgres::{
     PgConnectOptions, PgConnection, PgPool, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres,
 };
@@ -17,11 +17,7 @@ use tokio::time::timeout;
 use crate::deadline::{silent, within};
 use crate::place::{named, place};
 use crate::queue::{Place, Queue};
-
-/// A connection used this recently is reused without a ping. If it broke since, its call fails.
-const WARM: Duration = Duration::from_secs(1);
-/// How long the ping of a returned connection may take.
-const RETURN_LIMIT: Duration = Duration::from_secs(2);
+use crate::warm::{Taken, WARM, Warm};
 
 /// A function that prepares a new connection before its first use.
 pub type AfterConnect =
@@ -67,6 +63,7 @@ impl PoolSettings {
 #[derive(Debug, Clone)]
 pub struct Pool {
     shared: PgPool,
+    warm: Arc<Warm>,
     queue: Arc<Queue>,
     /// Whether calls skip the queue.
     is_urgent: bool,
@@ -101,9 +98,9 @@ impl Doubt {
         u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    fn concerns(&self, connection: &PoolConnectionMetadata) -> bool {
-        self.is_before(connection.idle_for, &self.last)
-            || self.is_before(connection.age, &self.renewed)
+    /// Whether a connection of this age that was unused for so long is not reused.
+    fn concerns(&self, age: Duration, idle: Duration) -> bool {
+        self.is_before(idle, &self.last) || self.is_before(age, &self.renewed)
     }
 
     /// Whether something that began so long ago began before a moment.
@@ -134,7 +131,7 @@ impl Pool {
             .idle_timeout(settings.idle_limit)
             .test_before_acquire(false)
             .before_acquire(move |connection, idle| {
-                let doubted = doubted.concerns(&idle);
+                let doubted = doubted.concerns(idle.age, idle.idle_for);
                 Box::pin(async move {
                     if doubted { Ok(false) } else { is_alive(connection, idle).await }
                 })
@@ -147,7 +144,8 @@ impl Pool {
             });
         }
         let shared = pool.connect_lazy_with(options);
-        Self { shared, queue, is_urgent: false, limit: settings.limit, doubt }
+        let (warm, limit) = (Arc::default(), settings.limit);
+        Self { shared, warm, queue, is_urgent: false, limit, doubt }
     }
 
     /// Returns the same pool with another limit for each call.
@@ -175,7 +173,7 @@ impl Pool {
 
     /// The number of idle connections.
     pub fn idle(&self) -> u32 {
-        u32::try_from(self.shared.num_idle()).unwrap_or(u32::MAX)
+        u32::try_from(self.shared.num_idle() + self.warm.len()).unwrap_or(u32::MAX)
     }
 
     /// Reports a broken connection. No connection that is idle now is reused. Calls through the
@@ -203,14 +201,19 @@ impl Pool {
         let mut lent = self.lend().await?;
         let done =
             timeout(self.limit, work(lent.connection())).await.map_err(|_| self.fell_silent())?;
-        lent.give_back();
+        lent.give_back(&self.warm, done.is_ok());
         done
     }
 
     /// Closes the connections when their current calls are done, within the pool's limit.
     pub async fn close(&self) {
         self.queue.close();
-        if timeout(self.limit, self.shared.close()).await.is_err() {
+        let closed = async {
+            let closed = self.shared.close();
+            self.warm.close().await;
+            closed.await;
+        };
+        if timeout(self.limit, closed).await.is_err() {
             tracing::debug!("could not close a pool's connections cleanly");
         }
     }
@@ -226,9 +229,12 @@ impl Pool {
 
     async fn lend(&self) -> Result<Lent> {
         let place = if self.is_urgent { None } else { Some(self.queue.place().await?) };
+        if let Some(taken) = self.warm.take(|age, idle| self.doubt.concerns(age, idle)) {
+            return Ok(Lent { taken, place });
+        }
         let connection =
             self.shared.acquire().await.map_err(|error| named(&self.doubt.place, error))?;
-        Ok(Lent { connection: Some(connection), place })
+        Ok(Lent { taken: Taken::new(connection), place })
     }
 
     fn fell_silent(&self) -> Error {
@@ -248,44 +254,32 @@ async fn is_alive(connection: &mut PgConnection, idle: PoolConnectionMetadata) -
 /// A borrowed connection. If it is dropped in the middle of a call, it is closed and frees its
 /// place in the pool at once.
 struct Lent {
-    connection: Option<PoolConnection<Postgres>>,
+    taken: Taken,
     /// `None` for a call that skipped the queue.
     place: Option<Place>,
 }
 
 impl Lent {
-    #[allow(clippy::expect_used, reason = "it is taken by giving back only, which consumes self")]
     fn connection(&mut self) -> &mut PgConnection {
-        self.connection.as_mut().expect("a connection is lent until it is given back")
+        self.taken.connection()
     }
 
-    /// Records that the server has answered.
-    fn answered(&self) {
+    /// Returns the connection after its call. The next call can have it at once if this one ended
+    /// well and left nothing behind, such as a transaction to roll back.
+    fn give_back(mut self, warm: &Arc<Warm>, is_well: bool) {
         if let Some(place) = &self.place {
+            // The server has answered.
             place.answered();
         }
-    }
-
-    /// Returns the connection to the pool, which pings it first. The ping has a limit, because a
-    /// silent server would otherwise keep the place forever.
-    fn give_back(mut self) {
-        self.answered();
-        let place = self.place.take();
-        if let Some(mut connection) = self.connection.take() {
+        let raw = self.connection();
+        let is_clean = is_well && !raw.should_flush() && !raw.is_in_transaction();
+        let Self { taken, place } = self;
+        let returned = if is_clean { warm.keep(taken) } else { Some(taken) };
+        if let Some(taken) = returned {
             tokio::spawn(async move {
-                if timeout(RETURN_LIMIT, connection.return_to_pool()).await.is_err() {
-                    tracing::debug!("a returned connection did not answer its ping");
-                }
+                taken.give_back().await;
                 drop(place);
             });
-        }
-    }
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            drop(connection.detach());
         }
     }
 }
@@ -322,7 +316,7 @@ impl<'p> Executor<'p> for &Pool {
                     yield row;
                 }
             }
-            lent.give_back();
+            lent.give_back(&pool.warm, true);
         })
     }
 

@@ -25,19 +25,22 @@ pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 #[error("the database URL is not valid")]
 pub struct UrlError;
 
-/// The planner settings for lookups by key.
+/// The maximum number of statements that a connection keeps prepared. A list has one for each set
+/// of conditions that is asked for.
+const STATEMENTS: usize = 256;
+/// The planner settings for questions that few rows answer.
 ///
-/// The plan is made once, perhaps when the table was nearly empty. It must use the index so it
-/// still fits later.
+/// A plan is made once, perhaps when the table was nearly empty. It must use the index so it still
+/// fits later.
 const BY_INDEX: [(&str, &str); 3] = [
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),
     ("enable_bitmapscan", "off"),
 ];
-/// The planner settings for lists.
+/// The planner settings for other lists.
 ///
-/// Optional filters are written as `$1 IS NULL OR …`. Such a statement uses the right index only if
-/// it is planned with its values.
+/// A filter lets few or many rows through, depending on its value. So the statement uses the right
+/// index only if it is planned with its values.
 const BY_VALUES: [(&str, &str); 1] = [("plan_cache_mode", "force_custom_plan")];
 
 /// An export waits for its reader between two statements. A connection whose process is gone must
@@ -47,10 +50,12 @@ const EXPORT_IDLE: [(&str, &str); 1] = [("idle_in_transaction_session_timeout", 
 /// The connection pools. They connect on first use.
 #[derive(Debug, Clone)]
 pub struct Pools {
-    /// Connections for single rows by key. A statement is planned once for all keys, which saves
-    /// most of the work.
+    /// Connections for questions that few rows answer: single rows by key, and pages of whole lists
+    /// or of what belongs to one user. A statement is planned once for all values, which saves most
+    /// of the work.
     pub lookup: Pool,
-    /// Connections for lists. Each statement is planned for its own values.
+    /// Connections for other lists, and for snapshots. Each statement is planned for its own
+    /// values.
     pub scan: Pool,
 }
 
@@ -89,6 +94,7 @@ pub fn exports(url: &SecretString, connections: u32) -> Result<Pool, UrlError> {
 
 fn options(url: &SecretString) -> Result<PgConnectOptions, UrlError> {
     let options = PgConnectOptions::from_str(url.expose_secret()).map_err(|_| UrlError)?;
+    let options = options.statement_cache_capacity(STATEMENTS);
     Ok(options.application_name("query-api").options([
         ("default_transaction_read_only", "on"),
         ("statement_timeout", "2s"),

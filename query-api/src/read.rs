@@ -6,15 +6,20 @@
 
 /// Declares the projections whose tables a question reads.
 ///
-/// The views are locked before the snapshot is taken. A switch to another generation then happens
-/// entirely before or entirely after the answer. Otherwise the answer could mix the checkpoints of
-/// the old tables with the rows of the new ones.
+/// A transaction locks the views before it takes its snapshot. A switch to another generation then
+/// happens entirely before or entirely after the answer. Otherwise the answer could mix the
+/// checkpoints of the old tables with the rows of the new ones.
 macro_rules! reads {
-    ($($projection:literal),+) => {
-        const PROJECTIONS: &'static [$crate::read::Projection] = &[$($projection),+];
+    ($first:literal $(, $other:literal)*) => {
+        const PROJECTIONS: &'static [$crate::read::Projection] = &[$first $(, $other)*];
         const BEGIN: &'static str = concat!(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-            $(, "; LOCK TABLE read_model.", $projection, " IN ACCESS SHARE MODE")+
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE read_model.", $first
+            $(, ", read_model.", $other)*, " IN ACCESS SHARE MODE"
+        );
+        #[allow(dead_code, reason = "a transaction over all tables asks by itself for none")]
+        const CHECKPOINTS: &'static str = postgres_kit::sql!(
+            $crate::read::statement::CHECKPOINTS, "'", $first, "'" $(, ", '", $other, "'")*,
+            ") OFFSET 0) AS checkpoints"
         );
     };
 }
@@ -65,6 +70,7 @@ pub mod customer;
 mod export;
 mod failure;
 pub mod funnel;
+mod list;
 pub mod order;
 pub mod past;
 pub mod product;
@@ -75,6 +81,7 @@ pub mod search;
 mod seen;
 mod snapshot;
 mod stale;
+mod statement;
 pub mod table;
 pub mod user;
 
@@ -85,6 +92,7 @@ pub use reader::{Reader, View};
 pub use seen::{Checkpoint, Seen};
 pub use snapshot::Snapshot;
 pub use stale::Shown;
+pub use statement::Statement;
 
 use sqlx::PgConnection;
 
@@ -120,8 +128,11 @@ pub trait Read: Send + Sync + 'static {
     /// positions. Defined by `reads!`.
     const PROJECTIONS: &'static [Projection];
 
-    /// The statement that begins the transaction of the question. Defined by `reads!`.
+    /// The statement that begins a transaction for the question. Defined by `reads!`.
     const BEGIN: &'static str;
+
+    /// The checkpoints of the projections, for the statement of the question. Defined by `reads!`.
+    const CHECKPOINTS: &'static str;
 
     /// The key, as text, of the only row of this projection that the answer depends on.
     ///
@@ -137,14 +148,23 @@ pub trait Read: Send + Sync + 'static {
         Self::PROJECTIONS.iter().map(scope).collect()
     }
 
+    /// Whether few rows answer the question, whatever its values are: a row by its key, a page of a
+    /// whole list, or a page of what belongs to one user.
+    ///
+    /// Its statement is planned once, and it never waits for other questions. With `false`, it is
+    /// planned for its own values: those of a status may be few or many.
+    fn is_planned_once(&self) -> bool {
+        false
+    }
+
     /// The rows that the answer shows. They are checked for events that could not be applied.
     fn shown(answer: &Self::Answer) -> Shown;
 
-    /// Whether one statement answers the question by key, together with the checkpoints.
+    /// Whether one statement answers the question, together with the checkpoints.
     ///
     /// Such a question needs no transaction: Postgres locks the tables of a statement before it
     /// takes the statement's snapshot.
-    const BY_KEY: bool = false;
+    const IN_ONE_STATEMENT: bool = true;
 
     /// Asks the question in one snapshot. It may be called again if the tables were switched in
     /// between.
@@ -159,13 +179,14 @@ pub trait Read: Send + Sync + 'static {
 pub struct Asked<T> {
     /// The answer to the question.
     pub data: T,
-    /// The checkpoints from the same statement. Every question by key returns them, others return
-    /// `None`.
-    pub checkpoints: Option<Vec<Checkpoint>>,
+    /// The checkpoints from the same snapshot: all of the projections that the question reads, and
+    /// perhaps others.
+    pub checkpoints: Vec<Checkpoint>,
 }
 
-impl<T> From<T> for Asked<T> {
-    fn from(data: T) -> Self {
-        Self { data, checkpoints: None }
+impl<T> Asked<T> {
+    /// The same checkpoints with other data.
+    pub(crate) fn map<U>(self, data: impl FnOnce(T) -> U) -> Asked<U> {
+        Asked { data: data(self.data), checkpoints: self.checkpoints }
     }
 }

@@ -25,8 +25,8 @@ use crate::Service;
 pub(super) mod client;
 pub(super) mod load;
 mod plain;
-mod process;
-mod tokens;
+pub(super) mod process;
+pub(super) mod tokens;
 
 pub use plain::PlainServer;
 
@@ -97,7 +97,10 @@ pub async fn run(bench: CommandsBench) -> anyhow::Result<bool> {
     say(&format!("{}\n", system.database.settings().await?))?;
     let api = system.launch(Service::CommandApi).await?;
     let plain_database = BenchDatabase::create(&bench.url).await?;
-    let plain = PlainProcess::start(plain_database.url(), system.logs()).await?;
+    let plain = {
+        let settings = [("PLAIN_URL", plain_database.url())];
+        PlainProcess::start("plain-server", &settings, system.logs()).await?
+    };
     let most = bench.connections.iter().copied().max().unwrap_or(1);
     let ours = Load::prepare(api.address(), most).await.context("the command API")?;
     let theirs = Load::prepare(plain.address(), most).await.context("the plain handlers")?;

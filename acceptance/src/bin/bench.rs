@@ -12,6 +12,7 @@ use acceptance::bench::hot::{self, HotBench};
 use acceptance::bench::idle::{self, IdleBench};
 use acceptance::bench::overload::{self, OverloadBench};
 use acceptance::bench::project::{self, ProjectBench};
+use acceptance::bench::queries::{self, PlainReads, QueriesBench};
 use acceptance::bench::read::{self, ReadBench};
 use acceptance::bench::rebuild::{self, RebuildBench};
 use acceptance::bench::visible::{self, VisibleBench};
@@ -48,6 +49,11 @@ enum Bench {
     Rebuild(RebuildBench),
     /// The sustained rate of projection, and the visibility of commands under load.
     Project(ProjectBench),
+    /// Queries over HTTP, compared with plain handlers that read the same rows.
+    Queries(QueriesBench),
+    /// The reference of `queries`, which starts it.
+    #[command(hide = true)]
+    PlainReads(PlainReads),
     /// The time from a command to a query that shows it.
     Visible(VisibleBench),
     /// What the idle stack uses.
@@ -80,6 +86,11 @@ async fn run(bench: Bench) -> anyhow::Result<bool> {
         Bench::Hot(bench) => hot::run(bench).await?,
         Bench::Rebuild(bench) => rebuild::run(bench).await?,
         Bench::Project(bench) => project::run(bench).await?,
+        Bench::Queries(bench) => queries::run(bench).await?,
+        Bench::PlainReads(server) => {
+            server.run().await?;
+            true
+        }
         Bench::Visible(bench) => visible::run(bench).await?,
         Bench::Idle(bench) => idle::run(bench).await?,
     })

@@ -27,7 +27,7 @@ enum On {
     Stack,
 }
 
-const BENCHES: [(&str, On); 12] = [
+const BENCHES: [(&str, On); 13] = [
     ("append", On::OwnCluster),
     ("read", On::OwnCluster),
     ("growth", On::LargeCluster),
@@ -38,6 +38,7 @@ const BENCHES: [(&str, On); 12] = [
     ("hot", On::OwnCluster),
     ("rebuild", On::OwnCluster),
     ("project", On::OwnCluster),
+    ("queries", On::LargeCluster),
     ("visible", On::Stack),
     ("idle", On::Stack),
 ];
@@ -97,9 +98,11 @@ async fn one(
             let binaries = Some(servers.postgres);
             let directory = Some(layout.servers.clone());
             let settings = match on {
-                On::LargeCluster => {
-                    vec![("shared_buffers".to_owned(), format!("{}MB", shared_buffers_mib()?))]
-                }
+                On::LargeCluster => vec![
+                    ("shared_buffers".to_owned(), format!("{}MB", shared_buffers_mib()?)),
+                    // `queries` reads there which statements the API runs.
+                    ("track_activity_query_size".to_owned(), "16384".to_owned()),
+                ],
                 On::OwnCluster | On::Stack => Vec::new(),
             };
             let options = ClusterOptions { binaries, directory, durable: true, settings };

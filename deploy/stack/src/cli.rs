@@ -206,7 +206,8 @@ pub struct ImportArgs {
 /// The arguments of `bench`.
 #[derive(Debug, Clone, Args)]
 pub struct BenchArgs {
-    /// append, read, growth, condition, encrypt, hot, visible, idle, project, rebuild.
+    /// append, read, growth, condition, commands, overload, encrypt, hot, rebuild, project,
+    /// queries, visible, idle.
     #[arg(required = true)]
     pub names: Vec<String>,
     /// Also write the results to a file, as a JSON array.

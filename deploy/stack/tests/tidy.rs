@@ -108,11 +108,13 @@ const NOT_IN_ROOTS: &[&str] = &["axum", "async-nats", "reqwest", "tower", "tower
 
 /// Files that build statements at runtime: names of databases and roles cannot be parameters.
 const ASSERTED_SQL: &[(&str, &str)] = &[
+    ("acceptance/src/bench/queries/plain.rs", "the statements that the query API itself runs"),
     ("acceptance/src/bench/server.rs", "the name of the bench's database"),
     ("deploy/servers/src/database.rs", "names of test databases, made of letters and digits there"),
     ("deploy/stack/src/database.rs", "statements that the server quoted"),
     ("deploy/stack/src/prepare.rs", "the tree's own SQL files"),
     ("postgres-kit/src/schema.rs", "the table of migrations of a schema that a program names"),
+    ("query-api/src/read/statement.rs", "constants, which are put together for a set of filters"),
     ("projection/src/test_kit.rs", "the view of a projection, by its own name"),
 ];
 /// Types that open or hold a Postgres connection without a client-side deadline.

@@ -6,7 +6,7 @@ use futures::TryStreamExt as _;
 use futures::future::join_all;
 use local_servers::{Stopped, in_time, until_within};
 use postgres_kit::{Pool, PoolSettings, is_silent};
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection};
 
 use crate::support::{LIMIT, SLACK, backend, database, options};
 
@@ -97,14 +97,57 @@ async fn a_caller_that_gives_up_frees_its_place_at_once() {
 async fn a_connection_that_falls_silent_on_its_way_back_does_not_keep_its_place() {
     let database = database().await;
     let pool = Pool::new(options(&database), PoolSettings::new(1, 2 * SLACK, LIMIT));
+    let mut stopped = None;
+    // After a call that failed, the connection is asked whether it is alive.
+    let failed: sqlx::Result<()> = pool
+        .run(async |raw: &mut PgConnection| {
+            stopped = Some(Stopped::stop([backend(&mut *raw).await]));
+            Err(sqlx::Error::RowNotFound)
+        })
+        .await;
+    assert!(failed.is_err());
+    sqlx::query("SELECT 1").execute(&pool).await.unwrap();
+    drop(stopped);
+}
+
+#[tokio::test]
+async fn a_connection_that_falls_silent_after_its_call_fails_the_next_and_no_more() {
+    let database = database().await;
+    let pool = Pool::new(options(&database), PoolSettings::new(1, 2 * SLACK, LIMIT));
     let stopped = pool
         .run(async |raw: &mut PgConnection| {
             Ok::<_, sqlx::Error>(Stopped::stop([backend(&mut *raw).await]))
         })
         .await
         .unwrap();
+    let silent = sqlx::query("SELECT 1").execute(&pool).await;
+    assert!(is_silent(&silent.unwrap_err()));
     sqlx::query("SELECT 1").execute(&pool).await.unwrap();
     drop(stopped);
+}
+
+#[tokio::test]
+async fn calls_share_a_connection_and_one_with_an_open_transaction_is_rolled_back_first() {
+    let database = database().await;
+    let pool = Pool::new(options(&database), PoolSettings::new(1, SLACK, LIMIT));
+    let backend = async || {
+        let pid = async |raw: &mut PgConnection| Ok::<_, sqlx::Error>(backend(raw).await);
+        pool.run(pid).await.unwrap()
+    };
+    let first = backend().await;
+    assert_eq!((backend().await, pool.idle(), pool.size()), (first, 1, 1));
+    let open: sqlx::Result<()> = pool
+        .run(async |raw: &mut PgConnection| {
+            // Dropping the transaction only notes that it is to be rolled back.
+            let mut transaction = raw.begin().await?;
+            sqlx::raw_sql("CREATE TABLE given_up ()").execute(&mut *transaction).await?;
+            Ok(())
+        })
+        .await;
+    open.unwrap();
+    let is_there = sqlx::query_scalar::<_, bool>("SELECT to_regclass('given_up') IS NOT NULL");
+    assert!(!is_there.fetch_one(&pool).await.unwrap());
+    assert_eq!(backend().await, first);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use identity::gate::RequestCaller;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 use service_kit::conditional::{EntityTag, Preconditions, RowTag, Verdict};
 use service_kit::extract::{Path, parse_query};
 use service_kit::http::{ApiVersion, RequestId};
@@ -193,8 +194,8 @@ impl Api {
         let page = request.page(self, &rows, key);
         let links = request.links(&page);
         let rows: Vec<B> = rows.rows.into_iter().map(body).collect();
-        let tag = list_tag(&rows, Some(&page), &view.seen)?;
-        let answer = Answer { id, data: rows, seen: view.seen, page: Some(page), links, tag };
+        let (data, tag) = tagged(&rows, Some(&page), &view.seen)?;
+        let answer = Answer { id, data, seen: view.seen, page: Some(page), links, tag };
         self.finish(answer, &request.conditions, request.wait)
     }
 
@@ -202,13 +203,13 @@ impl Api {
     pub(super) fn hits<B: Serialize>(
         &self,
         id: RequestId,
-        rows: Vec<B>,
+        rows: &[B],
         seen: Seen,
         conditions: &Preconditions,
         wait: Option<Wait>,
     ) -> Result<Response, Problem> {
-        let tag = list_tag(&rows, None, &seen)?;
-        self.finish(Answer { id, data: rows, seen, page: None, links: None, tag }, conditions, wait)
+        let (data, tag) = tagged(rows, None, &seen)?;
+        self.finish(Answer { id, data, seen, page: None, links: None, tag }, conditions, wait)
     }
 
     fn finish<B: Serialize>(
@@ -257,13 +258,17 @@ pub(super) fn conditional(
     Ok(response)
 }
 
-/// The tag of these rows.
-fn list_tag<B: Serialize>(
+/// These rows as JSON, with their tag. They are written once, for the tag and for the answer.
+fn tagged<B: Serialize>(
     rows: &[B],
     page: Option<&PageInfo>,
     seen: &Seen,
-) -> Result<EntityTag, Problem> {
-    etag::of_list(&rows, page, seen.stale).map_err(|error| {
+) -> Result<(Box<RawValue>, EntityTag), Problem> {
+    let tagged = to_raw_value(rows).and_then(|data| {
+        let tag = etag::of_list(&data, page, seen.stale)?;
+        Ok((data, tag))
+    });
+    tagged.map_err(|error| {
         tracing::error!(%error, "a list cannot be written as JSON");
         Problem::internal()
     })

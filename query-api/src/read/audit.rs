@@ -1,12 +1,12 @@
 //! Questions for who did what: the origin of every event.
 
 use chrono::{DateTime, Utc};
-use postgres_kit::arguments;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::table::{ListOf, Sorted, count, sorted};
+use super::list::{ListOf, Sorted, sorted};
+use super::statement::Conditions;
 use super::{Asked, Read, Shown};
 use crate::page::{Page, PageRequest};
 
@@ -46,16 +46,9 @@ pub enum AuditSort {
     RecordedAtDesc,
 }
 
-/// The filter by principal, credential, event type, stream, and the first and last time.
-const FILTER: &str = "($1::text IS NULL OR principal = $1)
-    AND ($2::uuid IS NULL OR credential_id = $2)
-    AND ($3::text IS NULL OR event_type = $3) AND ($4::text IS NULL OR stream = $4)
-    AND ($5::timestamptz IS NULL OR recorded_at >= $5)
-    AND ($6::timestamptz IS NULL OR recorded_at <= $6)";
-const COUNT: &str = count!("audit", FILTER);
 /// The statements of a list sorted by time.
 const BY_RECORDED_AT: Sorted<AuditRow, DateTime<Utc>, Uuid> =
-    sorted!(AuditRow in "audit", FILTER[6], recorded_at: timestamptz, id: uuid);
+    sorted!(AuditRow in "audit" [6], recorded_at: timestamptz, id: uuid);
 
 /// The question for a page of who did what.
 #[derive(Debug, Clone)]
@@ -98,12 +91,17 @@ impl Read for ListAudit {
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
         let Self { principal, credential_id, event_type, stream, from, to, page_request } = self;
-        let filters = arguments![principal, credential_id, event_type, stream, from, to]?;
-        let list = ListOf { count: COUNT, filters, page_request };
-        let page = match page_request.sort {
-            AuditSort::RecordedAtAsc => list.page(snapshot, &BY_RECORDED_AT.ascending).await?,
-            AuditSort::RecordedAtDesc => list.page(snapshot, &BY_RECORDED_AT.descending).await?,
-        };
-        Ok(page.into())
+        let conditions = Conditions::default()
+            .when(principal.as_ref(), " AND principal = $1")?
+            .when(*credential_id, " AND credential_id = $2")?
+            .when(event_type.as_ref(), " AND event_type = $3")?
+            .when(stream.as_ref(), " AND stream = $4")?
+            .when(*from, " AND recorded_at >= $5")?
+            .when(*to, " AND recorded_at <= $6")?;
+        let list = ListOf::new(Self::CHECKPOINTS, conditions, page_request);
+        match page_request.sort {
+            AuditSort::RecordedAtAsc => list.page(snapshot, &BY_RECORDED_AT.ascending).await,
+            AuditSort::RecordedAtDesc => list.page(snapshot, &BY_RECORDED_AT.descending).await,
+        }
     }
 }

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::table::ById;
-use super::{Asked, Projection, Read, Shown};
+use super::{Asked, Projection, Read, Shown, seen};
 
 /// The maximum number of keys of rows that lack events that one question reads.
 pub const MAX_STALE: i64 = 10_000;
@@ -42,16 +42,20 @@ impl<R: ById> Read for Changes<R> {
     type Answer = Vec<R>;
     const PROJECTIONS: &'static [Projection] = R::PROJECTIONS;
     const BEGIN: &'static str = R::BEGIN;
+    const CHECKPOINTS: &'static str = R::CHECKPOINTS;
+    const IN_ONE_STATEMENT: bool = false;
 
     fn shown(_: &Self::Answer) -> Shown {
         Shown::sums(R::PROJECTIONS[0])
     }
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
+        let checkpoints = seen::checkpoints(&mut *snapshot).await?;
         let (position, id) = self.after;
         let rows = sqlx::query(R::CHANGED).bind(position).bind(self.owner).bind(id);
         let rows = rows.bind(self.limit).fetch_all(snapshot).await?;
-        Ok(rows.iter().map(|row| R::read(row, 0)).collect::<Result<Vec<_>, _>>()?.into())
+        let data = rows.iter().map(|row| R::read(row, 0)).collect::<Result<_, _>>()?;
+        Ok(Asked { data, checkpoints })
     }
 }
 
@@ -69,14 +73,17 @@ impl<R: ById> Read for StaleRows<R> {
     type Answer = Vec<Uuid>;
     const PROJECTIONS: &'static [Projection] = R::PROJECTIONS;
     const BEGIN: &'static str = R::BEGIN;
+    const CHECKPOINTS: &'static str = R::CHECKPOINTS;
+    const IN_ONE_STATEMENT: bool = false;
 
     fn shown(_: &Self::Answer) -> Shown {
         Shown::sums(R::PROJECTIONS[0])
     }
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
+        let checkpoints = seen::checkpoints(&mut *snapshot).await?;
         let keys = sqlx::query_scalar::<_, String>(STALE).bind(R::PROJECTIONS[0]).bind(MAX_STALE);
         let keys = keys.fetch_all(snapshot).await?;
-        Ok(keys.iter().filter_map(|key| key.parse().ok()).collect::<Vec<_>>().into())
+        Ok(Asked { data: keys.iter().filter_map(|key| key.parse().ok()).collect(), checkpoints })
     }
 }

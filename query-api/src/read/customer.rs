@@ -1,13 +1,13 @@
 //! Questions for customers at risk: those whose next order is due.
 
 use chrono::{DateTime, Utc};
-use postgres_kit::arguments;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::table::{ListOf, Sorted, count, sorted};
+use super::list::{ListOf, Sorted, sorted};
+use super::statement::Conditions;
 use super::user::SumsMinor;
 use super::{Asked, Read, Shown};
 use crate::page::{Page, PageRequest};
@@ -42,13 +42,9 @@ pub enum CustomerSort {
     DueAtDesc,
 }
 
-/// Users who can order and have ordered, filtered by when the next order is due.
-const FILTER: &str = "is_active AND due_at IS NOT NULL
-    AND ($1::timestamptz IS NULL OR due_at < $1)";
-const COUNT: &str = count!("customers_at_risk", FILTER);
-/// The statements of a list sorted by when the next order is due.
-const BY_DUE_AT: Sorted<CustomerRow, DateTime<Utc>, Uuid> =
-    sorted!(CustomerRow in "customers_at_risk", FILTER[1], due_at: timestamptz, id: uuid);
+/// The statements of a list sorted by when the next order is due: of users who can order and have
+/// ordered.
+const BY_DUE_AT: Sorted<CustomerRow, DateTime<Utc>, Uuid> = sorted!(CustomerRow in "customers_at_risk" if "is_active AND due_at IS NOT NULL" [1], due_at: timestamptz, id: uuid);
 
 /// The question for a page of customers at risk.
 #[derive(Debug, Clone)]
@@ -79,11 +75,11 @@ impl Read for ListCustomersAtRisk {
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
         let Self { due_before, page_request } = self;
-        let list = ListOf { count: COUNT, filters: arguments![due_before]?, page_request };
-        let page = match page_request.sort {
-            CustomerSort::DueAtAsc => list.page(snapshot, &BY_DUE_AT.ascending).await?,
-            CustomerSort::DueAtDesc => list.page(snapshot, &BY_DUE_AT.descending).await?,
-        };
-        Ok(page.into())
+        let conditions = Conditions::default().when(*due_before, " AND due_at < $1")?;
+        let list = ListOf::new(Self::CHECKPOINTS, conditions, page_request);
+        match page_request.sort {
+            CustomerSort::DueAtAsc => list.page(snapshot, &BY_DUE_AT.ascending).await,
+            CustomerSort::DueAtDesc => list.page(snapshot, &BY_DUE_AT.descending).await,
+        }
     }
 }

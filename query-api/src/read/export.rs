@@ -22,10 +22,10 @@ use super::reader::{MAX_TRIES, forget_plans, rolled_back};
 use super::seen::{self, Seen};
 use super::{Asked, Read};
 use crate::database::ANSWER_LIMIT;
-use crate::page::{Page, PageRequest, PageStart};
+use crate::page::{MAX_SIZE, Page, PageRequest, PageStart};
 
-/// The number of rows that are read and held at once.
-const CHUNK_ROWS: u32 = 200;
+/// The number of rows that are read and held at once. A list reads no more for a page.
+const CHUNK_ROWS: u32 = MAX_SIZE;
 /// The maximum number of bytes of one piece.
 const PIECE_BYTES: usize = 64 * 1024;
 /// The maximum time until the reader takes the next piece. It then reads fewer than 6.4 kB/s.
@@ -318,14 +318,13 @@ where
     S: Copy + Send + Sync,
     T: Send,
 {
-    let checkpoints = within(ANSWER_LIMIT, seen::checkpoints(snapshot)).await?;
     let Whole { question, sort, key, write } = whole;
     let mut start = PageStart::First;
     loop {
         let question = question(PageRequest { sort: *sort, start, size: CHUNK_ROWS });
+        let Asked { data, checkpoints } = within(ANSWER_LIMIT, question.ask(snapshot)).await?;
         let seen = seen::shown(&checkpoints, &question.scopes(), token.as_ref())?;
-        let asked: Asked<R::Answer> = within(ANSWER_LIMIT, question.ask(snapshot)).await?;
-        let page: Option<Page<T>> = asked.data.into();
+        let page: Option<Page<T>> = data.into();
         let Some(page) = page else {
             return Ok(reader.begin(None).err().unwrap_or(End::Absent));
         };

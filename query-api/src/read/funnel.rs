@@ -1,11 +1,11 @@
 //! Questions for the funnel of orders: how many of those placed on a day took each step.
 
 use chrono::NaiveDate;
-use postgres_kit::arguments;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
-use super::table::{ListOf, Sorted, count, sorted};
+use super::list::{ListOf, Sorted, sorted};
+use super::statement::Conditions;
 use super::{Asked, Read, Shown};
 use crate::page::{Page, PageRequest};
 
@@ -47,12 +47,9 @@ pub enum FunnelSort {
     DayDesc,
 }
 
-/// The filter by first and last day.
-const FILTER: &str = "($1::date IS NULL OR day >= $1) AND ($2::date IS NULL OR day <= $2)";
-const COUNT: &str = count!("order_funnel_days", FILTER);
 /// The statements of a list sorted by day.
 const BY_DAY: Sorted<FunnelDayRow, NaiveDate, NaiveDate> =
-    sorted!(FunnelDayRow in "order_funnel_days", FILTER[2], day: date, day: date);
+    sorted!(FunnelDayRow in "order_funnel": "order_funnel_days" [2], day: date, day: date);
 
 /// The question for a page of the funnel.
 #[derive(Debug, Clone)]
@@ -85,11 +82,12 @@ impl Read for ListFunnel {
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
         let Self { from, to, page_request } = self;
-        let list = ListOf { count: COUNT, filters: arguments![from, to]?, page_request };
-        let page = match page_request.sort {
-            FunnelSort::DayAsc => list.page(snapshot, &BY_DAY.ascending).await?,
-            FunnelSort::DayDesc => list.page(snapshot, &BY_DAY.descending).await?,
-        };
-        Ok(page.into())
+        let conditions =
+            Conditions::default().when(*from, " AND day >= $1")?.when(*to, " AND day <= $2")?;
+        let list = ListOf::new(Self::CHECKPOINTS, conditions, page_request);
+        match page_request.sort {
+            FunnelSort::DayAsc => list.page(snapshot, &BY_DAY.ascending).await,
+            FunnelSort::DayDesc => list.page(snapshot, &BY_DAY.descending).await,
+        }
     }
 }

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use access::Scope;
 use chrono::{DateTime, Utc};
-use postgres_kit::macros::PgArguments;
 use postgres_kit::{TableRow as _, arguments};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -12,10 +11,12 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::list::{AT_MOST, ListOf, Sorted, sorted};
 use super::past::past;
-use super::table::{Find, FindMany, ListOf, Sorted, by_id, count, sorted};
+use super::statement::{CHECKPOINT, CHECKPOINT_COLUMNS, Conditions, Statement, read_all};
+use super::table::{Find, FindMany, by_id};
 use super::{Asked, Projection, Read, Shown};
-use crate::page::{Page, PageRequest};
+use crate::page::{Page, PageRequest, PageStart};
 
 postgres_kit::row! {
     /// A row of `read_model.orders`.
@@ -108,49 +109,14 @@ pub enum OrderSort {
     CreatedAtDesc,
 }
 
-/// The filter by user, status and the caller's scope.
-const FILTER: &str = "($1::uuid IS NULL OR user_id = $1) AND ($2::text IS NULL OR status = $2)
-    AND ($3::uuid IS NULL OR user_id = $3)";
-const COUNT: &str = count!("orders", FILTER);
 /// The statements of a list sorted by creation.
 const BY_CREATED_AT: Sorted<OrderRow, DateTime<Utc>, Uuid> =
-    sorted!(OrderRow in "orders", FILTER[3], created_at: timestamptz, id: uuid);
+    sorted!(OrderRow in "orders" [3], created_at: timestamptz, id: uuid);
 
-const USER_EXISTS: &str = "SELECT EXISTS (SELECT FROM read_model.users WHERE id = $1
-    AND ($2::uuid IS NULL OR id = $2))";
-
-/// Builds the statement of the pages of many users' orders in one direction.
-///
-/// `$1` are the users, `$2` and `$3` the filters by status and by the caller's scope, `$4` and `$5`
-/// the key of the row before the page, and `$6` is the maximum number of rows for each user. Each
-/// user is one walk of an index.
-macro_rules! of_users {
-    ($comes_after:literal $direction:literal) => {
-        postgres_kit::sql!(
-            "SELECT ",
-            OrderRow::COLUMNS,
-            " FROM unnest($1::uuid[]) AS asked (asked_user)
-             CROSS JOIN LATERAL (SELECT ",
-            OrderRow::COLUMNS,
-            " FROM read_model.orders
-               WHERE user_id = asked_user AND ($2::text IS NULL OR status = $2)
-                 AND ($3::uuid IS NULL OR user_id = $3)
-                 AND ($4::timestamptz IS NULL OR (created_at, id) ",
-            $comes_after,
-            " ($4, $5::uuid)) ORDER BY created_at ",
-            $direction,
-            ", id ",
-            $direction,
-            " LIMIT $6) AS page ORDER BY created_at ",
-            $direction,
-            ", id ",
-            $direction
-        )
-    };
-}
-
-/// The statements of the pages of many users' orders: oldest first, and newest first.
-pub const OF_USERS: [&str; 2] = [of_users!(">" "ASC"), of_users!("<" "DESC")];
+/// Whether there is the user whose orders are listed.
+const USER_IS_THERE: &str = "EXISTS (SELECT FROM read_model.users WHERE id = $1)";
+/// The same for a user who may see only their own.
+const USER_IS_OWNER: &str = "EXISTS (SELECT FROM read_model.users WHERE id = $1 AND id = $3)";
 
 /// The question for a page of all orders.
 #[derive(Debug, Clone)]
@@ -209,14 +175,23 @@ impl Read for ListOrders {
     type Answer = Page<OrderRow>;
     reads!("orders");
 
+    fn is_planned_once(&self) -> bool {
+        let is_of_user = self.user_id.is_some() || self.scope.owner().is_some();
+        (is_of_user || self.status.is_none()) && !self.page_request.counts()
+    }
+
     fn shown(answer: &Self::Answer) -> Shown {
         Shown::list("orders", answer.rows.iter().map(|row| row.id))
     }
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
         let Self { scope, user_id, status, page_request } = self;
-        let filters = arguments![user_id, status, scope.owner()]?;
-        list(snapshot, filters, page_request).await.map(Asked::from)
+        let conditions = conditions(*user_id, status.as_ref(), scope)?;
+        let list = ListOf::new(Self::CHECKPOINTS, conditions, page_request);
+        match page_request.sort {
+            OrderSort::CreatedAtAsc => list.page(snapshot, &BY_CREATED_AT.ascending).await,
+            OrderSort::CreatedAtDesc => list.page(snapshot, &BY_CREATED_AT.descending).await,
+        }
     }
 }
 
@@ -229,24 +204,36 @@ impl Read for ListOrdersOfUser {
         (projection == "users").then(|| self.user_id.to_string())
     }
 
+    fn is_planned_once(&self) -> bool {
+        !self.page_request.counts()
+    }
+
     fn shown(answer: &Self::Answer) -> Shown {
         Shown::list("orders", answer.iter().flat_map(|page| &page.rows).map(|row| row.id))
     }
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
         let Self { scope, user_id, status, page_request } = self;
-        let is_there = sqlx::query_scalar::<_, bool>(USER_EXISTS).bind(user_id).bind(scope.owner());
-        if !is_there.fetch_one(&mut *snapshot).await? {
-            return Ok(None.into());
+        let conditions = conditions(Some(*user_id), status.as_ref(), scope)?;
+        let is_there = if scope.owner().is_some() { USER_IS_OWNER } else { USER_IS_THERE };
+        let of_user = ListOf::new(Self::CHECKPOINTS, conditions, page_request);
+        let list = ListOf { is_there, ..of_user };
+        match page_request.sort {
+            OrderSort::CreatedAtAsc => list.page_if_there(snapshot, &BY_CREATED_AT.ascending).await,
+            OrderSort::CreatedAtDesc => {
+                list.page_if_there(snapshot, &BY_CREATED_AT.descending).await
+            }
         }
-        let filters = arguments![Some(user_id), status, scope.owner()]?;
-        list(snapshot, filters, page_request).await.map(|page| Some(page).into())
     }
 }
 
 impl Read for ListOrdersOfUsers {
     type Answer = HashMap<Uuid, Page<OrderRow>>;
     reads!("orders");
+
+    fn is_planned_once(&self) -> bool {
+        true
+    }
 
     fn shown(answer: &Self::Answer) -> Shown {
         let rows = answer.values().flat_map(|page| &page.rows);
@@ -256,33 +243,63 @@ impl Read for ListOrdersOfUsers {
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
         let Self { scope, user_ids, status, page_request } = self;
         let (after, key) = page_request.after::<DateTime<Utc>, Uuid>()?;
+        let statement = self.statement();
         let limit = page_request.limit();
         let arguments = arguments![user_ids, status, scope.owner(), after, key, limit]?;
-        let [ascending, descending] = OF_USERS;
-        let statement = match page_request.sort {
-            OrderSort::CreatedAtAsc => ascending,
-            OrderSort::CreatedAtDesc => descending,
-        };
-        let rows = sqlx::query_with(statement, arguments).fetch_all(snapshot).await?;
+        let lines = sqlx::query_with(statement.sql(), arguments).fetch_all(snapshot).await?;
+        let (checkpoints, rows) = read_all::<OrderRow>(&lines, CHECKPOINT_COLUMNS)?;
         let mut of_users: HashMap<Uuid, Vec<OrderRow>> =
             user_ids.iter().map(|user_id| (*user_id, Vec::new())).collect();
-        for row in &rows {
-            let row = OrderRow::read(row, 0)?;
+        for row in rows {
             of_users.entry(row.user_id).or_default().push(row);
         }
         let page = |(user_id, rows)| (user_id, page_request.page(rows, None));
-        Ok(of_users.into_iter().map(page).collect::<HashMap<_, _>>().into())
+        Ok(Asked { data: of_users.into_iter().map(page).collect(), checkpoints })
     }
 }
 
-async fn list(
-    snapshot: &mut PgConnection,
-    filters: PgArguments,
-    page_request: &PageRequest<OrderSort>,
-) -> Result<Page<OrderRow>, sqlx::Error> {
-    let list = ListOf { count: COUNT, filters, page_request };
-    match page_request.sort {
-        OrderSort::CreatedAtAsc => list.page(snapshot, &BY_CREATED_AT.ascending).await,
-        OrderSort::CreatedAtDesc => list.page(snapshot, &BY_CREATED_AT.descending).await,
+impl ListOrdersOfUsers {
+    /// The statement of the question.
+    ///
+    /// `$1` are the users, `$2` and `$3` the status and the caller's scope, `$4` and `$5` the key
+    /// of the row before the page, and `$6` is the maximum number of rows for each user. Each user
+    /// is one walk of an index.
+    pub fn statement(&self) -> Statement {
+        let PageRequest { sort, start, .. } = &self.page_request;
+        let (order, after) = match sort {
+            OrderSort::CreatedAtAsc => {
+                (" ORDER BY created_at ASC, id ASC", " AND (created_at, id) > ($4, $5)")
+            }
+            OrderSort::CreatedAtDesc => {
+                (" ORDER BY created_at DESC, id DESC", " AND (created_at, id) < ($4, $5)")
+            }
+        };
+        let mut pieces = vec!["SELECT ", CHECKPOINT, ", ", OrderRow::COLUMNS, " FROM "];
+        pieces.extend([Self::CHECKPOINTS, " LEFT JOIN LATERAL (SELECT ", OrderRow::COLUMNS]);
+        pieces.extend([
+            " FROM unnest($1::uuid[]) AS asked (asked_user) CROSS JOIN LATERAL (SELECT ",
+            OrderRow::COLUMNS,
+            " FROM (SELECT ",
+            OrderRow::COLUMNS,
+            " FROM read_model.orders WHERE user_id = asked_user",
+        ]);
+        pieces.extend(self.status.as_ref().map(|_| " AND status = $2"));
+        pieces.extend(self.scope.owner().map(|_| " AND user_id = $3"));
+        pieces.extend(matches!(start, PageStart::After(_)).then_some(after));
+        pieces.extend([order, AT_MOST, order, " LIMIT $6) AS page) AS pages"]);
+        pieces.extend([" ON cp_partition = 0", order]);
+        Statement::of(&pieces)
     }
+}
+
+/// The conditions on the user, the status and the caller's scope.
+fn conditions(
+    user_id: Option<Uuid>,
+    status: Option<&String>,
+    scope: &Scope,
+) -> sqlx::Result<Conditions> {
+    Conditions::default()
+        .when(user_id, " AND user_id = $1")?
+        .when(status, " AND status = $2")?
+        .when(scope.owner(), " AND user_id = $3")
 }

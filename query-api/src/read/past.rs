@@ -12,11 +12,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
-use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::statement::{CHECKPOINT_COLUMNS, read_all};
 use super::table::ById;
-use super::{Asked, Checkpoint, Projection, Read, Shown};
+use super::{Asked, Projection, Read, Shown};
 use crate::page::{Page, PageRequest};
 
 /// A moment in the log.
@@ -81,16 +81,18 @@ macro_rules! past {
     (@find $Row:ident $projection:literal $owner:ident $moment:literal) => {
         postgres_kit::sql!(
             "SELECT ",
-            $crate::read::table::checkpoints!($projection),
-            " AS checkpoints, ",
+            $crate::read::statement::CHECKPOINT,
+            ", ",
             <$Row as postgres_kit::TableRow>::COLUMNS,
-            " FROM (SELECT) AS always LEFT JOIN LATERAL (SELECT ",
+            " FROM ",
+            <$Row as $crate::read::table::ById>::CHECKPOINTS,
+            " LEFT JOIN LATERAL (SELECT ",
             <$Row as postgres_kit::TableRow>::COLUMNS,
             " FROM read_model.",
             $projection,
             "_history WHERE id = $1 AND ",
             $moment,
-            " LIMIT 1) AS past ON ($2::uuid IS NULL OR ",
+            " LIMIT 1) AS past ON cp_partition = 0 AND ($2::uuid IS NULL OR ",
             stringify!($owner),
             " = $2)"
         )
@@ -137,10 +139,14 @@ impl<R: Past> Read for FindPast<R> {
     type Answer = Option<R>;
     const PROJECTIONS: &'static [Projection] = R::PROJECTIONS;
     const BEGIN: &'static str = R::BEGIN;
-    const BY_KEY: bool = true;
+    const CHECKPOINTS: &'static str = R::CHECKPOINTS;
 
     fn row(&self, _: Projection) -> Option<String> {
         Some(self.id.to_string())
+    }
+
+    fn is_planned_once(&self) -> bool {
+        true
     }
 
     fn shown(answer: &Self::Answer) -> Shown {
@@ -156,9 +162,9 @@ impl<R: Past> Read for FindPast<R> {
                 sqlx::query(R::AT_TIME).bind(self.id).bind(self.scope.owner()).bind(time)
             }
         };
-        let found = query.fetch_one(snapshot).await?;
-        let Json(checkpoints) = sqlx::Row::try_get::<Json<Vec<Checkpoint>>, _>(&found, 0)?;
-        Ok(Asked { data: R::read_if_there(&found, 1)?, checkpoints: Some(checkpoints) })
+        let (checkpoints, mut rows) =
+            read_all(&query.fetch_all(snapshot).await?, CHECKPOINT_COLUMNS)?;
+        Ok(Asked { data: rows.pop(), checkpoints })
     }
 }
 
@@ -228,6 +234,8 @@ impl<R: Past> Read for ListSteps<R> {
     type Answer = Option<Page<Step<R>>>;
     const PROJECTIONS: &'static [Projection] = R::PROJECTIONS;
     const BEGIN: &'static str = R::BEGIN;
+    const CHECKPOINTS: &'static str = R::CHECKPOINTS;
+    const IN_ONE_STATEMENT: bool = false;
 
     fn row(&self, _: Projection) -> Option<String> {
         Some(self.id.to_string())
@@ -240,9 +248,11 @@ impl<R: Past> Read for ListSteps<R> {
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
         let Self { id, scope, page_request, .. } = self;
-        let is_there = sqlx::query(R::FIND_MANY).bind(vec![*id]).bind(scope.owner());
-        if is_there.fetch_optional(&mut *snapshot).await?.is_none() {
-            return Ok(None.into());
+        let found = sqlx::query(R::FIND).bind(id).bind(scope.owner());
+        let lines = found.fetch_all(&mut *snapshot).await?;
+        let (checkpoints, rows) = read_all::<R>(&lines, CHECKPOINT_COLUMNS)?;
+        if rows.is_empty() {
+            return Ok(Asked { data: None, checkpoints });
         }
         let total = if page_request.counts() {
             let count = sqlx::query_scalar::<_, i64>(R::COUNT_PAST).bind(id);
@@ -269,7 +279,7 @@ impl<R: Past> Read for ListSteps<R> {
                 step.before = Some(before);
             }
         }
-        Ok(Some(page_request.page(steps, total)).into())
+        Ok(Asked { data: Some(page_request.page(steps, total)), checkpoints })
     }
 }
 

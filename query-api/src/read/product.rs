@@ -1,13 +1,14 @@
 //! Questions for products with price and stock.
 
 use chrono::{DateTime, Utc};
-use postgres_kit::arguments;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::list::{ListOf, Sorted, sorted};
 use super::past::past;
-use super::table::{Find, FindMany, ListOf, Sorted, by_id, count, sorted};
+use super::statement::Conditions;
+use super::table::{Find, FindMany, by_id};
 use super::{Asked, Read, Shown};
 use crate::page::{Page, PageRequest};
 
@@ -61,15 +62,12 @@ pub enum ProductSort {
     NameDesc,
 }
 
-/// The filter by name.
-const FILTER: &str = "($1::text IS NULL OR name = $1)";
-const COUNT: &str = count!("products", FILTER);
 /// The statements of a list sorted by creation.
 const BY_CREATED_AT: Sorted<ProductRow, DateTime<Utc>, Uuid> =
-    sorted!(ProductRow in "products", FILTER[1], created_at: timestamptz, id: uuid);
+    sorted!(ProductRow in "products" [1], created_at: timestamptz, id: uuid);
 /// The statements of a list sorted by name.
 const BY_NAME: Sorted<ProductRow, String, Uuid> =
-    sorted!(ProductRow in "products", FILTER[1], name: text, id: uuid);
+    sorted!(ProductRow in "products" [1], name: text, id: uuid);
 
 /// The question for a page of products.
 #[derive(Debug, Clone)]
@@ -97,19 +95,23 @@ impl Read for ListProducts {
     type Answer = Page<ProductRow>;
     reads!("products");
 
+    fn is_planned_once(&self) -> bool {
+        self.name.is_none() && !self.page_request.counts()
+    }
+
     fn shown(answer: &Self::Answer) -> Shown {
         Shown::list("products", answer.rows.iter().map(|row| row.id))
     }
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
         let Self { name, page_request } = self;
-        let list = ListOf { count: COUNT, filters: arguments![name]?, page_request };
-        let page = match page_request.sort {
-            ProductSort::CreatedAtAsc => list.page(snapshot, &BY_CREATED_AT.ascending).await?,
-            ProductSort::CreatedAtDesc => list.page(snapshot, &BY_CREATED_AT.descending).await?,
-            ProductSort::NameAsc => list.page(snapshot, &BY_NAME.ascending).await?,
-            ProductSort::NameDesc => list.page(snapshot, &BY_NAME.descending).await?,
-        };
-        Ok(page.into())
+        let conditions = Conditions::default().when(name.as_ref(), " AND name = $1")?;
+        let list = ListOf::new(Self::CHECKPOINTS, conditions, page_request);
+        match page_request.sort {
+            ProductSort::CreatedAtAsc => list.page(snapshot, &BY_CREATED_AT.ascending).await,
+            ProductSort::CreatedAtDesc => list.page(snapshot, &BY_CREATED_AT.descending).await,
+            ProductSort::NameAsc => list.page(snapshot, &BY_NAME.ascending).await,
+            ProductSort::NameDesc => list.page(snapshot, &BY_NAME.descending).await,
+        }
     }
 }

@@ -1,11 +1,11 @@
 //! Questions for the sales of products, per currency.
 
-use postgres_kit::arguments;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::table::{ListOf, Sorted, count, sorted};
+use super::list::{ListOf, Sorted, sorted};
+use super::statement::Conditions;
 use super::{Asked, Read, Shown};
 use crate::page::{Page, PageRequest};
 
@@ -47,16 +47,10 @@ pub enum ProductSalesSort {
     OrdersDesc,
 }
 
-/// The filter by product and currency.
-const FILTER: &str = "($1::uuid IS NULL OR product_id = $1)
-    AND ($2::text IS NULL OR currency = $2)";
-const COUNT: &str = count!("product_sales_totals", FILTER);
 /// The statements of a list sorted by units.
-const BY_UNITS: Sorted<ProductSalesRow, i64, String> =
-    sorted!(ProductSalesRow in "product_sales_totals", FILTER[2], units: bigint, key: text);
+const BY_UNITS: Sorted<ProductSalesRow, i64, String> = sorted!(ProductSalesRow in "product_sales": "product_sales_totals" [2], units: bigint, key: text);
 /// The statements of a list sorted by orders.
-const BY_ORDERS: Sorted<ProductSalesRow, i64, String> =
-    sorted!(ProductSalesRow in "product_sales_totals", FILTER[2], orders: bigint, key: text);
+const BY_ORDERS: Sorted<ProductSalesRow, i64, String> = sorted!(ProductSalesRow in "product_sales": "product_sales_totals" [2], orders: bigint, key: text);
 
 /// The question for a page of the sales of products.
 #[derive(Debug, Clone)]
@@ -94,14 +88,15 @@ impl Read for ListProductSales {
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
         let Self { product_id, currency, page_request } = self;
-        let filters = arguments![product_id, currency]?;
-        let list = ListOf { count: COUNT, filters, page_request };
-        let page = match page_request.sort {
-            ProductSalesSort::UnitsAsc => list.page(snapshot, &BY_UNITS.ascending).await?,
-            ProductSalesSort::UnitsDesc => list.page(snapshot, &BY_UNITS.descending).await?,
-            ProductSalesSort::OrdersAsc => list.page(snapshot, &BY_ORDERS.ascending).await?,
-            ProductSalesSort::OrdersDesc => list.page(snapshot, &BY_ORDERS.descending).await?,
-        };
-        Ok(page.into())
+        let conditions = Conditions::default()
+            .when(*product_id, " AND product_id = $1")?
+            .when(currency.as_ref(), " AND currency = $2")?;
+        let list = ListOf::new(Self::CHECKPOINTS, conditions, page_request);
+        match page_request.sort {
+            ProductSalesSort::UnitsAsc => list.page(snapshot, &BY_UNITS.ascending).await,
+            ProductSalesSort::UnitsDesc => list.page(snapshot, &BY_UNITS.descending).await,
+            ProductSalesSort::OrdersAsc => list.page(snapshot, &BY_ORDERS.ascending).await,
+            ProductSalesSort::OrdersDesc => list.page(snapshot, &BY_ORDERS.descending).await,
+        }
     }
 }

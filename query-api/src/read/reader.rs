@@ -130,15 +130,16 @@ async fn snapshot<R: Read>(
     question: &R,
     token: Option<&ConsistencyToken>,
 ) -> Result<View<R::Answer>, ReadError> {
-    if R::BY_KEY {
-        let lookup = async |connection: &mut PgConnection| {
+    if R::IN_ONE_STATEMENT {
+        let pool = if question.is_planned_once() { &pools.lookup } else { &pools.scan };
+        let once = async |connection: &mut PgConnection| {
             let answer = ask(connection, question, token).await;
             if matches!(answer, Err(ReadError::PlanChanged)) {
                 forget_plans(connection).await?;
             }
             answer
         };
-        match pools.lookup.run(lookup).await {
+        match pool.run(once).await {
             // Finding stale rows takes another statement, so both need one transaction.
             Ok(view) if view.seen.stale => {}
             answer => return answer,
@@ -198,16 +199,6 @@ async fn ask<R: Read>(
     question: &R,
     token: Option<&ConsistencyToken>,
 ) -> Result<View<R::Answer>, ReadError> {
-    let scopes = question.scopes();
-    if R::BY_KEY {
-        let Asked { data, checkpoints } = question.ask(snapshot).await?;
-        return Ok(View {
-            data,
-            seen: seen::shown(&checkpoints.unwrap_or_default(), &scopes, token)?,
-        });
-    }
-    // This comes first: if the snapshot does not show the position yet, reading the rows is
-    // useless.
-    let seen = seen::shown(&seen::checkpoints(snapshot).await?, &scopes, token)?;
-    Ok(View { data: question.ask(snapshot).await?.data, seen })
+    let Asked { data, checkpoints } = question.ask(snapshot).await?;
+    Ok(View { data, seen: seen::shown(&checkpoints, &question.scopes(), token)? })
 }

@@ -1,13 +1,13 @@
 //! Questions for daily sales (UTC) per currency, over confirmed orders.
 
 use chrono::NaiveDate;
-use postgres_kit::macros::argument;
-use postgres_kit::{TableRow as _, arguments};
+use postgres_kit::TableRow as _;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
+use super::list::{ListOf, Sorted, sorted};
 use super::past::AsOf;
-use super::table::{ListOf, PageOf, Sorted, count, sorted};
+use super::statement::Conditions;
 use super::{Asked, Read, Shown};
 use crate::page::{Page, PageRequest};
 
@@ -43,59 +43,32 @@ pub enum DailySalesSort {
     DayDesc,
 }
 
-/// The filter by first day, last day and currency.
-const FILTER: &str = "($1::date IS NULL OR day >= $1) AND ($2::date IS NULL OR day <= $2)
-    AND ($3::text IS NULL OR currency = $3)";
-const COUNT: &str = count!("daily_sales", FILTER);
 /// The statements of a list sorted by day.
 const BY_DAY: Sorted<DailySalesRow, NaiveDate, String> =
-    sorted!(DailySalesRow in "daily_sales", FILTER[3], day: date, currency: text);
+    sorted!(DailySalesRow in "daily_sales" [3], day: date, currency: text);
 
-/// Builds the statement of a page of days as of a moment, in one direction: of each day that there
-/// is now, the last past row of that moment.
-macro_rules! as_of {
-    ($moment:literal $comes_after:literal $way:literal) => {
-        PageOf::new(postgres_kit::sql!(
-            "SELECT ",
-            DailySalesRow::COLUMNS,
-            DAYS,
-            " AND ($5::date IS NULL OR (day, currency) ",
-            $comes_after,
-            " ($5, $6::text))",
-            PAST,
-            $moment,
-            " LIMIT 1) AS past ORDER BY of_day ",
-            $way,
-            ", of_currency ",
-            $way,
-            " LIMIT $7 OFFSET $8"
-        ))
-    };
-}
+/// The same of days as of the moment `$4`.
+const BY_DAY_AS_OF: Sorted<DailySalesRow, NaiveDate, String> =
+    sorted!(DailySalesRow in "daily_sales" [4], day: date, currency: text);
 
-/// Builds the statements of a list of days as of a moment, and the one that counts them.
+/// Builds the source of days as of a moment: of each day that there is now, the last past row of
+/// that moment.
 macro_rules! days_as_of {
     ($moment:literal) => {
-        (
-            Sorted { ascending: as_of!($moment ">" "ASC"), descending: as_of!($moment "<" "DESC") },
-            postgres_kit::sql!("SELECT count(*)", DAYS, PAST, $moment, " LIMIT 1) AS past"),
+        postgres_kit::sql!(
+            " FROM (SELECT day, currency FROM read_model.daily_sales) AS days",
+            " JOIN LATERAL (SELECT ",
+            DailySalesRow::COLUMNS,
+            " FROM read_model.daily_sales_history AS past_of WHERE past_of.day = days.day
+                AND past_of.currency = days.currency AND ",
+            $moment,
+            " LIMIT 1) AS past USING (day, currency) WHERE true"
         )
     };
 }
 
-type Days = (Sorted<DailySalesRow, NaiveDate, String>, &'static str);
-
-const DAYS: &str = postgres_kit::sql!(
-    " FROM (SELECT day AS of_day, currency AS of_currency FROM read_model.daily_sales WHERE ",
-    FILTER
-);
-const PAST: &str = postgres_kit::sql!(
-    ") AS days CROSS JOIN LATERAL (SELECT ",
-    DailySalesRow::COLUMNS,
-    " FROM read_model.daily_sales_history WHERE day = of_day AND currency = of_currency AND "
-);
-const AT_POSITION: Days = days_as_of!("position <= $4 ORDER BY position DESC");
-const AT_TIME: Days = days_as_of!("event_at <= $4 ORDER BY event_at DESC, position DESC");
+const AT_POSITION: &str = days_as_of!("position <= $4 ORDER BY position DESC");
+const AT_TIME: &str = days_as_of!("event_at <= $4 ORDER BY event_at DESC, position DESC");
 
 /// The question for a page of daily sales.
 #[derive(Debug, Clone)]
@@ -135,23 +108,22 @@ impl Read for ListDailySales {
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
         let Self { from, to, currency, as_of, page_request } = self;
-        let mut filters = arguments![from, to, currency]?;
-        let (by_day, count) = match as_of {
-            None => (&BY_DAY, COUNT),
-            Some(AsOf::Position(position)) => {
-                argument(&mut filters, *position)?;
-                (&AT_POSITION.0, AT_POSITION.1)
-            }
-            Some(AsOf::Time(time)) => {
-                argument(&mut filters, *time)?;
-                (&AT_TIME.0, AT_TIME.1)
-            }
+        let conditions = Conditions::default()
+            .when(*from, " AND day >= $1")?
+            .when(*to, " AND day <= $2")?
+            .when(currency.as_ref(), " AND currency = $3")?;
+        let (conditions, days) = match *as_of {
+            None => (conditions, None),
+            Some(AsOf::Position(position)) => (conditions.with(position)?, Some(AT_POSITION)),
+            Some(AsOf::Time(time)) => (conditions.with(time)?, Some(AT_TIME)),
         };
-        let list = ListOf { count, filters, page_request };
-        let page = match page_request.sort {
-            DailySalesSort::DayAsc => list.page(snapshot, &by_day.ascending).await?,
-            DailySalesSort::DayDesc => list.page(snapshot, &by_day.descending).await?,
+        let by_day = match (page_request.sort, days) {
+            (DailySalesSort::DayAsc, None) => BY_DAY.ascending,
+            (DailySalesSort::DayDesc, None) => BY_DAY.descending,
+            (DailySalesSort::DayAsc, Some(days)) => BY_DAY_AS_OF.ascending.of(days),
+            (DailySalesSort::DayDesc, Some(days)) => BY_DAY_AS_OF.descending.of(days),
         };
-        Ok(page.into())
+        let list = ListOf::new(Self::CHECKPOINTS, conditions, page_request);
+        list.page(snapshot, &by_day).await
     }
 }

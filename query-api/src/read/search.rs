@@ -4,7 +4,7 @@ use postgres_kit::{TableRow as _, arguments};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Asked, Read, Shown};
+use super::{Asked, Read, Shown, seen};
 
 /// The maximum number of rows that are compared with each other. If more fit, the best of these are
 /// shown, so that a word that fits everything costs no more than another.
@@ -69,6 +69,7 @@ pub struct Search {
 impl Read for Search {
     type Answer = Vec<HitRow>;
     reads!("search");
+    const IN_ONE_STATEMENT: bool = false;
 
     fn shown(answer: &Self::Answer) -> Shown {
         Shown::list("search", answer.iter().map(|row| format!("{}/{}", row.kind, row.id)))
@@ -76,15 +77,16 @@ impl Read for Search {
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
         let Self { words, kinds, own, owner, limit } = self;
+        let checkpoints = seen::checkpoints(snapshot).await?;
         // Postgres would note in its log and ours that there is nothing to look for.
         if !words.contains(char::is_alphanumeric) {
-            return Ok(Vec::new().into());
+            return Ok(Asked { data: Vec::new(), checkpoints });
         }
         let id = words.trim().parse::<Uuid>().ok();
         let limit = i64::from(*limit);
         let arguments = arguments![words, id, kinds, own, owner, MAX_CANDIDATES, limit]?;
         let rows = sqlx::query_with(FIND, arguments).fetch_all(snapshot).await?;
-        let rows = rows.iter().map(|row| HitRow::read(row, 0)).collect::<Result<Vec<_>, _>>()?;
-        Ok(rows.into())
+        let data = rows.iter().map(|row| HitRow::read(row, 0)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Asked { data, checkpoints })
     }
 }

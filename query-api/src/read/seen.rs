@@ -24,19 +24,19 @@ pub struct Seen {
 }
 
 /// The checkpoint of one partition in a live generation.
-#[derive(Debug, serde::Deserialize)]
+#[derive(Debug)]
 pub struct Checkpoint {
-    projection: String,
-    generation: i32,
-    partition: i32,
-    partitions: i32,
-    epoch: Option<Uuid>,
-    position: i64,
-    event_id: Option<Uuid>,
-    stale: bool,
+    pub(super) projection: String,
+    pub(super) generation: i32,
+    pub(super) partition: i32,
+    pub(super) partitions: i32,
+    pub(super) epoch: Option<Uuid>,
+    pub(super) position: i64,
+    pub(super) event_id: Option<Uuid>,
+    pub(super) stale: bool,
 }
 
-/// Reads all checkpoints in the caller's snapshot.
+/// Reads all checkpoints in the caller's snapshot, for a question that takes several statements.
 pub(super) async fn checkpoints(snapshot: &mut PgConnection) -> sqlx::Result<Vec<Checkpoint>> {
     sqlx::query_file_as!(Checkpoint, "sql/checkpoints/live.sql").fetch_all(snapshot).await
 }
@@ -53,6 +53,13 @@ pub(super) fn shown(
     let is_of = |scope: &ReadScope, at: &Checkpoint| {
         scope.projection == at.projection && scope.reads(at.partition, at.partitions)
     };
+    // The rows of a statement are joined to the first partition.
+    let has_first = |scope: &ReadScope| {
+        checkpoints.iter().any(|at| at.projection == scope.projection && at.partition == 0)
+    };
+    if !scopes.iter().all(has_first) {
+        return Err(ReadError::NotProjected);
+    }
     let is_read = |at: &&Checkpoint| scopes.iter().any(|scope| is_of(scope, at));
     let checkpoints: Vec<&Checkpoint> = checkpoints.iter().filter(is_read).collect();
     if !scopes.iter().all(|scope| checkpoints.iter().any(|checkpoint| is_of(scope, checkpoint))) {

@@ -15,8 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::failure::ReadError;
 use super::reader::{MAX_TRIES, Reader, View, forget_plans, rolled_back};
-use super::seen::{self, Checkpoint};
-use super::{All, Read, stale};
+use super::{All, Asked, Read, seen, stale};
 use crate::database::Pools;
 use crate::scope::ReadScope;
 
@@ -28,6 +27,16 @@ const MAX_QUEUED: usize = 32;
 /// It is shorter than the limit of the pool, because the pool treats anything slower as a silent
 /// server.
 const OPEN_LIMIT: Duration = Duration::from_secs(4);
+
+/// Makes Postgres plan the statements of a transaction once for all values, as on the connections
+/// for lookups.
+const PLAN_ONCE: &str = "; SET LOCAL plan_cache_mode = force_generic_plan;
+    SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off";
+/// Makes Postgres plan further statements for their own values, as usual for lists.
+const PLAN_FOR_VALUES: &str = "SET LOCAL plan_cache_mode = force_custom_plan;
+    SET LOCAL enable_seqscan = on; SET LOCAL enable_bitmapscan = on";
+/// The statements that begin a snapshot.
+const BEGIN: &str = postgres_kit::sql!(All::BEGIN, PLAN_ONCE);
 
 /// Answers questions in one snapshot. Clones use the same snapshot.
 #[derive(Debug, Clone)]
@@ -190,7 +199,7 @@ async fn serve(
     opened: oneshot::Sender<()>,
 ) -> Result<End, ReadError> {
     let deadline = Instant::now() + OPEN_LIMIT;
-    let not_begun = match connection.begin_with(All::BEGIN).await {
+    let not_begun = match connection.begin_with(BEGIN).await {
         // Nothing is written. Dropping the transaction rolls it back.
         Ok(transaction) => return answer(transaction, token, questions, (opened, deadline)).await,
         Err(not_begun) => not_begun,
@@ -204,9 +213,13 @@ async fn answer(
     Questions { first, mut others }: Questions,
     (opened, deadline): (oneshot::Sender<()>, Instant),
 ) -> Result<End, ReadError> {
-    let checkpoints = seen::checkpoints(&mut transaction).await?;
-    let mut open =
-        Open { connection: &mut transaction, checkpoints, token, end: End::Well, is_over: false };
+    let mut open = Open {
+        connection: &mut transaction,
+        token,
+        end: End::Well,
+        is_planned_for_values: false,
+        is_over: false,
+    };
     if opened.send(()).is_err() {
         return Ok(End::Well);
     }
@@ -222,17 +235,27 @@ async fn answer(
 /// An open snapshot.
 struct Open<'c> {
     connection: &'c mut PgConnection,
-    checkpoints: Vec<Checkpoint>,
     token: Option<ConsistencyToken>,
     end: End,
+    /// Whether the statements are planned for their own values from now on.
+    is_planned_for_values: bool,
     /// Whether a statement failed, which ends the transaction.
     is_over: bool,
 }
 
 impl Open<'_> {
     async fn ask<R: Read>(&mut self, question: &R) -> Result<View<R::Answer>, ReadError> {
+        if !question.is_planned_once() && !self.is_planned_for_values {
+            let planned = sqlx::raw_sql(PLAN_FOR_VALUES).execute(&mut *self.connection).await;
+            planned.map_err(|error| self.failed(error.into()))?;
+            self.is_planned_for_values = true;
+        }
+        let Asked { data, checkpoints } = match question.ask(&mut *self.connection).await {
+            Ok(asked) => asked,
+            Err(error) => return Err(self.failed(error.into())),
+        };
         let scopes = question.scopes();
-        let mut seen = match seen::shown(&self.checkpoints, &scopes, self.token.as_ref()) {
+        let mut seen = match seen::shown(&checkpoints, &scopes, self.token.as_ref()) {
             Ok(seen) => seen,
             Err(error) => {
                 if let (ReadError::Behind { .. }, End::Behind(all)) = (&error, &mut self.end) {
@@ -243,15 +266,18 @@ impl Open<'_> {
                 return Err(error);
             }
         };
-        let asked = async {
-            let data = question.ask(&mut *self.connection).await?.data;
-            seen.stale = seen.stale && stale::look(self.connection, &R::shown(&data)).await?;
-            Ok(View { data, seen })
-        };
-        asked.await.inspect_err(|error| {
-            self.is_over = true;
-            self.end = End::of(error, Vec::new());
-        })
+        if seen.stale {
+            let look = stale::look(self.connection, &R::shown(&data)).await;
+            seen.stale = look.map_err(|error| self.failed(error.into()))?;
+        }
+        Ok(View { data, seen })
+    }
+
+    /// Notes that a statement failed.
+    fn failed(&mut self, error: ReadError) -> ReadError {
+        self.is_over = true;
+        self.end = End::of(&error, Vec::new());
+        error
     }
 }
 

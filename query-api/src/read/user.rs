@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 
 use access::Scope;
 use chrono::{DateTime, Utc};
-use postgres_kit::arguments;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::list::{ListOf, Sorted, sorted};
 use super::past::past;
-use super::table::{Find, FindMany, ListOf, Sorted, by_id, count, sorted};
+use super::statement::Conditions;
+use super::table::{Find, FindMany, by_id};
 use super::{Asked, Read, Shown};
 use crate::page::{Page, PageRequest};
 
@@ -112,17 +113,12 @@ pub enum UserSort {
     OrderCountDesc,
 }
 
-/// The filter by status, by normalised e-mail address and by the caller's scope.
-const FILTER: &str = r#"($1::text IS NULL OR status = $1)
-    AND ($2::text IS NULL OR lower(email COLLATE "C") = $2)
-    AND ($3::uuid IS NULL OR id = $3)"#;
-const COUNT: &str = count!("users", FILTER);
 /// The statements of a list sorted by registration.
 const BY_CREATED_AT: Sorted<UserRow, DateTime<Utc>, Uuid> =
-    sorted!(UserRow in "users", FILTER[3], created_at: timestamptz, id: uuid);
+    sorted!(UserRow in "users" [3], created_at: timestamptz, id: uuid);
 /// The statements of a list sorted by the number of orders.
 const BY_ORDER_COUNT: Sorted<UserRow, i64, Uuid> =
-    sorted!(UserRow in "users", FILTER[3], order_count: bigint, id: uuid);
+    sorted!(UserRow in "users" [3], order_count: bigint, id: uuid);
 
 /// The question for a page of users.
 #[derive(Debug, Clone)]
@@ -154,20 +150,27 @@ impl Read for ListUsers {
     type Answer = Page<UserRow>;
     reads!("users");
 
+    fn is_planned_once(&self) -> bool {
+        let is_of_user = self.email.is_some() || self.scope.owner().is_some();
+        (is_of_user || self.status.is_none()) && !self.page_request.counts()
+    }
+
     fn shown(answer: &Self::Answer) -> Shown {
         Shown::list("users", answer.rows.iter().map(|row| row.id))
     }
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
         let Self { scope, status, email, page_request } = self;
-        let filters = arguments![status, email, scope.owner()]?;
-        let list = ListOf { count: COUNT, filters, page_request };
-        let page = match page_request.sort {
-            UserSort::CreatedAtAsc => list.page(snapshot, &BY_CREATED_AT.ascending).await?,
-            UserSort::CreatedAtDesc => list.page(snapshot, &BY_CREATED_AT.descending).await?,
-            UserSort::OrderCountAsc => list.page(snapshot, &BY_ORDER_COUNT.ascending).await?,
-            UserSort::OrderCountDesc => list.page(snapshot, &BY_ORDER_COUNT.descending).await?,
-        };
-        Ok(page.into())
+        let conditions = Conditions::default()
+            .when(status.as_ref(), " AND status = $1")?
+            .when(email.as_ref(), " AND lower(email COLLATE \"C\") = $2")?
+            .when(scope.owner(), " AND id = $3")?;
+        let list = ListOf::new(Self::CHECKPOINTS, conditions, page_request);
+        match page_request.sort {
+            UserSort::CreatedAtAsc => list.page(snapshot, &BY_CREATED_AT.ascending).await,
+            UserSort::CreatedAtDesc => list.page(snapshot, &BY_CREATED_AT.descending).await,
+            UserSort::OrderCountAsc => list.page(snapshot, &BY_ORDER_COUNT.ascending).await,
+            UserSort::OrderCountDesc => list.page(snapshot, &BY_ORDER_COUNT.descending).await,
+        }
     }
 }

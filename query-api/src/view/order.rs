@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::money::decimal;
+use super::money::decimals;
 use crate::read::order::{LineRow, OrderRow};
 
 /// An order with its lines.
@@ -134,13 +134,13 @@ impl OrderStatus {
 }
 
 impl Line {
-    fn new(row: LineRow, currency: &str) -> Self {
+    fn new(row: LineRow, currency: &str, decimal: impl Fn(i64) -> String) -> Self {
         Self {
             id: row.line_id,
             product_id: row.product_id,
             product_name: row.product_name,
             quantity: row.quantity,
-            unit_price: decimal(row.unit_price_minor, currency),
+            unit_price: decimal(row.unit_price_minor),
             currency: currency.to_owned(),
         }
     }
@@ -154,21 +154,23 @@ pub(crate) fn refund_due_minor(row: &OrderRow) -> i64 {
 
 impl From<OrderRow> for Order {
     fn from(row: OrderRow) -> Self {
-        let due = refund_due_minor(&row);
+        let (due, decimal) = (refund_due_minor(&row), decimals(&row.currency));
+        let line = |line| Line::new(line, &row.currency, &decimal);
+        let lines = row.lines.0.into_iter().map(line).collect();
         Self {
             id: row.id,
             user_id: row.user_id,
             status: row.status,
-            total: decimal(row.total_minor, &row.currency),
-            discount: decimal(row.discount_minor, &row.currency),
-            tax: decimal(row.tax_minor, &row.currency),
+            total: decimal(row.total_minor),
+            discount: decimal(row.discount_minor),
+            tax: decimal(row.tax_minor),
             shipping_country: row.shipping_country,
             shipping_region: row.shipping_region,
             units: row.units,
-            lines: row.lines.0.into_iter().map(|line| Line::new(line, &row.currency)).collect(),
-            paid: decimal(row.paid_minor, &row.currency),
-            refunded: decimal(row.refunded_minor, &row.currency),
-            refund_due: decimal(due, &row.currency),
+            lines,
+            paid: decimal(row.paid_minor),
+            refunded: decimal(row.refunded_minor),
+            refund_due: decimal(due),
             currency: row.currency,
             ordered_at: row.ordered_at,
             confirmed_at: row.confirmed_at,

@@ -34,7 +34,7 @@ async fn without_a_database_a_query_is_unavailable_within_seconds() {
 async fn a_busy_pool_refuses_after_a_second() {
     let app = App::silent(1).await;
     let (taken, is_taken) = tokio::sync::oneshot::channel();
-    let pool = app.pools.scan.clone();
+    let pool = app.pools.lookup.clone();
     let held = tokio::spawn(async move {
         let hold = async move |_: &mut PgConnection| -> sqlx::Result<()> {
             taken.send(()).unwrap();

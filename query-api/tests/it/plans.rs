@@ -1,16 +1,20 @@
 //! Tests that no statement reads much more than it answers: none sorts or scans a whole table for
 //! one page. The statements are those that the API itself prepares.
 
+use access::Scope;
 use postgres_kit::Pool;
 use query_api::http::Version;
+use query_api::page::{PageRequest, PageStart};
+use query_api::read::order::{ListOrdersOfUsers, OrderSort};
 use query_api::read::past::Past;
 use query_api::read::table::ById;
 use query_api::read::{ALL_ROWS, order, product, user};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Executor as _, Row as _};
+use uuid::Uuid;
 
 use crate::support::App;
-use crate::support::described::{document, lists, page_of, prepared, rows_of};
+use crate::support::described::{document, lists_of, page_of, prepared, rows_of};
 use crate::support::rows::{fill, table};
 
 /// The number of rows in each table.
@@ -36,46 +40,53 @@ async fn middle(app: &App, table: &str, expression: &str, sort: &str) -> String 
     found.unwrap_or_else(|error| panic!("{error} in {statement}"))
 }
 
-/// The first page, the page after a row, and the first page with each filter.
-async fn variants(app: &App, statement: &str, parameters: usize) -> Vec<Variant> {
+/// Values for the parameters that a statement of a page names. The others are null.
+async fn variant(app: &App, statement: &str, parameters: usize) -> Variant {
     let table = table(page_of(statement).unwrap());
-    let (condition, sort) = statement.rsplit_once(" ORDER BY ").unwrap();
-    let sort = sort.split(" LIMIT ").next().unwrap();
+    let (_, sort) = statement.rsplit_once(" ORDER BY ").unwrap();
     let by = |at: usize| sort.split(", ").nth(at).unwrap().split(' ').next().unwrap();
-    let filters = parameters - 4;
-    // The history of a row is asked for with its id.
-    let is_of_row = condition.contains(" WHERE id = $1 ");
-    let id = if is_of_row { middle(app, &table, "id", sort).await } else { String::new() };
-    let with = |filter: Option<(usize, &str)>, after: [&str; 2]| {
-        let filter = filter.into_iter().chain(is_of_row.then_some((1, id.as_str())));
-        let value = |at| filter.clone().find(|(number, _)| *number == at).map_or("NULL", |of| of.1);
-        let filters = (1..=filters).map(value);
-        filters.chain(after).chain(["21", "0"]).map(str::to_owned).collect::<Vec<_>>()
-    };
-    let none = ["NULL", "NULL"];
-    let (value, key) =
-        (middle(app, &table, by(0), sort).await, middle(app, &table, by(1), sort).await);
-    let mut variants = vec![
-        Variant { about: "the first page".to_owned(), arguments: with(None, none) },
-        Variant { about: "a later page".to_owned(), arguments: with(None, [&value, &key]) },
-    ];
-    for number in 1 + usize::from(is_of_row)..=filters {
-        let expression = filtered(condition, number);
-        let value = middle(app, &table, expression, sort).await;
-        let arguments = with(Some((number, &value)), none);
-        variants.push(Variant { about: format!("only {expression} {value}"), arguments });
+    let (mut about, mut arguments) = (Vec::new(), Vec::new());
+    for number in 1..=parameters - 4 {
+        if let Some(expression) = filtered(statement, number) {
+            arguments.push(middle(app, &table, expression, sort).await);
+            about.push(format!("only {expression} {}", arguments[number - 1]));
+        } else {
+            arguments.push("NULL".to_owned());
+        }
     }
-    variants
+    if statement.contains(&format!("${}::", parameters - 3)) {
+        for at in 0..2 {
+            arguments.push(middle(app, &table, by(at), sort).await);
+        }
+        about.push("after a row".to_owned());
+    } else {
+        arguments.extend(["NULL", "NULL"].map(str::to_owned));
+    }
+    arguments.extend(["21", "0"].map(str::to_owned));
+    Variant { about: about.join(", "), arguments }
 }
 
-/// The expression that a filter compares with its parameter: `x` in `$1::text IS NULL OR x = $1`.
-fn filtered(condition: &str, number: usize) -> &str {
-    let compared = ["=", "<=", ">=", "<", ">"].into_iter().find_map(|operator| {
-        let (before, _) = condition.split_once(&format!(" {operator} ${number})"))?;
-        before.rsplit_once(" IS NULL OR ").map(|(_, expression)| expression)
-    });
-    compared.unwrap_or_else(|| {
-        panic!("write each filter as (${number}::TYPE IS NULL OR COLUMN = ${number}): {condition}")
+/// The first page of the history of a row, a later one, and the first one of its owner's.
+fn of_history() -> [Variant; 3] {
+    let (id, none) = ("md5('0')::uuid", "NULL");
+    [[none, none, none], [none, "10000", id], [id, none, none]].map(|[owner, after, key]| {
+        let arguments = [id, owner, after, key, "21", "0"].map(str::to_owned).to_vec();
+        Variant { about: format!("a history after {after} of {owner}"), arguments }
+    })
+}
+
+/// Whether this statement reads a page of the history of a row.
+fn is_of_history(statement: &str) -> bool {
+    statement.contains("_history WHERE id = $1 AND ($2") && statement.contains(" LIMIT $5")
+}
+
+/// The expression that a condition compares with its parameter: `x` in ` AND x = $1`. `None` if the
+/// statement has no such condition.
+fn filtered(statement: &str, number: usize) -> Option<&str> {
+    ["=", "<=", ">=", "<", ">"].into_iter().find_map(|operator| {
+        let (before, after) = statement.split_once(&format!(" {operator} ${number}"))?;
+        let is_whole = !after.starts_with(|next: char| next.is_ascii_digit());
+        before.rsplit_once(" AND ").filter(|_| is_whole).map(|(_, expression)| expression)
     })
 }
 
@@ -90,9 +101,14 @@ fn rows_read(plan: &Value) -> f64 {
 }
 
 /// Runs a statement as the API would, and checks how many rows it reads.
-async fn check(pool: &Pool, statement: &str, Variant { about, arguments }: &Variant) {
+async fn check(
+    pool: &Pool,
+    (statement, types): (&str, &[String]),
+    Variant { about, arguments }: &Variant,
+) {
+    let types = if types.is_empty() { String::new() } else { format!("({})", types.join(", ")) };
     let explain = format!(
-        "PREPARE checked AS {statement};
+        "PREPARE checked{types} AS {statement};
          EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) EXECUTE checked({});
          DEALLOCATE checked",
         arguments.join(", ")
@@ -109,27 +125,50 @@ async fn check(pool: &Pool, statement: &str, Variant { about, arguments }: &Vari
     );
 }
 
+/// Asks for a list, and for the page after it if there is one.
+async fn two_pages(app: &App, path: &str) {
+    let first = app.get(path).await;
+    assert_eq!(first.status, 200, "{path}: {}", first.body);
+    if let Some(cursor) = first.body["meta"]["page"]["next_cursor"].as_str() {
+        assert_eq!(app.get(&format!("{path}&cursor={cursor}")).await.status, 200, "{path}");
+    }
+}
+
 #[tokio::test]
 async fn no_page_reads_many_more_rows_than_it_shows() {
     let app = App::silent(1).await;
     fill(&app, ROWS).await;
-    for list in lists() {
+    let mut asked = 0;
+    // All versions read a list by the same statements.
+    for list in lists_of(&document(Version::V1)) {
         let path = list.real_path(&app).await;
+        let rows = app.get(&format!("{path}?page_size=100")).await.body["data"].take();
         for sort in &list.sorts {
-            assert_eq!(app.get(&format!("{path}?sort={sort}")).await.status, 200, "{path} {sort}");
+            let path = format!("{path}?sort={sort}");
+            two_pages(&app, &path).await;
+            for filter in &list.filters {
+                let value = list.value_for(filter, rows.as_array().unwrap());
+                two_pages(&app, &format!("{path}&{}", filter.with(&value))).await;
+            }
+            asked += 1 + list.filters.len();
         }
     }
     let mut checked = 0;
-    for (statement, parameters) in prepared(&app.pools.scan).await {
-        if page_of(&statement).is_some() {
-            for variant in variants(&app, &statement, parameters.len()).await {
-                check(&app.pools.scan, &statement, &variant).await;
+    for pool in [&app.pools.lookup, &app.pools.scan] {
+        for (statement, types) in prepared(pool).await {
+            if page_of(&statement).is_some() {
+                let variant = variant(&app, &statement, types.len()).await;
+                check(pool, (&statement, &types), &variant).await;
+                checked += 1;
+            } else if is_of_history(&statement) {
+                for variant in of_history() {
+                    check(pool, (&statement, &types), &variant).await;
+                }
+                checked += 1;
             }
-            checked += 1;
         }
     }
-    let sorts = lists().iter().map(|list| list.sorts.len()).max().unwrap();
-    assert!(checked >= sorts, "{checked} statements of pages");
+    assert!(checked >= asked, "{checked} statements of {asked} pages: is the driver's cache full?");
 }
 
 #[tokio::test]
@@ -150,18 +189,19 @@ async fn every_row_is_found_by_its_id() {
         arguments: vec![id.to_owned(), owner.to_owned()],
     });
     let found = prepared(&app.pools.lookup).await.into_iter().map(|(statement, _)| statement);
-    let found: Vec<String> = found.filter(|statement| statement.contains(" ON id = $1")).collect();
+    let found: Vec<String> =
+        found.filter(|statement| statement.contains(" AND id = $1 AND ")).collect();
     assert_eq!(found.len(), single_rows.len(), "{found:?}");
     for statement in found {
         for one in &variants {
-            check(&app.pools.lookup, &statement, one).await;
+            check(&app.pools.lookup, (&statement, &[]), one).await;
         }
     }
     let ids = "ARRAY[md5('7')::uuid, md5('8')::uuid]".to_owned();
     let many = Variant { about: "many rows".to_owned(), arguments: vec![ids, "NULL".to_owned()] };
     for statement in MANY {
-        check(&app.pools.scan, statement, &many).await;
-        check(&app.pools.lookup, statement, &many).await;
+        check(&app.pools.scan, (statement, &[]), &many).await;
+        check(&app.pools.lookup, (statement, &[]), &many).await;
     }
 }
 
@@ -184,7 +224,7 @@ async fn a_row_as_of_a_moment_is_one_lookup_and_a_page_of_days_one_for_each() {
     for statement in STATEMENTS {
         let arguments = vec!["md5('0')::uuid".to_owned(), "NULL".to_owned(), moment(statement)];
         let variant = Variant { about: "a row as of a moment".to_owned(), arguments };
-        check(&app.pools.lookup, statement, &variant).await;
+        check(&app.pools.lookup, (statement, &[]), &variant).await;
     }
     for as_of in ["100", "2026-01-01T00:00:00Z"] {
         for sort in ["day", "-day"] {
@@ -192,16 +232,16 @@ async fn a_row_as_of_a_moment_is_one_lookup_and_a_page_of_days_one_for_each() {
             assert_eq!(app.get(&path).await.status, 200);
         }
     }
-    let statements = prepared(&app.pools.scan).await.into_iter().map(|(statement, _)| statement);
-    let of_days = statements.filter(|statement| statement.contains("daily_sales_history"));
-    let of_days: Vec<String> = of_days.collect();
+    let statements = prepared(&app.pools.scan).await;
+    let of_days = statements.iter().filter(|(text, _)| text.contains("daily_sales_history"));
+    let of_days: Vec<&(String, Vec<String>)> = of_days.collect();
     assert_eq!(of_days.len(), 4, "{of_days:?}");
-    for statement in of_days {
+    for (statement, types) in of_days {
         let mut arguments = ["NULL"; 8].map(str::to_owned);
         (arguments[3], arguments[6], arguments[7]) =
-            (moment(&statement), "21".to_owned(), "0".to_owned());
+            (moment(statement), "21".to_owned(), "0".to_owned());
         let variant = Variant { about: "days".to_owned(), arguments: arguments.to_vec() };
-        check(&app.pools.scan, &statement, &variant).await;
+        check(&app.pools.scan, (statement, types), &variant).await;
     }
 }
 
@@ -209,14 +249,28 @@ async fn a_row_as_of_a_moment_is_one_lookup_and_a_page_of_days_one_for_each() {
 async fn a_page_of_the_orders_of_many_users_reads_only_their_rows() {
     let app = App::silent(1).await;
     fill(&app, ROWS).await;
-    let users = "ARRAY[md5('7')::uuid, md5('8')::uuid]";
-    let middle = ["timestamptz '2026-01-01 00:30:00Z'", "md5('9000')::uuid"];
-    for after in [["NULL", "NULL"], middle] {
-        let arguments = [users, "NULL", "NULL", after[0], after[1], "21"].map(str::to_owned);
-        let variant =
-            Variant { about: format!("after {}", after[0]), arguments: arguments.to_vec() };
-        for statement in order::OF_USERS {
-            check(&app.pools.scan, statement, &variant).await;
+    let types = ["uuid[]", "text", "uuid", "timestamptz", "uuid", "bigint"].map(str::to_owned);
+    let key = ["2026-01-01 00:30:00Z".to_owned(), Uuid::nil().to_string()];
+    for start in [PageStart::First, PageStart::After(json!(key))] {
+        let arguments = [
+            "ARRAY[md5('7')::uuid, md5('8')::uuid]".to_owned(),
+            "'paid'".to_owned(),
+            "md5('7')::uuid".to_owned(),
+            format!("'{}'", key[0]),
+            format!("'{}'", key[1]),
+            "21".to_owned(),
+        ];
+        let variant = Variant { about: format!("{start:?}"), arguments: arguments.to_vec() };
+        for (sort, scope, status) in [
+            (OrderSort::CreatedAtAsc, Scope::All, None),
+            (OrderSort::CreatedAtDesc, Scope::All, None),
+            (OrderSort::CreatedAtDesc, Scope::All, Some("paid".to_owned())),
+            (OrderSort::CreatedAtDesc, Scope::Of(Uuid::nil()), None),
+        ] {
+            let page_request = PageRequest { sort, start: start.clone(), size: 20 };
+            let question = ListOrdersOfUsers { scope, user_ids: Vec::new(), status, page_request };
+            let statement = question.statement();
+            check(&app.pools.lookup, (statement.text(), &types), &variant).await;
         }
     }
 }
@@ -232,7 +286,7 @@ async fn what_changed_after_a_position_is_found_by_it() {
         {
             let arguments = [position, owner, "md5('7')::uuid", "20"].map(str::to_owned).to_vec();
             let about = format!("changes after {position} of {owner}");
-            check(&app.pools.scan, statement, &Variant { about, arguments }).await;
+            check(&app.pools.scan, (statement, &[]), &Variant { about, arguments }).await;
         }
     }
 }

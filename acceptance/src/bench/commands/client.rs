@@ -26,7 +26,10 @@ pub(in crate::bench) struct Client {
 
 impl Client {
     /// Connects to a process.
-    pub(super) async fn connect(address: SocketAddr, bearer: String) -> anyhow::Result<Self> {
+    pub(in crate::bench) async fn connect(
+        address: SocketAddr,
+        bearer: String,
+    ) -> anyhow::Result<Self> {
         let stream = timeout(COMMAND_LIMIT, TcpStream::connect(address)).await??;
         stream.set_nodelay(true)?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
@@ -41,13 +44,24 @@ impl Client {
         path: &str,
         body: &Value,
     ) -> anyhow::Result<Response<Bytes>> {
-        let request = Request::builder()
-            .method(Method::POST)
+        self.request(Method::POST, path, serde_json::to_vec(body)?.into()).await
+    }
+
+    async fn request(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> anyhow::Result<Response<Bytes>> {
+        let mut request = Request::builder()
             .uri(path)
             .header(HOST, &self.host)
-            .header(AUTHORIZATION, &self.bearer)
-            .header(CONTENT_TYPE, "application/json")
-            .body(Full::new(Bytes::from(serde_json::to_vec(body)?)))?;
+            .header(AUTHORIZATION, &self.bearer);
+        if method == Method::POST {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let context = format!("{method} {}{path}", self.host);
+        let request = request.method(method).body(Full::new(body))?;
         let answered = async {
             // The connection is free again only a moment after its last answer was read.
             self.connection.ready().await?;
@@ -56,15 +70,21 @@ impl Client {
         };
         let answered = timeout(COMMAND_LIMIT, answered).await;
         let answered = answered.with_context(|| format!("{path} took too long"))?;
-        answered.with_context(|| format!("POST {}{path}", self.host))
+        answered.context(context)
+    }
+
+    /// Sends a query that succeeds, and returns the body of its answer.
+    pub(in crate::bench) async fn get(&mut self, path: &str) -> anyhow::Result<Bytes> {
+        successful(path, self.request(Method::GET, path, Bytes::new()).await?)
     }
 
     /// Sends a command that succeeds, and returns the body of its answer.
-    pub(super) async fn send(&mut self, path: &str, body: &Value) -> anyhow::Result<Bytes> {
-        let (head, bytes) = self.answered(path, body).await?.into_parts();
-        let status = head.status;
-        ensure!(status.is_success(), "{path}: {status} {}", String::from_utf8_lossy(&bytes));
-        Ok(bytes)
+    pub(in crate::bench) async fn send(
+        &mut self,
+        path: &str,
+        body: &Value,
+    ) -> anyhow::Result<Bytes> {
+        successful(path, self.answered(path, body).await?)
     }
 
     /// Sends a command that creates a resource, and returns the resource's id.
@@ -73,4 +93,11 @@ impl Client {
         let id = answer.pointer("/data/id").and_then(Value::as_str);
         id.with_context(|| format!("{path} answered {answer}"))?.parse().context("an id")
     }
+}
+
+fn successful(path: &str, answer: Response<Bytes>) -> anyhow::Result<Bytes> {
+    let (head, bytes) = answer.into_parts();
+    let status = head.status;
+    ensure!(status.is_success(), "{path}: {status} {}", String::from_utf8_lossy(&bytes));
+    Ok(bytes)
 }

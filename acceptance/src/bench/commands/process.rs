@@ -16,19 +16,23 @@ const READY_LIMIT: Duration = Duration::from_secs(30);
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 /// The running process.
-pub(super) struct PlainProcess {
+pub(in crate::bench) struct PlainProcess {
     process: Process,
     address: SocketAddr,
 }
 
 impl PlainProcess {
-    /// Starts it on an empty database, and waits until it listens.
-    pub(super) async fn start(url: &str, logs: &Path) -> anyhow::Result<Self> {
+    /// Starts a subcommand of this program with these settings, and waits until it listens.
+    pub(in crate::bench) async fn start(
+        subcommand: &str,
+        settings: &[(&str, &str)],
+        logs: &Path,
+    ) -> anyhow::Result<Self> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
         let log = std::fs::File::create(logs.join("plain"))?;
         let errors = log.try_clone()?;
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg("plain-server").env("PLAIN_URL", url);
+        command.arg(subcommand).envs(settings.iter().copied());
         command.env("PLAIN_LISTEN", address.to_string());
         let launch = Launch { command: &command, account: Account::Own, guard: Signal::SIGKILL };
         let process = launch.start(log.into(), errors.into())?;
@@ -43,12 +47,12 @@ impl PlainProcess {
     }
 
     /// Where it listens.
-    pub(super) const fn address(&self) -> SocketAddr {
+    pub(in crate::bench) const fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Ends it.
-    pub(super) async fn stop(mut self) -> anyhow::Result<()> {
+    pub(in crate::bench) async fn stop(mut self) -> anyhow::Result<()> {
         let ended = self.process.end(Signal::SIGTERM, STOP_LIMIT).await?;
         ensure!(ended, "the plain handlers did not end");
         Ok(())

@@ -7,7 +7,7 @@ use crate::launched::issuer;
 
 /// The value of `Authorization` for a user who may do everything. It is valid for minutes, so each
 /// round gets new ones.
-pub(super) fn bearer(user: Uuid) -> anyhow::Result<String> {
+pub(in crate::bench) fn bearer(user: Uuid) -> anyhow::Result<String> {
     let tokens = Tokens::new(issuer()?, token::holder(user, "admin")?);
     Ok(format!("Bearer {}", tokens.current()?))
 }

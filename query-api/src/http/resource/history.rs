@@ -60,6 +60,8 @@ impl<R: Past, B: Serialize + 'static> Read for ListEntries<R, B> {
     type Answer = Option<Page<HistoryEntry>>;
     const PROJECTIONS: &'static [Projection] = R::PROJECTIONS;
     const BEGIN: &'static str = R::BEGIN;
+    const CHECKPOINTS: &'static str = R::CHECKPOINTS;
+    const IN_ONE_STATEMENT: bool = ListSteps::<R>::IN_ONE_STATEMENT;
 
     fn row(&self, projection: Projection) -> Option<String> {
         self.steps.row(projection)

@@ -119,7 +119,7 @@ async fn search(
     let question = question(&api, &request)?;
     let view = api.ask(question, request.wait).await?;
     let hits: Vec<SearchHit> = view.data.into_iter().map(SearchHit::from).collect();
-    api.hits(id, hits, view.seen, &request.conditions, request.wait)
+    api.hits(id, &hits, view.seen, &request.conditions, request.wait)
 }
 
 /// The question for what the caller may see.

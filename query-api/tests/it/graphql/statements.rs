@@ -1,11 +1,10 @@
 //! How many statements an answer costs: as many as its document has levels and kinds of rows,
 //! however many rows there are. Postgres itself counts them.
 
-use serde_json::{Value, json};
-use sqlx::{Executor as _, Row as _};
-
 use super::{ask, data};
+use crate::support::described::executed;
 use crate::support::{App, UserSeed};
+use serde_json::{Value, json};
 
 /// A page with everything below it.
 const PAGE: &str = "query ($first: Int) {
@@ -32,19 +31,11 @@ async fn fill(app: &App, users: i64) {
     sqlx::raw_sql(lines).execute(&app.writer).await.unwrap();
 }
 
-/// How often the only connection for lists has executed each of its statements.
-async fn executed(app: &App) -> i64 {
-    let counts = "SELECT coalesce(sum(generic_plans + custom_plans), 0)::bigint
-        FROM pg_prepared_statements";
-    let rows = app.pools.scan.fetch_all(sqlx::raw_sql(counts)).await.unwrap();
-    rows[0].get(0)
-}
-
 /// The number of statements that an answer cost.
 async fn cost(app: &App, query: &str, variables: &Value) -> (i64, Value) {
-    let before = executed(app).await;
+    let before = executed(&app.pools.scan).await;
     let answer = ask(app, query, variables).await;
-    (executed(app).await - before, data(&answer).clone())
+    (executed(&app.pools.scan).await - before, data(&answer).clone())
 }
 
 #[tokio::test]
@@ -55,12 +46,12 @@ async fn a_page_of_users_with_orders_and_products_costs_as_many_statements_as_on
     let order = &shown["users"]["edges"][0]["node"]["orders"]["nodes"][2];
     assert!(order["items"][0]["product"]["name"].is_string(), "{shown:#}");
     assert!(order["user"]["name"].is_string(), "{shown:#}");
-    // The checkpoints, the page, the orders of all users, their users, and the products.
-    assert_eq!(one, 5);
+    // The page, the orders of all users, their users, and the products.
+    assert_eq!(one, 4);
     for first in [2, 50, 60] {
         let (many, shown) = cost(&app, PAGE, &json!({"first": first})).await;
         let edges = shown["users"]["edges"].as_array().unwrap();
-        assert_eq!((many, edges.len()), (5, first));
+        assert_eq!((many, edges.len()), (4, first));
         assert!(edges.iter().all(|edge| {
             let orders = edge["node"]["orders"]["nodes"].as_array().unwrap();
             orders.len() == 3 && orders.iter().all(|order| order["items"][0]["product"].is_object())
@@ -79,7 +70,7 @@ async fn single_things_under_aliases_are_loaded_together() {
     });
     let query = format!("{{ {} }}", fields.collect::<String>());
     let (cost, shown) = cost(&app, &query, &json!({})).await;
-    assert_eq!(cost, 3, "the checkpoints, the users and the orders");
+    assert_eq!(cost, 2, "the users and the orders");
     for at in 0..10 {
         assert_eq!(shown[format!("u{at}")]["id"], json!(users[at]));
         assert_eq!(shown[format!("o{at}")]["id"], json!(orders[at]));
@@ -104,7 +95,7 @@ async fn lists_of_the_same_orders_below_users_share_a_statement_and_others_do_no
         c: orders(first: 2, status: PENDING) { nodes { id } }
     } } }";
     let (cost, shown) = cost(&app, query, &json!({})).await;
-    assert_eq!(cost, 4, "the checkpoints, the page, and two kinds of orders");
+    assert_eq!(cost, 3, "the page, and two kinds of orders");
     for user in shown["users"]["nodes"].as_array().unwrap() {
         assert_eq!(user["a"]["nodes"].as_array().unwrap().len(), 2);
         assert_eq!(user["a"]["nodes"][1]["id"], user["b"]["nodes"][1]["id"]);

@@ -69,7 +69,8 @@ pub(crate) fn lists() -> Vec<List> {
     documents().iter().flat_map(lists_of).collect()
 }
 
-fn lists_of(document: &Value) -> Vec<List> {
+/// Those of one version.
+pub(crate) fn lists_of(document: &Value) -> Vec<List> {
     let mut lists = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
         let parameters = parameters(document, &item["get"]);
@@ -161,6 +162,11 @@ impl List {
         }
     }
 
+    /// Whether it shows the events of one row. It is read by several statements.
+    pub(crate) fn is_history(&self) -> bool {
+        self.path.ends_with("/{id}/history")
+    }
+
     /// The path without `{id}`: that of the row whose list is the longest.
     pub(crate) async fn real_path(&self, app: &App) -> String {
         let Some((parent, rest)) = self.path.split_once("/{id}") else { return self.path.clone() };
@@ -179,9 +185,13 @@ impl List {
 
     /// The name of the table in `read_model` that the list reads. It is asked once for a page.
     pub(crate) async fn table(&self, app: &App) -> Option<String> {
-        let before = prepared(&app.pools.scan).await;
+        let statements = async || {
+            let lookup = prepared(&app.pools.lookup).await;
+            lookup.into_iter().chain(prepared(&app.pools.scan).await).collect::<Vec<_>>()
+        };
+        let before = statements().await;
         app.get(&self.path).await;
-        let now = prepared(&app.pools.scan).await;
+        let now = statements().await;
         let mut new = now.into_iter().filter(|statement| !before.contains(statement));
         new.find_map(|(statement, _)| page_of(&statement).map(str::to_owned))
     }
@@ -189,6 +199,13 @@ impl List {
 
 /// The table whose page this statement reads, if it reads a page.
 pub(crate) fn page_of(statement: &str) -> Option<&str> {
-    let (_, rest) = statement.split_once(" FROM read_model.")?;
-    statement.contains(" ORDER BY ").then(|| rest.split_whitespace().next()).flatten()
+    let (_, page) = statement.split_once(" LEFT JOIN LATERAL (")?;
+    page.split_once(" FROM read_model.")?.1.split_whitespace().next()
+}
+
+/// How often the only connection of a pool has executed each of its statements, in total.
+pub(crate) async fn executed(pool: &postgres_kit::Pool) -> i64 {
+    let counts = "SELECT coalesce(sum(generic_plans + custom_plans), 0)::bigint
+        FROM pg_prepared_statements";
+    pool.fetch_all(sqlx::raw_sql(counts)).await.unwrap()[0].get(0)
 }
