@@ -121,7 +121,8 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         anyhow::Ok(())
     };
     let following = async {
-        live.run(&reader, |name| health.pulse(name, live::SILENCE), &background).await;
+        let pulse = |name| health.pulse(name, live::SILENCE);
+        Box::pin(live.run(&reader, pulse, &background)).await;
         anyhow::Ok(())
     };
     let listening = async {

@@ -144,14 +144,14 @@ impl PageStream {
         let newest = newest(&self.live, &self.shared, &self.ask).await;
         self.looked_at = Instant::now();
         match newest {
-            Ok(now) => self.show(now),
+            Ok(now) => self.show(&now),
             Err(problem) if problem.status().is_client_error() => self.end_with(&problem),
             Err(problem) => tracing::debug!(%problem, "a page could not be read again"),
         }
     }
 
-    fn show(&mut self, now: Arc<PageState>) {
-        let before = std::mem::replace(&mut self.shown, Arc::clone(&now));
+    fn show(&mut self, now: &Arc<PageState>) {
+        let before = std::mem::replace(&mut self.shown, Arc::clone(now));
         if !now.state().is_of(&before.state()) {
             return self.reset("tables-switched", SWITCHED);
         }

@@ -100,8 +100,16 @@ impl App {
         let router = Setup { revocations: revocations.clone(), live: live.clone(), ..Setup::new() }
             .router(pools.clone(), watcher.clone());
         follow(live, Reader::new(pools.clone(), watcher.clone()), stop.clone());
-        let _stop = stop.drop_guard();
-        let app = Self { router, writer, pools, watcher, revocations, epoch, database, _stop };
+        let app = Self {
+            router,
+            writer,
+            pools,
+            watcher,
+            revocations,
+            epoch,
+            database,
+            _stop: stop.drop_guard(),
+        };
         for projection in ALL_PROJECTIONS {
             app.move_to(projection, 100).await;
         }
