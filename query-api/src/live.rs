@@ -118,13 +118,11 @@ impl Live {
         stop: &CancellationToken,
     ) {
         let Parts { users, orders, products, .. } = &*self.0;
-        let work = async {
-            tokio::join!(
-                users.run(reader, pulse("live-users")),
-                orders.run(reader, pulse("live-orders")),
-                products.run(reader, pulse("live-products")),
-            )
-        };
+        // Boxed: inline, they would make the future of the whole process large.
+        let users = Box::pin(users.run(reader, pulse("live-users")));
+        let orders = Box::pin(orders.run(reader, pulse("live-orders")));
+        let products = Box::pin(products.run(reader, pulse("live-products")));
+        let work = async { tokio::join!(users, orders, products) };
         stop.run_until_cancelled(work).await;
     }
 }

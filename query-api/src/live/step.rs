@@ -50,7 +50,7 @@ impl<R: Followed> Hub<R> {
             }
             pulse.beat();
             let began = Instant::now();
-            match timeout(STEP_LIMIT, self.step(reader, &mut known)).await {
+            match timeout(STEP_LIMIT, Box::pin(self.step(reader, &mut known))).await {
                 // There is more, which is read at once.
                 Ok(Ok(true)) => {}
                 Ok(Ok(false)) => self.pause(&mut moves, began).await,

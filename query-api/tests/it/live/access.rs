@@ -61,7 +61,7 @@ async fn a_stream_ends_when_the_token_is_revoked_or_expires_and_others_go_on() {
     let app = App::silent(2).await;
     let user = app.add_user(&UserSeed::number(1)).await;
     let path = format!("/api/v1/users/{user}");
-    let (token, short) = (with_role(user, "user"), expiring(user, Grants::all(), 3));
+    let (token, short) = (with_role(user, "user"), expiring(user, Grants::all(), 10));
     let mut revoked = Events::open(&app.router, Some(&token), &path, None).await;
     let mut short = Events::open(&app.router, Some(&short), &path, None).await;
     let mut staff = Events::open(&app.router, Some(&admin()), &path, None).await;
