@@ -22,10 +22,10 @@ use super::reader::{MAX_TRIES, forget_plans, rolled_back};
 use super::seen::{self, Seen};
 use super::{Asked, Read};
 use crate::database::ANSWER_LIMIT;
-use crate::page::{MAX_SIZE, Page, PageRequest, PageStart};
+use crate::page::{Page, PageRequest, PageStart};
 
-/// The number of rows that are read and held at once. A list reads no more for a page.
-const CHUNK_ROWS: u32 = MAX_SIZE;
+/// The number of rows that are read and held at once.
+const CHUNK_ROWS: u32 = 200;
 /// The maximum number of bytes of one piece.
 const PIECE_BYTES: usize = 64 * 1024;
 /// The maximum time until the reader takes the next piece. It then reads fewer than 6.4 kB/s.

@@ -212,7 +212,10 @@ impl<'q, S> ListOf<'q, S> {
         pieces.extend(matches!(start, PageStart::After(_)).then_some(after));
         pieces.push(order);
         pieces.extend(matches!(start, PageStart::Page(_)).then_some(offset));
-        pieces.extend([AT_MOST, order, limit, ") AS page", joined, order]);
+        // An export reads more at once, and is planned for its values.
+        let is_page = self.page_request.size <= MAX_SIZE;
+        pieces.push(if is_page { AT_MOST } else { ") AS most" });
+        pieces.extend([order, limit, ") AS page", joined, order]);
         Statement::of(&pieces)
     }
 }

@@ -1,7 +1,6 @@
 //! Questions for daily sales (UTC) per currency, over confirmed orders.
 
 use chrono::NaiveDate;
-use postgres_kit::TableRow as _;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
@@ -51,18 +50,21 @@ const BY_DAY: Sorted<DailySalesRow, NaiveDate, String> =
 const BY_DAY_AS_OF: Sorted<DailySalesRow, NaiveDate, String> =
     sorted!(DailySalesRow in "daily_sales" [4], day: date, currency: text);
 
+/// The columns besides the day and the currency.
+const SUMS: &str = "orders, units, revenue_minor, paid_minor, refunded_minor, paid_back_minor";
+
 /// Builds the source of days as of a moment: of each day that there is now, the last past row of
 /// that moment.
 macro_rules! days_as_of {
     ($moment:literal) => {
         postgres_kit::sql!(
             " FROM (SELECT day, currency FROM read_model.daily_sales) AS days",
-            " JOIN LATERAL (SELECT ",
-            DailySalesRow::COLUMNS,
+            " CROSS JOIN LATERAL (SELECT ",
+            SUMS,
             " FROM read_model.daily_sales_history AS past_of WHERE past_of.day = days.day
                 AND past_of.currency = days.currency AND ",
             $moment,
-            " LIMIT 1) AS past USING (day, currency) WHERE true"
+            " LIMIT 1) AS past WHERE true"
         )
     };
 }
