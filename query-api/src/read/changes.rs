@@ -50,11 +50,11 @@ impl<R: ById> Read for Changes<R> {
     }
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
-        let checkpoints = seen::checkpoints(&mut *snapshot).await?;
+        let checkpoints = seen::checkpoints(snapshot).await?;
         let (position, id) = self.after;
         let rows = sqlx::query(R::CHANGED).bind(position).bind(self.owner).bind(id);
         let rows = rows.bind(self.limit).fetch_all(snapshot).await?;
-        let data = rows.iter().map(|row| R::read(row, 0)).collect::<Result<_, _>>()?;
+        let data = rows.iter().map(|row| R::read(row, 0)).collect::<Result<Vec<_>, _>>()?;
         Ok(Asked { data, checkpoints })
     }
 }
@@ -81,9 +81,10 @@ impl<R: ById> Read for StaleRows<R> {
     }
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
-        let checkpoints = seen::checkpoints(&mut *snapshot).await?;
+        let checkpoints = seen::checkpoints(snapshot).await?;
         let keys = sqlx::query_scalar::<_, String>(STALE).bind(R::PROJECTIONS[0]).bind(MAX_STALE);
         let keys = keys.fetch_all(snapshot).await?;
-        Ok(Asked { data: keys.iter().filter_map(|key| key.parse().ok()).collect(), checkpoints })
+        let data = keys.iter().filter_map(|key| key.parse().ok()).collect();
+        Ok(Asked { data, checkpoints })
     }
 }

@@ -286,7 +286,8 @@ async fn what_changed_after_a_position_is_found_by_it() {
         {
             let arguments = [position, owner, "md5('7')::uuid", "20"].map(str::to_owned).to_vec();
             let about = format!("changes after {position} of {owner}");
-            check(&app.pools.scan, (statement, &[]), &Variant { about, arguments }).await;
+            let variant = Variant { about, arguments };
+            check(&app.pools.scan, (statement, &[]), &variant).await;
         }
     }
 }
