@@ -37,7 +37,7 @@ enum Says {
 }
 use Says::{Exactly, Nothing, Own, Past};
 
-const GAUGES: [(&str, Says); 23] = [
+const GAUGES: [(&str, Says); 24] = [
     ("build_info", Exactly(1.0)),
     ("http_server_active_requests", Own),
     ("http_server_connections", Own),
@@ -60,6 +60,7 @@ const GAUGES: [(&str, Says); 23] = [
     ("db_pool_connections", Own),
     ("query_waiters", Exactly(0.0)),
     ("exports_active", Exactly(0.0)),
+    ("live_streams", Exactly(0.0)),
     // Verification pauses only while it knows that projection is behind.
     ("projection_verification_paused", Exactly(0.0)),
     // From a file that was read before.
@@ -67,10 +68,12 @@ const GAUGES: [(&str, Says); 23] = [
 ];
 /// Gauges that appear only after minutes, or with settings that this system does not have.
 /// `projection_differing_rows` shows the result of a past check.
-const SELDOM: [&str; 3] = [
+const SELDOM: [&str; 5] = [
     "projection_verification_paused",
     "projection_differing_rows",
     "tls_certificate_expires_at_seconds",
+    "read_replica_in_use",
+    "read_replica_lag_seconds",
 ];
 
 /// The gauges that a process shows, each with one value per set of labels.

@@ -38,6 +38,7 @@ pub(crate) struct Held {
 
 impl Places {
     pub(super) fn new(settings: LiveSettings) -> Self {
+        metrics::gauge!(OPEN).set(0.0);
         Self(Arc::new(Shared { settings, taken: Mutex::default() }))
     }
 

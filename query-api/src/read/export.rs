@@ -127,6 +127,7 @@ impl Exports {
     /// connections.
     pub fn new(pool: &Pool, at_once: u32, limit: Duration) -> Self {
         metrics::describe_gauge!("exports_active", "Exports in progress");
+        metrics::gauge!("exports_active").set(0.0);
         metrics::describe_counter!("exports_total", "Exports that ended, by outcome");
         let places = Arc::new(Semaphore::new(usize::try_from(at_once).unwrap_or(usize::MAX)));
         // The last page may take longer, and its transaction ends after it.

@@ -212,9 +212,9 @@ impl<'q, S> ListOf<'q, S> {
         pieces.extend(matches!(start, PageStart::After(_)).then_some(after));
         pieces.push(order);
         pieces.extend(matches!(start, PageStart::Page(_)).then_some(offset));
-        // An export reads more at once, and is planned for its values.
-        let is_page = self.page_request.size <= MAX_SIZE;
-        pieces.push(if is_page { AT_MOST } else { ") AS most" });
+        // Other lists are planned for their values, and an export reads more at once.
+        let is_page_of_all = conditions.is_empty() && self.page_request.size <= MAX_SIZE;
+        pieces.push(if is_page_of_all { AT_MOST } else { ") AS most" });
         pieces.extend([order, limit, ") AS page", joined, order]);
         Statement::of(&pieces)
     }

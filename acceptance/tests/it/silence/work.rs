@@ -102,7 +102,7 @@ impl Worker {
             }
             Work::AddProduct | Work::Show | Work::Publish => add_product(&self.client).await,
             Work::Query => self.client.get(&self.known).await,
-            Work::List => self.client.get("/api/v1/products").await,
+            Work::List => self.client.get("/api/v1/products?name=Silence").await,
         }
     }
 }
