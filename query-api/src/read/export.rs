@@ -25,7 +25,7 @@ use crate::database::ANSWER_LIMIT;
 use crate::page::{Page, PageRequest, PageStart};
 
 /// The number of rows that are read and held at once.
-const CHUNK_ROWS: u32 = 200;
+pub(super) const CHUNK_ROWS: u32 = 200;
 /// The maximum number of bytes of one piece.
 const PIECE_BYTES: usize = 64 * 1024;
 /// The maximum time until the reader takes the next piece. It then reads fewer than 6.4 kB/s.

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use sqlx::{Encode, PgConnection, Postgres, Row as _, Type};
 
 use super::Asked;
+use super::export::CHUNK_ROWS;
 use super::statement::{CHECKPOINT, CHECKPOINT_COLUMNS, Conditions, Statement, read_all};
 use crate::page::{MAX_SIZE, Page, PageRequest, PageStart};
 
@@ -15,6 +16,9 @@ use crate::page::{MAX_SIZE, Page, PageRequest, PageStart};
 /// rows. A number that is a parameter would make Postgres expect a tenth of the table.
 pub(super) const AT_MOST: &str = " LIMIT 101) AS most";
 const _: () = assert!(MAX_SIZE + 1 == 101, "AT_MOST fits the largest page");
+/// The rows that an export reads at once and a row more.
+const AT_MOST_OF_EXPORT: &str = " LIMIT 201) AS most";
+const _: () = assert!(CHUNK_ROWS + 1 == 201, "AT_MOST_OF_EXPORT fits what an export reads at once");
 
 /// The rows of a list in one sort. Made by `sorted!`.
 ///
@@ -212,9 +216,8 @@ impl<'q, S> ListOf<'q, S> {
         pieces.extend(matches!(start, PageStart::After(_)).then_some(after));
         pieces.push(order);
         pieces.extend(matches!(start, PageStart::Page(_)).then_some(offset));
-        // Other lists are planned for their values, and an export reads more at once.
-        let is_page_of_all = conditions.is_empty() && self.page_request.size <= MAX_SIZE;
-        pieces.push(if is_page_of_all { AT_MOST } else { ") AS most" });
+        let is_page = self.page_request.size <= MAX_SIZE;
+        pieces.push(if is_page { AT_MOST } else { AT_MOST_OF_EXPORT });
         pieces.extend([order, limit, ") AS page", joined, order]);
         Statement::of(&pieces)
     }
