@@ -83,7 +83,7 @@ pub trait Projection: Send + Sync + 'static {
     /// );
     /// ```
     ///
-    /// Its rows need a column `position`, which each event sets to its own. The key of the rows of a
+    /// Its rows need a column `position`, which each event sets to its own. The key of rows of a
     /// subject must be known from the subject alone ([`Projection::rows_of_subject`]).
     const HISTORY: bool = false;
     /// Whether a hash of the keys may split it, and into how many partitions by default. Only split

@@ -24,7 +24,8 @@ use axum::routing::any;
 use graphql_kit::{Endpoint, Introspection, limited};
 use service_kit::Problem;
 
-use crate::http::{Api, PREFERENCE_APPLIED, Wait};
+use crate::http::Api;
+use crate::wait::{PREFERENCE_APPLIED, Wait};
 
 mod asking;
 mod connection;

@@ -15,10 +15,8 @@ mod resource;
 mod v1;
 mod v2;
 mod version;
-mod wait;
 
 pub use version::{Version, versions};
-pub(crate) use wait::{PREFERENCE_APPLIED, Wait};
 
 use std::ops::Deref;
 use std::sync::Arc;

@@ -26,3 +26,4 @@ pub mod replica;
 pub mod schema;
 pub mod scope;
 pub mod view;
+mod wait;

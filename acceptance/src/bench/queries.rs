@@ -49,7 +49,8 @@ pub struct QueriesBench {
     #[arg(long, env = "EVENT_STORE_URL", hide_env_values = true)]
     url: String,
     /// The number of orders, at least 1,000. There is a user for every ten.
-    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(i64).range(1_000..))]
+    #[arg(long, default_value_t = 1_000_000,
+        value_parser = clap::value_parser!(i64).range(1_000..))]
     rows: i64,
     /// The number of connections.
     #[arg(long, default_value_t = CONNECTIONS)]

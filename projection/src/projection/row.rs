@@ -29,7 +29,7 @@ pub trait ProjectionRow: TableRow + Clone + Serialize + Send + Sync + 'static {
     /// The statement that loads the table quickly.
     const COPY: &'static str;
 
-    /// The table of its past rows. Like the three statements on it, only a projection with a history
+    /// The table of its past rows. Like three statements on it, only a projection with a history
     /// needs it.
     const PAST: &'static str = "";
 

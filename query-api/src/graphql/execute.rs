@@ -16,8 +16,9 @@ use service_kit::http::{RateKey, RequestId};
 
 use super::asking::{Asking, Outcome, Shared};
 use super::questions::Questions;
-use crate::http::{Api, Wait};
+use crate::http::Api;
 use crate::read::Seen;
+use crate::wait::Wait;
 
 /// The fields that stand for an operation of the REST API, which has its rate.
 const OPERATIONS: &[(&str, &str)] = &[

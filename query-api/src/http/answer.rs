@@ -24,12 +24,12 @@ use uuid::Uuid;
 use super::export::Format;
 use super::list::{Filter, ListRequest};
 use super::live::{self, LiveRequest};
-use super::wait::{PREFERENCE_APPLIED, Wait, WaitParams};
 use super::{Api, as_of, etag};
 use crate::page::{Page, PageRequest};
 use crate::read::past::{AsOf, FindPast, Past};
 use crate::read::table::Find;
 use crate::read::{Read, ReadError, Seen, View};
+use crate::wait::{PREFERENCE_APPLIED, Wait, WaitParams};
 
 /// A request for one row by its id.
 pub(super) struct RowRequest {

@@ -19,13 +19,13 @@ use utoipa::IntoParams;
 
 use super::export::Format;
 use super::live::{self, LiveRequest};
-use super::wait::{Wait, WaitParams};
 use super::{Api, as_of};
 use crate::page::{
     CursorError, DEFAULT_SIZE, ListId, MAX_NUMBERED_ROWS, MAX_SIZE, Page, PageRequest, PageStart,
     is_numbered,
 };
 use crate::read::past::AsOf;
+use crate::wait::{Wait, WaitParams};
 
 /// The query parameters that select a page of a list.
 #[derive(Debug, Default, Deserialize, IntoParams)]

@@ -21,11 +21,11 @@ use uuid::Uuid;
 use super::Api;
 use super::answer::RowRequest;
 use super::list::{Filter, ListRequest};
-use super::wait::Wait;
 use crate::live::{Access, Ask, Follow, Followed, Form, Matches, Opening, Snapshot, Streaming};
 use crate::page::Page;
 use crate::read::table::Find;
 use crate::read::{Read, View};
+use crate::wait::Wait;
 
 mod page;
 

@@ -22,8 +22,8 @@ use uuid::Uuid;
 
 use super::frame::{Place, State};
 use super::step::state_at;
-use crate::http::Wait;
 use crate::read::Seen;
+use crate::wait::Wait;
 
 /// The least time between two reads of the same page.
 pub(super) const PAGE_EVERY: Duration = Duration::from_secs(1);

@@ -15,10 +15,10 @@ use super::page::{AskPage, LastRead, PAGE_EVERY, PageState};
 use super::place::Held;
 use super::stream::{Access, CHECKS_PER_HEARTBEAT, SWITCHED, unavailable};
 use super::{CHECK_EVERY, Live};
-use crate::http::Wait;
 use crate::position::Moves;
 use crate::read::Reader;
 use crate::scope::Projection;
+use crate::wait::Wait;
 
 /// How long a stream waits for the projection to move on before it looks nevertheless. It is
 /// shorter than the time between two checks of the caller.

@@ -9,9 +9,9 @@ use uuid::Uuid;
 use super::frame::Place;
 use super::row::Followed;
 use super::step::PAGE_ROWS;
-use crate::http::Wait;
 use crate::read::changes::Changes;
 use crate::read::{ReadError, Reader, Seen};
+use crate::wait::Wait;
 
 /// The maximum number of changed rows that a stream catches up with. With more, it begins again
 /// with a snapshot.

@@ -23,8 +23,8 @@ use super::queue::{Queue, Received, Sent};
 use super::read::Ask;
 use super::row::Followed;
 use super::{CHECK_EVERY, Live};
-use crate::http::Wait;
 use crate::read::Reader;
+use crate::wait::Wait;
 
 mod begin;
 

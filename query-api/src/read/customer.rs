@@ -44,7 +44,10 @@ pub enum CustomerSort {
 
 /// The statements of a list sorted by when the next order is due: of users who can order and have
 /// ordered.
-const BY_DUE_AT: Sorted<CustomerRow, DateTime<Utc>, Uuid> = sorted!(CustomerRow in "customers_at_risk" if "is_active AND due_at IS NOT NULL" [1], due_at: timestamptz, id: uuid);
+const BY_DUE_AT: Sorted<CustomerRow, DateTime<Utc>, Uuid> = sorted!(
+    CustomerRow in "customers_at_risk" if "is_active AND due_at IS NOT NULL" [1],
+    due_at: timestamptz, id: uuid
+);
 
 /// The question for a page of customers at risk.
 #[derive(Debug, Clone)]

@@ -48,9 +48,13 @@ pub enum ProductSalesSort {
 }
 
 /// The statements of a list sorted by units.
-const BY_UNITS: Sorted<ProductSalesRow, i64, String> = sorted!(ProductSalesRow in "product_sales": "product_sales_totals" [2], units: bigint, key: text);
+const BY_UNITS: Sorted<ProductSalesRow, i64, String> = sorted!(
+    ProductSalesRow in "product_sales": "product_sales_totals" [2], units: bigint, key: text
+);
 /// The statements of a list sorted by orders.
-const BY_ORDERS: Sorted<ProductSalesRow, i64, String> = sorted!(ProductSalesRow in "product_sales": "product_sales_totals" [2], orders: bigint, key: text);
+const BY_ORDERS: Sorted<ProductSalesRow, i64, String> = sorted!(
+    ProductSalesRow in "product_sales": "product_sales_totals" [2], orders: bigint, key: text
+);
 
 /// The question for a page of the sales of products.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ pub struct PublicUrl(String);
 
 /// The error for a text that is not such a URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected an absolute URL such as https://shop.example.com")]
+#[error("expected an absolute URL such as https://api.example.com")]
 pub struct PublicUrlError;
 
 impl PublicUrl {
@@ -38,10 +38,10 @@ mod tests {
     #[test]
     fn a_public_url_is_absolute_and_loses_its_last_slash() {
         assert_eq!(
-            "https://shop.example.com/".parse::<PublicUrl>().unwrap().as_str(),
-            "https://shop.example.com"
+            "https://api.example.com/".parse::<PublicUrl>().unwrap().as_str(),
+            "https://api.example.com"
         );
-        for text in ["", "/api", "shop.example.com", "ftp://x", "https://x/?a=b", "https://x/é"] {
+        for text in ["", "/api", "api.example.com", "ftp://x", "https://x/?a=b", "https://x/é"] {
             assert_eq!(text.parse::<PublicUrl>(), Err(PublicUrlError), "{text}");
         }
     }

@@ -15,9 +15,9 @@ use crate::http::Api;
 use crate::http::answer::Failures;
 use crate::http::list::{Filter, ListRequest, PageParams};
 use crate::http::live::{LiveHeaders, PageList};
-use crate::http::wait::{QueryHeaders, WaitParams};
 use crate::read::audit::{AuditRow, AuditSort, ListAudit};
 use crate::view::audit::AuditEntry;
+use crate::wait::{QueryHeaders, WaitParams};
 
 /// The tag of these operations in the OpenAPI document.
 #[derive(OpenApi)]

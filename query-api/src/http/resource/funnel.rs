@@ -16,9 +16,9 @@ use crate::http::Api;
 use crate::http::answer::Failures;
 use crate::http::list::{Filter, ListRequest, PageParams};
 use crate::http::live::{LiveHeaders, PageList};
-use crate::http::wait::{QueryHeaders, WaitParams};
 use crate::read::funnel::{FunnelDayRow, FunnelSort, ListFunnel};
 use crate::view::funnel::FunnelDay;
+use crate::wait::{QueryHeaders, WaitParams};
 
 /// The route of this resource. Its tag is that of all sales.
 pub(super) fn routes() -> OpenApiRouter<Api> {

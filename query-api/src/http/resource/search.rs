@@ -18,11 +18,11 @@ use utoipa_axum::routes;
 
 use crate::http::answer::Failures;
 use crate::http::live::{self, LiveRequest};
-use crate::http::wait::{QueryHeaders, Wait, WaitParams};
 use crate::http::{Api, as_of};
 use crate::page::{DEFAULT_SIZE, MAX_SIZE};
 use crate::read::search::Search;
 use crate::view::search::{SearchHit, SearchKind};
+use crate::wait::{QueryHeaders, Wait, WaitParams};
 
 /// The maximum number of characters that are searched for.
 const MAX_WORDS: usize = 200;

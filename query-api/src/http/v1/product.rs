@@ -14,8 +14,8 @@ use crate::http::answer::{Failures, RowParams, RowRequest};
 use crate::http::list::{ListRequest, PageParams};
 use crate::http::live::LiveHeaders;
 use crate::http::resource::product::{self, ProductFilter};
-use crate::http::wait::{QueryHeaders, WaitParams};
 use crate::view::product::Product;
+use crate::wait::{QueryHeaders, WaitParams};
 
 /// The routes of this resource.
 pub(super) fn routes() -> OpenApiRouter<Api> {

@@ -12,8 +12,8 @@ use crate::http::answer::Failures;
 use crate::http::list::{ListRequest, PageParams};
 use crate::http::live::LiveHeaders;
 use crate::http::resource::product_sales::{self, ProductSalesFilter};
-use crate::http::wait::{QueryHeaders, WaitParams};
 use crate::view::product_sales::ProductSales;
+use crate::wait::{QueryHeaders, WaitParams};
 
 /// The route of this resource. Its tag is that of all sales.
 pub(super) fn routes() -> OpenApiRouter<Api> {

@@ -16,9 +16,9 @@ use crate::http::list::{ListRequest, PageParams};
 use crate::http::live::LiveHeaders;
 use crate::http::resource::order::OrderOfUserFilter;
 use crate::http::resource::user::{self, UserFilter};
-use crate::http::wait::{QueryHeaders, WaitParams};
 use crate::view::order::Order;
 use crate::view::user::User;
+use crate::wait::{QueryHeaders, WaitParams};
 
 /// The routes of this resource.
 pub(super) fn routes() -> OpenApiRouter<Api> {

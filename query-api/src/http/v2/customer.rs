@@ -13,8 +13,8 @@ use crate::http::answer::Failures;
 use crate::http::list::{ListRequest, PageParams};
 use crate::http::live::LiveHeaders;
 use crate::http::resource::customer::{self, CustomerFilter};
-use crate::http::wait::{QueryHeaders, WaitParams};
 use crate::view::v2::customer::CustomerAtRisk;
+use crate::wait::{QueryHeaders, WaitParams};
 
 /// The routes of this resource.
 pub(super) fn routes() -> OpenApiRouter<Api> {

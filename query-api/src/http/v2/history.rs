@@ -14,7 +14,6 @@ use crate::http::Api;
 use crate::http::answer::Failures;
 use crate::http::list::{ListRequest, PageParams};
 use crate::http::resource::history::{self, HistoryFilter};
-use crate::http::wait::{QueryHeaders, WaitParams};
 use crate::read::order::OrderRow;
 use crate::read::product::ProductRow;
 use crate::read::user::UserRow;
@@ -22,6 +21,7 @@ use crate::view::history::HistoryEntry;
 use crate::view::v2::order::Order;
 use crate::view::v2::product::Product;
 use crate::view::v2::user::User;
+use crate::wait::{QueryHeaders, WaitParams};
 
 /// The routes of all histories.
 pub(super) fn routes() -> OpenApiRouter<Api> {

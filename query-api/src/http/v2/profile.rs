@@ -12,8 +12,8 @@ use crate::http::Api;
 use crate::http::answer::{Failures, RowParams, RowRequest};
 use crate::http::live::LiveHeaders;
 use crate::http::resource::user;
-use crate::http::wait::QueryHeaders;
 use crate::view::user::{Preferences, Profile};
+use crate::wait::QueryHeaders;
 
 /// The routes of this resource. Its tag is that of users.
 pub(super) fn routes() -> OpenApiRouter<Api> {

@@ -8,13 +8,13 @@ use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use super::{HUB_LIMIT, Streaming, unavailable};
-use crate::http::Wait;
 use crate::live::frame::{self, Left, Meta, Place, Reason, State};
 use crate::live::hub::{Follow, Matches};
 use crate::live::read::{Snapshot, missed};
 use crate::live::row::Followed;
 use crate::live::step::state_at;
 use crate::read::{ReadError, Seen};
+use crate::wait::Wait;
 
 /// How long a stream waits for a state of the hub that fits its snapshot, before it reads again.
 const AGAIN_EVERY: Duration = Duration::from_millis(100);

@@ -19,8 +19,8 @@ pub(crate) struct Order {
     /// The status of the order.
     #[schema(value_type = OrderStatus)]
     status: String,
-    /// What the customer pays: the sum over all lines, less the discount, plus a tax that the prices
-    /// do not contain. It is fixed at confirmation.
+    /// What the customer pays: the sum over all lines, less the discount, plus a tax that the
+    /// prices do not contain. It is fixed at confirmation.
     total: Money,
     /// What was taken off the sum over all lines.
     discount: Money,

@@ -44,9 +44,9 @@ async fn a_stream_shows_a_caller_what_the_same_answer_shows_and_no_more() {
     app.set_status(others, "paid", 102).await;
     app.set_status(hers, "shipped", 103).await;
     app.change("users", ada, ("order_count = 9", 103), 103).await;
-    let event = orders.next().await.unwrap();
+    let event = orders.event().await.unwrap();
     assert_eq!((event.row(), event.short().2), (hers.to_string().as_str(), 103));
-    let event = users.next().await.unwrap();
+    let event = users.event().await.unwrap();
     assert_eq!((event.row(), event.short().2), (ada.to_string().as_str(), 103));
     // Who goes on is not told of rows of others, either.
     let path = "/api/v1/orders?status=paid";
@@ -69,15 +69,15 @@ async fn a_stream_ends_when_the_token_is_revoked_or_expires_and_others_go_on() {
         assert_eq!(events.snapshot().await, [user.to_string()]);
     }
     let expires = async {
-        let end = short.next().await.unwrap();
+        let end = short.event().await.unwrap();
         assert_eq!((end.name.as_str(), end.code()), ("end", "invalid-token"));
-        assert_eq!(short.next().await, None);
+        assert_eq!(short.event().await, None);
     };
     expires.await;
     app.revocations.revoke(Subject::User(user), Moment::of_seconds(identity::now() + 1));
-    let end = revoked.next().await.unwrap();
+    let end = revoked.event().await.unwrap();
     assert_eq!((end.name.as_str(), end.code()), ("end", "invalid-token"));
-    assert_eq!(revoked.next().await, None);
+    assert_eq!(revoked.event().await, None);
     app.change("users", user, ("order_count = 9", 101), 101).await;
-    assert_eq!(staff.next().await.unwrap().name, "changed");
+    assert_eq!(staff.event().await.unwrap().name, "changed");
 }

@@ -127,7 +127,7 @@ impl Events {
     }
 
     /// The next event; `None` at the end of the stream.
-    pub(crate) async fn next(&mut self) -> Option<Event> {
+    pub(crate) async fn event(&mut self) -> Option<Event> {
         let next = async {
             loop {
                 if let Some(event) = self.parser.event() {
@@ -143,7 +143,7 @@ impl Events {
     pub(crate) async fn until(&mut self, name: &str) -> Vec<Event> {
         let mut events = Vec::new();
         loop {
-            let event = self.next().await.unwrap_or_else(|| panic!("no {name}: {events:?}"));
+            let event = self.event().await.unwrap_or_else(|| panic!("no {name}: {events:?}"));
             events.push(event);
             if events.last().is_some_and(|event| event.name == name) {
                 return events;

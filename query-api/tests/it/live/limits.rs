@@ -68,11 +68,11 @@ async fn a_client_that_reads_too_slowly_is_dropped_and_goes_on_where_it_was() {
     for position in changes.clone() {
         app.set_status(order, "paid", position).await;
         // The fast client reads each change before the next one, the slow one reads nothing.
-        assert_eq!(fast.next().await.unwrap().short(), ("changed", "paid", position));
+        assert_eq!(fast.event().await.unwrap().short(), ("changed", "paid", position));
     }
     let mut seen = slow.until("end").await;
     assert_eq!(seen.pop().unwrap().code(), "too-slow");
-    assert_eq!(slow.next().await, None);
+    assert_eq!(slow.event().await, None);
     let positions: Vec<i64> = seen.iter().map(|event| event.short().2).collect();
     let held = i64::try_from(positions.len()).unwrap();
     assert_eq!(positions, (101..101 + held).collect::<Vec<_>>(), "what it got has no gap");

@@ -57,9 +57,9 @@ async fn a_page_of_sums_is_followed_and_each_client_gets_what_differs() {
     }
     // Nothing changed since, and something since the first page.
     let mut same = Events::after(&app.router, path, &one.last_id()).await;
-    assert_eq!(same.next().await.unwrap().name, "resumed");
+    assert_eq!(same.event().await.unwrap().name, "resumed");
     let mut other = Events::after(&app.router, path, &before).await;
-    let reset = other.next().await.unwrap();
+    let reset = other.event().await.unwrap();
     assert_eq!((reset.name.as_str(), reset.code()), ("reset", "page-changed"));
     assert_eq!(short(&mut other).await.len(), 3);
 }

@@ -63,14 +63,14 @@ async fn a_stream_goes_on_behind_any_event_in_any_process_without_gap_or_repeat(
         position += 1;
         app.set_status(order, "shipped", position).await;
         written.insert(order.to_string(), position);
-        let event = events.next().await.unwrap();
+        let event = events.event().await.unwrap();
         assert_eq!(event.short(), ("changed", "shipped", position));
         shown.insert(event.row().to_owned(), position);
         if round % 2 == 1 {
             // The other process ends.
             drop(stop);
-            assert_eq!(events.next().await.unwrap().code(), "shutting-down");
-            assert_eq!(events.next().await, None);
+            assert_eq!(events.event().await.unwrap().code(), "shutting-down");
+            assert_eq!(events.event().await, None);
         }
     }
 }
@@ -91,8 +91,8 @@ async fn a_stream_that_breaks_between_two_rows_of_one_position_goes_on_with_the_
     .execute(&app.writer)
     .await
     .unwrap();
-    let first = events.next().await.unwrap();
-    let second = events.next().await.unwrap();
+    let first = events.event().await.unwrap();
+    let second = events.event().await.unwrap();
     let mut resumed =
         Events::after(&app.router, "/api/v1/orders", first.id.as_ref().unwrap()).await;
     let seen = resumed.until("resumed").await;
@@ -139,7 +139,7 @@ async fn an_id_that_cannot_be_resumed_is_told_and_a_snapshot_follows() {
     ] {
         for path in ["/api/v1/orders", &format!("/api/v1/orders/{order}")] {
             let mut events = Events::after(&app.router, path, id).await;
-            let reset = events.next().await.unwrap();
+            let reset = events.event().await.unwrap();
             assert_eq!((reset.name.as_str(), reset.code()), ("reset", code), "{id}");
             assert_eq!(events.snapshot().await, [order.to_string()]);
         }
@@ -155,6 +155,6 @@ async fn an_id_that_cannot_be_resumed_is_told_and_a_snapshot_follows() {
     .await
     .unwrap();
     let mut events = Events::after(&app.router, "/api/v1/orders", &id).await;
-    assert_eq!(events.next().await.unwrap().code(), "too-many-changes");
+    assert_eq!(events.event().await.unwrap().code(), "too-many-changes");
     assert_eq!(events.snapshot().await.len(), 20);
 }

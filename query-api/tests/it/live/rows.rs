@@ -24,7 +24,7 @@ async fn a_row_is_followed_from_what_its_answer_shows_through_each_of_its_change
     app.set_status(other, "confirmed", 101).await;
     for (status, position) in [("confirmed", 102), ("paid", 103), ("shipped", 110)] {
         app.set_status(order, status, position).await;
-        let event = events.next().await.unwrap();
+        let event = events.event().await.unwrap();
         assert_eq!(event.short(), ("changed", status, position));
         assert_eq!(event.data["data"], app.get(&path).await.body["data"]);
     }
@@ -52,11 +52,11 @@ async fn a_list_is_followed_as_its_filter_says_and_rows_that_leave_it_are_named(
         (pending, "paid", 105),
     ] {
         app.set_status(order, status, position).await;
-        assert_eq!(of_user.next().await.unwrap().short(), ("changed", status, position));
+        assert_eq!(of_user.event().await.unwrap().short(), ("changed", status, position));
     }
     let mut seen = Vec::new();
     for _ in 0..3 {
-        seen.push(of_paid.next().await.unwrap());
+        seen.push(of_paid.event().await.unwrap());
     }
     let short: Vec<_> = seen.iter().map(|event| (event.row(), event.short())).collect();
     let (paid, pending) = (paid.to_string(), pending.to_string());
@@ -93,7 +93,7 @@ async fn several_rows_of_one_batch_come_in_the_order_of_their_changes() {
     .unwrap();
     let (mut before, mut rows) = ((0, String::new()), Vec::new());
     for _ in 0..orders.len() {
-        let event = events.next().await.unwrap();
+        let event = events.event().await.unwrap();
         let here = (event.short().2, event.row().to_owned());
         assert!(here > before, "{here:?} after {before:?}");
         rows.push(here.1.clone());
@@ -113,10 +113,10 @@ async fn an_erased_user_is_sent_as_erased_and_leaves_a_list_by_address() {
     let mut by_address = Events::of(&app, &format!("/api/v1/users?email={address}")).await;
     assert_eq!(one.snapshot().await.len() + by_address.snapshot().await.len(), 2);
     app.change("users", user, ("email = NULL, name = NULL", 101), 101).await;
-    let erased = one.next().await.unwrap();
+    let erased = one.event().await.unwrap();
     assert_eq!((erased.name.as_str(), erased.row()), ("erased", user.to_string().as_str()));
     assert!(erased.data["data"]["email"].is_null(), "{erased:?}");
-    let left = by_address.next().await.unwrap();
+    let left = by_address.event().await.unwrap();
     assert_eq!((left.name.as_str(), left.row()), ("left", user.to_string().as_str()));
     assert!(!left.data.to_string().contains(&address));
 }
@@ -129,10 +129,10 @@ async fn a_product_is_followed_by_everybody_and_by_its_name() {
     let mut events = Events::open(&app.router, None, path, None).await;
     assert_eq!(events.snapshot().await, [product.to_string()]);
     app.change("products", product, ("stock = 3", 101), 101).await;
-    let changed = events.next().await.unwrap();
+    let changed = events.event().await.unwrap();
     assert_eq!((changed.name.as_str(), &changed.data["data"]["stock"]), ("changed", &3.into()));
     app.change("products", product, ("name = 'another'", 102), 102).await;
-    assert_eq!(events.next().await.unwrap().name, "left");
+    assert_eq!(events.event().await.unwrap().name, "left");
 }
 
 #[tokio::test]
@@ -149,7 +149,7 @@ async fn a_row_is_marked_stale_and_what_is_applied_late_is_sent_too() {
         since) VALUES ('orders', 1, $1, false, false, 101)";
     sqlx::query(mark).bind(order.to_string()).execute(&app.writer).await.unwrap();
     for events in [&mut one, &mut list] {
-        let marked = events.next().await.unwrap();
+        let marked = events.event().await.unwrap();
         assert_eq!(marked.short(), ("stale", "pending", 120));
         assert_eq!(marked.data["meta"]["stale"], true);
         assert_eq!(marked.id.unwrap().rsplit('.').next(), Some("stale"));
@@ -162,12 +162,12 @@ async fn a_row_is_marked_stale_and_what_is_applied_late_is_sent_too() {
     apply.execute(&mut *late).await.unwrap();
     late.commit().await.unwrap();
     for events in [&mut one, &mut list] {
-        let applied = events.next().await.unwrap();
+        let applied = events.event().await.unwrap();
         assert_eq!(applied.short(), ("changed", "paid", 120));
         assert!(applied.data["meta"]["stale"].is_null(), "{applied:?}");
     }
     app.set_status(order, "shipped", 121).await;
-    assert_eq!(one.next().await.unwrap().short(), ("changed", "shipped", 121));
+    assert_eq!(one.event().await.unwrap().short(), ("changed", "shipped", 121));
 }
 
 #[tokio::test]
@@ -180,7 +180,7 @@ async fn a_switch_of_the_generation_is_said_and_a_new_snapshot_follows() {
     let before = list.last_id();
     sqlx::raw_sql(SWITCH).execute(&app.writer).await.unwrap();
     for (events, rows) in [(&mut one, 1), (&mut list, 2)] {
-        let reset = events.next().await.unwrap();
+        let reset = events.event().await.unwrap();
         assert_eq!((reset.name.as_str(), reset.code()), ("reset", "tables-switched"));
         assert_eq!(events.snapshot().await.len(), rows);
         assert!(events.last_id().starts_with("105.2."), "{}", events.last_id());
@@ -192,12 +192,12 @@ async fn a_switch_of_the_generation_is_said_and_a_new_snapshot_follows() {
         generation = 2";
     sqlx::query(moved).execute(&app.writer).await.unwrap();
     for events in [&mut one, &mut list] {
-        let changed = events.next().await.unwrap();
+        let changed = events.event().await.unwrap();
         let count = &changed.data["data"]["order_count"];
         assert_eq!((changed.name.as_str(), count), ("changed", &77.into()));
     }
     let mut late = Events::after(&app.router, "/api/v1/users?status=active", &before).await;
-    assert_eq!(late.next().await.unwrap().code(), "tables-switched");
+    assert_eq!(late.event().await.unwrap().code(), "tables-switched");
     assert_eq!(late.snapshot().await.len(), 2);
 }
 
@@ -219,7 +219,7 @@ async fn a_split_projection_is_followed_in_the_order_of_its_positions() {
     app.move_partition("orders", 0, 103).await;
     row(behind, 102).await;
     app.move_partition("orders", 1, 103).await;
-    let seen = [events.next().await.unwrap(), events.next().await.unwrap()];
+    let seen = [events.event().await.unwrap(), events.event().await.unwrap()];
     assert_eq!(seen.each_ref().map(|event| event.short().2), [102, 103]);
     assert_eq!(seen[0].row(), behind.to_string());
 }

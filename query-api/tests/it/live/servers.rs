@@ -24,7 +24,7 @@ struct Connection {
 impl Connection {
     async fn open(process: &Process, path: &str, last_id: Option<&str>) -> Self {
         // The client of other tests gives up after a while.
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = local_servers::loopback_client(2 * HEARTBEATS_LIMIT).unwrap();
         let mut request = client.get(format!("{}{path}", process.api)).bearer_auth(admin());
         request = request.header("accept", "text/event-stream");
         if let Some(id) = last_id {
@@ -35,7 +35,7 @@ impl Connection {
         Self { answer, parser: Parser::default() }
     }
 
-    async fn next(&mut self) -> Option<Event> {
+    async fn event(&mut self) -> Option<Event> {
         let next = async {
             loop {
                 if let Some(event) = self.parser.event() {
@@ -50,7 +50,7 @@ impl Connection {
     async fn until(&mut self, name: &str) -> Vec<Event> {
         let mut events = Vec::new();
         loop {
-            events.push(self.next().await.unwrap());
+            events.push(self.event().await.unwrap());
             if events.last().is_some_and(|event| event.name == name) {
                 return events;
             }
@@ -91,7 +91,7 @@ async fn streams_go_on_while_nats_is_away_and_end_with_the_process_and_go_on_in_
         for _ in 0..3 {
             position += 1;
             app.set_status(order, "paid", position).await;
-            assert_eq!(stream.next().await.unwrap().short(), ("changed", "paid", position));
+            assert_eq!(stream.event().await.unwrap().short(), ("changed", "paid", position));
         }
     }
     let metrics = http_get(format!("{}/metrics", process.admin)).await.unwrap();
@@ -99,9 +99,9 @@ async fn streams_go_on_while_nats_is_away_and_end_with_the_process_and_go_on_in_
     assert!(metrics.contains("\nlive_streams 1\n"), "{metrics}");
     let began = Instant::now();
     let stopping = tokio::task::spawn_blocking(|| process.stop());
-    let end = stream.next().await.unwrap();
+    let end = stream.event().await.unwrap();
     assert_eq!((end.name.as_str(), end.code()), ("end", "shutting-down"));
-    assert_eq!(stream.next().await, None);
+    assert_eq!(stream.event().await, None);
     let (code, log) = stopping.await.unwrap();
     assert!(code == Some(0) && began.elapsed() < END_LIMIT, "{log}");
     assert!(!log.contains("did not finish in time"), "{log}");

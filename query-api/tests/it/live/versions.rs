@@ -33,7 +33,7 @@ async fn clients_of_both_versions_follow_one_row_each_in_the_form_of_its_answer(
     let id = streams[2].1.last_id();
     app.set_status(order.trim_start_matches("orders/").parse().unwrap(), "paid", 101).await;
     for (path, events) in &mut streams {
-        let event = events.next().await.unwrap();
+        let event = events.event().await.unwrap();
         assert_eq!(event.short(), ("changed", "paid", 101));
         assert_eq!(event.data["data"], shown(&app, path).await, "{path}");
     }
@@ -87,7 +87,7 @@ async fn the_profile_and_the_preferences_of_a_user_are_followed_as_the_user_is()
     }
     app.change("users", user, ("order_count = 9", 101), 101).await;
     for (path, events) in paths.iter().zip([&mut profile, &mut preferences]) {
-        let Event { name, data, .. } = events.next().await.unwrap();
+        let Event { name, data, .. } = events.event().await.unwrap();
         assert_eq!((name.as_str(), &data["data"]), ("changed", &shown(&app, path).await));
     }
 }

@@ -13,9 +13,9 @@ use service_kit::{FieldError, Problem};
 use utoipa::IntoParams;
 
 /// The maximum wait of a query if the caller asks for no other.
-pub(super) const DEFAULT_WAIT: Duration = Duration::from_secs(2);
+pub(crate) const DEFAULT_WAIT: Duration = Duration::from_secs(2);
 /// The longest wait that a caller can ask for.
-pub(super) const MAX_WAIT: Duration = Duration::from_secs(10);
+pub(crate) const MAX_WAIT: Duration = Duration::from_secs(10);
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 pub(crate) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
@@ -24,12 +24,12 @@ pub(crate) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("prefe
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(super) struct WaitParams {
+pub(crate) struct WaitParams {
     /// A command's consistency token. The answer waits until it shows the command's effect. Only a
     /// token of this system is valid (`consistency-token-invalid`). The header `Consistency-Token`
     /// does the same, and must not be another one (`contradicts-header`).
     #[param(required = false, inline, value_type = OpaqueText)]
-    pub(super) consistency_token: Option<String>,
+    pub(crate) consistency_token: Option<String>,
 }
 
 /// The headers that every query understands, for the API's description. The code reads them
@@ -37,7 +37,7 @@ pub(super) struct WaitParams {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[allow(dead_code, reason = "only its description is used")]
-pub(super) struct QueryHeaders {
+pub(crate) struct QueryHeaders {
     /// A command's consistency token. The answer waits until it shows the command's effect. Only a
     /// token of this system is valid (`consistency-token-invalid`).
     #[param(rename = "Consistency-Token", required = false, inline, value_type = OpaqueText)]
@@ -59,12 +59,12 @@ pub(crate) struct Wait {
     pub(crate) token: ConsistencyToken,
     pub(crate) patience: Duration,
     /// The seconds to report in `Preference-Applied`, if the caller named some.
-    pub(super) applied: Option<u64>,
+    pub(crate) applied: Option<u64>,
 }
 
 impl Wait {
     /// Reads the wait from a request. Returns `None` if it has no token.
-    pub(super) fn of(
+    pub(crate) fn of(
         headers: &HeaderMap,
         params: &WaitParams,
         key: &TokenKey,
