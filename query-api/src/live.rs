@@ -3,7 +3,7 @@
 //! How a process learns what changed: it reads the rows whose `position` (the event that changed
 //! them last) is beyond the one it read before, by an index of each read table. One task per
 //! projection, the hub, does so for all clients of the process, once per checkpoint step
-//! ([`hub`]). It hands each changed row to those who follow it: clients of one row and of one
+//! (`hub`). It hands each changed row to those who follow it: clients of one row and of one
 //! user's rows are found by key, only clients of whole lists are gone through.
 //!
 //! - The read tables are the only source. NATS says that there is something to read; without it the
@@ -14,7 +14,7 @@
 //!   Its price: several changes of a row within one step are sent as one, with the last state, and
 //!   `left` may name a row that a resumed client never had.
 //! - The position alone resumes a stream in any process: its id names position and row, epoch and
-//!   generation. What changed since is read by the same index ([`read`]). After a switch, in
+//!   generation. What changed since is read by the same index (`read`). After a switch, in
 //!   another epoch, after too many changes, or if rows lacked events, the client is told so and
 //!   gets a new snapshot.
 //! - A parked event that is applied later changes a row behind the position. Such rows are marked
