@@ -1,5 +1,5 @@
 //! What the front knows of both APIs: their operations, their documents and their schema. It is
-//! made anew, as a whole, when an API describes itself in another way than before.
+//! replaced as a whole when an API describes itself in another way than before.
 
 use std::collections::BTreeMap;
 

@@ -125,7 +125,7 @@ impl Upstream {
         if !address.is_private() {
             tracing::warn!(
                 %address,
-                "the address of an API is neither https nor on this machine: whoever is between \
+                "the address of an API is neither https nor on this machine: anybody in between \
                     can read and change what is sent"
             );
         }

@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use uuid::Uuid;
 
-/// The maximum number of rows that are known of one client. Beyond it, the client is told of every
-/// row that does not match.
+/// The maximum number of rows that are known of one client. Beyond it, the client gets
+/// `left` for every changed row that does not match.
 const MAX_MEMBERS: usize = 4_096;
 
 /// The rows that a client has.

@@ -48,7 +48,7 @@ async fn a_stream_shows_a_caller_what_the_same_answer_shows_and_no_more() {
     assert_eq!((event.row(), event.short().2), (hers.to_string().as_str(), 103));
     let event = users.event().await.unwrap();
     assert_eq!((event.row(), event.short().2), (ada.to_string().as_str(), 103));
-    // Who goes on is not told of rows of others, either.
+    // A client that resumes gets no rows of others, either.
     let path = "/api/v1/orders?status=paid";
     let mut again = Events::open(&app.router, Some(&token), path, Some(&id)).await;
     let missed = again.until("resumed").await;
