@@ -86,6 +86,10 @@ impl Warm {
         loop {
             let idle = state.waiting.last()?.since.elapsed();
             if idle >= WARM {
+                // All others wait longer. The driver's pool needs their places.
+                let old: Vec<_> = state.waiting.drain(..).map(|one| one.taken).collect();
+                drop(state);
+                tokio::spawn(give_back(old));
                 return None;
             }
             let Waiting { taken, .. } = state.waiting.pop()?;

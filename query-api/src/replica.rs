@@ -31,8 +31,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const LOOK_LIMIT: Duration = Duration::from_secs(2);
 /// After this time without progress, the checks are considered hung.
 pub const LOOK_SILENCE: Duration = Duration::from_secs(12);
-/// The maximum number of notes. When they are used up, the lag is still exact, because the oldest
-/// ones are kept.
+/// The maximum number of notes. When they are used up, the last one stands for all later ones.
 const MAX_NOTES: usize = 1_000;
 
 /// How far a server has written the log of its database, or replayed that of its primary, in bytes.
@@ -127,9 +126,14 @@ struct Notes(VecDeque<(Instant, i64)>);
 
 impl Notes {
     fn note(&mut self, now: Instant, written: i64) {
-        let is_new = self.0.back().is_none_or(|(_, last)| *last < written);
-        if is_new && self.0.len() < MAX_NOTES {
+        if self.0.back().is_some_and(|(_, last)| *last >= written) {
+            return;
+        }
+        if self.0.len() < MAX_NOTES {
             self.0.push_back((now, written));
+        } else if let Some((_, last)) = self.0.back_mut() {
+            // It stands for all that was written since, so the lag is never too small.
+            *last = written;
         }
     }
 

@@ -155,7 +155,11 @@ impl Api {
         let (data, version, position) = view.data.ok_or_else(Problem::not_found)?;
         let Seen { generations, stale, .. } = &view.seen;
         let api = format!("v{}", request.version.0);
-        let tag = RowTag { version, position, generations, api: &api, stale: *stale }.tag();
+        let tag = match request.as_of {
+            None => RowTag { version, position, generations, api: &api, stale: *stale }.tag(),
+            // An erasure blanks a past row, which keeps its version and position.
+            Some(_) => tagged(std::slice::from_ref(&data), None, &view.seen)?.1,
+        };
         self.finish(
             Answer { id, data, seen: view.seen, page: None, links: None, tag },
             &request.conditions,

@@ -234,7 +234,7 @@ impl<R: Followed> Hub<R> {
         let mut send = |follower: &mut Follower<R>| -> bool {
             let text = match &follower.filter {
                 Some(Filter { matches, members }) if !matches(&change.row) => {
-                    if !members.remove(id) {
+                    if !members.remove(id, change.place.position) {
                         return true;
                     }
                     texts.left()

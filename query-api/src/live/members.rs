@@ -20,6 +20,8 @@ struct Known {
     is_whole: bool,
     /// Whether there were too many to know.
     is_over: bool,
+    /// The position up to which the client drops changes, because it has read them.
+    at: i64,
 }
 
 impl Known {
@@ -29,7 +31,7 @@ impl Known {
         }
         self.ids.insert(id);
         if self.ids.len() > MAX_MEMBERS {
-            *self = Self { is_over: true, ..Self::default() };
+            *self = Self { is_over: true, at: self.at, ..Self::default() };
         }
     }
 }
@@ -44,16 +46,20 @@ impl Members {
         self.known().add(id);
     }
 
-    /// The row no longer matches. Returns whether the client may have it.
-    pub(super) fn remove(&self, id: Uuid) -> bool {
+    /// The row no longer matches since this position. Returns whether the client may have it.
+    pub(super) fn remove(&self, id: Uuid, position: i64) -> bool {
         let mut known = self.known();
+        if position <= known.at {
+            return true;
+        }
         let had = known.ids.remove(&id);
         had || known.is_over || !known.is_whole
     }
 
-    /// The client got these rows, and has no others if `is_whole`.
-    pub(super) fn know(&self, ids: impl Iterator<Item = Uuid>, is_whole: bool) {
+    /// The client got these rows as of the position `at`, and has no others if `is_whole`.
+    pub(super) fn know(&self, ids: impl Iterator<Item = Uuid>, is_whole: bool, at: i64) {
         let mut known = self.known();
+        known.at = at;
         ids.for_each(|id| known.add(id));
         known.is_whole = is_whole && !known.is_over;
     }
@@ -71,12 +77,13 @@ mod tests {
     #[test]
     fn a_client_is_told_of_rows_that_it_has_or_may_have() {
         let (members, [one, two]) = (Members::default(), [1, 2].map(Uuid::from_u128));
-        assert!(members.remove(one), "nothing is known yet");
-        members.know([one].into_iter(), true);
-        assert!(members.remove(one) && !members.remove(one) && !members.remove(two));
+        assert!(members.remove(one, 1), "nothing is known yet");
+        members.know([one].into_iter(), true, 5);
+        assert!(members.remove(one, 5), "an older change takes away nothing");
+        assert!(members.remove(one, 6) && !members.remove(one, 6) && !members.remove(two, 6));
         members.add(two);
-        assert!(members.remove(two));
-        members.know((0..=MAX_MEMBERS as u128).map(Uuid::from_u128), true);
-        assert!(members.remove(Uuid::from_u128(u128::MAX)), "there are too many to know");
+        assert!(members.remove(two, 7));
+        members.know((0..=MAX_MEMBERS as u128).map(Uuid::from_u128), true, 8);
+        assert!(members.remove(Uuid::from_u128(u128::MAX), 9), "there are too many to know");
     }
 }

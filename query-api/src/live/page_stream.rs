@@ -141,8 +141,20 @@ impl PageStream {
 
     /// Sends what differs now.
     async fn look(&mut self) {
-        let newest = newest(&self.live, &self.shared, &self.ask).await;
+        let stop = self.live.0.stop.clone();
+        let newest = tokio::select! {
+            biased;
+            // The next wait ends the stream.
+            () = stop.cancelled() => return,
+            newest = timeout(CHECK_EVERY, newest(&self.live, &self.shared, &self.ask)) => {
+                newest.unwrap_or_else(|_| Err(unavailable()))
+            }
+        };
         self.looked_at = Instant::now();
+        // The read may have taken long.
+        if let Err(problem) = (self.access)() {
+            return self.end_with(&problem);
+        }
         match newest {
             Ok(now) => self.show(&now),
             Err(problem) if problem.status().is_client_error() => self.end_with(&problem),

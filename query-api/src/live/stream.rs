@@ -16,7 +16,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout_at
 use uuid::Uuid;
 
 use super::form::Form;
-use super::frame::{self, Reason};
+use super::frame::{self, Reason, State};
 use super::hub::{Follow, Following};
 use super::place::Held;
 use super::queue::{Queue, Received, Sent};
@@ -68,6 +68,8 @@ pub(crate) struct Streaming<R: Followed> {
     ready: VecDeque<Bytes>,
     /// The position up to which the client knows everything.
     at: i64,
+    /// The state of the tables that the client has.
+    shown: Option<State>,
     /// Rows that the snapshot showed ahead of its position.
     ahead: HashMap<Uuid, i64>,
     ticks: Interval,
@@ -105,6 +107,7 @@ impl<R: Followed> Streaming<R> {
             queue: received,
             ready: VecDeque::from([Bytes::from_static(frame::RETRY.as_bytes())]),
             at: 0,
+            shown: None,
             ahead: HashMap::new(),
             ticks,
             idle: 0,
@@ -173,6 +176,8 @@ impl<R: Followed> Streaming<R> {
         tokio::select! {
             biased;
             () = stop.cancelled() => self.end("shutting-down", "this server is going down"),
+            // Before the queue: a client that never empties it is checked nevertheless.
+            _ = self.ticks.tick() => self.check(),
             sent = self.queue.next() => match sent {
                 Some(sent) => {
                     self.take(sent);
@@ -180,7 +185,6 @@ impl<R: Followed> Streaming<R> {
                 }
                 None => self.end("too-slow", "the client reads more slowly than changes come"),
             },
-            _ = self.ticks.tick() => self.check(),
         }
     }
 
@@ -229,7 +233,10 @@ impl<R: Followed> Streaming<R> {
             let state = *R::hub(&self.live).state().borrow();
             self.take_waiting();
             let is_complete = self.ready.is_empty() && !self.needs_snapshot;
-            let state = state.filter(|state| is_complete && state.place.position >= self.at);
+            // After a switch, the client has the old tables until it gets the reset.
+            let is_shown = |state: &State| self.shown.is_some_and(|shown| shown.is_of(state));
+            let state = state
+                .filter(|state| is_complete && is_shown(state) && state.place.position >= self.at);
             let id = state.map(|state| state.id_at(state.place));
             self.ready.push_back(frame::heartbeat(id.as_deref()));
         }

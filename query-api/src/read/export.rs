@@ -303,7 +303,8 @@ where
         Ok(mut transaction) => return pages(&mut transaction, whole, token, reader).await,
         Err(not_begun) => not_begun,
     };
-    Err(rolled_back(connection, not_begun).await)
+    // A server that was silent may stay so.
+    within(ANSWER_LIMIT, async { Err(rolled_back(connection, not_begun).await) }).await
 }
 
 /// Reads and sends all pages of a list.

@@ -79,6 +79,7 @@ impl<R: Followed> Streaming<R> {
         }
         self.send_missed(rows, last.place, &state);
         self.at = seen.position;
+        self.shown = Some(state_at(&seen));
         self.complete("resumed", &seen, None);
         Ok(None)
     }
@@ -170,9 +171,10 @@ impl<R: Followed> Streaming<R> {
         }
         let is_whole = page.as_ref().is_none_or(|page| !page.has_more);
         if let Some(members) = &self.following.members {
-            members.know(ids.into_iter(), is_whole);
+            members.know(ids.into_iter(), is_whole, seen.position);
         }
         self.at = seen.position;
+        self.shown = Some(state_at(&seen));
         self.needs_snapshot = false;
         self.complete("complete", &seen, page);
     }
@@ -190,7 +192,13 @@ impl<R: Followed> Streaming<R> {
             read = self.snapshot(None) => read,
         };
         match read {
-            Ok(()) => {}
+            // The read may have waited for long.
+            Ok(()) => {
+                if let Err(problem) = (self.access)() {
+                    self.ready.clear();
+                    self.end_with(&problem);
+                }
+            }
             Err(problem) if problem.status().is_client_error() => self.end_with(&problem),
             Err(problem) => {
                 tracing::debug!(%problem, "a stream waits for its snapshot");
