@@ -245,6 +245,22 @@ mod tests {
     }
 
     #[test]
+    fn a_replica_that_is_far_behind_is_not_taken_for_close_when_the_notes_are_used_up() {
+        let (start, mut notes) = (Instant::now(), Notes::default());
+        let mut written = 0_u32;
+        for second in (1..).take(2 * MAX_NOTES) {
+            notes.note(start + second * SECOND, second.into());
+            written = second;
+        }
+        let now = start + written * SECOND;
+        for replayed in (0..written).step_by(100) {
+            // What was written a second later is the oldest that is not replayed.
+            let least = (written - replayed - 1) * SECOND;
+            assert!(notes.lag(now, replayed.into()) >= least, "{replayed}");
+        }
+    }
+
+    #[test]
     fn a_replica_that_lags_is_fit_only_while_there_is_nothing_else() {
         let mut notes = Notes::default();
         assert_eq!(judged(&mut notes, Some(10), Ok(5), Duration::ZERO), Ok(()));

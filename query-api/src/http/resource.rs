@@ -8,7 +8,7 @@ use super::Api;
 mod audit;
 pub(super) mod customer;
 mod funnel;
-pub(super) mod history;
+mod history;
 pub(super) mod order;
 pub(super) mod product;
 pub(super) mod product_sales;
@@ -22,5 +22,6 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         // One line each.
         .merge(audit::routes())
         .merge(funnel::routes())
+        .merge(history::routes())
         .merge(search::routes())
 }

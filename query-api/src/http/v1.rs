@@ -6,7 +6,6 @@ use utoipa_axum::router::OpenApiRouter;
 use super::{Api, resource};
 
 mod customer;
-mod history;
 mod order;
 mod product;
 mod product_sales;
@@ -19,7 +18,6 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .merge(user::routes())
         .merge(order::routes())
         .merge(product::routes())
-        .merge(history::routes())
         .merge(sales::routes())
         .merge(product_sales::routes())
         .merge(customer::routes())

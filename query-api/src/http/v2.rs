@@ -6,7 +6,6 @@ use utoipa_axum::router::OpenApiRouter;
 use super::{Api, resource};
 
 mod customer;
-mod history;
 mod order;
 mod product;
 mod product_sales;
@@ -21,7 +20,6 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .merge(profile::routes())
         .merge(order::routes())
         .merge(product::routes())
-        .merge(history::routes())
         .merge(sales::routes())
         .merge(product_sales::routes())
         .merge(customer::routes())

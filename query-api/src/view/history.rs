@@ -40,17 +40,20 @@ pub(crate) struct HistoryEntry {
     pub(crate) of: Uuid,
 }
 
+/// Makes the fields of a row as clients see it.
+pub(crate) type Fields<R> = fn(R) -> Result<Map<String, Value>, serde_json::Error>;
+
 impl HistoryEntry {
-    /// The form of a step. `body` makes the form of its rows that clients see.
-    pub(crate) fn new<R: Past, B: Serialize>(
+    /// The form of a step.
+    pub(crate) fn new<R: Past>(
         step: Step<R>,
-        body: fn(R) -> B,
+        fields: Fields<R>,
         names_who: bool,
     ) -> Result<Self, serde_json::Error> {
         let Step { event_id: id, event_type, version, recorded_at, by, row, before } = step;
         let (position, of) = (row.position(), row.id());
-        let before = before.map(|row| shown(body(row))).transpose()?.unwrap_or_default();
-        let mut changes = shown(body(row))?;
+        let before = before.map(fields).transpose()?.unwrap_or_default();
+        let mut changes = fields(row)?;
         changes.retain(|field, value| {
             let is_always = WITH_EVERY_EVENT.contains(&field.as_str());
             before.is_empty() || !is_always && before.get(field) != Some(&*value)
@@ -60,9 +63,11 @@ impl HistoryEntry {
     }
 }
 
-/// The fields of a row as clients see it.
-fn shown<B: Serialize>(row: B) -> Result<Map<String, Value>, serde_json::Error> {
-    match serde_json::to_value(row)? {
+/// The fields of a row that clients see as `B`.
+pub(crate) fn fields<R, B: From<R> + Serialize>(
+    row: R,
+) -> Result<Map<String, Value>, serde_json::Error> {
+    match serde_json::to_value(B::from(row))? {
         Value::Object(fields) => Ok(fields),
         other => Err(serde::ser::Error::custom(format!("not an object: {other}"))),
     }

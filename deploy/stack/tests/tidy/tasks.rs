@@ -35,7 +35,7 @@ const TASKS: &[(&str, usize, Noticed)] = &[
     ("event-store/src/state/keeper.rs", 1, Noticed::Pulse),
     ("postgres-kit/src/lease/keeper.rs", 1, Noticed::Caller),
     ("postgres-kit/src/pool.rs", 1, Noticed::Bounded),
-    ("postgres-kit/src/warm.rs", 1, Noticed::Bounded),
+    ("postgres-kit/src/warm.rs", 2, Noticed::Bounded),
     ("projection/src/operation/attend.rs", 1, Noticed::Caller),
     ("projection/src/operation/executor.rs", 1, Noticed::Pulse),
     ("projection/src/ops/rebuild/keeper.rs", 1, Noticed::Caller),
