@@ -16,10 +16,10 @@ pub(crate) const DOCUMENTS: [(&str, &str); 4] = [
 ];
 /// Where references to schemas begin.
 const SCHEMAS: &str = "#/components/schemas/";
-/// What comes before the name of a schema of the query API whose name the command API has, too.
+/// The prefix of a schema of the query API if the command API has another schema of its name.
 const RENAMED: &str = "Query";
 
-/// The document of both APIs, of that of the command API and that of the query API.
+/// Joins the documents of the command API and of the query API into one.
 pub(crate) fn merged(commands: &Value, queries: &Value) -> Result<Value, Conflict> {
     let (mut merged, queries) = (commands.clone(), renamed(queries, commands));
     let Some(whole) = merged.as_object_mut() else { return Ok(queries) };
@@ -90,7 +90,7 @@ fn renamed(document: &Value, other: &Value) -> Value {
     };
     let mut names: BTreeSet<String> =
         own.iter().filter(means_else).map(|(name, _)| name.clone()).collect();
-    // What leads to a schema with another meaning means something else, too.
+    // A schema that refers to one with another meaning has another meaning, too.
     loop {
         let leads_there = |(name, schema): &(&String, &Value)| {
             others.contains_key(*name) && !names.contains(*name) && leads_to(schema, &names)

@@ -1,4 +1,4 @@
-//! What a client is told when an API gave no answer.
+//! What the front answers when an API gave no answer.
 
 use axum::http::{Method, StatusCode};
 use service_kit::Problem;

@@ -2,7 +2,7 @@
 //!
 //! An operation is of one kind, so it goes to the API of that kind, as it was sent. The API checks
 //! and answers it. The front answers only what no API can: a request whose operation cannot be
-//! told, and a question for the schema, which is that of both APIs (`schema.rs`).
+//! determined, and a question for the schema of both (`schema.rs`).
 
 use axum::body::Bytes;
 use axum::extract::Request;

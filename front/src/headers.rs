@@ -1,9 +1,9 @@
-//! What the front takes from a message's head and what it adds, in both directions.
+//! The fields that the front removes from a message's head and adds to it, in both directions.
 //!
-//! The rule for who the client is: the front decides it, by its own `TRUSTED_PROXIES`, and names
-//! that one address to the APIs in both headers for it. What the client or a proxy before the front
-//! wrote there does not pass. So an API needs to trust the front's address and no other. `Host` and
-//! `Origin` pass as they are: the APIs check them again, against the same lists.
+//! The front decides who the client is, by its own `TRUSTED_PROXIES`. It names that one address to
+//! the APIs in both headers for it. What the client or a proxy before the front wrote there does
+//! not pass. So an API needs to trust the front's address and no other. `Host` and `Origin` pass as
+//! they are: the APIs check them again, against the same lists.
 
 use std::net::IpAddr;
 
@@ -28,15 +28,16 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     TRANSFER_ENCODING,
     UPGRADE,
 ];
-/// What the front says itself. The body is sent with a length of its own, and was asked for here.
+/// Fields of a request that the front sets or answers itself: it sends the body with its own
+/// length, has answered `Expect`, and names the client.
 const OF_THE_FRONT: [HeaderName; 4] =
     [CONTENT_LENGTH, EXPECT, FORWARDED, HeaderName::from_static("x-real-ip")];
-/// The beginning of the names of what proxies say about a client.
+/// The fields in which proxies describe a client begin with this.
 const X_FORWARDED: &str = "x-forwarded-";
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-/// The beginning of what a server says to pages of other origins. The front says it for both APIs.
+/// The fields of CORS begin with this. The front sets them for both APIs.
 const CORS: &str = "access-control-";
 
 /// The fields of a request as an API gets them. `client` is the client's address.
@@ -47,7 +48,7 @@ pub(crate) fn of_request(parts: &Parts, client: Option<IpAddr>) -> HeaderMap {
     for name in OF_THE_FRONT {
         headers.remove(name);
     }
-    // HTTP/2 names the host in the target, and so may HTTP/1.1, where the target counts.
+    // HTTP/2 names the host in the target. So may HTTP/1.1, and then the target counts.
     let host = parts.uri.authority().map(|host| HeaderValue::from_str(host.as_str()));
     if let Some(Ok(host)) = host {
         headers.insert(HOST, host);

@@ -130,7 +130,7 @@ fn note(
     }
 }
 
-/// Learns how both describe themselves. What does not go together is not learnt.
+/// Learns how both describe themselves. Descriptions that do not go together change nothing.
 fn learn(front: &Front, described: &Both<Option<Description>>, reports: &Reports) {
     match Known::of(described) {
         Ok(known) => {

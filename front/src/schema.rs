@@ -46,7 +46,8 @@ pub(crate) enum Schema {
 }
 
 impl Schema {
-    /// The schema of both, of what each says. `None` stands for an API that has not been asked yet.
+    /// Makes the schema of both from what each says. `None` stands for an API that has not been
+    /// asked yet.
     pub(crate) fn of(texts: Both<Option<&SchemaText>>) -> Self {
         let said = texts.each().map(|(api, text)| (api, *text));
         if said.iter().any(|(_, text)| matches!(text, Some(SchemaText::Hidden))) {

@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::api::Api;
 use crate::conflict::Conflict;
 
-/// What no document describes, because it is no operation: by the beginning of the path.
+/// The paths that no document describes, because they are no operations: by how they begin.
 const BEGINNINGS: [(&str, Api); 3] = [
     // What others need to verify access tokens (RFC 8615).
     ("/.well-known", Api::Command),

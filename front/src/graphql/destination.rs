@@ -13,7 +13,7 @@ use graphql_kit::{Introspection, limits};
 
 use crate::api::Api;
 
-/// The beginning of the names of what asks for the schema.
+/// The names of the fields that ask for the schema begin with this.
 const INTROSPECTION: &str = "__";
 /// The field that asks for the name of a type. The APIs answer it, too.
 const TYPE_NAME: &str = "__typename";
@@ -30,7 +30,7 @@ pub(super) enum Destination {
 pub(super) enum Refused {
     /// It is no GraphQL request.
     Unreadable(Unreadable),
-    /// Its operation cannot be told.
+    /// Its operation cannot be determined.
     NotExecuted(ServerError),
 }
 
@@ -109,7 +109,7 @@ impl<'d> Roots<'d> {
                 }
                 Selection::FragmentSpread(spread) => {
                     let name = &spread.node.fragment_name.node;
-                    // An unknown fragment is refused where the operation goes.
+                    // The API that the operation goes to refuses an unknown fragment.
                     if let Some(fragment) = self.document.fragments.get(name)
                         && self.seen.insert(name.as_str())
                     {

@@ -1,13 +1,12 @@
 //! The types of both APIs as those of one schema.
 //!
-//! Each API has a schema of its own, as text (SDL) with the marks of federation. Of the roots, each
+//! Each API has a schema of its own, as text (SDL) with the directives of federation. Each root
 //! comes from the API that answers its operations: queries and subscriptions from the query API,
-//! mutations from the command API. A type that both have gets the fields of both. What can then be
-//! reached from no root is left out.
+//! mutations from the command API. A type that both have gets the fields of both. Types that no
+//! root leads to are left out.
 //!
 //! An operation goes to one API, so a mutation answers only the fields that the command API has.
-//! The types cannot say that without another name for what is the same thing. So the descriptions
-//! do.
+//! The types could say that only with a second name for the same thing, so the descriptions say it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -63,7 +62,7 @@ pub(super) fn merged(commands: &str, queries: &str) -> Result<Merged, Conflict> 
     let query = query
         .ok_or_else(|| Conflict::Together(format!("{} has no queries", Api::Query.title())))?;
     let mut types = queries.types;
-    // Descriptions are those of the query API, which knows what things are.
+    // The query API comes first: of two descriptions, the first one stays.
     for (name, definition) in commands.types.into_iter().chain(roots) {
         add(&mut types, name, definition)?;
     }
@@ -86,15 +85,15 @@ impl Subgraph {
                     let definition = definition.node;
                     add(&mut types, definition.name.node.to_string(), definition)?;
                 }
-                // Those of federation are for a router, and the others every schema has.
+                // Directives of federation are for a router, and every schema has the others.
                 TypeSystemDefinition::Directive(_) => {}
             }
         }
         Ok(Self { types, roots })
     }
 
-    /// Notes at each field whose type has more fields in the other API that only those of this one
-    /// are answered.
+    /// Adds a note to each field whose type has more fields in the other API: only the fields of
+    /// this API are answered.
     fn note_what_is_partial(&mut self, other: &Self) {
         let partial = |(name, definition): (&String, &TypeDefinition)| {
             let (own, others) = (fields_of(definition)?, fields_of(other.types.get(name)?)?);

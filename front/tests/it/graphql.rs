@@ -1,4 +1,4 @@
-//! One GraphQL endpoint before two.
+//! One GraphQL endpoint in front of two.
 
 use axum::Router;
 use axum::http::{Method, StatusCode};

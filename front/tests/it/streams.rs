@@ -96,7 +96,7 @@ const PART: usize = 16 * 1024;
 /// What all buffers between the API and the client may hold, in bytes. The most of it is the
 /// system's, of two connections.
 const MOST_HELD: usize = 24 * 1024 * 1024;
-/// So many looks in a row that find nothing new mean that nothing moves.
+/// After this many looks in a row that find nothing new, nothing moves.
 const LOOKS: u32 = 30;
 
 #[tokio::test]
