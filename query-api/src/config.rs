@@ -73,8 +73,8 @@ pub struct ServeArgs {
     /// The address of the admin port; loopback only.
     #[arg(long, env = "ADMIN_LISTEN", default_value = "127.0.0.1:9081")]
     pub admin_listen: LoopbackAddr,
-    /// The maximum number of database connections for each of two kinds of questions: single rows,
-    /// and lists.
+    /// The maximum number of database connections for each of two kinds of questions: those that
+    /// few rows answer, and all others.
     #[arg(long, env = "READ_MODEL_CONNECTIONS", default_value_t = 16,
         value_parser = clap::value_parser!(u32).range(1..=200))]
     pub connections: u32,

@@ -151,8 +151,8 @@ pub trait Read: Send + Sync + 'static {
     /// Whether few rows answer the question, whatever its values are: a row by its key, a page of a
     /// whole list, or a page of what belongs to one user.
     ///
-    /// Its statement is planned once, and it never waits for other questions. With `false`, it is
-    /// planned for its own values: those of a status may be few or many.
+    /// Its statement is planned once, on connections that no other kind of question uses. With
+    /// `false`, it is planned for its own values: those of a status may be few or many.
     fn is_planned_once(&self) -> bool {
         false
     }

@@ -14,7 +14,8 @@ impl Api {
         self.policy.scope(caller, permission).map_err(identity::problem::refused)
     }
 
-    /// The same for rows that belong to nobody. The permission for one's own shows none of them.
+    /// The same for rows that belong to nobody. A permission for the caller's own rows shows none
+    /// of them.
     ///
     /// # Errors
     /// 401 or 403 if the caller may not see all of them.

@@ -170,7 +170,7 @@ impl Api {
     /// Answers with a list: one page, or all of it as an export, as the request says.
     ///
     /// `question` makes the question for a page, `key` is the sort key of a row, and `body` makes
-    /// its visible form. A list with live updates answers requests for them before.
+    /// its visible form. A list with live updates answers requests for them before it calls this.
     pub(super) async fn list<F, R, T, B>(
         &self,
         id: RequestId,

@@ -70,7 +70,7 @@ impl Api {
     }
 }
 
-/// Says why something cannot be asked for as of a moment, if the query asks for it.
+/// Refuses `as_of` in the query of something whose past is not kept.
 ///
 /// # Errors
 /// 422.

@@ -25,7 +25,7 @@ use super::{Api, etag};
 use crate::page::{Page, PageRequest, PageStart};
 use crate::read::{CutOff, Export, Read, Seen, Whole, Write, WriteError};
 
-/// The parameter of the media type of CSV that says that there is a header row.
+/// The media type of CSV. Its parameter `header` says that there is a header row.
 const CSV_TYPE: &str = "text/csv; charset=utf-8; header=present";
 
 impl Api {
@@ -73,7 +73,7 @@ impl Api {
     }
 }
 
-/// What comes before all rows in this format, and what writes rows.
+/// The text before all rows in this format, and the function that writes rows.
 fn writer<B: Serialize + ToSchema + 'static>(
     format: Format,
 ) -> Result<(Vec<u8>, Write<B>), Problem> {

@@ -87,7 +87,7 @@ fn wants_events(ranges: &MediaRanges) -> bool {
     ranges.names(EVENT_STREAM) && ranges.weight(EVENT_STREAM) > 0
 }
 
-/// Refuses live updates of something that has none, unless the client takes a single answer, too.
+/// Refuses live updates of something that has none, unless the client also accepts a single answer.
 ///
 /// # Errors
 /// 406.
@@ -221,10 +221,10 @@ pub(super) struct LiveList<R, F: Filter, B, Q> {
     pub(super) body: fn(R) -> B,
 }
 
-/// The user whose rows a caller sees who asks for those of `wanted`.
+/// The user whose rows the caller sees after asking for those of `wanted`. `None` means all users.
 fn visible(scope: Scope, wanted: Option<Uuid>) -> Option<Uuid> {
     match (scope.owner(), wanted) {
-        // Nothing of this user is visible, and no row belongs to nobody's id.
+        // The caller sees none of this user's rows. No row belongs to the nil id.
         (Some(visible), Some(wanted)) if visible != wanted => Some(Uuid::nil()),
         (visible, wanted) => visible.or(wanted),
     }

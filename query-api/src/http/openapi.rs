@@ -169,7 +169,7 @@ fn describe_headers(path: &str, operation: &mut Operation) {
 static V1: LazyLock<Bytes> = LazyLock::new(|| rendered(&document(Version::V1)));
 static V2: LazyLock<Bytes> = LazyLock::new(|| rendered(&document(Version::V2)));
 
-/// Returns the description of version 2. Version 1 has the only operation for that.
+/// Returns the description of version 2. It is not an operation of that description.
 pub(super) async fn serve_v2() -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/json")], V2.clone())
 }

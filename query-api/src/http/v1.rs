@@ -1,4 +1,4 @@
-//! Version 1 of the API: what it does not show as version 2 does. Its answers are frozen
+//! Version 1 of the API: what it shows in another way than version 2. Its answers are frozen
 //! (`tests/it/contract.rs`).
 
 use utoipa_axum::router::OpenApiRouter;

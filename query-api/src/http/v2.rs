@@ -1,5 +1,5 @@
-//! Version 2 of the API: what it does not show as version 1 does. Money is an object, and a user
-//! has the profile and the preferences below it.
+//! Version 2 of the API: what it shows in another way than version 1. Money is an object, and a
+//! user has the profile and the preferences below it.
 
 use utoipa_axum::router::OpenApiRouter;
 

@@ -27,7 +27,7 @@ impl<R: 'static> Form<R> {
         Self { shown: TypeId::of::<B>(), write: Arc::new(write) }
     }
 
-    /// The type of the visible form, by which clients with the same form are known.
+    /// The type of the visible form. It identifies clients with the same form.
     pub(super) const fn shown(&self) -> TypeId {
         self.shown
     }

@@ -1,8 +1,8 @@
 //! The text of events, and their ids.
 //!
 //! An id is `POSITION.GENERATION.EPOCH.ROW`, with `.stale` at the end while rows of the projection
-//! lack events. `ROW` is `-` if the stream is complete up to the position, or the last row that was
-//! sent of those that changed at it.
+//! lack events. `ROW` is `-` if the stream is complete up to the position. Otherwise it is the last
+//! row that was sent of those that changed at the position.
 
 use axum::body::Bytes;
 use serde::Serialize;

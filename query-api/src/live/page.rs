@@ -1,12 +1,12 @@
-//! Lists whose rows follow from many others: sums, and who is due. Their rows have no position, so
-//! a client follows the page that the same request answers with.
+//! Lists whose rows are computed from many others: sums, and customers at risk. Their rows have no
+//! position, so a client follows the page that the same request answers with.
 //!
 //! The page is read again after its projection has moved on, at most once a second, and once for
 //! all clients that ask for the same. Each client gets the rows that differ from those that it has,
 //! and `complete` behind them. A client that reads slowly skips states, so nothing waits for it.
 //!
-//! Nothing tells what such a page was earlier. A client that comes back gets a new snapshot, unless
-//! the page is still as it knows it: the id of `complete` names a digest of the page.
+//! No table keeps what such a page was earlier. A client that comes back gets a new snapshot,
+//! unless the page is still as it knows it: the id of `complete` names a digest of the page.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -58,7 +58,7 @@ pub(super) struct PageRow {
 }
 
 impl Pages {
-    /// What the clients of a page share. It goes with the last of them.
+    /// What the clients of a page share. It is dropped with the last of them.
     pub(super) fn of(&self, request: &str) -> Arc<LastRead> {
         let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(page) = pages.get(request).and_then(Weak::upgrade) {

@@ -20,7 +20,7 @@ use crate::read::Reader;
 use crate::scope::Projection;
 use crate::wait::Wait;
 
-/// How long a stream waits for the projection to move on before it looks nevertheless. It is
+/// How long a stream waits for the projection to move on before it reads the page anyway. It is
 /// shorter than the time between two checks of the caller.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
@@ -128,7 +128,7 @@ impl PageStream {
         let moves = &mut self.moves;
         let news = async {
             sleep_until(next).await;
-            // If nobody says anything, it looks nevertheless.
+            // Without an update of the checkpoint, it reads the page anyway.
             drop(timeout(LOOK_EVERY, moves.beyond(position)).await);
         };
         tokio::select! {

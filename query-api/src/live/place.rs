@@ -1,4 +1,4 @@
-//! The places of streams: so many in the process, and so many of one client.
+//! Limits the number of open streams: in the process, and of one client. Each holds a place.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

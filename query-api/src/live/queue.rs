@@ -23,7 +23,8 @@ pub(super) enum Sent {
         id: Uuid,
         /// The position of the row's last change.
         position: i64,
-        /// Whether a client needs it whatever it has read: the row changed behind the position.
+        /// Whether a client needs it even if it has read beyond the position: the row changed late,
+        /// as by a parked event.
         always: bool,
         /// The event as it is sent.
         text: Bytes,

@@ -9,7 +9,8 @@ use crate::read::product::ProductRow;
 use crate::read::table::ById;
 use crate::read::user::UserRow;
 
-/// A row that can be followed. It never goes; an erased one stays without its personal values.
+/// A row that can be followed. It is never deleted. An erased one stays without its personal
+/// values.
 pub(crate) trait Followed: ById {
     /// The position of the last event that changed the row.
     fn position(&self) -> i64;

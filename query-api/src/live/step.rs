@@ -20,7 +20,7 @@ use crate::read::{ReadError, Reader, Seen};
 pub(super) const PAGE_ROWS: i64 = 200;
 /// The least time between two steps, so that a fast projector does not cost a step per commit.
 const STEP_EVERY: Duration = Duration::from_millis(20);
-/// How often the hub looks while nobody says that there is something new.
+/// How often the hub looks for changes while no update of the checkpoint comes.
 const POLL_EVERY: Duration = Duration::from_millis(100);
 /// The time limit of one step.
 const STEP_LIMIT: Duration = Duration::from_secs(5);
@@ -70,7 +70,7 @@ impl<R: Followed> Hub<R> {
     async fn pause(&self, moves: &mut Moves, began: Instant) {
         tokio::time::sleep_until(began + STEP_EVERY).await;
         if let Some(state) = self.known() {
-            // If nobody says anything, it looks nevertheless.
+            // Without an update of the checkpoint, it looks anyway.
             drop(timeout_at(began + POLL_EVERY, moves.beyond(state.place.position)).await);
         }
     }

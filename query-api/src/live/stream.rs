@@ -1,9 +1,9 @@
 //! The stream of one client: a snapshot or what it missed, then changes, until it ends with a
 //! reason.
 //!
-//! The client is registered at the hub first, and reads then. What the hub hands out meanwhile
-//! waits in its queue, and what the read showed already is dropped from it. So nothing is missed,
-//! and nothing is sent twice.
+//! The client is first registered at the hub, then reads. Its queue keeps what the hub hands out
+//! meanwhile, without what the read already showed. So nothing is missed, and nothing is sent
+//! twice.
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
@@ -30,7 +30,7 @@ mod begin;
 
 pub(super) use begin::SWITCHED;
 
-/// How many checks there are to a heartbeat, which comes every 15 s.
+/// The number of checks in the 15 s between two heartbeats.
 pub(super) const CHECKS_PER_HEARTBEAT: u32 = 3;
 /// How long a stream that opens waits for the hub.
 const HUB_LIMIT: Duration = Duration::from_secs(3);
@@ -176,7 +176,7 @@ impl<R: Followed> Streaming<R> {
         tokio::select! {
             biased;
             () = stop.cancelled() => self.end("shutting-down", "this server is going down"),
-            // Before the queue: a client that never empties it is checked nevertheless.
+            // Before the queue, so that a client that never empties it is checked, too.
             _ = self.ticks.tick() => self.check(),
             sent = self.queue.next() => match sent {
                 Some(sent) => {

@@ -192,7 +192,7 @@ impl<'q, S> ListOf<'q, S> {
         K: DeserializeOwned + Type<Postgres> + for<'v> Encode<'v, Postgres>,
     {
         let asked = self.page_if_there(snapshot, page_of).await?;
-        // Without a checkpoint there is no page, which the checkpoints say.
+        // Without a checkpoint there is no page. The caller sees that by the missing checkpoint.
         let none = || Page { rows: Vec::new(), has_more: false, total: None };
         Ok(asked.map(|page| page.unwrap_or_else(none)))
     }

@@ -175,7 +175,7 @@ pub struct Step<R> {
     pub event_id: Uuid,
     /// What happened, such as `order.confirmed`.
     pub event_type: String,
-    /// The event's version in its stream, which may be another one than that of the row.
+    /// The event's version in its stream. That may be the stream of something else than the row.
     pub version: i64,
     /// The time of the append.
     pub recorded_at: DateTime<Utc>,

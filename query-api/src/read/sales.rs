@@ -53,7 +53,7 @@ const BY_DAY_AS_OF: Sorted<DailySalesRow, NaiveDate, String> =
 /// The columns besides the day and the currency.
 const SUMS: &str = "orders, units, revenue_minor, paid_minor, refunded_minor, paid_back_minor";
 
-/// Builds the source of days as of a moment: of each day that there is now, the last past row of
+/// Builds the source of days as of a moment: for each day in the table, its last past row as of
 /// that moment.
 macro_rules! days_as_of {
     ($moment:literal) => {

@@ -88,8 +88,8 @@ impl Conditions {
 
 /// Reads the checkpoints and the rows of an answer. The columns of a row begin at `first`.
 ///
-/// The rows are joined to one of the checkpoints. Each of the others has a line of its own, as the
-/// one has if there are no rows.
+/// The rows are joined to one of the checkpoints. Each of the others has a line of its own. So has
+/// the first one if there are no rows.
 pub(super) fn read_all<R: TableRow>(
     lines: &[PgRow],
     first: usize,

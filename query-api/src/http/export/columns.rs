@@ -79,7 +79,7 @@ impl Column {
         self.0.join(".")
     }
 
-    /// The value in a row. `None` if it is null, or something that it is in is.
+    /// The value in a row. `None` if it, or an object that contains it, is null.
     pub(super) fn value<'r>(&self, row: &'r Value) -> Option<&'r Value> {
         let value = self.0.iter().try_fold(row, |value, name| value.get(name))?;
         (!value.is_null()).then_some(value)

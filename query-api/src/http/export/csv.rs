@@ -59,8 +59,9 @@ fn cell(value: Option<&Value>) -> String {
 
 /// Whether a spreadsheet might take a text for a formula.
 ///
-/// What is before the first character counts, too: it may be skipped. A text that has a `'` before
-/// a formula already gets another one, so that one can always be taken away again.
+/// A spreadsheet may skip blanks and `'` at the beginning, so the check skips them, too. A text
+/// that has a `'` before a formula already gets another one, so that one can always be taken away
+/// again.
 fn is_formula(text: &str) -> bool {
     let rest = text.trim_start_matches(|c: char| c == '\'' || c.is_whitespace());
     let skipped = &text[..text.len() - rest.len()];

@@ -55,9 +55,9 @@ impl Format {
         }
     }
 
-    /// The format that the client likes best. One that it does not name itself is never exported:
-    /// a client that takes anything, such as a browser, means a page. So does one that accepts
-    /// nothing of this.
+    /// The format that the client likes best. One that it does not name itself is never exported: a
+    /// client that takes anything, such as a browser, means a page. So does one that accepts none
+    /// of these formats.
     pub(in crate::http) fn accepted(headers: &HeaderMap) -> Self {
         let Some(ranges) = MediaRanges::of(headers) else { return Self::Json };
         let mut best = (ranges.weight(Self::Json.media_type()), Self::Json);

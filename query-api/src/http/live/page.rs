@@ -1,4 +1,4 @@
-//! Live updates of lists whose rows have no position: the page, whenever it differs.
+//! Live updates of lists whose rows have no position: the page is sent whenever it differs.
 
 use std::sync::Arc;
 

@@ -169,8 +169,8 @@ async fn of_product(
     .await
 }
 
-/// Answers with a page of the events that changed a row, which clients see in the form of the
-/// version that they ask.
+/// Answers with a page of the events that changed a row, in the form of the API version that the
+/// client asks for.
 async fn list<R, V1, V2>(
     api: &Api,
     id: RequestId,

@@ -105,7 +105,7 @@ fn matching(status: Option<String>, email: Option<String>) -> Option<Matches<Use
     if status.is_none() && email.is_none() {
         return None;
     }
-    // As the statement compares them: without case, in ASCII alone.
+    // The statement also ignores case for ASCII letters only.
     let has_email = |row: &UserRow, email: &String| {
         row.email.as_ref().is_some_and(|address| address.to_ascii_lowercase() == *email)
     };
