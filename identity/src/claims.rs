@@ -42,7 +42,7 @@ pub struct Claims {
 }
 
 impl Claims {
-    /// When the token was issued. Without the exact time it is the begin of the second, so a
+    /// When the token was issued. Without the exact time it is the beginning of the second, so a
     /// revocation in that second refuses the token.
     pub fn issued(&self) -> Moment {
         self.iat_us.map_or_else(|| Moment::of_seconds(self.iat), Moment::of_micros)

@@ -1,8 +1,8 @@
 //! Copies of what others publish, in a private folder. A process starts from them while the others
 //! are away. Anybody who can write there decides which tokens count. So a process does not start
 //! with a folder that everybody on the machine can write to, or that belongs to another user. In a
-//! folder such as `/tmp`, another user could make it first, or a link to it. Who can write to a
-//! folder above can put another one in its place.
+//! folder such as `/tmp`, another user could make it first, or a link to it. Anybody who can write
+//! to a folder above it can put another one in its place.
 
 use std::fs::Metadata;
 use std::io::{ErrorKind, Write as _};
@@ -119,7 +119,7 @@ fn check_owner(user: u32, path: &Path, found: &Metadata) -> Result<(), Exposed> 
     Err(Exposed::ToItsOwner(path.to_owned(), owner))
 }
 
-/// What is at a path. `None` if nothing is, or if it cannot be told.
+/// What is at a path. `None` if nothing is, or if that cannot be found out.
 fn look_at(path: &Path, look: impl Fn(PathBuf) -> std::io::Result<Metadata>) -> Option<Metadata> {
     match look(path.to_owned()) {
         Ok(found) => Some(found),

@@ -31,7 +31,7 @@ pub struct Gate {
     revocations: Revocations,
 }
 
-/// The caller of a request, as the gate made it out.
+/// The caller of a request, as the gate identified it.
 #[derive(Debug, Clone)]
 pub struct RequestCaller(pub Caller);
 
@@ -71,8 +71,9 @@ impl Gate {
 
     /// The caller of a request with these headers.
     ///
-    /// # Errors 401 if the request has a token that is not valid, or other credentials. 503 if no
-    /// key of its issuer is known yet, or the revocations are not known.
+    /// # Errors
+    /// 401 if the request has a token that is not valid, or other credentials. 503 if no key of its
+    /// issuer is known yet, or the revocations are not known.
     pub fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
         let credentials = single(headers, &AUTHORIZATION).map_err(|_| problem::invalid_token())?;
         let Some(credentials) = credentials else { return Ok(Caller::anonymous()) };

@@ -1,5 +1,5 @@
-//! Limits the rate of requests by who calls: a caller who is signed in by their id, and anybody
-//! else by their address.
+//! Limits the rate of each caller's requests. A caller who is signed in counts by id, anybody else
+//! by address.
 
 use std::sync::Arc;
 

@@ -2,9 +2,9 @@
 //! backend, and the time at which it expires by the database's clock. The relay keeps its lease in
 //! `event_store.leases`, the projector in `read_model.leases`.
 //!
-//! Whoever takes over an expired lease ends the old owner's backend and raises the term. The term
-//! is the fence: what the old owner tries after it wakes up can be refused, because its term is
-//! old. Each call is a single statement, so it may run inside a transaction.
+//! The owner that takes over an expired lease ends the old owner's backend and raises the term. The
+//! term is the fence: what the old owner tries after it wakes up can be refused, because its term
+//! is old. Each call is a single statement, so it may run inside a transaction.
 //!
 //! A [`Keeper`] renews a lease in the background.
 

@@ -78,8 +78,9 @@ impl Drop for Taken {
 }
 
 impl Warm {
-    /// The connection that was used last, if it was used recently. Those that `is_doubtful` says so
-    /// of are closed. It gets the times since they were taken and since they wait.
+    /// The connection that was used last, if it was used recently. Connections that `is_doubtful`
+    /// returns true for are closed. It gets two times: since the connection was taken from the
+    /// driver's pool, and since its last call.
     pub(crate) fn take(&self, is_doubtful: impl Fn(Duration, Duration) -> bool) -> Option<Taken> {
         let mut doubtful = Vec::new();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

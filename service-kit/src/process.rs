@@ -1,9 +1,10 @@
 //! The one way to start, run and stop a process.
 //!
-//! A process serves ports and does work beside them. One rule governs the end. If the work ends or
-//! fails, serving drains. If serving ends, the work drains. A signal drains both. The first error
-//! is the process's error. A second signal, or the drain limit, stops what still runs. A program
-//! whose threads are blocked then ends within [`EXIT_LIMIT`](crate::shutdown::EXIT_LIMIT).
+//! A process serves ports and does other work at the same time. One rule governs the end. If the
+//! work ends or fails, serving drains. If serving ends, the work drains. A signal drains both. The
+//! first error is the process's error. A second signal, or the drain limit, stops what still runs.
+//! A program whose threads are blocked then ends within
+//! [`EXIT_LIMIT`](crate::shutdown::EXIT_LIMIT).
 //!
 //! The work decides with two tokens when each of its parts ends: [`Process::drain`] for a part that
 //! takes new work, [`Process::served`] for a part that requests in flight still need.

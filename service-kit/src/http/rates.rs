@@ -60,8 +60,8 @@ impl RateSettings {
     /// No limits.
     pub const OFF: Self = Self { default: RateLimit::OFF, operations: BTreeMap::new() };
 
-    /// The limits for the operations of this document. Each of `same` is another operation for
-    /// what the second one does: unless it has a rate of its own, the two share one.
+    /// The limits for the operations of this document. In each pair of `same`, the first operation
+    /// does what the second one does. The two share a rate, unless the first has one of its own.
     ///
     /// # Errors
     /// The setting names an operation that the document does not have.

@@ -1,7 +1,7 @@
 //! Steps of a request on its way to the handler, and of the answer on its way back.
 //!
 //! A step does the same as a function with [`axum::middleware::from_fn`], but costs no allocation
-//! and no copy of what comes behind it. It may wait for nothing.
+//! and no copy of what comes behind it. It must not wait for anything.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -18,8 +18,8 @@ use tracing::instrument::{Instrument as _, Instrumented};
 /// What happens before and after the services behind it. Each request gets a clone, so clones
 /// should share what is large.
 pub trait Step: Clone {
-    /// What the way back needs of the request. It is dropped with the request if the client hangs
-    /// up.
+    /// What [`after`](Self::after) needs of the request. It is dropped with the request if the
+    /// client hangs up.
     type After;
 
     /// Looks at a request on its way to the handler, and may change it.
@@ -33,7 +33,8 @@ pub trait Step: Clone {
         Span::none()
     }
 
-    /// Looks at an answer on its way back. Answers of [`before`](Self::before) are not seen.
+    /// Looks at an answer on its way back, and may change it. It does not see answers of
+    /// [`before`](Self::before).
     fn after(&self, _after: Self::After, response: Response) -> Response {
         response
     }

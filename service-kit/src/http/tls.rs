@@ -1,8 +1,8 @@
 //! TLS of a public port: its certificate and key from files, which are read again when they change.
 //!
-//! An expired certificate is used all the same, because a process that starts at night helps more
-//! than one that does not. It does not replace a better one. The log warns of it, and of a key that
-//! others can read, at once and every day.
+//! An expired certificate is used all the same, because a process that serves with it helps more
+//! than one that does not start. It does not replace a better one. The log warns of it, and of a
+//! key that others can read, at once and every day.
 
 use std::convert::Infallible;
 use std::fmt;

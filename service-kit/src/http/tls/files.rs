@@ -1,4 +1,4 @@
-//! The files of a certificate and its key, and what is made of them.
+//! The files of a certificate and its key, and the certificate that they make together.
 
 use std::fs::Metadata;
 use std::io::{self, Read as _};

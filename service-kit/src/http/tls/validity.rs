@@ -8,7 +8,7 @@ use x509_parser::parse_x509_certificate;
 
 /// The time before its end in which a certificate is due for renewal.
 const RENEWAL: TimeDelta = TimeDelta::days(14);
-/// A short-lived certificate is due for renewal in the last part of its life: one of this many.
+/// A short-lived certificate is due for renewal in the last of this many equal parts of its life.
 const RENEWAL_PART: i32 = 3;
 
 /// The dates of a certificate. Both belong to the time in which it is valid.
