@@ -1,4 +1,4 @@
-//! What a client makes of the answers of whatever listens at its address.
+//! How a client reads the answers of any server at its address.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::Arc;

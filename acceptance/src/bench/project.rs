@@ -4,7 +4,7 @@
 //!
 //! Events come through the library's public API with several decisions per append, so that
 //! appending is not the limit. In live rounds, writers wait if the projector is more than a few
-//! thousand events behind. It thus stays live, and its rate is what it sustains. All processes,
+//! thousand events behind. So it stays live, and its rate is what it sustains. All processes,
 //! database, broker and writers share the machine.
 
 use std::path::PathBuf;

@@ -113,7 +113,7 @@ impl System {
         {
             command.env(key, KEY);
         }
-        // The query API starts from a copy of the public keys, whatever runs beside it.
+        // The query API starts from a copy of the public keys, so it needs no other process.
         command.env("IDENTITY_URL", "http://127.0.0.1:1");
         command.env("IDENTITY_CACHE", self.logs.path());
         // All clients of a benchmark share one address.

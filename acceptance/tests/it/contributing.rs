@@ -37,8 +37,9 @@ const BUILD_LIMIT: Duration = Duration::from_mins(20);
 const SUITE_LIMIT: Duration = Duration::from_hours(1);
 /// The test modules that cover every projection, aggregate or version. They are in the projector's
 /// tests (including crash, rebuild and verification of each projection) and in the command API's.
-/// Those from `lists::` to `openapi::` are the query API's: they cover every list, row, filter and
-/// statement. `access::` covers every operation of both. `coupons::` has the page's own tests.
+/// Those from `lists::` to `links::` are the query API's: they cover every list, row, filter and
+/// statement. `access::` and `openapi::` cover every operation of both. `coupons::` has the page's
+/// own tests.
 const ENUMERATING: [&str; 16] = [
     "access::",
     "evolution::",
@@ -90,7 +91,7 @@ fn at_most(maximum: usize, changed: &BTreeSet<String>) -> Result<()> {
     Ok(())
 }
 
-/// Puts the second version into service, readers first, and uses it beside the first one.
+/// Puts the second version into service, readers first, and uses it next to the first one.
 async fn second_version(copy: &Copy, first: &str) -> Result<()> {
     copy.run(OsStr::new("cargo"), &["build", "--bin", "projector"]).await?;
     copy.stack(&["run", "projector", "rebuild", "coupons"]).await?;

@@ -14,8 +14,8 @@
 //! - `BeginEpoch`: a person runs `event-store epoch begin` at any time after events were lost.
 //! - `Take`, `Expire` (`lease.rs`): a free lease is taken in the next term. The holder may not know
 //!   yet that its lease expired.
-//! - `Work`: one step of `relay/{resume,leader,publish}.rs`: inspect the stream, recreate it (check
-//!   the lease, delete, create), read a page, check the lease, send.
+//! - `Work`: one step of `relay/{resume,leader}.rs` and `relay/jetstream/publish.rs`: inspect the
+//!   stream, recreate it (check the lease, delete, create), read a page, check the lease, send.
 //! - `Arrive`, `Lose`, `TimeOut`: a publish reaches the broker, which checks the expected last
 //!   sequence, or is lost; or the relay stops waiting.
 //! - `LoseStream`, `LoseTail`: what JetStream may do (hazards of its default sync interval).

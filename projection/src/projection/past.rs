@@ -63,7 +63,7 @@ pub(super) struct Past<P: Projection> {
 }
 
 impl<P: Projection> Past<P> {
-    /// Keeps no history: what is folded replaces nothing that queries see.
+    /// Keeps no history, for folds whose rows no query sees.
     pub(super) const fn none() -> Self {
         Self {
             rows: BTreeMap::new(),
@@ -75,7 +75,7 @@ impl<P: Projection> Past<P> {
         }
     }
 
-    /// Keeps the history, if the projection has one, and is full with about `limit` bytes.
+    /// Keeps the history, if the projection has one, and is full at about `limit` bytes.
     pub(super) fn keeping(limit: usize) -> Self {
         let mut past = Self::none();
         past.limit = P::HISTORY.then_some(limit);

@@ -35,8 +35,8 @@ pub(crate) struct Seen {
     pub(crate) head: Position,
 }
 
-/// Reads the epoch and the event of a partition's checkpoint, whoever owns it. Returns `None` if
-/// there is no such partition.
+/// Reads the epoch and the event of a partition's checkpoint, no matter which process owns it.
+/// Returns `None` if there is no such partition.
 pub(crate) async fn look(
     connection: &mut PgConnection,
     partition: &PartitionKey,

@@ -1,5 +1,5 @@
-//! What each projection makes of each event that it handles: whole rows, written down by hand, not
-//! worked out by the code under test.
+//! How each projection changes rows by each event that it handles: whole rows, written down by
+//! hand, not computed by the code under test.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -37,8 +37,8 @@ const ORDER: Uuid = Uuid::from_u128(3);
 const FIRST: Uuid = Uuid::from_u128(4);
 const SECOND: Uuid = Uuid::from_u128(5);
 
-/// What the last of these events makes of the projection's only row. In it `@n` stands for when
-/// event n was recorded.
+/// The projection's only row after the last of these events. In it `@n` stands for when event n was
+/// recorded.
 #[derive(Clone)]
 struct Story {
     projection: &'static str,

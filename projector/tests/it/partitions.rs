@@ -1,5 +1,5 @@
-//! Projections split by a hash of their keys: the same rows, whoever projects which partition and
-//! wherever each stands.
+//! Projections split by a hash of their keys: the same rows, no matter which process projects which
+//! partition, and how far each is.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;

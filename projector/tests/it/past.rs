@@ -77,7 +77,7 @@ async fn kept(url: &str, name: &str) -> Past {
     past
 }
 
-/// What a replay makes of a row, event by event, in the form of the columns of its history.
+/// A row after each event of a replay, in the form of the columns of its history.
 async fn replayed(
     url: &str,
     operations: &Operations,

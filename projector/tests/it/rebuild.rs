@@ -1,4 +1,4 @@
-//! `projector rebuild`: the next generation beside the live one, whatever happens meanwhile.
+//! `projector rebuild`: the next generation next to the live one, no matter what happens meanwhile.
 
 use std::process::Output;
 use std::time::Duration;

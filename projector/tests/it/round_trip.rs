@@ -89,8 +89,7 @@ fn stored_time() -> impl Strategy<Value = String> {
     )
 }
 
-/// Times before, in and soon after one leap second: what a column makes of them changes their
-/// order.
+/// Times before, in and soon after one leap second: a column stores them in another order.
 fn around_a_leap_second() -> impl Strategy<Value = String> {
     let of = |second: &'static str, fractions: std::ops::Range<u32>| {
         fractions.prop_map(move |nanosecond| format!("{second}.{nanosecond:09}Z"))

@@ -85,7 +85,7 @@ async fn p6_p7_killed_with_9_at_every_stage_with_nats_in_trouble_between_no_row_
     }
 }
 
-/// A log with its feed, and the read model beside it.
+/// A log with its feed, and the read model next to it.
 struct Log {
     feed: Feed,
     life: Option<Life>,

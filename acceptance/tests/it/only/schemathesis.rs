@@ -1,5 +1,5 @@
-//! Schemathesis sends what it makes of the APIs' descriptions to a running stack: the examples, the
-//! limits of each value, random values, and operations that follow one another.
+//! Schemathesis makes requests from the APIs' descriptions and sends them to a running stack: the
+//! examples, the limits of each value, random values, and operations that follow one another.
 //!
 //! No answer may be a failure of the server, and none may be one that the description does not
 //! describe. No request that is valid as of its schema may be refused, except by a rule that the

@@ -1,5 +1,5 @@
-//! A projection of products whose own code panics at some events, and makes of others what Postgres
-//! does not take.
+//! A projection of products whose own code panics at some events, and turns others into rows that
+//! Postgres refuses.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
