@@ -36,7 +36,7 @@ fn of(failure: &Failure, api: Api, method: &Method) -> Problem {
         }
         Failure::Away(_) => Problem::unavailable("api/away", "An API is away", RETRY_AFTER)
             .detail(format!("{title} cannot be reached; nothing was changed")),
-        Failure::Broken(_) => {
+        Failure::Broken(_) | Failure::Cut(_) => {
             Problem::new(StatusCode::BAD_GATEWAY, "api/no-answer", "An API gave no answer")
                 .retry_after(RETRY_AFTER)
                 .detail(format!("{title} ended the connection{}", outcome(method)))

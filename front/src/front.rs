@@ -2,15 +2,15 @@
 
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Instant;
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::FromRequestParts as _;
 use axum::http::request::Parts;
 use axum::http::uri::PathAndQuery;
 use axum::response::Response;
 use service_kit::Problem;
 use service_kit::http::{ClientAddress, OwnFormat};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::address::Address;
@@ -68,13 +68,14 @@ impl Front {
         *self.0.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(known);
     }
 
-    /// Sends a request to an API, and passes on its answer. `route` names the path in metrics.
+    /// Sends a request that came at `came` to an API, and passes on its answer. `route` names the
+    /// path in metrics.
     pub(crate) async fn relay(
         &self,
         api: Api,
         route: &str,
-        mut parts: Parts,
-        body: Bytes,
+        (mut parts, body): (Parts, Bytes),
+        came: Instant,
     ) -> Result<Response, Problem> {
         let started = Instant::now();
         let Ok(ClientAddress(client)) = ClientAddress::from_request_parts(&mut parts, &()).await;
@@ -82,7 +83,7 @@ impl Front {
         let target = parts.uri.path_and_query().cloned();
         let target = target.unwrap_or_else(|| PathAndQuery::from_static("/"));
         let head = Head { method: parts.method, target, headers };
-        let answer = self.upstream(api).send(&head, &body).await;
+        let answer = self.upstream(api).send(&head, &body, came).await;
         let answer = answer.map_err(|failure| failure::problem(&failure, api, &head.method));
         let status = match &answer {
             Ok(answer) => answer.status(),
@@ -95,7 +96,7 @@ impl Front {
         )
         .record(started.elapsed().as_secs_f64());
         let (parts, body) = answer?.into_parts();
-        let mut answer = Response::new(Body::new(body));
+        let mut answer = Response::new(body);
         *answer.status_mut() = parts.status;
         *answer.headers_mut() = headers::of_answer(parts.headers);
         // An API's problem passes as it is.

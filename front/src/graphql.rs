@@ -14,6 +14,7 @@ use graphql_kit::{answer, endpoint, request};
 use service_kit::Problem;
 use service_kit::body::read_body;
 use service_kit::extract::require_json;
+use tokio::time::Instant;
 
 use crate::api::Api;
 use crate::front::Front;
@@ -28,8 +29,12 @@ pub(crate) const PATH: &str = "/graphql";
 /// The `Retry-After` while the schema is not known, in seconds.
 const RETRY_AFTER: u64 = 1;
 
-/// Answers a request to the endpoint.
-pub(crate) async fn answer(front: &Front, request: Request) -> Result<Response, Problem> {
+/// Answers a request to the endpoint, which came at `came`.
+pub(crate) async fn answer(
+    front: &Front,
+    request: Request,
+    came: Instant,
+) -> Result<Response, Problem> {
     if asks_for_web_socket(request.headers()) {
         return Err(no_web_socket());
     }
@@ -44,14 +49,14 @@ pub(crate) async fn answer(front: &Front, request: Request) -> Result<Response, 
         return Err(endpoint::not_allowed("GET, POST"));
     };
     match destination::of(read) {
-        Ok(Destination::Api(api)) => front.relay(api, PATH, parts, body).await,
+        Ok(Destination::Api(api)) => front.relay(api, PATH, (parts, body), came).await,
         Ok(Destination::Schema(request)) => match &front.known().schema {
             Schema::Known(schema) => {
                 let wanted = wanted(&parts.headers)?;
                 Ok(own(answer::executed(schema.execute(*request).await, wanted)))
             }
             // The API refuses it in its own words.
-            Schema::Hidden => front.relay(Api::Query, PATH, parts, body).await,
+            Schema::Hidden => front.relay(Api::Query, PATH, (parts, body), came).await,
             Schema::Unknown(why) => Err(unknown(why)),
         },
         Err(refused) => {

@@ -12,6 +12,7 @@ use axum::routing::any;
 use service_kit::body::read_body;
 use service_kit::http::{Allowed, layered};
 use service_kit::{Problem, docs};
+use tokio::time::Instant;
 use tower::ServiceExt as _;
 
 use crate::api::Api;
@@ -31,9 +32,10 @@ pub fn router(front: Front, allowed: &Allowed) -> Router {
 
 /// Answers a request.
 async fn handle(State(front): State<Front>, request: Request) -> Result<Response, Problem> {
+    let came = Instant::now();
     let path = request.uri().path();
     if path == graphql::PATH {
-        return graphql::answer(&front, request).await;
+        return graphql::answer(&front, request, came).await;
     }
     let known = front.known();
     if DOCUMENTS.iter().any(|(_, document)| path == *document) {
@@ -46,7 +48,7 @@ async fn handle(State(front): State<Front>, request: Request) -> Result<Response
     match known.table.find(request.method(), path, request.headers()) {
         Found::Api(api, route) => {
             let (parts, body) = request.into_parts();
-            front.relay(api, route, parts, read_body(body).await?).await
+            front.relay(api, route, (parts, read_body(body).await?), came).await
         }
         _ if !known.missing.is_empty() => Err(unknown(&known.missing)),
         Found::OtherMethods(allowed) => Err(not_allowed(&allowed)),

@@ -12,16 +12,17 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::uri::{InvalidUriParts, PathAndQuery};
 use axum::http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{Client, Error as ClientError, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tokio_util::sync::CancellationToken;
@@ -31,7 +32,7 @@ use crate::relayed::Relayed;
 
 /// How long a connection to an API may take, without TLS.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
-/// How long an API may take to begin its answer. It is a second less than the deadline of the
+/// How long an API may take to begin its answer, from the beginning of the request. It is a second less than the deadline of the
 /// front's own layers, so that the answer to the client says which API it was.
 pub const ANSWER_DEADLINE: Duration =
     service_kit::http::REQUEST_DEADLINE.saturating_sub(Duration::from_secs(1));
@@ -41,6 +42,8 @@ const KEPT_FOR: Duration = Duration::from_secs(3);
 const MAX_IDLE: usize = 64;
 /// The maximum size of an answer's head, and of what is read ahead of an answer's body, in bytes.
 const MAX_READ_AHEAD: usize = 64 * 1024;
+/// The maximum size of an answer that is read whole before it is passed on, in bytes.
+const MAX_WHOLE: u64 = 64 * 1024;
 /// How long an API may take to describe itself in one document.
 const FETCH_DEADLINE: Duration = Duration::from_secs(5);
 /// The maximum size of a document in which an API describes itself, in bytes.
@@ -82,6 +85,9 @@ pub(crate) enum Failure {
     /// The connection ended before the answer began.
     #[error("it ended the connection without an answer")]
     Broken(#[source] ClientError),
+    /// The connection ended in the middle of a short answer.
+    #[error("it ended its answer early")]
+    Cut(#[source] hyper::Error),
     /// It did not answer in time.
     #[error("it did not answer within {0:?}")]
     Late(Duration),
@@ -141,22 +147,34 @@ impl Upstream {
         Ok(Self { address, client, requests, streams, deadline: limits.deadline, drain })
     }
 
-    /// Sends a request, and returns the answer as soon as it begins.
+    /// Sends a request, and returns the answer as soon as it begins. The API's time counts from
+    /// `started`.
+    ///
+    /// A short answer is read whole, so that a client that does not read it holds no place here.
     pub(crate) async fn send(
         &self,
         head: &Head,
         body: &Bytes,
-    ) -> Result<Response<Relayed>, Failure> {
+        started: Instant,
+    ) -> Result<Response<Body>, Failure> {
         let place = free(&self.requests).ok_or(Failure::Full)?;
-        let attempts = self.attempts(head, body);
-        let answer = tokio::time::timeout(self.deadline, attempts).await;
-        let answer = answer.map_err(|_| Failure::Late(self.deadline))??;
+        let late = |_| Failure::Late(self.deadline);
+        let end = started + self.deadline;
+        let answer = timeout_at(end, self.attempts(head, body)).await.map_err(late)??;
         if !is_stream(answer.headers()) {
-            return Ok(answer.map(|body| Relayed::new(body, place)));
+            let (parts, body) = answer.into_parts();
+            let is_short = body.size_hint().upper().is_some_and(|size| size <= MAX_WHOLE);
+            let body = if is_short {
+                let whole = timeout_at(end, body.collect()).await.map_err(late)?;
+                Body::from(whole.map_err(Failure::Cut)?.to_bytes())
+            } else {
+                Body::new(Relayed::new(body, place))
+            };
+            return Ok(Response::from_parts(parts, body));
         }
         // It stays open for long, so it must not take the place of a request.
         let place = free(&self.streams).ok_or(Failure::FullOfStreams)?;
-        Ok(answer.map(|body| Relayed::new(body, place).until(self.drain.clone())))
+        Ok(answer.map(|body| Body::new(Relayed::new(body, place).until(self.drain.clone()))))
     }
 
     /// Fetches something small and whole.

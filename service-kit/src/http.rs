@@ -25,6 +25,7 @@ mod single;
 mod stall;
 mod step;
 pub(crate) mod tls;
+mod unread;
 mod version;
 mod wire;
 

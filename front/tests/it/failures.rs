@@ -92,6 +92,30 @@ async fn an_api_that_takes_too_long_is_answered_for_in_time() {
 }
 
 #[tokio::test]
+async fn the_time_in_which_a_body_comes_counts() {
+    let (commands, mut reached, let_go) = held();
+    let (at_commands, at_queries) = (commands.serve().await, queries().serve().await);
+    let (deadline, pause) = (Duration::from_secs(3), Duration::from_secs(2));
+    let setup = Setup { upstream: UpstreamLimits { deadline, ..PLENTY }, ..Setup::default() };
+    let front = TestFront::start(at_commands.address, at_queries.address, setup).await;
+    let since = Instant::now();
+    let mut client = TcpStream::connect(front.served.address).await.unwrap();
+    let head = "POST /api/v1/held HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+        content-type: application/json\r\ncontent-length: 2\r\n\r\n";
+    client.write_all(head.as_bytes()).await.unwrap();
+    // A client is slow.
+    tokio::time::sleep(pause).await;
+    client.write_all(b"{}").await.unwrap();
+    let mut answer = String::new();
+    in_time("the answer", client.read_to_string(&mut answer)).await.unwrap();
+    assert!(answer.contains("api/late"), "{answer}");
+    let took = since.elapsed();
+    assert!(took >= deadline && took < deadline + pause, "{took:?}");
+    in_time("the request", reached.recv()).await.unwrap();
+    let_go.add_permits(1);
+}
+
+#[tokio::test]
 async fn one_busy_api_takes_no_place_from_the_other() {
     let (commands, mut reached, let_go) = held();
     let (at_commands, at_queries) = (commands.serve().await, queries().serve().await);

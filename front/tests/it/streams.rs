@@ -80,6 +80,25 @@ async fn streams_take_no_place_from_requests_and_have_a_limit_of_their_own() {
 }
 
 #[tokio::test]
+async fn a_short_answer_that_its_client_leaves_unread_takes_no_place_from_others() {
+    let (front, _events, _apis) = front(UpstreamLimits { requests: 1, ..PLENTY }).await;
+    let stream = TcpStream::connect(front.served.address).await.unwrap();
+    // No stream of this client may send anything but heads.
+    let mut builder = h2::client::Builder::new();
+    let handshake = builder.initial_window_size(0).handshake::<_, Bytes>(stream);
+    let (client, connection) = handshake.await.unwrap();
+    let connection = tokio::spawn(connection);
+    let mut client = in_time("room for a stream", client.ready()).await.unwrap();
+    let list = axum::http::Request::get("http://localhost/api/v1/list").body(()).unwrap();
+    let (unread, _) = client.send_request(list, true).unwrap();
+    let unread = in_time("the head", unread).await.unwrap();
+    assert_eq!(unread.status(), StatusCode::OK);
+    assert_eq!(front.get("/api/v1/list").await.text, "a list");
+    drop(unread);
+    connection.abort();
+}
+
+#[tokio::test]
 async fn a_stream_ends_when_the_front_drains_and_an_answer_does_not() {
     let (front, [events, _other], _apis) = front(PLENTY).await;
     events.unbounded_send(event("data: 1\n\n")).unwrap();

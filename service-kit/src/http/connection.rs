@@ -10,9 +10,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::http::HeaderValue;
 use axum::http::header::{HOST, STRICT_TRANSPORT_SECURITY};
 use axum::http::uri::Authority;
+use axum::http::{HeaderValue, Version};
 use axum::response::Response;
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::body_budget::{BodyBudget, Budgeted};
-use super::connections::{Activity, InFlight, Slot, closed};
+use super::connections::{Activity, InFlight, Slot, Taken, closed};
 use super::hosts::is_domain;
 use super::limits::Limits;
 use super::stall::WriteDeadline;
@@ -48,8 +48,6 @@ const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Browsers that were here over TLS ask over TLS only, for a year (RFC 6797).
 const TLS_ONLY: &str = "max-age=31536000";
-/// How long a client may leave an answer unread.
-const WRITE_DEADLINE: Duration = Duration::from_secs(30);
 
 /// The state that all connections of one port share.
 #[derive(Clone)]
@@ -59,6 +57,7 @@ pub(super) struct Server {
     bodies: BodyBudget,
     clients: Clients,
     head_deadline: Duration,
+    write_deadline: Duration,
     drain: CancellationToken,
     cut: CancellationToken,
 }
@@ -71,14 +70,16 @@ impl Server {
         drain: CancellationToken,
         cut: CancellationToken,
     ) -> Self {
-        let (bodies, head_deadline) = (limits.bodies.clone(), limits.head_deadline);
-        let builder = Arc::new(builder(head_deadline));
-        Self { builder, router, bodies, clients: Clients::new(limits), head_deadline, drain, cut }
+        let bodies = limits.bodies.clone();
+        let Limits { head_deadline, write_deadline, .. } = limits;
+        let (builder, clients) = (Arc::new(builder(head_deadline)), Clients::new(limits));
+        Self { builder, router, bodies, clients, head_deadline, write_deadline, drain, cut }
     }
 
     /// Serves one connection until it ends.
     pub(super) async fn attend(self, stream: TcpStream, peer: IpAddr, slot: Slot) {
-        self.converse(guarded(stream), peer, (slot, false)).await;
+        let stream = guarded(stream, self.write_deadline);
+        self.converse(stream, peer, (slot, false)).await;
     }
 
     /// Serves one connection over TLS until it ends.
@@ -94,7 +95,7 @@ impl Server {
             () = slot.evicted() => return,
             // No request can be lost yet.
             () = self.drain.cancelled() => return,
-            shaken = tls.accept(guarded(stream)) => shaken,
+            shaken = tls.accept(guarded(stream, self.write_deadline)) => shaken,
         };
         match shaken {
             Ok(stream) => self.converse(stream, peer, (slot, true)).await,
@@ -148,6 +149,10 @@ impl Server {
                     }
                     watched = false;
                 }
+                // The first request has come, so the protocol is known.
+                () = activity.left_unread(self.write_deadline), if activity.is_http2() => {
+                    return closed("unread");
+                }
                 () = self.drain.cancelled(), if !draining => {
                     draining = true;
                     connection.as_mut().graceful_shutdown();
@@ -167,11 +172,11 @@ fn is_to_a_domain(request: &Request) -> bool {
 }
 
 /// A connection whose answers are sent at once, and end when nobody reads them.
-fn guarded(stream: TcpStream) -> WriteDeadline<TcpStream> {
+fn guarded(stream: TcpStream, limit: Duration) -> WriteDeadline<TcpStream> {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");
     }
-    WriteDeadline::new(stream, WRITE_DEADLINE)
+    WriteDeadline::new(stream, limit)
 }
 
 /// Answers the requests of one connection.
@@ -187,6 +192,7 @@ struct Requests {
 impl Requests {
     async fn answer(self, request: Request<Incoming>) -> Result<Response, Infallible> {
         let in_flight = self.activity.begin();
+        let taken = (request.version() == Version::HTTP_2).then(|| self.activity.watch());
         let reservation = self.bodies.reservation();
         let mut request =
             request.map(|body| Body::new(Budgeted::new(body, Arc::clone(&reservation))));
@@ -200,13 +206,14 @@ impl Requests {
         }
         // The handler no longer needs the body.
         drop(reservation);
-        Ok(response.map(|body| Body::new(Answering { body, _in_flight: in_flight })))
+        Ok(response.map(|body| Body::new(Answering { body, taken, _in_flight: in_flight })))
     }
 }
 
 /// An answer's body. The connection counts as busy until it is sent or dropped.
 struct Answering {
     body: Body,
+    taken: Option<Taken>,
     _in_flight: InFlight,
 }
 
@@ -218,7 +225,11 @@ impl hyper::body::Body for Answering {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        let part = Pin::new(&mut self.body).poll_frame(context);
+        if let Some(taken) = &self.taken {
+            taken.note(matches!(part, Poll::Ready(Some(Ok(_)))));
+        }
+        part
     }
 
     fn is_end_stream(&self) -> bool {

@@ -3,14 +3,15 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
 use super::address::ClientKey;
 use super::limits::Limits;
+use super::unread::Unread;
 
 const OPEN: &str = "http_server_connections";
 const CLOSED: &str = "http_server_connections_closed";
@@ -45,10 +46,13 @@ pub(super) struct Activity {
     started: Instant,
     /// The number of requests whose answers are not sent yet.
     in_flight: AtomicUsize,
-    /// The number of request heads received.
+    /// The number of request heads received. A watched answer counts once more.
     heads: AtomicU64,
     /// When the connection was last busy, in milliseconds after the port was opened.
     busy_at: AtomicU64,
+    /// Whether HTTP/2 is spoken.
+    is_http2: AtomicBool,
+    unread: Unread,
     evicted: CancellationToken,
 }
 
@@ -67,6 +71,13 @@ pub(super) struct AllBusy;
 /// A request in flight. While it exists, its connection is busy.
 #[derive(Debug)]
 pub(super) struct InFlight(Arc<Activity>);
+
+/// An answer whose parts an HTTP/2 client has to take.
+#[derive(Debug)]
+pub(super) struct Taken {
+    activity: Arc<Activity>,
+    number: u64,
+}
 
 impl Connections {
     pub(super) fn new(limits: Limits) -> Self {
@@ -138,6 +149,8 @@ impl Activity {
             in_flight: AtomicUsize::new(0),
             heads: AtomicU64::new(0),
             busy_at: AtomicU64::new(millis_since(started)),
+            is_http2: AtomicBool::new(false),
+            unread: Unread::default(),
             evicted: CancellationToken::new(),
         }
     }
@@ -149,6 +162,23 @@ impl Activity {
         InFlight(Arc::clone(self))
     }
 
+    /// Watches whether the client goes on reading an answer over HTTP/2.
+    pub(super) fn watch(self: &Arc<Self>) -> Taken {
+        self.is_http2.store(true, Ordering::Relaxed);
+        // Heads are counted up, so no two answers have the same number.
+        Taken { activity: Arc::clone(self), number: self.heads.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// Whether an answer was ever watched.
+    pub(super) fn is_http2(&self) -> bool {
+        self.is_http2.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the client leaves an answer unread for this long.
+    pub(super) async fn left_unread(&self, limit: Duration) {
+        self.unread.left_for(limit).await;
+    }
+
     /// Whether a request is in flight.
     pub(super) fn is_busy(&self) -> bool {
         self.in_flight.load(Ordering::Relaxed) > 0
@@ -157,6 +187,20 @@ impl Activity {
     /// Whether a request ever arrived.
     pub(super) fn was_used(&self) -> bool {
         self.heads.load(Ordering::Relaxed) > 0
+    }
+}
+
+impl Taken {
+    /// Notes whether a part was taken, or is still to come.
+    pub(super) fn note(&self, was_taken: bool) {
+        let Self { activity, number } = self;
+        if was_taken { activity.unread.took(*number) } else { activity.unread.asked(*number) }
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.activity.unread.asked(self.number);
     }
 }
 

@@ -14,6 +14,8 @@ pub const MAX_CONNECTIONS_PER_ADDRESS: usize = 256;
 pub const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
 /// How long a client may take to send a request head, counted from accept and from each answer.
 pub const HEAD_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a client may leave an answer unread.
+pub(super) const WRITE_DEADLINE: Duration = Duration::from_secs(30);
 /// The maximum number of connections of the admin port. Probes and a scraper need only a few.
 const MAX_ADMIN_CONNECTIONS: usize = 64;
 
@@ -32,6 +34,8 @@ pub struct Limits {
     pub forwarded_header: ForwardedHeader,
     /// How long a client may take to send a request head.
     pub head_deadline: Duration,
+    /// How long a client may leave an answer unread.
+    pub write_deadline: Duration,
     /// The budget for request bodies held at once. Clones share one budget.
     pub bodies: BodyBudget,
 }
@@ -44,6 +48,7 @@ impl Default for Limits {
             trusted_proxies: TrustedProxies::default(),
             forwarded_header: ForwardedHeader::default(),
             head_deadline: HEAD_DEADLINE,
+            write_deadline: WRITE_DEADLINE,
             bodies: BodyBudget::new(MAX_BODY_BYTES),
         }
     }
