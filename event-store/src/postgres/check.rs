@@ -16,6 +16,7 @@
 use std::time::Duration;
 
 use super::Inner;
+use super::current::on_current;
 use crate::append::prepared::Prepared;
 use crate::append::{Append, AppendOutcome, Refusal};
 use crate::error::StoreError;
@@ -57,9 +58,12 @@ impl Inner {
         let after: Vec<i64> = prepared.checks.iter().map(|c| c.after).collect();
         let tags: Vec<String> = prepared.checks.iter().map(|c| c.tags.clone()).collect();
         let types: Vec<String> = prepared.checks.iter().map(|c| c.types.clone()).collect();
-        let found = sqlx::query_file!("sql/check_conditions.sql", &after, &tags, &types);
-        let found = found.fetch_all(&self.scan).await.map_err(|error| self.failed(error))?;
-        for (check, row) in prepared.checks.iter_mut().zip(found) {
+        let found = on_current!(
+            self.scan,
+            fetch_all,
+            sqlx::query_file!("sql/check_conditions.sql", &after, &tags, &types)
+        );
+        for (check, row) in prepared.checks.iter_mut().zip(found?) {
             check.after = check.after.max(row.head);
             check.broken = row.broken;
         }

@@ -98,6 +98,11 @@ impl Continuity {
         known.asked_at.filter(|at| at.elapsed() <= within).map(|_| known.newest.position)
     }
 
+    /// Returns the newest known event.
+    pub(crate) fn newest(&self) -> EventRef {
+        self.known().newest
+    }
+
     /// Returns the newest known position.
     pub(crate) fn position(&self) -> Position {
         *self.position.borrow()

@@ -14,7 +14,7 @@ use sqlx::postgres::PgConnection;
 
 use super::Inner;
 use crate::error::StoreError;
-use crate::event::Position;
+use crate::event::{EventRef, Position};
 
 /// Runs a statement of the inner store, by this method of it, on a server that is not behind. If
 /// the first one is, it runs once more, on a new connection.
@@ -50,7 +50,7 @@ impl Inner {
         pool: &Pool,
         read: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
     ) -> Result<Option<T>, StoreError> {
-        let known = self.continuity.position();
+        let known = self.continuity.newest();
         let answered =
             pool.run(
                 async move |raw: &mut PgConnection| {
@@ -60,7 +60,7 @@ impl Inner {
         match answered.await {
             Ok(Some(answer)) => Ok(Some(answer)),
             Ok(None) => {
-                behind(pool, known);
+                behind(pool, known.position);
                 Ok(None)
             }
             Err(error) => {
@@ -78,13 +78,13 @@ impl Inner {
     }
 }
 
-/// Whether the server has the event at this position.
-async fn has(raw: &mut PgConnection, known: Position) -> sqlx::Result<bool> {
-    if known == Position::START {
-        return Ok(true);
-    }
-    let found = sqlx::query_file!("sql/event_ref_at.sql", known.0).fetch_optional(raw).await?;
-    Ok(found.is_some())
+/// Whether the server has this event, at its position. A server with another history may have
+/// another one there.
+async fn has(raw: &mut PgConnection, known: EventRef) -> sqlx::Result<bool> {
+    let Some(event_id) = known.event_id else { return Ok(true) };
+    let position = known.position.0;
+    let found = sqlx::query_file!("sql/event_ref_at.sql", position).fetch_optional(raw).await?;
+    Ok(found.is_some_and(|found| found.event_id == event_id))
 }
 
 /// Replaces the connections to a server that lacks a position which this process knows. New ones

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::Inner;
-use super::current::on_current;
+use super::current::{behind, on_current};
 use super::error::read_error;
 use crate::append::prepared::Prepared;
 use crate::append::{AppendOutcome, Idempotency, Refusal, ReservedValue};
@@ -74,6 +74,9 @@ pub(super) fn page(limit: u32) -> i64 {
     limit.min(MAX_PAGE).into()
 }
 
+/// How often the head is read, if the first server that names it is behind.
+const HEAD_TRIES: u32 = 2;
+
 impl Inner {
     /// Converts the error of a read. A failed proof of continuity explains more than "no
     /// connection", so it comes first.
@@ -101,18 +104,24 @@ impl Inner {
 
     async fn head_through(&self, pool: &Pool) -> Result<Head, StoreError> {
         self.continuity.check().await?;
-        let row = sqlx::query_file!("sql/head.sql")
-            .fetch_one(pool)
-            .await
-            .map_err(|error| self.failed(error))?;
-        let epoch = Epoch(row.epoch);
-        let mark = row.position.map_or(EventRef::START, |p| EventRef {
-            position: Position(p),
-            event_id: row.event_id,
-        });
-        self.continuity.accept(epoch).await?;
-        self.continuity.learn_head(mark);
-        Ok(Head { epoch, mark })
+        for _ in 0..HEAD_TRIES {
+            let known = self.continuity.position();
+            let row = sqlx::query_file!("sql/head.sql").fetch_one(pool).await;
+            let row = row.map_err(|error| self.failed(error))?;
+            let epoch = Epoch(row.epoch);
+            let mark = row.position.map_or(EventRef::START, |p| EventRef {
+                position: Position(p),
+                event_id: row.event_id,
+            });
+            self.continuity.accept(epoch).await?;
+            if mark.position >= known {
+                self.continuity.learn_head(mark);
+                return Ok(Head { epoch, mark });
+            }
+            // The log never gets shorter, so this is not its end.
+            behind(pool, known);
+        }
+        Err(self.away())
     }
 
     /// Rejects a server that can lose acknowledged data, for readiness; appends check by

@@ -46,9 +46,10 @@ enum Kind {
     Owner,
     Repeat,
     Reservations,
+    Head,
 }
 
-const KINDS: [Kind; 10] = [
+const KINDS: [Kind; 11] = [
     Kind::All,
     Kind::Types,
     Kind::Category,
@@ -59,6 +60,7 @@ const KINDS: [Kind; 10] = [
     Kind::Owner,
     Kind::Repeat,
     Kind::Reservations,
+    Kind::Head,
 ];
 
 fn name() -> StreamName {
@@ -98,6 +100,7 @@ impl Kind {
                 return owners == [Some(name())];
             }
             Self::Repeat => return store.repeated(&idempotency(number)).await.unwrap().is_some(),
+            Self::Head => return store.head().await.unwrap().mark.position >= position,
             Self::Reservations => {
                 let held = store.reservations_of("seen", 100).await.unwrap();
                 return held.contains(&(reservation(number), name()));
@@ -137,5 +140,14 @@ async fn a_subscription_skips_nothing_while_one_of_its_connections_leads_elsewhe
     switch.lead_to(primary.port());
     let position = add(&store, 1).await;
     let mut events = store.subscribe(types(), Position(1));
+    assert_eq!(next(&mut events).await.unwrap().position, position);
+
+    let store = connect(switch.url()).await;
+    switch.lead_to(standby.port());
+    // The other way round.
+    assert_eq!(store.head().await.unwrap().mark.position, Position(1));
+    switch.lead_to(primary.port());
+    let position = add(&store, 2).await;
+    let mut events = store.subscribe(types(), Position(position.0 - 1));
     assert_eq!(next(&mut events).await.unwrap().position, position);
 }
