@@ -3,6 +3,8 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::CursorError;
+
 /// The default number of rows on a page.
 pub const DEFAULT_SIZE: u32 = 20;
 /// The maximum number of rows on a page.
@@ -71,8 +73,9 @@ impl<S> PageRequest<S> {
         &self,
     ) -> Result<(Option<A>, Option<B>), sqlx::Error> {
         let PageStart::After(key) = &self.start else { return Ok((None, None)) };
+        // Another version of this list may have signed another sort key.
         let (first, second) = serde_json::from_value(key.clone())
-            .map_err(|error| sqlx::Error::Encode(error.into()))?;
+            .map_err(|_| sqlx::Error::Encode(CursorError::OtherVersion.into()))?;
         Ok((Some(first), Some(second)))
     }
 

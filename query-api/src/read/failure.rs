@@ -9,6 +9,8 @@ use service_kit::Problem;
 use service_kit::consistency::TokenError;
 use service_kit::shed::{LINE_EVERY, LogLimit};
 
+use crate::page::CursorError;
+
 /// On a replica: the query stood in the way of what it had to replay.
 const SERIALIZATION_FAILURE: &str = "40001";
 
@@ -26,6 +28,9 @@ pub enum ReadError {
     /// The wanted position belongs to another history.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// The page cursor has another form.
+    #[error(transparent)]
+    Cursor(CursorError),
     /// The process has reached its limit of waiting queries.
     #[error("too many queries wait for a position")]
     TooManyWaiters,
@@ -113,6 +118,10 @@ impl From<sqlx::Error> for ReadError {
                 | sqlx::Error::Tls(_)
                 | sqlx::Error::Protocol(_)
                 | sqlx::Error::WorkerCrashed => Self::Away(error),
+                sqlx::Error::Encode(cause) => match cause.downcast::<CursorError>() {
+                    Ok(cursor) => Self::Cursor(*cursor),
+                    Err(cause) => Self::Failed(sqlx::Error::Encode(cause)),
+                },
                 error => Self::Failed(error),
             },
         }
@@ -149,6 +158,7 @@ impl ReadError {
             // These are part of normal operation, and the answer says everything.
             Self::Behind { .. }
             | Self::Token(_)
+            | Self::Cursor(_)
             | Self::TooManyWaiters
             | Self::TooManyExports
             | Self::NotProjected
@@ -177,6 +187,7 @@ impl From<ReadError> for Problem {
         match error {
             ReadError::Behind { seen, wanted } => not_yet_consistent(seen, wanted),
             ReadError::Token(error) => error.into(),
+            ReadError::Cursor(error) => error.into(),
             ReadError::TooManyWaiters => Self::shed(
                 "too-many-waiting",
                 "Too many queries are waiting for newer data",
@@ -219,5 +230,24 @@ impl From<ReadError> for Problem {
                 Self::internal()
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use serde_json::json;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::page::{PageRequest, PageStart};
+
+    #[test]
+    fn a_cursor_with_another_sort_key_is_refused() {
+        let start = PageStart::After(json!(["x", 1]));
+        let request = PageRequest { sort: (), start, size: 20 };
+        let problem = Problem::from(ReadError::from(request.after::<i64, Uuid>().unwrap_err()));
+        assert_eq!((problem.status().as_u16(), problem.code()), (400, "cursor-invalid"));
     }
 }

@@ -9,7 +9,9 @@ use sqlx::{Encode, PgConnection, Postgres, Row as _, Type};
 
 use super::Asked;
 use super::export::CHUNK_ROWS;
-use super::statement::{CHECKPOINT, CHECKPOINT_COLUMNS, Conditions, Statement, read_all};
+use super::statement::{
+    CHECKPOINT, CHECKPOINT_COLUMNS, Conditions, Statement, has_checkpoint, read_all,
+};
 use crate::page::{MAX_SIZE, Page, PageRequest, PageStart};
 
 /// The largest page and a row more. It is a constant, so that a plan for all values expects few
@@ -19,6 +21,9 @@ const _: () = assert!(MAX_SIZE + 1 == 101, "AT_MOST fits the largest page");
 /// The rows that an export reads at once and a row more.
 const AT_MOST_OF_EXPORT: &str = " LIMIT 201) AS most";
 const _: () = assert!(CHUNK_ROWS + 1 == 201, "AT_MOST_OF_EXPORT fits what an export reads at once");
+
+/// A column without a value. The other half of the statement says its type.
+const NOTHING: &str = ", NULL";
 
 /// The rows of a list in one sort. Made by `sorted!`.
 ///
@@ -35,13 +40,15 @@ type Types<R, A, K> = PhantomData<fn() -> (R, A, K)>;
 
 /// The pieces of the statement of a page.
 ///
+/// The checkpoints come first, and then the rows, each half with nothing in the columns of the
+/// other: checkpoints that come with each row would cost as much as the rows.
+///
 /// Its first parameters are the values of the conditions, then the two key columns of the row
 /// before the page (null for the first page). The last two are the maximum number of rows and the
 /// number of rows to skip.
 #[derive(Debug)]
 pub(super) struct PageOf<R, A, K> {
     from: &'static str,
-    joined: &'static str,
     after: &'static str,
     order: &'static str,
     limit: &'static str,
@@ -50,10 +57,8 @@ pub(super) struct PageOf<R, A, K> {
 }
 
 impl<R, A, K> PageOf<R, A, K> {
-    pub(super) const fn new(
-        [from, joined, after, order, limit, offset]: [&'static str; 6],
-    ) -> Self {
-        Self { from, joined, after, order, limit, offset, types: PhantomData }
+    pub(super) const fn new([from, after, order, limit, offset]: [&'static str; 5]) -> Self {
+        Self { from, after, order, limit, offset, types: PhantomData }
     }
 
     /// The same with another source of rows: `FROM` with a `WHERE`.
@@ -69,53 +74,52 @@ impl<R, A, K> PageOf<R, A, K> {
 /// a colon. `if` names what all rows of the list have in common.
 macro_rules! sorted {
     ($Row:ident in $projection:literal [$count:tt], $($by:tt)+) => {
-        $crate::read::list::sorted!(@ $Row $projection $projection "true" [$count] $($by)+)
+        $crate::read::list::sorted!(@ $Row $projection "true" [$count] $($by)+)
     };
     ($Row:ident in $projection:literal: $view:literal [$count:tt], $($by:tt)+) => {
-        $crate::read::list::sorted!(@ $Row $projection $view "true" [$count] $($by)+)
+        $crate::read::list::sorted!(@ $Row $view "true" [$count] $($by)+)
     };
     ($Row:ident in $projection:literal if $condition:literal [$count:tt], $($by:tt)+) => {
-        $crate::read::list::sorted!(@ $Row $projection $projection $condition [$count] $($by)+)
+        $crate::read::list::sorted!(@ $Row $projection $condition [$count] $($by)+)
     };
-    (@ $Row:ident $of:literal $view:literal $if:literal [0] $($by:tt)+) => {
-        $crate::read::list::sorted!(@ $Row $of $view $if ("$1" "$2" "$3" "$4") $($by)+)
+    (@ $Row:ident $view:literal $if:literal [0] $($by:tt)+) => {
+        $crate::read::list::sorted!(@ $Row $view $if ("$1" "$2" "$3" "$4") $($by)+)
     };
-    (@ $Row:ident $of:literal $view:literal $if:literal [1] $($by:tt)+) => {
-        $crate::read::list::sorted!(@ $Row $of $view $if ("$2" "$3" "$4" "$5") $($by)+)
+    (@ $Row:ident $view:literal $if:literal [1] $($by:tt)+) => {
+        $crate::read::list::sorted!(@ $Row $view $if ("$2" "$3" "$4" "$5") $($by)+)
     };
-    (@ $Row:ident $of:literal $view:literal $if:literal [2] $($by:tt)+) => {
-        $crate::read::list::sorted!(@ $Row $of $view $if ("$3" "$4" "$5" "$6") $($by)+)
+    (@ $Row:ident $view:literal $if:literal [2] $($by:tt)+) => {
+        $crate::read::list::sorted!(@ $Row $view $if ("$3" "$4" "$5" "$6") $($by)+)
     };
-    (@ $Row:ident $of:literal $view:literal $if:literal [3] $($by:tt)+) => {
-        $crate::read::list::sorted!(@ $Row $of $view $if ("$4" "$5" "$6" "$7") $($by)+)
+    (@ $Row:ident $view:literal $if:literal [3] $($by:tt)+) => {
+        $crate::read::list::sorted!(@ $Row $view $if ("$4" "$5" "$6" "$7") $($by)+)
     };
-    (@ $Row:ident $of:literal $view:literal $if:literal [4] $($by:tt)+) => {
-        $crate::read::list::sorted!(@ $Row $of $view $if ("$5" "$6" "$7" "$8") $($by)+)
+    (@ $Row:ident $view:literal $if:literal [4] $($by:tt)+) => {
+        $crate::read::list::sorted!(@ $Row $view $if ("$5" "$6" "$7" "$8") $($by)+)
     };
-    (@ $Row:ident $of:literal $view:literal $if:literal [5] $($by:tt)+) => {
-        $crate::read::list::sorted!(@ $Row $of $view $if ("$6" "$7" "$8" "$9") $($by)+)
+    (@ $Row:ident $view:literal $if:literal [5] $($by:tt)+) => {
+        $crate::read::list::sorted!(@ $Row $view $if ("$6" "$7" "$8" "$9") $($by)+)
     };
-    (@ $Row:ident $of:literal $view:literal $if:literal [6] $($by:tt)+) => {
-        $crate::read::list::sorted!(@ $Row $of $view $if ("$7" "$8" "$9" "$10") $($by)+)
+    (@ $Row:ident $view:literal $if:literal [6] $($by:tt)+) => {
+        $crate::read::list::sorted!(@ $Row $view $if ("$7" "$8" "$9" "$10") $($by)+)
     };
-    (@ $Row:ident $of:literal $view:literal $if:literal $numbers:tt
+    (@ $Row:ident $view:literal $if:literal $numbers:tt
         $by:ident: $by_type:ident, $key:ident: $key_type:ident) => {
         $crate::read::list::Sorted {
             ascending: $crate::read::list::sorted!(
-                @ $Row $of $view $if $numbers $by $by_type $key $key_type ">" "ASC"
+                @ $Row $view $if $numbers $by $by_type $key $key_type ">" "ASC"
             ),
             descending: $crate::read::list::sorted!(
-                @ $Row $of $view $if $numbers $by $by_type $key $key_type "<" "DESC"
+                @ $Row $view $if $numbers $by $by_type $key $key_type "<" "DESC"
             ),
         }
     };
-    (@ $Row:ident $of:literal $view:literal $if:literal
+    (@ $Row:ident $view:literal $if:literal
         ($after:literal $after_key:literal $limit:literal $offset:literal)
         $by:ident $by_type:ident $key:ident $key_type:ident
         $comes_after:literal $direction:literal) => {
         $crate::read::list::PageOf::<$Row, _, _>::new([
             concat!(" FROM read_model.", $view, " WHERE ", $if),
-            concat!(" ON cp_partition = 0 AND cp_projection = '", $of, "'"),
             concat!(
                 " AND (", stringify!($by), ", ", stringify!($key), ") ", $comes_after, " (",
                 $after, "::", stringify!($by_type), ", ", $after_key, "::", stringify!($key_type),
@@ -173,7 +177,9 @@ impl<'q, S> ListOf<'q, S> {
         argument(&mut arguments, page_request.offset())?;
         let lines = sqlx::query_with(statement.sql(), arguments).fetch_all(snapshot).await?;
         let (checkpoints, rows) = read_all(&lines, CHECKPOINT_COLUMNS + 2)?;
-        let Some(first) = lines.first() else { return Ok(Asked { data: None, checkpoints }) };
+        let Some(first) = lines.iter().find(|line| has_checkpoint(line)) else {
+            return Ok(Asked { data: None, checkpoints });
+        };
         let total = first.try_get(CHECKPOINT_COLUMNS)?;
         let is_there: bool = first.try_get(CHECKPOINT_COLUMNS + 1)?;
         let data = is_there.then(|| page_request.page(rows, total));
@@ -198,7 +204,7 @@ impl<'q, S> ListOf<'q, S> {
     }
 
     fn statement<R: TableRow, A, K>(&self, page_of: &PageOf<R, A, K>) -> Statement {
-        let &PageOf { from, joined, after, order, limit, offset, .. } = page_of;
+        let &PageOf { from, after, order, limit, offset, .. } = page_of;
         let (columns, conditions) = (R::COLUMNS, &self.conditions.pieces);
         let mut pieces = vec!["SELECT ", CHECKPOINT, ", "];
         if self.page_request.counts() {
@@ -208,8 +214,11 @@ impl<'q, S> ListOf<'q, S> {
         } else {
             pieces.push("NULL::bigint");
         }
-        pieces.extend([" AS total, ", self.is_there, " AS is_there, ", columns, " FROM "]);
-        pieces.extend([self.checkpoints, " LEFT JOIN LATERAL (SELECT ", columns]);
+        pieces.extend([" AS total, ", self.is_there, " AS is_there"]);
+        pieces.extend(std::iter::repeat_n(NOTHING, R::SHAPE.len()));
+        pieces.extend([" FROM ", self.checkpoints, " UNION ALL SELECT NULL"]);
+        pieces.extend(std::iter::repeat_n(NOTHING, CHECKPOINT_COLUMNS + 1));
+        pieces.extend([", ", columns, " FROM (SELECT ", columns]);
         pieces.extend([" FROM (SELECT ", columns, from]);
         pieces.extend(conditions);
         let start = &self.page_request.start;
@@ -218,7 +227,7 @@ impl<'q, S> ListOf<'q, S> {
         pieces.extend(matches!(start, PageStart::Page(_)).then_some(offset));
         let is_page = self.page_request.size <= MAX_SIZE;
         pieces.push(if is_page { AT_MOST } else { AT_MOST_OF_EXPORT });
-        pieces.extend([order, limit, ") AS page", joined, order]);
+        pieces.extend([order, limit, ") AS page"]);
         Statement::of(&pieces)
     }
 }

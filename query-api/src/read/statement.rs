@@ -9,7 +9,9 @@
 use postgres_kit::TableRow;
 use postgres_kit::macros::{PgArguments, argument};
 use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, Encode, Postgres, Row as _, SqlSafeStr as _, SqlStr, Type};
+use sqlx::{
+    AssertSqlSafe, Encode, Postgres, Row as _, SqlSafeStr as _, SqlStr, Type, ValueRef as _,
+};
 
 use super::Checkpoint;
 
@@ -88,8 +90,9 @@ impl Conditions {
 
 /// Reads the checkpoints and the rows of an answer. The columns of a row begin at `first`.
 ///
-/// The rows are joined to one of the checkpoints. Each of the others has a line of its own. So has
-/// the first one if there are no rows.
+/// The rows of a list have lines of their own. Those of other questions are joined to one of the
+/// checkpoints. Each of the others has a line of its own. So has the first one if there are no
+/// rows.
 pub(super) fn read_all<R: TableRow>(
     lines: &[PgRow],
     first: usize,
@@ -98,7 +101,7 @@ pub(super) fn read_all<R: TableRow>(
     for line in lines {
         match R::read_if_there(line, first)? {
             Some(row) => {
-                if rows.is_empty() {
+                if rows.is_empty() && has_checkpoint(line) {
                     checkpoints.push(Checkpoint::read(line)?);
                 }
                 rows.push(row);
@@ -107,6 +110,11 @@ pub(super) fn read_all<R: TableRow>(
         }
     }
     Ok((checkpoints, rows))
+}
+
+/// Whether a line has a checkpoint.
+pub(super) fn has_checkpoint(line: &PgRow) -> bool {
+    line.try_get_raw(0).is_ok_and(|projection| !projection.is_null())
 }
 
 impl Checkpoint {
