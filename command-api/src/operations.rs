@@ -76,8 +76,8 @@ pub(crate) fn routes(
     operators.admit(routes)
 }
 
-/// The maximum number of connections of the operations of a process: those of requests, the turns of
-/// all kinds, and those of one erasure.
+/// The maximum number of connections of a process's operations: those of requests, the turns of all
+/// kinds, and those of one erasure.
 pub(crate) fn most_connections(options: &PostgresOptions) -> u32 {
     let erasure = executor::reading(options.clone()).most_connections()
         + PostgresKeys::most_connections(PostgresKeys::LIMITS);

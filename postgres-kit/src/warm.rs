@@ -1,7 +1,7 @@
 //! Connections between two calls. The driver's pool asks the server whether a returned connection
 //! is alive, which costs a round trip for each call. A connection whose call ended well is alive,
-//! so it waits here for the next call. One that waits too long goes back to the driver's pool, or is
-//! closed if enough others stay open there.
+//! so it waits here for the next call. One that waits too long goes back to the driver's pool. If
+//! enough others stay open there, it is closed.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};

@@ -9,7 +9,8 @@ use sqlx::postgres::PgConnectOptions;
 use crate::error::StoreError;
 use crate::event::Head;
 
-/// The options of a [`PostgresStore`](super::PostgresStore): the database and this process's limits.
+/// The options of a [`PostgresStore`](super::PostgresStore): the database, and the limits of this
+/// process.
 #[derive(Clone, Debug)]
 pub struct PostgresOptions {
     pub(super) connect: PgConnectOptions,

@@ -21,7 +21,7 @@ use crate::pause::Pause;
 /// A projection that is behind and has not moved for this long makes the process not ready.
 pub(crate) const STALLED_AFTER: Duration = Duration::from_secs(8);
 
-/// The connections of the runner besides those of its partitions: one finds out what there is to do.
+/// The connections of the runner besides those of its partitions: one that looks for work.
 const OTHER_CONNECTIONS: u32 = 1;
 
 /// The gauges of each partition.

@@ -75,7 +75,7 @@ struct Found {
     position: Position,
 }
 
-/// The maximum number of connections of a background verification: one holds the lock, one compares.
+/// The maximum number of connections of a background verification: one has the lock, one compares.
 pub const MAX_CONNECTIONS: u32 = 2;
 
 impl Background {
