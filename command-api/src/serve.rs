@@ -78,12 +78,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         limits: pools.keys,
         master: Arc::new(erasure::master_keys(&args.keys.master)?),
     };
-    let components = Components {
-        store: health.component("event_store"),
-        keys: health.optional_component("subject_keys"),
-        types: health.optional_component("event_types"),
-        health: health.clone(),
-    };
+    let components = Components::of(health);
     let registry = Arc::new(registry()?);
     let settlement = Settlement::new(Arc::clone(&commands), Arc::clone(&api.application.policy))?;
     let operators = operators(&api, outside.as_ref());
@@ -169,6 +164,15 @@ struct Components {
 }
 
 impl Components {
+    fn of(health: &Health) -> Self {
+        Self {
+            store: health.component("event_store"),
+            keys: health.optional_component("subject_keys"),
+            types: health.optional_component("event_types"),
+            health: health.clone(),
+        }
+    }
+
     /// Adds a task of the stores to the report.
     fn watch(&self, task: Task, is_required: bool) {
         let Task { name, pulse } = task;
