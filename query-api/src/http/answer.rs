@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 use service_kit::conditional::{EntityTag, Preconditions, RowTag, Verdict};
+use service_kit::envelope::lag_seconds;
 use service_kit::extract::{Path, parse_query};
 use service_kit::http::{ApiVersion, RequestId};
 use service_kit::input::schema::OpaqueText;
@@ -226,6 +227,7 @@ impl Api {
         let mut response = conditional(&tag, conditions, wait, || {
             let mut meta = Meta::new(id.0, self.clock.now());
             (meta.epoch, meta.position, meta.page) = (seen.epoch, Some(seen.position), page);
+            meta.lag_seconds = seen.lag.map(lag_seconds);
             meta.stale = seen.stale.then_some(true);
             Envelope { data, meta }.into_response()
         })?;

@@ -194,15 +194,13 @@ impl PageStream {
     }
 
     fn complete(&mut self, name: &str) {
-        let (id, mut meta) = (self.shown.id(), self.meta());
-        meta.page = Some(self.shown.page.clone());
+        let page = Some(self.shown.page.clone());
+        let (id, meta) = (self.shown.id(), Meta { page, ..self.meta() });
         self.push(frame::event::<()>(name, Some(&id), None, &meta));
     }
 
     fn meta(&self) -> Meta {
-        let seen = &self.shown.seen;
-        let stale = seen.stale.then_some(true);
-        Meta { epoch: seen.epoch, position: seen.position, stale, page: None }
+        Meta::of(&self.shown.seen)
     }
 
     fn push(&mut self, text: Result<Bytes, serde_json::Error>) {
