@@ -243,8 +243,8 @@ impl Join {
         }
     }
 
-    /// Whether a beacon that came at this time tells the head of that time. After a silence, and in a
-    /// burst, beacons may have waited on their way.
+    /// Whether a beacon that came at this time tells the head of that time. In a burst, or after a
+    /// silence, beacons may have waited on their way.
     pub(super) fn is_fresh(&mut self, heard_at: Instant) -> bool {
         let before = self.heard_at.replace(heard_at);
         before.is_some_and(|before| {
