@@ -80,6 +80,10 @@ pub struct ServeArgs {
     #[arg(long, env = "EXPORTS", default_value_t = 4,
         value_parser = clap::value_parser!(u32).range(1..=64))]
     pub exports: u32,
+    /// The maximum number of exports of one user at once, and without one of one address.
+    #[arg(long, env = "EXPORTS_PER_CLIENT", default_value_t = 2,
+        value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub exports_per_client: u32,
     /// The maximum time of one export, in seconds. Its snapshot keeps Postgres from removing old
     /// versions of rows.
     #[arg(long, env = "EXPORT_SECONDS", default_value_t = 300,

@@ -118,7 +118,8 @@ fn exports(args: &ServeArgs) -> anyhow::Result<Exports> {
         (None, None) => args.read_model.get()?,
     };
     let pool = database::exports(&url, args.exports, args.pools.limits()?)?;
-    Ok(Exports::new(&pool, args.exports, Duration::from_secs(args.export_seconds)))
+    let places = (args.exports, args.exports_per_client);
+    Ok(Exports::new(&pool, places, Duration::from_secs(args.export_seconds)))
 }
 
 /// Checks the replica until `stop`, if there is one to choose.

@@ -54,7 +54,9 @@ impl Api {
         let write = Box::new(move |rows: Vec<T>| write(rows.into_iter().map(body).collect()));
         let whole = Whole { question, sort, key, write };
         let token = request.wait.map(|wait| wait.token);
-        let export = self.exports.begin(whole, token).await?.ok_or_else(Problem::not_found)?;
+        let place = self.exports.take(request.client)?;
+        let export = self.exports.begin(place, whole, token).await?;
+        let export = export.ok_or_else(Problem::not_found)?;
         let seen = export.seen.clone();
         if let Some(as_of) = request.filter.as_of() {
             self.is_past(as_of, seen.position)?;

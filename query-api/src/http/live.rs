@@ -64,10 +64,7 @@ impl LiveRequest {
         let headers = &parts.headers;
         let ranges = MediaRanges::of(headers).filter(wants_events);
         let Some(ranges) = ranges else { return Ok(None) };
-        let Some(Counted(client)) = parts.extensions.get::<Counted>().copied() else {
-            tracing::error!("a route counts no requests");
-            return Err(Problem::internal());
-        };
+        let client = client(parts)?;
         let credentials = headers.get(AUTHORIZATION).cloned();
         let credentials = credentials.map(|value| (AUTHORIZATION, value)).into_iter().collect();
         let last_event_id = headers.get(LAST_EVENT_ID).map(|id| {
@@ -80,6 +77,15 @@ impl LiveRequest {
         let (request, takes_json) = (uri.to_string(), ranges.weight("application/json") > 0);
         Ok(Some(Self { client, request, credentials, last_event_id, takes_json }))
     }
+}
+
+/// The client whose requests are counted: the user, or the address without one.
+pub(super) fn client(parts: &Parts) -> Result<RateKey, Problem> {
+    let Some(Counted(client)) = parts.extensions.get::<Counted>().copied() else {
+        tracing::error!("a route counts no requests");
+        return Err(Problem::internal());
+    };
+    Ok(client)
 }
 
 /// Whether the client names the media type of events. `*/*` asks for JSON.

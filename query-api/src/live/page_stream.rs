@@ -12,9 +12,9 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_unti
 
 use super::frame::{self, Meta, Reason, State};
 use super::page::{AskPage, LastRead, PAGE_EVERY, PageState};
-use super::place::Held;
 use super::stream::{Access, CHECKS_PER_HEARTBEAT, SWITCHED, unavailable};
 use super::{CHECK_EVERY, Live};
+use crate::place::Held;
 use crate::position::Moves;
 use crate::read::Reader;
 use crate::scope::Projection;

@@ -6,7 +6,9 @@ pub(crate) mod rows;
 pub(crate) mod setup;
 pub(crate) mod tokens;
 
-pub(crate) use routers::{deprecating, exporting, limited, private, router, with_graphql};
+pub(crate) use routers::{
+    deprecating, exporting, limited, private, router, sharing_exports, with_graphql,
+};
 pub(crate) use setup::{LIVE, Setup, follow};
 
 use axum::Router;
