@@ -32,6 +32,9 @@ use crate::read::table::Find;
 use crate::read::{Read, ReadError, Seen, View};
 use crate::wait::{PREFERENCE_APPLIED, Wait, WaitParams};
 
+/// Why something has no live updates, unless its handler answers them.
+const NOT_LIVE: &str = "nothing tells when it changes";
+
 /// A request for one row by its id.
 pub(super) struct RowRequest {
     pub(super) id: Uuid,
@@ -116,7 +119,7 @@ impl Api {
         if request.as_of.is_some() {
             return Err(as_of::not_kept());
         }
-        live::refuse(request.live.as_ref())?;
+        live::refuse(request.live.as_ref(), NOT_LIVE)?;
         let View { data, seen } = self.ask(question, request.wait).await?;
         self.shown(id, &request, View { data: data.map(body), seen })
     }
@@ -186,7 +189,7 @@ impl Api {
         T: Send + 'static,
         B: Serialize + ToSchema + 'static,
     {
-        live::refuse(request.live.as_ref())?;
+        live::refuse(request.live.as_ref(), NOT_LIVE)?;
         if request.format != Format::Json {
             return self.export(&request, question, key, body).await;
         }

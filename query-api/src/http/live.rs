@@ -94,16 +94,17 @@ fn wants_events(ranges: &MediaRanges) -> bool {
 }
 
 /// Refuses live updates of something that has none, unless the client takes a single answer, too.
+/// `why` is for people.
 ///
 /// # Errors
 /// 406.
-pub(super) fn refuse(live: Option<&LiveRequest>) -> Result<(), Problem> {
+pub(super) fn refuse(live: Option<&LiveRequest>, why: &str) -> Result<(), Problem> {
     if live.is_none_or(|live| live.takes_json) {
         return Ok(());
     }
     let title = "There are no live updates of this";
     Err(Problem::new(StatusCode::NOT_ACCEPTABLE, "no-live-updates", title)
-        .detail("ask for it without `Accept: text/event-stream`"))
+        .detail(format!("{why}: ask for it without `Accept: text/event-stream`")))
 }
 
 /// Refuses parameters that no live updates can have.

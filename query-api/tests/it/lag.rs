@@ -39,7 +39,7 @@ async fn every_answer_says_how_old_it_is() {
         .execute(&app.writer)
         .await
         .unwrap();
-    let mut paths = vec!["/api/v1/search?q=name".to_owned()];
+    let mut paths = ["/api/v1", "/api/v2"].map(|api| format!("{api}/search?q=name")).to_vec();
     for list in lists() {
         paths.push(list.real_path(&app).await);
     }
@@ -47,14 +47,11 @@ async fn every_answer_says_how_old_it_is() {
         let ids = app.get(path.trim_end_matches("/{id}")).await.ids();
         paths.push(path.replace("{id}", &ids[0]));
     }
-    for version in ["/api/v1", "/api/v2"] {
-        for path in &paths {
-            let path = path.replacen("/api/v1", version, 1);
-            let answer = app.get(&path).await;
-            assert_eq!(answer.status, 200, "{path}");
-            let lag = &answer.body["meta"]["lag_seconds"];
-            assert!(is_about(LONG, lag), "{path}: {lag}");
-        }
+    for path in paths {
+        let answer = app.get(&path).await;
+        assert_eq!(answer.status, 200, "{path}");
+        let lag = &answer.body["meta"]["lag_seconds"];
+        assert!(is_about(LONG, lag), "{path}: {lag}");
     }
 }
 
