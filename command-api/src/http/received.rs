@@ -20,7 +20,7 @@ use service_kit::input::Id;
 use super::idempotency_key::idempotency_key;
 use super::object::Object;
 use super::precondition::precondition;
-use super::version::Version;
+use super::Version;
 use crate::application::Context;
 use crate::application::batch::Batch;
 use crate::application::idempotency::KeyedRequest;

@@ -14,7 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::export::Format;
-use super::version::Version;
+use super::Version;
 use super::{Api, document};
 
 #[derive(utoipa::OpenApi)]
