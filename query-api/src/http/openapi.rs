@@ -13,8 +13,8 @@ use utoipa::openapi::{ContentBuilder, OpenApi, RefOr, Response};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::export::Format;
 use super::Version;
+use super::export::Format;
 use super::{Api, document};
 
 #[derive(utoipa::OpenApi)]
