@@ -64,7 +64,7 @@ impl PoolSettings {
     }
 
     /// Settings with these limits, of which the extra connection is a part.
-    pub const fn of(limits: PoolLimits, acquire_limit: Duration, limit: Duration) -> Self {
+    pub fn of(limits: PoolLimits, acquire_limit: Duration, limit: Duration) -> Self {
         Self {
             max_idle: limits.idle,
             max_lifetime: Some(limits.lifetime),
@@ -79,7 +79,7 @@ impl PoolSettings {
 #[derive(Debug, Clone)]
 pub struct Pool {
     shared: PgPool,
-    warm: Arc<Warm>,
+    pub(crate) warm: Arc<Warm>,
     queue: Arc<Queue>,
     /// The queue of calls that skip the other one. It has one place, so that no caller with a place
     /// lacks a connection.
