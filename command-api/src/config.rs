@@ -6,7 +6,7 @@ use identity::OidcArgs;
 use identity::config::{CacheArgs, PolicyArgs};
 use service_kit::config::{
     AllowedArgs, Callers, LimitArgs, Listen, ListenAddr, ListenRefused, LogArgs, LoopbackAddr,
-    PublicUrl, RateArgs, Switch, TlsArgs, TokenKeyArgs, VersionArgs,
+    PublicUrl, RateArgs, Switch, TlsArgs, TokenKeyArgs, VersionArgs, WriterPoolArgs,
 };
 
 use crate::http::Version;
@@ -243,6 +243,9 @@ pub struct ServeArgs {
     /// The limits of aggregates in memory and as snapshots.
     #[command(flatten)]
     pub states: StateArgs,
+    /// The connections to the databases.
+    #[command(flatten)]
+    pub pools: WriterPoolArgs,
     /// The certificate of the API's port.
     #[command(flatten)]
     pub tls: TlsArgs,

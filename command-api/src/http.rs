@@ -44,8 +44,9 @@ mod version;
 mod well_known;
 
 use commands::Registry;
+pub use service_kit::http::{Version, versions};
 use usage::Usage;
-pub use version::{Version, versions};
+use version::routes_of;
 
 /// Operations that carry out the same command as another one, and so share its rate.
 const SAME: [(&str, &str); 5] = [
@@ -107,7 +108,7 @@ pub fn router(api: &Api, allowed: &Allowed, others: Router) -> Router {
     let usage = StepLayer(Usage::new());
     let (mut routes, mut others) = (Router::new(), others.merge(page()));
     for version in Version::ALL {
-        let (of_version, document) = version.routes().split_for_parts();
+        let (of_version, document) = routes_of(version).split_for_parts();
         let of_version = of_version.with_state(api.clone());
         // Each command of a batch counts as a request of its own.
         let registry = Registry::new(version, &document, of_version.clone().layer(limits.clone()));
@@ -134,13 +135,13 @@ fn page() -> Router {
 /// # Errors
 /// The setting names an operation that this API does not have.
 pub fn rates(settings: &RateSettings) -> Result<Rates, UnknownOperation> {
-    let [oldest, newest] = Version::ALL.map(|version| version.routes().into_openapi());
+    let [oldest, newest] = Version::ALL.map(|version| routes_of(version).into_openapi());
     settings.rates(&oldest.merge_from(newest), &SAME)
 }
 
 /// The OpenAPI document of a version, the same as at [`Version::document_path`].
 pub fn document(version: Version) -> OpenApi {
-    openapi::complete(version, version.routes().into_openapi())
+    openapi::complete(version, routes_of(version).into_openapi())
 }
 
 /// Reads an optional field that must not be `null`, because it cannot be unset.

@@ -17,6 +17,7 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use event_store::PostgresOptions;
+use event_store::postgres::PostgresKeys;
 use event_store::postgres::operations::{self, Added, Cancelled, Kind, MAX_UNFINISHED, Operation};
 use identity::{Operator, Operators};
 use postgres_kit::Connection;
@@ -44,6 +45,9 @@ mod request;
 /// The maximum time to look for open orders before an erasure is recorded.
 const CHECK_LIMIT: Duration = Duration::from_secs(3);
 
+/// The number of kinds of operations. Each has a turn with a connection.
+const KINDS: u32 = 2;
+
 /// The state of the routes.
 #[derive(Clone)]
 struct Api(Arc<Inner>);
@@ -70,6 +74,14 @@ pub(crate) fn routes(
         .route(&format!("{PATH}/{{id}}/cancel"), post(cancel))
         .with_state(Api(Arc::new(Inner { options, settlement, wake, turns })));
     operators.admit(routes)
+}
+
+/// The maximum number of connections of a process's operations: those of requests, the turns of all
+/// kinds, and those of one erasure.
+pub(crate) fn most_connections(options: &PostgresOptions) -> u32 {
+    let erasure = executor::reading(options.clone()).most_connections()
+        + PostgresKeys::most_connections(PostgresKeys::LIMITS);
+    Turns::MOST + KINDS + erasure
 }
 
 /// The permission to ask for operations of this kind, and to see and cancel them.

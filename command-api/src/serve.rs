@@ -18,7 +18,7 @@ use event_store::{
     EventStore as _, Head, Registry, StateLoader, StoreError, Task, UpcastingLog, WrittenType,
 };
 use identity::KeySource;
-use postgres_kit::Pauses;
+use postgres_kit::{Pauses, PoolLimits};
 use secrecy::{ExposeSecret, SecretString};
 use service_kit::clock;
 use service_kit::health::{Component, Health};
@@ -37,8 +37,10 @@ use crate::operations::{self, Executor};
 use crate::signing_in::SigningIn;
 
 mod api;
+mod pools;
 
 use api::{api, operators};
+use pools::Pools;
 
 /// The first pause after a failed attempt to reach the event store. The pauses double up to
 /// [`MAX_PAUSE`].
@@ -64,20 +66,19 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     event_store::telemetry::describe_metrics();
     let health = process.health();
     let commands = Arc::new(OnceLock::new());
-    let (api, signing_in, outside) = api(&args, &commands, health)?;
+    let pools = Pools::of(args.pools.limits()?);
+    let (api, signing_in, outside) = api(&args, pools.credentials, &commands, health)?;
     let departures = signing_in.as_ref().map(SigningIn::departures);
     let options = PostgresOptions::from_url(args.event_store.get()?.expose_secret())?
-        .application_name("command-api");
+        .application_name("command-api")
+        .read_pools(pools.reads);
+    pools.tell(&options);
     let keys = KeyOptions {
         url: args.keys.url.get()?,
+        limits: pools.keys,
         master: Arc::new(erasure::master_keys(&args.keys.master)?),
     };
-    let components = Components {
-        store: health.component("event_store"),
-        keys: health.optional_component("subject_keys"),
-        types: health.optional_component("event_types"),
-        health: health.clone(),
-    };
+    let components = Components::of(health);
     let registry = Arc::new(registry()?);
     let settlement = Settlement::new(Arc::clone(&commands), Arc::clone(&api.application.policy))?;
     let operators = operators(&api, outside.as_ref());
@@ -146,6 +147,7 @@ async fn carry_out(executor: &Executor, health: &Health, drain: CancellationToke
 /// How to reach and decrypt the keys of personal data.
 struct KeyOptions {
     url: SecretString,
+    limits: PoolLimits,
     master: Arc<LocalMasterKeys>,
 }
 
@@ -162,6 +164,15 @@ struct Components {
 }
 
 impl Components {
+    fn of(health: &Health) -> Self {
+        Self {
+            store: health.component("event_store"),
+            keys: health.optional_component("subject_keys"),
+            types: health.optional_component("event_types"),
+            health: health.clone(),
+        }
+    }
+
     /// Adds a task of the stores to the report.
     fn watch(&self, task: Task, is_required: bool) {
         let Task { name, pulse } = task;
@@ -310,7 +321,8 @@ async fn reach(
     components: &Components,
 ) -> Result<(Arc<PostgresStore>, Arc<PostgresKeys>), StoreError> {
     let attempt = || async {
-        let found = PostgresKeys::connect(keys.url.expose_secret(), "command-api").await?;
+        let url = keys.url.expose_secret();
+        let found = PostgresKeys::connect_with(url, "command-api", keys.limits).await?;
         encryption::check(&found, keys.master.as_ref()).await?;
         Ok(found)
     };

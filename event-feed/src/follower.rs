@@ -56,6 +56,9 @@ pub struct Batch {
     pub mode: Mode,
     /// The newest known head of the log, never before the last event returned.
     pub head: Head,
+    /// When the log was last known to have no event after those returned so far, these included.
+    /// `None` if that is not known since the last [`Follower::seek`], or if there are more.
+    pub complete_at: Option<Instant>,
 }
 
 /// Why the follower cannot continue.
@@ -228,13 +231,13 @@ impl Follower {
                 }
                 let is_new_epoch = known.is_some_and(|known| known != head.epoch);
                 if !events.is_empty() || is_new_epoch {
-                    return Ok(Batch { events, mode: self.mode(), head });
+                    return Ok(self.batch(events, head));
                 }
                 continue;
             }
             let report_due = Instant::now() >= report_at;
             if let (true, Some(head)) = (report_due, self.catch_up.head) {
-                return Ok(Batch { events: Vec::new(), mode: self.mode(), head });
+                return Ok(self.batch(Vec::new(), head));
             }
             self.wait(if report_due {
                 self.catch_up.due
@@ -251,7 +254,11 @@ impl Follower {
         join.join_if_near(&self.catch_up);
         let events = join.take(&mut self.catch_up, max);
         let head = self.catch_up.head.filter(|_| !events.is_empty())?;
-        Some(Batch { events, mode: self.mode(), head })
+        Some(self.batch(events, head))
+    }
+
+    fn batch(&self, events: Vec<RecordedEvent>, head: Head) -> Batch {
+        Batch { events, mode: self.mode(), head, complete_at: self.catch_up.complete_at }
     }
 
     /// Waits for a message, a beacon or a moment. Dropping it loses nothing.

@@ -35,14 +35,13 @@
 //! The last event of a closed stream is `stream.closed`. The check of the stream's version sees
 //! that event, so the rule costs open streams nothing.
 
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use postgres_kit::Pool;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::postgres::PgConnection;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::append::prepared::Prepared;
@@ -72,6 +71,7 @@ pub mod operations;
 mod read;
 mod snapshot;
 mod status;
+mod store_options;
 mod stream;
 mod subscribe;
 mod tails;
@@ -85,6 +85,7 @@ pub use keys::PostgresKeys;
 pub(crate) use migrate::options;
 pub use migrate::{migrate, schema_fingerprint};
 pub use status::LogStatus;
+pub use store_options::PostgresOptions;
 pub use verify::{Finding, MAX_FINDINGS, Verification, verify};
 pub use wake::WAKE_CHANNEL;
 
@@ -96,77 +97,6 @@ use tails::Tails;
 /// The time limit of the empty append that tests whether appends get through. It equals the wait
 /// for the lock on the log.
 const PROBE_LIMIT: Duration = Duration::from_secs(2);
-
-/// The options of a [`PostgresStore`]: the database and this process's limits.
-#[derive(Clone, Debug)]
-pub struct PostgresOptions {
-    connect: PgConnectOptions,
-    application_name: String,
-    read_connections: u32,
-    append_deadline: Duration,
-    max_queued: usize,
-    known_head: Option<Head>,
-}
-
-impl PostgresOptions {
-    /// Makes the default options for a database URL.
-    ///
-    /// # Errors
-    /// [`StoreError::Unusable`] when the URL is invalid. The message does not repeat the URL, since
-    /// it may hold a password.
-    pub fn from_url(url: &str) -> Result<Self, StoreError> {
-        let connect = PgConnectOptions::from_str(url)
-            .map_err(|_| StoreError::Unusable("its URL cannot be read".into()))?;
-        Ok(Self {
-            connect,
-            application_name: "event-store".into(),
-            read_connections: 8,
-            append_deadline: Duration::from_secs(5),
-            max_queued: 4_096,
-            known_head: None,
-        })
-    }
-
-    /// Sets the name under which Postgres lists the connections.
-    #[must_use]
-    pub fn application_name(mut self, name: &str) -> Self {
-        name.clone_into(&mut self.application_name);
-        self
-    }
-
-    /// Sets the maximum number of connections per read pool; 8 by default. One pool serves lookups
-    /// by key and reads in log order, the other one scans. Readiness and appends have one more
-    /// connection each.
-    #[must_use]
-    pub fn read_connections(mut self, most: u32) -> Self {
-        self.read_connections = most;
-        self
-    }
-
-    /// Sets how long an append may wait for its outcome; 5 seconds by default.
-    #[must_use]
-    pub fn append_deadline(mut self, deadline: Duration) -> Self {
-        self.append_deadline = deadline;
-        self
-    }
-
-    /// Sets the maximum number of waiting appends; 4,096 by default. One more is rejected with
-    /// [`StoreError::Unavailable`].
-    #[must_use]
-    pub fn max_queued(mut self, most: usize) -> Self {
-        self.max_queued = most;
-        self
-    }
-
-    /// Sets the newest event known from elsewhere, such as from before a restart. A log without it
-    /// is rejected with [`StoreError::OtherHistory`] until it has the event or has begun a new
-    /// epoch. By default any log is accepted.
-    #[must_use]
-    pub const fn known_head(mut self, known: Option<Head>) -> Self {
-        self.known_head = known;
-        self
-    }
-}
 
 /// The event store on Postgres. It is cheap to clone; clones share connections and batches.
 #[derive(Clone)]

@@ -18,6 +18,7 @@
 mod connection;
 mod deadline;
 mod lease;
+mod limits;
 mod listener;
 mod pauses;
 mod place;
@@ -32,6 +33,7 @@ mod warm;
 pub use connection::Connection;
 pub use deadline::{is_silent, silent, within};
 pub use lease::{Keeper, Lease, LeaseLost, LeaseTable, Term};
+pub use limits::PoolLimits;
 pub use listener::Listener;
 pub use pauses::Pauses;
 pub use place::{is_address, named, place};

@@ -15,6 +15,7 @@ use sqlx::{Connection as _, Describe, Either, Error, Execute, Executor, Result, 
 use tokio::time::timeout;
 
 use crate::deadline::{silent, within};
+use crate::limits::PoolLimits;
 use crate::place::{named, place};
 use crate::queue::{Place, Queue};
 use crate::warm::{Taken, WARM, Warm};
@@ -27,6 +28,9 @@ pub type AfterConnect =
 pub struct PoolSettings {
     /// The maximum number of connections, not counting the extra one for [`Pool::past_the_queue`].
     pub max_connections: u32,
+    /// The maximum number of unused connections that stay open. Others are closed a second after
+    /// their last call.
+    pub max_idle: u32,
     /// How long a call waits for a connection while no other call finishes, which means that the
     /// server is silent. Also the limit for opening a new connection.
     pub acquire_limit: Duration,
@@ -44,16 +48,28 @@ pub struct PoolSettings {
 }
 
 impl PoolSettings {
-    /// Settings with these values. A call waits as long for a busy pool as for a silent one.
+    /// Settings with these values. A call waits as long for a busy pool as for a silent one. All
+    /// connections stay open.
     pub const fn new(max_connections: u32, acquire_limit: Duration, limit: Duration) -> Self {
         Self {
             max_connections,
+            max_idle: u32::MAX,
             acquire_limit,
             wait_limit: acquire_limit,
             limit,
             max_lifetime: None,
             idle_limit: None,
             after_connect: None,
+        }
+    }
+
+    /// Settings with these limits, of which the extra connection is a part.
+    pub fn of(limits: PoolLimits, acquire_limit: Duration, limit: Duration) -> Self {
+        Self {
+            max_idle: limits.idle,
+            max_lifetime: Some(limits.lifetime),
+            idle_limit: Some(limits.idle_limit),
+            ..Self::new(limits.most.saturating_sub(1), acquire_limit, limit)
         }
     }
 }
@@ -63,8 +79,11 @@ impl PoolSettings {
 #[derive(Debug, Clone)]
 pub struct Pool {
     shared: PgPool,
-    warm: Arc<Warm>,
+    pub(crate) warm: Arc<Warm>,
     queue: Arc<Queue>,
+    /// The queue of calls that skip the other one. It has one place, so that no caller with a place
+    /// lacks a connection.
+    urgent: Arc<Queue>,
     /// Whether calls skip the queue.
     is_urgent: bool,
     limit: Duration,
@@ -122,8 +141,8 @@ impl Pool {
             renewed: AtomicU64::new(0),
         });
         let doubted = Arc::clone(&doubt);
-        let queue =
-            Queue::new(settings.max_connections, settings.acquire_limit, settings.wait_limit);
+        let queue = |places| Queue::new(places, settings.acquire_limit, settings.wait_limit);
+        let (queue, urgent) = (queue(settings.max_connections), queue(1));
         let mut pool = PoolOptions::<Postgres>::new()
             .max_connections(settings.max_connections.saturating_add(1))
             .acquire_timeout(settings.acquire_limit)
@@ -144,8 +163,8 @@ impl Pool {
             });
         }
         let shared = pool.connect_lazy_with(options);
-        let (warm, limit) = (Arc::default(), settings.limit);
-        Self { shared, warm, queue, is_urgent: false, limit, doubt }
+        let (warm, limit) = (Warm::new(shared.clone(), settings.max_idle), settings.limit);
+        Self { shared, warm, queue, urgent, is_urgent: false, limit, doubt }
     }
 
     /// Returns the same pool with another limit for each call.
@@ -155,7 +174,7 @@ impl Pool {
     }
 
     /// Returns the same pool plus one extra connection, for health checks. Such a call skips the
-    /// queue, so a busy pool is not mistaken for a silent server.
+    /// queue, so a busy pool is not mistaken for a silent server. Several such calls take turns.
     #[must_use]
     pub fn past_the_queue(&self) -> Self {
         Self { is_urgent: true, ..self.clone() }
@@ -208,6 +227,7 @@ impl Pool {
     /// Closes the connections when their current calls are done, within the pool's limit.
     pub async fn close(&self) {
         self.queue.close();
+        self.urgent.close();
         let closed = async {
             let closed = self.shared.close();
             self.warm.close().await;
@@ -228,7 +248,8 @@ impl Pool {
     }
 
     async fn lend(&self) -> Result<Lent> {
-        let place = if self.is_urgent { None } else { Some(self.queue.place().await?) };
+        let queue = if self.is_urgent { &self.urgent } else { &self.queue };
+        let place = queue.place().await?;
         if let Some(taken) = self.warm.take(|age, idle| self.doubt.concerns(age, idle)) {
             return Ok(Lent { taken, place });
         }
@@ -255,8 +276,7 @@ async fn is_alive(connection: &mut PgConnection, idle: PoolConnectionMetadata) -
 /// place in the pool at once.
 struct Lent {
     taken: Taken,
-    /// `None` for a call that skipped the queue.
-    place: Option<Place>,
+    place: Place,
 }
 
 impl Lent {
@@ -267,17 +287,16 @@ impl Lent {
     /// Returns the connection after its call. The next call can have it at once if this one ended
     /// well and left nothing behind, such as a transaction to roll back.
     fn give_back(mut self, warm: &Arc<Warm>, is_well: bool) {
-        if let Some(place) = &self.place {
-            // The server has answered.
-            place.answered();
-        }
+        // The server has answered.
+        self.place.answered();
         let raw = self.connection();
         let is_clean = is_well && !raw.should_flush() && !raw.is_in_transaction();
         let Self { taken, place } = self;
         let returned = if is_clean { warm.keep(taken) } else { Some(taken) };
         if let Some(taken) = returned {
+            let warm = Arc::clone(warm);
             tokio::spawn(async move {
-                taken.give_back().await;
+                warm.give_back(taken).await;
                 drop(place);
             });
         }

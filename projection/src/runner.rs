@@ -31,6 +31,7 @@ use event_store::{EventRef, Filter, Head, RecordedEvent, Registry, UpcastingLog}
 use futures::future::join_all;
 use postgres_kit::Pauses;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -42,6 +43,7 @@ mod announce;
 mod assignment;
 mod backoff;
 pub(crate) mod checkpoint;
+mod confirm;
 pub(crate) mod database;
 pub(crate) mod discover;
 mod dispatch;
@@ -86,6 +88,8 @@ pub(crate) struct Job {
     pub(crate) registry: Arc<Registry>,
     pub(crate) mode: &'static str,
     pub(crate) head: Head,
+    /// When the log was last known to have no event after these, or after the last one before.
+    pub(crate) complete_at: Option<Instant>,
 }
 
 /// Projects the log into the read tables. See the guarantees of the module.
@@ -99,6 +103,8 @@ pub struct Runner {
     consumer: Consumer,
     discovery: Discovery,
     role: Role,
+    /// The time up to which the partitions at the head were last confirmed to be complete.
+    confirmed: Option<Instant>,
 }
 
 /// The state of one projection in this process.
@@ -133,6 +139,7 @@ impl Runner {
             consumer: Consumer::default(),
             discovery: Discovery::default(),
             role: Role::Alone,
+            confirmed: None,
         }
     }
 
@@ -180,8 +187,9 @@ impl Runner {
                     if !batch.events.is_empty() {
                         self.watch.keys_answer();
                     }
+                    let complete_at = batch.complete_at.filter(|_| log_answers);
                     let job = self.job(batch.events, batch.mode.as_str(), batch.head);
-                    self.work(job, from).await;
+                    self.work(Job { complete_at, ..job }, from).await;
                 }
                 // The partitions stay at their checkpoints, and the reader goes back to them.
                 Next::KeysAway(error) => self.wait_for_keys(&error, &drain).await,
@@ -242,7 +250,8 @@ impl Runner {
     }
 
     fn job(&self, events: Vec<RecordedEvent>, mode: &'static str, head: Head) -> Job {
-        Job { events, registry: Arc::clone(self.log.registry()), mode, head }
+        let registry = Arc::clone(self.log.registry());
+        Job { events, registry, mode, head, complete_at: None }
     }
 
     /// The state of each projection in this process.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use service_kit::config::{LogArgs, LoopbackAddr, NatsUrlArgs};
+use service_kit::config::{LogArgs, LoopbackAddr, NatsUrlArgs, WriterPoolArgs};
 
 use crate::operators::IdentityArgs;
 use crate::projections;
@@ -133,6 +133,8 @@ pub struct RunArgs {
     pub(crate) verify: BackgroundArgs,
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
+    #[command(flatten)]
+    pub(crate) pools: WriterPoolArgs,
     #[command(flatten)]
     pub(crate) log: LogArgs,
 }

@@ -8,12 +8,16 @@ use event_feed::{Follower, FollowerSettings, NatsHandle};
 use event_store::encryption::{LocalMasterKeys, SubjectKeyStore, Vault, VaultOptions};
 use event_store::erasure::{self};
 use event_store::postgres::PostgresKeys;
-use event_store::{EventStore, PostgresStore, Registry, StoreError, UpcastingLog, WrittenType};
-use postgres_kit::Pauses;
+use event_store::{
+    EventStore, PostgresOptions, PostgresStore, Registry, StoreError, UpcastingLog, WrittenType,
+};
+use postgres_kit::{Pauses, PoolLimits};
 use secrecy::{ExposeSecret as _, SecretString};
 use service_kit::clock;
 use service_kit::http::Ports;
+use service_kit::operations::Turns;
 use service_kit::process::Process;
+use service_kit::telemetry;
 use tokio::sync::Notify;
 
 use crate::cli::RunArgs;
@@ -28,9 +32,8 @@ use projection::{
     runner::{self, Runner, Watch},
 };
 
-/// The connections for reading the log: one for the follower, one to prove continuity, and one for
-/// the background verification.
-const STORE_CONNECTIONS: u32 = 3;
+/// How the pools share the connections: lookups in the log, scans of it, and keys.
+const WEIGHTS: [u32; 3] = [1, 1, 1];
 /// The first pause between attempts to reach a database at the start. The pauses double up to
 /// [`RETRY_MOST`].
 const RETRY_FIRST: Duration = Duration::from_millis(200);
@@ -44,6 +47,7 @@ const RETRY_MOST: Duration = Duration::from_secs(2);
 pub async fn run(args: RunArgs) -> Result<(), CommandError> {
     let process = Process::start("projector", &args.log.log)?;
     let options = connect_options(&args.read_model.get()?)?;
+    let [lookups, scans, keys] = args.pools.limits()?.divided(WEIGHTS);
     let wake = Arc::new(Notify::new());
     let reach = Reach {
         options,
@@ -61,30 +65,32 @@ pub async fn run(args: RunArgs) -> Result<(), CommandError> {
             identity.keep(process.served()).await;
             Ok::<(), CommandError>(())
         };
-        tokio::try_join!(project(&args, reach, &process, wake), keeping).map(drop)
+        let pools = ([lookups, scans], keys);
+        tokio::try_join!(project(&args, (reach, pools), &process, wake), keeping).map(drop)
     };
     Box::pin(process.run(Ports { public: Vec::new(), admin }, work)).await
 }
 
 async fn project(
     args: &RunArgs,
-    reach: Reach,
+    (reach, (reads, keys)): (Reach, ([PoolLimits; 2], PoolLimits)),
     process: &Process,
     wake: Arc<Notify>,
 ) -> Result<(), CommandError> {
     let health = process.health();
     let watch = Watch::new(health, clock::system());
-    let store_url = args.event_store.get()?;
     let nats = match args.nats.optional()? {
         Some(url) => Some(NatsHandle::connect(url.expose_secret(), "projector").await?),
         None => None,
     };
     let Reach { options, registry, .. } = reach.clone();
-    let keys_url = args.subject_keys.get()?;
+    let log_options = store_options(&args.event_store.get()?)?.read_pools(reads);
+    tell_connections(&log_options, keys, &reach);
+    let keys_url = (args.subject_keys.get()?, keys);
     let master = LocalMasterKeys::parse(&args.master_key.get()?)?;
     let started = async {
         runner::check_read_model(&options, &watch).await?;
-        let (store, unreadable) = open_store(&store_url, &registry).await?;
+        let (store, unreadable) = open_store(&log_options, &registry).await?;
         let keys = open_keys(&keys_url, store.as_ref()).await?;
         Ok::<_, CommandError>((store, unreadable, keys))
     };
@@ -122,12 +128,24 @@ async fn project(
     Ok(())
 }
 
+/// Shows in the metrics how many connections the process opens at most. The runner shows those of
+/// its partitions.
+fn tell_connections(log: &PostgresOptions, keys: PoolLimits, reach: &Reach) {
+    for (of, most) in [
+        ("store", log.most_connections()),
+        ("keys", PostgresKeys::most_connections(keys)),
+        ("operations", reach.most_connections() + Turns::MOST),
+        ("verification", background::MAX_CONNECTIONS),
+    ] {
+        telemetry::most_connections(of, most);
+    }
+}
+
 /// The store, and what it holds that this program cannot read.
 async fn open_store(
-    url: &SecretString,
+    options: &PostgresOptions,
     registry: &Registry,
 ) -> Result<(Arc<dyn EventStore>, Vec<WrittenType>), CommandError> {
-    let options = store_options(url)?.read_connections(STORE_CONNECTIONS);
     let attempt = || async {
         let store: Arc<dyn EventStore> = Arc::new(PostgresStore::connect(options.clone()).await?);
         let unreadable = registry.unreadable(store.written_types().await?);
@@ -140,11 +158,11 @@ async fn open_store(
 /// Waits until the keys are there and every erasure in the log has been applied to them. The
 /// command API destroys restored ones.
 async fn open_keys(
-    url: &SecretString,
+    (url, limits): &(SecretString, PoolLimits),
     store: &dyn EventStore,
 ) -> Result<Arc<dyn SubjectKeyStore>, CommandError> {
     let attempt = || async {
-        let keys = PostgresKeys::connect(url.expose_secret(), "projector").await?;
+        let keys = PostgresKeys::connect_with(url.expose_secret(), "projector", *limits).await?;
         if !erasure::is_settled(store, &keys).await? {
             return Err(CommandError::ErasuresNotApplied);
         }

@@ -5,7 +5,7 @@ use identity::config::{CacheArgs, PolicyArgs, TokenArgs};
 use reqwest::Url;
 use service_kit::config::{
     AllowedArgs, Callers, LimitArgs, Listen, ListenAddr, ListenRefused, LogArgs, LoopbackAddr,
-    NatsUrlArgs, RateArgs, Switch, TlsArgs, TokenKeyArgs, VersionArgs,
+    NatsUrlArgs, RateArgs, ReaderPoolArgs, Switch, TlsArgs, TokenKeyArgs, VersionArgs,
 };
 
 use crate::graphql::Settings;
@@ -73,15 +73,17 @@ pub struct ServeArgs {
     /// The address of the admin port; loopback only.
     #[arg(long, env = "ADMIN_LISTEN", default_value = "127.0.0.1:9081")]
     pub admin_listen: LoopbackAddr,
-    /// The maximum number of database connections for each of two kinds of questions: those that
-    /// few rows answer, and all others.
-    #[arg(long, env = "READ_MODEL_CONNECTIONS", default_value_t = 16,
-        value_parser = clap::value_parser!(u32).range(1..=200))]
-    pub connections: u32,
+    /// The connections to each server with the read tables, besides those of exports.
+    #[command(flatten)]
+    pub pools: ReaderPoolArgs,
     /// The maximum number of exports at once. Each has a database connection of its own.
     #[arg(long, env = "EXPORTS", default_value_t = 4,
         value_parser = clap::value_parser!(u32).range(1..=64))]
     pub exports: u32,
+    /// The maximum number of exports of one user at once, and without one of one address.
+    #[arg(long, env = "EXPORTS_PER_CLIENT", default_value_t = 2,
+        value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub exports_per_client: u32,
     /// The maximum time of one export, in seconds. Its snapshot keeps Postgres from removing old
     /// versions of rows.
     #[arg(long, env = "EXPORT_SECONDS", default_value_t = 300,

@@ -3,7 +3,7 @@
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use postgres_kit::{Pool, PoolSettings};
+use postgres_kit::{Pool, PoolLimits, PoolSettings};
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::postgres::PgConnectOptions;
 
@@ -11,10 +11,9 @@ use sqlx::postgres::PgConnectOptions;
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(1);
 /// The maximum wait for a free connection while the database answers other queries.
 const WAIT_LIMIT: Duration = Duration::from_secs(5);
-/// The lifetime of a connection. After it, a new one is opened, so the process notices when the
-/// address fails over.
-const MAX_LIFETIME: Duration = Duration::from_mins(30);
-const IDLE_LIMIT: Duration = Duration::from_mins(5);
+/// How the two kinds of questions share the connections: half and half, because either may be most
+/// of the load. One connection of each pool is for readiness.
+const WEIGHTS: [u32; 2] = [1, 1];
 /// The maximum time of one answer on its connection, over all its statements.
 ///
 /// The server stops each statement earlier. If this limit is reached, the server is silent.
@@ -60,15 +59,15 @@ pub struct Pools {
 }
 
 impl Pools {
-    /// Pools with this many connections for each kind of question.
+    /// Pools with these limits together.
     ///
     /// # Errors
     /// [`UrlError`] if the URL is invalid.
-    pub fn new(url: &SecretString, connections: u32) -> Result<Self, UrlError> {
-        let options = options(url)?;
+    pub fn new(url: &SecretString, limits: PoolLimits) -> Result<Self, UrlError> {
+        let (options, [lookups, scans]) = (options(url)?, limits.divided(WEIGHTS));
         Ok(Self {
-            lookup: pool(options.clone().options(BY_INDEX), connections),
-            scan: pool(options.options(BY_VALUES), connections),
+            lookup: pool(options.clone().options(BY_INDEX), lookups),
+            scan: pool(options.options(BY_VALUES), scans),
         })
     }
 
@@ -84,12 +83,14 @@ impl Pools {
     }
 }
 
-/// The connections of exports.
+/// The connections of at most so many exports, with the times of these limits.
 ///
 /// # Errors
 /// [`UrlError`] if the URL is invalid.
-pub fn exports(url: &SecretString, connections: u32) -> Result<Pool, UrlError> {
-    Ok(pool(options(url)?.options(BY_VALUES).options(EXPORT_IDLE), connections))
+pub fn exports(url: &SecretString, at_once: u32, limits: PoolLimits) -> Result<Pool, UrlError> {
+    // The extra connection of a pool is never opened here.
+    let limits = PoolLimits { most: at_once.saturating_add(1), idle: at_once, ..limits };
+    Ok(pool(options(url)?.options(BY_VALUES).options(EXPORT_IDLE), limits))
 }
 
 fn options(url: &SecretString) -> Result<PgConnectOptions, UrlError> {
@@ -105,10 +106,8 @@ fn options(url: &SecretString) -> Result<PgConnectOptions, UrlError> {
     ]))
 }
 
-fn pool(options: PgConnectOptions, connections: u32) -> Pool {
-    let mut settings = PoolSettings::new(connections, ACQUIRE_LIMIT, ANSWER_LIMIT);
+fn pool(options: PgConnectOptions, limits: PoolLimits) -> Pool {
+    let mut settings = PoolSettings::of(limits, ACQUIRE_LIMIT, ANSWER_LIMIT);
     settings.wait_limit = WAIT_LIMIT;
-    settings.max_lifetime = Some(MAX_LIFETIME);
-    settings.idle_limit = Some(IDLE_LIMIT);
     Pool::new(options, settings)
 }

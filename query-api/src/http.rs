@@ -16,7 +16,8 @@ mod v1;
 mod v2;
 mod version;
 
-pub use version::{Version, versions};
+pub use service_kit::http::{Version, versions};
+use version::routes_of;
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -95,13 +96,13 @@ fn version_of(parts: &Parts) -> ApiVersion {
 /// # Errors
 /// The setting names an operation that this API does not have.
 pub fn rates(settings: &RateSettings) -> Result<Rates, UnknownOperation> {
-    let [oldest, newest] = Version::ALL.map(|version| version.routes().into_openapi());
+    let [oldest, newest] = Version::ALL.map(|version| routes_of(version).into_openapi());
     settings.rates(&oldest.merge_from(newest), &SAME)
 }
 
 /// The OpenAPI document of a version, the same as at [`Version::document_path`].
 pub fn document(version: Version) -> OpenApi {
-    openapi::complete(version, version.routes().into_openapi())
+    openapi::complete(version, routes_of(version).into_openapi())
 }
 
 /// The API's routes with all their layers, and the routes of `others` behind the same gate.
@@ -111,7 +112,7 @@ pub fn router(api: &Api, allowed: &Allowed, others: Router) -> Router {
     let (limits, versions) = (limits(rates.clone()), api.versions.clone());
     let mut routes = others;
     for version in Version::ALL {
-        let (of_version, _) = version.routes().with_state(api.clone()).split_for_parts();
+        let (of_version, _) = routes_of(version).with_state(api.clone()).split_for_parts();
         routes = routes.merge(of_version);
     }
     routes = routes.route(Version::V2.document_path(), get(openapi::serve_v2));

@@ -19,6 +19,7 @@ pub mod graphql;
 pub mod http;
 pub mod live;
 pub mod page;
+mod place;
 pub mod position;
 pub mod read;
 pub mod ready;

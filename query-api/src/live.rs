@@ -28,7 +28,6 @@ mod hub;
 mod members;
 mod page;
 mod page_stream;
-mod place;
 mod queue;
 mod read;
 mod row;
@@ -49,24 +48,31 @@ use hub::Hub;
 pub(crate) use hub::{Follow, Matches};
 pub(crate) use page::{AskPage, PageState};
 pub(crate) use page_stream::{PageOpening, PageStream};
-pub(crate) use place::Held;
 pub(crate) use read::{Ask, Snapshot};
 pub(crate) use row::Followed;
 pub use step::SILENCE;
 pub(crate) use stream::{Access, Opening, Streaming};
 
+use crate::place::{Held, Kind, Places};
 use crate::read::Reader;
 use crate::read::order::OrderRow;
 use crate::read::product::ProductRow;
 use crate::read::user::UserRow;
 use page::Pages;
-use place::Places;
 
 /// The maximum number of reads for streams that open or resume at once. Others wait for their turn,
 /// so that many streams that open together leave connections for requests.
 const READS_AT_ONCE: usize = 6;
 /// How often a stream checks whether its caller may still see what it shows.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
+
+/// The places of streams.
+static STREAMS: Kind = Kind {
+    gauge: "live_streams",
+    of_client: ("too-many-streams-of-client", "You have too many open streams"),
+    of_all: ("too-many-streams", "Too many streams are open"),
+    retry_after_seconds: 5,
+};
 
 /// The live updates of one process. Clones share them.
 #[derive(Debug, Clone)]
@@ -91,7 +97,7 @@ impl Live {
         describe();
         Self(Arc::new(Parts {
             pages: Pages::default(),
-            places: Places::new(settings),
+            places: Places::new(&STREAMS, settings.streams, settings.per_client),
             settings,
             users: Hub::default(),
             orders: Hub::default(),

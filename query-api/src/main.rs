@@ -23,6 +23,7 @@ use service_kit::consistency::TokenKey;
 use service_kit::health::Health;
 use service_kit::http::{Port, Ports};
 use service_kit::process::{self, Process};
+use service_kit::telemetry;
 use tokio_util::sync::CancellationToken;
 
 /// Requests make many short-lived allocations on several threads. The system allocator is slow at
@@ -98,7 +99,10 @@ fn gate(
 
 /// The servers with the read tables.
 fn servers(args: &ServeArgs) -> anyhow::Result<Servers> {
-    let pools = |url: &_| Pools::new(url, args.connections);
+    let limits = args.pools.limits()?;
+    telemetry::most_connections("queries", limits.most);
+    telemetry::most_connections("exports", args.exports);
+    let pools = |url: &_| Pools::new(url, limits);
     Ok(match (args.replica.optional()?, args.read_model.optional()?) {
         (Some(replica), Some(primary)) => Servers::with_replica(pools(&primary)?, pools(&replica)?),
         // Without a primary there is nothing to fall back on.
@@ -113,8 +117,9 @@ fn exports(args: &ServeArgs) -> anyhow::Result<Exports> {
         (Some(url), _) | (None, Some(url)) => url,
         (None, None) => args.read_model.get()?,
     };
-    let pool = database::exports(&url, args.exports)?;
-    Ok(Exports::new(&pool, args.exports, Duration::from_secs(args.export_seconds)))
+    let pool = database::exports(&url, args.exports, args.pools.limits()?)?;
+    let places = (args.exports, args.exports_per_client);
+    Ok(Exports::new(&pool, places, Duration::from_secs(args.export_seconds)))
 }
 
 /// Checks the replica until `stop`, if there is one to choose.

@@ -12,9 +12,11 @@ use crate::http::{
 };
 pub use crate::loopback::{ListenError, LoopbackAddr, Malformed, is_loopback_host};
 
+mod pools;
 mod public_url;
 mod versions;
 
+pub use pools::{ReaderPoolArgs, WriterPoolArgs};
 pub use public_url::{PublicUrl, PublicUrlError};
 pub use versions::VersionArgs;
 

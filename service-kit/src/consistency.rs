@@ -15,6 +15,9 @@ pub const CONSISTENCY_TOKEN: axum::http::HeaderName =
 /// The header with the position that an answer without `meta` shows, such as an export.
 pub const DATA_POSITION: axum::http::HeaderName =
     axum::http::HeaderName::from_static("data-position");
+/// The header with how old the data is, in seconds, as `lag_seconds` in the metadata of answers.
+pub const DATA_LAG: axum::http::HeaderName =
+    axum::http::HeaderName::from_static("data-lag-seconds");
 /// The header with the epoch that [`DATA_POSITION`] belongs to.
 pub const DATA_EPOCH: axum::http::HeaderName = axum::http::HeaderName::from_static("data-epoch");
 /// The header that says `true` if the data behind such an answer lack events.

@@ -1,5 +1,7 @@
 //! The envelope of every successful answer: `{data, meta}`.
 
+use std::time::Duration;
+
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -31,6 +33,11 @@ pub struct Meta {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub position: Option<i64>,
+    /// Only for queries: how old the data is, in seconds. The data shows every event that was
+    /// recorded until so long before it was read. Absent if that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 0)]
+    pub lag_seconds: Option<f64>,
     /// Whether the data is known to lack events that could not be applied.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -78,6 +85,7 @@ impl Meta {
             timestamp,
             epoch: None,
             position: None,
+            lag_seconds: None,
             stale: None,
             page: None,
             consistency_token: None,
@@ -91,6 +99,12 @@ impl Meta {
         self.position = Some(position);
         self
     }
+}
+
+/// A lag as answers show it: in seconds, to the millisecond.
+pub fn lag_seconds(lag: Duration) -> f64 {
+    // Dividing gives the number that is written with three decimals.
+    (lag.as_secs_f64() * 1_000.0).round() / 1_000.0
 }
 
 impl<T: Serialize> IntoResponse for Envelope<T> {

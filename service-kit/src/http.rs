@@ -16,6 +16,7 @@ mod layers;
 mod limits;
 pub(crate) mod listen;
 mod origins;
+mod public_version;
 mod rate;
 mod rates;
 mod refuse;
@@ -44,6 +45,7 @@ pub use limits::{
     HEAD_DEADLINE, Limits, MAX_BODY_BYTES, MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS,
 };
 pub use origins::{OriginError, Origins};
+pub use public_version::{Version, versions};
 pub use rate::{InvalidRate, Left, RateAddress, RateKey, RateLimit, RateLimits};
 pub use rates::{InvalidRates, RateSettings, Rates, UnknownOperation};
 pub(crate) use screen::Screen;

@@ -121,6 +121,16 @@ fn builder() -> Result<PrometheusBuilder, BuildError> {
         .set_buckets_for_metric(Matcher::Suffix("_size".to_owned()), &SIZES)
 }
 
+/// Shows in the metrics how many connections to databases a part of this process opens at most. All
+/// parts of all processes together must fit into the databases' `max_connections`.
+pub fn most_connections(of: &'static str, most: u32) {
+    metrics::describe_gauge!(
+        "db_connections_max",
+        "Connections to databases that a part of the process opens at most"
+    );
+    metrics::gauge!("db_connections_max", "of" => of).set(most);
+}
+
 fn describe_process(process: &'static str) {
     metrics::describe_gauge!(
         "build_info",

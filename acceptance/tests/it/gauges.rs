@@ -37,7 +37,7 @@ enum Says {
 }
 use Says::{Exactly, Nothing, Own, Past};
 
-const GAUGES: [(&str, Says); 24] = [
+const GAUGES: [(&str, Says); 25] = [
     ("build_info", Exactly(1.0)),
     ("http_server_active_requests", Own),
     ("http_server_connections", Own),
@@ -57,6 +57,7 @@ const GAUGES: [(&str, Says); 24] = [
     ("projection_lag_seconds", Nothing),
     ("projection_parked_events", Nothing),
     ("projection_heartbeat_timestamp_seconds", Past),
+    ("db_connections_max", Own),
     ("db_pool_connections", Own),
     ("query_waiters", Exactly(0.0)),
     ("exports_active", Exactly(0.0)),

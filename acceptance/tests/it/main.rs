@@ -4,6 +4,7 @@
 mod bench;
 mod clients;
 mod command_lines;
+mod connections;
 mod contributing;
 mod copies;
 mod crash;

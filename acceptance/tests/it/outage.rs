@@ -1,15 +1,21 @@
 //! One service is away at a time, and the others continue (P8). The event store and the read model
 //! are on separate clusters.
 
+use std::ops::RangeBounds;
 use std::time::Duration;
 
 use acceptance::{Answer, Client, Launched, Service, until};
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use reqwest::StatusCode;
 use serde_json::json;
 
 /// How long missed events may take to be caught up.
 const CATCH_UP_LIMIT: Duration = Duration::from_mins(1);
+/// The age of answers while everything works, in seconds: the projector confirms every second that
+/// nothing is missing.
+const FRESH: f64 = 3.0;
+/// An age that answers have only if nobody brings them up to date.
+const OLD: f64 = 8.0;
 
 #[tokio::test]
 async fn p8_commands_are_taken_without_the_read_side_and_queries_answered_without_the_write_side()
@@ -74,6 +80,7 @@ async fn queries_without_the_write_side(
 ) -> Result<()> {
     let path = format!("/api/v1/users/{}", first.id()?);
     let before = client.get(&path).await?.expect(StatusCode::OK)?;
+    is_as_old(client, &path, ..FRESH).await?;
 
     system.event_store.stop().await;
     queries_are_answered(client, &path, &before).await?;
@@ -85,6 +92,10 @@ async fn queries_without_the_write_side(
     system.stop(Service::EventRelay).await?;
     system.nats.stop().await;
     queries_are_answered(client, &path, &before).await?;
+    // Nobody can tell whether anything happened since.
+    for path in [path.as_str(), "/api/v1/sales/daily"] {
+        is_as_old(client, path, OLD..).await?;
+    }
     for service in [Service::CommandApi, Service::Projector, Service::QueryApi] {
         assert!(system.runs(service), "{service:?} ended because a service was away");
     }
@@ -97,7 +108,22 @@ async fn queries_without_the_write_side(
         system.wait_until_ready(service).await?;
     }
     let after = register(client, "after").await?;
-    shown(client, &after).await
+    shown(client, &after).await?;
+    for path in [path.as_str(), "/api/v1/sales/daily"] {
+        is_as_old(client, path, ..FRESH).await?;
+    }
+    Ok(())
+}
+
+/// Waits until an answer says an age in this range, in seconds.
+async fn is_as_old(client: &Client, path: &str, ages: impl RangeBounds<f64>) -> Result<()> {
+    until(&format!("the age of {path}"), CATCH_UP_LIMIT, async || {
+        let answer = client.get(path).await?.expect(StatusCode::OK)?;
+        let lag = answer.body["meta"]["lag_seconds"].as_f64().context("no age")?;
+        ensure!(ages.contains(&lag), "it is {lag} seconds old");
+        Ok(Some(()))
+    })
+    .await
 }
 
 async fn queries_are_answered(client: &Client, path: &str, before: &Answer) -> Result<()> {

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use access::Role;
-use postgres_kit::{Connection, Pool, PoolSettings, Schema, SchemaError};
+use postgres_kit::{Connection, Pool, PoolLimits, PoolSettings, Schema, SchemaError};
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 
 /// The name of the schema.
 pub(super) const SCHEMA: &str = "auth";
-/// The maximum number of connections of one process.
-const MAX_CONNECTIONS: u32 = 8;
+/// The default limits of the pool.
+const LIMITS: PoolLimits = PoolLimits::of(9, 9);
 /// The maximum wait for a connection while no other call ends, and for a new connection.
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(2);
 /// The maximum wait for a connection while the server answers other calls.
@@ -24,10 +24,6 @@ const SERVER_LIMITS: [(&str, &str); 3] = [
     ("lock_timeout", "2s"),
     ("idle_in_transaction_session_timeout", "5s"),
 ];
-/// The age at which a connection is replaced.
-const MAX_LIFETIME: Duration = Duration::from_mins(30);
-/// The idle time after which a connection is closed.
-const IDLE_LIMIT: Duration = Duration::from_mins(10);
 
 /// The database of credentials. Clones share its connections.
 #[derive(Debug, Clone)]
@@ -98,12 +94,18 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Url`].
     pub fn new(url: &SecretString) -> Result<Self, DatabaseError> {
+        Self::with(url, LIMITS)
+    }
+
+    /// The same with these limits.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Url`].
+    pub fn with(url: &SecretString, limits: PoolLimits) -> Result<Self, DatabaseError> {
         let options = options(url)?.application_name("command-api auth").options(SERVER_LIMITS);
         let settings = PoolSettings {
             wait_limit: WAIT_LIMIT,
-            max_lifetime: Some(MAX_LIFETIME),
-            idle_limit: Some(IDLE_LIMIT),
-            ..PoolSettings::new(MAX_CONNECTIONS, ACQUIRE_LIMIT, CALL_LIMIT)
+            ..PoolSettings::of(limits, ACQUIRE_LIMIT, CALL_LIMIT)
         };
         Ok(Self { pool: Pool::new(options, settings) })
     }

@@ -12,6 +12,7 @@ use axum::response::Response;
 use axum::{Router, body};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
+use service_kit::http::Version;
 use service_kit::input::{Id, Integer};
 use service_kit::openapi::operations;
 use service_kit::problem::ProblemBody;
@@ -23,7 +24,7 @@ use uuid::Uuid;
 
 use super::answer::Changed;
 use super::present;
-use super::version::Version;
+use super::version::is_identity;
 
 /// The maximum number of commands in a request.
 pub(super) const MAX_COMMANDS: usize = 100;
@@ -137,7 +138,7 @@ impl Registry {
         let operations = operations(document).filter_map(|(method, path, operation)| {
             let name = operation.operation_id.clone()?;
             // Commands do not contain commands. Identity is none, and answers in its own form.
-            if name == RUN_COMMANDS || version.is_identity(path) {
+            if name == RUN_COMMANDS || is_identity(version, path) {
                 return None;
             }
             let path = path.split('/').map(str::to_owned).collect();

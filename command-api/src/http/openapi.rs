@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use service_kit::Envelope;
+use service_kit::http::Version;
 use service_kit::input::schema::EntityTags;
 use service_kit::openapi::{describe_header, problem};
 use utoipa::PartialSchema as _;
@@ -12,7 +13,7 @@ use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Required, Response, R
 
 use super::dry_run::DryRunData;
 use super::idempotency_key;
-use super::version::Version;
+use super::version::is_identity;
 
 mod auth;
 mod version;
@@ -76,7 +77,7 @@ const PROBLEMS: [(&str, &str); 11] = [
 /// Adds the parts that every operation has: headers in and out, and problems.
 pub(super) fn complete(version: Version, mut document: OpenApi) -> OpenApi {
     for (path, item) in &mut document.paths.paths {
-        if version.is_identity(path) {
+        if is_identity(version, path) {
             auth::complete(item);
             continue;
         }

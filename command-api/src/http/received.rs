@@ -17,10 +17,10 @@ use service_kit::extract::{parse_json, parse_query, require_json, require_patch}
 use service_kit::http::{ApiVersion, RequestId, TraceParent};
 use service_kit::input::Id;
 
+use super::Version;
 use super::idempotency_key::idempotency_key;
 use super::object::Object;
 use super::precondition::precondition;
-use super::version::Version;
 use crate::application::Context;
 use crate::application::batch::Batch;
 use crate::application::idempotency::KeyedRequest;

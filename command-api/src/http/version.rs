@@ -1,7 +1,6 @@
-//! The versions of this API: their routes and where they are described.
+//! The routes of each version of this API.
 
-use clap::ValueEnum;
-use service_kit::http::{ApiVersion, Deprecation, Versions};
+use service_kit::http::Version;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -11,74 +10,16 @@ use super::{Api, v1, v2};
 /// The beginning of the paths of identity, below a version's prefix. They are not commands.
 const IDENTITY: &str = "/auth/";
 
-/// A version of this API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Version {
-    /// Version 1, which answers requests that name no version.
-    #[value(name = "1")]
-    V1,
-    /// Version 2, the newest.
-    #[value(name = "2")]
-    V2,
+/// All routes of a version, with their prefix.
+pub(super) fn routes_of(version: Version) -> OpenApiRouter<Api> {
+    let routes = match version {
+        Version::V1 => v1::routes(),
+        Version::V2 => v2::routes(),
+    };
+    OpenApiRouter::with_openapi(Document::openapi()).nest(version.prefix(), routes)
 }
 
-impl Version {
-    /// All versions, the oldest first.
-    pub const ALL: [Self; 2] = [Self::V1, Self::V2];
-
-    /// The number of the version, as paths and headers name it.
-    pub const fn number(self) -> ApiVersion {
-        ApiVersion(match self {
-            Self::V1 => 1,
-            Self::V2 => 2,
-        })
-    }
-
-    /// The prefix of its paths.
-    pub const fn prefix(self) -> &'static str {
-        match self {
-            Self::V1 => "/api/v1",
-            Self::V2 => "/api/v2",
-        }
-    }
-
-    /// The path of its OpenAPI document.
-    pub const fn document_path(self) -> &'static str {
-        match self {
-            Self::V1 => "/openapi.json",
-            Self::V2 => "/openapi/v2.json",
-        }
-    }
-
-    /// Its name for people.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::V1 => "version 1",
-            Self::V2 => "version 2",
-        }
-    }
-
-    /// All routes of this version, with their prefix.
-    pub(super) fn routes(self) -> OpenApiRouter<Api> {
-        let routes = match self {
-            Self::V1 => v1::routes(),
-            Self::V2 => v2::routes(),
-        };
-        OpenApiRouter::with_openapi(Document::openapi()).nest(self.prefix(), routes)
-    }
-
-    /// Whether a path of this version is one of identity.
-    pub(super) fn is_identity(self, path: &str) -> bool {
-        path.strip_prefix(self.prefix()).is_some_and(|rest| rest.starts_with(IDENTITY))
-    }
-}
-
-/// The versions of this API, the first one deprecated or not.
-pub fn versions(deprecation: Option<&Deprecation>) -> Versions {
-    let [oldest, newest] = Version::ALL.map(Version::number);
-    let versions = Versions::up_to(newest.0);
-    match deprecation {
-        Some(deprecation) => versions.deprecating(oldest, deprecation),
-        None => versions,
-    }
+/// Whether a path of a version is one of identity.
+pub(super) fn is_identity(version: Version, path: &str) -> bool {
+    path.strip_prefix(version.prefix()).is_some_and(|rest| rest.starts_with(IDENTITY))
 }

@@ -36,6 +36,11 @@ pub(crate) const SILENCE_LIMIT: Duration = Duration::from_mins(2);
 /// The read connections of one erasure.
 const READ_CONNECTIONS: u32 = 2;
 
+/// How an erasure connects to the log.
+pub(super) fn reading(options: PostgresOptions) -> PostgresOptions {
+    options.read_connections(READ_CONNECTIONS)
+}
+
 /// Carries out operations.
 pub(crate) struct Executor {
     /// How to connect to the log.
@@ -195,7 +200,7 @@ impl Executor {
         let keys = PostgresKeys::connect(self.keys.expose_secret(), "command-api erase").await?;
         // A log that has lost events is not searched or appended to before its new epoch.
         let options = self.options.clone().known_head(keys.known_head().await?);
-        let store = PostgresStore::connect(options.read_connections(READ_CONNECTIONS)).await?;
+        let store = PostgresStore::connect(reading(options)).await?;
         let credentials = self.credentials.as_ref();
         if !operation.irrevocable && !is_known(&store, &keys, credentials, subject).await? {
             return Ok(Some(("failed", None, Some(nothing_known(subject)))));

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use anyhow::Context as _;
 use event_store::ReservationKey;
 use identity::{KeySource, Operators, Revocations};
+use postgres_kit::PoolLimits;
 use service_kit::clock;
 use service_kit::config::Switch;
 use service_kit::consistency::TokenKey;
@@ -25,6 +26,7 @@ use crate::signing_in::{SigningIn, password_threads};
 /// A setting is invalid.
 pub(super) fn api(
     args: &ServeArgs,
+    credentials: PoolLimits,
     commands: &Arc<OnceLock<Arc<Commands>>>,
     health: &Health,
 ) -> anyhow::Result<(Api, Option<SigningIn>, Option<KeySource>)> {
@@ -60,7 +62,7 @@ pub(super) fn api(
     };
     let signing_in = match auth {
         Some(url) => {
-            let identity = Identity::new(parts(Database::new(&url)?));
+            let identity = Identity::new(parts(Database::with(&url, credentials)?));
             Some(SigningIn::new(identity, args.mail.sender()?, &args.sessions, health))
         }
         None => None,

@@ -23,6 +23,8 @@ const WORKER_THREADS: &str = "TOKIO_WORKER_THREADS";
 const NATS_THREADS: &str = "GOMAXPROCS";
 /// The maximum number of connections of each API.
 const MAX_CONNECTIONS: &str = "1024";
+/// The maximum number of connections of Postgres. Those of all processes must fit.
+pub(crate) const POSTGRES_CONNECTIONS: &str = "200";
 /// The number of our processes that share the machine.
 const PROCESSES: usize = 5;
 
@@ -99,6 +101,7 @@ impl Settings {
         // Imports and benches send all that a process can take, as one user.
         command.env("RATE_LIMITS", "off");
         share_connections(&mut command);
+        share_postgres(&mut command, 20, 8);
         command
     }
 
@@ -115,6 +118,7 @@ impl Settings {
         command.env("ALLOWED_ORIGINS", "loopback").env("RATE_LIMITS", "off");
         command.env("GRAPHIQL", "enabled");
         share_connections(&mut command);
+        share_postgres(&mut command, 34, 14);
         command
     }
 
@@ -124,6 +128,7 @@ impl Settings {
         command.env("EVENT_STORE_URL", self.postgres("event_relay", &self.passwords.event_relay));
         command.env("NATS_URL", self.nats("event_relay", &self.passwords.event_relay));
         command.env("ADMIN_LISTEN", loopback(self.ports.event_relay_admin));
+        share_postgres(&mut command, 8, 2);
         command
     }
 
@@ -138,6 +143,7 @@ impl Settings {
         command.env("ADMIN_LISTEN", loopback(self.ports.projector_admin));
         command.env("IDENTITY_URL", http(self.ports.command_api));
         command.env("IDENTITY_CACHE", self.identity_cache.join("projector"));
+        share_postgres(&mut command, 8, 3);
         command
     }
 
@@ -202,6 +208,13 @@ impl Settings {
 /// All clients of a local stack share one address, so it may hold all connections.
 fn share_connections(command: &mut Command) {
     command.env("MAX_CONNECTIONS_PER_ADDRESS", MAX_CONNECTIONS);
+}
+
+/// Limits a process's pools, so that all processes share one Postgres: at most so many connections,
+/// and so many unused ones.
+fn share_postgres(command: &mut Command, most: u32, idle: u32) {
+    command.env("DATABASE_CONNECTIONS", most.to_string());
+    command.env("DATABASE_IDLE_CONNECTIONS", idle.to_string());
 }
 
 /// Limits a process's threads to its share of the cores. With a thread per core in each process,

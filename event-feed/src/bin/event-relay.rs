@@ -15,9 +15,10 @@ use event_store::postgres::{PostgresOptions, PostgresStore, WAKE_CHANNEL};
 use event_store::{EventStore, StoreError};
 use secrecy::ExposeSecret as _;
 use service_kit::clock;
-use service_kit::config::{LogArgs, LoopbackAddr, NatsUrlArgs};
+use service_kit::config::{LogArgs, LoopbackAddr, NatsUrlArgs, WriterPoolArgs};
 use service_kit::http::Ports;
 use service_kit::process::{self, Process};
+use service_kit::telemetry;
 use sqlx::postgres::PgConnectOptions;
 
 /// The process makes many short-lived allocations on several threads, which the system's allocator
@@ -25,8 +26,10 @@ use sqlx::postgres::PgConnectOptions;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The number of read connections. The relay reads one page at a time.
-const READ_CONNECTIONS: u32 = 2;
+/// How the read pools share the connections: of lookups, and of scans.
+const WEIGHTS: [u32; 2] = [1, 1];
+/// The connections besides those of the store: the lease's, and the one that hears of new events.
+const OTHERS: u32 = 2;
 
 service_kit::secret_args!(
     /// The address of the event store: postgres://user:password@host:port/database.
@@ -80,6 +83,8 @@ struct RunArgs {
         value_parser = clap::value_parser!(u64).range(2..=60))]
     lease_seconds: u64,
     #[command(flatten)]
+    pools: WriterPoolArgs,
+    #[command(flatten)]
     log: LogArgs,
 }
 
@@ -99,7 +104,9 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
         .map_err(|_| cli_kit::Usage("EVENT_STORE_URL is not a Postgres URL".to_owned()))?;
     let options = PostgresOptions::from_url(url.expose_secret())?
         .application_name("event-relay")
-        .read_connections(READ_CONNECTIONS);
+        .read_pools(args.pools.limits()?.divided(WEIGHTS));
+    telemetry::most_connections("store", options.most_connections());
+    telemetry::most_connections("lease", OTHERS);
     let nats = NatsHandle::connect(args.nats.get()?.expose_secret(), "event-relay").await?;
     let relay = Relay::new(
         opener(options.clone()),

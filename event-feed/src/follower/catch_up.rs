@@ -32,6 +32,8 @@ pub(super) struct CatchUp {
     pub(super) due: Instant,
     /// Whether the last page was full, so there are more events.
     pub(super) behind: bool,
+    /// When the log was last known to have no event after the last one returned.
+    pub(super) complete_at: Option<Instant>,
     page: u32,
     poll_interval: Duration,
     pauses: Pauses,
@@ -47,6 +49,7 @@ impl CatchUp {
             head_read_at: None,
             due: Instant::now(),
             behind: true,
+            complete_at: None,
             page: settings.page,
             poll_interval: settings.poll_interval,
             pauses: Pauses::new(settings.retry_first, settings.retry_most),
@@ -57,6 +60,7 @@ impl CatchUp {
     pub(super) fn seek(&mut self, mark: EventRef) {
         self.last = mark;
         self.behind = true;
+        self.complete_at = None;
         self.ask_now();
     }
 
@@ -91,11 +95,13 @@ impl CatchUp {
         max: usize,
     ) -> Result<(Head, Vec<RecordedEvent>), FollowError> {
         let limit = self.page.min(u32::try_from(max).unwrap_or(u32::MAX)).max(1);
+        let began = Instant::now();
         match self.read_after_last(limit).await {
             Ok((head, asked_at, Page { events: page, full })) => {
                 self.failing = false;
                 self.pauses.reset();
                 self.behind = full;
+                self.complete_at = (!full).then_some(began);
                 self.due =
                     if self.behind { Instant::now() } else { Instant::now() + self.poll_interval };
                 let newest = page

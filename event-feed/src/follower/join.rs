@@ -6,6 +6,8 @@
 //! inclusive; the store is still polled) → *proven* (a message has the id that the store has at its
 //! position) → *apart* again.
 
+use std::time::Duration;
+
 use event_store::store::MAX_PAGE_BYTES;
 use event_store::{EventRef, Position, RecordedEvent};
 use postgres_kit::Pauses;
@@ -14,6 +16,9 @@ use tokio::time::Instant;
 use super::FollowerSettings;
 use super::catch_up::CatchUp;
 use super::live::{FromLive, Live, Message};
+
+/// The least time between two beacons that come as they are sent: half of the relay's interval.
+const BEACON_PAUSE: Duration = Duration::from_millis(500);
 
 /// The current consumer.
 struct Joined {
@@ -49,6 +54,8 @@ pub(super) struct Join {
     not_before: Instant,
     /// The time since when a beacon has announced more events than came.
     behind_since: Option<Instant>,
+    /// When the last beacon came.
+    heard_at: Option<Instant>,
 }
 
 impl Join {
@@ -63,6 +70,7 @@ impl Join {
             pauses: Pauses::new(settings.join_retry_first, settings.join_retry_most),
             not_before: Instant::now(),
             behind_since: None,
+            heard_at: None,
         }
     }
 
@@ -235,9 +243,19 @@ impl Join {
         }
     }
 
+    /// Whether a beacon that came at this time tells the head of that time. In a burst, or after a
+    /// silence, beacons may have waited on their way.
+    pub(super) fn is_fresh(&mut self, heard_at: Instant) -> bool {
+        let before = self.heard_at.replace(heard_at);
+        before.is_some_and(|before| {
+            (BEACON_PAUSE..self.settings.beacon_silence).contains(&heard_at.duration_since(before))
+        })
+    }
+
     /// Handles a beacon, which shows that all is well or that events are missing.
     pub(super) fn hear(&mut self, at: &mut CatchUp) {
         let Some(heard) = self.live.heard() else { return };
+        let is_fresh = self.is_fresh(heard.at);
         let Some(known) = at.head else { return };
         if known.epoch != heard.head.epoch {
             self.leave("the log is in another epoch");
@@ -252,6 +270,9 @@ impl Join {
             at.ask_now();
         } else if told.position <= last.position {
             self.behind_since = None;
+            if is_fresh && told == last {
+                at.complete_at = Some(heard.at);
+            }
             if self.is_proven() {
                 at.ask_after(self.settings.beacon_silence);
             }

@@ -381,3 +381,40 @@ fn a_batch_of_large_events_is_bounded_by_bytes_however_it_comes() {
         }
     });
 }
+
+#[test]
+fn what_came_is_complete_as_of_the_last_look_at_the_head_and_not_while_there_is_more() {
+    in_virtual_time(async {
+        let store = MemoryStore::new();
+        append(&store, 5).await;
+        let settings = FollowerSettings::default();
+        let mut polling = Follower::new(Arc::new(store.clone()), None, settings);
+        let began = Instant::now();
+        let some = polling.next_batch(3).await.unwrap();
+        assert_eq!((some.events.len(), some.complete_at), (3, None));
+        let rest = polling.next_batch(10).await.unwrap();
+        assert!(rest.events.len() == 2 && rest.complete_at >= Some(began), "{rest:?}");
+        let idle = polling.next_batch(10).await.unwrap();
+        assert!(idle.events.is_empty() && idle.complete_at > rest.complete_at, "{idle:?}");
+        polling.seek(EventRef::START);
+        assert_eq!(polling.next_batch(3).await.unwrap().complete_at, None);
+
+        let (mut live, fake, _) = joined(&store).await;
+        live.next_batch(10).await.unwrap();
+        let (head, at) = (store.head().await.unwrap(), Instant::now());
+        fake.heard.send_replace(Some(Heard { head, at }));
+        let idle = live.next_batch(10).await.unwrap();
+        assert!(idle.mode == Mode::Live && idle.complete_at == Some(at), "{idle:?}");
+    });
+}
+
+#[test]
+fn a_beacon_that_may_have_waited_on_its_way_does_not_tell_the_head_of_its_time() {
+    in_virtual_time(async {
+        let mut join = Join::new(Live::fake().0, &FollowerSettings::default());
+        let start = Instant::now();
+        let is_fresh = [0, 1_000, 1_100, 2_100, 9_000, 10_000]
+            .map(|at| join.is_fresh(start + Duration::from_millis(at)));
+        assert_eq!(is_fresh, [false, true, false, true, false, true]);
+    });
+}

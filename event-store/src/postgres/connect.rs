@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use postgres_kit::{Connection, Pool, PoolSettings};
+use postgres_kit::{Connection, Pool, PoolLimits, PoolSettings};
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 
@@ -29,10 +29,6 @@ const WAIT_LIMIT: Duration = Duration::from_secs(8);
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// The maximum time of all checks of a new connection outside the pools.
 const CHECK_LIMIT: Duration = Duration::from_secs(5);
-/// The age at which a pooled connection is replaced.
-const MAX_LIFETIME: Duration = Duration::from_mins(30);
-/// The idle time after which a pooled connection is closed.
-const IDLE_LIMIT: Duration = Duration::from_mins(10);
 /// Settings that make every plan use an index. A cached plan may be made while the tables are
 /// empty, and must stay right as they grow.
 const BY_INDEX: [(&str, &str); 5] = [
@@ -83,22 +79,21 @@ pub(crate) async fn read_pools(
     };
     let lookup = planned("force_generic_plan", LOOKUP_TIMEOUT).options(BY_INDEX);
     let scan = planned("force_custom_plan", SCAN_TIMEOUT);
+    let [lookups, scans] = options.reads;
     Ok(ReadPools {
-        lookup: read_pool(options, Arc::clone(&continuity), lookup, LOOKUP_LIMIT),
-        scan: read_pool(options, continuity, scan, SCAN_LIMIT),
+        lookup: read_pool(lookups, Arc::clone(&continuity), lookup, LOOKUP_LIMIT),
+        scan: read_pool(scans, continuity, scan, SCAN_LIMIT),
     })
 }
 
 fn read_pool(
-    options: &PostgresOptions,
+    limits: PoolLimits,
     continuity: Arc<Continuity>,
     connect: PgConnectOptions,
     limit: Duration,
 ) -> Pool {
-    let mut settings = PoolSettings::new(options.read_connections, ACQUIRE_LIMIT, limit);
+    let mut settings = PoolSettings::of(limits, ACQUIRE_LIMIT, limit);
     settings.wait_limit = WAIT_LIMIT;
-    settings.max_lifetime = Some(MAX_LIFETIME);
-    settings.idle_limit = Some(IDLE_LIMIT);
     settings.after_connect = Some(Box::new(move |connection| {
         let continuity = Arc::clone(&continuity);
         Box::pin(async move {

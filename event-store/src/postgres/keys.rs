@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use postgres_kit::{Connection, Pool, PoolSettings, Schema};
+use postgres_kit::{Connection, Pool, PoolLimits, PoolSettings, Schema};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -35,14 +35,8 @@ const CALL_LIMIT: Duration = Duration::from_secs(3);
 /// This process's time limit of calls that read or change many rows. It is a little longer than the
 /// server's.
 const LONG_CALL_LIMIT: Duration = Duration::from_secs(11);
-/// The maximum number of connections of one process, in addition to those that add keys.
-const MAX_CONNECTIONS: u32 = 3;
 /// The maximum number of connections that add keys. One is in use unless it is silent.
-const MAX_ADDING: usize = 2;
-/// The age at which a pooled connection is replaced.
-const MAX_LIFETIME: Duration = Duration::from_mins(30);
-/// The idle time after which a pooled connection is closed.
-const IDLE_LIMIT: Duration = Duration::from_mins(10);
+const MAX_ADDING: u32 = 2;
 
 fn schema() -> Schema {
     let migrator = sqlx::migrate!("../migrations/subject_keys");
@@ -84,7 +78,7 @@ struct Adding {
 
 impl Adding {
     fn new(options: PgConnectOptions) -> Self {
-        Self { options, room: Semaphore::new(MAX_ADDING), idle: Mutex::default() }
+        Self { options, room: Semaphore::new(MAX_ADDING as usize), idle: Mutex::default() }
     }
 
     /// Adds the keys that are missing and returns which ones it added. Adding is idempotent. It is
@@ -131,12 +125,28 @@ impl Adding {
 }
 
 impl PostgresKeys {
+    /// The default limits of the pool, in addition to the connections that add keys.
+    pub const LIMITS: PoolLimits = PoolLimits::of(4, 4);
+
     /// Connects, and rejects a schema that does not match this program.
     ///
     /// # Errors
     /// [`KeyError::Unavailable`] when Postgres cannot be reached (try again later),
     /// [`KeyError::Unusable`] when the schema or the URL is wrong.
     pub async fn connect(url: &str, application_name: &str) -> Result<Self, KeyError> {
+        Self::connect_with(url, application_name, Self::LIMITS).await
+    }
+
+    /// The same with these limits of its pool. [`PostgresKeys::most_connections`] has those besides
+    /// the pool.
+    ///
+    /// # Errors
+    /// See [`PostgresKeys::connect`].
+    pub async fn connect_with(
+        url: &str,
+        application_name: &str,
+        limits: PoolLimits,
+    ) -> Result<Self, KeyError> {
         let options = PgConnectOptions::from_str(url)
             .map_err(|_| KeyError::Unusable("its URL cannot be read".to_owned()))?
             .application_name(application_name)
@@ -153,12 +163,15 @@ impl PostgresKeys {
         let checked = connection.run(async |raw: &mut PgConnection| schema().check(raw).await);
         checked.await.map_err(StoreError::from)?;
         connection.close().await;
-        let mut settings = PoolSettings::new(MAX_CONNECTIONS, ACQUIRE_LIMIT, CALL_LIMIT);
+        let mut settings = PoolSettings::of(limits, ACQUIRE_LIMIT, CALL_LIMIT);
         settings.wait_limit = WAIT_LIMIT;
-        settings.max_lifetime = Some(MAX_LIFETIME);
-        settings.idle_limit = Some(IDLE_LIMIT);
         let adding = Arc::new(Adding::new(options.clone()));
         Ok(Self { pool: Pool::new(options, settings), adding })
+    }
+
+    /// The maximum number of connections with these limits of the pool: also those that add keys.
+    pub const fn most_connections(limits: PoolLimits) -> u32 {
+        limits.most.saturating_add(MAX_ADDING)
     }
 
     /// The pool with the limit of calls that read or change many rows.

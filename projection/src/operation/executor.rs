@@ -25,7 +25,11 @@ use crate::runner::database;
 /// How often to look for operations without a wake-up.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The maximum number of operations that a process works on at once.
-const MAX_AT_ONCE: usize = 8;
+const MAX_AT_ONCE: u32 = 8;
+/// The maximum number of connections of the executor and of its operations: one to look for work,
+/// two of each operation, and three more of the one that may be long. The connections of that one's
+/// [log](Reach::most_connections) come on top.
+const MAX_CONNECTIONS: u32 = 1 + 2 * MAX_AT_ONCE + 3;
 /// How long the executor may be silent before it counts as hung. The time limits of one round add
 /// up to less.
 pub const SILENCE_LIMIT: Duration = Duration::from_mins(2);
@@ -55,10 +59,20 @@ pub(super) enum OpenError {
 }
 
 impl Reach {
+    /// The maximum number of connections of all operations that a process works on.
+    pub fn most_connections(&self) -> u32 {
+        MAX_CONNECTIONS + self.replaying().most_connections()
+    }
+
+    /// How an operation that replays the log connects to it.
+    fn replaying(&self) -> PostgresOptions {
+        let reads = u32::try_from(Operations::READ_CONNECTIONS).unwrap_or(u32::MAX);
+        self.store.clone().read_connections(reads)
+    }
+
     /// Opens the databases for an operation that replays the log.
     pub(super) async fn open(&self) -> Result<Operations, OpenError> {
-        let reads = u32::try_from(Operations::READ_CONNECTIONS).unwrap_or(u32::MAX);
-        let store = PostgresStore::connect(self.store.clone().read_connections(reads)).await?;
+        let store = PostgresStore::connect(self.replaying()).await?;
         let store: Arc<dyn EventStore> = Arc::new(store);
         let log = UpcastingLog::new(store, Arc::clone(&self.registry));
         Ok(Operations::new(self.options.clone(), log, self.vault.clone()).await?)
@@ -133,7 +147,7 @@ impl Executor {
             self.projections.iter().map(|known| generation::fold_of(known.as_ref())).collect();
         for free in attempt::free(connection, &folds).await? {
             let is_long = free.is_long();
-            let is_busy = running.len() >= MAX_AT_ONCE
+            let is_busy = running.len() >= MAX_AT_ONCE as usize
                 || running.iter().any(|one| one.projection == free.projection)
                 || (is_long && running.iter().any(|one| one.is_long));
             if is_busy {

@@ -284,8 +284,9 @@ async fn compare(
 ) -> Result<Option<Differences>, RebuildError> {
     let (projection, other) = (Arc::clone(builder.projection()), builder.table().await?);
     let source = Arc::clone(builder.source());
+    let (table, only) = (projection.name().to_owned(), &Only::All);
     let comparison =
-        Comparison { projection: projection.as_ref(), live, other, only: &Only::All, reveal };
+        Comparison { projection: projection.as_ref(), live, table, other, only, reveal };
     // Checked before any wait, because the projector leaves a generation of another history alone.
     let (name, number) = (projection.name(), live.generation);
     let at = builder

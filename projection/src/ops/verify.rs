@@ -16,7 +16,7 @@ use sqlx::PgConnection;
 use super::{Operations, Progress, Work};
 use crate::generation::{self, SchemaError};
 use crate::projection::{AnyProjection, AnyRows, Only, Parking, WriteError};
-use crate::replay::compare::{Chunk, Comparison, Differences};
+use crate::replay::compare::{Chunk, Comparison, Differences, past_table};
 use crate::replay::{ReplayError, Source};
 use crate::runner::parked;
 use restraint::Restraint;
@@ -161,7 +161,8 @@ impl Verifying<'_> {
         self.progress.begins(Work::Replaying, Position::START, start.position);
         let partitions = usize::try_from(live.partitions).unwrap_or(1);
         let parking = Parking::new(HashSet::new(), skips, 0).of_partitions(partitions).careful();
-        let rows = projection.rows(self.only.clone(), self.bytes);
+        let mut rows = projection.rows(self.only.clone(), self.bytes);
+        rows.keep_history();
         let mut fold = Fold {
             source,
             rows,
@@ -171,30 +172,13 @@ impl Verifying<'_> {
             restraint: self.restraint.clone(),
         };
         fold.go_on(connection, start.position).await?;
-        let other = format!("pg_temp.{}", projection.name());
-        let comparison =
-            Comparison { projection, live: &live, other, only: &self.only, reveal: self.reveal };
         let mut differences = Differences::default();
-        for partition in comparison.partitions(connection).await? {
-            let mut chunk = None;
-            while chunk.as_ref().is_none_or(|chunk: &Chunk| !chunk.is_last()) {
-                // With several partitions, one may be behind another and is waited for. A single
-                // partition that is behind was, for example, recreated under its number.
-                let least = if live.partitions > 1 { fold.at } else { Position::START };
-                let next = comparison.take(connection, (partition, least), chunk.as_ref()).await?;
-                let next = next.ok_or_else(|| {
-                    VerifyError::PartitionBehind(projection.name(), partition, least)
-                })?;
-                if next.mark.position < fold.at {
-                    return Err(ReplayError::OtherHistory(next.mark.position).into());
-                }
-                fold.go_on(connection, next.mark.position).await?;
-                comparison.compare(connection, &next, &mut differences).await?;
-                if next.is_last() {
-                    source.prove(next.mark).await?;
-                }
-                chunk = Some(next);
-            }
+        let mut tables = vec![projection.name().to_owned()];
+        tables.extend(projection.has_history().then(|| past_table(projection)));
+        for table in tables {
+            let (other, only, reveal) = (format!("pg_temp.{table}"), &self.only, self.reveal);
+            let comparison = Comparison { projection, live: &live, table, other, only, reveal };
+            fold.compare(connection, &comparison, &mut differences).await?;
         }
         fold.progress.ends();
         Ok((live.generation, differences, fold.at))
@@ -216,6 +200,37 @@ impl Fold<'_> {
     fn ranges(&self) -> (i64, usize) {
         let (range, ahead) = self.restraint.ranges();
         (range.min(i64::try_from(self.rows.capacity()).unwrap_or(i64::MAX)).max(1), ahead)
+    }
+
+    /// Compares all live rows of a table with the replayed ones. The fold moves on with them.
+    async fn compare(
+        &mut self,
+        connection: &mut Connection,
+        comparison: &Comparison<'_>,
+        differences: &mut Differences,
+    ) -> Result<(), VerifyError> {
+        let name = comparison.projection.name();
+        for partition in comparison.partitions(connection).await? {
+            let mut chunk = None;
+            while chunk.as_ref().is_none_or(|chunk: &Chunk| !chunk.is_last()) {
+                // With several partitions, one may be behind another and is waited for. A single
+                // partition that is behind was, for example, recreated under its number.
+                let is_split = comparison.live.partitions > 1;
+                let least = if is_split { self.at } else { Position::START };
+                let next = comparison.take(connection, (partition, least), chunk.as_ref()).await?;
+                let next = next.ok_or(VerifyError::PartitionBehind(name, partition, least))?;
+                if next.mark.position < self.at {
+                    return Err(ReplayError::OtherHistory(next.mark.position).into());
+                }
+                self.go_on(connection, next.mark.position).await?;
+                comparison.compare(connection, &next, differences).await?;
+                if next.is_last() {
+                    self.source.prove(next.mark).await?;
+                }
+                chunk = Some(next);
+            }
+        }
+        Ok(())
     }
 
     /// Replays the log up to this position.

@@ -67,6 +67,8 @@ pub trait AnyProjection: Send + Sync + 'static {
     fn personal(&self) -> &'static [&'static str];
     /// [`Projection::COMMUTES`].
     fn commutes(&self) -> bool;
+    /// [`Projection::HISTORY`].
+    fn has_history(&self) -> bool;
     /// [`Projection::SPLIT`].
     fn split(&self) -> Split;
     /// [`Projection::handles`].
@@ -188,6 +190,10 @@ impl<P: Projection> AnyProjection for Erased<P> {
 
     fn commutes(&self) -> bool {
         P::COMMUTES
+    }
+
+    fn has_history(&self) -> bool {
+        P::HISTORY
     }
 
     fn split(&self) -> Split {

@@ -31,6 +31,8 @@ pub(crate) struct Comparison<'a> {
     pub(crate) projection: &'a dyn AnyProjection,
     /// The live generation, which keeps moving.
     pub(crate) live: &'a Generation,
+    /// The name of the table in the generation's schema: the main one, or that of the past.
+    pub(crate) table: String,
     /// The qualified name of the other table.
     pub(crate) other: String,
     pub(crate) only: &'a Only,
@@ -55,6 +57,9 @@ pub(crate) struct Chunk {
 pub struct Differences {
     /// The number of live rows compared.
     pub rows: i64,
+    /// The number of past rows compared, of a projection with a history.
+    #[serde(default)]
+    pub past_rows: i64,
     /// The number of rows that are only in the replayed table.
     pub missing: i64,
     /// The number of rows that are only in the live table.
@@ -72,6 +77,9 @@ pub struct Differences {
 pub struct DifferingRow {
     /// `missing`, `extra` or `different`.
     pub kind: String,
+    /// The table with past rows, if it is such a row. Its key ends with the position.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<String>,
     /// The key of the row.
     pub key: String,
     /// The live row. If the row is in both tables, only the differing columns.
@@ -96,16 +104,18 @@ impl std::fmt::Display for Differences {
                 self.stale
             )?;
         }
-        if self.count() == 0 {
-            return writeln!(f, "{} rows compared, no difference", self.rows);
+        let Self { rows, past_rows, missing, extra, different, .. } = self;
+        write!(f, "{rows} rows")?;
+        if *past_rows > 0 {
+            write!(f, " and {past_rows} past rows")?;
         }
-        let Self { rows, missing, extra, different, .. } = self;
-        writeln!(
-            f,
-            "{rows} rows compared: {missing} missing, {extra} extra, {different} different"
-        )?;
+        if self.count() == 0 {
+            return writeln!(f, " compared, no difference");
+        }
+        writeln!(f, " compared: {missing} missing, {extra} extra, {different} different")?;
         for row in &self.samples {
-            writeln!(f, "  {} {}", row.kind, row.key)?;
+            let table = row.table.as_ref().map(|table| format!("{table} ")).unwrap_or_default();
+            writeln!(f, "  {} {table}{}", row.kind, row.key)?;
             for (name, columns) in [("live", &row.live), ("folded", &row.folded)] {
                 if let Some(columns) = columns {
                     writeln!(f, "    {name:<7}{}", Value::Object(columns.clone()))?;
@@ -128,7 +138,17 @@ impl Chunk {
     }
 }
 
+/// The table with the past of a projection's rows.
+pub(crate) fn past_table(projection: &dyn AnyProjection) -> String {
+    format!("{}_history", projection.name())
+}
+
 impl Comparison<'_> {
+    /// Whether past rows are compared.
+    fn is_past(&self) -> bool {
+        self.table != self.projection.name()
+    }
+
     fn sample(&self) -> (&str, i64) {
         if let Only::Sample { seed, below } = self.only { (seed, *below) } else { ("", EVERY_KEY) }
     }
@@ -183,7 +203,9 @@ impl Comparison<'_> {
         let taken = sqlx::query!(
             r#"SELECT taken AS "taken!", last
                FROM read_model.take_chunk((read_model.generation_schema($1, $2) || '.' ||
-               $1)::regclass, $3, $4, $5, $6, $7, $8)"#,
+               $9)::regclass, $3, $4, $5, $6, $7, $8,
+                                          (read_model.generation_schema($1, $2) || '.' ||
+               $1)::regclass)"#,
             self.projection.name(),
             self.live.generation,
             after.as_deref(),
@@ -191,7 +213,8 @@ impl Comparison<'_> {
             seed,
             below,
             partition,
-            self.live.partitions
+            self.live.partitions,
+            self.table
         )
         .fetch_one(&mut *snapshot)
         .await?;
@@ -238,8 +261,10 @@ impl Comparison<'_> {
                 "stale!",
                       sampled AS "sampled!: sqlx::types::Json<Vec<DifferingRow>>"
                FROM read_model.compare_chunk((read_model.generation_schema($1, $2) || '.' ||
-               $1)::regclass, $3::text::regclass,
-                                             $4, $5, $6, $7, $8, $9, $10, $11)"#,
+               $12)::regclass, $3::text::regclass,
+                                             $4, $5, $6, $7, $8, $9, $10, $11,
+                                             (read_model.generation_schema($1, $2) || '.' ||
+               $1)::regclass)"#,
             self.projection.name(),
             self.live.generation,
             self.other,
@@ -250,11 +275,16 @@ impl Comparison<'_> {
             chunk.partition,
             self.live.partitions,
             i32::try_from(room).unwrap_or(i32::MAX),
-            &chunk.stale
+            &chunk.stale,
+            self.table
         )
         .fetch_one(connection)
         .await?;
-        differences.rows += chunk.rows;
+        if self.is_past() {
+            differences.past_rows += chunk.rows;
+        } else {
+            differences.rows += chunk.rows;
+        }
         differences.missing += found.missing;
         differences.extra += found.extra;
         differences.different += found.different;
@@ -266,6 +296,7 @@ impl Comparison<'_> {
     /// Reduces a differing row to the columns that differ, and hides personal values unless
     /// requested.
     fn shown(&self, mut row: DifferingRow) -> DifferingRow {
+        row.table = self.is_past().then(|| self.table.clone());
         if let (Some(live), Some(folded)) = (&mut row.live, &mut row.folded) {
             let same: Vec<String> = live
                 .iter()

@@ -7,7 +7,9 @@
 //! decides whose work counts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use event_store::{Epoch, EventRef, Position};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -84,13 +86,15 @@ pub(crate) async fn take(
     }))
 }
 
-/// The number of events over which a checkpoint moves, by kind.
+/// The events over which a checkpoint moves: their number by kind, and the time of the last one.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Passed {
     /// Events that the projection handles.
     pub(crate) handled: usize,
     /// Events that are irrelevant to the partition.
     pub(crate) ignored: usize,
+    /// When the last event was recorded, if that is known.
+    pub(crate) recorded_at: Option<DateTime<Utc>>,
 }
 
 /// Moves the checkpoint, and sets the generation's schema until the end of the transaction. Returns
@@ -115,7 +119,8 @@ pub(crate) async fn advance(
         "UPDATE read_model.checkpoints
          SET position = $7, event_id = $8, epoch = $9, mode = $10, head = $11, updated_at = \
          clock_timestamp(),
-             handled = handled + $12, ignored = ignored + $13
+             handled = handled + $12, ignored = ignored + $13,
+             complete_until = GREATEST(complete_until, $15)
          WHERE projection = $1 AND generation = $2 AND partition = $3 AND position = $4 AND term \
          = $5 AND epoch IS NOT DISTINCT FROM $6
          RETURNING set_config('search_path', quote_ident(read_model.generation_schema(projection, \
@@ -136,6 +141,7 @@ pub(crate) async fn advance(
         i64::try_from(passed.handled).unwrap_or(i64::MAX),
         i64::try_from(passed.ignored).unwrap_or(i64::MAX),
         durable,
+        passed.recorded_at,
     )
     .fetch_optional(connection)
     .await?;
@@ -148,14 +154,14 @@ pub(crate) async fn advance(
 pub(crate) async fn pass(
     connection: &mut PgConnection,
     partitions: &[(Arc<PartitionKey>, Checkpoint, usize)],
-    (epoch, mark): (Epoch, EventRef),
+    (epoch, mark, recorded_at): (Epoch, EventRef, DateTime<Utc>),
     seen: Seen,
 ) -> sqlx::Result<Vec<(String, i32, i32)>> {
     let moved = sqlx::query!(
         "UPDATE read_model.checkpoints AS c
          SET position = $1, event_id = $2, epoch = $3, mode = $4, head = $5, updated_at = \
          clock_timestamp(),
-             ignored = c.ignored + p.events
+             ignored = c.ignored + p.events, complete_until = GREATEST(c.complete_until, $13)
          FROM unnest($6::text[], $7::integer[], $8::integer[], $9::bigint[], $10::bigint[], \
          $11::uuid[], $12::bigint[])
               AS p (projection, generation, partition, position, term, epoch, events)
@@ -176,10 +182,39 @@ pub(crate) async fn pass(
         &column(partitions, |(_, from, _)| from.term),
         &column(partitions, |(_, from, _)| from.epoch.map(|epoch| epoch.0)) as &[Option<Uuid>],
         &column(partitions, |(.., events)| i64::try_from(*events).unwrap_or(i64::MAX)),
+        recorded_at,
     )
     .fetch_all(connection)
     .await?;
     Ok(moved.into_iter().map(|row| (row.projection, row.generation, row.partition)).collect())
+}
+
+/// Records that the log had no event after the positions of these partitions so long ago. A
+/// partition that has moved, or that another owner has, stays as it is.
+pub(crate) async fn confirm(
+    connection: &mut PgConnection,
+    partitions: &[(Arc<PartitionKey>, Checkpoint)],
+    ago: Duration,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE read_model.checkpoints AS c
+         SET complete_until = GREATEST(c.complete_until, clock_timestamp() - make_interval(secs \
+         => $1))
+         FROM unnest($2::text[], $3::integer[], $4::integer[], $5::bigint[], $6::bigint[])
+              AS p (projection, generation, partition, position, term)
+         WHERE c.projection = p.projection AND c.generation = p.generation AND c.partition = \
+         p.partition AND c.position = p.position AND c.term = p.term
+         RETURNING set_config('synchronous_commit', 'off', true) AS durability",
+        ago.as_secs_f64(),
+        &column(partitions, |(partition, _)| partition.projection.name().to_owned()),
+        &column(partitions, |(partition, _)| partition.generation),
+        &column(partitions, |(partition, _)| partition.partition),
+        &column(partitions, |(_, at)| at.mark.position.0),
+        &column(partitions, |(_, at)| at.term),
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(())
 }
 
 /// Locks the checkpoint, and sets the generation's schema until the end of the transaction. Returns

@@ -24,6 +24,7 @@ impl Runner {
             for slot in &mut self.slots {
                 slot.at_head(&job, after);
             }
+            self.confirm(&job, after).await;
         } else {
             self.slots.iter_mut().for_each(Slot::let_go_if_late);
             self.dispatch(&Arc::new(job)).await;

@@ -25,8 +25,13 @@ pub async fn project(
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
     let Some(last) = events.last() else { return Ok(()) };
     let registry = Arc::new(registry);
-    let job =
-        Arc::new(Job { head: Head { epoch, mark: last.mark() }, registry, mode: "live", events });
+    let job = Arc::new(Job {
+        head: Head { epoch, mark: last.mark() },
+        registry,
+        mode: "live",
+        events,
+        complete_at: None,
+    });
     let (options, owner) = (Arc::new(options), Uuid::now_v7());
     for projection in projections {
         let (mut partition, mut of) = (0, 1);

@@ -182,7 +182,9 @@ impl Owned {
     ) -> Result<Option<usize>, WriteError> {
         let seen = Seen { mode: job.mode, head: job.head.mark.position };
         let target = (job.head.epoch, to);
-        let notes = (seen, Passed { handled: prepared.handled, ignored: prepared.ignored });
+        let recorded_at = events.last().map(|event| event.recorded_at);
+        let (handled, ignored) = (prepared.handled, prepared.ignored);
+        let notes = (seen, Passed { handled, ignored, recorded_at });
         let durable = events.iter().any(|event| erased_subject(event).is_some());
         let parking = self.parked.parking();
         let mut parking = if apart { parking.apart() } else { parking };
@@ -266,6 +268,16 @@ impl Owned {
         }
         self.seen = seen;
         Ok(Some(self))
+    }
+
+    /// Records that these partitions were complete so long ago.
+    pub(crate) async fn confirm(
+        &mut self,
+        complete: &[(Arc<PartitionKey>, Checkpoint)],
+        ago: Duration,
+    ) -> sqlx::Result<()> {
+        let confirm = async |raw: &mut PgConnection| checkpoint::confirm(raw, complete, ago).await;
+        self.connection.run(confirm).await
     }
 
     /// Gives up the lease, so that another process can take over at once. Records the reason in the

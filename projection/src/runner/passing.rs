@@ -22,14 +22,14 @@ pub(crate) async fn over(mut partitions: Vec<Passing>, job: Arc<Job>) -> Vec<App
         return partitions.into_iter().map(Passing::kept).collect();
     };
     let (epoch, mark) = (job.head.epoch, last.mark());
+    let target = (epoch, mark, last.recorded_at);
     let seen = Seen { mode: job.mode, head: job.head.mark.position };
     let from: Vec<_> = partitions
         .iter()
         .map(|of| (Arc::clone(&of.partition.key), of.partition.checkpoint, of.events))
         .collect();
     let Some(first) = partitions.first_mut() else { return Vec::new() };
-    let moving =
-        async |raw: &mut PgConnection| checkpoint::pass(raw, &from, (epoch, mark), seen).await;
+    let moving = async |raw: &mut PgConnection| checkpoint::pass(raw, &from, target, seen).await;
     match first.partition.connection.run(moving).await {
         Ok(moved) => {
             let end = |Passing { mut partition, events }: Passing| {

@@ -22,6 +22,7 @@ use crate::chain;
 use crate::generation;
 use crate::projection::AnyProjection;
 
+mod confirm;
 mod end;
 mod place;
 mod progress;

@@ -10,6 +10,7 @@ use event_store::KeyError;
 use event_store::{EventStore, Position, WrittenType};
 use service_kit::clock::SharedClock;
 use service_kit::health::{Component, Health};
+use service_kit::telemetry;
 
 use super::pulse::Pulse;
 use super::slot::Slot;
@@ -19,6 +20,9 @@ use crate::pause::Pause;
 
 /// A projection that is behind and has not moved for this long makes the process not ready.
 pub(crate) const STALLED_AFTER: Duration = Duration::from_secs(8);
+
+/// The connections of the runner besides those of its partitions: one that looks for work.
+const OTHER_CONNECTIONS: u32 = 1;
 
 /// The gauges of each partition.
 const GAUGES: [&str; 4] = [
@@ -163,6 +167,8 @@ impl Watch {
         let head = self.head(slots);
         metrics::gauge!("eventstore_head_position").set(head.map_or(f64::NAN, figure));
         self.forget_all_but(slots);
+        let partitions = u32::try_from(slots.len()).unwrap_or(u32::MAX);
+        telemetry::most_connections("partitions", partitions.saturating_add(OTHER_CONNECTIONS));
         let (mut troubles, mut needs_action) = (Vec::new(), false);
         for slot in slots {
             self.partition(slot, head);

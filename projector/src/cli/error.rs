@@ -22,6 +22,9 @@ pub enum CommandError {
     /// A setting is missing or cannot be read.
     #[error("a setting is wrong")]
     Setting(#[from] SecretError),
+    /// Settings contradict each other.
+    #[error("a setting is wrong")]
+    Usage(#[from] cli_kit::Usage),
     /// The settings of access tokens cannot be used.
     #[error(transparent)]
     Identity(#[from] IdentityError),

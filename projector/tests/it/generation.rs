@@ -132,6 +132,10 @@ impl AnyProjection for Reindexed {
     fn commutes(&self) -> bool {
         self.0.commutes()
     }
+
+    fn has_history(&self) -> bool {
+        self.0.has_history()
+    }
     fn split(&self) -> Split {
         self.0.split()
     }

@@ -5,6 +5,7 @@ mod audit;
 mod background;
 mod boundaries;
 mod columns;
+mod complete;
 mod crash;
 mod epoch;
 mod erasure;

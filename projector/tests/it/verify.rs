@@ -118,6 +118,40 @@ async fn every_kind_of_difference_is_found_and_shown_without_personal_values() {
 }
 
 #[tokio::test]
+async fn a_difference_in_the_past_of_a_row_is_found_and_its_table_is_named() {
+    let database = projected(108, 400).await;
+    let url = database.url();
+    let (found, code) = verify(url, &["orders"]).await;
+    let differences = &found["differences"];
+    assert_eq!(code, Some(0), "{found}");
+    assert!(differences["past_rows"].as_i64() > differences["rows"].as_i64(), "{found}");
+
+    for planted in [
+        "UPDATE orders_g1.orders_history SET version = version + 1 WHERE position = \
+            (SELECT min(position) FROM orders_g1.orders_history)",
+        "DELETE FROM orders_g1.orders_history WHERE position = \
+            (SELECT max(position) FROM orders_g1.orders_history)",
+        "INSERT INTO orders_g1.orders_history SELECT (jsonb_populate_record(h, \
+            '{\"position\": 1000000}')).* FROM orders_g1.orders_history AS h LIMIT 1",
+    ] {
+        tell(url, planted).await;
+    }
+    let (found, code) = verify(url, &["orders"]).await;
+    let differences = &found["differences"];
+    assert_eq!(code, Some(1), "{found}");
+    for kind in ["missing", "extra", "different"] {
+        assert_eq!(differences[kind], 1, "{found}");
+    }
+    let samples = differences["samples"].as_array().unwrap();
+    assert!(samples.iter().all(|sample| sample["table"] == "orders_history"), "{found}");
+    let changed = samples.iter().find(|sample| sample["kind"] == "different").unwrap();
+    let columns: Vec<&String> = changed["live"].as_object().unwrap().keys().collect();
+    assert_eq!(columns, ["version"], "{found}");
+    let extra = samples.iter().find(|sample| sample["kind"] == "extra").unwrap();
+    assert!(extra["key"].as_str().unwrap().ends_with("/1000000"), "{found}");
+}
+
+#[tokio::test]
 async fn a_sample_finds_what_is_wrong_with_its_keys() {
     let database = projected(104, 400).await;
     tell(database.url(), "UPDATE orders_g1.orders SET units = units + 1").await;

@@ -111,15 +111,16 @@ impl Shared {
 
 impl Outcome {
     /// Notes the position of an answer. All answers are of one snapshot, but some projections may
-    /// be behind others: the whole is complete up to the lowest position.
+    /// be behind others: the whole is complete up to the lowest position, and as old as the oldest.
     fn saw(&mut self, seen: Seen) {
         let Some(before) = self.seen.take() else {
             self.seen = Some(seen);
             return;
         };
         let stale = before.stale || seen.stale;
+        let lag = before.lag.zip(seen.lag).map(|(one, other)| one.max(other));
         let lowest = if seen.position < before.position { seen } else { before };
-        self.seen = Some(Seen { stale, ..lowest });
+        self.seen = Some(Seen { stale, lag, ..lowest });
     }
 
     /// Notes a failure. A lost snapshot only follows from another one.

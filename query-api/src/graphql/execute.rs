@@ -12,6 +12,7 @@ use identity::gate::RequestCaller;
 use identity::rate::Counted;
 use serde_json::json;
 use service_kit::Problem;
+use service_kit::envelope::lag_seconds;
 use service_kit::http::{RateKey, RequestId};
 
 use super::asking::{Asking, Outcome, Shared};
@@ -95,8 +96,11 @@ impl Execution {
     /// What the answer says about itself, as `meta` of the REST API does.
     fn meta(&self, request_id: &str, seen: Option<&Seen>) -> Value {
         let mut meta = json!({"requestId": request_id, "timestamp": self.api.clock.now()});
-        if let Some(Seen { epoch, position, stale, .. }) = seen {
+        if let Some(Seen { epoch, position, stale, lag, .. }) = seen {
             meta["position"] = (*position).into();
+            if let Some(lag) = lag {
+                meta["lagSeconds"] = lag_seconds(*lag).into();
+            }
             if let Some(epoch) = epoch {
                 meta["epoch"] = epoch.to_string().into();
             }

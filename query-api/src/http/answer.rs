@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 use service_kit::conditional::{EntityTag, Preconditions, RowTag, Verdict};
+use service_kit::envelope::lag_seconds;
 use service_kit::extract::{Path, parse_query};
 use service_kit::http::{ApiVersion, RequestId};
 use service_kit::input::schema::OpaqueText;
@@ -30,6 +31,9 @@ use crate::read::past::{AsOf, FindPast, Past};
 use crate::read::table::Find;
 use crate::read::{Read, ReadError, Seen, View};
 use crate::wait::{PREFERENCE_APPLIED, Wait, WaitParams};
+
+/// Why something has no live updates, unless its handler answers them.
+const NOT_LIVE: &str = "nothing tells when it changes";
 
 /// A request for one row by its id.
 pub(super) struct RowRequest {
@@ -115,7 +119,7 @@ impl Api {
         if request.as_of.is_some() {
             return Err(as_of::not_kept());
         }
-        live::refuse(request.live.as_ref())?;
+        live::refuse(request.live.as_ref(), NOT_LIVE)?;
         let View { data, seen } = self.ask(question, request.wait).await?;
         self.shown(id, &request, View { data: data.map(body), seen })
     }
@@ -185,7 +189,7 @@ impl Api {
         T: Send + 'static,
         B: Serialize + ToSchema + 'static,
     {
-        live::refuse(request.live.as_ref())?;
+        live::refuse(request.live.as_ref(), NOT_LIVE)?;
         if request.format != Format::Json {
             return self.export(&request, question, key, body).await;
         }
@@ -226,6 +230,7 @@ impl Api {
         let mut response = conditional(&tag, conditions, wait, || {
             let mut meta = Meta::new(id.0, self.clock.now());
             (meta.epoch, meta.position, meta.page) = (seen.epoch, Some(seen.position), page);
+            meta.lag_seconds = seen.lag.map(lag_seconds);
             meta.stale = seen.stale.then_some(true);
             Envelope { data, meta }.into_response()
         })?;

@@ -34,7 +34,7 @@ pub(super) fn of_export(
     format: &str,
     version: ApiVersion,
 ) -> Result<EntityTag, serde_json::Error> {
-    let Seen { epoch, position, stale, generations, any_stale: _ } = seen;
+    let Seen { epoch, position, stale, generations, any_stale: _, lag: _ } = seen;
     let content = (list.text(), epoch, position, stale, generations, format, version.0);
     Ok(tag(Sha256::new_with_prefix(serde_json::to_vec(&content)?)))
 }

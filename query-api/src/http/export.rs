@@ -15,7 +15,8 @@ use futures::{StreamExt as _, stream};
 use serde::Serialize;
 use serde_json::Value;
 use service_kit::Problem;
-use service_kit::consistency::{DATA_EPOCH, DATA_POSITION, DATA_STALE};
+use service_kit::consistency::{DATA_EPOCH, DATA_LAG, DATA_POSITION, DATA_STALE};
+use service_kit::envelope::lag_seconds;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -53,7 +54,9 @@ impl Api {
         let write = Box::new(move |rows: Vec<T>| write(rows.into_iter().map(body).collect()));
         let whole = Whole { question, sort, key, write };
         let token = request.wait.map(|wait| wait.token);
-        let export = self.exports.begin(whole, token).await?.ok_or_else(Problem::not_found)?;
+        let place = self.exports.take(request.client)?;
+        let export = self.exports.begin(place, whole, token).await?;
+        let export = export.ok_or_else(Problem::not_found)?;
         let seen = export.seen.clone();
         if let Some(as_of) = request.filter.as_of() {
             self.is_past(as_of, seen.position)?;
@@ -116,6 +119,8 @@ fn describe<F: Filter>(response: &mut Response, request: &ListRequest<F>, seen: 
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(DATA_POSITION, HeaderValue::from(seen.position));
+    let lag = seen.lag.and_then(|lag| HeaderValue::from_str(&lag_seconds(lag).to_string()).ok());
+    headers.extend(lag.map(|lag| (DATA_LAG, lag)));
     if seen.stale {
         headers.insert(DATA_STALE, HeaderValue::from_static("true"));
     }

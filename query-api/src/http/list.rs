@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use service_kit::conditional::Preconditions;
 use service_kit::extract::parse_query;
-use service_kit::http::ApiVersion;
+use service_kit::http::{ApiVersion, RateKey};
 use service_kit::input::schema::OpaqueText;
 use service_kit::input::{Integer, Text};
 use service_kit::{FieldError, PageInfo, Problem};
@@ -75,6 +75,8 @@ pub(super) trait Filter: DeserializeOwned + Serialize + Send {
 /// A request for one page of a list.
 pub(super) struct ListRequest<F: Filter> {
     pub(super) caller: Caller,
+    /// Whose share of the places for exports it takes.
+    pub(super) client: RateKey,
     pub(super) filter: F,
     pub(super) page_request: PageRequest<F::Sort>,
     pub(super) wait: Option<Wait>,
@@ -126,6 +128,7 @@ impl<F: Filter> FromRequestParts<Api> for ListRequest<F> {
         let version = super::version_of(parts);
         Ok(Self {
             caller,
+            client: live::client(parts)?,
             filter,
             page_request,
             wait,

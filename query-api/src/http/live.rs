@@ -64,10 +64,7 @@ impl LiveRequest {
         let headers = &parts.headers;
         let ranges = MediaRanges::of(headers).filter(wants_events);
         let Some(ranges) = ranges else { return Ok(None) };
-        let Some(Counted(client)) = parts.extensions.get::<Counted>().copied() else {
-            tracing::error!("a route counts no requests");
-            return Err(Problem::internal());
-        };
+        let client = client(parts)?;
         let credentials = headers.get(AUTHORIZATION).cloned();
         let credentials = credentials.map(|value| (AUTHORIZATION, value)).into_iter().collect();
         let last_event_id = headers.get(LAST_EVENT_ID).map(|id| {
@@ -82,22 +79,32 @@ impl LiveRequest {
     }
 }
 
+/// The client whose requests are counted: the user, or the address without one.
+pub(super) fn client(parts: &Parts) -> Result<RateKey, Problem> {
+    let Some(Counted(client)) = parts.extensions.get::<Counted>().copied() else {
+        tracing::error!("a route counts no requests");
+        return Err(Problem::internal());
+    };
+    Ok(client)
+}
+
 /// Whether the client names the media type of events. `*/*` asks for JSON.
 fn wants_events(ranges: &MediaRanges) -> bool {
     ranges.names(EVENT_STREAM) && ranges.weight(EVENT_STREAM) > 0
 }
 
 /// Refuses live updates of something that has none, unless the client also accepts a single answer.
+/// `why` is for people.
 ///
 /// # Errors
 /// 406.
-pub(super) fn refuse(live: Option<&LiveRequest>) -> Result<(), Problem> {
+pub(super) fn refuse(live: Option<&LiveRequest>, why: &str) -> Result<(), Problem> {
     if live.is_none_or(|live| live.takes_json) {
         return Ok(());
     }
     let title = "There are no live updates of this";
     Err(Problem::new(StatusCode::NOT_ACCEPTABLE, "no-live-updates", title)
-        .detail("ask for it without `Accept: text/event-stream`"))
+        .detail(format!("{why}: ask for it without `Accept: text/event-stream`")))
 }
 
 /// Refuses parameters that no live updates can have.

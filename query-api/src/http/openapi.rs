@@ -13,8 +13,8 @@ use utoipa::openapi::{ContentBuilder, OpenApi, RefOr, Response};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::Version;
 use super::export::Format;
-use super::version::Version;
 use super::{Api, document};
 
 #[derive(utoipa::OpenApi)]
@@ -40,6 +40,9 @@ const ETAG: &str = "The tag of the content. For a row it is strong and begins wi
 
 const POSITION: &str = "Of an export: the position up to which it is complete, as `meta.position` \
     is in JSON";
+
+const LAG: &str = "Of an export: how old its rows are, in seconds, as `meta.lag_seconds` is in \
+    JSON. Absent if that is not known";
 
 const STALE: &str = "Of an export: `true` if a row of the read model lacks events that could not \
     be applied. It need not be one of these rows";
@@ -141,6 +144,7 @@ fn describe_headers(path: &str, operation: &mut Operation) {
                 if is_list && status == "200" {
                     has("Data-Position", POSITION, Type::Integer);
                     has("Data-Epoch", "Of an export: what `meta.epoch` is in JSON", Type::String);
+                    has("Data-Lag-Seconds", LAG, Type::Number);
                     has("Data-Stale", STALE, Type::String);
                     has(
                         "Content-Disposition",

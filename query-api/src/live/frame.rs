@@ -7,7 +7,10 @@
 use axum::body::Bytes;
 use serde::Serialize;
 use service_kit::PageInfo;
+use service_kit::envelope::lag_seconds;
 use uuid::Uuid;
+
+use crate::read::Seen;
 
 /// Ends an event.
 const END: &str = "\n\n";
@@ -85,10 +88,26 @@ pub(super) struct Meta {
     pub(super) epoch: Option<Uuid>,
     /// The position up to which the data is complete.
     pub(super) position: i64,
+    /// How old the data is, in seconds; `None` if that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) lag_seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) stale: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) page: Option<PageInfo>,
+}
+
+impl Meta {
+    /// The metadata of what a snapshot shows.
+    pub(super) fn of(seen: &Seen) -> Self {
+        Self {
+            epoch: seen.epoch,
+            position: seen.position,
+            lag_seconds: seen.lag.map(lag_seconds),
+            stale: seen.stale.then_some(true),
+            page: None,
+        }
+    }
 }
 
 #[derive(Serialize)]

@@ -14,6 +14,7 @@ use super::frame::{self, Left, Meta, Place, State};
 use super::members::Members;
 use super::queue::{Queue, Sent};
 use super::row::Followed;
+use crate::read::Seen;
 
 /// Whether a row matches a filter.
 pub(crate) type Matches<R> = Arc<dyn Fn(&R) -> bool + Send + Sync>;
@@ -87,6 +88,8 @@ pub(super) struct Change<'s, R> {
     pub(super) state: &'s State,
     /// The place up to which a client is complete with it.
     pub(super) place: Place,
+    /// What the read showed that found the change.
+    pub(super) seen: &'s Seen,
     /// See [`Sent::Change`].
     pub(super) always: bool,
     /// Whether the row lacks events.
@@ -289,7 +292,12 @@ impl<R: Followed> Texts<'_, '_, R> {
 impl<R: Followed> Change<'_, R> {
     fn meta(&self) -> Meta {
         let stale = self.stale.then_some(true);
-        Meta { epoch: self.state.epoch, position: self.place.position, stale, page: None }
+        Meta {
+            epoch: self.state.epoch,
+            position: self.place.position,
+            stale,
+            ..Meta::of(self.seen)
+        }
     }
 
     fn changed(&self, form: &Form<R>) -> Option<Bytes> {

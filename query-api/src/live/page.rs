@@ -137,8 +137,14 @@ mod tests {
     use super::*;
 
     fn page(rows: &[(&str, i64)]) -> PageState {
-        let seen =
-            Seen { epoch: None, position: 1, stale: false, any_stale: false, generations: vec![1] };
+        let seen = Seen {
+            epoch: None,
+            position: 1,
+            stale: false,
+            any_stale: false,
+            lag: None,
+            generations: vec![1],
+        };
         let page = PageInfo {
             page: None,
             page_size: 20,

@@ -12,9 +12,9 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_unti
 
 use super::frame::{self, Meta, Reason, State};
 use super::page::{AskPage, LastRead, PAGE_EVERY, PageState};
-use super::place::Held;
 use super::stream::{Access, CHECKS_PER_HEARTBEAT, SWITCHED, unavailable};
 use super::{CHECK_EVERY, Live};
+use crate::place::Held;
 use crate::position::Moves;
 use crate::read::Reader;
 use crate::scope::Projection;
@@ -194,15 +194,13 @@ impl PageStream {
     }
 
     fn complete(&mut self, name: &str) {
-        let (id, mut meta) = (self.shown.id(), self.meta());
-        meta.page = Some(self.shown.page.clone());
+        let page = Some(self.shown.page.clone());
+        let (id, meta) = (self.shown.id(), Meta { page, ..self.meta() });
         self.push(frame::event::<()>(name, Some(&id), None, &meta));
     }
 
     fn meta(&self) -> Meta {
-        let seen = &self.shown.seen;
-        let stale = seen.stale.then_some(true);
-        Meta { epoch: seen.epoch, position: seen.position, stale, page: None }
+        Meta::of(&self.shown.seen)
     }
 
     fn push(&mut self, text: Result<Bytes, serde_json::Error>) {

@@ -104,7 +104,8 @@ impl<R: Followed> Hub<R> {
                 let stale = known.stale.contains(&place.id);
                 let event = if row.is_erased() { "erased" } else { "changed" };
                 let state = &state;
-                self.hand_out(&Change { row, state, place, always: false, stale, event });
+                let seen = &seen;
+                self.hand_out(&Change { row, state, place, seen, always: false, stale, event });
             }
         }
         let has_more = is_full && place < reached && place > state.place;
@@ -112,7 +113,7 @@ impl<R: Followed> Hub<R> {
         known.ahead.retain(|_, at| *at > state.place.position);
         self.reached(state);
         if seen.stale || !known.stale.is_empty() {
-            self.compare_stale(reader, known, &mut state, seen.stale).await?;
+            self.compare_stale(reader, known, &mut state, &seen).await?;
             self.reached(state);
         }
         metrics::gauge!("live_position", "projection" => R::PROJECTIONS[0])
@@ -138,9 +139,9 @@ impl<R: Followed> Hub<R> {
         reader: &Reader,
         known: &mut Known,
         state: &mut State,
-        any: bool,
+        seen: &Seen,
     ) -> Result<(), ReadError> {
-        let now: BTreeSet<Uuid> = if any {
+        let now: BTreeSet<Uuid> = if seen.stale {
             reader.read(StaleRows::<R>::default()).await?.data.into_iter().collect()
         } else {
             BTreeSet::new()
@@ -163,7 +164,7 @@ impl<R: Followed> Hub<R> {
                     known.ahead.insert(id, position);
                 }
                 let place = state.place;
-                self.hand_out(&Change { row, state, place, always: true, stale, event });
+                self.hand_out(&Change { row, state, place, seen, always: true, stale, event });
             }
         }
         known.stale = now;

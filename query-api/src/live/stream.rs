@@ -18,11 +18,11 @@ use uuid::Uuid;
 use super::form::Form;
 use super::frame::{self, Reason, State};
 use super::hub::{Follow, Following};
-use super::place::Held;
 use super::queue::{Queue, Received, Sent};
 use super::read::Ask;
 use super::row::Followed;
 use super::{CHECK_EVERY, Live};
+use crate::place::Held;
 use crate::read::Reader;
 use crate::wait::Wait;
 

@@ -6,15 +6,16 @@
 //! one for each piece. Exports have connections and places of their own: however slowly they are
 //! read, other questions go on.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use postgres_kit::{Pool, within};
 use serde_json::Value;
+use service_kit::Problem;
 use service_kit::consistency::ConsistencyToken;
+use service_kit::http::RateKey;
 use sqlx::{Connection as _, PgConnection};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::failure::ReadError;
@@ -23,6 +24,7 @@ use super::seen::{self, Seen};
 use super::{Asked, Read};
 use crate::database::ANSWER_LIMIT;
 use crate::page::{Page, PageRequest, PageStart};
+use crate::place::{Held, Kind, Places};
 
 /// The number of rows that are read and held at once.
 pub(super) const CHUNK_ROWS: u32 = 200;
@@ -33,11 +35,19 @@ pub(crate) const TAKE_LIMIT: Duration = Duration::from_secs(10);
 /// The number of pieces that wait for the reader, besides the one that it has.
 const QUEUED_PIECES: usize = 1;
 
+/// The places of exports.
+static EXPORTS: Kind = Kind {
+    gauge: "exports_active",
+    of_client: ("too-many-exports-of-client", "You have too many exports in progress"),
+    of_all: ("too-many-exports", "Too many exports are in progress"),
+    retry_after_seconds: 10,
+};
+
 /// The places, connections and time limit of exports. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Exports {
     pool: Pool,
-    places: Arc<Semaphore>,
+    places: Places,
     limit: Duration,
 }
 
@@ -123,13 +133,12 @@ impl Export {
 }
 
 impl Exports {
-    /// At most `at_once` exports at once, each for at most `limit`. `pool` must have as many
-    /// connections.
-    pub fn new(pool: &Pool, at_once: u32, limit: Duration) -> Self {
+    /// At most `at_once` exports at once, and `per_client` of them of one client, each for at most
+    /// `limit`. `pool` must have as many connections.
+    pub fn new(pool: &Pool, (at_once, per_client): (u32, u32), limit: Duration) -> Self {
         metrics::describe_gauge!("exports_active", "Exports in progress");
-        metrics::gauge!("exports_active").set(0.0);
         metrics::describe_counter!("exports_total", "Exports that ended, by outcome");
-        let places = Arc::new(Semaphore::new(usize::try_from(at_once).unwrap_or(usize::MAX)));
+        let places = Places::new(&EXPORTS, at_once as usize, per_client as usize);
         // The last page may take longer, and its transaction ends after it.
         let pool = pool.with_limit(limit + 2 * ANSWER_LIMIT);
         Self { pool, places, limit }
@@ -137,8 +146,15 @@ impl Exports {
 
     /// Closes the connections.
     pub async fn close(&self) {
-        self.places.close();
         self.pool.with_limit(ANSWER_LIMIT).close().await;
+    }
+
+    /// Takes a place for an export of this client.
+    ///
+    /// # Errors
+    /// 429 if the client has too many exports, 503 if the process has.
+    pub(crate) fn take(&self, client: RateKey) -> Result<Held, Problem> {
+        self.places.take(client)
     }
 
     /// Begins to export a list. Returns `None` if there is no such list.
@@ -146,10 +162,10 @@ impl Exports {
     /// The first rows are read already, so most of what can fail has not failed.
     ///
     /// # Errors
-    /// [`ReadError::TooManyExports`] if all places are taken. Otherwise it says why the first rows
-    /// cannot be read.
+    /// [`ReadError`] says why the first rows cannot be read.
     pub(crate) async fn begin<R, S, T>(
         &self,
+        place: Held,
         whole: Whole<impl Fn(PageRequest<S>) -> R + Send + Sync + 'static, S, T>,
         token: Option<ConsistencyToken>,
     ) -> Result<Option<Export>, ReadError>
@@ -159,8 +175,6 @@ impl Exports {
         S: Copy + Send + Sync + 'static,
         T: Send + 'static,
     {
-        let place = Arc::clone(&self.places).try_acquire_owned();
-        let place = Place::new(place.map_err(|_| ReadError::TooManyExports)?);
         let (begun, beginning) = oneshot::channel();
         let (sender, pieces) = mpsc::channel(QUEUED_PIECES);
         let deadline = Instant::now() + self.limit;
@@ -217,22 +231,6 @@ impl Exports {
             Err(error) => return reader.fail(error),
         };
         metrics::counter!("exports_total", "outcome" => outcome.label()).increment(1);
-    }
-}
-
-/// One of the places for exports.
-struct Place(#[allow(dead_code, reason = "dropping it frees the place")] OwnedSemaphorePermit);
-
-impl Place {
-    fn new(permit: OwnedSemaphorePermit) -> Self {
-        metrics::gauge!("exports_active").increment(1.0);
-        Self(permit)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        metrics::gauge!("exports_active").decrement(1.0);
     }
 }
 

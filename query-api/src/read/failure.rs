@@ -34,9 +34,6 @@ pub enum ReadError {
     /// The process has reached its limit of waiting queries.
     #[error("too many queries wait for a position")]
     TooManyWaiters,
-    /// The process has reached its limit of exports at once.
-    #[error("too many exports at once")]
-    TooManyExports,
     /// The database cannot be reached, or no connection became free in time.
     #[error("the read tables cannot be reached")]
     Away(#[source] sqlx::Error),
@@ -69,8 +66,6 @@ pub enum ReadError {
 
 /// The value of `Retry-After`, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 1;
-/// The same if all places for exports are taken.
-const EXPORT_RETRY_AFTER_SECONDS: u64 = 10;
 /// The maximum number of log lines for failures of one kind in a window of [`LINE_EVERY`].
 const MAX_LINES: u32 = 10;
 
@@ -160,7 +155,6 @@ impl ReadError {
             | Self::Token(_)
             | Self::Cursor(_)
             | Self::TooManyWaiters
-            | Self::TooManyExports
             | Self::NotProjected
             | Self::PlanChanged
             | Self::SnapshotLost => {}
@@ -192,11 +186,6 @@ impl From<ReadError> for Problem {
                 "too-many-waiting",
                 "Too many queries are waiting for newer data",
                 RETRY_AFTER_SECONDS,
-            ),
-            ReadError::TooManyExports => Self::shed(
-                "too-many-exports",
-                "Too many exports are in progress",
-                EXPORT_RETRY_AFTER_SECONDS,
             ),
             ReadError::Away(_) => Self::unavailable(
                 "read-model-unavailable",

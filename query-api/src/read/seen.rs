@@ -1,6 +1,8 @@
 //! The position that a snapshot shows: the smallest one of the partitions that an answer reads, and
 //! its epoch.
 
+use std::time::Duration;
+
 use service_kit::consistency::{ConsistencyToken, TokenError};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -19,6 +21,9 @@ pub struct Seen {
     pub stale: bool,
     /// Whether any row of the projections that the answer reads lacks events.
     pub any_stale: bool,
+    /// How old the shown rows are: the time since they were last known to show every event. `None`
+    /// if that is not known of one of the partitions that the answer reads.
+    pub lag: Option<Duration>,
     /// The live generation of each projection that the answer reads, in the order of the question.
     pub generations: Vec<i32>,
 }
@@ -34,6 +39,9 @@ pub struct Checkpoint {
     pub(super) position: i64,
     pub(super) event_id: Option<Uuid>,
     pub(super) stale: bool,
+    /// The time since the rows were last known to show every event, in seconds. It is below zero if
+    /// the clocks of the two databases differ.
+    pub(super) lag: Option<f64>,
 }
 
 /// Reads all checkpoints in the caller's snapshot, for a question that takes several statements.
@@ -73,8 +81,8 @@ pub(super) fn shown(
     let generation =
         |scope: &ReadScope| checkpoints.iter().find(|at| is_of(scope, at)).map(|at| at.generation);
     let generations = scopes.iter().filter_map(generation).collect();
-    let (epoch, position) = (slowest.epoch, slowest.position);
-    let seen = Seen { epoch, position, stale, any_stale: stale, generations };
+    let (epoch, position, lag) = (slowest.epoch, slowest.position, lag(&checkpoints));
+    let seen = Seen { epoch, position, stale, any_stale: stale, lag, generations };
     if let Some(token) = wanted {
         let behind = ReadError::Behind { seen: seen.position, wanted: token.position };
         // This checks all of them, because a checkpoint of another history is an error that waiting
@@ -88,6 +96,13 @@ pub(super) fn shown(
         }
     }
     Ok(seen)
+}
+
+/// The lag of the partition that is furthest behind.
+fn lag(checkpoints: &[&Checkpoint]) -> Option<Duration> {
+    let lags = checkpoints.iter().map(|checkpoint| checkpoint.lag);
+    let longest = lags.reduce(|one, other| Some(one?.max(other?)))??;
+    Duration::try_from_secs_f64(longest.max(0.0)).ok()
 }
 
 /// How the epoch of a checkpoint relates to that of a token.
@@ -125,6 +140,32 @@ mod tests {
     const NEW: Uuid = Uuid::from_u128(2);
 
     #[test]
+    fn an_answer_is_as_old_as_its_oldest_partition_and_of_no_known_age_if_one_is_not_known() {
+        let at = |lag| Checkpoint {
+            projection: "users".to_owned(),
+            generation: 1,
+            partition: 0,
+            partitions: 1,
+            epoch: None,
+            position: 0,
+            event_id: None,
+            stale: false,
+            lag,
+        };
+        for (lags, expected) in [
+            (vec![Some(1.5), Some(2.25), Some(0.0)], Some(Duration::from_millis(2_250))),
+            (vec![Some(1.0), None], None),
+            (vec![None, Some(1.0)], None),
+            // The clock of the log's database is ahead.
+            (vec![Some(-0.2)], Some(Duration::ZERO)),
+            (vec![], None),
+        ] {
+            let checkpoints: Vec<Checkpoint> = lags.into_iter().map(at).collect();
+            assert_eq!(lag(&checkpoints.iter().collect::<Vec<_>>()), expected);
+        }
+    }
+
+    #[test]
     fn a_token_of_a_later_epoch_is_waited_for_and_one_of_an_earlier_is_refused() {
         let checkpoint = |epoch, event_id| Checkpoint {
             projection: "users".to_owned(),
@@ -135,6 +176,7 @@ mod tests {
             position: 5,
             event_id: Some(Uuid::from_u128(event_id)),
             stale: false,
+            lag: None,
         };
         let token = |epoch| ConsistencyToken { epoch, position: 5, event_id: Uuid::from_u128(50) };
         for (shown, token, expected) in [

@@ -17,16 +17,17 @@ use super::Checkpoint;
 
 /// The columns of a checkpoint. Those of the rows follow.
 pub(super) const CHECKPOINT: &str = "cp_projection, cp_generation, cp_partition, cp_partitions, \
-    cp_epoch, cp_position, cp_event_id, cp_stale";
+    cp_epoch, cp_position, cp_event_id, cp_stale, cp_lag";
 /// The number of these columns.
-pub(super) const CHECKPOINT_COLUMNS: usize = 8;
+pub(super) const CHECKPOINT_COLUMNS: usize = 9;
 /// The checkpoints of live generations. The names of their projections follow, and `OFFSET 0`,
 /// without which Postgres would look for stale rows once for each row of the answer.
 pub(super) const CHECKPOINTS: &str = "(SELECT c.projection AS cp_projection,
     c.generation AS cp_generation, c.partition AS cp_partition, g.partitions AS cp_partitions,
     c.epoch AS cp_epoch, c.position AS cp_position, c.event_id AS cp_event_id,
     EXISTS (SELECT FROM read_model.stale s WHERE s.projection = c.projection
-        AND s.generation = c.generation) AS cp_stale
+        AND s.generation = c.generation) AS cp_stale,
+    EXTRACT(EPOCH FROM now() - c.complete_until)::float8 AS cp_lag
     FROM read_model.generations g
     JOIN read_model.checkpoints c ON c.projection = g.projection AND c.generation = g.generation
     WHERE g.live AND g.projection IN (";
@@ -128,6 +129,7 @@ impl Checkpoint {
             position: line.try_get(5)?,
             event_id: line.try_get(6)?,
             stale: line.try_get(7)?,
+            lag: line.try_get(8)?,
         })
     }
 }

@@ -21,11 +21,12 @@ use crate::support::{App, tokens};
 /// The rows in each table: some with null, and more than a page of one.
 const ROWS: i64 = 8;
 /// The headers that clients rely on.
-const HEADERS: [&str; 9] = [
+const HEADERS: [&str; 10] = [
     "api-version",
     "cache-control",
     "content-disposition",
     "content-type",
+    "data-lag-seconds",
     "data-position",
     "data-stale",
     "etag",
@@ -47,15 +48,17 @@ async fn answer(app: &App, path: &str, accept: &str) -> Value {
     let bytes = body.collect().await.unwrap().to_bytes();
     let text = String::from_utf8(bytes.to_vec()).unwrap();
     let mut body = serde_json::from_str(&text).unwrap_or_else(|_| json!(text));
-    if let Some(epoch) = body.pointer_mut("/meta/epoch") {
-        *epoch = json!("…");
+    for random in ["/meta/epoch", "/meta/lag_seconds"] {
+        if let Some(value) = body.pointer_mut(random) {
+            *value = json!("…");
+        }
     }
     let mut headers = Map::new();
     for name in HEADERS {
         let values = parts.headers.get_all(name).iter().map(|value| value.to_str().unwrap());
         let values: Vec<&str> = values.collect();
         // The tag of an export depends on the epoch.
-        let is_random = name == "etag" && accept != "*/*";
+        let is_random = name == "data-lag-seconds" || name == "etag" && accept != "*/*";
         if !values.is_empty() {
             headers.insert(name.to_owned(), if is_random { json!("…") } else { json!(values) });
         }
@@ -115,6 +118,10 @@ async fn what_is_frozen_stays_as_it_is() {
         sqlx::query(statement).bind(value).execute(&app.writer).await.unwrap();
     }
     sqlx::raw_sql("UPDATE products_g1.products SET currency = 'JPY'")
+        .execute(&app.writer)
+        .await
+        .unwrap();
+    sqlx::raw_sql("UPDATE read_model.checkpoints SET complete_until = now()")
         .execute(&app.writer)
         .await
         .unwrap();

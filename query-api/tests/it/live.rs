@@ -1,7 +1,7 @@
 //! Live updates. The tests change the rows as the projector would.
 
 mod access;
-mod events;
+pub(crate) mod events;
 mod limits;
 mod negotiation;
 mod pages;

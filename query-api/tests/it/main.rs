@@ -8,6 +8,7 @@ mod exports;
 mod filters;
 mod graphql;
 mod input;
+mod lag;
 mod links;
 mod listen;
 mod lists;

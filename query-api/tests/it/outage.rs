@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::Request;
+use postgres_kit::PoolLimits;
 use query_api::database::Pools;
 use query_api::position::Watcher;
 use secrecy::SecretString;
@@ -17,7 +18,7 @@ async fn without_a_database_a_query_is_unavailable_within_seconds() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("postgres://nobody:canary-password@{}/nothing", free.local_addr().unwrap());
     drop(free);
-    let pools = Pools::new(&SecretString::from(url), 2).unwrap();
+    let pools = Pools::new(&SecretString::from(url), PoolLimits::of(6, 6)).unwrap();
     let router = router(pools, Watcher::default());
     let started = Instant::now();
     let answer = get(&router, "/api/v1/users", &[]).await;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::Router;
 use local_servers::{ClusterOptions, PostgresCluster, until};
+use postgres_kit::PoolLimits;
 use query_api::database::Pools;
 use query_api::position::{self, Watcher};
 use query_api::read::ALL_PROJECTIONS;
@@ -19,6 +20,7 @@ use crate::support::{Answer, event_at, get, migrate, router, token_key};
 
 /// A limit that no test reaches.
 const ANY_LAG: Duration = Duration::from_hours(1);
+const CONNECTIONS: PoolLimits = PoolLimits::of(10, 10);
 const EPOCH: Uuid = Uuid::from_u128(0xe);
 
 /// The API on a primary and its standby.
@@ -37,7 +39,7 @@ impl World {
         move_to(&primary, 10).await;
         let standby = primary.standby().await.unwrap();
         let [one, other] = [&primary, &standby]
-            .map(|cluster| Pools::new(&SecretString::from(cluster.url()), 4).unwrap());
+            .map(|cluster| Pools::new(&SecretString::from(cluster.url()), CONNECTIONS).unwrap());
         let servers = Servers::with_replica(one, other);
         let (watcher, stop, health) = (Watcher::default(), CancellationToken::new(), Health::new());
         tokio::spawn(replica::watch(

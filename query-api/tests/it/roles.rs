@@ -1,5 +1,6 @@
 //! Tests of the process's rights in the database: it may only read.
 
+use postgres_kit::PoolLimits;
 use query_api::database::Pools;
 use secrecy::SecretString;
 
@@ -12,7 +13,7 @@ async fn every_endpoint_works_with_the_rights_of_a_reader_alone() {
     let app = App::silent(1).await;
     fill(&app, 20).await;
     let url = app.database.url_in_group("read_model_reader").await;
-    let pools = Pools::new(&SecretString::from(url), 2).unwrap();
+    let pools = Pools::new(&SecretString::from(url), PoolLimits::of(6, 6)).unwrap();
     let router = router(pools.clone(), app.watcher.clone());
     let mut paths = vec!["/api/v1/search?q=name".to_owned()];
     for list in lists() {

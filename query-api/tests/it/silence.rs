@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use local_servers::{ClusterOptions, PostgresCluster, Stopped};
+use postgres_kit::PoolLimits;
 use query_api::database::Pools;
 use query_api::position::Watcher;
 use query_api::ready;
@@ -48,7 +49,7 @@ async fn a_query_that_meets_a_stopped_backend_is_answered_by_another_and_those_a
 async fn a_silent_database_shows_in_ten_seconds_fails_queries_in_time_and_heals() {
     let cluster = PostgresCluster::start(ClusterOptions::default()).await.unwrap();
     migrate(cluster.url()).await.unwrap();
-    let pools = Pools::new(&SecretString::from(cluster.url()), 4).unwrap();
+    let pools = Pools::new(&SecretString::from(cluster.url()), PoolLimits::of(10, 10)).unwrap();
     let router = router(pools.clone(), Watcher::default());
     let health = Health::new();
     let stop = CancellationToken::new();

@@ -6,7 +6,9 @@ pub(crate) mod rows;
 pub(crate) mod setup;
 pub(crate) mod tokens;
 
-pub(crate) use routers::{deprecating, exporting, limited, private, router, with_graphql};
+pub(crate) use routers::{
+    deprecating, exporting, limited, private, router, sharing_exports, with_graphql,
+};
 pub(crate) use setup::{LIVE, Setup, follow};
 
 use axum::Router;
@@ -16,6 +18,7 @@ use chrono::{DateTime, Duration, Utc};
 use http_body_util::BodyExt as _;
 use identity::Revocations;
 use local_servers::TestDatabase;
+use postgres_kit::PoolLimits;
 use query_api::database::Pools;
 use query_api::live::Live;
 use query_api::position::{self, Watcher};
@@ -87,12 +90,16 @@ impl App {
         ));
     }
 
-    /// Starts the API without a poller: only the test reports checkpoints.
+    /// Starts the API without a poller: only the test reports checkpoints. Each kind of question
+    /// has so many connections.
     pub(crate) async fn silent(connections: u32) -> Self {
         let database =
             TestDatabase::create("query_api", &projector::schema_fingerprint(), migrate).await;
         let writer = PgPoolOptions::new().max_connections(4).connect(database.url()).await.unwrap();
-        let pools = Pools::new(&SecretString::from(database.url()), connections).unwrap();
+        // Two pools, each with one more for readiness.
+        let connections = 2 * (connections + 1);
+        let limits = PoolLimits::of(connections, connections);
+        let pools = Pools::new(&SecretString::from(database.url()), limits).unwrap();
         let stop = CancellationToken::new();
         let watcher = Watcher::default();
         let epoch = Uuid::now_v7();

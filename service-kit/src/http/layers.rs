@@ -32,7 +32,7 @@ use super::rates::Rates;
 use super::screen::Screen;
 use super::step::{Step, Stepped};
 use super::version::API_VERSION;
-use crate::consistency::{CONSISTENCY_TOKEN, DATA_EPOCH, DATA_POSITION, DATA_STALE};
+use crate::consistency::{CONSISTENCY_TOKEN, DATA_EPOCH, DATA_LAG, DATA_POSITION, DATA_STALE};
 use crate::problem::Problem;
 
 /// The maximum size of a request body, in bytes.
@@ -200,6 +200,7 @@ fn cors(origins: Origins) -> CorsLayer {
             CONSISTENCY_TOKEN,
             CONTENT_DISPOSITION,
             DATA_EPOCH,
+            DATA_LAG,
             DATA_POSITION,
             DATA_STALE,
             DEPRECATION,

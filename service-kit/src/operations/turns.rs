@@ -8,7 +8,7 @@ use super::answer::RETRY_LATER;
 use crate::Problem;
 
 /// The maximum number of requests that hold a connection to the record at once.
-const MAX_CONNECTIONS: usize = 4;
+const MAX_CONNECTIONS: u32 = 4;
 /// How long a request waits for its turn.
 const TURN_LIMIT: Duration = Duration::from_secs(5);
 
@@ -18,11 +18,14 @@ pub struct Turns(Semaphore);
 
 impl Default for Turns {
     fn default() -> Self {
-        Self(Semaphore::new(MAX_CONNECTIONS))
+        Self(Semaphore::new(MAX_CONNECTIONS as usize))
     }
 }
 
 impl Turns {
+    /// The maximum number of requests that hold a connection to the record at once.
+    pub const MOST: u32 = MAX_CONNECTIONS;
+
     /// Waits for a turn, which ends when it is dropped.
     ///
     /// # Errors

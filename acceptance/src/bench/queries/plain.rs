@@ -191,6 +191,8 @@ struct Checkpoint {
     event_id: Option<Uuid>,
     #[sqlx(rename = "cp_stale")]
     stale: bool,
+    #[sqlx(rename = "cp_lag")]
+    lag: Option<f64>,
 }
 
 async fn plain_row(State(plain): Shared, Path(id): Path<Uuid>) -> Answer<Data<Order>> {

@@ -3,7 +3,7 @@
 use service_kit::openapi::{describe_deprecation, describe_version};
 use utoipa::openapi::OpenApi;
 
-use crate::http::version::Version;
+use crate::http::Version;
 
 /// Describes the headers of the version in every request and answer, and names the version.
 pub(super) fn describe(version: Version, document: &mut OpenApi) {

@@ -22,7 +22,7 @@ use crate::identity::Holder;
 use crate::layout::{Layout, remove_file, remove_folder};
 use crate::ports::Ports;
 use crate::secrets::{KeyFiles, Passwords};
-use crate::settings::Settings;
+use crate::settings::{POSTGRES_CONNECTIONS, Settings};
 use crate::supervisor::{LogView, Readiness, Service, Supervisor};
 use crate::{database, down, nats};
 
@@ -143,7 +143,7 @@ async fn start_postgres(
         std::fs::rename(&draft, &data)
             .with_context(|| format!("cannot create {}", data.display()))?;
     }
-    let limits = [("max_connections".to_owned(), "200".to_owned())];
+    let limits = [("max_connections".to_owned(), POSTGRES_CONNECTIONS.to_owned())];
     let command: Command = servers.postgres.server(&data, settings.ports.postgres, &limits);
     let readiness = Readiness::Postmaster(data);
     supervisor.start(Service {

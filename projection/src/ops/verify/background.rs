@@ -75,6 +75,9 @@ struct Found {
     position: Position,
 }
 
+/// The maximum number of connections of a background verification: one has the lock, one compares.
+pub const MAX_CONNECTIONS: u32 = 2;
+
 impl Background {
     /// Verifies these projections one after another, until the future is dropped.
     pub async fn run(self, projections: Vec<Arc<dyn AnyProjection>>) -> Infallible {

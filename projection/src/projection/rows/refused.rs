@@ -6,6 +6,7 @@ use sqlx::{Connection as _, PgConnection};
 
 use super::Rows;
 use crate::projection::copy::copy_in;
+use crate::projection::past::Past;
 use crate::projection::{Projection, apart, guard};
 
 impl<P: Projection> Rows<P> {
@@ -14,6 +15,15 @@ impl<P: Projection> Rows<P> {
         &mut self,
         connection: &mut PgConnection,
     ) -> sqlx::Result<usize> {
+        // A refused past row is left out, as in live projection.
+        let mut past = std::mem::replace(&mut self.past, Past::none());
+        let refused = self.write_possible_rows(connection).await?;
+        past.save_possible(connection).await?;
+        self.past = past;
+        Ok(refused)
+    }
+
+    async fn write_possible_rows(&mut self, connection: &mut PgConnection) -> sqlx::Result<usize> {
         let mut attempt = connection.begin().await?;
         match self.write_but(&mut attempt, &HashSet::new()).await {
             Err(error) if apart::is_refusal(&error) => attempt.rollback().await?,

@@ -27,6 +27,9 @@ use crate::wait::{QueryHeaders, Wait, WaitParams};
 /// The maximum number of characters that are searched for.
 const MAX_WORDS: usize = 200;
 
+/// Why there are no live updates.
+const NOT_LIVE: &str = "which hits are best is found anew for each request";
+
 /// The tag of these operations in the OpenAPI document.
 #[derive(OpenApi)]
 #[openapi(tags((name = "search", description = "Users, orders and products by words")))]
@@ -75,7 +78,7 @@ impl FromRequestParts<Api> for SearchRequest {
         let RequestCaller(caller) = RequestCaller::of(parts)?;
         let query = parts.uri.query().unwrap_or_default();
         as_of::refuse(query)?;
-        live::refuse(LiveRequest::of(parts)?.as_ref())?;
+        live::refuse(LiveRequest::of(parts)?.as_ref(), NOT_LIVE)?;
         let params: SearchParams = parse_query(query)?;
         let SearchParams { q, kind, limit, consistency_token } = params;
         let words = q.unwrap_or_default();

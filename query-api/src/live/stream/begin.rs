@@ -77,7 +77,7 @@ impl<R: Followed> Streaming<R> {
         if !state.is_of(hub) || state.stale || seen.position < least {
             return no("unknown-position", "the position of the event is not known here");
         }
-        self.send_missed(rows, last.place, &state);
+        self.send_missed(rows, last.place, (&state, &seen));
         self.at = seen.position;
         self.shown = Some(state_at(&seen));
         self.complete("resumed", &seen, None);
@@ -85,7 +85,7 @@ impl<R: Followed> Streaming<R> {
     }
 
     /// Sends the rows that changed after a place.
-    fn send_missed(&mut self, rows: Vec<R>, after: Place, state: &State) {
+    fn send_missed(&mut self, rows: Vec<R>, after: Place, (state, seen): (&State, &Seen)) {
         let matches: Option<Matches<R>> = match &self.follow {
             Follow::List { matches, .. } => matches.clone(),
             Follow::Row(_) => None,
@@ -96,7 +96,8 @@ impl<R: Followed> Streaming<R> {
                 continue;
             }
             let id = state.id_at(place);
-            let meta = Meta { epoch: state.epoch, position: place.position, ..Meta::default() };
+            let (epoch, position) = (state.epoch, place.position);
+            let meta = Meta { epoch, position, stale: None, ..Meta::of(seen) };
             let text = if matches.as_ref().is_none_or(|matches| matches(&row)) {
                 let name = if row.is_erased() { "erased" } else { "changed" };
                 if let Some(members) = &self.following.members {
@@ -122,8 +123,7 @@ impl<R: Followed> Streaming<R> {
 
     /// Sends the event that says that the client is complete up to a position.
     fn complete(&mut self, name: &str, seen: &Seen, page: Option<PageInfo>) {
-        let (state, stale) = (state_at(seen), seen.stale.then_some(true));
-        let meta = Meta { epoch: seen.epoch, position: seen.position, stale, page };
+        let (state, meta) = (state_at(seen), Meta { page, ..Meta::of(seen) });
         self.push(frame::event::<()>(name, Some(&state.id_at(state.place)), None, &meta));
     }
 
@@ -164,9 +164,8 @@ impl<R: Followed> Streaming<R> {
         let ids: Vec<Uuid> = rows.iter().map(R::id).collect();
         let ahead = rows.iter().filter(|row| row.position() > seen.position);
         self.ahead = ahead.map(|row| (row.id(), row.position())).collect();
-        let stale = seen.stale.then_some(true);
+        let meta = Meta::of(&seen);
         for row in rows {
-            let meta = Meta { epoch: seen.epoch, position: seen.position, stale, page: None };
             self.push(self.form.event("row", None, row, &meta));
         }
         let is_whole = page.as_ref().is_none_or(|page| !page.has_more);

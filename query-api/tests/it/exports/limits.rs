@@ -10,9 +10,10 @@ use http_body_util::BodyExt as _;
 use local_servers::until;
 use serde_json::Value;
 use tower::ServiceExt as _;
+use uuid::Uuid;
 
 use super::{CSV, NDJSON, request, send};
-use crate::support::{App, exporting};
+use crate::support::{App, exporting, sharing_exports, tokens};
 
 /// Enough for many pieces: what is not read yet holds the export up.
 const ROWS: i64 = 5_000;
@@ -111,6 +112,32 @@ async fn exports_have_so_many_places_and_take_none_of_the_lists() {
     let again = placed(&router).await;
     assert_eq!(lines(again).await, (rows, true));
     assert_eq!(lines(second).await, (rows + 1, true), "with the header row");
+}
+
+#[tokio::test]
+async fn a_client_has_its_share_of_the_places_and_leaves_the_others_theirs() {
+    let app = filled().await;
+    let router = sharing_exports(&app, (2, 1), LONG);
+    let begin = async |token: Option<&str>| {
+        router.clone().oneshot(request("GET", PATH, NDJSON, token)).await.unwrap()
+    };
+    let (admin, other) = (tokens::admin(), tokens::with_role(Uuid::from_u128(7), "user"));
+    let first = begin(Some(&admin)).await;
+    until_snapshots(&app, 1).await;
+    let refused = send(&router, request("GET", PATH, CSV, Some(&admin))).await;
+    let problem: Value = serde_json::from_str(&refused.text).unwrap();
+    assert_eq!(refused.status, 429);
+    assert_eq!(
+        (&problem["code"], refused.header("retry-after")),
+        (&"too-many-exports-of-client".into(), "10")
+    );
+    let second = begin(Some(&other)).await;
+    assert_eq!(second.status(), 200, "the other one has a share of its own");
+    let full = begin(None).await;
+    assert_eq!(full.status(), 503, "all places are taken");
+    let rows = usize::try_from(ROWS).unwrap();
+    assert_eq!((lines(first).await, lines(second).await), ((rows, true), (rows, true)));
+    until("the place of the first one", async || begin(Some(&admin)).await.status() == 200).await;
 }
 
 #[tokio::test]

@@ -3,8 +3,11 @@
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::json;
+use tower::ServiceExt as _;
 
-use super::events::refused;
+use super::events::{Events, refused};
+use crate::support::described::documents;
+use crate::support::rows::fill;
 use crate::support::tokens::admin;
 use crate::support::{App, UserSeed, send_as};
 
@@ -31,6 +34,41 @@ async fn a_moment_and_a_format_contradict_live_updates_and_the_field_is_named() 
             assert_eq!(found, fields.iter().map(|field| (field, &code)).collect::<Vec<_>>());
         }
     }
+}
+
+#[tokio::test]
+async fn every_query_sends_live_updates_or_says_why_it_has_none() {
+    let app = App::silent(2).await;
+    fill(&app, 3).await;
+    let (mut live, mut refused) = (0, 0);
+    for document in documents() {
+        let paths = document["paths"].as_object().unwrap();
+        for (path, item) in paths.iter().filter(|(path, _)| path.starts_with("/api/")) {
+            let id = match path.split_once("/{id}") {
+                Some((list, _)) => app.get(list).await.ids().swap_remove(0),
+                None => String::new(),
+            };
+            let request = Request::get(path.replace("{id}", &id))
+                .header("accept", "text/event-stream")
+                .header("authorization", format!("Bearer {}", admin()));
+            let request = request.body(Body::empty()).unwrap();
+            let content = &item["get"]["responses"]["200"]["content"];
+            if content.get("text/event-stream").is_some() {
+                let response = app.router.clone().oneshot(request).await.unwrap();
+                assert_eq!(response.status(), 200, "{path}");
+                Events::reading(response).until("complete").await;
+                live += 1;
+            } else {
+                let answer = send_as(&app.router, None, request).await;
+                let code = &answer.body["code"];
+                assert_eq!((answer.status.as_u16(), code), (406, &json!("no-live-updates")));
+                let detail = answer.body["detail"].as_str().unwrap();
+                assert!(detail.contains(": ask for it without"), "{path}: {detail}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(live > 0 && refused > 0, "{live} are live, {refused} are not");
 }
 
 #[tokio::test]

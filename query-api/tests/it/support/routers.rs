@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use access::{Grants, Policy};
 use axum::Router;
+use postgres_kit::PoolLimits;
 use query_api::database::{self, Pools};
 use query_api::graphql::Settings;
 use query_api::http;
@@ -38,8 +39,18 @@ pub(crate) fn private(pools: Pools, watcher: Watcher) -> Router {
 
 /// The API of `app` with at most so many exports at once, each for at most `limit`.
 pub(crate) fn exporting(app: &App, at_once: u32, limit: Duration) -> Router {
-    let pool = database::exports(&SecretString::from(app.database.url()), at_once).unwrap();
-    let exports = Exports::new(&pool, at_once, limit);
+    sharing_exports(app, (at_once, at_once), limit)
+}
+
+/// The same with at most so many of one client.
+pub(crate) fn sharing_exports(
+    app: &App,
+    (at_once, per_client): (u32, u32),
+    limit: Duration,
+) -> Router {
+    let url = SecretString::from(app.database.url());
+    let pool = database::exports(&url, at_once, PoolLimits::READER).unwrap();
+    let exports = Exports::new(&pool, (at_once, per_client), limit);
     let setup = Setup { exports, ..Setup::new(&app.pools) };
     setup.router(app.pools.clone(), app.watcher.clone())
 }

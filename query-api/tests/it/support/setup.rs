@@ -60,7 +60,7 @@ impl Setup {
             graphql: OPEN,
             versions: http::versions(None),
             policy: Policy::default(),
-            exports: Exports::new(&pools.scan, 4, Duration::from_mins(1)),
+            exports: Exports::new(&pools.scan, (4, 4), Duration::from_mins(1)),
             revocations: Revocations::default(),
             live: Live::new(LIVE, CancellationToken::new()),
         }

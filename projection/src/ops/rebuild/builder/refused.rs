@@ -147,7 +147,8 @@ impl Builder {
             for number in moving {
                 let Held { key, checkpoint, .. } = &partitions[*number];
                 let handled = handled.get(*number).copied().unwrap_or(0);
-                let passed = Passed { handled, ignored: events.saturating_sub(handled) };
+                let ignored = events.saturating_sub(handled);
+                let passed = Passed { handled, ignored, recorded_at: None };
                 if !checkpoint::advance(
                     &mut transaction,
                     key,

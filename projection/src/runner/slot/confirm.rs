@@ -1,0 +1,46 @@
+//! What is confirmed of a partition, and with whose connection.
+
+use std::sync::Arc;
+
+use event_store::EventRef;
+use tokio::time::Instant;
+
+use super::{Slot, State};
+use crate::runner::PartitionKey;
+use crate::runner::checkpoint::Checkpoint;
+
+impl Slot {
+    /// The partition and its checkpoint, if this process owns it and it is at this event.
+    pub(crate) fn owned_at(&self, at: EventRef) -> Option<(Arc<PartitionKey>, Checkpoint)> {
+        match &self.state {
+            State::Owned(owned) if owned.checkpoint.mark == at => {
+                Some((Arc::clone(&owned.key), owned.checkpoint))
+            }
+            _ => None,
+        }
+    }
+
+    /// Confirms with this partition's connection that all of these were complete at a time. Returns
+    /// whether that is recorded.
+    pub(crate) async fn confirm(
+        &mut self,
+        complete: Vec<(Arc<PartitionKey>, Checkpoint)>,
+        complete_at: Instant,
+    ) -> bool {
+        let Some(mut owned) = self.take_owned() else { return false };
+        // In a separate task, so that no dropped future leaves a call half done.
+        let task = tokio::spawn(async move {
+            let confirmed = owned.confirm(&complete, complete_at.elapsed()).await;
+            (owned, confirmed)
+        });
+        match task.await {
+            Ok((owned, Ok(()))) => {
+                self.state = State::Owned(owned);
+                return true;
+            }
+            Ok((_, Err(error))) => self.failed(error.into()),
+            Err(panic) => self.panicked(&panic),
+        }
+        false
+    }
+}
