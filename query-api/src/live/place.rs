@@ -1,7 +1,7 @@
 //! The places of streams: so many in the process, and so many of one client.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::http::StatusCode;
 use service_kit::http::RateKey;
@@ -47,36 +47,77 @@ impl Places {
     /// # Errors
     /// 429 if the client has too many streams, 503 if the process has.
     pub(super) fn take(&self, client: RateKey) -> Result<Held, Problem> {
-        let LiveSettings { streams, per_client, .. } = self.0.settings;
-        let mut taken = self.0.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if taken.by_client.get(&client).is_some_and(|count| *count >= per_client) {
-            let (code, title) = ("too-many-streams-of-client", "You have too many open streams");
-            shed::count(code);
-            return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, code, title)
-                .detail(format!("at most {per_client} may be open at once"))
-                .retry_after(RETRY_AFTER_SECONDS));
-        }
+        let streams = self.0.settings.streams;
+        let mut taken = self.0.taken();
+        taken.has_room(client, &self.0.settings)?;
         if taken.all >= streams {
             let title = "Too many streams are open";
             return Err(Problem::shed("too-many-streams", title, RETRY_AFTER_SECONDS));
         }
         taken.all += 1;
-        *taken.by_client.entry(client).or_default() += 1;
+        taken.add(client);
         metrics::gauge!(OPEN).increment(1.0);
         Ok(Held { places: self.clone(), client })
     }
 }
 
-impl Drop for Held {
-    fn drop(&mut self) {
-        let mut taken = self.places.0.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.all -= 1;
-        if let Some(count) = taken.by_client.get_mut(&self.client) {
+impl Shared {
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Taken {
+    /// Checks that a client may have one more.
+    fn has_room(&self, client: RateKey, settings: &LiveSettings) -> Result<(), Problem> {
+        let most = settings.per_client;
+        if self.by_client.get(&client).is_none_or(|count| *count < most) {
+            return Ok(());
+        }
+        let (code, title) = ("too-many-streams-of-client", "You have too many open streams");
+        shed::count(code);
+        Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, code, title)
+            .detail(format!("at most {most} may be open at once"))
+            .retry_after(RETRY_AFTER_SECONDS))
+    }
+
+    fn add(&mut self, client: RateKey) {
+        *self.by_client.entry(client).or_default() += 1;
+    }
+
+    fn remove(&mut self, client: RateKey) {
+        if let Some(count) = self.by_client.get_mut(&client) {
             *count -= 1;
             if *count == 0 {
-                taken.by_client.remove(&self.client);
+                self.by_client.remove(&client);
             }
         }
+    }
+}
+
+impl Held {
+    /// Makes it a place of another client, which its client turned out to be.
+    ///
+    /// # Errors
+    /// 429 if that client has too many streams.
+    pub(crate) fn move_to(&mut self, client: RateKey) -> Result<(), Problem> {
+        let Self { places: Places(shared), client: before } = self;
+        if *before != client {
+            let mut taken = shared.taken();
+            taken.has_room(client, &shared.settings)?;
+            taken.add(client);
+            taken.remove(*before);
+            *before = client;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut taken = self.places.0.taken();
+        taken.all -= 1;
+        taken.remove(self.client);
         metrics::gauge!(OPEN).decrement(1.0);
     }
 }

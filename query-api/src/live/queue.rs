@@ -3,18 +3,18 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use axum::body::Bytes;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use super::form::Output;
 use super::frame::Place;
 
-/// The memory that an event takes in a queue next to its text, in bytes.
+/// The memory that an event takes in a queue next to its text or value, in bytes.
 const OVERHEAD: usize = 128;
 
 /// A message of the hub to a client.
-#[derive(Debug, Clone)]
-pub(super) enum Sent {
+#[derive(Debug)]
+pub(super) enum Sent<R> {
     /// A change of a row.
     Change {
         /// The place up to which the client is complete with this event.
@@ -26,7 +26,7 @@ pub(super) enum Sent {
         /// Whether a client needs it whatever it has read: the row changed behind the position.
         always: bool,
         /// The event as it is sent.
-        text: Bytes,
+        output: Output<R>,
     },
     /// The hub shows other tables now, so the client needs a new snapshot.
     Reset,
@@ -34,58 +34,58 @@ pub(super) enum Sent {
 
 /// The hub's end of a client's queue.
 #[derive(Debug)]
-pub(super) struct Queue {
-    sender: mpsc::UnboundedSender<Sent>,
+pub(super) struct Queue<R> {
+    sender: mpsc::UnboundedSender<Sent<R>>,
     bytes: Arc<AtomicUsize>,
     limit: usize,
 }
 
 /// The client's end of its queue.
 #[derive(Debug)]
-pub(super) struct Received {
-    receiver: mpsc::UnboundedReceiver<Sent>,
+pub(super) struct Received<R> {
+    receiver: mpsc::UnboundedReceiver<Sent<R>>,
     bytes: Arc<AtomicUsize>,
 }
 
-impl Sent {
+impl<R> Sent<R> {
     fn cost(&self) -> usize {
         match self {
-            Self::Change { text, .. } => text.len() + OVERHEAD,
+            Self::Change { output, .. } => output.bytes() + OVERHEAD,
             Self::Reset => 0,
         }
     }
 }
 
-impl Queue {
+impl<R> Queue<R> {
     /// A queue that holds so many bytes.
-    pub(super) fn new(limit: usize) -> (Self, Received) {
+    pub(super) fn new(limit: usize) -> (Self, Received<R>) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let bytes = Arc::new(AtomicUsize::new(0));
         (Self { sender, bytes: Arc::clone(&bytes), limit }, Received { receiver, bytes })
     }
 
     /// Puts a message into the queue. Returns `false` if it is full, or if the client is gone.
-    pub(super) fn push(&self, sent: Sent) -> bool {
+    pub(super) fn push(&self, sent: Sent<R>) -> bool {
         let cost = sent.cost();
         let waiting = self.bytes.fetch_add(cost, Ordering::AcqRel);
         waiting + cost <= self.limit && self.sender.send(sent).is_ok()
     }
 }
 
-impl Received {
+impl<R> Received<R> {
     /// Waits for the next message. `None` after the queue was full.
-    pub(super) async fn next(&mut self) -> Option<Sent> {
+    pub(super) async fn next(&mut self) -> Option<Sent<R>> {
         let sent = self.receiver.recv().await;
         self.taken(sent)
     }
 
     /// The next message, if it is there already.
-    pub(super) fn try_next(&mut self) -> Option<Sent> {
+    pub(super) fn try_next(&mut self) -> Option<Sent<R>> {
         let sent = self.receiver.try_recv().ok();
         self.taken(sent)
     }
 
-    fn taken(&self, sent: Option<Sent>) -> Option<Sent> {
+    fn taken(&self, sent: Option<Sent<R>>) -> Option<Sent<R>> {
         sent.inspect(|sent| {
             self.bytes.fetch_sub(sent.cost(), Ordering::AcqRel);
         })
@@ -94,15 +94,17 @@ impl Received {
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Bytes;
+
     use super::*;
 
-    fn change(bytes: usize) -> Sent {
+    fn change(bytes: usize) -> Sent<()> {
         Sent::Change {
             place: Place { position: 1, id: Uuid::nil() },
             id: Uuid::nil(),
             position: 1,
             always: false,
-            text: Bytes::from(vec![b'x'; bytes]),
+            output: Output::Text(Bytes::from(vec![b'x'; bytes])),
         }
     }
 

@@ -1,8 +1,8 @@
 //! Live updates. The tests change the rows as the projector would.
 
 mod access;
-mod events;
-mod limits;
+pub(crate) mod events;
+pub(crate) mod limits;
 mod negotiation;
 mod pages;
 mod resume;

@@ -28,6 +28,7 @@ mod search;
 mod shapes;
 mod silence;
 mod snapshot;
+mod sockets;
 mod statements;
 mod support;
 mod switch;

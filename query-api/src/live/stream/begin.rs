@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use axum::body::Bytes;
 use service_kit::{PageInfo, Problem};
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use super::{HUB_LIMIT, Streaming, unavailable};
-use crate::live::frame::{self, Left, Meta, Place, Reason, State};
+use crate::live::form::Output;
+use crate::live::frame::{Kind, Meta, Place, Reason, State};
 use crate::live::hub::{Follow, Matches};
 use crate::live::read::{Snapshot, missed};
 use crate::live::row::Followed;
@@ -53,7 +53,7 @@ impl<R: Followed> Streaming<R> {
             return no("stale-rows", "rows lacked events, which may have been applied meanwhile");
         }
         let live = self.live.clone();
-        let turn = live.0.reads.acquire().await.map_err(|_| unavailable())?;
+        let turn = live.turn().await?;
         let (rows, seen) = match &self.follow {
             Follow::Row(_) => {
                 let Snapshot { rows, seen, .. } = (self.ask)(None).await?;
@@ -80,7 +80,7 @@ impl<R: Followed> Streaming<R> {
         self.send_missed(rows, last.place, &state);
         self.at = seen.position;
         self.shown = Some(state_at(&seen));
-        self.complete("resumed", &seen, None);
+        self.complete(Kind::Resumed, &seen, None);
         Ok(None)
     }
 
@@ -97,34 +97,31 @@ impl<R: Followed> Streaming<R> {
             }
             let id = state.id_at(place);
             let meta = Meta { epoch: state.epoch, position: place.position, ..Meta::default() };
-            let text = if matches.as_ref().is_none_or(|matches| matches(&row)) {
-                let name = if row.is_erased() { "erased" } else { "changed" };
+            let output = if matches.as_ref().is_none_or(|matches| matches(&row)) {
                 if let Some(members) = &self.following.members {
                     members.add(row.id());
                 }
-                self.form.event(name, Some(&id), row, &meta)
+                self.form.row(Kind::of_change(row.is_erased()), Some(&id), row, meta)
             } else {
-                frame::event("left", Some(&id), Some(&Left { id: row.id() }), &meta)
+                self.form.left(&id, row.id(), meta)
             };
-            self.push(text);
+            self.push(output);
         }
     }
 
-    fn push(&mut self, text: Result<Bytes, serde_json::Error>) {
-        match text {
-            Ok(text) => {
-                metrics::counter!("live_events").increment(1);
-                self.ready.push_back(text);
-            }
-            Err(error) => tracing::error!(%error, "a row cannot be written as JSON"),
+    /// Sends an event. One that cannot be written as JSON is a bug, and was logged.
+    fn push(&mut self, output: Option<Output<R>>) {
+        if let Some(output) = output {
+            metrics::counter!("live_events").increment(1);
+            self.ready.push_back(output);
         }
     }
 
     /// Sends the event that says that the client is complete up to a position.
-    fn complete(&mut self, name: &str, seen: &Seen, page: Option<PageInfo>) {
+    fn complete(&mut self, kind: Kind, seen: &Seen, page: Option<PageInfo>) {
         let (state, stale) = (state_at(seen), seen.stale.then_some(true));
         let meta = Meta { epoch: seen.epoch, position: seen.position, stale, page };
-        self.push(frame::event::<()>(name, Some(&state.id_at(state.place)), None, &meta));
+        self.push(self.form.complete(kind, &state.id_at(state.place), meta));
     }
 
     /// Sends a snapshot that fits the state of the hub.
@@ -136,7 +133,7 @@ impl<R: Followed> Streaming<R> {
                 // The wait for a position takes no turn from others.
                 (self.ask)(Some(wait)).await?
             } else {
-                let _turn = live.0.reads.acquire().await.map_err(|_| unavailable())?;
+                let _turn = live.turn().await?;
                 (self.ask)(None).await?
             };
             let mut state = R::hub(&live).state();
@@ -167,7 +164,7 @@ impl<R: Followed> Streaming<R> {
         let stale = seen.stale.then_some(true);
         for row in rows {
             let meta = Meta { epoch: seen.epoch, position: seen.position, stale, page: None };
-            self.push(self.form.event("row", None, row, &meta));
+            self.push(self.form.row(Kind::Row, None, row, meta));
         }
         let is_whole = page.as_ref().is_none_or(|page| !page.has_more);
         if let Some(members) = &self.following.members {
@@ -176,7 +173,7 @@ impl<R: Followed> Streaming<R> {
         self.at = seen.position;
         self.shown = Some(state_at(&seen));
         self.needs_snapshot = false;
-        self.complete("complete", &seen, page);
+        self.complete(Kind::Complete, &seen, page);
     }
 
     /// Sends a new snapshot in an open stream, as soon as there is one.
