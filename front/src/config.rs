@@ -54,7 +54,7 @@ pub struct ServeArgs {
     #[arg(long, env = "UPSTREAM_REQUESTS", default_value_t = 512,
         value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub upstream_requests: u32,
-    /// Maximum number of open streams of each API. They do not count as requests.
+    /// Maximum number of open streams and web sockets of each API. They do not count as requests.
     #[arg(long, env = "UPSTREAM_STREAMS", default_value_t = 1024,
         value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub upstream_streams: u32,

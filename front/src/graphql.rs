@@ -1,19 +1,21 @@
 //! GraphQL at one address: one schema with queries, mutations and subscriptions.
 //!
 //! An operation is of one kind, so it goes to the API of that kind, as it was sent. The API checks
-//! and answers it. The front answers only what no API can: a request whose operation cannot be
-//! determined, and a question for the schema of both (`schema.rs`).
+//! and answers it. A web socket goes to the query API (`socket.rs`). The front answers only what no
+//! API can: a request whose operation cannot be determined, and a question for the schema of both
+//! (`schema.rs`).
 
 use axum::body::Bytes;
 use axum::extract::Request;
-use axum::http::header::{HeaderValue, UPGRADE, VARY};
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::header::{HeaderValue, VARY};
+use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 use graphql_kit::accept::AnswerType;
 use graphql_kit::{answer, endpoint, request};
 use service_kit::Problem;
 use service_kit::body::read_body;
 use service_kit::extract::require_json;
+use service_kit::http::asks_for_web_socket;
 use tokio::time::Instant;
 
 use crate::api::Api;
@@ -35,10 +37,10 @@ pub(crate) async fn answer(
     request: Request,
     came: Instant,
 ) -> Result<Response, Problem> {
-    if asks_for_web_socket(request.headers()) {
-        return Err(no_web_socket());
-    }
     let (parts, body) = request.into_parts();
+    if asks_for_web_socket(&parts.headers) {
+        return front.relay_socket(PATH, parts).await;
+    }
     let (read, body) = if parts.method == Method::GET {
         (request::from_query(parts.uri.query().unwrap_or_default()), Bytes::new())
     } else if parts.method == Method::POST {
@@ -77,17 +79,6 @@ fn wanted(headers: &HeaderMap) -> Result<AnswerType, Problem> {
 fn own(mut answer: Response) -> Response {
     answer.headers_mut().append(VARY, HeaderValue::from_static("accept"));
     answer
-}
-
-fn asks_for_web_socket(headers: &HeaderMap) -> bool {
-    let mut lines = headers.get_all(UPGRADE).iter().filter_map(|line| line.to_str().ok());
-    lines.any(|line| line.split(',').any(|word| word.trim().eq_ignore_ascii_case("websocket")))
-}
-
-fn no_web_socket() -> Problem {
-    let title = "The front does not pass on web sockets";
-    Problem::new(StatusCode::NOT_IMPLEMENTED, "web-socket-unsupported", title)
-        .detail("connect to the query API itself")
 }
 
 fn unknown(why: &str) -> Problem {

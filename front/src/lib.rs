@@ -19,6 +19,7 @@ mod learn;
 mod relayed;
 mod routes;
 mod schema;
+mod socket;
 mod table;
 mod upstream;
 

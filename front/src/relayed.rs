@@ -16,6 +16,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 pub(crate) const STALL_DEADLINE: Duration = Duration::from_mins(1);
 
 /// The body of an answer. It holds its place among the requests of its API until it ends.
+#[derive(Debug)]
 pub(crate) struct Relayed<B = Incoming> {
     body: B,
     /// Runs while the API sends nothing.

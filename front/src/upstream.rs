@@ -56,7 +56,7 @@ const EVENT_STREAM: &str = "text/event-stream";
 pub struct UpstreamLimits {
     /// The maximum number of requests at once.
     pub requests: usize,
-    /// The maximum number of streams (SSE) at once. They do not count as requests.
+    /// The maximum number of streams (SSE) and web sockets at once. They do not count as requests.
     pub streams: usize,
     /// How long it may take to begin an answer.
     pub deadline: Duration,
@@ -68,6 +68,24 @@ pub(crate) struct Head {
     pub(crate) method: Method,
     pub(crate) target: PathAndQuery,
     pub(crate) headers: HeaderMap,
+}
+
+/// What an API answers to a request for another protocol.
+#[derive(Debug)]
+pub(crate) enum Switched {
+    /// It speaks it from now on. The connection holds this place.
+    Yes(Response<Incoming>, OwnedSemaphorePermit),
+    /// It does not.
+    No(Response<Body>),
+}
+
+impl Switched {
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::Yes(answer, _) => answer.status(),
+            Self::No(answer) => answer.status(),
+        }
+    }
 }
 
 /// Why an API gave no answer.
@@ -175,6 +193,23 @@ impl Upstream {
         // It stays open for long, so it must not take the place of a request.
         let place = free(&self.streams).ok_or(Failure::FullOfStreams)?;
         Ok(answer.map(|body| Body::new(Relayed::new(body, place).until(self.drain.clone()))))
+    }
+
+    /// Asks for another protocol. It takes the place of a stream.
+    pub(crate) async fn switch(&self, head: &Head) -> Result<Switched, Failure> {
+        let place = free(&self.streams).ok_or(Failure::FullOfStreams)?;
+        let nothing = Bytes::new();
+        let answer = tokio::time::timeout(self.deadline, self.attempts(head, &nothing)).await;
+        let answer = answer.map_err(|_| Failure::Late(self.deadline))??;
+        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(Switched::Yes(answer, place));
+        }
+        Ok(Switched::No(answer.map(|body| Body::new(Relayed::new(body, place)))))
+    }
+
+    /// Cancelled when streams must end.
+    pub(crate) fn drain(&self) -> CancellationToken {
+        self.drain.clone()
     }
 
     /// Fetches something small and whole.

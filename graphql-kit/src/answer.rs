@@ -52,7 +52,7 @@ pub fn executed(mut response: Executed, answer: AnswerType) -> Response {
 }
 
 /// Gives an error a code if it has none, so that clients can always branch on one.
-fn name(error: &mut ServerError) {
+pub(crate) fn name(error: &mut ServerError) {
     let extensions = error.extensions.get_or_insert_default();
     if extensions.get("code").is_none() {
         extensions.set("code", INVALID);

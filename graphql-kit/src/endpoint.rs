@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use async_graphql::parser::types::OperationType;
-use async_graphql::{Executor, Request as GraphqlRequest, Response as Executed};
+use async_graphql::{Executor, Request as GraphqlRequest, Response as Executed, ServerError};
 use axum::extract::Request;
 use axum::http::header::{ALLOW, HeaderValue, VARY};
 use axum::http::request::Parts;
@@ -17,6 +17,7 @@ use crate::accept::AnswerType;
 use crate::answer;
 use crate::limits::{self, Introspection, Lengths};
 use crate::request::{self, Unreadable};
+use crate::root;
 
 /// A schema as an endpoint.
 #[derive(Clone)]
@@ -86,37 +87,56 @@ impl<E: Executor> Endpoint<E> {
         Ok(answer)
     }
 
-    /// Checks the document before anything is asked of the schema.
+    /// Checks the document of a request that came over HTTP.
     fn checked(
         &self,
         read: Result<GraphqlRequest, Unreadable>,
         method: &Method,
     ) -> Result<Result<GraphqlRequest, Refusal>, Problem> {
-        let mut request = match read {
-            Ok(request) => request,
+        let admitted = match read {
+            Ok(request) => self.admit(request),
             Err(error) => return Ok(Err(Refusal::Unreadable(error))),
         };
-        if let Err(error) = limits::check_text(&request.query) {
-            return Ok(Err(Refusal::of(error)));
+        match admitted {
+            // A link or an image of another site makes a GET, so it must not change anything.
+            Ok((_, Some(OperationType::Mutation))) if method == Method::GET => {
+                Err(not_allowed("POST"))
+            }
+            Ok((request, _)) => Ok(Ok(request)),
+            Err(error) => Ok(Err(Refusal::NotExecuted(error))),
         }
+    }
+
+    /// Checks the document of a request before anything is asked of the schema. Returns the request
+    /// with the type of its operation, if it names one that is there.
+    ///
+    /// # Errors
+    /// The document cannot be parsed, or costs too much.
+    pub fn admit(
+        &self,
+        mut request: GraphqlRequest,
+    ) -> Result<(GraphqlRequest, Option<OperationType>), ServerError> {
+        limits::check_text(&request.query).map_err(answer::refusal)?;
         let name = request.operation_name.clone();
         // The parsed document borrows the whole request.
         let variables = std::mem::take(&mut request.variables);
-        let document = match request.parsed_query() {
-            Ok(document) => document,
-            Err(error) => return Ok(Err(Refusal::NotExecuted(error))),
-        };
+        let document = request.parsed_query()?;
         let lengths = Lengths { variables: &variables, usual: self.usual };
-        if let Err(error) = limits::check(document, lengths, self.introspection) {
-            return Ok(Err(Refusal::of(error)));
-        }
+        limits::check(document, lengths, self.introspection).map_err(answer::refusal)?;
         let kind = limits::operation_type(document, name.as_deref());
-        request.variables = variables;
-        // A link or an image of another site makes a GET, so it must not change anything.
-        match kind {
-            Some(OperationType::Mutation) if method == Method::GET => Err(not_allowed("POST")),
-            _ => Ok(Ok(request)),
+        if kind == Some(OperationType::Subscription) {
+            let lifted = root::lifted(document, name.as_deref()).map_err(answer::refusal)?;
+            if let Some(lifted) = lifted {
+                request.set_parsed_query(lifted);
+            }
         }
+        request.variables = variables;
+        Ok((request, kind))
+    }
+
+    /// The schema.
+    pub const fn schema(&self) -> &E {
+        &self.schema
     }
 }
 
@@ -125,13 +145,7 @@ enum Refusal {
     /// It is no GraphQL request.
     Unreadable(Unreadable),
     /// Its document cannot be parsed, or costs too much.
-    NotExecuted(async_graphql::ServerError),
-}
-
-impl Refusal {
-    fn of(error: limits::TooCostly) -> Self {
-        Self::NotExecuted(answer::refusal(error))
-    }
+    NotExecuted(ServerError),
 }
 
 /// 405: the endpoint takes these methods only, or a mutation was sent by GET.

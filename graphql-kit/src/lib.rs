@@ -1,5 +1,5 @@
-//! GraphQL over HTTP, for any schema: how a request is read, what it may cost, and how it is
-//! answered.
+//! GraphQL over HTTP and over web sockets, for any schema: how a request is read, what it may cost,
+//! and how it is answered.
 //!
 //! It follows the draft "GraphQL over HTTP" of the GraphQL Foundation. A request is a POST with
 //! JSON, or a GET for a query. The answer is `application/graphql-response+json` for a client that
@@ -14,6 +14,8 @@ pub mod answer;
 pub mod endpoint;
 pub mod limits;
 pub mod request;
+mod root;
+pub mod socket;
 
 pub use endpoint::{Endpoint, Executes};
 pub use limits::{Introspection, limited};

@@ -77,6 +77,9 @@ pub enum TooCostly {
     /// Too many fields of a query.
     #[error("a query has at most {MAX_QUERIES} fields at its root")]
     Queries,
+    /// Not exactly one field of a subscription. Each is a stream of its own.
+    #[error("a subscription has exactly one field at its root")]
+    Subscriptions,
     /// Too many values in the answer.
     #[error("the answer may have more than {MAX_VALUES} values: ask for shorter lists")]
     Values,
@@ -256,6 +259,7 @@ impl Counter<'_> {
         match operation.ty {
             OperationType::Mutation if cost.roots > MAX_MUTATIONS => Err(TooCostly::Mutations),
             OperationType::Query if cost.roots > MAX_QUERIES => Err(TooCostly::Queries),
+            OperationType::Subscription if cost.roots != 1 => Err(TooCostly::Subscriptions),
             _ => Ok(()),
         }
     }

@@ -1,4 +1,5 @@
-//! GraphQL queries: a second representation of the questions, next to REST.
+//! GraphQL queries and subscriptions: a second representation of the questions and of live updates,
+//! next to REST.
 //!
 //! All questions of a request are asked in one snapshot, so that the whole answer shows one
 //! position. What lies below the rows of a list is loaded in one statement for all of them; the
@@ -14,7 +15,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{EmptyMutation, EmptySubscription, SDLExportOptions, Schema, SchemaBuilder};
+use async_graphql::{EmptyMutation, SDLExportOptions, Schema, SchemaBuilder};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::HeaderValue;
@@ -23,6 +24,7 @@ use axum::response::Response;
 use axum::routing::any;
 use graphql_kit::{Endpoint, Introspection, limited};
 use service_kit::Problem;
+use service_kit::http::asks_for_web_socket;
 
 use crate::http::Api;
 use crate::wait::{PREFERENCE_APPLIED, Wait};
@@ -41,10 +43,13 @@ mod query;
 mod questions;
 mod sales;
 mod scalar;
+mod socket;
+mod subscription;
 mod user;
 
 use execute::Execution;
 use query::Query;
+use subscription::{Events, Subscription};
 
 /// The path of the endpoint.
 pub const PATH: &str = "/graphql";
@@ -53,7 +58,7 @@ pub const PATH: &str = "/graphql";
 const LISTS: &[(&str, usize)] = &[("addresses", 3), ("items", 5)];
 
 /// The schema of the query API.
-type QuerySchema = Schema<Query, EmptyMutation, EmptySubscription>;
+type QuerySchema = Schema<Query, EmptyMutation, Subscription>;
 
 /// What the endpoint shows of itself.
 #[derive(Debug, Clone, Copy)]
@@ -68,13 +73,18 @@ pub struct Settings {
 struct Graphql {
     api: Api,
     endpoint: Endpoint<QuerySchema>,
+    /// The same schema for subscriptions. What gives each event its snapshot would cost each field
+    /// of a query something, too.
+    events: QuerySchema,
 }
 
 /// The routes of the endpoint, and of its page if there is one.
 pub fn routes(api: &Api, settings: Settings) -> Router {
+    socket::describe();
     let schema = limited(builder(), settings.introspection).finish();
+    let events = limited(builder(), settings.introspection).extension(Events).finish();
     let endpoint = Endpoint::new(schema, settings.introspection).with_lists(LISTS);
-    let graphql = Arc::new(Graphql { api: api.clone(), endpoint });
+    let graphql = Arc::new(Graphql { api: api.clone(), endpoint, events });
     let routes = Router::new().route(PATH, any(serve)).with_state(graphql);
     if settings.graphiql { routes.merge(graphiql::routes()) } else { routes }
 }
@@ -84,11 +94,16 @@ pub fn sdl() -> String {
     builder().finish().sdl_with_options(SDLExportOptions::new().federation().compose_directive())
 }
 
-fn builder() -> SchemaBuilder<Query, EmptyMutation, EmptySubscription> {
-    Schema::build(Query::default(), EmptyMutation, EmptySubscription).enable_federation()
+fn builder() -> SchemaBuilder<Query, EmptyMutation, Subscription> {
+    Schema::build(Query::default(), EmptyMutation, Subscription::default())
+        .enable_federation()
+        .enable_subscription_in_federation()
 }
 
 async fn serve(State(graphql): State<Arc<Graphql>>, request: Request) -> Result<Response, Problem> {
+    if asks_for_web_socket(request.headers()) {
+        return socket::open(graphql, request).await;
+    }
     let Graphql { api, endpoint } = graphql.as_ref();
     let query = request.uri().query().unwrap_or_default();
     let wait = Wait::of_others(request.headers(), query, &api.token_key)?;

@@ -1,4 +1,5 @@
-//! Live updates: rows as they are, and then every change of them, as server-sent events.
+//! Live updates: rows as they are, and then every change of them, as server-sent events or as
+//! values, which the subscriptions of GraphQL are made of.
 //!
 //! How a process learns what changed: it reads the rows whose `position` (the event that changed
 //! them last) is beyond the one it read before, by an index of each read table. One task per
@@ -25,6 +26,7 @@ mod config;
 mod form;
 mod frame;
 mod hub;
+pub(crate) mod matches;
 mod members;
 mod page;
 mod page_stream;
@@ -39,11 +41,12 @@ use std::time::Duration;
 
 use service_kit::http::RateKey;
 use service_kit::{Problem, Pulse};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 pub use config::{LiveArgs, LiveSettings};
-pub(crate) use form::Form;
+pub(crate) use form::{Event, Form};
+pub(crate) use frame::{Kind, Reason};
 use hub::Hub;
 pub(crate) use hub::{Follow, Matches};
 pub(crate) use page::{AskPage, PageState};
@@ -86,7 +89,7 @@ struct Parts {
     products: Hub<ProductRow>,
     pages: Pages,
     places: Places,
-    reads: Semaphore,
+    reads: Arc<Semaphore>,
     /// Ends all streams.
     stop: CancellationToken,
 }
@@ -102,7 +105,7 @@ impl Live {
             users: Hub::default(),
             orders: Hub::default(),
             products: Hub::default(),
-            reads: Semaphore::new(READS_AT_ONCE),
+            reads: Arc::new(Semaphore::new(READS_AT_ONCE)),
             stop,
         }))
     }
@@ -113,6 +116,19 @@ impl Live {
     /// 429 if the client has too many streams, 503 if the process has.
     pub(crate) fn take(&self, client: RateKey) -> Result<Held, Problem> {
         self.0.places.take(client)
+    }
+
+    /// Waits for a turn to read for an open stream.
+    ///
+    /// # Errors
+    /// 503 if there are none any more.
+    pub(crate) async fn turn(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.0.reads).acquire_owned().await.map_err(|_| stream::unavailable())
+    }
+
+    /// Cancelled when all streams end.
+    pub(crate) fn stop(&self) -> CancellationToken {
+        self.0.stop.clone()
     }
 
     /// Reads what changes while there are clients, until `stop`. `pulse` makes the pulse of a task

@@ -27,6 +27,7 @@ mod stall;
 mod step;
 pub(crate) mod tls;
 mod unread;
+mod upgrade;
 mod version;
 mod wire;
 
@@ -54,4 +55,5 @@ pub use serve::{Port, Ports, ServeError, bind, serve};
 pub use single::{SingleError, single};
 pub use step::{Step, StepLayer, Stepped, Stepping};
 pub use tls::{HANDSHAKE_DEADLINE, Tls, TlsError};
+pub use upgrade::{KeptConnection, asks_for_web_socket};
 pub use version::{ApiVersion, Versions, versioned};

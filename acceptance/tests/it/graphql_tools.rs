@@ -1,6 +1,7 @@
 //! GraphQL as tools of others see it. The schemas of both APIs are subgraphs of Apollo Federation
-//! that compose into one schema, the query API resolves what the payloads of mutations name, and
-//! their endpoints and that of the front pass the audit of "GraphQL over HTTP".
+//! that compose into one schema, the query API resolves what the payloads of mutations name, their
+//! endpoints and that of the front pass the audit of "GraphQL over HTTP", and the client
+//! `graphql-ws` follows what changes.
 
 use std::fs;
 use std::path::Path;
@@ -11,6 +12,7 @@ use anyhow::{Context, Result, ensure};
 use local_servers::finish_async;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use stack::token::Tokens;
 use tokio::process::Command;
 
 use crate::tools::{Tools, said_by};
@@ -40,6 +42,7 @@ async fn a_gateway_can_compose_both_schemas_and_resolve_what_mutations_name() ->
     if let Some(tools) = TOOLS.or_without("the composition of the schemas").await? {
         composes(&client, &tools).await?;
         passes(&stack, &tools).await?;
+        subscribes(&stack, &tools).await?;
     }
     stack.down().await
 }
@@ -54,7 +57,13 @@ async fn composes(client: &Client, tools: &Path) -> Result<()> {
     }
     let files = ["journey.graphql", "command-api.graphql", "query-api.graphql"];
     let schema = run(folder.path(), "compose.mjs", &files).await?;
-    for part in ["type Mutation {", "type Query {", "viewer: Viewer", "): UserConnection"] {
+    for part in [
+        "type Mutation {",
+        "type Query {",
+        "viewer: Viewer",
+        "): UserConnection",
+        "type Subscription",
+    ] {
         ensure!(schema.contains(part), "the composed schema has no `{part}`: {schema}");
     }
     Ok(())
@@ -69,6 +78,16 @@ async fn passes(stack: &RunningStack, tools: &Path) -> Result<()> {
     let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
     let said = run(folder.path(), "audit.mjs", &urls).await?;
     ensure!(said.lines().count() == urls.len(), "{said}");
+    Ok(())
+}
+
+/// Follows what changes through the one address, with a client of others.
+async fn subscribes(stack: &RunningStack, tools: &Path) -> Result<()> {
+    let folder = equipped(tools, &["subscribe.mjs"])?;
+    let url = format!("{}/graphql", stack.endpoints()?.front);
+    let token = Tokens::of_operator()?.current()?;
+    let said = run(folder.path(), "subscribe.mjs", &[&url, &token]).await?;
+    ensure!(said == "followed\n", "{said}");
     Ok(())
 }
 

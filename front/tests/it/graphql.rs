@@ -122,11 +122,6 @@ async fn what_no_api_can_be_asked_for_is_refused_with_the_statuses_of_the_standa
     form.is_problem(415, "unsupported-media-type");
     let put = front.ask(Method::PUT, "/graphql", &[], Some("{}")).await;
     assert_eq!(put.is_problem(405, "method-not-allowed").header("allow"), "GET, POST");
-    let upgrade = [("connection", "upgrade"), ("upgrade", "websocket")];
-    front
-        .ask(Method::GET, "/graphql", &upgrade, None)
-        .await
-        .is_problem(501, "web-socket-unsupported");
     assert_eq!(between.reached(), (0, 0));
 }
 

@@ -6,5 +6,6 @@ mod documents;
 mod failures;
 mod graphql;
 mod relay;
+mod sockets;
 mod streams;
 mod support;

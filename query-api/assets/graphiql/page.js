@@ -1,6 +1,9 @@
 // Shows GraphiQL on the endpoint of the same server. An access token goes into its headers:
 // {"authorization": "Bearer TOKEN"}.
-const fetcher = GraphiQL.createFetcher({ url: "/graphql" });
+const socket = new URL("/graphql", window.location.href);
+socket.protocol = socket.protocol.replace("http", "ws");
+// Subscriptions send the headers in their first message.
+const fetcher = GraphiQL.createFetcher({ url: "/graphql", subscriptionUrl: socket.href });
 const query = `# Put {"authorization": "Bearer TOKEN"} into the headers below, with a token of
 # \`cargo stack token\`.
 {

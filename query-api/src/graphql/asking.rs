@@ -9,12 +9,14 @@ use async_graphql::dataloader::{DataLoader, HashMapCache, Loader};
 use async_graphql::{Context, Error};
 use futures::channel::oneshot;
 use service_kit::Problem;
+use tokio::sync::{OnceCell, OwnedSemaphorePermit};
 use uuid::Uuid;
 
 use super::failure::error;
 use super::load::Rows;
 use super::questions::Questions;
 use crate::http::Api;
+use crate::live::Live;
 use crate::read::table::{ById, FindMany, MAX_IDS};
 use crate::read::{Read, ReadError, Seen, Snapshot};
 
@@ -35,7 +37,14 @@ pub(super) struct Shared {
     pub(super) caller: Caller,
     pub(super) request_id: String,
     snapshot: Snapshot,
+    turn: Option<Turn>,
     outcome: Mutex<Outcome>,
+}
+
+/// A turn among the reads for open streams. The first question takes it.
+struct Turn {
+    live: Live,
+    taken: OnceCell<OwnedSemaphorePermit>,
 }
 
 /// What became of the questions of one execution.
@@ -60,7 +69,19 @@ impl Shared {
         snapshot: Snapshot,
     ) -> Arc<Self> {
         let outcome = Mutex::default();
-        Arc::new(Self { api, caller, request_id, snapshot, outcome })
+        Arc::new(Self { api, caller, request_id, snapshot, turn: None, outcome })
+    }
+
+    /// The same for an event of a subscription, which waits for its turn before it asks anything.
+    pub(super) fn of_event(
+        api: Api,
+        caller: Caller,
+        request_id: String,
+        snapshot: Snapshot,
+    ) -> Arc<Self> {
+        let turn = Some(Turn { live: api.live.clone(), taken: OnceCell::new() });
+        let outcome = Mutex::default();
+        Arc::new(Self { api, caller, request_id, snapshot, turn, outcome })
     }
 
     /// The rows that the caller may see with this permission.
@@ -70,6 +91,12 @@ impl Shared {
 
     /// Asks a question in the snapshot.
     pub(super) async fn ask<R: Read>(&self, question: R) -> Result<R::Answer, Unanswered> {
+        if let Some(Turn { live, taken }) = &self.turn {
+            taken.get_or_try_init(|| live.turn()).await.map_err(|problem| {
+                tracing::error!(%problem, "there are no more turns to read");
+                Unanswered
+            })?;
+        }
         let answer = self.snapshot.ask(question).await;
         let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
         match answer {

@@ -10,6 +10,7 @@ use serde_json::Value;
 use service_kit::{FieldError, Problem};
 
 use super::asking::Asking;
+use crate::http::Api;
 use crate::page::{DEFAULT_SIZE, ListId, MAX_SIZE, Page, PageRequest, PageStart};
 
 /// What a list has.
@@ -52,25 +53,56 @@ impl<S: Copy> Wanted<S> {
     /// An argument is not valid.
     pub(super) fn read(
         asking: &Asking,
-        (name, filter): (&str, &impl Serialize),
+        list: (&str, &impl Serialize),
         sort: S,
         (first, after): (Option<i32>, Option<&str>),
     ) -> Result<Self, Error> {
+        let mut wanted =
+            Self::first(list, sort, first).map_err(|problem| asking.failure(&problem))?;
+        if let Some(cursor) = after {
+            let key = asking.api().cursor_key.verify(wanted.list, cursor);
+            let key = key.map_err(|error| asking.failure(&error.into()))?;
+            wanted.request.start = PageStart::After(key);
+        }
+        Ok(wanted)
+    }
+
+    /// The first page of a list.
+    ///
+    /// # Errors
+    /// The size of the page is not valid.
+    pub(super) fn first(
+        (name, filter): (&str, &impl Serialize),
+        sort: S,
+        first: Option<i32>,
+    ) -> Result<Self, Problem> {
         let list = ListId::new(name, filter);
         let size = first.map_or(Ok(DEFAULT_SIZE), u32::try_from);
         let Some(size) = size.ok().filter(|size| (1..=MAX_SIZE).contains(size)) else {
             let detail = format!("expected 1 to {MAX_SIZE}");
             let error = FieldError::new("/first", "out-of-range", detail);
-            return Err(asking.failure(&Problem::invalid(vec![error])));
+            return Err(Problem::invalid(vec![error]));
         };
-        let start = match after {
-            None => PageStart::First,
-            Some(cursor) => {
-                let key = asking.api().cursor_key.verify(list, cursor);
-                PageStart::After(key.map_err(|error| asking.failure(&error.into()))?)
-            }
-        };
-        Ok(Self { list, request: PageRequest { sort, start, size } })
+        Ok(Self { list, request: PageRequest { sort, start: PageStart::First, size } })
+    }
+
+    /// What follows a page, with a cursor for `after`. `key` returns the sort key of a row.
+    pub(super) fn info<T>(
+        &self,
+        api: &Api,
+        page: &Page<T>,
+        key: fn(&T, S) -> Value,
+    ) -> service_kit::PageInfo {
+        let PageRequest { sort, size, .. } = self.request;
+        let last = page.rows.last().filter(|_| page.has_more);
+        service_kit::PageInfo {
+            page: None,
+            page_size: size,
+            total_pages: None,
+            total_items: None,
+            next_cursor: last.map(|row| api.cursor_key.sign(self.list, key(row, sort))),
+            has_more: page.has_more,
+        }
     }
 
     /// The page as a connection.

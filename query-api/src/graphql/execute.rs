@@ -79,7 +79,11 @@ impl Execution {
     ///
     /// # Errors
     /// The caller has sent too many.
-    fn count(&self, request: &mut GraphqlRequest, rate_key: RateKey) -> Result<(), Problem> {
+    pub(super) fn count(
+        &self,
+        request: &mut GraphqlRequest,
+        rate_key: RateKey,
+    ) -> Result<(), Problem> {
         let name = request.operation_name.clone();
         let Ok(document) = request.parsed_query() else { return Ok(()) };
         // What begins with `__` is about the schema.
@@ -92,25 +96,25 @@ impl Execution {
         }
         Ok(())
     }
+}
 
-    /// What the answer says about itself, as `meta` of the REST API does.
-    fn meta(&self, request_id: &str, seen: Option<&Seen>) -> Value {
-        let mut meta = json!({"requestId": request_id, "timestamp": self.api.clock.now()});
-        if let Some(Seen { epoch, position, stale, lag, .. }) = seen {
-            meta["position"] = (*position).into();
-            if let Some(lag) = lag {
-                meta["lagSeconds"] = lag_seconds(*lag).into();
-            }
-            if let Some(epoch) = epoch {
-                meta["epoch"] = epoch.to_string().into();
-            }
-            if *stale {
-                meta["stale"] = true.into();
-            }
+/// What an answer says about itself, as `meta` of the REST API does.
+pub(super) fn meta(api: &Api, request_id: &str, seen: Option<&Seen>) -> Value {
+    let mut meta = json!({"requestId": request_id, "timestamp": api.clock.now()});
+    if let Some(Seen { epoch, position, stale, lag, .. }) = seen {
+        meta["position"] = (*position).into();
+        if let Some(lag) = lag {
+            meta["lagSeconds"] = lag_seconds(*lag).into();
         }
-        // It is made of texts and numbers, so it always is a value.
-        Value::from_json(meta).unwrap_or_default()
+        if let Some(epoch) = epoch {
+            meta["epoch"] = epoch.to_string().into();
+        }
+        if *stale {
+            meta["stale"] = true.into();
+        }
     }
+    // It is made of texts and numbers, so it always is a value.
+    Value::from_json(meta).unwrap_or_default()
 }
 
 impl Executes for Execution {
@@ -144,7 +148,7 @@ impl Executes for Execution {
         let (executed, Outcome { seen, failure }) = execution.await?;
         match failure {
             Some(failure) => Err(failure.into()),
-            None => Ok(executed.extension("meta", self.meta(&request_id, seen.as_ref()))),
+            None => Ok(executed.extension("meta", meta(&self.api, &request_id, seen.as_ref()))),
         }
     }
 }

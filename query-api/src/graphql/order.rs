@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use service_kit::input::Id;
 use service_kit::{FieldError, Problem};
+use uuid::Uuid;
 
 use super::asking::{Answer, Asking};
 use super::connection::{Connection, Listed, Wanted};
@@ -41,11 +42,25 @@ pub(super) enum SortOrders {
 
 /// Which orders a list has.
 #[derive(Debug, Default, InputObject)]
-struct OrderFilter {
+pub(super) struct OrderFilter {
     /// Only orders of this user.
     user_id: Option<ID>,
     /// Only orders with this status.
     status: Option<OrderStatus>,
+}
+
+impl OrderFilter {
+    /// The user and the status that it names.
+    ///
+    /// # Errors
+    /// The user's id is none.
+    pub(super) fn read(self) -> Result<(Option<Uuid>, Option<OrderStatus>), Problem> {
+        let user_id = self.user_id.map(|id| id.parse::<Id>()).transpose().map_err(|error| {
+            let error = FieldError::new("/filter/userId", "invalid", error.to_string());
+            Problem::invalid(vec![error])
+        })?;
+        Ok((user_id.map(Id::get), self.status))
+    }
 }
 
 #[derive(Default)]
@@ -76,12 +91,8 @@ impl OrderQuery {
         let answer = async {
             let asking = ctx.data::<Asking>()?;
             let scope = asking.scope(Permission::OrdersRead)?;
-            let OrderFilter { user_id, status } = filter.unwrap_or_default();
-            let user_id = user_id.map(|id| id.parse::<Id>()).transpose().map_err(|error| {
-                let error = FieldError::new("/filter/userId", "invalid", error.to_string());
-                asking.failure(&Problem::invalid(vec![error]))
-            })?;
-            let user_id = user_id.map(Id::get);
+            let read = filter.unwrap_or_default().read();
+            let (user_id, status) = read.map_err(|problem| asking.failure(&problem))?;
             let list = ("orders", &(user_id, status, sort));
             let wanted = Wanted::read(asking, list, sort.into(), (first, after.as_deref()))?;
             let status = status.map(|status| status.text().to_owned());

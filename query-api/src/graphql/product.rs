@@ -21,7 +21,7 @@ pub(super) struct Product(pub(super) Arc<ProductRow>);
 /// The sorts of a list of products.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
 #[graphql(name = "ProductSort", remote = "ProductSort")]
-enum SortProducts {
+pub(super) enum SortProducts {
     /// By creation, oldest first.
     CreatedAtAsc,
     /// By creation, newest first.
@@ -34,9 +34,9 @@ enum SortProducts {
 
 /// Which products a list has.
 #[derive(Debug, Default, Serialize, InputObject)]
-struct ProductFilter {
+pub(super) struct ProductFilter {
     /// Only products with exactly this name.
-    name: Option<String>,
+    pub(super) name: Option<String>,
 }
 
 #[derive(Default)]

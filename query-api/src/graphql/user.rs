@@ -71,7 +71,7 @@ struct UserAddress {
 /// The sorts of a list of users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
 #[graphql(name = "UserSort", remote = "UserSort")]
-enum SortUsers {
+pub(super) enum SortUsers {
     /// By registration, oldest first.
     CreatedAtAsc,
     /// By registration, newest first.
@@ -84,11 +84,24 @@ enum SortUsers {
 
 /// Which users a list has.
 #[derive(Debug, Default, InputObject)]
-struct UserFilter {
+pub(super) struct UserFilter {
     /// Only users with this status.
     status: Option<UserStatus>,
     /// Only the user with this e-mail address. Upper and lower case are the same.
     email: Option<String>,
+}
+
+impl UserFilter {
+    /// The status that it names, and the address in the form that it is compared in.
+    ///
+    /// # Errors
+    /// The address is none.
+    pub(super) fn read(self) -> Result<(Option<UserStatus>, Option<String>), Problem> {
+        let email = self.email.as_deref().map(filter::email).transpose().map_err(|error| {
+            Problem::invalid(vec![error]).moved(|pointer| format!("/filter{pointer}"))
+        })?;
+        Ok((self.status, email))
+    }
 }
 
 #[derive(Default)]
@@ -119,11 +132,8 @@ impl UserQuery {
         let answer = async {
             let asking = ctx.data::<Asking>()?;
             let scope = asking.scope(Permission::UsersRead)?;
-            let UserFilter { status, email } = filter.unwrap_or_default();
-            let email = email.as_deref().map(filter::email).transpose().map_err(|error| {
-                let problem = Problem::invalid(vec![error]);
-                asking.failure(&problem.moved(|pointer| format!("/filter{pointer}")))
-            })?;
+            let read = filter.unwrap_or_default().read();
+            let (status, email) = read.map_err(|problem| asking.failure(&problem))?;
             let list = ("users", &(status, &email, sort));
             let wanted = Wanted::read(asking, list, sort.into(), (first, after.as_deref()))?;
             let status = status.map(|status| status.text().to_owned());

@@ -14,7 +14,7 @@ use identity::rate::Counted;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use service_kit::http::{MediaRanges, RateKey};
-use service_kit::{FieldError, Problem};
+use service_kit::{FieldError, PageInfo, Problem};
 use utoipa::IntoParams;
 use uuid::Uuid;
 
@@ -128,8 +128,16 @@ impl Api {
         (permission, scope): (Permission, Scope),
         body: fn(R) -> B,
     ) -> Result<Response, Problem> {
-        let (id, wait, api) = (request.id, request.wait(), self.clone());
-        let ask: Ask<R> = Arc::new(move |wait| {
+        let (id, wait) = (request.id, request.wait());
+        let ask = self.ask_row(id, scope);
+        let followed = (Follow::Row(id), Form::new(body));
+        self.follow(live, followed, ask, (permission, scope), wait).await
+    }
+
+    /// How a stream of one row reads its snapshot.
+    pub(crate) fn ask_row<R: Followed>(&self, id: Uuid, scope: Scope) -> Ask<R> {
+        let api = self.clone();
+        Arc::new(move |wait| {
             let api = api.clone();
             async move {
                 let view = api.ask(Find::<R>::new(id, scope), wait).await?;
@@ -137,9 +145,29 @@ impl Api {
                 Ok(Snapshot { rows: vec![row], seen: view.seen, page: None })
             }
             .boxed()
-        });
-        let followed = (Follow::Row(id), Form::new(body));
-        self.follow(live, followed, ask, (permission, scope), wait).await
+        })
+    }
+
+    /// How a stream of a list reads its snapshot. `page` tells what follows the page.
+    pub(crate) fn ask_list<R, Q>(
+        &self,
+        question: Q,
+        page: impl Fn(&Api, &Page<R>) -> PageInfo + Send + Sync + 'static,
+    ) -> Ask<R>
+    where
+        R: Followed,
+        Q: Read<Answer = Page<R>> + Clone,
+    {
+        let (api, page) = (self.clone(), Arc::new(page));
+        Arc::new(move |wait| {
+            let (api, page, question) = (api.clone(), Arc::clone(&page), question.clone());
+            async move {
+                let view: View<Page<R>> = api.ask(question, wait).await?;
+                let page = Some(page(&api, &view.data));
+                Ok(Snapshot { rows: view.data.rows, seen: view.seen, page })
+            }
+            .boxed()
+        })
     }
 
     /// Follows a list.
@@ -156,18 +184,9 @@ impl Api {
         Q: Read<Answer = Page<R>> + Clone,
     {
         let LiveList { owner, matches, question, key, body } = list;
-        let followed = (Follow::List { owner: visible(scope, owner), matches }, Form::new(body));
-        let (wait, api) = (request.wait, self.clone());
-        let request = Arc::new(request);
-        let ask: Ask<R> = Arc::new(move |wait| {
-            let (api, request, question) = (api.clone(), request.clone(), question.clone());
-            async move {
-                let view: View<Page<R>> = api.ask(question, wait).await?;
-                let page = Some(request.page(&api, &view.data, key));
-                Ok(Snapshot { rows: view.data.rows, seen: view.seen, page })
-            }
-            .boxed()
-        });
+        let followed = (Follow::list(scope, owner, matches), Form::new(body));
+        let wait = request.wait;
+        let ask = self.ask_list(question, move |api, page| request.page(api, page, key));
         self.follow(live, followed, ask, (permission, scope), wait).await
     }
 
@@ -188,7 +207,7 @@ impl Api {
     }
 
     /// Checks whether somebody with these credentials may still see this scope.
-    fn still_allowed(
+    pub(crate) fn still_allowed(
         &self,
         credentials: HeaderMap,
         (permission, scope): (Permission, Scope),
@@ -226,15 +245,6 @@ pub(super) struct LiveList<R, F: Filter, B, Q> {
     pub(super) key: fn(&R, F::Sort) -> Value,
     /// Makes the visible form of a row.
     pub(super) body: fn(R) -> B,
-}
-
-/// The user whose rows the caller sees after asking for those of `wanted`. `None` means all users.
-fn visible(scope: Scope, wanted: Option<Uuid>) -> Option<Uuid> {
-    match (scope.owner(), wanted) {
-        // The caller sees none of this user's rows. No row belongs to the nil id.
-        (Some(visible), Some(wanted)) if visible != wanted => Some(Uuid::nil()),
-        (visible, wanted) => visible.or(wanted),
-    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ use crate::read::Seen;
 
 /// Ends an event.
 const END: &str = "\n\n";
+/// The name of the last event of a stream.
+const END_NAME: &str = "end";
 /// What every stream begins with: how long a client waits before it reconnects, in milliseconds.
 pub(super) const RETRY: &str = "retry: 2000\n\n";
 
@@ -81,20 +83,62 @@ impl State {
     }
 }
 
+/// What an event says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A row of the snapshot.
+    Row,
+    /// The snapshot is complete.
+    Complete,
+    /// A row changed.
+    Changed,
+    /// A row lacks events now.
+    Stale,
+    /// The personal values of a row were erased.
+    Erased,
+    /// A row left the list.
+    Left,
+    /// What the client missed is complete.
+    Resumed,
+    /// What the client has no longer counts: a new snapshot follows.
+    Reset,
+}
+
+impl Kind {
+    /// The name of the event in a stream of server-sent events.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Row => "row",
+            Self::Complete => "complete",
+            Self::Changed => "changed",
+            Self::Stale => "stale",
+            Self::Erased => "erased",
+            Self::Left => "left",
+            Self::Resumed => "resumed",
+            Self::Reset => "reset",
+        }
+    }
+
+    /// What a change of a row says.
+    pub(super) const fn of_change(is_erased: bool) -> Self {
+        if is_erased { Self::Erased } else { Self::Changed }
+    }
+}
+
 /// The metadata of an event.
-#[derive(Debug, Default, Serialize)]
-pub(super) struct Meta {
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct Meta {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) epoch: Option<Uuid>,
+    pub(crate) epoch: Option<Uuid>,
     /// The position up to which the data is complete.
-    pub(super) position: i64,
+    pub(crate) position: i64,
     /// How old the data is, in seconds; `None` if that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) lag_seconds: Option<f64>,
+    pub(crate) lag_seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) stale: Option<bool>,
+    pub(crate) stale: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) page: Option<PageInfo>,
+    pub(crate) page: Option<PageInfo>,
 }
 
 impl Meta {
@@ -125,9 +169,9 @@ pub(super) struct Left {
 
 /// Why a stream ends or begins again.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Reason {
-    pub(super) code: String,
-    pub(super) detail: String,
+pub(crate) struct Reason {
+    pub(crate) code: String,
+    pub(crate) detail: String,
 }
 
 impl Reason {
@@ -138,18 +182,27 @@ impl Reason {
 
 /// An event with data and metadata.
 pub(super) fn event<T: Serialize>(
-    name: &str,
+    kind: Kind,
     id: Option<&str>,
     data: Option<&T>,
     meta: &Meta,
 ) -> Result<Bytes, serde_json::Error> {
     let data = serde_json::to_string(&Data { data, meta })?;
     let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
-    Ok(format!("{id}event: {name}\ndata: {data}{END}").into())
+    Ok(format!("{id}event: {}\ndata: {data}{END}", kind.name()).into())
 }
 
-/// An event with a reason.
-pub(super) fn notice(name: &str, reason: &Reason) -> Bytes {
+/// The event that says why the client has to begin again.
+pub(super) fn reset(reason: &Reason) -> Bytes {
+    notice(Kind::Reset.name(), reason)
+}
+
+/// The event that says why the stream ends.
+pub(super) fn end(reason: &Reason) -> Bytes {
+    notice(END_NAME, reason)
+}
+
+fn notice(name: &str, reason: &Reason) -> Bytes {
     // Two texts always serialise.
     let data = serde_json::to_string(reason).unwrap_or_default();
     format!("event: {name}\ndata: {data}{END}").into()

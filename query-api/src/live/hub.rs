@@ -5,12 +5,12 @@ use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use axum::body::Bytes;
+use access::Scope;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::form::Form;
-use super::frame::{self, Left, Meta, Place, State};
+use super::form::{Form, Output};
+use super::frame::{Kind, Meta, Place, State};
 use super::members::Members;
 use super::queue::{Queue, Sent};
 use super::row::Followed;
@@ -31,6 +31,18 @@ pub(crate) enum Follow<R> {
         /// Only rows that match; all rows do without it.
         matches: Option<Matches<R>>,
     },
+}
+
+impl<R> Follow<R> {
+    /// The rows of a list of `wanted`, or of everybody, as far as they are in the caller's scope.
+    pub(crate) fn list(scope: Scope, wanted: Option<Uuid>, matches: Option<Matches<R>>) -> Self {
+        let owner = match (scope.owner(), wanted) {
+            // Nothing of this user is visible, and no row belongs to nobody's id.
+            (Some(visible), Some(wanted)) if visible != wanted => Some(Uuid::nil()),
+            (visible, wanted) => visible.or(wanted),
+        };
+        Self::List { owner, matches }
+    }
 }
 
 /// Hands changed rows to those who follow them. Clones share it.
@@ -54,7 +66,7 @@ struct Followers<R> {
 
 struct Follower<R> {
     number: u64,
-    queue: Queue,
+    queue: Queue<R>,
     form: Form<R>,
     filter: Option<Filter<R>>,
 }
@@ -94,7 +106,7 @@ pub(super) struct Change<'s, R> {
     pub(super) always: bool,
     /// Whether the row lacks events.
     pub(super) stale: bool,
-    pub(super) event: &'static str,
+    pub(super) kind: Kind,
 }
 
 impl<R> Clone for Hub<R> {
@@ -164,7 +176,7 @@ impl<R: Followed> Hub<R> {
 
     /// Registers a client. From now on, every change that it follows goes into its queue in this
     /// form.
-    pub(super) fn follow(&self, follow: Follow<R>, form: Form<R>, queue: Queue) -> Following<R> {
+    pub(super) fn follow(&self, follow: Follow<R>, form: Form<R>, queue: Queue<R>) -> Following<R> {
         let (shelf, matches) = match follow {
             Follow::Row(id) => (Shelf::Row(id), None),
             Follow::List { owner: Some(owner), matches } => (Shelf::Owner(owner), matches),
@@ -235,25 +247,26 @@ impl<R: Followed> Hub<R> {
     /// Hands a change to those who follow the row.
     pub(super) fn hand_out(&self, change: &Change<'_, R>) {
         let (id, owner) = (change.row.id(), change.row.owner());
-        let mut texts = Texts { change, left: OnceCell::new(), changed: Vec::new() };
+        let mut outputs =
+            Outputs { change, left: [const { OnceCell::new() }; 2], changed: Vec::new() };
         let mut send = |follower: &mut Follower<R>| -> bool {
-            let text = match &follower.filter {
+            let output = match &follower.filter {
                 Some(Filter { matches, members }) if !matches(&change.row) => {
                     if !members.remove(id, change.place.position) {
                         return true;
                     }
-                    texts.left()
+                    outputs.left(&follower.form)
                 }
                 Some(Filter { members, .. }) => {
                     members.add(id);
-                    texts.changed(&follower.form)
+                    outputs.changed(&follower.form)
                 }
-                None => texts.changed(&follower.form),
+                None => outputs.changed(&follower.form),
             };
             let (place, always, position) = (change.place, change.always, change.row.position());
             // An event that cannot be written as JSON is a bug, and was logged.
-            text.is_none_or(|text| {
-                follower.queue.push(Sent::Change { place, id, position, always, text })
+            output.is_none_or(|output| {
+                follower.queue.push(Sent::Change { place, id, position, always, output })
             })
         };
         let mut followers = self.followers();
@@ -267,27 +280,29 @@ impl<R: Followed> Hub<R> {
     }
 }
 
-/// The texts of a change, each written once, whatever the number of clients.
-struct Texts<'c, 's, R> {
+/// What a change is sent as, each made once, whatever the number of clients.
+struct Outputs<'c, 's, R> {
     change: &'c Change<'s, R>,
-    left: OnceCell<Option<Bytes>>,
-    /// The texts in the forms that clients see. There are a few for each row.
-    changed: Vec<(TypeId, Option<Bytes>)>,
+    /// As values, and as text.
+    left: [OnceCell<Option<Output<R>>>; 2],
+    /// In the forms that clients see. There are a few for each row.
+    changed: Vec<(TypeId, Option<Output<R>>)>,
 }
 
-impl<R: Followed> Texts<'_, '_, R> {
-    fn left(&self) -> Option<Bytes> {
-        self.left.get_or_init(|| self.change.left()).clone()
+impl<R: Followed> Outputs<'_, '_, R> {
+    fn left(&self, form: &Form<R>) -> Option<Output<R>> {
+        let left = &self.left[usize::from(form.is_text())];
+        left.get_or_init(|| self.change.left(form)).clone()
     }
 
-    fn changed(&mut self, form: &Form<R>) -> Option<Bytes> {
-        let written = self.changed.iter().find(|(shown, _)| *shown == form.shown());
-        if let Some((_, text)) = written {
-            return text.clone();
+    fn changed(&mut self, form: &Form<R>) -> Option<Output<R>> {
+        let made = self.changed.iter().find(|(shown, _)| *shown == form.shown());
+        if let Some((_, output)) = made {
+            return output.clone();
         }
-        let text = self.change.changed(form);
-        self.changed.push((form.shown(), text.clone()));
-        text
+        let output = self.change.changed(form);
+        self.changed.push((form.shown(), output.clone()));
+        output
     }
 }
 
@@ -302,20 +317,14 @@ impl<R: Followed> Change<'_, R> {
         }
     }
 
-    fn changed(&self, form: &Form<R>) -> Option<Bytes> {
+    fn changed(&self, form: &Form<R>) -> Option<Output<R>> {
         let id = self.state.id_at(self.place);
-        written(form.event(self.event, Some(&id), self.row.clone(), &self.meta()))
+        form.row(self.kind, Some(&id), self.row.clone(), self.meta())
     }
 
-    fn left(&self) -> Option<Bytes> {
-        let left = Left { id: self.row.id() };
-        let id = self.state.id_at(self.place);
-        written(frame::event("left", Some(&id), Some(&left), &self.meta()))
+    fn left(&self, form: &Form<R>) -> Option<Output<R>> {
+        form.left(&self.state.id_at(self.place), self.row.id(), self.meta())
     }
-}
-
-fn written(text: Result<Bytes, serde_json::Error>) -> Option<Bytes> {
-    text.inspect_err(|error| tracing::error!(%error, "a row cannot be written as JSON")).ok()
 }
 
 impl<R: Followed> Drop for Following<R> {

@@ -10,7 +10,7 @@ use futures::Stream;
 use service_kit::Problem;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout};
 
-use super::frame::{self, Meta, Reason, State};
+use super::frame::{self, Kind, Meta, Reason, State};
 use super::page::{AskPage, LastRead, PAGE_EVERY, PageState};
 use super::stream::{Access, CHECKS_PER_HEARTBEAT, SWITCHED, unavailable};
 use super::{CHECK_EVERY, Live};
@@ -94,7 +94,7 @@ impl PageStream {
             _place: place,
         };
         match last_event_id.map(|id| State::parse(&id)) {
-            Some(Some(id)) if shown.is(&id) => stream.complete("resumed"),
+            Some(Some(id)) if shown.is(&id) => stream.complete(Kind::Resumed),
             Some(_) => stream.reset("page-changed", "the page is another than the client knows"),
             None => stream.snapshot(),
         }
@@ -169,34 +169,34 @@ impl PageStream {
         }
         let meta = self.meta();
         for row in now.rows_gone(&before) {
-            self.push(frame::event("left", None, Some(&row.key), &meta));
+            self.push(frame::event(Kind::Left, None, Some(&row.key), &meta));
         }
         for row in now.rows_beyond(&before) {
-            self.push(frame::event("changed", None, Some(&row.body), &meta));
+            self.push(frame::event(Kind::Changed, None, Some(&row.body), &meta));
         }
         let is_same = now.page == before.page && now.seen.stale == before.seen.stale;
         if !self.ready.is_empty() || !is_same {
-            self.complete("complete");
+            self.complete(Kind::Complete);
         }
     }
 
     fn reset(&mut self, code: &str, detail: &str) {
-        self.ready.push_back(frame::notice("reset", &Reason::new(code, detail)));
+        self.ready.push_back(frame::reset(&Reason::new(code, detail)));
         self.snapshot();
     }
 
     fn snapshot(&mut self) {
         let (shown, meta) = (Arc::clone(&self.shown), self.meta());
         for row in &shown.rows {
-            self.push(frame::event("row", None, Some(&row.body), &meta));
+            self.push(frame::event(Kind::Row, None, Some(&row.body), &meta));
         }
-        self.complete("complete");
+        self.complete(Kind::Complete);
     }
 
-    fn complete(&mut self, name: &str) {
-        let page = Some(self.shown.page.clone());
-        let (id, meta) = (self.shown.id(), Meta { page, ..self.meta() });
-        self.push(frame::event::<()>(name, Some(&id), None, &meta));
+    fn complete(&mut self, kind: Kind) {
+        let (id, mut meta) = (self.shown.id(), self.meta());
+        meta.page = Some(self.shown.page.clone());
+        self.push(frame::event::<()>(kind, Some(&id), None, &meta));
     }
 
     fn meta(&self) -> Meta {
@@ -233,7 +233,7 @@ impl PageStream {
     fn end(&mut self, code: &str, detail: &str) {
         (self.has_ended, self.is_open) = (true, false);
         metrics::counter!("live_streams_ended", "reason" => code.to_owned()).increment(1);
-        self.ready.push_back(frame::notice("end", &Reason::new(code, detail)));
+        self.ready.push_back(frame::end(&Reason::new(code, detail)));
     }
 }
 
@@ -245,7 +245,7 @@ async fn newest(live: &Live, shared: &LastRead, ask: &AskPage) -> Result<Arc<Pag
     {
         return Ok(Arc::clone(state));
     }
-    let _turn = live.0.reads.acquire().await.map_err(|_| unavailable())?;
+    let _turn = live.turn().await?;
     let state = Arc::new(ask(None).await?);
     *last = Some((Instant::now(), Arc::clone(&state)));
     Ok(state)

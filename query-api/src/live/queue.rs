@@ -3,20 +3,20 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use axum::body::Bytes;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use super::form::Output;
 use super::frame::Place;
 
-/// The memory that an event takes in a queue next to its text, in bytes.
+/// The memory that an event takes in a queue next to its text or value, in bytes.
 const OVERHEAD: usize = 128;
 /// The number of messages for which an empty queue keeps room.
 const KEPT: usize = 8;
 
 /// A message of the hub to a client.
-#[derive(Debug, Clone)]
-pub(super) enum Sent {
+#[derive(Debug)]
+pub(super) enum Sent<R> {
     /// A change of a row.
     Change {
         /// The place up to which the client is complete with this event.
@@ -29,7 +29,7 @@ pub(super) enum Sent {
         /// as by a parked event.
         always: bool,
         /// The event as it is sent.
-        text: Bytes,
+        output: Output<R>,
     },
     /// The hub shows other tables now, so the client needs a new snapshot.
     Reset,
@@ -37,42 +37,42 @@ pub(super) enum Sent {
 
 /// The hub's end of a client's queue. Dropping it ends the queue.
 #[derive(Debug)]
-pub(super) struct Queue {
-    shared: Arc<Shared>,
+pub(super) struct Queue<R> {
+    shared: Arc<Shared<R>>,
     limit: usize,
 }
 
 /// The client's end of its queue.
 #[derive(Debug)]
-pub(super) struct Received(Arc<Shared>);
+pub(super) struct Received<R>(Arc<Shared<R>>);
 
 /// A channel of the runtime would allocate room for 32 messages when it is made, which most clients
 /// never use. Thousands of them would take more memory for that than for all else that they keep.
-#[derive(Debug, Default)]
-struct Shared {
-    waiting: Mutex<Waiting>,
+#[derive(Debug)]
+struct Shared<R> {
+    waiting: Mutex<Waiting<R>>,
     news: Notify,
 }
 
-#[derive(Debug, Default)]
-struct Waiting {
-    messages: VecDeque<Sent>,
+#[derive(Debug)]
+struct Waiting<R> {
+    messages: VecDeque<Sent<R>>,
     bytes: usize,
     /// Whether nothing more comes: it was full, or one of its ends is gone.
     has_ended: bool,
 }
 
-impl Sent {
+impl<R> Sent<R> {
     fn cost(&self) -> usize {
         match self {
-            Self::Change { text, .. } => text.len() + OVERHEAD,
+            Self::Change { output, .. } => output.bytes() + OVERHEAD,
             Self::Reset => 0,
         }
     }
 }
 
-impl Shared {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+impl<R> Shared<R> {
+    fn waiting(&self) -> MutexGuard<'_, Waiting<R>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -82,8 +82,8 @@ impl Shared {
     }
 }
 
-impl Waiting {
-    fn take(&mut self) -> Option<Sent> {
+impl<R> Waiting<R> {
+    fn take(&mut self) -> Option<Sent<R>> {
         let sent = self.messages.pop_front()?;
         self.bytes -= sent.cost();
         if self.messages.is_empty() && self.messages.capacity() > KEPT {
@@ -93,15 +93,16 @@ impl Waiting {
     }
 }
 
-impl Queue {
+impl<R> Queue<R> {
     /// A queue that holds so many bytes.
-    pub(super) fn new(limit: usize) -> (Self, Received) {
-        let shared = Arc::<Shared>::default();
+    pub(super) fn new(limit: usize) -> (Self, Received<R>) {
+        let waiting = Waiting { messages: VecDeque::new(), bytes: 0, has_ended: false };
+        let shared = Arc::new(Shared { waiting: Mutex::new(waiting), news: Notify::new() });
         (Self { shared: Arc::clone(&shared), limit }, Received(shared))
     }
 
     /// Puts a message into the queue. Returns `false` if it is full, or if the client is gone.
-    pub(super) fn push(&self, sent: Sent) -> bool {
+    pub(super) fn push(&self, sent: Sent<R>) -> bool {
         let mut waiting = self.shared.waiting();
         let bytes = waiting.bytes + sent.cost();
         if waiting.has_ended || bytes > self.limit {
@@ -117,15 +118,15 @@ impl Queue {
     }
 }
 
-impl Drop for Queue {
+impl<R> Drop for Queue<R> {
     fn drop(&mut self) {
         self.shared.end();
     }
 }
 
-impl Received {
+impl<R> Received<R> {
     /// Waits for the next message. `None` after the queue was full.
-    pub(super) async fn next(&mut self) -> Option<Sent> {
+    pub(super) async fn next(&mut self) -> Option<Sent<R>> {
         loop {
             let has_ended = {
                 let mut waiting = self.0.waiting();
@@ -142,12 +143,12 @@ impl Received {
     }
 
     /// The next message, if it is there already.
-    pub(super) fn try_next(&mut self) -> Option<Sent> {
+    pub(super) fn try_next(&mut self) -> Option<Sent<R>> {
         self.0.waiting().take()
     }
 }
 
-impl Drop for Received {
+impl<R> Drop for Received<R> {
     fn drop(&mut self) {
         self.0.end();
     }
@@ -155,15 +156,17 @@ impl Drop for Received {
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Bytes;
+
     use super::*;
 
-    fn change(bytes: usize) -> Sent {
+    fn change(bytes: usize) -> Sent<()> {
         Sent::Change {
             place: Place { position: 1, id: Uuid::nil() },
             id: Uuid::nil(),
             position: 1,
             always: false,
-            text: Bytes::from(vec![b'x'; bytes]),
+            output: Output::Text(Bytes::from(vec![b'x'; bytes])),
         }
     }
 

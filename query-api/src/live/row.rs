@@ -4,10 +4,13 @@ use uuid::Uuid;
 
 use super::Live;
 use super::hub::Hub;
-use crate::read::order::OrderRow;
+use crate::read::order::{LineRow, OrderRow};
 use crate::read::product::ProductRow;
 use crate::read::table::ById;
-use crate::read::user::UserRow;
+use crate::read::user::{AddressColumn, UserRow};
+
+/// About how much memory the texts of a user, or of an address, take, in bytes.
+const TEXTS: usize = 256;
 
 /// A row that can be followed. It is never deleted. An erased one stays without its personal
 /// values.
@@ -22,6 +25,9 @@ pub(crate) trait Followed: ById {
     fn is_erased(&self) -> bool {
         false
     }
+
+    /// About how much memory the row takes, in bytes.
+    fn bytes(&self) -> usize;
 
     /// The hub of these rows.
     fn hub(live: &Live) -> &Hub<Self>;
@@ -41,6 +47,11 @@ impl Followed for UserRow {
         self.email.is_none()
     }
 
+    fn bytes(&self) -> usize {
+        // Next to the texts and sums within the row, the addresses may be many.
+        size_of::<Self>() + TEXTS + self.addresses.len() * (size_of::<AddressColumn>() + TEXTS)
+    }
+
     fn hub(live: &Live) -> &Hub<Self> {
         &live.0.users
     }
@@ -55,6 +66,11 @@ impl Followed for OrderRow {
         Some(self.user_id)
     }
 
+    fn bytes(&self) -> usize {
+        let names: usize = self.lines.iter().map(|line| line.product_name.len()).sum();
+        size_of::<Self>() + self.lines.len() * size_of::<LineRow>() + names
+    }
+
     fn hub(live: &Live) -> &Hub<Self> {
         &live.0.orders
     }
@@ -67,6 +83,10 @@ impl Followed for ProductRow {
 
     fn owner(&self) -> Option<Uuid> {
         None
+    }
+
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.name.len()
     }
 
     fn hub(live: &Live) -> &Hub<Self> {

@@ -8,7 +8,7 @@ use service_kit::Pulse;
 use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
-use super::frame::{Place, State};
+use super::frame::{Kind, Place, State};
 use super::hub::{Change, Hub};
 use super::row::Followed;
 use crate::position::Moves;
@@ -102,10 +102,10 @@ impl<R: Followed> Hub<R> {
             let sent = known.ahead.get(&place.id);
             if sent.is_none_or(|at| *at < place.position) {
                 let stale = known.stale.contains(&place.id);
-                let event = if row.is_erased() { "erased" } else { "changed" };
+                let kind = Kind::of_change(row.is_erased());
                 let state = &state;
                 let seen = &seen;
-                self.hand_out(&Change { row, state, place, seen, always: false, stale, event });
+                self.hand_out(&Change { row, state, place, seen, always: false, stale, kind });
             }
         }
         let has_more = is_full && place < reached && place > state.place;
@@ -155,16 +155,12 @@ impl<R: Followed> Hub<R> {
             for row in reader.read(question).await?.data.into_iter().flatten() {
                 let (id, position) = (row.id(), row.position());
                 let stale = now.contains(&id);
-                let event = match (stale, row.is_erased()) {
-                    (true, _) => "stale",
-                    (false, true) => "erased",
-                    (false, false) => "changed",
-                };
+                let kind = if stale { Kind::Stale } else { Kind::of_change(row.is_erased()) };
                 if position > state.place.position {
                     known.ahead.insert(id, position);
                 }
                 let place = state.place;
-                self.hand_out(&Change { row, state, place, seen, always: true, stale, event });
+                self.hand_out(&Change { row, state, place, seen, always: true, stale, kind });
             }
         }
         known.stale = now;

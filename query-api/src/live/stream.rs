@@ -7,6 +7,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -15,8 +16,8 @@ use service_kit::Problem;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout_at};
 use uuid::Uuid;
 
-use super::form::Form;
-use super::frame::{self, Reason, State};
+use super::form::{Event, Form, Output};
+use super::frame::{Reason, State};
 use super::hub::{Follow, Following};
 use super::queue::{Queue, Received, Sent};
 use super::read::Ask;
@@ -64,8 +65,8 @@ pub(crate) struct Streaming<R: Followed> {
     ask: Ask<R>,
     access: Access,
     following: Following<R>,
-    queue: Received,
-    ready: VecDeque<Bytes>,
+    queue: Received<R>,
+    ready: VecDeque<Output<R>>,
     /// The position up to which the client knows everything.
     at: i64,
     /// The state of the tables that the client has.
@@ -101,11 +102,11 @@ impl<R: Followed> Streaming<R> {
             reader: reader.clone(),
             following: R::hub(live).follow(follow.clone(), form.clone(), queue),
             follow,
+            ready: form.beginning().into_iter().collect(),
             form,
             ask,
             access,
             queue: received,
-            ready: VecDeque::from([Bytes::from_static(frame::RETRY.as_bytes())]),
             at: 0,
             shown: None,
             ahead: HashMap::new(),
@@ -125,7 +126,7 @@ impl<R: Followed> Streaming<R> {
             }
             match stream.resume(&id, &hub).await? {
                 None => return Ok(stream),
-                Some(why) => stream.ready.push_back(frame::notice("reset", &why)),
+                Some(why) => stream.reset(why),
             }
         }
         stream.snapshot(wait).await?;
@@ -136,15 +137,36 @@ impl<R: Followed> Streaming<R> {
     pub(crate) fn chunks(mut self) -> impl Stream<Item = Result<Bytes, Infallible>> {
         self.is_open = true;
         futures::stream::unfold(self, |mut stream| async move {
-            let chunk = stream.next().await?;
-            Some((Ok(chunk), stream))
+            while let Some(output) = stream.next().await {
+                if let Output::Text(text) = output {
+                    return Some((Ok(stream.with_more(text)), stream));
+                }
+            }
+            None
         })
     }
 
-    async fn next(&mut self) -> Option<Bytes> {
+    /// The events of a stream of values. The last item says why it ends.
+    pub(crate) fn events(
+        mut self,
+    ) -> impl Stream<Item = Result<Arc<Event<R>>, Reason>> + Send + 'static {
+        self.is_open = true;
+        futures::stream::unfold(self, |mut stream| async move {
+            while let Some(output) = stream.next().await {
+                match output {
+                    Output::Event(event) => return Some((Ok(event), stream)),
+                    Output::End(reason) => return Some((Err(reason), stream)),
+                    Output::Text(_) => {}
+                }
+            }
+            None
+        })
+    }
+
+    async fn next(&mut self) -> Option<Output<R>> {
         loop {
             if let Some(first) = self.ready.pop_front() {
-                return Some(self.with_more(first));
+                return Some(first);
             }
             if self.has_ended {
                 return None;
@@ -160,12 +182,12 @@ impl<R: Followed> Streaming<R> {
 
     /// Joins small events that are ready, because each chunk is a write.
     fn with_more(&mut self, first: Bytes) -> Bytes {
-        let fits = |joined: &[u8], next: &Bytes| joined.len() + next.len() <= MAX_CHUNK;
+        let fits = |joined: &[u8], next: &Output<R>| joined.len() + next.bytes() <= MAX_CHUNK;
         if self.ready.front().is_none_or(|next| !fits(&first, next)) {
             return first;
         }
         let mut joined = first.to_vec();
-        while let Some(next) = self.ready.pop_front_if(|next| fits(&joined, next)) {
+        while let Some(Output::Text(next)) = self.ready.pop_front_if(|next| fits(&joined, next)) {
             joined.extend_from_slice(&next);
         }
         joined.into()
@@ -191,7 +213,7 @@ impl<R: Followed> Streaming<R> {
 
     /// Takes what waits already, up to the size of a chunk.
     fn take_waiting(&mut self) {
-        let mut bytes: usize = self.ready.iter().map(Bytes::len).sum();
+        let mut bytes: usize = self.ready.iter().map(Output::bytes).sum();
         while bytes < MAX_CHUNK && !self.needs_snapshot {
             let Some(sent) = self.queue.try_next() else { return };
             bytes += self.take(sent);
@@ -199,15 +221,14 @@ impl<R: Followed> Streaming<R> {
     }
 
     /// Takes a message of the hub. Returns the number of bytes that it adds to the stream.
-    fn take(&mut self, sent: Sent) -> usize {
+    fn take(&mut self, sent: Sent<R>) -> usize {
         match sent {
             Sent::Reset => {
                 self.needs_snapshot = true;
-                let why = Reason::new("tables-switched", SWITCHED);
-                self.ready.push_back(frame::notice("reset", &why));
+                self.reset(Reason::new("tables-switched", SWITCHED));
                 0
             }
-            Sent::Change { place, id, position, always, text } => {
+            Sent::Change { place, id, position, always, output } => {
                 let is_known = place.position <= self.at
                     || self.ahead.get(&id).is_some_and(|known| *known >= position);
                 if is_known && !always {
@@ -215,8 +236,8 @@ impl<R: Followed> Streaming<R> {
                 }
                 self.idle = 0;
                 metrics::counter!("live_events").increment(1);
-                let bytes = text.len();
-                self.ready.push_back(text);
+                let bytes = output.bytes();
+                self.ready.push_back(output);
                 bytes
             }
         }
@@ -239,8 +260,12 @@ impl<R: Followed> Streaming<R> {
             let state = state
                 .filter(|state| is_complete && is_shown(state) && state.place.position >= self.at);
             let id = state.map(|state| state.id_at(state.place));
-            self.ready.push_back(frame::heartbeat(id.as_deref()));
+            self.ready.extend(self.form.heartbeat(id.as_deref()));
         }
+    }
+
+    fn reset(&mut self, why: Reason) {
+        self.ready.push_back(self.form.reset(why));
     }
 
     fn end_with(&mut self, problem: &Problem) {
@@ -251,7 +276,7 @@ impl<R: Followed> Streaming<R> {
         self.has_ended = true;
         self.is_open = false;
         metrics::counter!("live_streams_ended", "reason" => code.to_owned()).increment(1);
-        self.ready.push_back(frame::notice("end", &Reason::new(code, detail)));
+        self.ready.push_back(self.form.end(Reason::new(code, detail)));
     }
 }
 

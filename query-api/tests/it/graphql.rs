@@ -1,6 +1,6 @@
 //! GraphQL queries over HTTP.
 
-mod access;
+pub(crate) mod access;
 mod entities;
 mod lists;
 mod page;

@@ -2,7 +2,7 @@
 
 mod access;
 pub(crate) mod events;
-mod limits;
+pub(crate) mod limits;
 mod negotiation;
 mod pages;
 mod resume;

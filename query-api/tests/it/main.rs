@@ -29,6 +29,7 @@ mod search;
 mod shapes;
 mod silence;
 mod snapshot;
+mod sockets;
 mod statements;
 mod support;
 mod switch;

@@ -1,5 +1,5 @@
 //! Refuses what web pages of other sites send: requests under a name that is not the server's, and
-//! requests of other origins that may change something.
+//! requests of other origins that may change something or open a web socket.
 //!
 //! CORS alone is not enough. It keeps a page from reading an answer, but a "simple" POST is carried
 //! out all the same.
@@ -15,6 +15,7 @@ use axum::response::{IntoResponse as _, Response};
 use super::hosts::Hosts;
 use super::origins::Origins;
 use super::step::Step;
+use super::upgrade::asks_for_web_socket;
 use crate::problem::Problem;
 
 /// What a server may be called by, and from where.
@@ -49,7 +50,9 @@ impl Allowed {
             .detail("the operator lists the names in ALLOWED_HOSTS"));
         }
         let may_call = |origin| self.origins.allow(origin) || is_own(request, origin);
-        if request.method().is_safe() || headers.get_all(ORIGIN).iter().all(may_call) {
+        // What a page sends and reads over a web socket is no business of CORS.
+        let is_harmless = request.method().is_safe() && !asks_for_web_socket(headers);
+        if is_harmless || headers.get_all(ORIGIN).iter().all(may_call) {
             return Ok(());
         }
         Err(Problem::new(

@@ -20,6 +20,7 @@ use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use super::body_budget::{BodyBudget, Budgeted};
@@ -28,6 +29,7 @@ use super::hosts::is_domain;
 use super::limits::Limits;
 use super::stall::WriteDeadline;
 use super::tls::Tls;
+use super::upgrade::{KeptConnection, asks_for_web_socket};
 use super::wire::{Clients, Wire};
 
 /// hyper's limit of header fields. It is above the limit of `screen.rs`, which answers with problem
@@ -112,16 +114,17 @@ impl Server {
     {
         let activity = Arc::clone(slot.activity());
         let wire = self.clients.clone().wire(peer);
-        let io = TokioIo::new(stream);
+        let (io, upgrades) = (TokioIo::new(stream), TaskTracker::new());
         let requests = Requests {
             router: self.router.clone(),
             bodies: self.bodies.clone(),
             wire,
             activity: Arc::clone(&activity),
+            upgrades: upgrades.clone(),
             is_tls,
         };
         let service = hyper::service::service_fn(move |request| requests.clone().answer(request));
-        let mut connection = pin!(self.builder.serve_connection(io, service));
+        let mut connection = pin!(self.builder.serve_connection_with_upgrades(io, service));
         let mut head_deadline = pin!(tokio::time::sleep(self.head_deadline));
         let (mut watched, mut draining, mut evicted) = (true, false, false);
         loop {
@@ -140,7 +143,7 @@ impl Server {
                     if let Err(error) = ended {
                         tracing::debug!(error, "a connection ended early");
                     }
-                    return;
+                    break;
                 }
                 // hyper starts its own timer only once it knows the protocol.
                 () = head_deadline.as_mut(), if watched => {
@@ -159,6 +162,12 @@ impl Server {
                 }
                 () = self.cut.cancelled() => return closed("drain_limit"),
             }
+        }
+        // It may go on in another protocol.
+        upgrades.close();
+        tokio::select! {
+            () = upgrades.wait() => {}
+            () = self.cut.cancelled() => closed("drain_limit"),
         }
     }
 }
@@ -186,6 +195,8 @@ struct Requests {
     bodies: BodyBudget,
     wire: Wire,
     activity: Arc<Activity>,
+    /// Those who keep the connection for another protocol.
+    upgrades: TaskTracker,
     is_tls: bool,
 }
 
@@ -197,6 +208,10 @@ impl Requests {
         let mut request =
             request.map(|body| Body::new(Budgeted::new(body, Arc::clone(&reservation))));
         request.extensions_mut().insert(self.wire);
+        if asks_for_web_socket(request.headers()) {
+            let kept = KeptConnection::new(self.activity.begin(), self.upgrades.token());
+            request.extensions_mut().insert(kept);
+        }
         // Without TLS, the header means nothing.
         let is_tls_only = self.is_tls && is_to_a_domain(&request);
         let mut response = self.router.oneshot(request).await?;

@@ -109,6 +109,19 @@ async fn a_page_of_another_origin_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_page_of_another_origin_opens_no_web_socket() {
+    let own = "http://127.0.0.1:8080";
+    for (origin, status) in
+        [("https://evil.example", 403), ("null", 403), ("https://app.example.com", 200), (own, 200)]
+    {
+        for upgrade in ["websocket", "h2c, WebSocket"] {
+            let headers = [("host", "127.0.0.1:8080"), ("origin", origin), ("upgrade", upgrade)];
+            assert_eq!(answer(&Method::GET, "/", &headers).await.0, status, "{origin} {upgrade}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_page_of_an_allowed_origin_may_use_every_method_that_the_port_takes() {
     for method in &UNSAFE {
         let request = Request::options("/")

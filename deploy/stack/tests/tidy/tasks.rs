@@ -33,6 +33,7 @@ const TASKS: &[(&str, usize, Noticed)] = &[
     ("event-store/src/postgres/tails.rs", 1, Noticed::Caller),
     ("event-store/src/postgres/wake.rs", 1, Noticed::Hint),
     ("event-store/src/state/keeper.rs", 1, Noticed::Pulse),
+    ("front/src/socket.rs", 1, Noticed::Bounded),
     ("postgres-kit/src/lease/keeper.rs", 1, Noticed::Caller),
     ("postgres-kit/src/pool.rs", 1, Noticed::Bounded),
     ("postgres-kit/src/warm.rs", 2, Noticed::Bounded),

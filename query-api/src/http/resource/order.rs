@@ -1,7 +1,5 @@
 //! Orders: the filters and the questions of all versions.
 
-use std::sync::Arc;
-
 use access::Permission;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -14,7 +12,7 @@ use crate::http::Api;
 use crate::http::answer::RowRequest;
 use crate::http::list::{Filter, ListRequest};
 use crate::http::live::LiveList;
-use crate::live::Matches;
+use crate::live::matches;
 use crate::read::order::{ListOrders, OrderRow, OrderSort};
 use crate::view::order::OrderStatus;
 
@@ -90,7 +88,7 @@ pub(in crate::http) async fn list<B: Serialize + ToSchema + 'static>(
     let scope = api.scope(&request.caller, Permission::OrdersRead)?;
     let user_id = request.filter.user_id.map(Id::get);
     let status = request.filter.status.map(|status| status.text().to_owned());
-    let matches = with_status(status.clone());
+    let matches = matches::orders(status.clone());
     let question =
         move |page_request| ListOrders { scope, user_id, status: status.clone(), page_request };
     if let Some(live) = request.live.take() {
@@ -113,12 +111,6 @@ pub(in crate::http) async fn find<B: Serialize + 'static>(
         return api.follow_row(live, request, (Permission::OrdersRead, scope), body).await;
     }
     api.row_as_of(id, request, scope, body).await
-}
-
-/// Whether an order has the status that a list asks for.
-pub(super) fn with_status(status: Option<String>) -> Option<Matches<OrderRow>> {
-    let status = status?;
-    Some(Arc::new(move |row: &OrderRow| row.status == status))
 }
 
 const fn sort(given: Option<SortOrders>) -> OrderSort {

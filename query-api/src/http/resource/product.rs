@@ -1,7 +1,5 @@
 //! Products: the filters and the questions of all versions.
 
-use std::sync::Arc;
-
 use access::Permission;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -13,7 +11,7 @@ use crate::http::Api;
 use crate::http::answer::RowRequest;
 use crate::http::list::{Filter, ListRequest};
 use crate::http::live::LiveList;
-use crate::live::Matches;
+use crate::live::matches;
 use crate::read::product::{ListProducts, ProductRow, ProductSort};
 
 /// The tag of these operations in the OpenAPI document.
@@ -67,9 +65,7 @@ pub(in crate::http) async fn list<B: Serialize + ToSchema + 'static>(
 ) -> Result<Response, Problem> {
     let scope = api.everything(&request.caller, Permission::ProductsRead)?;
     let name = request.filter.name.clone();
-    let matches = name
-        .clone()
-        .map(|name| -> Matches<ProductRow> { Arc::new(move |row: &ProductRow| row.name == name) });
+    let matches = matches::products(name.clone());
     let question = move |page_request| ListProducts { name: name.clone(), page_request };
     if let Some(live) = request.live.take() {
         let question = question(request.page_request.clone());

@@ -1,7 +1,5 @@
 //! Users: the filters and the questions of all versions.
 
-use std::sync::Arc;
-
 use access::Permission;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -11,13 +9,13 @@ use service_kit::{FieldError, Problem};
 use utoipa::{IntoParams, OpenApi, ToSchema};
 use uuid::Uuid;
 
-use super::order::{self, OrderOfUserFilter};
+use super::order::OrderOfUserFilter;
 use crate::filter;
 use crate::http::Api;
 use crate::http::answer::RowRequest;
 use crate::http::list::{Filter, ListRequest};
 use crate::http::live::LiveList;
-use crate::live::Matches;
+use crate::live::matches;
 use crate::read::order::{ListOrders, ListOrdersOfUser, OrderRow};
 use crate::read::table::Find;
 use crate::read::user::{ListUsers, UserRow, UserSort};
@@ -85,7 +83,7 @@ pub(in crate::http) async fn list<B: Serialize + ToSchema + 'static>(
     let scope = api.scope(&request.caller, Permission::UsersRead)?;
     let status = request.filter.status.map(|status| status.text().to_owned());
     let email = request.filter.email.clone();
-    let matches = matching(status.clone(), email.clone());
+    let matches = matches::users(status.clone(), email.clone());
     let question = move |page_request| ListUsers {
         scope,
         status: status.clone(),
@@ -98,21 +96,6 @@ pub(in crate::http) async fn list<B: Serialize + ToSchema + 'static>(
         return api.follow_list(live, request, list, (Permission::UsersRead, scope)).await;
     }
     api.list(id, request, question, UserRow::key, body).await
-}
-
-/// Whether a user has the status and the address that a list asks for.
-fn matching(status: Option<String>, email: Option<String>) -> Option<Matches<UserRow>> {
-    if status.is_none() && email.is_none() {
-        return None;
-    }
-    // The statement also ignores case for ASCII letters only.
-    let has_email = |row: &UserRow, email: &String| {
-        row.email.as_ref().is_some_and(|address| address.to_ascii_lowercase() == *email)
-    };
-    Some(Arc::new(move |row: &UserRow| {
-        status.as_ref().is_none_or(|status| row.status == *status)
-            && email.as_ref().is_none_or(|email| has_email(row, email))
-    }))
 }
 
 /// Answers with one row. `body` makes the form that clients see.
@@ -143,7 +126,7 @@ pub(in crate::http) async fn orders<B: Serialize + ToSchema + 'static>(
         // Whether the user exists is asked once: users never go.
         let user = api.ask(Find::<UserRow>::new(user_id, scope), request.wait).await?;
         user.data.ok_or_else(Problem::not_found)?;
-        let (owner, matches) = (Some(user_id), order::with_status(status.clone()));
+        let (owner, matches) = (Some(user_id), matches::orders(status.clone()));
         let page_request = request.page_request.clone();
         let question = ListOrders { scope, user_id: owner, status, page_request };
         let list = LiveList { owner, matches, question, key: OrderRow::key, body };

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use axum::body::Bytes;
 use service_kit::{PageInfo, Problem};
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use super::{HUB_LIMIT, Streaming, unavailable};
-use crate::live::frame::{self, Left, Meta, Place, Reason, State};
+use crate::live::form::Output;
+use crate::live::frame::{Kind, Meta, Place, Reason, State};
 use crate::live::hub::{Follow, Matches};
 use crate::live::read::{Snapshot, missed};
 use crate::live::row::Followed;
@@ -18,6 +18,8 @@ use crate::wait::Wait;
 
 /// How long a stream waits for a state of the hub that fits its snapshot, before it reads again.
 const AGAIN_EVERY: Duration = Duration::from_millis(100);
+/// The maximum size of what a stream sends of what its client missed, in full queues of a client.
+const MISSED_BUFFERS: usize = 4;
 /// The pause before another attempt to read a snapshot in an open stream.
 const REST: Duration = Duration::from_secs(1);
 
@@ -53,7 +55,7 @@ impl<R: Followed> Streaming<R> {
             return no("stale-rows", "rows lacked events, which may have been applied meanwhile");
         }
         let live = self.live.clone();
-        let turn = live.0.reads.acquire().await.map_err(|_| unavailable())?;
+        let turn = live.turn().await?;
         let (rows, seen) = match &self.follow {
             Follow::Row(_) => {
                 let Snapshot { rows, seen, .. } = (self.ask)(None).await?;
@@ -77,19 +79,22 @@ impl<R: Followed> Streaming<R> {
         if !state.is_of(hub) || state.stale || seen.position < least {
             return no("unknown-position", "the position of the event is not known here");
         }
-        self.send_missed(rows, last.place, (&state, &seen));
+        if !self.send_missed(rows, last.place, (&state, &seen)) {
+            return no("too-many-changes", "too much changed meanwhile");
+        }
         self.at = seen.position;
         self.shown = Some(state_at(&seen));
-        self.complete("resumed", &seen, None);
+        self.complete(Kind::Resumed, &seen, None);
         Ok(None)
     }
 
-    /// Sends the rows that changed after a place.
-    fn send_missed(&mut self, rows: Vec<R>, after: Place, (state, seen): (&State, &Seen)) {
+    /// Sends the rows that changed after a place, or nothing if they are too large together.
+    fn send_missed(&mut self, rows: Vec<R>, after: Place, (state, seen): (&State, &Seen)) -> bool {
         let matches: Option<Matches<R>> = match &self.follow {
             Follow::List { matches, .. } => matches.clone(),
             Follow::Row(_) => None,
         };
+        let (mut outputs, mut bytes) = (Vec::new(), 0);
         for row in rows {
             let place = Place { position: row.position(), id: row.id() };
             if place <= after {
@@ -98,33 +103,36 @@ impl<R: Followed> Streaming<R> {
             let id = state.id_at(place);
             let (epoch, position) = (state.epoch, place.position);
             let meta = Meta { epoch, position, stale: None, ..Meta::of(seen) };
-            let text = if matches.as_ref().is_none_or(|matches| matches(&row)) {
-                let name = if row.is_erased() { "erased" } else { "changed" };
+            let output = if matches.as_ref().is_none_or(|matches| matches(&row)) {
                 if let Some(members) = &self.following.members {
                     members.add(row.id());
                 }
-                self.form.event(name, Some(&id), row, &meta)
+                self.form.row(Kind::of_change(row.is_erased()), Some(&id), row, meta)
             } else {
-                frame::event("left", Some(&id), Some(&Left { id: row.id() }), &meta)
+                self.form.left(&id, row.id(), meta)
             };
-            self.push(text);
+            bytes += output.as_ref().map_or(0, Output::bytes);
+            if bytes > MISSED_BUFFERS * self.live.0.settings.buffer_bytes {
+                return false;
+            }
+            outputs.push(output);
         }
+        outputs.into_iter().for_each(|output| self.push(output));
+        true
     }
 
-    fn push(&mut self, text: Result<Bytes, serde_json::Error>) {
-        match text {
-            Ok(text) => {
-                metrics::counter!("live_events").increment(1);
-                self.ready.push_back(text);
-            }
-            Err(error) => tracing::error!(%error, "a row cannot be written as JSON"),
+    /// Sends an event. One that cannot be written as JSON is a bug, and was logged.
+    fn push(&mut self, output: Option<Output<R>>) {
+        if let Some(output) = output {
+            metrics::counter!("live_events").increment(1);
+            self.ready.push_back(output);
         }
     }
 
     /// Sends the event that says that the client is complete up to a position.
-    fn complete(&mut self, name: &str, seen: &Seen, page: Option<PageInfo>) {
+    fn complete(&mut self, kind: Kind, seen: &Seen, page: Option<PageInfo>) {
         let (state, meta) = (state_at(seen), Meta { page, ..Meta::of(seen) });
-        self.push(frame::event::<()>(name, Some(&state.id_at(state.place)), None, &meta));
+        self.push(self.form.complete(kind, &state.id_at(state.place), meta));
     }
 
     /// Sends a snapshot that fits the state of the hub.
@@ -136,7 +144,7 @@ impl<R: Followed> Streaming<R> {
                 // The wait for a position takes no turn from others.
                 (self.ask)(Some(wait)).await?
             } else {
-                let _turn = live.0.reads.acquire().await.map_err(|_| unavailable())?;
+                let _turn = live.turn().await?;
                 (self.ask)(None).await?
             };
             let mut state = R::hub(&live).state();
@@ -166,7 +174,7 @@ impl<R: Followed> Streaming<R> {
         self.ahead = ahead.map(|row| (row.id(), row.position())).collect();
         let meta = Meta::of(&seen);
         for row in rows {
-            self.push(self.form.event("row", None, row, &meta));
+            self.push(self.form.row(Kind::Row, None, row, meta.clone()));
         }
         let is_whole = page.as_ref().is_none_or(|page| !page.has_more);
         if let Some(members) = &self.following.members {
@@ -175,7 +183,7 @@ impl<R: Followed> Streaming<R> {
         self.at = seen.position;
         self.shown = Some(state_at(&seen));
         self.needs_snapshot = false;
-        self.complete("complete", &seen, page);
+        self.complete(Kind::Complete, &seen, page);
     }
 
     /// Sends a new snapshot in an open stream, as soon as there is one.

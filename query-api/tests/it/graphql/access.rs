@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{ask, ask_as, data};
 use crate::access::matrix::{CALLERS, token_of};
+use crate::sockets::access::SUBSCRIPTIONS;
 use crate::support::tokens::token;
 use crate::support::{App, UserSeed, private, send_as};
 
@@ -41,15 +42,15 @@ const BETWEEN: &[(&str, &str, &str, &str)] = &[
 /// Fields that lead to products, which everybody may read.
 const PUBLIC: &[&str] = &["OrderItem.product"];
 
-struct Filled {
-    app: App,
-    user: Uuid,
+pub(crate) struct Filled {
+    pub(crate) app: App,
+    pub(crate) user: Uuid,
     order: Uuid,
     product: Uuid,
 }
 
 impl Filled {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let app = App::silent(2).await;
         let user = app.add_user(&UserSeed::number(1)).await;
         let other = app.add_user(&UserSeed::number(2)).await;
@@ -60,7 +61,7 @@ impl Filled {
         Self { app, user, order, product }
     }
 
-    fn with_ids(&self, text: &str) -> String {
+    pub(crate) fn with_ids(&self, text: &str) -> String {
         let Self { user, order, product, .. } = self;
         [("{user}", user), ("{order}", order), ("{product}", product)]
             .into_iter()
@@ -84,8 +85,9 @@ async fn fields(app: &App) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for object in types.iter().filter(|one| one["kind"] == "OBJECT") {
         let owner = text(&object["name"]);
-        // A list leads to its own items.
-        if owner.starts_with("__") || owner.ends_with("Connection") || owner.ends_with("Edge") {
+        // A list leads to its own items, and an event to its own row.
+        let own = ["Connection", "Edge", "Event"];
+        if owner.starts_with("__") || own.iter().any(|end| owner.ends_with(end)) {
             continue;
         }
         for field in object["fields"].as_array().unwrap() {
@@ -93,7 +95,8 @@ async fn fields(app: &App) -> BTreeSet<String> {
             let type_name =
                 if of["name"].is_null() { text(&of["ofType"]["name"]) } else { text(&of["name"]) };
             let is_resource = resources.contains(type_name.trim_end_matches("Connection"));
-            if (owner == "Query" && !name.starts_with('_')) || is_resource {
+            let is_root = owner == "Query" && !name.starts_with('_') || owner == "Subscription";
+            if is_root || is_resource {
                 found.insert(format!("{owner}.{name}"));
             }
         }
@@ -106,6 +109,7 @@ async fn every_field_that_shows_rows_has_a_row() {
     let app = App::silent(1).await;
     let rows = TABLE.iter().map(|(field, ..)| *field);
     let rows = rows.chain(BETWEEN.iter().map(|(field, ..)| *field)).chain(PUBLIC.iter().copied());
+    let rows = rows.chain(SUBSCRIPTIONS.iter().map(|(field, ..)| *field));
     assert_eq!(fields(&app).await, rows.map(str::to_owned).collect());
 }
 

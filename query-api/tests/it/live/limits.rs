@@ -11,7 +11,7 @@ use crate::support::tokens::{admin, with_role};
 use crate::support::{App, LIVE, Setup, UserSeed, follow};
 
 /// Serves with these limits.
-async fn limited(settings: LiveSettings) -> App {
+pub(crate) async fn limited(settings: LiveSettings) -> App {
     let mut app = App::silent(2).await;
     let (stop, watcher) = (CancellationToken::new(), Watcher::default());
     let live = Live::new(settings, stop.clone());
