@@ -82,3 +82,26 @@ async fn a_client_that_reads_too_slowly_is_dropped_and_goes_on_where_it_was() {
     assert_eq!(missed[0].short(), ("changed", "paid", 140), "the row as it is now");
     assert_eq!(missed.len(), 2);
 }
+
+#[tokio::test]
+async fn a_client_that_missed_more_than_may_be_held_for_it_begins_again() {
+    let app = limited(LiveSettings { buffer_bytes: 4_096, ..LIVE }).await;
+    let user = app.add_user(&UserSeed::number(1)).await;
+    app.add_order(user, "paid", 0).await;
+    let mut events = Events::of(&app, "/api/v1/orders").await;
+    events.snapshot().await;
+    let id = events.last_id();
+    drop(events);
+    sqlx::raw_sql(
+        "BEGIN; INSERT INTO orders_g1.orders SELECT (o).* FROM (SELECT jsonb_populate_record(o, \
+            jsonb_build_object('id', gen_random_uuid(), 'position', 200 + n)) AS o
+         FROM orders_g1.orders AS o, generate_series(1, 100) AS n) AS more;
+         UPDATE read_model.checkpoints SET position = 400 WHERE projection = 'orders'; COMMIT",
+    )
+    .execute(&app.writer)
+    .await
+    .unwrap();
+    let mut again = Events::after(&app.router, "/api/v1/orders", &id).await;
+    assert_eq!(again.event().await.unwrap().code(), "too-many-changes");
+    assert_eq!(again.snapshot().await.len(), 20);
+}
