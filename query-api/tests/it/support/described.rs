@@ -199,7 +199,7 @@ impl List {
 
 /// The table whose page this statement reads, if it reads a page.
 pub(crate) fn page_of(statement: &str) -> Option<&str> {
-    let (_, page) = statement.split_once(" LEFT JOIN LATERAL (")?;
+    let (_, page) = statement.split_once(" UNION ALL SELECT NULL")?;
     page.split_once(" FROM read_model.")?.1.split_whitespace().next()
 }
 
