@@ -56,7 +56,7 @@ pub(crate) use row::Followed;
 pub use step::SILENCE;
 pub(crate) use stream::{Access, Opening, Streaming};
 
-use crate::place::{Held, Kind, Places};
+use crate::place::{Held, PlaceKind, Places};
 use crate::read::Reader;
 use crate::read::order::OrderRow;
 use crate::read::product::ProductRow;
@@ -70,7 +70,7 @@ const READS_AT_ONCE: usize = 6;
 const CHECK_EVERY: Duration = Duration::from_secs(5);
 
 /// The places of streams.
-static STREAMS: Kind = Kind {
+static STREAMS: PlaceKind = PlaceKind {
     gauge: "live_streams",
     of_client: ("too-many-streams-of-client", "You have too many open streams"),
     of_all: ("too-many-streams", "Too many streams are open"),

@@ -10,7 +10,7 @@ use service_kit::{Problem, shed};
 
 /// What the places are for, and how a request without a place is refused.
 #[derive(Debug)]
-pub(crate) struct Kind {
+pub(crate) struct PlaceKind {
     /// The gauge with the number of taken places.
     pub(crate) gauge: &'static str,
     /// The code and the title of the problem if the client has too many.
@@ -27,7 +27,7 @@ pub(crate) struct Places(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    kind: &'static Kind,
+    kind: &'static PlaceKind,
     most: usize,
     per_client: usize,
     taken: Mutex<Taken>,
@@ -48,7 +48,7 @@ pub(crate) struct Held {
 
 impl Places {
     /// So many places of a kind, and so many of them for one client.
-    pub(crate) fn new(kind: &'static Kind, most: usize, per_client: usize) -> Self {
+    pub(crate) fn new(kind: &'static PlaceKind, most: usize, per_client: usize) -> Self {
         metrics::gauge!(kind.gauge).set(0.0);
         Self(Arc::new(Shared { kind, most, per_client, taken: Mutex::default() }))
     }

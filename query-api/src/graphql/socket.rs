@@ -31,7 +31,7 @@ use super::Graphql;
 use super::execute::Execution;
 use super::failure::server_error;
 use super::subscription::{Again, Subscriber};
-use crate::live::Held;
+use crate::place::Held;
 
 /// The sockets that were closed, by code. Those that clients closed count as 0.
 const CLOSED: &str = "graphql_sockets_closed";
@@ -204,7 +204,7 @@ fn closing(problem: &Problem) -> Closing {
 }
 
 fn late() -> Problem {
-    Problem::from_status(StatusCode::GATEWAY_TIMEOUT)
+    Problem::new(StatusCode::GATEWAY_TIMEOUT, "timeout", "The answer took too long")
 }
 
 #[cfg(test)]

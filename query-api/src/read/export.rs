@@ -24,7 +24,7 @@ use super::seen::{self, Seen};
 use super::{Asked, Read};
 use crate::database::ANSWER_LIMIT;
 use crate::page::{Page, PageRequest, PageStart};
-use crate::place::{Held, Kind, Places};
+use crate::place::{Held, PlaceKind, Places};
 
 /// The number of rows that are read and held at once.
 pub(super) const CHUNK_ROWS: u32 = 200;
@@ -36,7 +36,7 @@ pub(crate) const TAKE_LIMIT: Duration = Duration::from_secs(10);
 const QUEUED_PIECES: usize = 1;
 
 /// The places of exports.
-static EXPORTS: Kind = Kind {
+static EXPORTS: PlaceKind = PlaceKind {
     gauge: "exports_active",
     of_client: ("too-many-exports-of-client", "You have too many exports in progress"),
     of_all: ("too-many-exports", "Too many exports are in progress"),
