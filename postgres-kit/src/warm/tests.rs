@@ -1,3 +1,4 @@
+//! Tests of what happens to connections between two calls.
 #![allow(clippy::unwrap_used, reason = "tests")]
 use futures::future::join_all;
 use local_servers::{TestDatabase, in_time, until_within};

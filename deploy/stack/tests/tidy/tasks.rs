@@ -44,6 +44,7 @@ const TASKS: &[(&str, usize, Noticed)] = &[
     ("projection/src/runner/dispatch.rs", 2, Noticed::Caller),
     ("projection/src/runner/pulse.rs", 1, Noticed::Pulse),
     ("projection/src/runner/slot.rs", 2, Noticed::Caller),
+    ("projection/src/runner/slot/confirm.rs", 1, Noticed::Caller),
     ("projection/src/runner/slot/end.rs", 1, Noticed::Caller),
     ("projection/src/runner/slot/take.rs", 1, Noticed::Caller),
     ("projection/src/ops/verify/background.rs", 1, Noticed::Pulse),
