@@ -45,6 +45,7 @@ pub(crate) mod checkpoint;
 pub(crate) mod database;
 pub(crate) mod discover;
 mod dispatch;
+pub(crate) mod erasing;
 mod error;
 mod given;
 mod history;
