@@ -18,11 +18,12 @@ pub(crate) mod guard;
 mod key;
 mod only;
 pub(crate) mod parking;
-mod past;
+pub(crate) mod past;
 mod row;
 mod rows;
 pub(crate) mod split;
 
+pub(crate) use batch::MAX_ROW_BYTES;
 pub use copy::CopyRow;
 pub use erased::{AnyProjection, Prepared, WriteError, of};
 pub use key::RowKey;
@@ -84,7 +85,8 @@ pub trait Projection: Send + Sync + 'static {
     /// ```
     ///
     /// Its rows need a column `position`, which each event sets to its own. The key of rows of a
-    /// subject must be known from the subject alone ([`Projection::rows_of_subject`]).
+    /// subject must be known from the subject alone ([`Projection::rows_of_subject`]). Past rows
+    /// leave out what [`row!`](crate::row!) declares as private.
     const HISTORY: bool = false;
     /// Whether a hash of the keys may split it, and into how many partitions by default. Only split
     /// a projection whose readers never need its rows to be consistent with each other.
@@ -118,12 +120,6 @@ pub trait Projection: Send + Sync + 'static {
         row: Option<Self::Row>,
         event: &Incoming<Self::Event>,
     ) -> Result<Self::Row, Reason>;
-
-    /// Removes from a past row what only the fold needs: private state that no reader sees. The
-    /// default leaves the row as it is.
-    fn abridge(row: &mut Self::Row) {
-        let _ = row;
-    }
 
     /// The keys of the rows that hold personal fields of this subject, if the subject determines
     /// them, whether or not they still hold a value. `None` if the tables must be queried with

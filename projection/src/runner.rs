@@ -47,6 +47,7 @@ mod confirm;
 pub(crate) mod database;
 pub(crate) mod discover;
 mod dispatch;
+pub(crate) mod erasing;
 mod error;
 mod given;
 mod history;

@@ -5,7 +5,7 @@
 //! row is folded separately over the whole batch.
 
 use std::any::Any;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -13,15 +13,19 @@ use event_store::Position;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::parking::{Parking, TooManyParked};
-use super::past::Past;
+use super::parking::Parking;
+use super::past::{Past, PastErasure, Piece, StoredPast};
 use super::split::touched;
 use super::{CopyRow, Incoming, Only, Projection, Reason, RowKey, WriteError, guard};
 
+mod aside;
+mod erasures;
 mod refusals;
 
+pub(super) use aside::{changes, fold_aside, fold_event};
+
 /// The approximate number of row bytes held at once. A single larger row is still held.
-pub(super) const MAX_ROW_BYTES: usize = 4 * 1_024 * 1_024;
+pub(crate) const MAX_ROW_BYTES: usize = 4 * 1_024 * 1_024;
 /// The number of rows loaded at once while their size is unknown. A batch of small events mostly
 /// touches fewer rows, or is loaded in two steps.
 pub(super) const UNMEASURED_ROWS: usize = 128;
@@ -67,7 +71,19 @@ pub(super) trait Write: Send + Sync {
         connection: &mut PgConnection,
         only: &Only,
         parking: &mut Parking,
+        past: StoredPast,
     ) -> Result<(), WriteError>;
+
+    /// The rows among these keys from whose past the batch erases a subject.
+    fn past_erasures(&self, only: &Only) -> Vec<PastErasure>;
+
+    /// See [`Prepared::blank_past`](super::Prepared::blank_past).
+    async fn blank_past(
+        &self,
+        connection: &mut PgConnection,
+        erasure: &PastErasure,
+        rows: (Position, usize),
+    ) -> sqlx::Result<Piece>;
 
     fn handled_by(&self, partitions: i32) -> Vec<usize>;
 
@@ -105,10 +121,10 @@ impl<P: Projection> Batch<P> {
         &self,
         connection: &mut PgConnection,
         (keys, only, whole): (&[P::Key], &Only, bool),
-        parking: &mut Parking,
+        (parking, stored): (&mut Parking, StoredPast),
     ) -> Result<Vec<P::Row>, WriteError> {
         let mut rows: Touched<P> = guard::load::<P>(connection, keys).await?.into_iter().collect();
-        let mut past = Past::of_batch();
+        let mut past = Past::of_batch(stored);
         // Refusals are rare, so rows are not kept for them at first.
         let mut is_folded = whole && parking.is_idle();
         if is_folded {
@@ -116,13 +132,13 @@ impl<P: Projection> Batch<P> {
                 // What was saved of the past is saved again, up to the refused event.
                 Err(WriteError::Fold(..)) => {
                     rows = guard::load::<P>(connection, keys).await?.into_iter().collect();
-                    (past, is_folded) = (Past::of_batch(), false);
+                    (past, is_folded) = (Past::of_batch(stored), false);
                 }
                 folded => folded?,
             }
         }
         if !is_folded {
-            for event in self.0.chunk_by(|a, b| a.position() == b.position()) {
+            for event in self.stored_events() {
                 fold_aside::<P>(event, (&mut rows, &mut past), only, parking)?;
                 if past.is_full() {
                     past.save(connection).await?;
@@ -137,6 +153,11 @@ impl<P: Projection> Batch<P> {
         Ok(rows)
     }
 
+    /// The fragments of each stored event.
+    fn stored_events(&self) -> impl Iterator<Item = &[Step<P>]> {
+        self.0.chunk_by(|a, b| a.position() == b.position())
+    }
+
     /// Folds everything, or fails with the first refusal. The rows are then invalid.
     async fn fold(
         &self,
@@ -144,25 +165,12 @@ impl<P: Projection> Batch<P> {
         (rows, only): (&mut Touched<P>, &Only),
         past: &mut Past<P>,
     ) -> Result<(), WriteError> {
-        for step in &self.0 {
-            let refused = |reason| WriteError::Fold(step.position(), reason);
-            match step {
-                Step::Fold(incoming, keys) => {
-                    for key in keys.iter().filter(|key| only.has(*key)) {
-                        let folded =
-                            guard::fold::<P>(key, rows.remove(key), incoming).map_err(refused)?;
-                        past.record(key, &folded, incoming).map_err(refused)?;
-                        rows.insert(key.clone(), folded);
-                    }
-                }
-                // This includes rows created in this batch.
-                Step::Blank(erased, of) => {
-                    for row in rows.values_mut() {
-                        *row = guard::blank::<P>(row, erased).map_err(refused)?;
-                    }
-                    past.erase(erased, of.as_deref(), rows).map_err(refused)?;
-                }
+        for event in self.stored_events() {
+            for step in event {
+                fold_step::<P>(step, (&mut *rows, only), past)
+                    .map_err(|reason| WriteError::Fold(step.position(), reason))?;
             }
+            // Not between fragments: a later one may be refused, and the whole event is parked.
             if past.is_full() {
                 past.save(connection).await?;
             }
@@ -171,134 +179,29 @@ impl<P: Projection> Batch<P> {
     }
 }
 
-/// Folds these steps and sets refused events aside. Fails only if no more may be parked.
-pub(super) fn fold_aside<P: Projection>(
-    steps: &[Step<P>],
-    (rows, past): (&mut Touched<P>, &mut Past<P>),
-    only: &Only,
-    parking: &mut Parking,
-) -> Result<(), WriteError> {
-    for event in steps.chunk_by(|a, b| a.position() == b.position()) {
-        let Some(position) = event.first().map(Step::position) else { continue };
-        fold_event::<P>(event, (&mut *rows, &mut *past), only, parking)
-            .map_err(|full| WriteError::Fold(position, full))?;
-    }
-    Ok(())
-}
-
-/// Applies all fragments of one stored event to a row, or none of them.
-pub(super) fn fold_event<P: Projection>(
-    event: &[Step<P>],
-    (rows, past): (&mut Touched<P>, &mut Past<P>),
-    only: &Only,
-    parking: &mut Parking,
+/// Folds a step, or fails with the first refusal.
+fn fold_step<P: Projection>(
+    step: &Step<P>,
+    (rows, only): (&mut Touched<P>, &Only),
+    past: &mut Past<P>,
 ) -> Result<(), Reason> {
-    let mut fragments = Vec::new();
-    for step in event {
-        match step {
-            Step::Fold(incoming, keys) => fragments.push((incoming, keys)),
-            Step::Blank(erased, of) => {
-                blank_rows::<P>(erased, of.as_deref(), rows, (only, parking))?;
-                past.erase(erased, of.as_deref(), rows)?;
+    match step {
+        Step::Fold(incoming, keys) => {
+            for key in keys.iter().filter(|key| only.has(*key)) {
+                let folded = guard::fold::<P>(key, rows.remove(key), incoming)?;
+                past.record(key, &folded, incoming)?;
+                rows.insert(key.clone(), folded);
             }
+            Ok(())
         }
-    }
-    let Some(position) = fragments.first().map(|(fragment, _)| fragment.position) else {
-        return Ok(());
-    };
-    let keys: BTreeSet<&P::Key> =
-        fragments.iter().flat_map(|(_, keys)| *keys).filter(|key| only.has(*key)).collect();
-    for key in keys {
-        let text = key.text();
-        if parking.skips(position, &text) {
-            continue;
-        }
-        let before = rows.remove(key);
-        let absent = before.is_none();
-        if !P::COMMUTES && parking.holds(&text) {
-            parking.hold_back(position, text, absent)?;
-            rows.extend(before.map(|row| (key.clone(), row)));
-            continue;
-        }
-        let folded = fold_row::<P>(key, before.clone(), &fragments).and_then(|row| {
-            let last = fragments.iter().rfind(|(_, keys)| keys.contains(key));
-            if let (Some(row), Some((last, _))) = (&row, last) {
-                past.record(key, row, last)?;
+        // This includes rows created in this batch.
+        Step::Blank(erased, of) => {
+            for row in rows.values_mut() {
+                *row = guard::blank::<P>(row, erased)?;
             }
-            Ok(row)
-        });
-        match folded {
-            Ok(row) => rows.extend(row.map(|row| (key.clone(), row))),
-            Err(reason) => {
-                parking.refuse(position, text, &reason, absent)?;
-                rows.extend(before.map(|row| (key.clone(), row)));
-            }
+            past.erase(erased, of.as_deref(), rows)
         }
     }
-    Ok(())
-}
-
-/// Blanks the subject's fields at once. In rows that lack events, it blanks them again in turn.
-fn blank_rows<P: Projection>(
-    erased: &Incoming<Uuid>,
-    of: Option<&[P::Key]>,
-    rows: &mut Touched<P>,
-    (only, parking): (&Only, &mut Parking),
-) -> Result<(), TooManyParked> {
-    let mut held: BTreeSet<P::Key> = match of {
-        Some(keys) => keys
-            .iter()
-            .filter(|key| only.has(*key) && parking.holds(&key.text()))
-            .cloned()
-            .collect(),
-        // It is unknown whose a row will be that does not exist yet.
-        None => {
-            parking.held_keys().filter(|key| only.has(key) && !rows.contains_key(key)).collect()
-        }
-    };
-    for (key, row) in rows.iter_mut() {
-        match guard::blank::<P>(row, erased) {
-            Ok(blanked) => {
-                if of.is_none() && parking.holds(&key.text()) && changes(row, &blanked) {
-                    held.insert(key.clone());
-                }
-                *row = blanked;
-            }
-            Err(reason) => {
-                held.remove(key);
-                parking.refuse(erased.position, key.text(), &reason, false)?;
-            }
-        }
-    }
-    for key in held {
-        let absent = !rows.contains_key(&key);
-        parking.hold_back(erased.position, key.text(), absent)?;
-    }
-    Ok(())
-}
-
-/// Whether two rows differ. If that cannot be determined, they count as different.
-fn changes<R: serde::Serialize>(before: &R, after: &R) -> bool {
-    match (serde_json::to_value(before), serde_json::to_value(after)) {
-        (Ok(before), Ok(after)) => before != after,
-        _ => true,
-    }
-}
-
-/// An event with the keys that it touches.
-type Touching<'a, P> = (&'a Incoming<<P as Projection>::Event>, &'a Vec<<P as Projection>::Key>);
-
-fn fold_row<P: Projection>(
-    key: &P::Key,
-    mut row: Option<P::Row>,
-    fragments: &[Touching<'_, P>],
-) -> Result<Option<P::Row>, Reason> {
-    for (fragment, keys) in fragments {
-        for _ in keys.iter().filter(|touched| *touched == key) {
-            row = Some(guard::fold::<P>(key, row, fragment)?);
-        }
-    }
-    Ok(row)
 }
 
 #[async_trait]
@@ -308,10 +211,11 @@ impl<P: Projection> Write for Batch<P> {
         connection: &mut PgConnection,
         only: &Only,
         parking: &mut Parking,
+        past: StoredPast,
     ) -> Result<(), WriteError> {
         let keys = self.keys(connection, only, parking).await?;
         if parking.is_apart() {
-            return self.write_apart(connection, (&keys, only), parking).await;
+            return self.write_apart(connection, (&keys, only), (parking, past)).await;
         }
         let whole = matches!(only, Only::All | Only::Partitions(_));
         let (mut at_once, mut rest) = (UNMEASURED_ROWS, keys.as_slice());
@@ -323,7 +227,8 @@ impl<P: Projection> Write for Batch<P> {
             } else {
                 Only::These(Arc::new(some.iter().map(RowKey::text).collect()))
             };
-            let rows = self.write_rows(connection, (some, &these, whole), parking).await?;
+            let rows =
+                self.write_rows(connection, (some, &these, whole), (&mut *parking, past)).await?;
             rest = after;
             if !rest.is_empty() {
                 let sizes = rows.iter().map(CopyRow::length_of);
@@ -334,9 +239,22 @@ impl<P: Projection> Write for Batch<P> {
         Ok(())
     }
 
+    fn past_erasures(&self, only: &Only) -> Vec<PastErasure> {
+        self.erasures(only)
+    }
+
+    async fn blank_past(
+        &self,
+        connection: &mut PgConnection,
+        erasure: &PastErasure,
+        rows: (Position, usize),
+    ) -> sqlx::Result<Piece> {
+        self.blank_piece(connection, erasure, rows).await
+    }
+
     fn handled_by(&self, partitions: i32) -> Vec<usize> {
         let mut counts = vec![0; usize::try_from(partitions).unwrap_or(0)];
-        for event in self.0.chunk_by(|a, b| a.position() == b.position()) {
+        for event in self.stored_events() {
             let bits = event.iter().fold(0, |bits, step| match step {
                 Step::Fold(_, keys) | Step::Blank(_, Some(keys)) => {
                     bits | touched(keys, partitions)

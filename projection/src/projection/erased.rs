@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::batch::{Batch, Step, Write};
 use super::only::Only;
 use super::parking::Parking;
+use super::past::{PastErasure, Piece, StoredPast};
 use super::rows::{AnyRows, Rows};
 use super::split::{Partitions, Split};
 use super::{
@@ -136,8 +137,28 @@ impl Prepared {
         connection: &mut PgConnection,
         only: &Only,
         parking: &mut Parking,
+        past: StoredPast,
     ) -> Result<(), WriteError> {
-        self.writer.write(connection, only, parking).await
+        self.writer.write(connection, only, parking, past).await
+    }
+
+    /// The rows among these keys from whose stored past the batch erases a subject.
+    pub(crate) fn past_erasures(&self, only: &Only) -> Vec<PastErasure> {
+        self.writer.past_erasures(only)
+    }
+
+    /// Blanks stored past rows of one of [`Prepared::past_erasures`], in order, after a position
+    /// and at most this many. The connection is as for [`Prepared::write`].
+    ///
+    /// # Errors
+    /// Postgres's error, or that a row cannot be blanked.
+    pub(crate) async fn blank_past(
+        &self,
+        connection: &mut PgConnection,
+        erasure: &PastErasure,
+        rows: (Position, usize),
+    ) -> sqlx::Result<Piece> {
+        self.writer.blank_past(connection, erasure, rows).await
     }
 }
 

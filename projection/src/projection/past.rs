@@ -10,9 +10,10 @@
 //! - The table belongs to its generation. A rebuild, a switch and a drop treat it like the others.
 //! - A past row is written in the transaction of its event, under the event's position.
 //! - An erasure blanks the past rows of its subject with [`Projection::blank`], as if each had been
-//!   folded from events without the erased values. So a replay afterwards makes the same rows.
-//! - Private state that only the fold needs is left out ([`Projection::abridge`]). It may grow with
-//!   the number of events, and would be stored again for each.
+//!   folded from events without the erased values. So a replay afterwards makes the same rows. A
+//!   past may be too long for one transaction, so the runner blanks it ahead (`runner/erasing.rs`).
+//! - Private state that only the fold needs is left out (`=> private` in the [`row!`](crate::row!)).
+//!   It may grow with the number of events, and would be copied and stored again for each.
 //! - A fold whose parked events take effect late (`COMMUTES`) would change past states. It cannot
 //!   have a history.
 //!
@@ -26,10 +27,10 @@ use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::batch::{MAX_ROW_BYTES, Touched};
-use super::{CopyRow, Incoming, Origin, Projection, Reason, apart, guard};
+use super::{CopyRow, Incoming, Origin, Projection, ProjectionRow as _, Reason, apart, guard};
 
 /// The maximum number of past rows that one statement loads or saves.
-const MAX_STATEMENT_ROWS: usize = 500;
+pub(crate) const MAX_STATEMENT_ROWS: usize = 500;
 /// One in this many past rows is measured.
 const MEASURED: usize = 16;
 
@@ -50,11 +51,47 @@ pub(super) struct PastEvent {
     pub(super) recorded_at: DateTime<Utc>,
 }
 
+/// What the tables have of the past of rows from which a batch erases a subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StoredPast {
+    /// It may have values of the subject. The batch blanks it.
+    AsFolded,
+    /// It has none, because it was blanked ahead of the batch ([`Prepared::blank_past`]).
+    ///
+    /// [`Prepared::blank_past`]: super::Prepared::blank_past
+    Blanked,
+}
+
+/// A row from whose stored past a batch erases a subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PastErasure {
+    /// The text of the row's key.
+    pub(crate) key: String,
+    pub(crate) subject: Uuid,
+    /// The position of the erasure.
+    pub(crate) position: Position,
+}
+
+/// Stored past rows that were blanked together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Piece {
+    /// The number of rows. Fewer than asked for are the last ones.
+    pub(crate) rows: usize,
+    /// The position of the last one; if there is none, the one to start after.
+    pub(crate) last: Position,
+    /// The approximate size of the largest one, in bytes.
+    pub(crate) largest: usize,
+}
+
 /// The past rows that were folded and not saved yet.
 pub(super) struct Past<P: Projection> {
     rows: BTreeMap<(P::Key, Position), PastRow<P::Row>>,
     /// The keys whose stored past rows a subject is erased from.
     erased: Vec<(P::Key, Uuid)>,
+    /// What the tables had before anything was saved.
+    stored: StoredPast,
+    /// The lowest position of the rows that were saved.
+    saved_from: Option<Position>,
     /// The approximate number of bytes to hold; `None` if no history is kept.
     limit: Option<usize>,
     recorded: usize,
@@ -68,6 +105,8 @@ impl<P: Projection> Past<P> {
         Self {
             rows: BTreeMap::new(),
             erased: Vec::new(),
+            stored: StoredPast::AsFolded,
+            saved_from: None,
             limit: None,
             recorded: 0,
             measured: 0,
@@ -83,8 +122,8 @@ impl<P: Projection> Past<P> {
     }
 
     /// The same for a batch of the runner.
-    pub(super) fn of_batch() -> Self {
-        Self::keeping(MAX_ROW_BYTES)
+    pub(super) fn of_batch(stored: StoredPast) -> Self {
+        Self { stored, ..Self::keeping(MAX_ROW_BYTES) }
     }
 
     /// Records the row after an event. The last fragment of a stored event counts.
@@ -97,11 +136,7 @@ impl<P: Projection> Past<P> {
         if self.limit.is_none() {
             return Ok(());
         }
-        let row = guard::guarded("leaving out private state", || {
-            let mut row = row.clone();
-            P::abridge(&mut row);
-            Ok(row)
-        })?;
+        let row = guard::guarded("leaving out private state", || Ok(row.abridged()))?;
         if self.recorded.is_multiple_of(MEASURED) {
             self.measured += 1;
             self.measured_bytes += CopyRow::length_of(&row);
@@ -172,25 +207,30 @@ impl<P: Projection> Past<P> {
     }
 
     fn take(&mut self) -> Vec<PastRow<P::Row>> {
-        std::mem::take(&mut self.rows).into_values().collect()
+        let rows: Vec<_> = std::mem::take(&mut self.rows).into_values().collect();
+        let first = rows.iter().map(|past| past.position).min();
+        self.saved_from = self.saved_from.into_iter().chain(first).min();
+        rows
     }
 
     /// Saves what was recorded. Rows that are there already are replaced.
     pub(super) async fn save(&mut self, connection: &mut PgConnection) -> sqlx::Result<()> {
+        self.erase_stored(connection).await?;
         let at_once = self.statement_rows();
         for rows in self.take().chunks(at_once) {
             guard::save_past::<P>(connection, rows).await?;
         }
-        self.erase_stored(connection).await
+        Ok(())
     }
 
     /// Saves what was recorded by COPY. None of the rows may be there already.
     pub(super) async fn copy(&mut self, connection: &mut PgConnection) -> sqlx::Result<()> {
+        self.erase_stored(connection).await?;
         let rows = self.take();
         if !rows.is_empty() {
             super::row::copy_past(connection, &rows).await?;
         }
-        self.erase_stored(connection).await
+        Ok(())
     }
 
     /// Saves what Postgres takes. Call it inside a transaction.
@@ -198,6 +238,7 @@ impl<P: Projection> Past<P> {
         &mut self,
         connection: &mut PgConnection,
     ) -> sqlx::Result<()> {
+        self.erase_stored(connection).await?;
         let rows = self.take();
         let mut waiting = if rows.is_empty() { Vec::new() } else { vec![rows] };
         while let Some(mut rows) = waiting.pop() {
@@ -218,30 +259,50 @@ impl<P: Projection> Past<P> {
                 Err(error) => return Err(error),
             }
         }
-        self.erase_stored(connection).await
+        Ok(())
     }
 
-    /// Blanks the stored past rows of erased subjects.
+    /// Blanks the stored past rows of erased subjects, before more rows are saved: those are
+    /// blanked already. A rebuild fills empty tables without their keys, which this would need if
+    /// it found a row.
     async fn erase_stored(&mut self, connection: &mut PgConnection) -> sqlx::Result<()> {
-        let at_once = self.statement_rows();
-        for (key, subject) in std::mem::take(&mut self.erased) {
-            let mut after = Position::START;
+        let erased = std::mem::take(&mut self.erased);
+        let from = match self.stored {
+            StoredPast::AsFolded => Some(Position::START),
+            StoredPast::Blanked => self.saved_from.map(|first| Position(first.0 - 1)),
+        };
+        let (Some(from), at_once) = (from, self.statement_rows()) else { return Ok(()) };
+        for (key, subject) in erased {
+            let mut after = from;
             loop {
-                let mut rows = guard::load_past::<P>(connection, &key, (after, at_once)).await?;
-                let Some(last) = rows.last() else { break };
-                after = last.position;
-                for past in &mut rows {
-                    let row = blanked::<P>(past, subject);
-                    past.row = row.map_err(sqlx::Error::Encode)?;
-                }
-                guard::save_past::<P>(connection, &rows).await?;
-                if rows.len() < at_once {
+                let of = (&key, subject);
+                let piece = blank_some::<P>(connection, of, (after, at_once)).await?;
+                if piece.rows < at_once {
                     break;
                 }
+                after = piece.last;
             }
         }
         Ok(())
     }
+}
+
+/// Blanks stored past rows of a key, in order, after a position and at most this many.
+pub(super) async fn blank_some<P: Projection>(
+    connection: &mut PgConnection,
+    (key, subject): (&P::Key, Uuid),
+    (after, limit): (Position, usize),
+) -> sqlx::Result<Piece> {
+    let mut rows = guard::load_past::<P>(connection, key, (after, limit)).await?;
+    let Some(last) = rows.last() else { return Ok(Piece { rows: 0, last: after, largest: 0 }) };
+    let lengths = rows.iter().step_by(MEASURED).map(|past| CopyRow::length_of(&past.row));
+    let largest = lengths.max().unwrap_or_default();
+    let piece = Piece { rows: rows.len(), last: last.position, largest };
+    for past in &mut rows {
+        past.row = blanked::<P>(past, subject).map_err(sqlx::Error::Encode)?;
+    }
+    guard::save_past::<P>(connection, &rows).await?;
+    Ok(piece)
 }
 
 /// A past row without the personal values of a subject, as if its own event had left none.

@@ -64,6 +64,12 @@ pub trait ProjectionRow: TableRow + Clone + Serialize + Send + Sync + 'static {
 
     /// Writes the row's values for [`ProjectionRow::COPY`].
     fn copy(&self, to: &mut CopyRow);
+
+    /// Returns the row as its past keeps it: without the values of private columns.
+    #[must_use]
+    fn abridged(&self) -> Self {
+        self.clone()
+    }
 }
 
 /// Declares the row of a projection: its table, primary key and other columns. The field of a
@@ -81,6 +87,9 @@ pub trait ProjectionRow: TableRow + Clone + Serialize + Send + Sync + 'static {
 /// ```
 ///
 /// A key of two columns is declared as `by (day: NaiveDate, currency: String)`; its type is a pair.
+///
+/// A column that only folds need is private: `seen: Json<Seen> => private`. Its value may grow with
+/// the number of events, so past rows have the type's default instead.
 #[macro_export]
 macro_rules! row {
     (
@@ -88,7 +97,7 @@ macro_rules! row {
         $visible:vis struct $Row:ident in $table:ident by (
             $( $key_shown:vis $key:ident: $key_type:ty ),+ $(,)?
         ) {
-            $( $(#[$about:meta])* $shown:vis $column:ident: $type:ty ),+ $(,)?
+            $( $(#[$about:meta])* $shown:vis $column:ident: $type:ty $(=> $private:ident)? ),+ $(,)?
         }
     ) => {
         $crate::macros::row! {
@@ -119,7 +128,6 @@ macro_rules! row {
                 " (", <$Row as $crate::macros::TableRow>::COLUMNS,
                 ") FROM STDIN (FORMAT binary)"
             );
-
             const PAST: &'static str = concat!(stringify!($table), "_history");
             const LOAD_PAST: &'static str = $crate::macros::sql!(
                 "SELECT ", <$Row as $crate::macros::TableRow>::COLUMNS, ", ",
@@ -158,7 +166,26 @@ macro_rules! row {
                 $( to.column(&self.$key); )+
                 $( to.column(&self.$column); )+
             }
+
+            fn abridged(&self) -> Self {
+                Self {
+                    $( $key: self.$key.clone(), )+
+                    $( $column: $crate::abridged_value!(self.$column $(=> $private)?), )+
+                }
+            }
         }
+    };
+}
+
+/// What a past row has in a column.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! abridged_value {
+    ($value:expr) => {
+        $value.clone()
+    };
+    ($value:expr => private) => {
+        ::std::default::Default::default()
     };
 }
 
@@ -320,8 +347,8 @@ pub struct RowMisfit {
     misfits: String,
 }
 
-/// Checks the row type against its table in the connection's current schema, and runs each
-/// statement without rows; with a history also that of its past rows.
+/// Checks the row type against its table in the current schema, and runs each statement without
+/// rows; with a history also that of its past rows.
 ///
 /// # Errors
 /// Postgres's error.

@@ -12,6 +12,7 @@ use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;
 
 use super::checkpoint::{self, Seen};
+use super::erasing::Erasing;
 use super::history::{self, History};
 use super::parked::{self, ParkedSet};
 use super::partition::Owned;
@@ -146,8 +147,8 @@ impl Acquisition {
         let load =
             async |raw: &mut PgConnection| ParkedSet::load(raw, &key, &[key.partition]).await;
         let parked = connection.run(load).await?;
-        let owned =
-            Box::new(Owned { seen, key, checkpoint, parked, owner: self.owner, connection });
+        let (owner, erasing) = (self.owner, Erasing::default());
+        let owned = Box::new(Owned { key, checkpoint, seen, parked, erasing, owner, connection });
         let Some(store) = self.store else { return Ok(Acquired::Owned(owned)) };
         prove(owned, store.as_ref()).await
     }

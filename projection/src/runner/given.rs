@@ -8,7 +8,7 @@ use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;
 
 use super::acquire::{Acquired, Acquisition};
-use super::partition::{Folded, Outcome};
+use super::partition::{Applied, Folded, Outcome};
 use super::{Job, MAX_BATCH, passing};
 use crate::projection::AnyProjection;
 
@@ -63,15 +63,20 @@ async fn project_partition(
         stopped: None,
     };
     match acquire.attempt().await? {
-        Acquired::Owned(owned) => {
+        Acquired::Owned(mut owned) => {
             let of = owned.key.of;
-            let ended = match owned.apply(Arc::clone(job), MAX_BATCH).await {
-                Folded::Done(applied) => vec![applied],
-                Folded::Passes(passing) => passing::over(vec![passing], Arc::clone(job)).await,
+            let ended = loop {
+                match owned.apply(Arc::clone(job), MAX_BATCH).await {
+                    Folded::Done(Applied { outcome: Outcome::Erasing(again), .. }) => owned = again,
+                    Folded::Done(applied) => break vec![applied],
+                    Folded::Passes(passing) => {
+                        break passing::over(vec![passing], Arc::clone(job)).await;
+                    }
+                }
             };
             for applied in ended {
                 match applied.outcome {
-                    Outcome::Owned(owned) => owned.give_up(None).await?,
+                    Outcome::Owned(owned) | Outcome::Erasing(owned) => owned.give_up(None).await?,
                     Outcome::Stopped { stopped, .. } => return Err(stopped.reason.into()),
                     Outcome::Lost => return Err(format!("another process took {name} over").into()),
                     Outcome::Failed(error) => return Err(error.into()),

@@ -19,8 +19,10 @@ use crate::projection::parking::{Aside, Skips};
 use crate::projection::{MAX_PARKED, Parking, partition_of};
 
 mod again;
+mod reread;
 
-pub(crate) use again::{AgainError, Reread, try_key};
+pub(crate) use again::{AgainError, try_key};
+pub(crate) use reread::Reread;
 
 /// The first pause before a parked event is retried. It doubles up to [`RETRY_MOST`], with jitter.
 const RETRY_FIRST: Duration = Duration::from_secs(5);

@@ -17,10 +17,12 @@ use uuid::Uuid;
 
 use super::acquire::{Again, Stopped};
 use super::checkpoint::{self, Checkpoint, Passed, Seen};
+use super::erasing::{self, Erasing, Round};
 use super::parked::{self, ParkedSet};
 use super::passing::Passing;
 use super::{Job, MAX_APART, PartitionKey, RunError, lease};
 use crate::chain;
+use crate::projection::past::StoredPast;
 use crate::projection::{Prepared, Reason, TooManyParked, WriteError, apart};
 
 /// How long a transaction of rows may take. It is shorter than a lease; a longer transaction is
@@ -34,6 +36,7 @@ pub(crate) struct Owned {
     /// The other columns of the checkpoint, as last written.
     pub(crate) seen: Seen,
     pub(super) parked: ParkedSet,
+    pub(super) erasing: Erasing,
     pub(super) owner: Uuid,
     pub(super) connection: Connection,
 }
@@ -60,6 +63,8 @@ pub(crate) struct Applied {
 pub(crate) enum Outcome {
     /// It continues.
     Owned(Box<Owned>),
+    /// It continues with the same events, once the past of an erased subject is blanked.
+    Erasing(Box<Owned>),
     /// It stopped at an event. `oldest` is the time at which that event was recorded.
     Stopped { stopped: Stopped, oldest: Option<DateTime<Utc>> },
     /// Another process has it now.
@@ -85,8 +90,9 @@ impl Owned {
             return Folded::Done(applied);
         }
         let events = &events[..events.len().min(most)];
-        applied.outcome = match self.fold(&job, events, &mut applied).await {
+        applied.outcome = match self.fold(&job, (events, most), &mut applied).await {
             Ok(None) => Outcome::Owned(self),
+            Ok(Some(Halt::Erases)) => Outcome::Erasing(self),
             Ok(Some(Halt::Passes(events))) => {
                 return Folded::Passes(Passing { partition: self, events });
             }
@@ -121,7 +127,7 @@ impl Owned {
     async fn fold(
         &mut self,
         job: &Job,
-        mut events: &[RecordedEvent],
+        (mut events, most): (&[RecordedEvent], usize),
         applied: &mut Applied,
     ) -> sqlx::Result<Option<Halt>> {
         let (mut halt, mut apart) = (None, false);
@@ -140,6 +146,18 @@ impl Owned {
             if prepared.handled == 0 && prepared.unreadable.is_none() && halt.is_none() && is_whole
             {
                 return Ok(Some(Halt::Passes(prepared.ignored)));
+            }
+            let (of, only) = ((&*self.key, &self.checkpoint), self.key.only());
+            let erasing = (&mut self.erasing, most);
+            match erasing::round(&mut self.connection, of, (&prepared, &only), erasing).await? {
+                Round::Done => {}
+                Round::More => return Ok(Some(Halt::Erases)),
+                Round::Lost => return Ok(Some(Halt::Lost)),
+                Round::Refused(position, why) => {
+                    events = before(events, position);
+                    halt = Some(Halt::At(position, why.into()));
+                    continue;
+                }
             }
             match self.write(&prepared, job, (events, last.mark()), apart).await {
                 Ok(Some(parked)) => {
@@ -195,7 +213,8 @@ impl Owned {
                 transaction.rollback().await?;
                 return Ok::<_, WriteError>(None);
             }
-            prepared.write(&mut transaction, &key.only(), &mut parking).await?;
+            let past = StoredPast::Blanked;
+            prepared.write(&mut transaction, &key.only(), &mut parking, past).await?;
             let found = parking.take_found();
             parked::record(&mut transaction, key, &found, events).await?;
             transaction.commit().await?;
@@ -211,6 +230,7 @@ impl Owned {
         };
         let Some(found) = found else { return Ok(None) };
         self.parked.add(&found);
+        self.erasing.took_effect(&prepared.past_erasures(&self.key.only()));
         self.checkpoint = Checkpoint { epoch: Some(target.0), mark: to, ..self.checkpoint };
         self.seen = seen;
         Ok(Some(found.len()))
@@ -310,6 +330,8 @@ enum Halt {
     At(Position, Reason),
     /// There is nothing to fold. The partition must be moved over this number of events.
     Passes(usize),
+    /// The past of an erased subject must be blanked further before the events take effect.
+    Erases,
     Lost,
 }
 

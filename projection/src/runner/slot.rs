@@ -188,6 +188,10 @@ impl Slot {
                 }
                 return moved.then_some((key, mark));
             }
+            Outcome::Erasing(owned) => {
+                self.own(owned);
+                self.recovered();
+            }
             Outcome::Stopped { stopped, oldest } => {
                 count("refused", 1);
                 self.stop(stopped, oldest);
@@ -303,7 +307,7 @@ impl Slot {
         self.state = State::Owned(owned);
     }
 
-    /// Records that it moved or had nothing to do.
+    /// Records that it moved, made progress within an event, or had nothing to do.
     fn recovered(&mut self) {
         self.failures = 0;
         self.error = None;

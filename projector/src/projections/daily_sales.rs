@@ -95,7 +95,7 @@ row! {
         paid_minor: i64,
         refunded_minor: i64,
         paid_back_minor: i64,
-        returns: Json<Returns>,
+        returns: Json<Returns> => private,
         position: i64,
     }
 }
@@ -130,10 +130,6 @@ impl Projection for DailySales {
 
     fn keys(change: &Change) -> Vec<Self::Key> {
         vec![(change.ordered_at.date_naive(), change.amount.currency().code().to_owned())]
-    }
-
-    fn abridge(row: &mut SalesRow) {
-        row.returns = Json(Returns::default());
     }
 
     fn fold(

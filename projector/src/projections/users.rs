@@ -70,7 +70,7 @@ row! {
         total_paid: Json<Sums>,
         total_refunded: Json<Sums>,
         total_paid_back: Json<Sums>,
-        returns: Json<Returns>,
+        returns: Json<Returns> => private,
         last_order_at: Option<DateTime<Utc>>,
         created_at: DateTime<Utc>,
         updated_at: DateTime<Utc>,
@@ -131,10 +131,6 @@ impl Projection for Users {
         row.updated_at = incoming.recorded_at;
         row.position = incoming.position.0;
         Ok(row)
-    }
-
-    fn abridge(row: &mut UserRow) {
-        row.returns = Json(Returns::default());
     }
 
     fn rows_of_subject(subject: Uuid) -> Option<Vec<Uuid>> {

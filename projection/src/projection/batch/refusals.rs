@@ -33,7 +33,7 @@ use sqlx::{Connection as _, PgConnection};
 use super::{Batch, Step, Touched, fold_aside, fold_event};
 use crate::projection::apart::{self, NotSaved, Refused};
 use crate::projection::parking::TooManyParked;
-use crate::projection::past::Past;
+use crate::projection::past::{Past, StoredPast};
 use crate::projection::{Only, Parking, Projection, RowKey, WriteError, guard};
 
 /// A row whose current state Postgres refuses.
@@ -51,13 +51,13 @@ impl<P: Projection> Batch<P> {
         &self,
         connection: &mut PgConnection,
         (keys, only): (&[P::Key], &Only),
-        parking: &mut Parking,
+        (parking, stored): (&mut Parking, StoredPast),
     ) -> Result<(), WriteError> {
         let before = parking.clone();
         let (mut rows, without_row) = apart::load::<P>(connection, keys).await?;
         let others = without_row.iter().map(|(key, _)| key.text()).collect();
         let others = Only::AllBut(Box::new(only.clone()), Arc::new(others));
-        let mut past = Past::of_batch();
+        let mut past = Past::of_batch(stored);
         fold_aside::<P>(&self.0, (&mut rows, &mut past), &others, parking)?;
         for (key, why) in without_row {
             self.park_all(&key, &why, parking)?;
@@ -92,7 +92,7 @@ impl<P: Projection> Batch<P> {
         why: &Refused,
         parking: &mut Parking,
     ) -> Result<(), WriteError> {
-        for event in self.0.chunk_by(|a, b| a.position() == b.position()) {
+        for event in self.stored_events() {
             let Some(position) = event.first().map(Step::position) else { continue };
             let text = key.text();
             if parking.skips(position, &text) || !event.iter().any(|step| step.may_touch(key)) {
@@ -119,7 +119,7 @@ impl<P: Projection> Batch<P> {
         let mut rows: Touched<P> = guard::load::<P>(connection, keys).await?.into_iter().collect();
         let only = Only::These(Arc::new(keys.iter().map(RowKey::text).collect::<HashSet<_>>()));
         let mut impossible: BTreeMap<P::Key, Impossible<P::Row>> = BTreeMap::new();
-        for event in self.0.chunk_by(|a, b| a.position() == b.position()) {
+        for event in self.stored_events() {
             let Some(position) = event.first().map(Step::position) else { continue };
             let touched: Vec<&P::Key> =
                 keys.iter().filter(|key| event.iter().any(|step| step.may_touch(key))).collect();

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{Incoming, Parking, Projection, Reason, Rows, WriteError, guard};
 use crate::projection::RowKey as _;
-use crate::projection::rows::AnyRows as _;
+use crate::projection::batch::changes;
 
 impl<P: Projection> Rows<P> {
     /// Blanks the personal values of a subject in all its rows.
@@ -20,12 +20,11 @@ impl<P: Projection> Rows<P> {
         let mut keys = if let Some(keys) = of {
             keys.to_vec()
         } else {
-            self.write(connection).await?;
             held = parking.held_keys().collect();
             self.load(connection, held.clone()).await?;
             // It is unknown whose a row will be that does not exist yet.
             held.retain(|key| !self.is_at_hand(key) && self.only.has(key));
-            P::rows_of(connection, &[erased.event]).await?
+            self.rows_of(connection, erased).await?
         };
         self.load(connection, keys.clone()).await?;
         keys.retain(|key| self.only.has(key));
@@ -56,5 +55,27 @@ impl<P: Projection> Rows<P> {
                 .map_err(|full| refused(full.into()))?;
         }
         Ok(())
+    }
+
+    /// The rows of a subject that does not determine their keys: the tables are asked for those
+    /// that are not in memory. Rows are not written for that, because a build writes them together
+    /// with its checkpoint.
+    async fn rows_of(
+        &self,
+        connection: &mut PgConnection,
+        erased: &Incoming<Uuid>,
+    ) -> sqlx::Result<Vec<P::Key>> {
+        let mut keys = Vec::new();
+        if self.stored.any() {
+            keys = P::rows_of(connection, &[erased.event]).await?;
+            keys.retain(|key| !self.is_at_hand(key));
+        }
+        let at_hand = self.young.iter().chain(&self.old);
+        let of_subject = at_hand.filter(|(_, kept)| {
+            // A refusal is met again when the row is blanked.
+            guard::blank::<P>(&kept.row, erased).map_or(true, |row| changes(&kept.row, &row))
+        });
+        keys.extend(of_subject.map(|(key, _)| key.clone()));
+        Ok(keys)
     }
 }

@@ -6,56 +6,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_store::KeyError;
-use event_store::encryption::Vault;
-use event_store::{Filter, Position, RecordedEvent, StoreError, UpcastingLog};
+use event_store::{Position, RecordedEvent, StoreError};
 use postgres_kit::Connection;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{retry_in, skips};
+use super::{Reread, retry_in, skips};
 use crate::chain;
 use crate::projection::parking::Skips;
+use crate::projection::past::StoredPast;
 use crate::projection::{Only, Parking, Partitions, Reason, WriteError, apart};
 use crate::runner::checkpoint::Checkpoint;
+use crate::runner::erasing::{Erasing, Round, round};
 use crate::runner::partition::{BATCH_LIMIT, Owned};
-use crate::runner::{ACQUIRE_EVERY, PartitionKey, checkpoint};
+use crate::runner::{ACQUIRE_EVERY, MAX_BATCH, PartitionKey, checkpoint};
 
 /// The most events of a key in one transaction.
 const MAX_DRAIN: i64 = 1_000;
-/// The approximate number of bytes of events in one transaction.
-const MAX_DRAIN_BYTES: usize = 8 * 1_024 * 1_024;
 /// The most keys that are retried in one round.
 const MAX_KEYS: i64 = 100;
 /// How long a round may delay the next batch.
 const ROUND: Duration = Duration::from_millis(250);
-
-/// The log and the keys for reading parked events again.
-#[derive(Clone)]
-pub(crate) struct Reread {
-    pub(crate) log: UpcastingLog,
-    pub(crate) vault: Option<Arc<Vault>>,
-}
-
-impl Reread {
-    /// Reads the events at these positions, as projections read them. Returns only the first ones
-    /// if there are too many bytes for one transaction.
-    async fn events(&self, positions: &[i64]) -> Result<Vec<RecordedEvent>, AgainError> {
-        let (mut events, mut bytes) = (Vec::with_capacity(positions.len()), 0);
-        for position in positions {
-            if bytes >= MAX_DRAIN_BYTES {
-                break;
-            }
-            bytes += events.last().map_or(0, |event: &RecordedEvent| event.data.get().len());
-            events.extend(self.log.store().read(&Filter::All, Position(position - 1), 1).await?);
-        }
-        if let Some(vault) = &self.vault {
-            // A field that cannot be decrypted stays encrypted, and its event is refused again.
-            vault.reveal(&mut events).await?;
-        }
-        Ok(events)
-    }
-}
 
 /// Why parked events could not be retried. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -139,8 +111,9 @@ impl Owned {
     /// Folds a key's parked events in the log's order, up to the first one that is refused again.
     /// Returns whether there are more that can be folded.
     async fn retry_key(&mut self, again: &Reread, key: &str) -> Result<bool, AgainError> {
-        let tried =
-            try_key(&mut self.connection, (&self.key, &self.checkpoint), again, key).await?;
+        let of = (&*self.key, &self.checkpoint);
+        let tried = try_key(&mut self.connection, of, (again, &mut self.erasing), key).await?;
+        let Some(tried) = tried else { return Ok(true) };
         let goes_on = tried.goes_on();
         self.parked.skips = tried.skips;
         self.parked.pairs -= tried.events - tried.left;
@@ -177,13 +150,14 @@ impl Tried {
 }
 
 /// Folds a key's parked events in the log's order, up to the first one that is refused again. The
-/// transaction is fenced by the owner's term.
+/// transaction is fenced by the owner's term. Returns `None` if the past of an erased subject was
+/// blanked instead, and this must be called again.
 pub(crate) async fn try_key(
     connection: &mut Connection,
     (partition, at): (&PartitionKey, &Checkpoint),
-    again: &Reread,
+    (again, erasing): (&Reread, &mut Erasing),
     key: &str,
-) -> Result<Tried, AgainError> {
+) -> Result<Option<Tried>, AgainError> {
     let mut pairs = sqlx::query_as!(
         Pair,
         "SELECT position, event_id, tries FROM read_model.parked WHERE projection = $1 AND \
@@ -206,6 +180,15 @@ pub(crate) async fn try_key(
             differs.map(|(_, pair)| pair.position).or_else(|| positions.first().copied());
         return Err(AgainError::OtherEvent(Position(position.unwrap_or_default())));
     }
+    let prepared = partition.projection.prepare(again.log.registry(), &events, Partitions::ALL);
+    let (only, past) = (Only::Key(key.to_owned()), (&mut *erasing, MAX_BATCH));
+    let past = match round(connection, (partition, at), (&prepared, &only), past).await? {
+        Round::Done => StoredPast::Blanked,
+        Round::More => return Ok(None),
+        Round::Lost => return Err(AgainError::Lost),
+        // The erasure meets the same refusal when it is folded, and stays parked with its cause.
+        Round::Refused(..) => StoredPast::AsFolded,
+    };
     let fold = async |raw: &mut PgConnection| {
         let mut transaction = raw.begin().await?;
         if !checkpoint::hold(&mut transaction, partition, at).await? {
@@ -215,12 +198,16 @@ pub(crate) async fn try_key(
         // The skips are read under the lock, so that a new one is either seen here or waits.
         let skips = skips(&mut transaction, partition.projection.name()).await?;
         let (tried, left) =
-            fold_again(&mut transaction, partition, again, &events, (key, &skips)).await?;
+            fold_again(&mut transaction, partition, again, &events, (key, &skips, past)).await?;
         let more = settle(&mut transaction, partition, key, &pairs[..tried], &left).await?;
         transaction.commit().await?;
         Ok(Tried { skips, events: tried, left: left.len(), more })
     };
-    connection.run_within(BATCH_LIMIT, fold).await
+    let tried = connection.run_within(BATCH_LIMIT, fold).await?;
+    if tried.events > tried.left {
+        erasing.forget(key);
+    }
+    Ok(Some(tried))
 }
 
 /// Folds the events into the row of one key. Returns the number of events that were tried, from the
@@ -230,11 +217,11 @@ async fn fold_again(
     partition: &PartitionKey,
     again: &Reread,
     mut events: &[RecordedEvent],
-    (key, skips): (&str, &Skips),
+    (key, skips, past): (&str, &Skips, StoredPast),
 ) -> Result<(usize, HashMap<i64, Option<String>>), AgainError> {
     loop {
         let mut attempt = connection.begin().await?;
-        match fold_some(&mut attempt, partition, again, events, (key, skips)).await {
+        match fold_some(&mut attempt, partition, again, events, (key, skips, past)).await {
             Ok(left) => {
                 attempt.commit().await?;
                 return Ok((events.len(), left));
@@ -264,7 +251,7 @@ async fn fold_some(
     partition: &PartitionKey,
     again: &Reread,
     mut events: &[RecordedEvent],
-    (key, skips): (&str, &Skips),
+    (key, skips, past): (&str, &Skips, StoredPast),
 ) -> Result<HashMap<i64, Option<String>>, WriteError> {
     let mut left = HashMap::new();
     let prepared = partition.projection.prepare(again.log.registry(), events, Partitions::ALL);
@@ -276,7 +263,7 @@ async fn fold_some(
     }
     if !events.is_empty() {
         let mut parking = Parking::new(HashSet::new(), Arc::clone(skips), 0).careful().apart();
-        prepared.write(connection, &Only::Key(key.to_owned()), &mut parking).await?;
+        prepared.write(connection, &Only::Key(key.to_owned()), &mut parking, past).await?;
         left.extend(parking.take_found().into_iter().map(|aside| (aside.position.0, aside.cause)));
     }
     Ok(left)

@@ -13,7 +13,7 @@ pub(crate) struct Progress {
     pub(crate) head: Position,
     /// When the oldest event that has not taken effect was recorded, if that is known.
     pub(crate) oldest: Option<DateTime<Utc>>,
-    /// When it last moved or had nothing to do.
+    /// When it last moved, made progress within an event, or had nothing to do.
     pub(crate) moved_at: Instant,
     /// The number of parked (event, key) pairs.
     pub(crate) parked: usize,

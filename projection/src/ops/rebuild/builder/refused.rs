@@ -12,10 +12,12 @@ use sqlx::{Connection as _, PgConnection};
 use super::{Builder, Held, TABLES_LIMIT};
 use crate::ops::Progress;
 use crate::ops::rebuild::RebuildError;
+use crate::projection::past::StoredPast;
 use crate::projection::{WriteError, apart};
 use crate::replay::{Page, RANGE, ReplayError};
 use crate::runner::MAX_APART;
 use crate::runner::checkpoint::{self, Passed, Seen};
+use crate::runner::erasing::Erasing;
 use crate::runner::parked;
 
 impl Builder {
@@ -90,6 +92,7 @@ impl Builder {
     /// Retries parked events, so that no row lacks an event only because of where a batch ended.
     pub(crate) async fn retry_parked(&mut self) -> Result<(), RebuildError> {
         let again = self.source.reread();
+        let mut erasing = Erasing::default();
         for held in &self.partitions {
             for key in parked::keys(&mut self.connection, &held.key).await? {
                 let mut goes_on = true;
@@ -97,11 +100,11 @@ impl Builder {
                     let tried = parked::try_key(
                         &mut self.connection,
                         (&held.key, &held.checkpoint),
-                        &again,
+                        (&again, &mut erasing),
                         &key,
                     )
                     .await?;
-                    goes_on = tried.goes_on();
+                    goes_on = tried.is_none_or(|tried| tried.goes_on());
                 }
             }
         }
@@ -163,7 +166,9 @@ impl Builder {
                     return Err(RebuildError::TakenOver);
                 }
             }
-            page.prepared.write(&mut transaction, &only, &mut parking).await.map_err(as_refold)?;
+            let past = StoredPast::AsFolded;
+            let written = page.prepared.write(&mut transaction, &only, &mut parking, past).await;
+            written.map_err(as_refold)?;
             let found = parking.take_found();
             let named = source.events_at(found.iter().map(|aside| aside.position)).await?;
             if let Some(first) = partitions.first() {
