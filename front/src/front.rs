@@ -121,7 +121,7 @@ async fn head(mut parts: Parts) -> Head {
 
 /// Records how long an API took to begin its answer.
 fn note(started: Instant, (api, route): (Api, &str), answer: Result<StatusCode, &Problem>) {
-    let status = answer.unwrap_or_else(|problem| problem.status());
+    let status = answer.unwrap_or_else(Problem::status);
     metrics::histogram!(
         DURATION,
         "api" => api.name(), "route" => route.to_owned(), "status" => status.as_u16().to_string(),

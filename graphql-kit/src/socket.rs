@@ -28,7 +28,7 @@ mod operations;
 
 pub use closing::Closing;
 use message::{ClientMessage, ServerMessage};
-use operations::{Operations, Step};
+use operations::Operations;
 
 /// The name of the protocol, as clients ask for it.
 pub const PROTOCOL: &str = "graphql-transport-ws";
@@ -175,7 +175,7 @@ impl<S: Session> Talk<S> {
                 _ = self.checks.tick(), if self.is_ready => self.session.check().map_err(Some),
                 _ = self.pings.tick() => self.ping(socket).await,
                 received = socket.recv() => self.receive(socket, received).await,
-                Some((id, step)) = self.operations.next() => self.tell(socket, &id, step).await,
+                Some((id, said)) = self.operations.next() => self.tell(socket, &id, said).await,
             };
             if let Err(end) = step {
                 return end;
@@ -256,23 +256,23 @@ impl<S: Session> Talk<S> {
         Ok(())
     }
 
-    /// Tells the client what an operation says.
+    /// Tells the client what an operation says, or that it is complete.
     async fn tell(
         &mut self,
         socket: &mut WebSocket,
         id: &str,
-        step: Step,
+        said: Option<Output>,
     ) -> Result<(), Option<Closing>> {
-        match step {
-            Step::Said(Output::Next(mut payload)) => {
+        match said {
+            Some(Output::Next(mut payload)) => {
                 payload.errors.iter_mut().for_each(answer::name);
                 self.say(socket, &ServerMessage::Next { id, payload: &payload }).await
             }
-            Step::Said(Output::Error(errors)) => {
+            Some(Output::Error(errors)) => {
                 self.operations.stop(id);
                 self.refuse(socket, id, errors).await
             }
-            Step::Done => {
+            None => {
                 self.operations.stop(id);
                 self.say(socket, &ServerMessage::Complete { id }).await
             }

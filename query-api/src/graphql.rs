@@ -104,7 +104,7 @@ async fn serve(State(graphql): State<Arc<Graphql>>, request: Request) -> Result<
     if asks_for_web_socket(request.headers()) {
         return socket::open(graphql, request).await;
     }
-    let Graphql { api, endpoint } = graphql.as_ref();
+    let Graphql { api, endpoint, .. } = graphql.as_ref();
     let query = request.uri().query().unwrap_or_default();
     let wait = Wait::of_others(request.headers(), query, &api.token_key)?;
     let execution = Execution { api: api.clone(), wait };

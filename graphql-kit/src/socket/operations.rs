@@ -7,19 +7,11 @@ use futures::stream::{AbortHandle, Abortable, BoxStream, SelectAll, StreamExt as
 
 use super::Output;
 
-/// What an operation does.
-#[derive(Debug)]
-pub(super) enum Step {
-    /// It says something.
-    Said(Output),
-    /// It is complete.
-    Done,
-}
-
 /// The open operations of a socket. Each gets its turn.
 #[derive(Default)]
 pub(super) struct Operations {
-    steps: SelectAll<BoxStream<'static, (String, Step)>>,
+    /// What they say, with their ids. Each says nothing at its end.
+    steps: SelectAll<BoxStream<'static, (String, Option<Output>)>>,
     open: HashMap<String, AbortHandle>,
 }
 
@@ -37,7 +29,7 @@ impl Operations {
     pub(super) fn begin(&mut self, id: &str, outputs: BoxStream<'static, Output>) {
         let (handle, registration) = AbortHandle::new_pair();
         let name = id.to_owned();
-        let steps = outputs.map(Step::Said).chain(once(ready(Step::Done)));
+        let steps = outputs.map(Some).chain(once(ready(None)));
         let steps = steps.map(move |step| (name.clone(), step));
         self.steps.push(Abortable::new(steps, registration).boxed());
         self.open.insert(id.to_owned(), handle);
@@ -50,8 +42,8 @@ impl Operations {
         }
     }
 
-    /// What one of them does next. `None` while there are none.
-    pub(super) async fn next(&mut self) -> Option<(String, Step)> {
+    /// What one of them says next; nothing if it is complete. `None` while there are none.
+    pub(super) async fn next(&mut self) -> Option<(String, Option<Output>)> {
         self.steps.next().await
     }
 }
@@ -73,7 +65,7 @@ mod tests {
         operations.begin("endless", repeat_with(answer).boxed());
         operations.begin("short", iter([answer()]).boxed());
         let mut steps = Vec::new();
-        while !matches!(steps.last(), Some((id, Step::Done)) if id == "short") {
+        while !matches!(steps.last(), Some((id, None)) if id == "short") {
             steps.extend(operations.next().await);
         }
         assert!(steps.len() < 10, "{steps:?}");
@@ -82,7 +74,7 @@ mod tests {
         operations.stop("endless");
         operations.begin("endless", iter([]).boxed());
         let next = operations.next().await;
-        assert!(matches!(next, Some((_, Step::Done))), "{next:?}");
+        assert!(matches!(next, Some((_, None))), "{next:?}");
         assert!(operations.next().await.is_none());
     }
 }

@@ -1,5 +1,6 @@
-//! GraphiQL: a page to try queries on, for development. All of it is in the program. The page asks
-//! no other server for anything, and its content security policy does not let it.
+//! GraphiQL: a page to try queries and subscriptions on, for development. All of it is in the
+//! program. The page asks no other server for anything, and its content security policy does not
+//! let it.
 
 use axum::Router;
 use axum::http::header::{

@@ -204,7 +204,7 @@ fn closing(problem: &Problem) -> Closing {
 }
 
 fn late() -> Problem {
-    Problem::from_status(StatusCode::GATEWAY_TIMEOUT)
+    Problem::new(StatusCode::GATEWAY_TIMEOUT, "timeout", "The answer took too long")
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@ use std::num::NonZeroUsize;
 /// The settings of live updates.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct LiveArgs {
-    /// The maximum number of open streams of live updates. Keep it well below the maximum number of
-    /// connections, so that streams leave some for requests.
+    /// The maximum number of open streams of live updates. A web socket counts as one, and so does
+    /// each of its subscriptions. Keep it well below the maximum number of connections, so that
+    /// streams leave some for requests.
     #[arg(long, env = "LIVE_STREAMS", default_value = "500")]
     pub live_streams: NonZeroUsize,
     /// The maximum number of open streams of one user, and without one of one address.

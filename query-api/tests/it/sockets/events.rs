@@ -1,7 +1,7 @@
 //! What subscriptions show: the same as the streams of server-sent events, and what lies below.
 
 use serde_json::{Value, json};
-use sqlx::Row as _;
+use sqlx::{Executor as _, Row as _};
 use uuid::Uuid;
 
 use super::opened;
