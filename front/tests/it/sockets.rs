@@ -36,7 +36,7 @@ async fn echo(
         return refused.into_response();
     }
     upgrade.protocols([PROTOCOL.1]).on_upgrade(|mut socket| async move {
-        while let Some(Ok(Said::Text(text))) = socket.recv().await {
+        while let Some(Ok(Said::Text(text))) = socket.next().await {
             if text == "close" {
                 let frame = axum::extract::ws::CloseFrame { code: 4403, reason: "no".into() };
                 socket.send(Said::Close(Some(frame))).await.unwrap();

@@ -152,7 +152,8 @@ impl Socket {
     async fn next(&mut self) -> Value {
         let next = async {
             loop {
-                match self.0.next().await.unwrap().unwrap() {
+                let read = self.0.next().await;
+                match read.unwrap_or_else(|| panic!("the socket has ended")).unwrap() {
                     Message::Text(text) => return serde_json::from_str(&text).unwrap(),
                     Message::Ping(_) => {}
                     other => panic!("{other:?}"),

@@ -91,11 +91,17 @@ impl Socket {
         self.send(&json!({"type": "subscribe", "id": id, "payload": payload})).await;
     }
 
+    /// The next message of the socket, which is open.
+    async fn read(&mut self) -> Message {
+        let read = self.stream.next().await;
+        read.unwrap_or_else(|| panic!("the socket has ended")).unwrap()
+    }
+
     /// The next message of the protocol.
     async fn next(&mut self) -> Value {
         let next = async {
             loop {
-                match self.stream.next().await.unwrap().unwrap() {
+                match self.read().await {
                     Message::Text(text) => return serde_json::from_str(&text).unwrap(),
                     Message::Ping(_) | Message::Pong(_) => {}
                     other => panic!("{other:?}"),
@@ -144,7 +150,7 @@ impl Socket {
     async fn closed(&mut self) -> u16 {
         let closed = async {
             loop {
-                if let Message::Close(frame) = self.stream.next().await.unwrap().unwrap() {
+                if let Message::Close(frame) = self.read().await {
                     return frame.map_or(0, |frame| frame.code.into());
                 }
             }
