@@ -132,7 +132,7 @@ impl Watcher {
     async fn sleep(&self, goal: &Arc<Goal>, heard: u64) -> (u64, Option<Instant>) {
         let asleep = {
             let mut board = self.board();
-            let Some((key, woken)) = board.sleep(goal, heard) else {
+            let Some((key, woken)) = board.add(goal, heard) else {
                 return (board.updates(), None);
             };
             Asleep { watcher: self.clone(), goal: Arc::clone(goal), key, woken }

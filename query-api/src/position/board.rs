@@ -158,7 +158,7 @@ impl Board {
 
     /// Adds somebody who sleeps until the next update after which the goal is reached. Returns
     /// `None` if it is, as of an update after the one with the number `heard`.
-    pub(super) fn sleep(
+    pub(super) fn add(
         &mut self,
         goal: &Arc<Goal>,
         heard: u64,
@@ -235,7 +235,7 @@ mod tests {
     fn an_update_wakes_those_whose_position_it_reaches_and_nobody_else() {
         let mut board = Board::default();
         let goals = [3, 5, 5, 8].map(|position| goal(&["orders"], position));
-        let mut asleep = goals.each_ref().map(|goal| board.sleep(goal, 0).unwrap().1);
+        let mut asleep = goals.each_ref().map(|goal| board.add(goal, 0).unwrap().1);
         let mut woken = |board: &mut Board, said| {
             board.moved("orders", said).wake();
             asleep.each_mut().map(|one| one.try_recv().is_ok())
@@ -250,7 +250,7 @@ mod tests {
     fn who_sleeps_for_several_projections_or_partitions_is_woken_by_the_last_one() {
         let mut board = Board::default();
         let both = goal(&["orders", "users"], 5);
-        let (_, mut asleep) = board.sleep(&both, 0).unwrap();
+        let (_, mut asleep) = board.add(&both, 0).unwrap();
         board.moved("users", at(9)).wake();
         board.moved("orders", CheckpointUpdate { partitions: 2, ..at(6) }).wake();
         assert!(asleep.try_recv().is_err() && board.sleepers() == 1);
@@ -266,8 +266,8 @@ mod tests {
         let mut board = Board::default();
         board.moved("orders", at(5)).wake();
         let five = goal(&["orders"], 5);
-        assert!(board.sleep(&five, 0).is_none(), "it came meanwhile");
-        let (_, mut asleep) = board.sleep(&five, board.updates()).unwrap();
+        assert!(board.add(&five, 0).is_none(), "it came meanwhile");
+        let (_, mut asleep) = board.add(&five, board.updates()).unwrap();
         board.moved("users", at(7)).wake();
         assert!(asleep.try_recv().is_err());
         board.moved("orders", at(5)).wake();
@@ -278,7 +278,7 @@ mod tests {
     fn who_gives_up_is_forgotten() {
         let mut board = Board::default();
         let both = goal(&["orders", "users"], 5);
-        let (key, _asleep) = board.sleep(&both, 0).unwrap();
+        let (key, _asleep) = board.add(&both, 0).unwrap();
         board.moved("orders", at(5)).wake();
         board.forget(&both, key);
         assert_eq!(board.sleepers(), 0);
