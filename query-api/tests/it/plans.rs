@@ -44,7 +44,8 @@ async fn middle(app: &App, table: &str, expression: &str, sort: &str) -> String 
 /// Values for the parameters that a statement of a page names. The others are null.
 async fn variant(app: &App, statement: &str, parameters: usize) -> Variant {
     let table = table(page_of(statement).unwrap());
-    let (_, sort) = statement.rsplit_once(" ORDER BY ").unwrap();
+    let (_, page) = statement.rsplit_once(" ORDER BY ").unwrap();
+    let (sort, _) = page.split_once(" LIMIT ").unwrap();
     let by = |at: usize| sort.split(", ").nth(at).unwrap().split(' ').next().unwrap();
     let (mut about, mut arguments) = (Vec::new(), Vec::new());
     for number in 1..=parameters - 4 {
