@@ -33,7 +33,7 @@ use crate::relayed::Relayed;
 /// How long a connection to an API may take, without TLS.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
 /// How long an API may take to begin its answer, from the beginning of the request. It is a second
-/// less than the deadline of the front's own layers, so that the answer to the client names the API.
+/// less than the deadline of the front's own layers, so that the answer to a client names the API.
 pub const ANSWER_DEADLINE: Duration =
     service_kit::http::REQUEST_DEADLINE.saturating_sub(Duration::from_secs(1));
 /// How long an idle connection is kept. It is less than the 5 s after which the APIs close theirs.
