@@ -42,9 +42,11 @@ DECLARE
     backward text := (SELECT string_agg(format('c.%I DESC', name), ', ')
         FROM unnest(read_model.key_columns(live)) AS name);
 BEGIN
-    IF after IS NULL OR to_regclass('pg_temp.compared_chunk') IS NULL THEN
+    IF after IS NULL AND to_regclass('pg_temp.compared_chunk') IS NOT NULL THEN
         -- The chunks before may have been of another table.
-        DROP TABLE IF EXISTS pg_temp.compared_chunk;
+        DROP TABLE pg_temp.compared_chunk;
+    END IF;
+    IF to_regclass('pg_temp.compared_chunk') IS NULL THEN
         EXECUTE format('CREATE TEMPORARY TABLE compared_chunk (LIKE %s)', live);
     ELSE
         TRUNCATE pg_temp.compared_chunk;

@@ -14,7 +14,8 @@ use crate::support::rows::fill;
 use crate::support::{App, limited, send};
 
 /// The headers of exports that pages do not have.
-const OF_EXPORTS: [&str; 4] = ["content-disposition", "data-epoch", "data-position", "data-stale"];
+const OF_EXPORTS: [&str; 5] =
+    ["content-disposition", "data-epoch", "data-lag-seconds", "data-position", "data-stale"];
 
 #[tokio::test]
 async fn every_described_path_is_routed_and_every_wanted_path_is_described() {

@@ -39,7 +39,8 @@ pub(crate) fn private(pools: Pools, watcher: Watcher) -> Router {
 
 /// The API of `app` with at most so many exports at once, each for at most `limit`.
 pub(crate) fn exporting(app: &App, at_once: u32, limit: Duration) -> Router {
-    sharing_exports(app, (at_once, at_once), limit)
+    // No client reaches its share first.
+    sharing_exports(app, (at_once, at_once + 1), limit)
 }
 
 /// The same with at most so many of one client.
