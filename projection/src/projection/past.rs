@@ -12,8 +12,8 @@
 //! - An erasure blanks the past rows of its subject with [`Projection::blank`], as if each had been
 //!   folded from events without the erased values. So a replay afterwards makes the same rows. A
 //!   past may be too long for one transaction, so the runner blanks it ahead (`runner/erasing.rs`).
-//! - Private state that only the fold needs is left out (`=> private` in [`row!`](crate::row!)). It
-//!   may grow with the number of events, and would be copied and stored again for each.
+//! - Private state that only the fold needs is left out (`=> private` in [`row!`](crate::row!)).
+//!   It may grow with the number of events, and would be copied and stored again for each.
 //! - A fold whose parked events take effect late (`COMMUTES`) would change past states. It cannot
 //!   have a history.
 //!

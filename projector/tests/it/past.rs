@@ -21,6 +21,9 @@ use crate::evolution::{self, bought_in_one};
 use crate::support::life::Life;
 use crate::support::{append, ask, contents, log, log_of, read_model, runner, vault};
 
+mod long;
+mod rebuilt;
+
 /// The columns that only folds need, which the past does not have.
 const PRIVATE: [&str; 1] = ["returns"];
 

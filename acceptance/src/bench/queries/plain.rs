@@ -236,8 +236,9 @@ async fn same_page(State(plain): Shared) -> Answer<Placed<Vec<Order>>> {
         .bind(None::<Uuid>)
         .bind(LIMIT)
         .bind(0_i64);
-    let rows = page.fetch_all(&plain.same).await.map_err(failed)?;
-    let first = rows.first().ok_or(StatusCode::NOT_FOUND)?;
+    let lines = page.fetch_all(&plain.same).await.map_err(failed)?;
+    // The checkpoint has a line of its own.
+    let [first, rows @ ..] = lines.as_slice() else { return Err(StatusCode::NOT_FOUND) };
     let shown = rows.iter().take(SHOWN).map(Order::from_row);
     placed(first, shown.collect::<Result<_, _>>().map_err(failed)?)
 }
