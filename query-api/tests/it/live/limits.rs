@@ -12,10 +12,15 @@ use crate::support::{App, LIVE, Setup, UserSeed, follow};
 
 /// Serves with these limits.
 pub(crate) async fn limited(settings: LiveSettings) -> App {
+    at_rates(settings, "off").await
+}
+
+/// The same with these rates.
+pub(crate) async fn at_rates(settings: LiveSettings, limits: &'static str) -> App {
     let mut app = App::silent(2).await;
     let (stop, watcher) = (CancellationToken::new(), Watcher::default());
     let live = Live::new(settings, stop.clone());
-    app.router = Setup { live: live.clone(), ..Setup::new(&app.pools) }
+    app.router = Setup { live: live.clone(), limits, ..Setup::new(&app.pools) }
         .router(app.pools.clone(), watcher.clone());
     follow(live, Reader::new(app.pools.clone(), watcher), stop);
     app

@@ -8,9 +8,9 @@ use tokio_tungstenite::tungstenite::Error;
 use uuid::Uuid;
 
 use super::{PROTOCOL, Server, opened};
-use crate::live::limits::limited;
+use crate::live::limits::{at_rates, limited};
 use crate::support::tokens::{admin, with_role};
-use crate::support::{App, LIVE, UserSeed, limited as at_rates};
+use crate::support::{App, LIVE, UserSeed};
 
 const PRODUCTS: &str = "subscription { products { event } }";
 
@@ -48,9 +48,8 @@ async fn sockets_and_subscriptions_have_places_among_the_streams_and_give_them_b
 
 #[tokio::test]
 async fn each_subscription_counts_as_a_request_of_its_operation() {
-    let app = App::silent(1).await;
-    let router = at_rates(app.pools.clone(), app.watcher.clone(), "off, getOrder=1/2");
-    let server = Server::start(&router).await;
+    let app = at_rates(LIVE, "off, getOrder=1/2").await;
+    let server = Server::start(&app.router).await;
     let mut socket = server.open(Some(&admin())).await;
     let order = format!("subscription {{ order(id: \"{}\") {{ event }} }}", Uuid::now_v7());
     for code in ["not-found", "not-found", "rate-limited"] {
