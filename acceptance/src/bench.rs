@@ -8,6 +8,7 @@
 pub mod append;
 pub mod commands;
 pub mod condition;
+mod crowd;
 pub mod encrypt;
 pub mod figure;
 mod fill;
@@ -16,6 +17,7 @@ pub mod growth;
 pub mod hot;
 pub mod idle;
 mod lag;
+pub mod live;
 mod mix;
 pub mod overload;
 pub mod project;
@@ -26,6 +28,7 @@ pub mod round;
 pub mod server;
 mod system;
 pub mod visible;
+pub mod waiting;
 
 fn say(text: &str) -> std::io::Result<()> {
     cli_kit::print(format_args!("{text}\n"))

@@ -11,6 +11,7 @@ use service_kit::config::{
 use crate::graphql::Settings;
 use crate::http::Version;
 use crate::live::LiveArgs;
+use crate::position::MAX_WAITERS;
 
 service_kit::secret_args!(
     /// The database with the read tables: postgres://user:password@host:port/database.
@@ -91,6 +92,11 @@ pub struct ServeArgs {
     #[arg(long, env = "READ_MODEL_REPLICA_MAX_LAG_SECONDS", default_value_t = 10,
         value_parser = clap::value_parser!(u32).range(1..=3_600))]
     pub replica_max_lag: u32,
+    /// The maximum number of queries that wait for a position at once. Each holds a connection, or
+    /// a part of one with HTTP/2, but none to the database.
+    #[arg(long, env = "WAITING_QUERIES", default_value_t = MAX_WAITERS,
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub waiting_queries: u32,
     /// Whether clients may ask for the GraphQL schema.
     #[arg(long, env = "GRAPHQL_INTROSPECTION", value_enum, default_value_t = Switch::Enabled)]
     pub graphql_introspection: Switch,

@@ -138,7 +138,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let listen = args.public()?;
     let health = process.health();
     let servers = servers(&args)?;
-    let watcher = Watcher::default();
+    let watcher = Watcher::new(args.waiting_queries);
     let folder = args.identity.cache.folder()?;
     let (gate, outside) = gate(&args, folder.clone(), health)?;
     let reader = Reader::new(servers.clone(), watcher.clone());

@@ -7,50 +7,24 @@
 //! again and checks for itself.
 
 mod announced;
+mod board;
 mod polled;
 
 pub use announced::listen;
 pub use polled::{POLL_EVERY, POLL_SILENCE, poll};
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
+use board::{Board, Goal, SleeperKey, Woken};
 use service_kit::consistency::ConsistencyToken;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use uuid::Uuid;
 
 use crate::scope::{Projection, ReadScope};
 
-/// The maximum number of queries that may wait at once in this process.
-pub const MAX_WAITERS: usize = 1000;
-
-/// The last update of each projection.
-type Positions = HashMap<String, Partitions>;
-
-/// The last updates of a projection's partitions.
-#[derive(Debug)]
-struct Partitions {
-    /// The number of partitions.
-    of: i32,
-    /// The last update of each partition that sent one, by partition number.
-    said: BTreeMap<i32, CheckpointUpdate>,
-}
-
-impl Partitions {
-    fn new(of: i32) -> Self {
-        Self { of, said: BTreeMap::new() }
-    }
-
-    /// The updates of the partitions in `scope`. An item is `None` if its partition sent no update.
-    fn read<'p>(
-        &'p self,
-        scope: &'p ReadScope,
-    ) -> impl Iterator<Item = Option<&'p CheckpointUpdate>> {
-        (0..self.of)
-            .filter(|partition| scope.reads(*partition, self.of))
-            .map(|partition| self.said.get(&partition))
-    }
-}
+/// How many queries may wait at once in a process, unless it is told otherwise.
+pub const MAX_WAITERS: u32 = 1000;
 
 /// The position and epoch of a projection's partition, as of an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
@@ -68,7 +42,7 @@ pub struct CheckpointUpdate {
 /// Wakes queries that wait for a position. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Watcher {
-    positions: watch::Sender<Positions>,
+    board: Arc<Mutex<Board>>,
     places: Arc<Semaphore>,
     waiters: watch::Sender<usize>,
 }
@@ -80,57 +54,66 @@ pub struct Subscription {
     watcher: Watcher,
     scopes: Vec<ReadScope>,
     wanted: ConsistencyToken,
-    positions: watch::Receiver<Positions>,
+    /// The number of the last update before it.
+    heard: u64,
 }
 
-/// A query that waits for a position. It holds one of the [`MAX_WAITERS`] places.
+/// A query that waits for a position. It holds one of the places of those who wait.
 #[derive(Debug)]
 pub struct Waiting {
-    subscription: Subscription,
+    watcher: Watcher,
+    goal: Arc<Goal>,
+    /// The number of the last update that it was woken for.
+    heard: u64,
     _place: OwnedSemaphorePermit,
+}
+
+/// Somebody who sleeps until a goal is reached. Dropping it ends that.
+struct Asleep {
+    watcher: Watcher,
+    goal: Arc<Goal>,
+    key: SleeperKey,
+    woken: oneshot::Receiver<Woken>,
 }
 
 impl Default for Watcher {
     fn default() -> Self {
-        Self {
-            positions: watch::Sender::new(HashMap::new()),
-            places: Arc::new(Semaphore::new(MAX_WAITERS)),
-            waiters: watch::Sender::new(0),
-        }
+        Self::new(MAX_WAITERS)
     }
 }
 
 impl Watcher {
-    /// Subscribes to updates, to learn when all `scopes` show `wanted`.
-    pub fn subscription(&self, scopes: Vec<ReadScope>, wanted: ConsistencyToken) -> Subscription {
-        Subscription {
-            watcher: self.clone(),
-            scopes,
-            wanted,
-            positions: self.positions.subscribe(),
+    /// A watcher for at most so many queries that wait at once.
+    pub fn new(max_waiters: u32) -> Self {
+        let places = usize::try_from(max_waiters).unwrap_or(usize::MAX);
+        Self {
+            board: Arc::default(),
+            places: Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))),
+            waiters: watch::Sender::new(0),
         }
     }
 
-    /// Reports where a partition of a projection is, and wakes the queries that wait.
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Subscribes to updates, to learn when all `scopes` show `wanted`.
+    pub fn subscription(&self, scopes: Vec<ReadScope>, wanted: ConsistencyToken) -> Subscription {
+        let heard = self.board().updates();
+        Subscription { watcher: self.clone(), scopes, wanted, heard }
+    }
+
+    /// Reports where a partition of a projection is, and wakes the queries that wait for that.
     ///
     /// The same update wakes them again, because a replica may lag behind.
     pub fn moved(&self, projection: &str, said: CheckpointUpdate) {
-        self.positions.send_modify(|positions| {
-            // This is not the maximum of both: after a restore, positions start again.
-            let partitions = positions
-                .entry(projection.to_owned())
-                .or_insert_with(|| Partitions::new(said.partitions));
-            if partitions.of != said.partitions {
-                // Another generation went live.
-                *partitions = Partitions::new(said.partitions);
-            }
-            partitions.said.insert(said.partition, said);
-        });
+        let due = self.board().moved(projection, said);
+        due.wake();
     }
 
     /// Follows the updates of one projection.
     pub fn moves(&self, projection: Projection) -> Moves {
-        Moves { projection, positions: self.positions.subscribe() }
+        Moves { projection, watcher: self.clone() }
     }
 
     /// The number of queries that wait.
@@ -142,6 +125,36 @@ impl Watcher {
     async fn somebody_waits(&self) {
         // The sender lives in `self`, so this cannot fail.
         drop(self.waiters.subscribe().wait_for(|waiters| *waiters > 0).await);
+    }
+
+    /// Sleeps until an update after the one with the number `heard` reaches the goal. Returns the
+    /// number of the last update, and when the one came that woke, if it slept at all.
+    async fn sleep(&self, goal: &Arc<Goal>, heard: u64) -> (u64, Option<Instant>) {
+        let asleep = {
+            let mut board = self.board();
+            let Some((key, woken)) = board.add(goal, heard) else {
+                return (board.updates(), None);
+            };
+            Asleep { watcher: self.clone(), goal: Arc::clone(goal), key, woken }
+        };
+        let Woken { update, at } = asleep.woken().await;
+        (update, Some(at))
+    }
+}
+
+impl Asleep {
+    async fn woken(mut self) -> Woken {
+        match (&mut self.woken).await {
+            Ok(woken) => woken,
+            // Whoever sleeps is on the board, so only the caller's deadline can end this.
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Asleep {
+    fn drop(&mut self) {
+        self.watcher.board().forget(&self.goal, self.key);
     }
 }
 
@@ -157,21 +170,17 @@ impl Subscription {
     ///
     /// A query that waits is woken when that changes.
     pub fn is_behind(&self) -> bool {
-        let known = self.positions.borrow();
-        let before = |said: &CheckpointUpdate| {
-            said.epoch == Some(self.wanted.epoch) && said.position < self.wanted.position
-        };
-        self.scopes.iter().any(|scope| {
-            known.get(scope.projection).is_some_and(|of| of.read(scope).flatten().any(before))
-        })
+        self.watcher.board().is_behind(&self.scopes, &self.wanted)
     }
 
-    /// Starts to wait. Returns `None` if [`MAX_WAITERS`] queries wait already.
+    /// Starts to wait. Returns `None` if as many queries wait as may.
     pub fn wait(self) -> Option<Waiting> {
-        let place = Arc::clone(&self.watcher.places).try_acquire_owned().ok()?;
-        self.watcher.waiters.send_modify(|waiters| *waiters += 1);
+        let Self { watcher, scopes, wanted, heard } = self;
+        let place = Arc::clone(&watcher.places).try_acquire_owned().ok()?;
+        watcher.waiters.send_modify(|waiters| *waiters += 1);
         metrics::gauge!("query_waiters").increment(1.0);
-        Some(Waiting { subscription: self, _place: place })
+        let goal = Arc::new(Goal { scopes, position: wanted.position });
+        Some(Waiting { watcher, goal, heard, _place: place })
     }
 }
 
@@ -179,53 +188,34 @@ impl Subscription {
 #[derive(Debug)]
 pub struct Moves {
     projection: Projection,
-    positions: watch::Receiver<Positions>,
+    watcher: Watcher,
 }
 
 impl Moves {
     /// Waits until the last update of every partition is beyond this position.
-    pub async fn beyond(&mut self, position: i64) {
-        let all = ReadScope { projection: self.projection, row: None };
-        let is_beyond =
-            |said: Option<&CheckpointUpdate>| said.is_some_and(|said| said.position > position);
-        let moved = self.positions.wait_for(|known| {
-            known.get(self.projection).is_some_and(|of| of.read(&all).all(is_beyond))
-        });
-        if moved.await.is_err() {
-            // The watcher is gone, so only polling can tell.
-            std::future::pending::<()>().await;
-        }
+    pub async fn beyond(&self, position: i64) {
+        let scopes = vec![ReadScope { projection: self.projection, row: None }];
+        let goal = Arc::new(Goal { scopes, position: position.saturating_add(1) });
+        // Any update that is known counts.
+        self.watcher.sleep(&goal, 0).await;
     }
 }
 
 impl Waiting {
     /// Waits until updates say that the position is reached.
     pub async fn woken(&mut self) {
-        let Subscription { scopes, wanted, positions, .. } = &mut self.subscription;
-        let is_there = |said: Option<&CheckpointUpdate>| {
-            said.is_some_and(|said| said.position >= wanted.position)
-        };
-        loop {
-            if positions.changed().await.is_err() {
-                // The watcher is gone, so only the caller's deadline can end the wait.
-                std::future::pending::<()>().await;
-            }
-            let known = positions.borrow_and_update();
-            if scopes.iter().all(|scope| {
-                known.get(scope.projection).is_some_and(|of| of.read(scope).all(is_there))
-            }) {
-                return;
-            }
+        let (heard, came) = self.watcher.sleep(&self.goal, self.heard).await;
+        self.heard = heard;
+        if let Some(came) = came {
+            metrics::histogram!("query_wakeup_duration_seconds")
+                .record(came.elapsed().as_secs_f64());
         }
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.subscription
-            .watcher
-            .waiters
-            .send_modify(|waiters| *waiters = waiters.saturating_sub(1));
+        self.watcher.waiters.send_modify(|waiters| *waiters = waiters.saturating_sub(1));
         metrics::gauge!("query_waiters").decrement(1.0);
     }
 }

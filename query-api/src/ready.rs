@@ -105,6 +105,11 @@ fn describe() {
         metrics::Unit::Seconds,
         "How long queries waited for a position, by outcome"
     );
+    metrics::describe_histogram!(
+        "query_wakeup_duration_seconds",
+        metrics::Unit::Seconds,
+        "Time from the checkpoint update that a query waits for until the query goes on"
+    );
 }
 
 /// The names of the projections without live tables.

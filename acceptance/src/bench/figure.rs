@@ -103,9 +103,19 @@ impl Figure {
 impl Figure {
     /// Sets a maximum for the value itself.
     #[must_use]
-    pub fn within(mut self, most: f64) -> Self {
-        self.target = Some(Target::AtMost(most).words());
-        self.reached = Some(Target::AtMost(most).holds(self.value));
+    pub fn within(self, most: f64) -> Self {
+        self.limited(Target::AtMost(most))
+    }
+
+    /// Sets a minimum for the value itself.
+    #[must_use]
+    pub fn at_least(self, least: f64) -> Self {
+        self.limited(Target::AtLeast(least))
+    }
+
+    fn limited(mut self, target: Target) -> Self {
+        self.target = Some(target.words());
+        self.reached = Some(target.holds(self.value));
         self
     }
 }

@@ -26,7 +26,7 @@ use super::say;
 use super::system::{Running, System};
 use crate::Service;
 
-mod fill;
+pub(super) mod fill;
 mod load;
 mod plain;
 mod statement;

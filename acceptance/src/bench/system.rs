@@ -57,9 +57,19 @@ impl System {
 
     /// Starts a process and waits until it is ready.
     pub(super) async fn launch(&self, service: Service) -> anyhow::Result<Running> {
+        self.launch_with(service, &[]).await
+    }
+
+    /// Starts a process with these settings and waits until it is ready.
+    pub(super) async fn launch_with(
+        &self,
+        service: Service,
+        settings: &[(&str, String)],
+    ) -> anyhow::Result<Running> {
         let (name, action) = service.program();
         let (api, admin) = (free_port()?, free_port()?);
         let mut command = self.command(name)?;
+        command.envs(settings.iter().map(|(name, value)| (name, value)));
         command.arg(action).env("ADMIN_LISTEN", format!("127.0.0.1:{admin}"));
         for listen in ["COMMAND_API_LISTEN", "QUERY_API_LISTEN"] {
             command.env(listen, format!("127.0.0.1:{api}"));
@@ -169,6 +179,12 @@ impl Running {
         format!("http://127.0.0.1:{}/livez", self.admin)
     }
 
+    /// What it says of itself, in Prometheus format.
+    pub(super) async fn metrics(&self) -> anyhow::Result<String> {
+        let address = format!("http://127.0.0.1:{}/metrics", self.admin);
+        Ok(http_get(address).await?.error_for_status()?.text().await?)
+    }
+
     /// The id of the process.
     pub(super) fn pid(&self) -> u32 {
         self.process.pid()
@@ -183,6 +199,14 @@ impl Running {
         );
         Ok(())
     }
+}
+
+/// The value of a metric with this name and these labels.
+pub(super) fn metric(metrics: &str, name: &str) -> anyhow::Result<f64> {
+    let mut lines = metrics.lines().filter_map(|line| line.rsplit_once(' '));
+    let found = lines.find(|(series, _)| *series == name);
+    let (_, value) = found.with_context(|| format!("there is no metric {name}"))?;
+    Ok(value.parse()?)
 }
 
 /// The log's head, and the lowest position of all live projections.

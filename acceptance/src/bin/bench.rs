@@ -10,12 +10,14 @@ use acceptance::bench::encrypt::{self, EncryptBench};
 use acceptance::bench::growth::{self, GrowthBench};
 use acceptance::bench::hot::{self, HotBench};
 use acceptance::bench::idle::{self, IdleBench};
+use acceptance::bench::live::{self, LiveBench};
 use acceptance::bench::overload::{self, OverloadBench};
 use acceptance::bench::project::{self, ProjectBench};
 use acceptance::bench::queries::{self, PlainReads, QueriesBench};
 use acceptance::bench::read::{self, ReadBench};
 use acceptance::bench::rebuild::{self, RebuildBench};
 use acceptance::bench::visible::{self, VisibleBench};
+use acceptance::bench::waiting::{self, WaitingBench};
 use clap::Parser;
 
 /// The process makes many short-lived allocations on several threads, which the system's allocator
@@ -54,6 +56,10 @@ enum Bench {
     /// The reference of `queries`, which starts it.
     #[command(hide = true)]
     PlainReads(PlainReads),
+    /// Live updates for thousands of clients.
+    Live(LiveBench),
+    /// Thousands of queries that wait with consistency tokens.
+    Waiting(WaitingBench),
     /// The time from a command to a query that shows it.
     Visible(VisibleBench),
     /// What the idle stack uses.
@@ -91,6 +97,8 @@ async fn run(bench: Bench) -> anyhow::Result<bool> {
             server.run().await?;
             true
         }
+        Bench::Live(bench) => live::run(bench).await?,
+        Bench::Waiting(bench) => waiting::run(bench).await?,
         Bench::Visible(bench) => visible::run(bench).await?,
         Bench::Idle(bench) => idle::run(bench).await?,
     })

@@ -33,7 +33,7 @@ pub use find::{
 pub use finish::{end_of, finish, finish_async};
 pub use http::{client_trusting, http_get, loopback_client, test_client};
 pub use launch::{Account, Guard, Launch, Process};
-pub use memory::peak_memory_kib;
+pub use memory::{peak_memory_kib, resident_memory_kib};
 pub use nats::{NatsOptions, NatsServer};
 pub use port::{PortLock, free_port};
 pub use postgres::{

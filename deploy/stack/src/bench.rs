@@ -27,7 +27,7 @@ enum On {
     Stack,
 }
 
-const BENCHES: [(&str, On); 13] = [
+const BENCHES: [(&str, On); 15] = [
     ("append", On::OwnCluster),
     ("read", On::OwnCluster),
     ("growth", On::LargeCluster),
@@ -39,6 +39,8 @@ const BENCHES: [(&str, On); 13] = [
     ("rebuild", On::OwnCluster),
     ("project", On::OwnCluster),
     ("queries", On::LargeCluster),
+    ("live", On::OwnCluster),
+    ("waiting", On::OwnCluster),
     ("visible", On::Stack),
     ("idle", On::Stack),
 ];

@@ -174,9 +174,11 @@ impl<R: Followed> Hub<R> {
         followers.last += 1;
         let number = followers.last;
         let follower = Follower { number, queue, form, filter };
+        // Most rows have one follower.
+        let one = || Vec::with_capacity(1);
         match shelf {
-            Shelf::Row(id) => followers.of_rows.entry(id).or_default().push(follower),
-            Shelf::Owner(id) => followers.of_owners.entry(id).or_default().push(follower),
+            Shelf::Row(id) => followers.of_rows.entry(id).or_insert_with(one).push(follower),
+            Shelf::Owner(id) => followers.of_owners.entry(id).or_insert_with(one).push(follower),
             Shelf::All => followers.of_all.push(follower),
         }
         // Under the lock, so that the hub does not forget its state meanwhile.

@@ -1,16 +1,18 @@
 //! What waits for one client, limited in bytes.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::frame::Place;
 
 /// The memory that an event takes in a queue next to its text, in bytes.
 const OVERHEAD: usize = 128;
+/// The number of messages for which an empty queue keeps room.
+const KEPT: usize = 8;
 
 /// A message of the hub to a client.
 #[derive(Debug, Clone)]
@@ -32,19 +34,31 @@ pub(super) enum Sent {
     Reset,
 }
 
-/// The hub's end of a client's queue.
+/// The hub's end of a client's queue. Dropping it ends the queue.
 #[derive(Debug)]
 pub(super) struct Queue {
-    sender: mpsc::UnboundedSender<Sent>,
-    bytes: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
     limit: usize,
 }
 
 /// The client's end of its queue.
 #[derive(Debug)]
-pub(super) struct Received {
-    receiver: mpsc::UnboundedReceiver<Sent>,
-    bytes: Arc<AtomicUsize>,
+pub(super) struct Received(Arc<Shared>);
+
+/// A channel of the runtime would allocate room for 32 messages when it is made, about 3 KiB, which
+/// most clients never use.
+#[derive(Debug, Default)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    news: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    messages: VecDeque<Sent>,
+    bytes: usize,
+    /// Whether nothing more comes: it was full, or one of its ends is gone.
+    has_ended: bool,
 }
 
 impl Sent {
@@ -56,39 +70,85 @@ impl Sent {
     }
 }
 
+impl Shared {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&self) {
+        self.waiting().has_ended = true;
+        self.news.notify_one();
+    }
+}
+
+impl Waiting {
+    fn take(&mut self) -> Option<Sent> {
+        let sent = self.messages.pop_front()?;
+        self.bytes -= sent.cost();
+        if self.messages.is_empty() && self.messages.capacity() > KEPT {
+            self.messages = VecDeque::new();
+        }
+        Some(sent)
+    }
+}
+
 impl Queue {
     /// A queue that holds so many bytes.
     pub(super) fn new(limit: usize) -> (Self, Received) {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        let bytes = Arc::new(AtomicUsize::new(0));
-        (Self { sender, bytes: Arc::clone(&bytes), limit }, Received { receiver, bytes })
+        let shared = Arc::<Shared>::default();
+        (Self { shared: Arc::clone(&shared), limit }, Received(shared))
     }
 
     /// Puts a message into the queue. Returns `false` if it is full, or if the client is gone.
     pub(super) fn push(&self, sent: Sent) -> bool {
-        let cost = sent.cost();
-        let waiting = self.bytes.fetch_add(cost, Ordering::AcqRel);
-        waiting + cost <= self.limit && self.sender.send(sent).is_ok()
+        let mut waiting = self.shared.waiting();
+        let bytes = waiting.bytes + sent.cost();
+        if waiting.has_ended || bytes > self.limit {
+            // What came later would follow a gap.
+            waiting.has_ended = true;
+            return false;
+        }
+        waiting.bytes = bytes;
+        waiting.messages.push_back(sent);
+        drop(waiting);
+        self.shared.news.notify_one();
+        true
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.shared.end();
     }
 }
 
 impl Received {
     /// Waits for the next message. `None` after the queue was full.
     pub(super) async fn next(&mut self) -> Option<Sent> {
-        let sent = self.receiver.recv().await;
-        self.taken(sent)
+        loop {
+            let has_ended = {
+                let mut waiting = self.0.waiting();
+                if let Some(sent) = waiting.take() {
+                    return Some(sent);
+                }
+                waiting.has_ended
+            };
+            if has_ended {
+                return None;
+            }
+            self.0.news.notified().await;
+        }
     }
 
     /// The next message, if it is there already.
     pub(super) fn try_next(&mut self) -> Option<Sent> {
-        let sent = self.receiver.try_recv().ok();
-        self.taken(sent)
+        self.0.waiting().take()
     }
+}
 
-    fn taken(&self, sent: Option<Sent>) -> Option<Sent> {
-        sent.inspect(|sent| {
-            self.bytes.fetch_sub(sent.cost(), Ordering::AcqRel);
-        })
+impl Drop for Received {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 

@@ -150,7 +150,8 @@ impl<R: Followed> Streaming<R> {
                 return None;
             }
             if self.needs_snapshot {
-                self.snapshot_again().await;
+                // Boxed: it is rare, and would make the future of each open stream large.
+                Box::pin(self.snapshot_again()).await;
             } else {
                 self.wait().await;
             }

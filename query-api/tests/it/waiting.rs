@@ -4,14 +4,16 @@
 use std::time::{Duration, Instant};
 
 use local_servers::{NatsOptions, NatsServer, until};
-use query_api::position::{self, CheckpointUpdate};
+use query_api::position::{self, CheckpointUpdate, Watcher};
 use secrecy::SecretString;
 use service_kit::consistency::{ConsistencyToken, TokenKey};
 use service_kit::health::Health;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::support::{App, UserSeed, event_at, token_key};
+use crate::support::{App, UserSeed, event_at, get, router, token_key};
+
+const USERS: &str = "/api/v1/users";
 
 #[tokio::test]
 async fn p10_a_position_that_is_shown_already_is_not_waited_for() {
@@ -169,6 +171,30 @@ async fn those_who_wait_hold_no_connection() {
     };
     let (answers, ()) = tokio::join!(waiting, projector);
     assert!(answers.iter().all(|answer| answer.status == 200));
+}
+
+#[tokio::test]
+async fn beyond_the_limit_of_those_who_wait_a_query_is_refused_and_one_that_need_not_wait_is_not() {
+    let app = App::silent(1).await;
+    let watcher = Watcher::new(2);
+    let router = router(app.pools.clone(), watcher.clone());
+    let token = app.token(101);
+    let headers = [("consistency-token", token.as_str()), ("prefer", "wait=10")];
+    let waiting = futures::future::join_all((0..2).map(|_| get(&router, USERS, &headers)));
+    let others = async {
+        until("both wait", async || watcher.waiting() == 2).await;
+        let refused = get(&router, USERS, &headers).await;
+        let code = &refused.body["code"];
+        assert_eq!((refused.status.as_u16(), code), (503, &"too-many-waiting".into()));
+        assert_eq!(refused.header("retry-after"), "1");
+        assert_eq!(get(&router, USERS, &[]).await.status, 200);
+        app.move_to("users", 101).await;
+        let epoch = Some(app.epoch);
+        let moved = CheckpointUpdate { partition: 0, partitions: 1, epoch, position: 101 };
+        watcher.moved("users", moved);
+    };
+    let (answers, ()) = tokio::join!(waiting, others);
+    assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
 }
 
 #[tokio::test]
