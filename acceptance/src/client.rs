@@ -9,6 +9,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use stack::token::Tokens;
 
+use crate::live_stream::{LiveStream, STREAM_LIMIT, opened};
+
 const REQUEST_LIMIT: Duration = Duration::from_secs(20);
 
 /// The answer of an API.
@@ -103,9 +105,27 @@ impl Client {
         .await
     }
 
+    /// Follows what a path names. With an id, the stream goes on behind that event.
+    pub async fn follow(&self, path: &str, last_id: Option<&str>) -> Result<LiveStream> {
+        let request = self.http.get(format!("{}{path}", self.queries));
+        let mut request = request.header("accept", "text/event-stream").timeout(STREAM_LIMIT);
+        if let Some(id) = last_id {
+            request = request.header("last-event-id", id);
+        }
+        if let Some(token) = self.token()? {
+            request = request.bearer_auth(token);
+        }
+        opened(request.send().await?).await
+    }
+
+    /// The token that it sends now; none if it is nobody.
+    pub fn token(&self) -> Result<Option<Arc<str>>> {
+        self.tokens.as_ref().map(|tokens| tokens.current()).transpose()
+    }
+
     async fn answer(&self, request: reqwest::RequestBuilder) -> Result<Answer> {
-        match &self.tokens {
-            Some(tokens) => answer(request.bearer_auth(tokens.current()?)).await,
+        match self.token()? {
+            Some(token) => answer(request.bearer_auth(token)).await,
             None => answer(request).await,
         }
     }
