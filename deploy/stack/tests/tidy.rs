@@ -146,6 +146,7 @@ const SLEEPING_TESTS: &[(&str, &str)] = &[
     ("postgres-kit/tests/it/limits.rs", "statements that hold their connections"),
     ("postgres-kit/tests/it/listener.rs", "news that come after several signs of life"),
     ("postgres-kit/tests/it/pool.rs", "a statement that takes longer than its limit"),
+    ("projector/tests/it/past/long.rs", "a server that is slow to change rows"),
     ("service-kit/tests/it/layers.rs", "a handler that is too slow"),
 ];
 /// Files besides `main.rs` where a program ends. Only `main` calls them and prints their errors.

@@ -175,10 +175,16 @@ impl Verifying<'_> {
         let mut differences = Differences::default();
         let mut tables = vec![projection.name().to_owned()];
         tables.extend(projection.has_history().then(|| past_table(projection)));
-        for table in tables {
+        let compared = |table: String| {
             let (other, only, reveal) = (format!("pg_temp.{table}"), &self.only, self.reveal);
-            let comparison = Comparison { projection, live: &live, table, other, only, reveal };
-            fold.compare(connection, &comparison, &mut differences).await?;
+            Comparison { projection, live: &live, table, other, only, reveal }
+        };
+        let comparisons: Vec<Comparison<'_>> = tables.into_iter().map(compared).collect();
+        for partition in comparisons[0].partitions(connection).await? {
+            // All of a partition before the next one, which may be further already.
+            for comparison in &comparisons {
+                fold.compare(connection, comparison, partition, &mut differences).await?;
+            }
         }
         fold.progress.ends();
         Ok((live.generation, differences, fold.at))
@@ -202,33 +208,33 @@ impl Fold<'_> {
         (range.min(i64::try_from(self.rows.capacity()).unwrap_or(i64::MAX)).max(1), ahead)
     }
 
-    /// Compares all live rows of a table with the replayed ones. The fold moves on with them.
+    /// Compares the live rows of a partition in a table with the replayed ones. The fold moves on
+    /// with them.
     async fn compare(
         &mut self,
         connection: &mut Connection,
         comparison: &Comparison<'_>,
+        partition: i32,
         differences: &mut Differences,
     ) -> Result<(), VerifyError> {
         let name = comparison.projection.name();
-        for partition in comparison.partitions(connection).await? {
-            let mut chunk = None;
-            while chunk.as_ref().is_none_or(|chunk: &Chunk| !chunk.is_last()) {
-                // With several partitions, one may be behind another and is waited for. A single
-                // partition that is behind was, for example, recreated under its number.
-                let is_split = comparison.live.partitions > 1;
-                let least = if is_split { self.at } else { Position::START };
-                let next = comparison.take(connection, (partition, least), chunk.as_ref()).await?;
-                let next = next.ok_or(VerifyError::PartitionBehind(name, partition, least))?;
-                if next.mark.position < self.at {
-                    return Err(ReplayError::OtherHistory(next.mark.position).into());
-                }
-                self.go_on(connection, next.mark.position).await?;
-                comparison.compare(connection, &next, differences).await?;
-                if next.is_last() {
-                    self.source.prove(next.mark).await?;
-                }
-                chunk = Some(next);
+        let mut chunk = None;
+        while chunk.as_ref().is_none_or(|chunk: &Chunk| !chunk.is_last()) {
+            // With several partitions, one may be behind another and is waited for. A single
+            // partition that is behind was, for example, recreated under its number.
+            let is_split = comparison.live.partitions > 1;
+            let least = if is_split { self.at } else { Position::START };
+            let next = comparison.take(connection, (partition, least), chunk.as_ref()).await?;
+            let next = next.ok_or(VerifyError::PartitionBehind(name, partition, least))?;
+            if next.mark.position < self.at {
+                return Err(ReplayError::OtherHistory(next.mark.position).into());
             }
+            self.go_on(connection, next.mark.position).await?;
+            comparison.compare(connection, &next, differences).await?;
+            if next.is_last() {
+                self.source.prove(next.mark).await?;
+            }
+            chunk = Some(next);
         }
         Ok(())
     }

@@ -22,7 +22,7 @@ const _: () = assert!(MAX_SIZE + 1 == 101, "AT_MOST fits the largest page");
 const AT_MOST_OF_EXPORT: &str = " LIMIT 201) AS most";
 const _: () = assert!(CHUNK_ROWS + 1 == 201, "AT_MOST_OF_EXPORT fits what an export reads at once");
 
-/// A column without a value. The other half of the statement says its type.
+/// A column without a value.
 const NOTHING: &str = ", NULL";
 
 /// The rows of a list in one sort. Made by `sorted!`.
@@ -215,7 +215,8 @@ impl<'q, S> ListOf<'q, S> {
             pieces.push("NULL::bigint");
         }
         pieces.extend([" AS total, ", self.is_there, " AS is_there"]);
-        pieces.extend(std::iter::repeat_n(NOTHING, R::SHAPE.len()));
+        // The other half says the types, and this one the names.
+        pieces.extend(R::SHAPE.iter().flat_map(|column| [NOTHING, " AS ", column.name]));
         pieces.extend([" FROM ", self.checkpoints, " UNION ALL SELECT NULL"]);
         pieces.extend(std::iter::repeat_n(NOTHING, CHECKPOINT_COLUMNS + 1));
         pieces.extend([", ", columns, " FROM (SELECT ", columns]);
