@@ -2,15 +2,18 @@
 //! ends.
 
 use futures::StreamExt as _;
-use query_api::live::LiveSettings;
+use query_api::live::{Live, LiveSettings};
+use query_api::position::Watcher;
+use query_api::read::Reader;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Error;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{PROTOCOL, Server, opened};
 use crate::live::limits::limited;
 use crate::support::tokens::{admin, with_role};
-use crate::support::{App, LIVE, UserSeed, limited as at_rates};
+use crate::support::{App, LIVE, Setup, UserSeed, follow};
 
 const PRODUCTS: &str = "subscription { products { event } }";
 
@@ -48,8 +51,12 @@ async fn sockets_and_subscriptions_have_places_among_the_streams_and_give_them_b
 
 #[tokio::test]
 async fn each_subscription_counts_as_a_request_of_its_operation() {
-    let app = App::silent(1).await;
-    let router = at_rates(app.pools.clone(), app.watcher.clone(), "off, getOrder=1/2");
+    let app = App::silent(2).await;
+    let (stop, watcher) = (CancellationToken::new(), Watcher::default());
+    let live = Live::new(LIVE, stop.clone());
+    let setup = Setup { limits: "off, getOrder=1/2", live: live.clone(), ..Setup::new(&app.pools) };
+    let router = setup.router(app.pools.clone(), watcher.clone());
+    follow(live, Reader::new(app.pools.clone(), watcher), stop);
     let server = Server::start(&router).await;
     let mut socket = server.open(Some(&admin())).await;
     let order = format!("subscription {{ order(id: \"{}\") {{ event }} }}", Uuid::now_v7());
