@@ -117,7 +117,9 @@ impl<R: Followed> Streaming<R> {
             }
             outputs.push(output);
         }
-        outputs.into_iter().for_each(|output| self.push(output));
+        for output in outputs {
+            self.push(output);
+        }
         true
     }
 
