@@ -24,7 +24,9 @@ use identity::gate::RequestCaller;
 use identity::rate::Counted;
 use service_kit::Problem;
 use service_kit::http::{KeptConnection, REQUEST_DEADLINE, RateKey, RequestId};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use super::Graphql;
@@ -54,7 +56,8 @@ pub(super) async fn open(graphql: Arc<Graphql>, request: Request) -> Result<Resp
     let credentials = credentials.map(|value| (AUTHORIZATION, value)).into_iter().collect();
     let stop = graphql.api.live.stop();
     let place = graphql.api.live.take(client)?;
-    let socket = Socket { graphql, caller, client, credentials, place };
+    let queries = Arc::new(Semaphore::new(QUERIES_AT_ONCE));
+    let socket = Socket { graphql, caller, client, credentials, place, queries };
     let serve = move |stream: WebSocket| async move {
         let closing = converse(stream, socket, SocketLimits::default(), stop).await;
         let code = closing.map_or(0, |closing| closing.code);
@@ -75,6 +78,9 @@ pub(super) fn describe() {
     );
 }
 
+/// The maximum number of queries of a socket that are executed, or whose answers wait, at once.
+const QUERIES_AT_ONCE: usize = 4;
+
 /// A socket of a client.
 struct Socket {
     graphql: Arc<Graphql>,
@@ -82,6 +88,8 @@ struct Socket {
     client: RateKey,
     credentials: HeaderMap,
     place: Held,
+    /// The places of its queries.
+    queries: Arc<Semaphore>,
 }
 
 impl Session for Socket {
@@ -106,6 +114,11 @@ impl Session for Socket {
 
     fn operation(&mut self, request: GraphqlRequest) -> BoxStream<'static, Output> {
         let refused = |error| once(ready(Output::Error(vec![error]))).boxed();
+        // As over HTTP, a request counts before anything is known about it.
+        if let Err(problem) = self.graphql.api.rates.others().count(self.client) {
+            service_kit::shed::count(problem.code());
+            return refused(server_error(&problem, &Uuid::now_v7().to_string()));
+        }
         match self.graphql.endpoint.admit(request) {
             Ok((request, Some(OperationType::Subscription))) => self.subscription(request),
             Ok((_, Some(OperationType::Mutation))) => {
@@ -127,12 +140,21 @@ impl Socket {
         let (execution, schema) = (self.execution(), self.graphql.endpoint.schema().clone());
         let request_id = Uuid::now_v7().to_string();
         let mut parts = self.parts(&request_id);
-        let answer = async move {
+        let executed = async move {
             let executed = execution.execute(&schema, &mut parts, request);
-            match timeout(REQUEST_DEADLINE, executed).await {
-                Ok(Ok(executed)) => output(executed),
-                Ok(Err(problem)) => Output::Error(vec![server_error(&problem, &request_id)]),
-                Err(_) => Output::Error(vec![server_error(&late(), &request_id)]),
+            timeout(REQUEST_DEADLINE, executed).await.unwrap_or_else(|_| Err(late()))
+        };
+        let queries = Arc::clone(&self.queries);
+        let answer = async move {
+            // Only those that are never closed fail to give a place.
+            let place = queries.acquire_owned().await;
+            // A task of its own: while the socket waits for its client, none of its queries may
+            // hold a snapshot open.
+            let executed = AbortOnDropHandle::new(tokio::spawn(executed)).await;
+            drop(place);
+            match executed.unwrap_or_else(|_| Err(Problem::internal())) {
+                Ok(executed) => output(executed),
+                Err(problem) => Output::Error(vec![server_error(&problem, &request_id)]),
             }
         };
         once(answer).boxed()
