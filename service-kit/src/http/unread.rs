@@ -4,6 +4,8 @@
 //! (`stall.rs`). Over HTTP/2, it can give a stream no window. Then nothing waits to be written, and
 //! hyper keeps the answer and all that it holds. So each answer notes when a part of it was taken,
 //! and the connection looks how long the next part was not asked for.
+//!
+//! A last part of which h2 may send a byte is no longer watched: h2 has taken it then.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
