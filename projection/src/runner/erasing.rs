@@ -6,7 +6,8 @@
 //! subject's key was destroyed before the erasure was appended, and blanking again changes nothing.
 //!
 //! Pieces come in rounds. Between two rounds the runner renews its leases and works for its other
-//! partitions. A process that takes the partition over begins again.
+//! partitions. These get as far as the runner has read ahead, and then wait for the slowest. A
+//! process that takes the partition over begins again.
 
 use std::collections::HashMap;
 use std::time::Duration;
