@@ -1,13 +1,19 @@
 //! What is confirmed of a partition, and with whose connection.
 
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use event_store::EventRef;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{Slot, State};
 use crate::runner::PartitionKey;
 use crate::runner::checkpoint::Checkpoint;
+
+/// How long a confirmation may take. The other partitions wait for it, and their leases must not
+/// expire meanwhile.
+const CONFIRM_LIMIT: Duration = Duration::from_secs(1);
 
 impl Slot {
     /// The partition and its checkpoint, if this process owns it and it is at this event.
@@ -33,7 +39,12 @@ impl Slot {
             let confirmed = owned.confirm(&complete, complete_at.elapsed()).await;
             (owned, confirmed)
         });
-        match task.await {
+        let Ok(ended) = timeout(CONFIRM_LIMIT, task).await else {
+            let late = io::Error::new(io::ErrorKind::TimedOut, "a confirmation took too long");
+            self.failed(sqlx::Error::Io(late).into());
+            return false;
+        };
+        match ended {
             Ok((owned, Ok(()))) => {
                 self.state = State::Owned(owned);
                 return true;
