@@ -136,8 +136,8 @@ async fn read(client: Client, path: &str, stop: Arc<AtomicBool>) -> Result<usize
     let mut answered = 0;
     while !stop.load(Ordering::Relaxed) {
         let answer = client.get(path).await?;
-        // There are fewer places for exports than clients, and a machine that is busy otherwise lets
-        // a query wait for a connection until it is refused.
+        // There are fewer places for exports than clients. On a machine that is busy otherwise, a
+        // query may wait for a connection until it is refused.
         let is_refused = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS]
             .contains(&answer.status);
         if !is_refused {
