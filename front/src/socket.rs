@@ -6,6 +6,7 @@
 //! connections end. The client then connects again, to another process, and resumes.
 
 use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -27,6 +28,8 @@ use crate::upstream::Head;
 const SWITCH_DEADLINE: Duration = Duration::from_secs(5);
 /// How long a side may leave unread what the other one sent.
 const WRITE_DEADLINE: Duration = Duration::from_secs(30);
+/// How long one side may go on after the other one has ended.
+const END_DEADLINE: Duration = Duration::from_secs(3);
 /// How many bytes are passed on at once.
 const BUFFER_BYTES: usize = 8 * 1024;
 
@@ -81,9 +84,19 @@ async fn pass_both(client: OnUpgrade, api: OnUpgrade) -> io::Result<()> {
         both.map_err(io::Error::from)?.map_err(io::Error::other)?;
     let ((mut from_client, mut to_client), (mut from_api, mut to_api)) =
         (split(TokioIo::new(client)), split(TokioIo::new(api)));
-    let there = pass(&mut from_client, &mut to_api);
-    let back = pass(&mut from_api, &mut to_client);
-    tokio::try_join!(there, back).map(drop)
+    let mut there = pin!(pass(&mut from_client, &mut to_api));
+    let mut back = pin!(pass(&mut from_api, &mut to_client));
+    // After one side has ended, nothing that the other one says counts for long.
+    tokio::select! {
+        ended = &mut there => {
+            ended?;
+            timeout(END_DEADLINE, back).await?
+        }
+        ended = &mut back => {
+            ended?;
+            timeout(END_DEADLINE, there).await?
+        }
+    }
 }
 
 /// Passes on what one side sends, to its end.

@@ -262,9 +262,7 @@ impl Runner {
 
     /// Gives up all leases, so that another process can take over at once.
     pub async fn give_up(&mut self) {
-        for slot in &mut self.slots {
-            slot.give_up().await;
-        }
+        join_all(self.slots.iter_mut().map(Slot::give_up)).await;
     }
 
     /// Retries the parked events that are due.

@@ -146,7 +146,7 @@ impl Asleep {
     async fn woken(mut self) -> Woken {
         match (&mut self.woken).await {
             Ok(woken) => woken,
-            // Whoever sleeps is on the board, so only the caller's deadline can end this.
+            // A query that sleeps is on the board, so only the caller's deadline can end this.
             Err(_) => std::future::pending().await,
         }
     }

@@ -10,6 +10,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use futures::future::join_all;
 use postgres_kit::Connection;
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
@@ -159,9 +160,9 @@ impl Discovery {
             slots.iter().filter(|slot| slot.mark().is_some()).filter_map(Slot::place).collect();
         let given = assignment.surplus(&mine);
         let is_given = |slot: &Slot| slot.place().is_some_and(|place| given.contains(&place.lease));
-        for slot in slots.iter_mut().filter(|slot| is_given(slot)) {
-            slot.hand_over().await;
-        }
+        // Concurrently, so that a silent server delays the runner only once.
+        let handed = slots.iter_mut().filter(|slot| is_given(slot)).map(Slot::hand_over);
+        join_all(handed).await;
         let free: Vec<_> = slots
             .iter()
             .filter(|slot| slot.is_waiting() && !is_given(slot))

@@ -24,7 +24,7 @@ use identity::gate::RequestCaller;
 use identity::rate::Counted;
 use service_kit::Problem;
 use service_kit::http::{KeptConnection, REQUEST_DEADLINE, RateKey, RequestId};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
@@ -80,6 +80,9 @@ pub(super) fn describe() {
 
 /// The maximum number of queries of a socket that are executed, or whose answers wait, at once.
 const QUERIES_AT_ONCE: usize = 4;
+
+/// The number of events of a subscription that wait for the socket.
+const WORKED_AHEAD: usize = 1;
 
 /// A socket of a client.
 struct Socket {
@@ -184,8 +187,32 @@ impl Socket {
             again: Arc::clone(&again),
         };
         let answers = self.graphql.events.execute_stream(request.data(subscriber));
-        answers.filter(move |_| ready(!again.is_wanted())).map(output).boxed()
+        driven(answers.filter(move |_| ready(!again.is_wanted())).map(output).boxed())
     }
+}
+
+/// The stream of a subscription, worked out in a task of its own. While the socket waits for its
+/// client, no subscription may hold a snapshot open, or keep the turn of other streams.
+fn driven(mut outputs: BoxStream<'static, Output>) -> BoxStream<'static, Output> {
+    let (sender, receiver) = mpsc::channel(WORKED_AHEAD);
+    let task = AbortOnDropHandle::new(tokio::spawn(async move {
+        while let Some(output) = outputs.next().await {
+            if sender.send(output).await.is_err() {
+                return;
+            }
+        }
+    }));
+    let next =
+        async |(mut receiver, task): (mpsc::Receiver<Output>, Option<AbortOnDropHandle<()>>)| {
+            if let Some(output) = receiver.recv().await {
+                return Some((output, (receiver, task)));
+            }
+            // It has ended; a panic is told.
+            let failed = task?.await.is_err();
+            let error = || server_error(&Problem::internal(), &Uuid::now_v7().to_string());
+            failed.then(|| (Output::Error(vec![error()]), (receiver, None)))
+        };
+    futures::stream::unfold((receiver, Some(task)), next).boxed()
 }
 
 /// What an operation says with an answer. Without data it was not executed, or it ends.

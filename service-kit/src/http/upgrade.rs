@@ -15,8 +15,8 @@ pub fn asks_for_web_socket(headers: &HeaderMap) -> bool {
     lines.any(|line| line.split(',').any(|word| word.trim().eq_ignore_ascii_case("websocket")))
 }
 
-/// Keeps the place of a connection that goes on in another protocol. Whoever speaks it holds this
-/// until the end: so long the connection counts as busy, and the port waits for it when it drains.
+/// Keeps the place of a connection that goes on in another protocol. What speaks it holds this
+/// until the end. Until then, the connection counts as busy, and a port that drains waits for it.
 #[derive(Debug, Clone)]
 pub struct KeptConnection {
     _in_flight: Arc<InFlight>,

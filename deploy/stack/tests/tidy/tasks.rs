@@ -48,7 +48,7 @@ const TASKS: &[(&str, usize, Noticed)] = &[
     ("projection/src/runner/slot/end.rs", 1, Noticed::Caller),
     ("projection/src/runner/slot/take.rs", 1, Noticed::Caller),
     ("projection/src/ops/verify/background.rs", 1, Noticed::Pulse),
-    ("query-api/src/graphql/socket.rs", 1, Noticed::Caller),
+    ("query-api/src/graphql/socket.rs", 2, Noticed::Caller),
     ("query-api/src/read/export.rs", 1, Noticed::Bounded),
     ("query-api/src/read/reader.rs", 1, Noticed::Caller),
     ("query-api/src/read/snapshot.rs", 1, Noticed::Caller),

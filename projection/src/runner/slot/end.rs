@@ -1,5 +1,7 @@
 //! How an ownership ends in this process: dropped to be acquired again, given up, or handed over.
 
+use std::io;
+
 use super::{ACQUIRE_EVERY, Slot, State, waiting};
 
 impl Slot {
@@ -14,11 +16,11 @@ impl Slot {
     /// the connection may be broken.
     pub(crate) fn let_go_if_late(&mut self) {
         if matches!(self.state, State::Owned(_)) && self.held.is_late() {
-            tracing::warn!(
-                projection = self.title(),
-                "the lease was not renewed in time: acquiring again"
-            );
-            self.acquire_again();
+            // A failure, so that the process is not ready until it has the partition again, or
+            // sees that another one has it.
+            let late = io::Error::new(io::ErrorKind::TimedOut, "the lease was not renewed in time");
+            drop(self.take_owned());
+            self.failed(sqlx::Error::Io(late).into());
         }
     }
 

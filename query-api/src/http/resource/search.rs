@@ -28,7 +28,7 @@ use crate::wait::{QueryHeaders, Wait, WaitParams};
 const MAX_WORDS: usize = 200;
 
 /// Why there are no live updates.
-const NOT_LIVE: &str = "which hits are best is found anew for each request";
+const NOT_LIVE: &str = "which hits are best is found again for each request";
 
 /// The tag of these operations in the OpenAPI document.
 #[derive(OpenApi)]
