@@ -1,5 +1,7 @@
 //! The field of a subscription. The library looks for it at the root itself, and not in fragments.
 
+use std::collections::HashSet;
+
 use async_graphql::parser::types::{
     Directive, DocumentOperations, ExecutableDocument, Field, OperationDefinition, Selection,
     SelectionSet,
@@ -35,11 +37,35 @@ pub(crate) fn lifted(
     if let Some(operation) = operation_mut(&mut lifted.operations, name) {
         operation.selection_set.node.items = vec![field];
     }
-    // A fragment that nothing uses is refused.
-    for fragment in used {
-        lifted.fragments.remove(&fragment);
+    // A fragment that nothing uses is refused, and so is one that is missing. Another operation may
+    // use it, too. The outer ones come first.
+    let mut spread = HashSet::new();
+    for (_, operation) in lifted.operations.iter() {
+        note_spread(&operation.node.selection_set.node, &mut spread);
+    }
+    for name in used {
+        if !spread.contains(&name) {
+            lifted.fragments.remove(&name);
+        } else if let Some(fragment) = lifted.fragments.get(&name) {
+            note_spread(&fragment.node.selection_set.node, &mut spread);
+        }
     }
     Ok(Some(lifted))
+}
+
+/// Notes the fragments that a selection names. [`limits::check`] bounds how deep it is.
+fn note_spread(set: &SelectionSet, spread: &mut HashSet<Name>) {
+    for item in &set.items {
+        match &item.node {
+            Selection::Field(field) => note_spread(&field.node.selection_set.node, spread),
+            Selection::InlineFragment(inline) => {
+                note_spread(&inline.node.selection_set.node, spread);
+            }
+            Selection::FragmentSpread(named) => {
+                spread.insert(named.node.fragment_name.node.clone());
+            }
+        }
+    }
 }
 
 fn operation_mut<'o>(
@@ -113,6 +139,10 @@ mod tests {
             let document = parse_query(format!("{text} {below}")).unwrap();
             assert_eq!(root(&lifted(&document, None).unwrap().unwrap()), expected, "{text}");
         }
+        let shared = "subscription A { ...F } subscription B { ...F }
+            fragment F on Subscription { ...E } fragment E on Subscription { b }";
+        let document = lifted(&parse_query(shared).unwrap(), Some("A")).unwrap().unwrap();
+        assert_eq!(document.fragments.len(), 2, "another operation uses them");
         let plain = parse_query("subscription { a }").unwrap();
         assert!(lifted(&plain, None).unwrap().is_none());
     }

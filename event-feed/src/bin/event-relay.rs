@@ -28,7 +28,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// How the read pools share the connections: of lookups, and of scans.
 const WEIGHTS: [u32; 2] = [1, 1];
-/// The connections besides those of the store: the lease's, and the one that listens for new events.
+/// The connections besides those of the store: that of the lease, and the one that listens.
 const OTHERS: u32 = 2;
 
 service_kit::secret_args!(

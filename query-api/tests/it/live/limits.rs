@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::events::{Events, refused};
+use super::resume::change_many;
 use crate::support::tokens::{admin, with_role};
 use crate::support::{App, LIVE, Setup, UserSeed, follow};
 
@@ -97,15 +98,7 @@ async fn a_client_that_missed_more_than_may_be_held_for_it_begins_again() {
     events.snapshot().await;
     let id = events.last_id();
     drop(events);
-    sqlx::raw_sql(
-        "BEGIN; INSERT INTO orders_g1.orders SELECT (o).* FROM (SELECT jsonb_populate_record(o, \
-            jsonb_build_object('id', gen_random_uuid(), 'position', 200 + n)) AS o
-         FROM orders_g1.orders AS o, generate_series(1, 100) AS n) AS more;
-         UPDATE read_model.checkpoints SET position = 400 WHERE projection = 'orders'; COMMIT",
-    )
-    .execute(&app.writer)
-    .await
-    .unwrap();
+    change_many(&app, 100).await;
     let mut again = Events::after(&app.router, "/api/v1/orders", &id).await;
     assert_eq!(again.event().await.unwrap().code(), "too-many-changes");
     assert_eq!(again.snapshot().await.len(), 20);

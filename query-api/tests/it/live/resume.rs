@@ -21,6 +21,18 @@ fn another(app: &App) -> (axum::Router, tokio_util::sync::DropGuard) {
     (router, stop.drop_guard())
 }
 
+/// Adds so many copies of each order, whose changes come after all others.
+pub(super) async fn change_many(app: &App, copies: i32) {
+    let mut all = app.writer.begin().await.unwrap();
+    let add = "INSERT INTO orders_g1.orders SELECT (o).* FROM (SELECT jsonb_populate_record(o,
+            jsonb_build_object('id', gen_random_uuid(), 'position', 200 + n)) AS o
+         FROM orders_g1.orders AS o, generate_series(1, $1) AS n) AS more";
+    sqlx::query(add).bind(copies).execute(&mut *all).await.unwrap();
+    let moved = "UPDATE read_model.checkpoints SET position = 5000 WHERE projection = 'orders'";
+    sqlx::query(moved).execute(&mut *all).await.unwrap();
+    all.commit().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_stream_goes_on_behind_any_event_in_any_process_without_gap_or_repeat() {
     let app = App::silent(3).await;
@@ -145,15 +157,7 @@ async fn an_id_that_cannot_be_resumed_is_told_and_a_snapshot_follows() {
         }
     }
     // Too much changed to be read again for a single client.
-    sqlx::raw_sql(
-        "BEGIN; INSERT INTO orders_g1.orders SELECT (o).* FROM (SELECT jsonb_populate_record(o, \
-            jsonb_build_object('id', gen_random_uuid(), 'position', 200 + n)) AS o
-         FROM orders_g1.orders AS o, generate_series(1, 2500) AS n) AS more;
-         UPDATE read_model.checkpoints SET position = 5000 WHERE projection = 'orders'; COMMIT",
-    )
-    .execute(&app.writer)
-    .await
-    .unwrap();
+    change_many(&app, 2_500).await;
     let mut events = Events::after(&app.router, "/api/v1/orders", &id).await;
     assert_eq!(events.event().await.unwrap().code(), "too-many-changes");
     assert_eq!(events.snapshot().await.len(), 20);
