@@ -2,13 +2,14 @@
 
 use access::Permission;
 use async_graphql::{Context, Enum, InputObject, Object, Result};
+use graphql_kit::{AtOnce, Prompt};
 use serde::Serialize;
 use serde_json::Value;
 use service_kit::Problem;
 
 use super::asking::{Answer, Asking};
 use super::connection::{Connection, Listed, Wanted};
-use super::money::Money;
+use super::money::{Money, money};
 use super::scalar::Date;
 use crate::filter;
 use crate::read::sales::{DailySalesRow, DailySalesSort, ListDailySales};
@@ -52,7 +53,7 @@ impl SalesQuery {
         #[graphql(desc = "The cursor that the page starts after.")] after: Option<String>,
         filter: Option<DailySalesFilter>,
         #[graphql(default_with = "SortDays::DayDesc")] sort: SortDays,
-    ) -> Answer<Connection<DailySales>> {
+    ) -> Answer<AtOnce<Connection<DailySales>>> {
         let answer = async {
             let asking = ctx.data::<Asking>()?;
             asking.everything(Permission::SalesRead)?;
@@ -75,6 +76,8 @@ impl SalesQuery {
         answer.await.transpose()
     }
 }
+
+impl Prompt for DailySales {}
 
 impl Listed for DailySales {
     type Sort = DailySalesSort;
@@ -112,26 +115,26 @@ impl DailySales {
     /// The gross revenue: what customers agreed to pay for these orders, after discounts and with
     /// tax.
     async fn revenue(&self) -> Money {
-        Money::of(self.0.revenue_minor, &self.0.currency)
+        money(self.0.revenue_minor, &self.0.currency)
     }
 
     /// What was refunded of these orders.
     async fn refunded(&self) -> Money {
-        Money::of(self.0.refunded_minor, &self.0.currency)
+        money(self.0.refunded_minor, &self.0.currency)
     }
 
     /// The net revenue: `revenue` less `refunded`.
     async fn net(&self) -> Money {
-        Money::of(self.0.revenue_minor.saturating_sub(self.0.refunded_minor), &self.0.currency)
+        money(self.0.revenue_minor.saturating_sub(self.0.refunded_minor), &self.0.currency)
     }
 
     /// All payments for orders of the day, also for those that were cancelled afterwards.
     async fn paid(&self) -> Money {
-        Money::of(self.0.paid_minor, &self.0.currency)
+        money(self.0.paid_minor, &self.0.currency)
     }
 
     /// All refunds of orders of the day, also of those that were cancelled.
     async fn paid_back(&self) -> Money {
-        Money::of(self.0.paid_back_minor, &self.0.currency)
+        money(self.0.paid_back_minor, &self.0.currency)
     }
 }
