@@ -5,7 +5,8 @@
 //! boxes and tasks cost more than all else that is done for a query. Here a field gets them only if
 //! it waits.
 //!
-//! The values, their order and the errors are those of the library. Where this file does not know
+//! The values, their order and the errors are those of the library; only the errors of several
+//! fields that wait may come in another sequence. Where this file does not know
 //! better, the library resolves the whole object: under directives, fragments of other types, and
 //! fields that are asked for twice. Extensions do not hear of fields that are resolved here.
 
