@@ -24,6 +24,7 @@ use crate::projection::AnyProjection;
 
 mod confirm;
 mod end;
+mod erase;
 mod place;
 mod progress;
 mod take;
@@ -51,6 +52,8 @@ pub(crate) struct Slot {
     /// Whether this process knows the state of the partition. At the start it does not.
     is_known: bool,
     state: State,
+    /// Whether it erased while others went ahead.
+    is_behind: bool,
     /// The clock of the lease, and the size of the next batch.
     held: Held,
     /// The number of failures in a row.
@@ -99,6 +102,7 @@ impl Slot {
             is_paused: false,
             is_known: false,
             state: State::Waiting { due: now, connection: None },
+            is_behind: false,
             held: Held::new(LEASE, RENEW_EVERY, MAX_BATCH),
             failures: 0,
             error: None,
@@ -154,9 +158,14 @@ impl Slot {
         }
     }
 
+    /// The log has this head.
+    pub(crate) const fn sees(&mut self, job: &Job) {
+        self.progress.head = job.head.mark.position;
+    }
+
     /// A batch is about to be folded.
     pub(crate) fn begins(&mut self, job: &Job) {
-        self.progress.head = job.head.mark.position;
+        self.sees(job);
         self.progress.mode = job.mode;
         let first = job.events.iter().find(|event| event.position > self.progress.position);
         self.progress.oldest = first.map(|event| event.recorded_at);
@@ -189,6 +198,7 @@ impl Slot {
                 return moved.then_some((key, mark));
             }
             Outcome::Erasing(owned) => {
+                self.is_behind = true;
                 self.own(owned);
                 self.recovered();
             }

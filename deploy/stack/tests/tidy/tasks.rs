@@ -41,7 +41,7 @@ const TASKS: &[(&str, usize, Noticed)] = &[
     ("projection/src/operation/executor.rs", 1, Noticed::Pulse),
     ("projection/src/ops/rebuild/keeper.rs", 1, Noticed::Caller),
     ("projection/src/replay.rs", 1, Noticed::Caller),
-    ("projection/src/runner/dispatch.rs", 2, Noticed::Caller),
+    ("projection/src/runner/dispatch.rs", 3, Noticed::Caller),
     ("projection/src/runner/pulse.rs", 1, Noticed::Pulse),
     ("projection/src/runner/slot.rs", 2, Noticed::Caller),
     ("projection/src/runner/slot/confirm.rs", 1, Noticed::Caller),
@@ -54,6 +54,7 @@ const TASKS: &[(&str, usize, Noticed)] = &[
     ("query-api/src/read/snapshot.rs", 1, Noticed::Caller),
     ("service-kit/src/http/refuse.rs", 1, Noticed::Bounded),
     ("service-kit/src/http/serve.rs", 4, Noticed::Caller),
+    ("service-kit/src/http/streams.rs", 1, Noticed::Caller),
     ("service-kit/src/process.rs", 1, Noticed::Caller),
     ("service-kit/src/telemetry.rs", 1, Noticed::Bounded),
 ];
