@@ -11,6 +11,7 @@ import re
 
 import requests
 import schemathesis
+from schemathesis.core.failures import AcceptedNegativeData
 from schemathesis.graphql.checks import GraphQLClientError, GraphQLServerError
 from schemathesis.openapi.checks import RejectedPositiveData
 
@@ -21,6 +22,8 @@ SESSION = os.environ.get("SESSION")
 SECONDS_USED = 120
 # The statuses with which a request is refused because of its content.
 WRONG_CONTENT = (400, 422)
+# An integer that may be beyond the range that GraphQL has for one.
+TOO_LARGE = re.compile(r": -?[0-9]{10,}")
 # How the errors of GraphQL begin for what a schema cannot limit: the size of an operation.
 LIMITS = ("the operation ", "the document has more ", "the answer may have more ", "a query has at")
 
@@ -103,7 +106,11 @@ def filter_failure(context, failure, case, response):
     the caller's, by its status.
     """
     if isinstance(failure, (GraphQLClientError, GraphQLServerError)):
-        return not all(is_callers(error) for error in failure.errors)
+        is_wrong = case.meta is not None and case.meta.generation.mode.is_negative
+        return not all(is_callers(error, is_wrong) for error in failure.errors)
+    # The library checks the range of an integer when a field reads it, and below a null none does.
+    if isinstance(failure, AcceptedNegativeData) and is_graphql(case):
+        return not TOO_LARGE.search(str(case.body))
     if not isinstance(failure, RejectedPositiveData) or response.status_code not in WRONG_CONTENT:
         return True
     problem = response.json()
@@ -117,11 +124,14 @@ def is_graphql(case):
     return case.operation.label.startswith(("Query.", "Mutation."))
 
 
-def is_callers(error):
-    """Whether an error of GraphQL is a problem of the caller's, as REST has it with 4xx."""
-    if error["message"].startswith(LIMITS):
-        return True
+def is_callers(error, is_wrong):
+    """Whether an error of GraphQL is a problem of the caller's, as REST has it with 4xx.
+
+    What is not valid as of the schema has a code alone. A valid request may only be too large.
+    """
     extensions = error.get("extensions", {})
+    if extensions.get("code") == "graphql/invalid":
+        return is_wrong or error["message"].startswith(LIMITS)
     return 400 <= extensions.get("status", 500) < 500
 
 

@@ -28,8 +28,8 @@ const REFUSED: (&str, &str) = ("authorization", "Bearer x");
 
 type Socket = WebSocketStream<TcpStream>;
 
-/// Says everything twice. It closes when it hears `close`, is gone at `leave`, and does nothing more
-/// at `hold`.
+/// Says everything twice. It closes when it hears `close`, is gone at `leave`, and does nothing
+/// more at `hold`.
 async fn echo(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
     request: Request,

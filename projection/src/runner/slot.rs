@@ -29,6 +29,7 @@ mod place;
 mod progress;
 mod take;
 
+use erase::Pace;
 pub(crate) use progress::Progress;
 
 /// How often a stopped partition is checked: another generation may have become live, or the log
@@ -52,8 +53,7 @@ pub(crate) struct Slot {
     /// Whether this process knows the state of the partition. At the start it does not.
     is_known: bool,
     state: State,
-    /// Whether it erased while others went ahead.
-    is_behind: bool,
+    pace: Pace,
     /// The clock of the lease, and the size of the next batch.
     held: Held,
     /// The number of failures in a row.
@@ -102,7 +102,7 @@ impl Slot {
             is_paused: false,
             is_known: false,
             state: State::Waiting { due: now, connection: None },
-            is_behind: false,
+            pace: Pace::Common,
             held: Held::new(LEASE, RENEW_EVERY, MAX_BATCH),
             failures: 0,
             error: None,
@@ -198,7 +198,7 @@ impl Slot {
                 return moved.then_some((key, mark));
             }
             Outcome::Erasing(owned) => {
-                self.is_behind = true;
+                self.pace = Pace::Behind;
                 self.own(owned);
                 self.recovered();
             }

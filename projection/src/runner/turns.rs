@@ -1,9 +1,9 @@
 //! Which events the runner reads next.
 //!
-//! All partitions read together, from where the one that is furthest behind is. Those that blank the
-//! past of an erased subject (`erasing.rs`) are the exception, because that may take long. They need
-//! no events meanwhile. Afterwards they are behind, and take turns with the others until they have
-//! caught up. So nobody waits for them for longer than a batch takes.
+//! All partitions read together, from where the one that is furthest behind is. Those that blank
+//! the past of an erased subject (`erasing.rs`) are the exception, because that may take long. They
+//! need no events meanwhile. Afterwards they are behind, and take turns with the others until they
+//! have caught up. So nobody waits for them for longer than a batch takes.
 
 use std::pin::pin;
 use std::time::Duration;

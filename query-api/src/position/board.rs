@@ -1,7 +1,7 @@
 //! The last update of each projection, and who sleeps until one reaches a position.
 //!
-//! Everybody sleeps for one partition at a time, and those of a partition are sorted by position. So
-//! an update costs as much as it wakes or sends on to another partition, however many sleep.
+//! Everybody sleeps for one partition at a time, and those of a partition are sorted by position.
+//! So an update costs as much as it wakes or sends on to another partition, however many sleep.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -32,7 +32,7 @@ where
     }
 }
 
-/// The token that ends the stream of this task. Over HTTP/1 there is no stream, and it does nothing.
+/// The token that ends the stream of this task. Over HTTP/1 there is none, and it does nothing.
 pub(super) fn end() -> CancellationToken {
     END.try_with(CancellationToken::clone).unwrap_or_default()
 }

@@ -7,6 +7,15 @@ use event_store::EventRef;
 use super::{Slot, State};
 use crate::runner::Job;
 
+/// How a partition reads the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// Together with the others.
+    Common,
+    /// Behind the others, which went ahead while it erased.
+    Behind,
+}
+
 impl Slot {
     /// The batch that the partition goes on with, if it is erasing.
     pub(crate) fn unfinished(&self) -> Option<Arc<Job>> {
@@ -19,15 +28,15 @@ impl Slot {
     }
 
     /// Whether the partition erased while others went ahead, and has not caught up yet.
-    pub(crate) const fn is_behind(&self) -> bool {
-        self.is_behind
+    pub(crate) fn is_behind(&self) -> bool {
+        self.pace == Pace::Behind
     }
 
     /// Records where the others are; `None` if there are none.
     pub(crate) fn catches_up_with(&mut self, front: Option<EventRef>) {
         let is_there = |mark: EventRef| front.is_none_or(|front| mark.position >= front.position);
         if !self.is_erasing() && self.mark().is_some_and(is_there) {
-            self.is_behind = false;
+            self.pace = Pace::Common;
         }
     }
 
@@ -38,7 +47,7 @@ impl Slot {
         else {
             return false;
         };
-        let is_too_late = self.is_behind && first.position > mark.position.next();
+        let is_too_late = self.is_behind() && first.position > mark.position.next();
         is_too_late || last.position < mark.position
     }
 }
