@@ -17,6 +17,7 @@ mod layers;
 mod limits;
 pub(crate) mod listen;
 mod origins;
+mod protocol;
 mod public_version;
 mod rate;
 mod rates;

@@ -89,6 +89,7 @@ const EDGES: &[(&str, &str, &[&str])] = &[
             "event-store",
             "event-feed",
             "service-kit",
+            "graphql-kit",
             "local-servers",
             "stack",
             "cli-kit",

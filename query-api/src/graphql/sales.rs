@@ -1,15 +1,16 @@
 //! Daily sales.
 
 use access::Permission;
-use async_graphql::{Context, Enum, InputObject, Object, SimpleObject};
+use async_graphql::{Context, Enum, InputObject, Object, Result, SimpleObject};
 use chrono::NaiveDate;
+use graphql_kit::{AtOnce, Prompt};
 use serde::Serialize;
 use serde_json::Value;
 use service_kit::Problem;
 
 use super::asking::{Answer, Asking};
 use super::connection::{Connection, Listed, Wanted};
-use super::money::Money;
+use super::money::{Money, money};
 use super::scalar::Date;
 use crate::filter;
 use crate::page::PageRequest;
@@ -98,7 +99,7 @@ impl SalesQuery {
         #[graphql(desc = "The cursor that the page starts after.")] after: Option<String>,
         filter: Option<DailySalesFilter>,
         #[graphql(default_with = "SortDays::DayDesc")] sort: SortDays,
-    ) -> Answer<Connection<DailySales>> {
+    ) -> Answer<AtOnce<Connection<DailySales>>> {
         let answer = async {
             let asking = ctx.data::<Asking>()?;
             asking.everything(Permission::SalesRead)?;
@@ -112,6 +113,8 @@ impl SalesQuery {
         answer.await.transpose()
     }
 }
+
+impl Prompt for DailySales {}
 
 impl Listed for DailySales {
     type Sort = DailySalesSort;
@@ -149,26 +152,26 @@ impl DailySales {
     /// The gross revenue: what customers agreed to pay for these orders, after discounts and with
     /// tax.
     async fn revenue(&self) -> Money {
-        Money::of(self.0.revenue_minor, &self.0.currency)
+        money(self.0.revenue_minor, &self.0.currency)
     }
 
     /// What was refunded of these orders.
     async fn refunded(&self) -> Money {
-        Money::of(self.0.refunded_minor, &self.0.currency)
+        money(self.0.refunded_minor, &self.0.currency)
     }
 
     /// The net revenue: `revenue` less `refunded`.
     async fn net(&self) -> Money {
-        Money::of(self.0.revenue_minor.saturating_sub(self.0.refunded_minor), &self.0.currency)
+        money(self.0.revenue_minor.saturating_sub(self.0.refunded_minor), &self.0.currency)
     }
 
     /// All payments for orders of the day, also for those that were cancelled afterwards.
     async fn paid(&self) -> Money {
-        Money::of(self.0.paid_minor, &self.0.currency)
+        money(self.0.paid_minor, &self.0.currency)
     }
 
     /// All refunds of orders of the day, also of those that were cancelled.
     async fn paid_back(&self) -> Money {
-        Money::of(self.0.paid_back_minor, &self.0.currency)
+        money(self.0.paid_back_minor, &self.0.currency)
     }
 }

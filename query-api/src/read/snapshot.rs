@@ -1,6 +1,13 @@
 //! One snapshot of the read tables that several questions share. Their answers show the same
 //! position and fit together.
 //!
+//! It has the tables of the projections that questions of GraphQL ask, because beginning a snapshot
+//! locks each of them.
+//!
+//! The first question says which connections it uses: those on which statements are planned once,
+//! or those for lists that are planned for their own values. So the usual snapshot has nothing to
+//! set.
+//!
 //! A separate task owns the transaction and answers one question after the other. So a [`Snapshot`]
 //! borrows nothing and can be cloned, for example for code that loads one part of an answer. If the
 //! caller hangs up, no transaction stays half begun.
@@ -15,7 +22,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::failure::ReadError;
 use super::reader::{MAX_TRIES, Reader, View, forget_plans, rolled_back};
-use super::{All, Asked, Read, seen, stale};
+use super::{Asked, Projection, Read, seen, stale};
 use crate::database::Pools;
 use crate::scope::ReadScope;
 
@@ -28,16 +35,50 @@ const MAX_QUEUED: usize = 32;
 /// server.
 const OPEN_LIMIT: Duration = Duration::from_secs(4);
 
-/// Makes Postgres plan the statements of a transaction once for all values, as on the connections
-/// for lookups.
-const PLAN_ONCE: &str = "; SET LOCAL plan_cache_mode = force_generic_plan;
-    SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off";
+/// The projections that a snapshot shows.
+struct Shared;
+
+impl Shared {
+    reads!("users", "orders", "products", "daily_sales");
+}
+
+/// The projections that questions in a snapshot may ask.
+const PROJECTIONS: &[Projection] = Shared::PROJECTIONS;
+
+/// Whether a snapshot shows all of these projections.
+const fn shows(projections: &[Projection]) -> bool {
+    let mut at = 0;
+    while at < projections.len() {
+        if !is_one_of(projections[at].as_bytes(), PROJECTIONS) {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}
+
+const fn is_one_of(name: &[u8], all: &[Projection]) -> bool {
+    let mut at = 0;
+    while at < all.len() {
+        if is_same(name, all[at].as_bytes()) {
+            return true;
+        }
+        at += 1;
+    }
+    false
+}
+
+const fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let mut at = 0;
+    while at < one.len() && at < other.len() && one[at] == other[at] {
+        at += 1;
+    }
+    at == one.len() && at == other.len()
+}
+
 /// Makes Postgres plan further statements for their own values, as usual for lists.
 const PLAN_FOR_VALUES: &str = "SET LOCAL plan_cache_mode = force_custom_plan;
     SET LOCAL enable_seqscan = on; SET LOCAL enable_bitmapscan = on";
-/// The statements that begin a snapshot.
-const BEGIN: &str = postgres_kit::sql!(All::BEGIN, PLAN_ONCE);
-
 /// Answers questions in one snapshot. Clones use the same snapshot.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
@@ -51,6 +92,7 @@ impl Snapshot {
     /// [`ReadError`] says why there is no answer. It is [`ReadError::SnapshotLost`] if an earlier
     /// question failed in the database, or if the snapshot was open for too long.
     pub async fn ask<R: Read>(&self, question: R) -> Result<View<R::Answer>, ReadError> {
+        const { assert!(shows(R::PROJECTIONS), "the snapshot does not lock these tables") };
         let (reply, answer) = oneshot::channel();
         let asked = Box::new(AskedHere { question, reply });
         self.queue.send(asked).await.map_err(|_| ReadError::SnapshotLost)?;
@@ -59,7 +101,8 @@ impl Snapshot {
 }
 
 impl Reader {
-    /// Calls `ask` with a snapshot of all read tables, so it can ask several questions.
+    /// Calls `ask` with a snapshot of users, orders, products and daily sales, so it can ask
+    /// several questions. A question of other tables does not compile.
     ///
     /// The snapshot is taken when the first question is asked.
     ///
@@ -140,8 +183,9 @@ async fn once<T, A: Future<Output = T>>(
     let (opened, mut is_open) = oneshot::channel();
     let task = tokio::spawn(async move {
         // Who asks nothing needs no connection.
-        let mut questions = questions;
+        let mut questions: mpsc::Receiver<Box<dyn Queued>> = questions;
         let Some(first) = questions.recv().await else { return Ok(End::Well) };
+        let pool = if first.is_planned_once() { &pools.lookup } else { &pools.scan };
         let questions = Questions { first, others: questions };
         let work = async |connection: &mut PgConnection| {
             let end = serve(connection, token, questions, opened).await;
@@ -150,11 +194,11 @@ async fn once<T, A: Future<Output = T>>(
             }
             end
         };
-        pools.scan.run(work).await
+        pool.run(work).await
     });
     let answer = ask(Snapshot { queue }).await;
     // All clones of the snapshot are gone now. If one is left, the snapshot ends at its time limit.
-    match task.await.map_err(ReadError::Panicked)? {
+    match task.await.map_err(|error| ReadError::Panicked(error.into()))? {
         Ok(end) => Ok((answer, end)),
         Err(error) if is_open.try_recv().is_ok() => Ok((answer, End::of(&error, Vec::new()))),
         Err(error) => Err(error),
@@ -199,7 +243,7 @@ async fn serve(
     opened: oneshot::Sender<()>,
 ) -> Result<End, ReadError> {
     let deadline = Instant::now() + OPEN_LIMIT;
-    let not_begun = match connection.begin_with(BEGIN).await {
+    let not_begun = match connection.begin_with(Shared::BEGIN).await {
         // Nothing is written. Dropping the transaction rolls it back.
         Ok(transaction) => return answer(transaction, token, questions, (opened, deadline)).await,
         Err(not_begun) => not_begun,
@@ -217,7 +261,7 @@ async fn answer(
         connection: &mut transaction,
         token,
         end: End::Well,
-        is_planned_for_values: false,
+        is_planned_for_values: !first.is_planned_once(),
         is_over: false,
     };
     if opened.send(()).is_err() {
@@ -283,6 +327,9 @@ impl Open<'_> {
 
 /// A question on its way to the snapshot's task.
 trait Queued: Send {
+    /// See [`Read::is_planned_once`].
+    fn is_planned_once(&self) -> bool;
+
     fn answer<'s>(self: Box<Self>, open: &'s mut Open<'_>) -> BoxFuture<'s, ()>;
 }
 
@@ -292,6 +339,10 @@ struct AskedHere<R: Read> {
 }
 
 impl<R: Read> Queued for AskedHere<R> {
+    fn is_planned_once(&self) -> bool {
+        self.question.is_planned_once()
+    }
+
     fn answer<'s>(self: Box<Self>, open: &'s mut Open<'_>) -> BoxFuture<'s, ()> {
         Box::pin(async move {
             let answer = open.ask(&self.question).await;

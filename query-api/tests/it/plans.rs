@@ -271,7 +271,9 @@ async fn a_page_of_the_orders_of_many_users_reads_only_their_rows() {
             (OrderSort::CreatedAtDesc, Scope::Of(Uuid::nil()), None),
         ] {
             let page_request = PageRequest { sort, start: start.clone(), size: 20 };
-            let question = ListOrdersOfUsers { scope, user_ids: Vec::new(), status, page_request };
+            let is_brief = scope.owner().is_none();
+            let question =
+                ListOrdersOfUsers { scope, user_ids: Vec::new(), status, is_brief, page_request };
             let statement = question.statement();
             check(&app.pools.lookup, (statement.text(), &types), &variant).await;
         }
