@@ -74,6 +74,7 @@ async fn a_resource_of_ones_own_takes_at_most_twenty_files_and_works() -> Result
     let live = page::follow(&page, LIVE, &copy.tree)?;
     at_most(MAX_FILES.2, &live.difference(&changed).cloned().collect())?;
     copy.formatted(&live).await?;
+    copy.accept_schemas().await?;
     copy.stack(&["up", "--detach"]).await?;
     let used = async {
         let endpoints = Endpoints::read(&copy.state())?;
@@ -82,12 +83,14 @@ async fn a_resource_of_ones_own_takes_at_most_twenty_files_and_works() -> Result
         changed.extend(page::follow(&page, SECOND_VERSION, &copy.tree)?);
         at_most(MAX_FILES.1, &changed)?;
         copy.formatted(&changed).await?;
+        copy.accept_schemas().await?;
         second_version(&copy, &first).await
     };
     let used = used.await;
     copy.stack(&["down"]).await?;
     used?;
     versions::change(&copy.tree)?;
+    copy.accept_schemas().await?;
     copy.suite(test_run().count(0, 1) == 1).await
 }
 
@@ -213,6 +216,13 @@ impl Copy {
         let mut words = vec!["stack"];
         words.extend(arguments);
         self.run(OsStr::new("cargo"), &words).await
+    }
+
+    /// Writes the schemas of new event versions, as the page says.
+    async fn accept_schemas(&self) -> Result<()> {
+        let words = ["test", "--quiet", "--locked", "--package", "domain", "--lib", "schemas"];
+        let accept = [("SCHEMAS", "accept")];
+        self.run_with(OsStr::new("cargo"), &words, BUILD_LIMIT, &accept).await
     }
 
     /// Runs the copy's tests: the whole suite except this test, or those that enumerate.

@@ -103,7 +103,7 @@ const FOR_TESTS_OF: &[(&str, &str, &str)] =
     &[("query-api", "projector", "the tables are the ones that the projector makes")];
 /// All dependencies that the domain may have.
 const DOMAIN_USES: &[&str] =
-    &["aggregate", "chrono", "formats", "serde", "serde_json", "thiserror", "uuid"];
+    &["aggregate", "chrono", "formats", "schemars", "serde", "serde_json", "thiserror", "uuid"];
 /// Dependencies that the root crates must not have.
 const NOT_IN_ROOTS: &[&str] = &["axum", "async-nats", "reqwest", "tower", "tower-http", "hyper"];
 
