@@ -143,7 +143,8 @@ pub struct StepState {
     pub compensation: Leg,
     /// What the action returned.
     pub data: Value,
-    /// How often it was compensated, although it succeeded only afterwards.
+    /// How often it succeeded after a compensation had been called. Each time, the next call has
+    /// another idempotency key.
     pub rounds: u32,
     /// It succeeded while it was being compensated, so it must be compensated once more.
     pub again: bool,
@@ -172,8 +173,10 @@ pub struct Instance {
     pub origin: Option<Origin>,
     /// The steps that were asked for, by name.
     pub steps: BTreeMap<String, StepState>,
-    /// Why it is compensated or parked.
+    /// Why it is compensated.
     pub reason: Option<String>,
+    /// Why it is parked.
+    pub parked_for: Option<String>,
     /// The position of the last signal that it received.
     pub last_signal: i64,
 }

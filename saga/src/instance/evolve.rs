@@ -42,7 +42,7 @@ impl Instance {
             SagaEvent::Parked(it) => {
                 self.parked_from = self.status;
                 self.status = Status::Parked;
-                self.reason = Some(it.reason.clone());
+                self.parked_for = Some(it.reason.clone());
             }
             SagaEvent::Resumed(_) => self.resume(),
         }
@@ -81,7 +81,10 @@ impl Instance {
                 }
             }
             Leg::Requested { .. } | Leg::Resting { .. } => entry.again = true,
-            Leg::Idle | Leg::Delayed(_) | Leg::Skipped | Leg::Failed { .. } => {}
+            // Under the key of its attempts, the other side may repeat that there is nothing to
+            // undo.
+            Leg::Failed { .. } => entry.rounds += 1,
+            Leg::Idle | Leg::Delayed(_) | Leg::Skipped => {}
         }
     }
 
@@ -113,6 +116,7 @@ impl Instance {
     /// A compensation that used up its attempts gets new ones: a person wants it.
     fn resume(&mut self) {
         self.status = self.parked_from;
+        self.parked_for = None;
         for step in self.steps.values_mut() {
             if matches!(step.compensation, Leg::Failed { .. }) {
                 step.compensation = Leg::Idle;
