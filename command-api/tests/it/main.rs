@@ -16,6 +16,7 @@ mod events;
 mod evolution;
 mod examples;
 mod fulfilment;
+mod gateways;
 mod graphql;
 mod hot;
 mod idempotency;
