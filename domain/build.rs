@@ -16,7 +16,7 @@ fn main() -> io::Result<()> {
         let name = path.file_stem()?.to_str()?;
         Some(format!("    ({name:?}, include_str!({path:?})),\n"))
     });
-    let list = format!("&[\n{}]\n", entries.collect::<String>());
+    let list = format!("&[\n{}]\n", entries.collect::<Vec<_>>().concat());
     let out = env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?;
     fs::write(Path::new(&out).join("kept_schemas.rs"), list)
 }

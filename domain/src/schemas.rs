@@ -78,7 +78,9 @@ mod tests {
                     }
                 }
                 ("oneOf" | "anyOf", Value::Array(kinds)) => {
-                    kinds.iter().for_each(|kind| look(kind, &at, false, wrong));
+                    for kind in kinds {
+                        look(kind, &at, false, wrong);
+                    }
                 }
                 ("items", rule) => look(rule, &at, false, wrong),
                 _ => {}

@@ -4,7 +4,7 @@
 //! The events are the golden ones of the domain. They go through the store that encrypts personal
 //! values, and become messages as the relay publishes them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -95,18 +95,18 @@ async fn messages() -> Result<Vec<Value>> {
     let master = Arc::new(LocalMasterKeys::parse(&format!("{}=", "A".repeat(43)).into())?);
     let vault = Vault::new(keys.clone(), master, VaultOptions::default());
     let store = EncryptingStore::new(Arc::clone(&inner), vault);
-    let mut subjects = BTreeMap::new();
+    let mut subjects = BTreeSet::new();
     for (name, data) in golden()? {
         append(&store, &name, &data).await?;
         note_subjects(&data, &mut subjects);
     }
-    let mut messages = told("published", &all(inner.as_ref()).await?).await?;
-    messages.extend(told("readable", &all(&store).await?).await?);
-    for subject in subjects.into_keys() {
+    let mut messages = told("published", &all(inner.as_ref()).await?)?;
+    messages.extend(told("readable", &all(&store).await?)?);
+    for subject in subjects {
         let request = EraseRequest { subject, by: "operator".to_owned() };
         erase(inner.as_ref(), keys.as_ref(), &request).await?;
     }
-    messages.extend(told("erased", &all(&store).await?).await?);
+    messages.extend(told("erased", &all(&store).await?)?);
     let damaged: Vec<Value> = messages.iter().flat_map(damaged).collect();
     ensure!(damaged.len() >= messages.len(), "{} have no field", messages.len() - damaged.len());
     messages.extend(damaged);
@@ -144,9 +144,9 @@ async fn append(store: &dyn EventStore, name: &str, data: &Value) -> Result<()> 
 }
 
 /// Finds whose personal values are in a payload.
-fn note_subjects(value: &Value, subjects: &mut BTreeMap<Uuid, ()>) {
+fn note_subjects(value: &Value, subjects: &mut BTreeSet<Uuid>) {
     if let Some(subject) = value["$subject"].as_str().and_then(|text| text.parse().ok()) {
-        subjects.insert(subject, ());
+        subjects.insert(subject);
     }
     match value {
         Value::Object(fields) => fields.values().for_each(|field| note_subjects(field, subjects)),
@@ -161,7 +161,7 @@ async fn all(store: &dyn EventStore) -> Result<Vec<RecordedEvent>> {
 }
 
 /// The messages of these events.
-async fn told(what: &str, events: &[RecordedEvent]) -> Result<Vec<Value>> {
+fn told(what: &str, events: &[RecordedEvent]) -> Result<Vec<Value>> {
     let epoch = event_store::Epoch(Uuid::now_v7());
     let message = |event: &RecordedEvent| {
         let Encoded { subject, headers, payload, is_stub, .. } = encode(event, epoch, MAX_PAYLOAD);

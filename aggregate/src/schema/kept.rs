@@ -100,7 +100,8 @@ fn verdict(schema: &EventSchema, kept: Option<&Value>) -> Verdict {
 }
 
 fn lines<'c>(changes: impl Iterator<Item = &'c Change>) -> String {
-    changes.map(|Change { field, what, .. }| format!("\n  field {field}: {what}")).collect()
+    let line = |Change { field, what, .. }: &Change| format!("\n  field {field}: {what}");
+    changes.map(line).collect::<Vec<_>>().concat()
 }
 
 /// The kept schemas by name, such as `order.placed.v1`.

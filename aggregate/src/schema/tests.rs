@@ -1,6 +1,6 @@
 //! Tests of the schemas that are generated from payload types.
 
-#![allow(unreachable_pub, reason = "a domain lists its events at its root")]
+#![allow(dead_code, unreachable_pub, reason = "a domain lists its events at its root, for all")]
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -108,6 +108,4 @@ fn a_schema_says_what_is_written_in_the_words_of_the_code() {
     });
     assert_eq!(schemas[0].schema, expected, "{:#}", schemas[0].schema);
     assert_eq!(schemas[1].schema["description"], "Nobody knows where the letter is.");
-    let _not_called: fn(&crate::golden::Goldens) = check_golden_files;
-    assert_eq!(EVENTS.len(), 1);
 }

@@ -15,6 +15,7 @@ use serde_json::Value;
 use service_kit::conditional::{EntityTag, Preconditions, Verdict};
 use service_kit::problem::Problem;
 use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
 
 use crate::events;
 
@@ -57,7 +58,9 @@ impl Documents {
 impl Document {
     fn new(media_type: &'static str, document: &Value) -> Self {
         let text = document.to_string();
-        let tag = EntityTag::strong(hex(&Sha256::digest(&text)[..16]));
+        let mut half = [0; 16];
+        half.copy_from_slice(&Sha256::digest(&text)[..16]);
+        let tag = EntityTag::strong(Uuid::from_bytes(half).simple().to_string());
         Self { media_type, text: text.into(), tag }
     }
 
@@ -73,10 +76,6 @@ impl Document {
             Verdict::Failed => Err(Problem::precondition_failed()),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The routes.
