@@ -14,6 +14,7 @@ fn main() -> io::Result<()> {
     files.sort();
     let entries = files.iter().filter_map(|path| {
         let name = path.file_stem()?.to_str()?;
+        let path = path.to_str()?;
         Some(format!("    ({name:?}, include_str!({path:?})),\n"))
     });
     let list = format!("&[\n{}]\n", entries.collect::<Vec<_>>().concat());

@@ -174,9 +174,9 @@ impl<T: Transport> Target<T> {
     fn judged(&self, answer: Answer, permit: Permit<'_>) -> Result<Answer, Failed> {
         let verdict = (self.settings.judge)(&answer);
         if answer.status.is_server_error() {
-            permit.failed()
+            permit.failed();
         } else {
-            permit.succeeded()
+            permit.succeeded();
         }
         match verdict {
             Verdict::Final => Ok(answer),

@@ -68,9 +68,9 @@ pub(crate) struct World {
 
 impl World {
     /// Writes an entry, and folds it.
-    pub(crate) fn append(&mut self, entry: Entry) -> Result<(), JournalError> {
-        self.journal.append(&entry)?;
-        self.state.apply(&entry);
+    pub(crate) fn append(&mut self, entry: &Entry) -> Result<(), JournalError> {
+        self.journal.append(entry)?;
+        self.state.apply(entry);
         Ok(())
     }
 }

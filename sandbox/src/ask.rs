@@ -146,17 +146,14 @@ impl Sandbox {
     fn begin(&self, asked: &Asked) -> Result<(Option<Fault>, Duration, Duration), JournalError> {
         let mut world = self.world();
         let name = asked.operation.name();
-        let mut chance = match &asked.key {
-            Some(key) => {
-                let operation = name.to_owned();
-                world.append(Entry::Asked { key: key.clone(), operation })?;
-                let attempt = world.state.keys.get(key).map_or(0, |known| known.count.requests);
-                chance(self.seed(), key, attempt)
-            }
-            None => {
-                world.without_key += 1;
-                chance(self.seed(), "", world.without_key)
-            }
+        let mut chance = if let Some(key) = &asked.key {
+            let operation = name.to_owned();
+            world.append(&Entry::Asked { key: key.clone(), operation })?;
+            let attempt = world.state.keys.get(key).map_or(0, |known| known.count.requests);
+            chance(self.seed(), key, attempt)
+        } else {
+            world.without_key += 1;
+            chance(self.seed(), "", world.without_key)
         };
         let next = world
             .script
@@ -199,10 +196,16 @@ impl Sandbox {
             self.execute(&world, asked, fault == Some(Fault::Declined))
         };
         if outcome.is_saved {
-            let hook = outcome.event.map(|(kind, object)| self.hook(&world, kind, object));
+            let hook = outcome.event.map(|(kind, object)| self.hook(&world, kind, &object));
             let (key, answer) = (key.clone(), outcome.answer.clone());
             let change = outcome.change;
-            world.append(Entry::Done { key, fingerprint, answer, change, hook: hook.flatten() })?;
+            world.append(&Entry::Done {
+                key,
+                fingerprint,
+                answer,
+                change,
+                hook: hook.flatten(),
+            })?;
             self.news();
         }
         Ok(Given::Whole(outcome.answer))
@@ -230,7 +233,7 @@ impl Sandbox {
     }
 
     /// The event that tells of a change, if somebody listens.
-    fn hook(&self, world: &World, kind: &str, object: Value) -> Option<Hook> {
+    fn hook(&self, world: &World, kind: &str, object: &Value) -> Option<Hook> {
         self.hooks()?;
         let (number, now) = (world.state.next_hook, self.now());
         let event = serde_json::json!({

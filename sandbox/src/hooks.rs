@@ -109,7 +109,7 @@ impl Sandbox {
                 }
             }
         }
-        if let Err(error) = self.world().append(Entry::Delivered { hook: hook.number }) {
+        if let Err(error) = self.world().append(&Entry::Delivered { hook: hook.number }) {
             tracing::error!(error = cli_kit::describe(&error), "the state cannot be written");
         }
     }

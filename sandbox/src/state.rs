@@ -9,6 +9,7 @@ use crate::payments::{Payment, Refund};
 use crate::shipments::Shipment;
 
 /// What is appended to the journal.
+#[expect(clippy::large_enum_variant, reason = "one exists at a time")]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Entry {

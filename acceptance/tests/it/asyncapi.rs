@@ -107,7 +107,7 @@ async fn messages() -> Result<Vec<Value>> {
         erase(inner.as_ref(), keys.as_ref(), &request).await?;
     }
     messages.extend(told("erased", &all(&store).await?)?);
-    let damaged: Vec<Value> = messages.iter().flat_map(damaged).collect();
+    let damaged: Vec<Value> = messages.iter().filter_map(damaged).collect();
     ensure!(damaged.len() >= messages.len(), "{} have no field", messages.len() - damaged.len());
     messages.extend(damaged);
     Ok(messages)

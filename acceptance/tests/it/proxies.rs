@@ -74,6 +74,7 @@ fn web_sockets_for_graphql_reach_the_query_api_and_streams_are_not_cut() -> Resu
     assert_eq!(api, Some("$graphql_api"), "it depends on the upgrade");
     ensure!(of("POST /graphql").is_none(), "a mutation goes to the default");
     let caddy = page("deploy/front/Caddyfile")?;
+    let limits = Regex::new(r"(?m)^\s*\w*read_timeout (\d+)s;?$")?;
     for (text, lines) in [
         (
             &nginx,
@@ -99,7 +100,6 @@ fn web_sockets_for_graphql_reach_the_query_api_and_streams_are_not_cut() -> Resu
         for line in lines {
             ensure!(text.lines().any(|found| found.trim() == *line), "no line `{line}`");
         }
-        let limits = Regex::new(r"(?m)^\s*\w*read_timeout (\d+)s;?$")?;
         let limit = limits.captures(text).context("a read timeout")?[1].parse()?;
         ensure!(Duration::from_secs(limit) > 2 * HEARTBEAT, "{limit} s are too short");
     }

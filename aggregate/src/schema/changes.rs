@@ -131,12 +131,11 @@ impl Found {
     fn alternatives(&mut self, at: &str, then: &Map<String, Value>, now: &Map<String, Value>) {
         let (before, after) = (alternatives(then), alternatives(now));
         for Alternative { name, schema } in &before {
-            match after.iter().find(|other| other.name == *name) {
-                Some(other) => self.schema(at, schema, other.schema),
-                None => {
-                    let what = format!("its kind {name} is removed, and stored events may have it");
-                    self.add(at, true, what);
-                }
+            if let Some(other) = after.iter().find(|other| other.name == *name) {
+                self.schema(at, schema, other.schema);
+            } else {
+                let what = format!("its kind {name} is removed, and stored events may have it");
+                self.add(at, true, what);
             }
         }
         for Alternative { name, .. } in &after {

@@ -1,6 +1,6 @@
 //! The same documents, resolved here and by the library.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::unused_async, reason = "tests, of resolvers")]
 
 use async_graphql::{
     EmptyMutation, EmptySubscription, Interface, Object, ObjectType, Result, Schema,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use domain::value::{PostalCode, Region};
 use outward::header::{CONTENT_TYPE, HeaderValue};
 use outward::{Address, Answer, Http, Repeat, Report, Request, Settings, StatusCode, Target};
 use serde::Deserialize;
@@ -83,8 +84,9 @@ impl SandboxShipping {
         path: String,
         body: String,
     ) -> Result<Shipment, GatewayError> {
-        let request =
-            Request::post(path, body).header(CONTENT_TYPE, JSON).repeat(Repeat::with_key(call.key));
+        let request = Request::post(path, body)
+            .header(CONTENT_TYPE, JSON)
+            .repeat(Repeat::with_key(call.key.to_string()));
         let answer = self.send(call, request).await?;
         if answer.status.is_success() {
             return shipment(&answer).ok_or_else(|| GatewayError::unknown(UNREADABLE));
@@ -138,9 +140,9 @@ impl Shipping for SandboxShipping {
             "recipient": address.recipient.as_str(),
             "street": address.street.as_str(),
             "city": address.city.as_str(),
-            "postal_code": address.postal_code.as_ref().map(|code| code.as_str()),
+            "postal_code": address.postal_code.as_ref().map(PostalCode::as_str),
             "country": to.country.code(),
-            "region": to.region.as_ref().map(|region| region.as_str()),
+            "region": to.region.as_ref().map(Region::as_str),
             "items": parcel.items.iter().map(item).collect::<Vec<_>>(),
         });
         self.change(call, SHIPMENTS.to_owned(), body.to_string()).await
