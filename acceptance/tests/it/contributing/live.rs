@@ -13,7 +13,9 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-const COUPONS: &str = "subscription { coupons { event coupon { id percent isWithdrawn } left page { hasNextPage } } }";
+const COUPONS: &str = "subscription {
+    coupons { event coupon { id percent isWithdrawn } left page { hasNextPage } }
+}";
 
 /// Follows a coupon, those with its discount and all of them, and changes it.
 pub(super) async fn follow(endpoints: &Endpoints, id: &str) -> Result<()> {

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use domain::value::{PostalCode, Region};
+use domain::value::{PostalCode, Quantity, Region};
 use outward::header::{CONTENT_TYPE, HeaderValue};
 use outward::{Address, Answer, Http, Repeat, Report, Request, Settings, StatusCode, Target};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::port::shipping::{Made, Parcel, Shipment, ShipmentId, ShipmentState};
@@ -134,7 +134,7 @@ fn shipment(answer: &Answer) -> Option<Shipment> {
 impl Shipping for SandboxShipping {
     async fn request(&self, call: &Call, parcel: &Parcel) -> Result<Shipment, GatewayError> {
         let (address, to) = (&parcel.address, &parcel.destination);
-        let item = |(product, quantity): &(Uuid, domain::value::Quantity)| json!({ "product": product, "quantity": quantity.get() });
+        let item = |(product, quantity): &(Uuid, Quantity)| json!({ "product": product, "quantity": quantity.get() });
         let body = json!({
             "order": parcel.order,
             "recipient": address.recipient.as_str(),
@@ -162,4 +162,9 @@ impl Shipping for SandboxShipping {
             }
         }
     }
+}
+
+/// An item of a shipment.
+fn item((product, quantity): &(Uuid, Quantity)) -> Value {
+    json!({ "product": product, "quantity": quantity.get() })
 }

@@ -1,5 +1,5 @@
-//! Read your own writes over a socket (P10): the token is in the `extensions` of an operation, and is
-//! refused for the same reasons as over HTTP.
+//! Read your own writes over a socket (P10): the token is in the `extensions` of an operation, and
+//! is refused for the same reasons as over HTTP.
 
 use std::time::{Duration, Instant};
 

@@ -7,12 +7,12 @@ use rand::rngs::StdRng;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::api::{Sandbox, World};
 use crate::fault::{Fault, chance, share};
 use crate::form::Form;
-use crate::journal::JournalError;
-use crate::state::{Change, Entry, Hook, Saved};
-use crate::{payments, shipments};
+use crate::simulation::api::{Sandbox, World};
+use crate::simulation::journal::JournalError;
+use crate::simulation::state::{Change, Entry, Hook, Saved};
+use crate::simulation::{payments, shipments};
 
 /// What a request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]

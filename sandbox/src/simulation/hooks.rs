@@ -10,9 +10,9 @@ use outward::{Address, Http, Repeat, Request, Target};
 use sha2::Sha256;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::Sandbox;
 use crate::fault::{chance, share};
-use crate::state::{Entry, Hook};
+use crate::simulation::api::Sandbox;
+use crate::simulation::state::{Entry, Hook};
 
 const SIGNATURE: HeaderName = HeaderName::from_static("stripe-signature");
 /// The maximum number of events that are sent at once.

@@ -14,14 +14,14 @@ use axum::routing::{get, post};
 use service_kit::clock::{self, SharedClock};
 use tokio::sync::Notify;
 
-use crate::ask::{Asked, Given, Operation};
-use crate::control;
 use crate::fault::{Faults, Next};
 use crate::form::Form;
-use crate::hooks::HookSettings;
-use crate::journal::{Journal, JournalError};
-use crate::state::{Counts, Entry, Saved, State};
-use crate::{payments, shipments};
+use crate::simulation::ask::{Asked, Given, Operation};
+use crate::simulation::control;
+use crate::simulation::hooks::HookSettings;
+use crate::simulation::journal::{Journal, JournalError};
+use crate::simulation::state::{Counts, Entry, Saved, State};
+use crate::simulation::{payments, shipments};
 
 /// The maximum length of a request's body, in bytes.
 const MAX_BODY: usize = 64 * 1024;

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::ask::Outcome;
 use crate::form::Form;
-use crate::state::{Change, Saved, State};
+use crate::simulation::ask::Outcome;
+use crate::simulation::state::{Change, Saved, State};
 
 mod show;
 

@@ -13,8 +13,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::ask::Outcome;
-use crate::state::{Change, Saved, State};
+use crate::simulation::ask::Outcome;
+use crate::simulation::state::{Change, Saved, State};
 
 /// The country that the shipper does not ship to.
 const NOT_TO: &str = "AQ";

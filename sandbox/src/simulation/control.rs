@@ -14,9 +14,9 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 
-use crate::api::Sandbox;
 use crate::fault::{Faults, Next};
-use crate::state::Counts;
+use crate::simulation::api::Sandbox;
+use crate::simulation::state::Counts;
 
 /// The maximum number of faults that wait for their request.
 const MAX_SCRIPT: usize = 10_000;

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{Payment, Refund};
-use crate::ask::Outcome;
-use crate::state::Saved;
+use crate::simulation::ask::Outcome;
+use crate::simulation::state::Saved;
 
 impl Payment {
     /// As a PaymentIntent.

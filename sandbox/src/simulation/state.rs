@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::payments::{Payment, Refund};
-use crate::shipments::Shipment;
+use crate::simulation::payments::{Payment, Refund};
+use crate::simulation::shipments::Shipment;
 
 /// What is appended to the journal.
 #[expect(clippy::large_enum_variant, reason = "one exists at a time")]

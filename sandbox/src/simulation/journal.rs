@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::state::{Entry, State};
+use crate::simulation::state::{Entry, State};
 
 /// The maximum number of entries. Beyond it, nothing more is done until the file is removed.
 const MAX_ENTRIES: usize = 5_000_000;
