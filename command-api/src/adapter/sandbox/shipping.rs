@@ -134,7 +134,6 @@ fn shipment(answer: &Answer) -> Option<Shipment> {
 impl Shipping for SandboxShipping {
     async fn request(&self, call: &Call, parcel: &Parcel) -> Result<Shipment, GatewayError> {
         let (address, to) = (&parcel.address, &parcel.destination);
-        let item = |(product, quantity): &(Uuid, Quantity)| json!({ "product": product, "quantity": quantity.get() });
         let body = json!({
             "order": parcel.order,
             "recipient": address.recipient.as_str(),
