@@ -5,10 +5,10 @@
 //! boxes and tasks cost more than all else that is done for a query. Here a field gets them only if
 //! it waits.
 //!
-//! The values and the errors are those of the library. Fields keep the order in which they were asked
-//! for; only the errors of several fields that wait may come in another one. Where this file does
-//! not know better, the library resolves the whole object: under directives, fragments of other
-//! types, and fields that are asked for twice. Extensions do not see fields that are resolved here.
+//! The values and the errors are those of the library. Fields keep the order in which they were
+//! asked for; only the errors of several fields that wait may come in another one. Where this file
+//! does not know better, the library resolves the whole object: under directives, fragments of
+//! other types, and fields that are asked for twice. Extensions do not see what is resolved here.
 
 use std::borrow::Cow;
 use std::pin::{Pin, pin};
