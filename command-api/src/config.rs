@@ -14,6 +14,7 @@ use crate::http::Version;
 mod access;
 mod access_tokens;
 mod administrator;
+mod gateway;
 mod mail;
 mod operations;
 mod session;
@@ -22,6 +23,7 @@ mod states;
 pub use access::{AccessAction, ItemArgs, RoleArgs, UserArgs};
 pub use access_tokens::{AccessTokenArgs, AccessTokenKeysArgs};
 pub use administrator::{CreateAdminArgs, StoreArgs, reservation_secret};
+pub use gateway::{PaymentArgs, PaymentProvider, ShippingArgs, ShippingProvider};
 pub use mail::{MailArgs, MailServerArgs};
 pub use operations::{AdminArgs, BeginEpochArgs, OperationsArgs};
 pub use session::SessionArgs;
@@ -102,6 +104,14 @@ pub enum Action {
         /// Describe the operations API of the admin port instead.
         #[arg(long, conflicts_with = "version")]
         admin: bool,
+    },
+    /// Print the description of the events as AsyncAPI 3.0, the same as `/asyncapi.json`.
+    Asyncapi,
+    /// Print the JSON Schemas of the events, by `type/version`.
+    Schemas {
+        /// The only type to print, such as `order.placed`.
+        #[arg(long = "type")]
+        event_type: Option<String>,
     },
 }
 

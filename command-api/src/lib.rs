@@ -4,16 +4,19 @@
 //! This crate has no SQL for the event store and no rule of the shop. Those are in `event-store`
 //! and `domain`.
 
+pub mod adapter;
 pub mod administrator;
 pub mod application;
 pub mod auth;
 pub mod config;
 pub mod erasure;
+pub mod events;
 pub mod graphql;
 pub mod http;
 pub mod migrate;
 mod offline;
 pub mod operations;
+pub mod port;
 pub mod remote;
 pub mod serve;
 mod signing_in;

@@ -5,6 +5,7 @@ pub mod order;
 pub mod personal;
 pub mod pricing;
 pub mod product;
+pub mod schemas;
 pub mod user;
 pub mod user_orders;
 pub mod value;

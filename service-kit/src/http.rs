@@ -4,6 +4,7 @@
 mod accept;
 mod address;
 mod allowed;
+mod answer;
 mod body_budget;
 mod client;
 mod connection;
@@ -26,6 +27,7 @@ mod serve;
 mod single;
 mod stall;
 mod step;
+mod streams;
 pub(crate) mod tls;
 mod unread;
 mod upgrade;

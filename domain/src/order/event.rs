@@ -1,6 +1,7 @@
 //! The events of an order. Type strings and shapes are permanent.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -13,7 +14,7 @@ use crate::value::{
 };
 
 /// An event of an order.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum OrderEvent {
     /// `order.placed` v1: an order was placed.
@@ -101,7 +102,7 @@ impl OrderEvent {
 }
 
 /// A line of an order, with its own copy of the product's name and price.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OrderLine {
     /// The line's id.
     pub line_id: Uuid,
@@ -126,7 +127,7 @@ impl OrderLine {
 }
 
 /// The payload of `order.placed` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OrderPlaced {
     /// The order's id.
     pub order_id: Uuid,
@@ -146,7 +147,7 @@ pub struct OrderPlaced {
 }
 
 /// The payload of `order.line_added` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OrderLineAdded {
     /// The order's id.
     pub order_id: Uuid,
@@ -157,7 +158,7 @@ pub struct OrderLineAdded {
 }
 
 /// The payload of `order.line_removed` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OrderLineRemoved {
     /// The order's id.
     pub order_id: Uuid,
@@ -168,7 +169,7 @@ pub struct OrderLineRemoved {
 }
 
 /// The payload of `order.shipping_address_set` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OrderShippingAddressSet {
     /// The order's id.
     pub order_id: Uuid,
@@ -182,7 +183,7 @@ pub struct OrderShippingAddressSet {
 
 /// The payload of `order.priced` v1. The order is confirmed in the same append, with the total of
 /// this price.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OrderPriced {
     /// The order's id.
     pub order_id: Uuid,
@@ -195,7 +196,7 @@ pub struct OrderPriced {
 }
 
 /// The payload of `order.confirmed` v1. From this event on, the order counts as a sale.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OrderConfirmed {
     /// The order's id.
     pub order_id: Uuid,
@@ -213,7 +214,7 @@ pub struct OrderConfirmed {
 }
 
 /// The payload of `order.cancelled` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OrderCancelled {
     /// The order's id.
     pub order_id: Uuid,
@@ -223,7 +224,7 @@ pub struct OrderCancelled {
 
 /// The payload of `order.sale_cancelled` v1. From this event on, the order no longer counts as a
 /// sale.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OrderSaleCancelled {
     /// The order's id.
     pub order_id: Uuid,
@@ -239,7 +240,7 @@ pub struct OrderSaleCancelled {
 }
 
 /// The payload of `order.payment_requested` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OrderPaymentRequested {
     /// The order's id.
     pub order_id: Uuid,
@@ -250,7 +251,7 @@ pub struct OrderPaymentRequested {
 }
 
 /// The payload of `order.paid` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OrderPaid {
     /// The order's id.
     pub order_id: Uuid,
@@ -269,7 +270,7 @@ pub struct OrderPaid {
 }
 
 /// The payload of `order.shipped` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OrderShipped {
     /// The order's id.
     pub order_id: Uuid,
@@ -283,7 +284,7 @@ pub struct OrderShipped {
 }
 
 /// The payload of `order.delivered` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OrderDelivered {
     /// The order's id.
     pub order_id: Uuid,
@@ -297,7 +298,7 @@ pub struct OrderDelivered {
 }
 
 /// The payload of `order.refunded` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OrderRefunded {
     /// The order's id.
     pub order_id: Uuid,

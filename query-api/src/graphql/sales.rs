@@ -1,7 +1,8 @@
 //! Daily sales.
 
 use access::Permission;
-use async_graphql::{Context, Enum, InputObject, Object, Result};
+use async_graphql::{Context, Enum, InputObject, Object, Result, SimpleObject};
+use chrono::NaiveDate;
 use graphql_kit::{AtOnce, Prompt};
 use serde::Serialize;
 use serde_json::Value;
@@ -12,15 +13,32 @@ use super::connection::{Connection, Listed, Wanted};
 use super::money::{Money, money};
 use super::scalar::Date;
 use crate::filter;
+use crate::page::PageRequest;
 use crate::read::sales::{DailySalesRow, DailySalesSort, ListDailySales};
 
 /// The sales of a day in one currency.
-pub(super) struct DailySales(DailySalesRow);
+pub(super) struct DailySales(pub(super) DailySalesRow);
+
+/// What tells the sales of a day from others.
+#[derive(SimpleObject)]
+pub(super) struct DailySalesKey {
+    /// The day, in UTC.
+    day: Date,
+    /// The code of the currency.
+    currency: String,
+}
+
+impl DailySalesKey {
+    /// That of a row.
+    pub(super) fn of(row: &DailySalesRow) -> Self {
+        Self { day: Date(row.day), currency: row.currency.clone() }
+    }
+}
 
 /// The sorts of a list of days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
 #[graphql(name = "DailySalesSort", remote = "DailySalesSort")]
-enum SortDays {
+pub(super) enum SortDays {
     /// Earliest day first.
     DayAsc,
     /// Latest day first.
@@ -29,13 +47,41 @@ enum SortDays {
 
 /// Which days a list has.
 #[derive(Debug, Default, Serialize, InputObject)]
-struct DailySalesFilter {
+pub(super) struct DailySalesFilter {
     /// Only days from this one on, inclusive.
     from: Option<Date>,
     /// Only days up to this one, inclusive; not before `from`.
     to: Option<Date>,
     /// Only sales in this currency. It may be any that ISO 4217 lists or once listed.
     currency: Option<String>,
+}
+
+impl DailySalesFilter {
+    /// The filter, if some day can match it.
+    ///
+    /// # Errors
+    /// The arguments that are not valid.
+    pub(super) fn checked(self) -> Result<Self, Problem> {
+        let [from, to] = self.days();
+        let days = filter::days(from, to);
+        let currency = self.currency.as_deref().map_or(Ok(()), filter::currency);
+        let errors: Vec<_> = [days, currency].into_iter().filter_map(Result::err).collect();
+        if errors.is_empty() {
+            return Ok(self);
+        }
+        Err(Problem::invalid(errors).moved(|pointer| format!("/filter{pointer}")))
+    }
+
+    /// The first and the last day.
+    fn days(&self) -> [Option<NaiveDate>; 2] {
+        [&self.from, &self.to].map(|day| day.as_ref().map(|Date(day)| *day))
+    }
+
+    /// The question for a page of these days.
+    pub(super) fn question(self, page_request: PageRequest<DailySalesSort>) -> ListDailySales {
+        let [from, to] = self.days();
+        ListDailySales { from, to, currency: self.currency, as_of: None, page_request }
+    }
 }
 
 #[derive(Default)]
@@ -57,20 +103,11 @@ impl SalesQuery {
         let answer = async {
             let asking = ctx.data::<Asking>()?;
             asking.everything(Permission::SalesRead)?;
-            let filter = filter.unwrap_or_default();
-            let (from, to) = (filter.from.map(|Date(day)| day), filter.to.map(|Date(day)| day));
-            let days = filter::days(from, to);
-            let currency = filter.currency.as_deref().map_or(Ok(()), filter::currency);
-            let errors: Vec<_> = [days, currency].into_iter().filter_map(Result::err).collect();
-            if !errors.is_empty() {
-                let problem = Problem::invalid(errors);
-                return Err(asking.failure(&problem.moved(|pointer| format!("/filter{pointer}"))));
-            }
+            let filter = filter.unwrap_or_default().checked();
+            let filter = filter.map_err(|problem| asking.failure(&problem))?;
             let list = ("sales", &(&filter, sort));
             let wanted = Wanted::read(asking, list, sort.into(), (first, after.as_deref()))?;
-            let (currency, page_request) = (filter.currency, wanted.request.clone());
-            let question = ListDailySales { from, to, currency, as_of: None, page_request };
-            let page = asking.ask(question).await?;
+            let page = asking.ask(filter.question(wanted.request.clone())).await?;
             Ok(Some(wanted.connection(page, DailySales)))
         };
         answer.await.transpose()

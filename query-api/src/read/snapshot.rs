@@ -4,9 +4,8 @@
 //! It has the tables of the projections that questions of GraphQL ask, because beginning a snapshot
 //! locks each of them.
 //!
-//! The first question says which connections it uses: those on which statements are planned once,
-//! or those for lists that are planned for their own values. So the usual snapshot has nothing to
-//! set.
+//! It uses the connections for lists, which are few: on more connections at once, snapshots hold up
+//! one another, and fewer of them end in a second.
 //!
 //! A separate task owns the transaction and answers one question after the other. So a [`Snapshot`]
 //! borrows nothing and can be cloned, for example for code that loads one part of an answer. If the
@@ -76,9 +75,16 @@ const fn is_same(one: &[u8], other: &[u8]) -> bool {
     at == one.len() && at == other.len()
 }
 
+/// Makes Postgres plan the statements of a transaction once for all values, as on the connections
+/// for lookups.
+const PLAN_ONCE: &str = "; SET LOCAL plan_cache_mode = force_generic_plan;
+    SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off";
 /// Makes Postgres plan further statements for their own values, as usual for lists.
 const PLAN_FOR_VALUES: &str = "SET LOCAL plan_cache_mode = force_custom_plan;
     SET LOCAL enable_seqscan = on; SET LOCAL enable_bitmapscan = on";
+/// The statements that begin a snapshot.
+const BEGIN: &str = postgres_kit::sql!(Shared::BEGIN, PLAN_ONCE);
+
 /// Answers questions in one snapshot. Clones use the same snapshot.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
@@ -183,9 +189,8 @@ async fn once<T, A: Future<Output = T>>(
     let (opened, mut is_open) = oneshot::channel();
     let task = tokio::spawn(async move {
         // Who asks nothing needs no connection.
-        let mut questions: mpsc::Receiver<Box<dyn Queued>> = questions;
+        let mut questions = questions;
         let Some(first) = questions.recv().await else { return Ok(End::Well) };
-        let pool = if first.is_planned_once() { &pools.lookup } else { &pools.scan };
         let questions = Questions { first, others: questions };
         let work = async |connection: &mut PgConnection| {
             let end = serve(connection, token, questions, opened).await;
@@ -194,7 +199,7 @@ async fn once<T, A: Future<Output = T>>(
             }
             end
         };
-        pool.run(work).await
+        pools.scan.run(work).await
     });
     let answer = ask(Snapshot { queue }).await;
     // All clones of the snapshot are gone now. If one is left, the snapshot ends at its time limit.
@@ -243,7 +248,7 @@ async fn serve(
     opened: oneshot::Sender<()>,
 ) -> Result<End, ReadError> {
     let deadline = Instant::now() + OPEN_LIMIT;
-    let not_begun = match connection.begin_with(Shared::BEGIN).await {
+    let not_begun = match connection.begin_with(BEGIN).await {
         // Nothing is written. Dropping the transaction rolls it back.
         Ok(transaction) => return answer(transaction, token, questions, (opened, deadline)).await,
         Err(not_begun) => not_begun,
@@ -261,7 +266,7 @@ async fn answer(
         connection: &mut transaction,
         token,
         end: End::Well,
-        is_planned_for_values: !first.is_planned_once(),
+        is_planned_for_values: false,
         is_over: false,
     };
     if opened.send(()).is_err() {
@@ -327,9 +332,6 @@ impl Open<'_> {
 
 /// A question on its way to the snapshot's task.
 trait Queued: Send {
-    /// See [`Read::is_planned_once`].
-    fn is_planned_once(&self) -> bool;
-
     fn answer<'s>(self: Box<Self>, open: &'s mut Open<'_>) -> BoxFuture<'s, ()>;
 }
 
@@ -339,10 +341,6 @@ struct AskedHere<R: Read> {
 }
 
 impl<R: Read> Queued for AskedHere<R> {
-    fn is_planned_once(&self) -> bool {
-        self.question.is_planned_once()
-    }
-
     fn answer<'s>(self: Box<Self>, open: &'s mut Open<'_>) -> BoxFuture<'s, ()> {
         Box::pin(async move {
             let answer = open.ask(&self.question).await;

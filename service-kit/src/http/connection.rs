@@ -4,17 +4,16 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{HOST, STRICT_TRANSPORT_SECURITY};
 use axum::http::uri::Authority;
 use axum::http::{HeaderValue, Version};
 use axum::response::Response;
-use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::body::Incoming;
 use hyper::server::conn::http1::UpgradeableConnection;
 use hyper::server::conn::http2;
 use hyper_util::rt::TokioIo;
@@ -25,8 +24,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use super::answer::Answer;
 use super::body_budget::{BodyBudget, Budgeted};
-use super::connections::{Activity, InFlight, Slot, Taken, closed};
+use super::connections::{Activity, Slot, closed};
 use super::hosts::is_domain;
 use super::limits::Limits;
 use super::protocol::{Builders, Protocol, begun};
@@ -238,9 +238,12 @@ struct Requests {
 }
 
 impl Requests {
-    async fn answer(self, request: Request<Incoming>) -> Result<Response, Infallible> {
+    async fn answer(self, request: Request<Incoming>) -> Result<Response<Answer>, Infallible> {
+        let is_http2 = request.version() == Version::HTTP_2;
+        if is_http2 {
+            self.activity.speaks_http2();
+        }
         let in_flight = self.activity.begin();
-        let taken = (request.version() == Version::HTTP_2).then(|| self.activity.watch());
         let reservation = self.bodies.reservation();
         let mut request =
             request.map(|body| Body::new(Budgeted::new(body, Arc::clone(&reservation))));
@@ -258,37 +261,11 @@ impl Requests {
         }
         // The handler no longer needs the body.
         drop(reservation);
-        Ok(response.map(|body| Body::new(Answering { body, taken, _in_flight: in_flight })))
-    }
-}
-
-/// An answer's body. The connection counts as busy until it is sent or dropped.
-struct Answering {
-    body: Body,
-    taken: Option<Taken>,
-    _in_flight: InFlight,
-}
-
-impl hyper::body::Body for Answering {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let part = Pin::new(&mut self.body).poll_frame(context);
-        if let Some(taken) = &self.taken {
-            taken.note(matches!(part, Poll::Ready(Some(Ok(_)))));
-        }
-        part
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        Ok(response.map(|body| {
+            if is_http2 {
+                return Answer::of_http2(body, self.activity.send(in_flight));
+            }
+            Answer::of_http1(body, in_flight)
+        }))
     }
 }

@@ -12,8 +12,10 @@ use std::time::Duration;
 use axum::body::Bytes;
 use bytes::{Buf as _, BytesMut};
 use hyper::server::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+
+use super::streams::Streams;
 
 /// What HTTP/2 begins with (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -48,14 +50,13 @@ pub(super) enum Protocol {
 #[derive(Debug)]
 pub(super) struct Builders {
     pub(super) http1: http1::Builder,
-    pub(super) http2: http2::Builder<TokioExecutor>,
+    pub(super) http2: http2::Builder<Streams>,
 }
 
 impl Builders {
     /// Settings with this limit for the head of a request.
     pub(super) fn new(head_deadline: Duration) -> Self {
-        let (mut http1, mut http2) =
-            (http1::Builder::new(), http2::Builder::new(TokioExecutor::new()));
+        let (mut http1, mut http2) = (http1::Builder::new(), http2::Builder::new(Streams));
         http1
             .timer(TokioTimer::new())
             .header_read_timeout(head_deadline)

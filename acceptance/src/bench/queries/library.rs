@@ -1,8 +1,8 @@
 //! The share of the GraphQL library: the answer of *graphql* from rows in memory, as JSON, without
 //! HTTP, SQL and tokens, and on one core.
 //!
-//! - *library alone* parses the document each time, and resolves each field as a task of its own, as
-//!   the library does by itself.
+//! - *library alone* parses the document each time, and resolves each field as a task of its own,
+//!   as the library does by itself.
 //! - *library, at once* has the document parsed, and resolves fields at once, as the API does.
 //!
 //! The plain handler needs no library. So the time that both take for an answer tells which ratio
