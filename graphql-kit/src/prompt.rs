@@ -2,8 +2,7 @@
 //!
 //! The library puts each field of each object into a box and a task of its own, so that all fields
 //! that wait do so together. Most fields of a row wait for nothing, and on a page of rows these
-//! boxes and tasks cost more than all else that is done for a query. Here a field gets them only if
-//! it waits.
+//! boxes and tasks cost more than the rest of a query. Here a field gets them only if it waits.
 //!
 //! The values and the errors are those of the library. Fields keep the order in which they were
 //! asked for; only the errors of several fields that wait may come in another one. Where this file

@@ -18,7 +18,7 @@ impl Backoff {
         Self(limits.without_max_times().build())
     }
 
-    /// The next pause.
+    /// The next pause: from zero to a limit, which doubles then.
     pub(crate) fn next_pause(&mut self) -> Duration {
         self.next_limit().mul_f64(rand::random_range(0.0..=1.0))
     }

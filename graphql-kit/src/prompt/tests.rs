@@ -21,7 +21,7 @@ enum Numbered {
     Thing(Thing),
 }
 
-/// Lets others have a turn.
+/// Yields once, so that other tasks run.
 async fn give_way() {
     let mut gave = false;
     let turn = poll_fn(|context| {

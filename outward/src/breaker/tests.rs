@@ -77,7 +77,7 @@ async fn it_closes_after_its_probes_succeeded_and_lets_no_more_pass_before() {
     second.succeeded();
     assert_eq!(state(&breaker), State::Closed);
     ends(&breaker, &[false; 3]);
-    assert_eq!(state(&breaker), State::Closed, "the window began anew");
+    assert_eq!(state(&breaker), State::Closed, "the window is a new one");
 }
 
 #[tokio::test(start_paused = true)]

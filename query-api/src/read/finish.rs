@@ -31,7 +31,7 @@ fn panicked(panic: &(dyn Any + Send)) -> ReadError {
     ReadError::Panicked(message.unwrap_or("without a message").to_owned().into())
 }
 
-/// A read that is not at its end.
+/// A read that has not finished.
 struct Finishing<F: Future<Output: Send + 'static> + Send + 'static>(Option<Pin<Box<F>>>);
 
 impl<F: Future<Output: Send + 'static> + Send + 'static> Future for Finishing<F> {
