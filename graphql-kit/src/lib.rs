@@ -21,4 +21,4 @@ pub mod socket;
 
 pub use endpoint::{Endpoint, Executes};
 pub use limits::{Introspection, limited};
-pub use prompt::{AtOnce, Prompt, selects};
+pub use prompt::{AtOnce, Prompt};

@@ -107,7 +107,7 @@ impl<T: Prompt> OutputType for AtOnce<T> {
 }
 
 /// Whether a field, or one further below it, has one of these names. A fragment may have them all.
-pub fn selects(field: &Field, names: &[&str]) -> bool {
+fn selects(field: &Field, names: &[&str]) -> bool {
     if names.is_empty() {
         return false;
     }

@@ -38,7 +38,7 @@ pub use listener::Listener;
 pub use pauses::Pauses;
 pub use place::{is_address, named, place};
 pub use pool::{AfterConnect, Pool, PoolSettings};
-pub use row::{Column, TableRow, misfits, unread};
+pub use row::{Column, Columns, TableRow, misfits, unread};
 pub use schema::{Schema, SchemaError};
 pub use sql::placeholders;
 pub use sqlstate::{Meaning, has_sqlstate, is_transient, meaning, sqlstate};
@@ -49,6 +49,6 @@ pub mod macros {
     pub use sqlx::postgres::{PgArguments, PgRow};
     pub use sqlx::{Error, Result};
 
-    pub use crate::row::{argument, next};
+    pub use crate::row::{Place, argument, next, next_of};
     pub use crate::sql::{join, length, text};
 }

@@ -14,24 +14,64 @@ pub trait TableRow: Sized {
     /// Name and type of each column, in the same order.
     const SHAPE: &'static [Column];
 
-    /// Reads the columns of a result, starting at index `first`, in the order of
-    /// [`TableRow::COLUMNS`].
+    /// Reads the columns of a result, starting at index `first`: those of `columns`, in the order of
+    /// [`TableRow::COLUMNS`]. The fields of others have the default of their type.
     ///
     /// # Errors
     /// A value does not have its field's type, or is null and the field is not an `Option`.
-    fn read(row: &PgRow, first: usize) -> sqlx::Result<Self>;
+    fn read_some(row: &PgRow, first: usize, columns: Columns) -> sqlx::Result<Self>;
 
-    /// Like [`TableRow::read`], for the right side of a `LEFT JOIN`. Returns `None` if the first
+    /// Reads all columns of a result, starting at index `first`, in the order of
+    /// [`TableRow::COLUMNS`].
+    ///
+    /// # Errors
+    /// Those of [`TableRow::read_some`].
+    fn read(row: &PgRow, first: usize) -> sqlx::Result<Self> {
+        Self::read_some(row, first, Columns::ALL)
+    }
+
+    /// Like [`TableRow::read_some`], for the right side of a `LEFT JOIN`. Returns `None` if the first
     /// column, which must be part of the primary key, is null.
     ///
     /// # Errors
-    /// Those of [`TableRow::read`].
-    fn read_if_there(row: &PgRow, first: usize) -> sqlx::Result<Option<Self>> {
+    /// Those of [`TableRow::read_some`].
+    fn read_if_there(row: &PgRow, first: usize, columns: Columns) -> sqlx::Result<Option<Self>> {
         use sqlx::ValueRef as _;
         if row.try_get_raw(first)?.is_null() {
             return Ok(None);
         }
-        Self::read(row, first).map(Some)
+        Self::read_some(row, first, columns).map(Some)
+    }
+}
+
+/// Some of the columns of a row. The first one, its id, always is one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Columns(u64);
+
+impl Columns {
+    /// All columns.
+    pub const ALL: Self = Self(u64::MAX);
+    /// The maximum number of columns of a row.
+    pub const MOST: usize = 64;
+    /// The first column alone.
+    pub const ID: Self = Self(1);
+
+    /// The columns with one of these names.
+    pub fn named<R: TableRow>(mut is_one: impl FnMut(&str) -> bool) -> Self {
+        let all = R::SHAPE.iter().enumerate();
+        let named = all.filter(|(_, column)| is_one(column.name)).map(|(at, _)| 1 << at);
+        Self(named.fold(Self::ID.0, |set, column: u64| set | column))
+    }
+
+    /// Whether the column at this place of [`TableRow::SHAPE`] is one of them.
+    pub const fn has(self, at: usize) -> bool {
+        self.0 >> at & 1 == 1
+    }
+
+    /// Their names, in the order of [`TableRow::COLUMNS`].
+    pub fn names<R: TableRow>(self) -> impl Iterator<Item = &'static str> + Clone {
+        let all = R::SHAPE.iter().enumerate();
+        all.filter(move |(at, _)| self.has(*at)).map(|(_, column)| column.name)
     }
 }
 
@@ -73,8 +113,42 @@ where
     Ok(value)
 }
 
+/// The place of the next column in a result, and in its row.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Place {
+    in_result: usize,
+    in_row: usize,
+    columns: Columns,
+}
+
+impl Place {
+    /// The first column of a row, at index `first` of a result.
+    pub const fn first(first: usize, columns: Columns) -> Self {
+        Self { in_result: first, in_row: 0, columns }
+    }
+}
+
+/// Reads the value at a place and advances it. A column that the result does not have is the
+/// default of its type.
+///
+/// # Errors
+/// The value does not have this type.
+pub fn next_of<'r, T>(row: &'r PgRow, place: &mut Place) -> sqlx::Result<T>
+where
+    T: Type<Postgres> + Decode<'r, Postgres> + Default,
+{
+    let is_there = place.columns.has(place.in_row);
+    place.in_row += 1;
+    if !is_there {
+        return Ok(T::default());
+    }
+    place.in_result += 1;
+    row.try_get(place.in_result - 1)
+}
+
 /// Declares a row: a struct whose fields are the columns of the same names. The field of a nullable
-/// column is an `Option`.
+/// column is an `Option`. Each type has a default, for statements that leave the column out.
 ///
 /// ```
 /// postgres_kit::row! {
@@ -107,9 +181,14 @@ macro_rules! row {
             const SHAPE: &'static [$crate::Column] =
                 &[$($crate::Column::of::<$type>(stringify!($column))),+];
 
-            fn read(row: &$crate::macros::PgRow, first: usize) -> $crate::macros::Result<Self> {
-                let mut at = first;
-                Ok(Self { $($column: $crate::macros::next(row, &mut at)?),+ })
+            fn read_some(
+                row: &$crate::macros::PgRow,
+                first: usize,
+                columns: $crate::Columns,
+            ) -> $crate::macros::Result<Self> {
+                const { assert!(Self::SHAPE.len() <= $crate::Columns::MOST, "too many columns") };
+                let mut place = $crate::macros::Place::first(first, columns);
+                Ok(Self { $($column: $crate::macros::next_of(row, &mut place)?),+ })
             }
         }
     };

@@ -31,6 +31,7 @@ use crate::wait::{PREFERENCE_APPLIED, Wait};
 
 mod asked;
 mod asking;
+mod columns;
 mod connection;
 mod execute;
 mod failure;

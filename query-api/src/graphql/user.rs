@@ -4,19 +4,21 @@ use std::sync::Arc;
 
 use access::Permission;
 use async_graphql::{Context, Enum, ID, InputObject, Object, Result, SimpleObject};
-use graphql_kit::{AtOnce, Prompt, selects};
+use graphql_kit::{AtOnce, Prompt};
 use serde::Serialize;
 use serde_json::Value;
 use service_kit::Problem;
 use service_kit::input::Id;
 
 use super::asking::{Answer, Asking};
+use super::columns::{Shown, columns};
 use super::connection::{Connection, Listed, Wanted};
 use super::load::{OrdersKey, OrdersPage, UserKey};
 use super::money::{Money, sums};
-use super::order::{DETAILS, Order, SortOrders};
+use super::order::{self, Order, SortOrders};
 use super::scalar::Timestamp;
 use crate::filter;
+use crate::read::order::OrderRow;
 use crate::read::user::{AddressColumn, ListUsers, UserRow, UserSort};
 use crate::view::known;
 use crate::view::order::OrderStatus;
@@ -24,6 +26,31 @@ use crate::view::user::{CustomerType, UserStatus, net};
 
 /// A user.
 pub(super) struct User(pub(super) Arc<UserRow>);
+
+/// The columns that each list of users reads: those that it may be sorted by.
+const ALWAYS: &[&str] = &["id", "created_at", "order_count"];
+/// The fields, and the columns that they show.
+const SHOWN: &[Shown] = &[
+    ("addresses", &["addresses"]),
+    ("createdAt", &["created_at"]),
+    ("customerType", &["customer_type"]),
+    ("email", &["email"]),
+    ("id", &["id"]),
+    ("lastOrderAt", &["last_order_at"]),
+    ("name", &["name"]),
+    ("orderCount", &["order_count"]),
+    ("orders", &["id"]),
+    ("preferences", &["language", "currency", "newsletter"]),
+    ("profile", &["display_name", "locale", "phone"]),
+    ("status", &["status"]),
+    ("totalNet", &["total_spent", "total_refunded"]),
+    ("totalPaid", &["total_paid"]),
+    ("totalPaidBack", &["total_paid_back"]),
+    ("totalRefunded", &["total_refunded"]),
+    ("totalSpent", &["total_spent"]),
+    ("updatedAt", &["updated_at"]),
+    ("version", &["version"]),
+];
 
 /// What users say about themselves.
 #[derive(SimpleObject)]
@@ -139,7 +166,9 @@ impl UserQuery {
             let wanted = Wanted::read(asking, list, sort.into(), (first, after.as_deref()))?;
             let status = status.map(|status| status.text().to_owned());
             let page_request = wanted.request.clone();
-            let page = asking.ask(ListUsers { scope, status, email, page_request }).await?;
+            let columns = columns::<UserRow>(&ctx.item.node, SHOWN, ALWAYS);
+            let question = ListUsers { scope, status, email, columns, page_request };
+            let page = asking.ask(question).await?;
             Ok(Some(wanted.connection(page, |row| User(Arc::new(row)))))
         };
         answer.await.transpose()
@@ -235,8 +264,8 @@ impl User {
             let list = ("orders of a user", &(self.0.id, status, sort));
             let wanted = Wanted::read(asking, list, sort.into(), (first, after.as_deref()))?;
             let status = status.map(OrderStatus::text);
-            let is_brief = !selects(&ctx.item.node, DETAILS);
-            let page = OrdersPage { status, is_brief, request: wanted.request.clone() };
+            let columns = columns::<OrderRow>(&ctx.item.node, order::SHOWN, order::ALWAYS);
+            let page = OrdersPage { status, columns, request: wanted.request.clone() };
             let page = asking.load(OrdersKey { user_id: self.0.id, page }).await?;
             Ok(page.map(|page| wanted.connection(page.as_ref().clone(), Order)))
         };

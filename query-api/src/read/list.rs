@@ -2,15 +2,16 @@
 
 use std::marker::PhantomData;
 
-use postgres_kit::TableRow;
 use postgres_kit::macros::argument;
+use postgres_kit::{Columns, TableRow};
 use serde::de::DeserializeOwned;
 use sqlx::{Encode, PgConnection, Postgres, Row as _, Type};
 
 use super::Asked;
 use super::export::CHUNK_ROWS;
 use super::statement::{
-    CHECKPOINT, CHECKPOINT_COLUMNS, Conditions, Statement, has_checkpoint, read_all,
+    CHECKPOINT, CHECKPOINT_COLUMNS, Conditions, Statement, has_checkpoint, listed, read_all,
+    rows_after,
 };
 use crate::page::{MAX_SIZE, Page, PageRequest, PageStart};
 
@@ -21,9 +22,6 @@ const _: () = assert!(MAX_SIZE + 1 == 101, "AT_MOST fits the largest page");
 /// The rows that an export reads at once and a row more.
 const AT_MOST_OF_EXPORT: &str = " LIMIT 201) AS most";
 const _: () = assert!(CHUNK_ROWS + 1 == 201, "AT_MOST_OF_EXPORT fits what an export reads at once");
-
-/// A column without a value.
-const NOTHING: &str = ", NULL";
 
 /// The rows of a list in one sort. Made by `sorted!`.
 ///
@@ -142,6 +140,8 @@ pub(super) struct ListOf<'q, S> {
     pub(super) checkpoints: &'static str,
     /// A condition that says whether the list is there at all.
     pub(super) is_there: &'static str,
+    /// The columns to read of each row.
+    pub(super) columns: Columns,
     pub(super) conditions: Conditions,
     pub(super) page_request: &'q PageRequest<S>,
 }
@@ -153,7 +153,12 @@ impl<'q, S> ListOf<'q, S> {
         conditions: Conditions,
         page_request: &'q PageRequest<S>,
     ) -> Self {
-        Self { checkpoints, is_there: "true", conditions, page_request }
+        Self { checkpoints, is_there: "true", columns: Columns::ALL, conditions, page_request }
+    }
+
+    /// The same with these columns of each row.
+    pub(super) fn of_columns(self, columns: Columns) -> Self {
+        Self { columns, ..self }
     }
 
     /// Reads the page in this sort, with the number of all rows if the page has a number. The
@@ -169,14 +174,14 @@ impl<'q, S> ListOf<'q, S> {
         K: DeserializeOwned + Type<Postgres> + for<'v> Encode<'v, Postgres>,
     {
         let statement = self.statement(page_of);
-        let Self { page_request, conditions: Conditions { mut arguments, .. }, .. } = self;
+        let Self { page_request, columns, conditions: Conditions { mut arguments, .. }, .. } = self;
         let (after, key) = page_request.after::<A, K>()?;
         argument(&mut arguments, after)?;
         argument(&mut arguments, key)?;
         argument(&mut arguments, page_request.limit())?;
         argument(&mut arguments, page_request.offset())?;
         let lines = sqlx::query_with(statement.sql(), arguments).fetch_all(snapshot).await?;
-        let (checkpoints, rows) = read_all(&lines, CHECKPOINT_COLUMNS + 2)?;
+        let (checkpoints, rows) = read_all(&lines, CHECKPOINT_COLUMNS + 2, columns)?;
         let Some(first) = lines.iter().find(|line| has_checkpoint(line)) else {
             return Ok(Asked { data: None, checkpoints });
         };
@@ -205,7 +210,7 @@ impl<'q, S> ListOf<'q, S> {
 
     fn statement<R: TableRow, A, K>(&self, page_of: &PageOf<R, A, K>) -> Statement {
         let &PageOf { from, after, order, limit, offset, .. } = page_of;
-        let (columns, conditions) = (R::COLUMNS, &self.conditions.pieces);
+        let (columns, conditions) = (self.columns, &self.conditions.pieces);
         let mut pieces = vec!["SELECT ", CHECKPOINT, ", "];
         if self.page_request.counts() {
             pieces.extend(["(SELECT count(*)", from]);
@@ -215,12 +220,12 @@ impl<'q, S> ListOf<'q, S> {
             pieces.push("NULL::bigint");
         }
         pieces.extend([" AS total, ", self.is_there, " AS is_there"]);
-        // The other half says the types, and this one the names.
-        pieces.extend(R::SHAPE.iter().flat_map(|column| [NOTHING, " AS ", column.name]));
-        pieces.extend([" FROM ", self.checkpoints, " UNION ALL SELECT NULL"]);
-        pieces.extend(std::iter::repeat_n(NOTHING, CHECKPOINT_COLUMNS + 1));
-        pieces.extend([", ", columns, " FROM (SELECT ", columns]);
-        pieces.extend([" FROM (SELECT ", columns, from]);
+        pieces.extend(rows_after::<R>(CHECKPOINT_COLUMNS + 2, columns, self.checkpoints));
+        pieces.push(" FROM (SELECT ");
+        pieces.extend(listed::<R>(columns));
+        pieces.push(" FROM (SELECT ");
+        pieces.extend(listed::<R>(columns));
+        pieces.push(from);
         pieces.extend(conditions);
         let start = &self.page_request.start;
         pieces.extend(matches!(start, PageStart::After(_)).then_some(after));

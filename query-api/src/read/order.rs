@@ -1,10 +1,11 @@
 //! Questions for orders with their lines.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use access::Scope;
 use chrono::{DateTime, Utc};
-use postgres_kit::{Column, TableRow as _, arguments};
+use postgres_kit::{Columns, arguments};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
@@ -13,7 +14,9 @@ use uuid::Uuid;
 
 use super::list::{AT_MOST, ListOf, Sorted, sorted};
 use super::past::past;
-use super::statement::{CHECKPOINT, CHECKPOINT_COLUMNS, Conditions, Statement, read_all};
+use super::statement::{
+    CHECKPOINT, CHECKPOINT_COLUMNS, Conditions, Statement, listed, read_all, rows_after,
+};
 use super::table::{Find, FindMany, by_id};
 use super::{Asked, Projection, Read, Shown};
 use crate::page::{Page, PageRequest, PageStart};
@@ -127,6 +130,8 @@ pub struct ListOrders {
     pub user_id: Option<Uuid>,
     /// Only orders with this status.
     pub status: Option<String>,
+    /// The columns to read of each row, with those that the list is sorted by.
+    pub columns: Columns,
     /// The page to read, and its sort.
     pub page_request: PageRequest<OrderSort>,
 }
@@ -157,31 +162,20 @@ pub struct ListOrdersOfUsers {
     pub user_ids: Vec<Uuid>,
     /// Only orders with this status.
     pub status: Option<String>,
-    /// Whether brief rows are enough: see [`OrderRow::brief`].
-    pub is_brief: bool,
+    /// The columns to read of each row, with those that the list is sorted by.
+    pub columns: Columns,
     /// The page to read of each user's orders, and its sort. It has no number.
     pub page_request: PageRequest<OrderSort>,
 }
 
 impl OrderRow {
-    /// The columns of a brief row, whose lines are left out, and whose address and times of steps
-    /// are null. They are most of what a row costs, and many lists show nothing of them.
-    pub fn brief() -> Vec<&'static str> {
-        let column = |column: &Column| match column.name {
-            "lines" => ["'[]'::jsonb AS ", column.name],
-            "shipping_country" | "shipping_region" => ["NULL::text AS ", column.name],
-            "ordered_at"
-            | "confirmed_at"
-            | "payment_requested_at"
-            | "paid_at"
-            | "shipped_at"
-            | "delivered_at"
-            | "cancelled_at"
-            | "refunded_at" => ["NULL::timestamptz AS ", column.name],
-            name => ["", name],
-        };
-        let columns: Vec<_> = Self::SHAPE.iter().map(column).collect();
-        columns.join(&", ")
+    /// Which of two rows comes first in this sort.
+    fn compare(&self, other: &Self, sort: OrderSort) -> Ordering {
+        let ascending = (self.created_at, self.id).cmp(&(other.created_at, other.id));
+        match sort {
+            OrderSort::CreatedAtAsc => ascending,
+            OrderSort::CreatedAtDesc => ascending.reverse(),
+        }
     }
 
     /// The row's key in this sort: the columns that the list is sorted by. The next page starts
@@ -207,9 +201,9 @@ impl Read for ListOrders {
     }
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
-        let Self { scope, user_id, status, page_request } = self;
+        let Self { scope, user_id, status, columns, page_request } = self;
         let conditions = conditions(*user_id, status.as_ref(), scope)?;
-        let list = ListOf::new(Self::CHECKPOINTS, conditions, page_request);
+        let list = ListOf::new(Self::CHECKPOINTS, conditions, page_request).of_columns(*columns);
         match page_request.sort {
             OrderSort::CreatedAtAsc => list.page(snapshot, &BY_CREATED_AT.ascending).await,
             OrderSort::CreatedAtDesc => list.page(snapshot, &BY_CREATED_AT.descending).await,
@@ -263,31 +257,36 @@ impl Read for ListOrdersOfUsers {
     }
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
-        let Self { scope, user_ids, status, is_brief: _, page_request } = self;
+        let Self { scope, user_ids, status, columns, page_request } = self;
         let (after, key) = page_request.after::<DateTime<Utc>, Uuid>()?;
         let statement = self.statement();
         let limit = page_request.limit();
         let arguments = arguments![user_ids, status, scope.owner(), after, key, limit]?;
         let lines = sqlx::query_with(statement.sql(), arguments).fetch_all(snapshot).await?;
-        let (checkpoints, rows) = read_all::<OrderRow>(&lines, CHECKPOINT_COLUMNS)?;
+        let (checkpoints, rows) = read_all::<OrderRow>(&lines, CHECKPOINT_COLUMNS, *columns)?;
         let mut of_users: HashMap<Uuid, Vec<OrderRow>> =
             user_ids.iter().map(|user_id| (*user_id, Vec::new())).collect();
         for row in rows {
             of_users.entry(row.user_id).or_default().push(row);
         }
-        let page = |(user_id, rows)| (user_id, page_request.page(rows, None));
+        let page = |(user_id, mut rows): (Uuid, Vec<OrderRow>)| {
+            rows.sort_unstable_by(|one, other| one.compare(other, page_request.sort));
+            (user_id, page_request.page(rows, None))
+        };
         Ok(Asked { data: of_users.into_iter().map(page).collect(), checkpoints })
     }
 }
 
 impl ListOrdersOfUsers {
-    /// The statement of the question.
+    /// The statement of the question. The checkpoints come first, and then the rows, as on a page
+    /// of a list.
     ///
     /// `$1` are the users, `$2` and `$3` the status and the caller's scope, `$4` and `$5` the key
     /// of the row before the page, and `$6` is the maximum number of rows for each user. Each user
     /// is one walk of an index.
     pub fn statement(&self) -> Statement {
-        let PageRequest { sort, start, .. } = &self.page_request;
+        let Self { columns, page_request: PageRequest { sort, start, .. }, .. } = self;
+        let columns = *columns;
         let (order, after) = match sort {
             OrderSort::CreatedAtAsc => {
                 (" ORDER BY created_at ASC, id ASC", " AND (created_at, id) > ($4, $5)")
@@ -296,24 +295,17 @@ impl ListOrdersOfUsers {
                 (" ORDER BY created_at DESC, id DESC", " AND (created_at, id) < ($4, $5)")
             }
         };
-        let mut pieces = vec!["SELECT ", CHECKPOINT, ", ", OrderRow::COLUMNS, " FROM "];
-        pieces.extend([Self::CHECKPOINTS, " LEFT JOIN LATERAL (SELECT ", OrderRow::COLUMNS]);
-        pieces.extend([
-            " FROM unnest($1::uuid[]) AS asked (asked_user) CROSS JOIN LATERAL (SELECT ",
-            OrderRow::COLUMNS,
-            " FROM (SELECT ",
-        ]);
-        if self.is_brief {
-            pieces.extend(OrderRow::brief());
-        } else {
-            pieces.push(OrderRow::COLUMNS);
-        }
+        let mut pieces = vec!["SELECT ", CHECKPOINT];
+        pieces.extend(rows_after::<OrderRow>(CHECKPOINT_COLUMNS, columns, Self::CHECKPOINTS));
+        pieces.push(" FROM unnest($1::uuid[]) AS asked (asked_user) CROSS JOIN LATERAL (SELECT ");
+        pieces.extend(listed::<OrderRow>(columns));
+        pieces.push(" FROM (SELECT ");
+        pieces.extend(listed::<OrderRow>(columns));
         pieces.push(" FROM read_model.orders WHERE user_id = asked_user");
         pieces.extend(self.status.as_ref().map(|_| " AND status = $2"));
         pieces.extend(self.scope.owner().map(|_| " AND user_id = $3"));
         pieces.extend(matches!(start, PageStart::After(_)).then_some(after));
-        pieces.extend([order, AT_MOST, order, " LIMIT $6) AS page) AS pages"]);
-        pieces.extend([" ON cp_partition = 0", order]);
+        pieces.extend([order, AT_MOST, order, " LIMIT $6) AS page"]);
         Statement::of(&pieces)
     }
 }

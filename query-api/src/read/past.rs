@@ -7,6 +7,7 @@
 
 use access::Scope;
 use chrono::{DateTime, Utc};
+use postgres_kit::Columns;
 use postgres_kit::macros::next;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -163,7 +164,7 @@ impl<R: Past> Read for FindPast<R> {
             }
         };
         let (checkpoints, mut rows) =
-            read_all(&query.fetch_all(snapshot).await?, CHECKPOINT_COLUMNS)?;
+            read_all(&query.fetch_all(snapshot).await?, CHECKPOINT_COLUMNS, Columns::ALL)?;
         Ok(Asked { data: rows.pop(), checkpoints })
     }
 }
@@ -250,7 +251,7 @@ impl<R: Past> Read for ListSteps<R> {
         let Self { id, scope, page_request, .. } = self;
         let found = sqlx::query(R::FIND).bind(id).bind(scope.owner());
         let lines = found.fetch_all(&mut *snapshot).await?;
-        let (checkpoints, rows) = read_all::<R>(&lines, CHECKPOINT_COLUMNS)?;
+        let (checkpoints, rows) = read_all::<R>(&lines, CHECKPOINT_COLUMNS, Columns::ALL)?;
         if rows.is_empty() {
             return Ok(Asked { data: None, checkpoints });
         }

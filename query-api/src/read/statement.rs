@@ -6,8 +6,8 @@
 //! Only the conditions that a question has are part of its statement, so that a plan for all values
 //! can use the right index.
 
-use postgres_kit::TableRow;
 use postgres_kit::macros::{PgArguments, argument};
+use postgres_kit::{Columns, TableRow};
 use sqlx::postgres::PgRow;
 use sqlx::{
     AssertSqlSafe, Encode, Postgres, Row as _, SqlSafeStr as _, SqlStr, Type, ValueRef as _,
@@ -31,6 +31,35 @@ pub(super) const CHECKPOINTS: &str = "(SELECT c.projection AS cp_projection,
     FROM read_model.generations g
     JOIN read_model.checkpoints c ON c.projection = g.projection AND c.generation = g.generation
     WHERE g.live AND g.projection IN (";
+
+/// A column without a value.
+const NOTHING: &str = ", NULL";
+
+/// The names of these columns of a row, as a statement lists them.
+pub(super) fn listed<R: TableRow>(columns: Columns) -> impl Iterator<Item = &'static str> {
+    // The first column is always there.
+    let others = columns.names::<R>().skip(1).flat_map(|name| [", ", name]);
+    columns.names::<R>().take(1).chain(others)
+}
+
+/// The pieces of a statement between the `before` columns of its checkpoints and these columns of a
+/// row: it reads the lines of `checkpoints`, and then those of the rows of `R`.
+///
+/// Each half has nothing in the columns of the other: checkpoints that come with each row would
+/// cost as much as the rows. The first half says the names of the columns, and the second one the
+/// types.
+pub(super) fn rows_after<R: TableRow>(
+    before: usize,
+    columns: Columns,
+    checkpoints: &'static str,
+) -> impl Iterator<Item = &'static str> {
+    let names = columns.names::<R>().flat_map(|name| [NOTHING, " AS ", name]);
+    names
+        .chain([" FROM ", checkpoints, " UNION ALL SELECT NULL"])
+        .chain(std::iter::repeat_n(NOTHING, before - 1))
+        .chain([", "])
+        .chain(listed::<R>(columns))
+}
 
 /// The text of a statement. Its pieces are constants, so no input can be part of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +118,8 @@ impl Conditions {
     }
 }
 
-/// Reads the checkpoints and the rows of an answer. The columns of a row begin at `first`.
+/// Reads the checkpoints and the rows of an answer. The columns of a row begin at `first`, and are
+/// these.
 ///
 /// The rows of a list have lines of their own. Those of other questions are joined to one of the
 /// checkpoints. Each of the others has a line of its own. So has the first one if there are no
@@ -97,10 +127,11 @@ impl Conditions {
 pub(super) fn read_all<R: TableRow>(
     lines: &[PgRow],
     first: usize,
+    columns: Columns,
 ) -> sqlx::Result<(Vec<Checkpoint>, Vec<R>)> {
     let (mut checkpoints, mut rows) = (Vec::with_capacity(1), Vec::with_capacity(lines.len()));
     for line in lines {
-        match R::read_if_there(line, first)? {
+        match R::read_if_there(line, first, columns)? {
             Some(row) => {
                 if rows.is_empty() && has_checkpoint(line) {
                     checkpoints.push(Checkpoint::read(line)?);

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::marker::PhantomData;
 
 use access::Scope;
-use postgres_kit::TableRow;
+use postgres_kit::{Columns, TableRow};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -116,7 +116,7 @@ impl<R: ById> Read for Find<R> {
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
         let found = sqlx::query(R::FIND).bind(self.id).bind(self.scope.owner());
         let lines = found.fetch_all(snapshot).await?;
-        let (checkpoints, mut rows) = read_all(&lines, CHECKPOINT_COLUMNS)?;
+        let (checkpoints, mut rows) = read_all(&lines, CHECKPOINT_COLUMNS, Columns::ALL)?;
         Ok(Asked { data: rows.pop(), checkpoints })
     }
 }
@@ -169,8 +169,8 @@ impl<R: ById> Read for FindMany<R> {
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
         let rows = sqlx::query(R::FIND_MANY).bind(&self.ids).bind(self.scope.owner());
-        let (checkpoints, rows) =
-            read_all::<R>(&rows.fetch_all(snapshot).await?, CHECKPOINT_COLUMNS)?;
+        let lines = rows.fetch_all(snapshot).await?;
+        let (checkpoints, rows) = read_all::<R>(&lines, CHECKPOINT_COLUMNS, Columns::ALL)?;
         let found: HashMap<Uuid, R> = rows.into_iter().map(|row| (row.id(), row)).collect();
         let data = self.ids.iter().map(|id| found.get(id).cloned()).collect();
         Ok(Asked { data, checkpoints })

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use access::Scope;
 use chrono::{DateTime, Utc};
+use postgres_kit::Columns;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
@@ -129,6 +130,8 @@ pub struct ListUsers {
     pub status: Option<String>,
     /// Only the user with this normalised e-mail address.
     pub email: Option<String>,
+    /// The columns to read of each row, with those that the list is sorted by.
+    pub columns: Columns,
     /// The page to read, and its sort.
     pub page_request: PageRequest<UserSort>,
 }
@@ -160,12 +163,12 @@ impl Read for ListUsers {
     }
 
     async fn ask(&self, snapshot: &mut PgConnection) -> Result<Asked<Self::Answer>, sqlx::Error> {
-        let Self { scope, status, email, page_request } = self;
+        let Self { scope, status, email, columns, page_request } = self;
         let conditions = Conditions::default()
             .when(status.as_ref(), " AND status = $1")?
             .when(email.as_ref(), " AND lower(email COLLATE \"C\") = $2")?
             .when(scope.owner(), " AND id = $3")?;
-        let list = ListOf::new(Self::CHECKPOINTS, conditions, page_request);
+        let list = ListOf::new(Self::CHECKPOINTS, conditions, page_request).of_columns(*columns);
         match page_request.sort {
             UserSort::CreatedAtAsc => list.page(snapshot, &BY_CREATED_AT.ascending).await,
             UserSort::CreatedAtDesc => list.page(snapshot, &BY_CREATED_AT.descending).await,

@@ -1,6 +1,7 @@
 //! GraphQL queries over HTTP.
 
 pub(crate) mod access;
+mod columns;
 mod entities;
 mod lists;
 mod page;

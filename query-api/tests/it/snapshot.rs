@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use access::Scope;
 use futures::future::{join_all, try_join_all};
 use local_servers::until;
+use postgres_kit::Columns;
 use query_api::page::{PageRequest, PageStart};
 use query_api::read::order::{FindOrders, ListOrders, OrderSort};
 use query_api::read::table::MAX_IDS;
@@ -26,13 +27,19 @@ fn reader(app: &App) -> Reader {
 fn users() -> ListUsers {
     let start = PageStart::First;
     let page_request = PageRequest { sort: UserSort::CreatedAtAsc, start, size: 100 };
-    ListUsers { scope: Scope::All, status: None, email: None, page_request }
+    ListUsers { scope: Scope::All, status: None, email: None, columns: Columns::ALL, page_request }
 }
 
 fn orders() -> ListOrders {
     let start = PageStart::First;
     let page_request = PageRequest { sort: OrderSort::CreatedAtAsc, start, size: 100 };
-    ListOrders { scope: Scope::All, user_id: None, status: None, page_request }
+    ListOrders {
+        scope: Scope::All,
+        user_id: None,
+        status: None,
+        columns: Columns::ALL,
+        page_request,
+    }
 }
 
 /// Adds an order of the user, as the projectors of users and orders would.

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use event_store::RecordedEvent;
-use postgres_kit::{Column, TableRow};
+use postgres_kit::{Column, Columns, TableRow};
 use projection::{CopyRow, Incoming, Projection, ProjectionRow, Reason, Split};
 use serde::Serialize;
 use sqlx::postgres::{PgArguments, PgRow};
@@ -45,8 +45,8 @@ impl TableRow for FragileRow {
     const COLUMNS: &'static str = StoredRow::COLUMNS;
     const SHAPE: &'static [Column] = StoredRow::SHAPE;
 
-    fn read(row: &PgRow, first: usize) -> sqlx::Result<Self> {
-        StoredRow::read(row, first).map(Self)
+    fn read_some(row: &PgRow, first: usize, columns: Columns) -> sqlx::Result<Self> {
+        StoredRow::read_some(row, first, columns).map(Self)
     }
 }
 

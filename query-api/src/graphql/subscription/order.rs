@@ -2,6 +2,7 @@
 
 use access::Permission;
 use async_graphql::{Context, ID, Result, Subscription};
+use postgres_kit::Columns;
 
 use super::{EventStream, Start, Subscriber, event};
 use crate::graphql::connection::Wanted;
@@ -64,7 +65,7 @@ impl OrderSubscription {
         let status = status.map(|status| status.text().to_owned());
         let follow = Follow::list(scope, user_id, matches::orders(status.clone()));
         let page_request = wanted.request.clone();
-        let question = ListOrders { scope, user_id, status, page_request };
+        let question = ListOrders { scope, user_id, status, columns: Columns::ALL, page_request };
         let ask = subscriber
             .api
             .ask_list(question, move |api, page| wanted.info(api, page, OrderRow::key));

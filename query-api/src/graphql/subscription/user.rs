@@ -2,6 +2,7 @@
 
 use access::Permission;
 use async_graphql::{Context, ID, Result, Subscription};
+use postgres_kit::Columns;
 
 use super::{EventStream, Start, Subscriber, event};
 use crate::graphql::connection::Wanted;
@@ -64,7 +65,7 @@ impl UserSubscription {
         let status = status.map(|status| status.text().to_owned());
         let follow = Follow::list(scope, None, matches::users(status.clone(), email.clone()));
         let page_request = wanted.request.clone();
-        let question = ListUsers { scope, status, email, page_request };
+        let question = ListUsers { scope, status, email, columns: Columns::ALL, page_request };
         let ask = subscriber
             .api
             .ask_list(question, move |api, page| wanted.info(api, page, UserRow::key));

@@ -2,6 +2,7 @@
 
 use access::Permission;
 use axum::response::Response;
+use postgres_kit::Columns;
 use serde::{Deserialize, Serialize};
 use service_kit::Problem;
 use service_kit::http::RequestId;
@@ -89,8 +90,13 @@ pub(in crate::http) async fn list<B: Serialize + ToSchema + 'static>(
     let user_id = request.filter.user_id.map(Id::get);
     let status = request.filter.status.map(|status| status.text().to_owned());
     let matches = matches::orders(status.clone());
-    let question =
-        move |page_request| ListOrders { scope, user_id, status: status.clone(), page_request };
+    let question = move |page_request| ListOrders {
+        scope,
+        user_id,
+        status: status.clone(),
+        columns: Columns::ALL,
+        page_request,
+    };
     if let Some(live) = request.live.take() {
         let question = question(request.page_request.clone());
         let list = LiveList { owner: user_id, matches, question, key: OrderRow::key, body };

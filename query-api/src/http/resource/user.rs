@@ -2,6 +2,7 @@
 
 use access::Permission;
 use axum::response::Response;
+use postgres_kit::Columns;
 use serde::{Deserialize, Serialize};
 use service_kit::http::RequestId;
 use service_kit::input::schema::EmailAddress;
@@ -88,6 +89,7 @@ pub(in crate::http) async fn list<B: Serialize + ToSchema + 'static>(
         scope,
         status: status.clone(),
         email: email.clone(),
+        columns: Columns::ALL,
         page_request,
     };
     if let Some(live) = request.live.take() {
@@ -128,7 +130,8 @@ pub(in crate::http) async fn orders<B: Serialize + ToSchema + 'static>(
         user.data.ok_or_else(Problem::not_found)?;
         let (owner, matches) = (Some(user_id), matches::orders(status.clone()));
         let page_request = request.page_request.clone();
-        let question = ListOrders { scope, user_id: owner, status, page_request };
+        let question =
+            ListOrders { scope, user_id: owner, status, columns: Columns::ALL, page_request };
         let list = LiveList { owner, matches, question, key: OrderRow::key, body };
         return api.follow_list(live, request, list, (Permission::OrdersRead, scope)).await;
     }
