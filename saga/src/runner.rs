@@ -7,7 +7,6 @@
 //!
 //! Memory is bounded: a process has at most [`RunnerSettings::concurrency`] instances.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use event_feed::NatsHandle;
@@ -17,12 +16,11 @@ use postgres_kit::{Lease, LeaseTable, Pauses};
 use service_kit::clock::SharedClock;
 use service_kit::health::{Component, Health};
 use sqlx::postgres::PgConnectOptions;
-use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::driver::{DriveError, Driver};
-use crate::intake::{self, Handover, Intake, deployment};
+use crate::intake::{self, Intake, deployment};
 use crate::sagas::Sagas;
 use crate::telemetry;
 use crate::work::WorkTable;
@@ -30,6 +28,7 @@ use crate::work::WorkTable;
 mod executor;
 mod judge;
 mod registration;
+mod strays;
 
 use executor::Executor;
 use registration::Registration;
@@ -100,9 +99,7 @@ impl Runner {
     pub async fn run(self, drain: CancellationToken) -> End {
         let Some(deployed) = self.deploy(&drain).await else { return End::Drained };
         let driver = Uuid::now_v7();
-        let wake = Arc::new(Notify::new());
-        let (taken, handed) = mpsc::channel(self.settings.concurrency.max(1));
-        let handover = Handover { driver, taken, wake: Arc::clone(&wake) };
+        let (handover, handed) = intake::handover(driver, self.settings.concurrency);
         let sagas = self.driver.sagas.clone();
         let intake = Intake::new(&self.connect, sagas, deployed, handover);
         let lease = Lease::new(LeaseTable::Saga, intake::NAME, driver, self.settings.lease);
@@ -120,7 +117,7 @@ impl Runner {
             self.driver,
             WorkTable::new(&self.connect),
             Registration::new(&self.connect, driver, self.settings.lease),
-            (handed, wake),
+            handed,
             &self.health,
             self.settings,
         );

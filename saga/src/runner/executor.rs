@@ -1,21 +1,21 @@
 //! Drives the instances of this process, each in a task of its own.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use postgres_kit::Pauses;
 use service_kit::Pulse;
 use service_kit::health::{Component, Health};
-use tokio::sync::{Notify, mpsc};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::registration::Registration;
+use super::strays::Strays;
 use super::{RunnerSettings, judge};
 use crate::driver::{DriveError, Driver, Job};
+use crate::intake::Handed;
 use crate::sagas::Begun;
 use crate::telemetry;
 use crate::work::release::Done;
@@ -34,8 +34,8 @@ pub(super) struct Executor {
     driver: Driver,
     table: WorkTable,
     registration: Registration,
-    handed: mpsc::Receiver<(Uuid, Begun)>,
-    wake: Arc<Notify>,
+    handed: Handed,
+    strays: Strays,
     health: Component,
     pulse: Pulse,
     settings: RunnerSettings,
@@ -57,7 +57,7 @@ impl Executor {
         driver: Driver,
         table: WorkTable,
         registration: Registration,
-        (handed, wake): (mpsc::Receiver<(Uuid, Begun)>, Arc<Notify>),
+        handed: Handed,
         health: &Health,
         settings: RunnerSettings,
     ) -> Self {
@@ -68,7 +68,7 @@ impl Executor {
             table,
             registration,
             handed,
-            wake,
+            strays: Strays::default(),
             health: health.component("sagas at work"),
             pulse: health.pulse("saga executor", PULSE_LIMIT),
             settings,
@@ -115,6 +115,7 @@ impl Executor {
                 tracing::info!(freed, "sagas of a process that is gone are free");
                 self.look_at = now;
             }
+            self.free_strays().await?;
         }
         self.give_back().await?;
         if self.look_at <= now {
@@ -123,6 +124,20 @@ impl Executor {
         if self.count_at <= now {
             self.count_at = now + COUNT_EVERY;
             self.count().await?;
+        }
+        Ok(())
+    }
+
+    async fn free_strays(&mut self) -> sqlx::Result<()> {
+        let done = self.done.iter().map(|done| done.id);
+        let running = self.running.values().map(|claimed| claimed.id);
+        let known: Vec<Uuid> = running.chain(done).chain(self.handed.waiting()).collect();
+        let now = self.driver.clock.now();
+        let own = (&self.table, self.registration.driver);
+        let freed = self.strays.free(own, &known, now).await?;
+        if freed > 0 {
+            tracing::warn!(freed, "sagas that this process owned and did not know are free");
+            self.look_at = Instant::now();
         }
         Ok(())
     }
@@ -171,6 +186,7 @@ impl Executor {
         if has_room {
             until = until.min(self.look_at);
         }
+        let woken = self.handed.woken();
         tokio::select! {
             biased;
             () = drain.cancelled() => {}
@@ -180,17 +196,15 @@ impl Executor {
                     self.ended(Some(ended));
                 }
             }
-            begun = self.handed.recv(), if has_room => {
-                if let Some((id, begun)) = begun {
+            Some((id, begun)) = self.handed.next(), if has_room => {
+                self.begin(id, begun);
+                while self.room() > 0
+                    && let Some((id, begun)) = self.handed.now()
+                {
                     self.begin(id, begun);
-                    while self.room() > 0
-                        && let Ok((id, begun)) = self.handed.try_recv()
-                    {
-                        self.begin(id, begun);
-                    }
                 }
             }
-            () = self.wake.notified(), if has_room => self.look_at = Instant::now(),
+            () = woken, if has_room => self.look_at = Instant::now(),
             () = sleep_until(until) => {}
         }
     }

@@ -2,7 +2,9 @@
 //! the whole of it on a real Postgres.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod owning;
 mod running;
 mod schedules;
 mod stories;
 mod toy;
+mod world;

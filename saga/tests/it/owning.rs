@@ -1,0 +1,62 @@
+//! Who drives an instance: a row that a process owns is driven, whatever was lost on the way.
+
+use event_store::Metadata;
+use local_servers::until as eventually;
+use saga::sagas::Begun;
+use saga::{Start, id};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::toy;
+use crate::world::{Shape, World};
+
+/// Adds a row for an instance that is due and that `driver` owns.
+async fn owned(world: &World, key: &str, driver: Uuid) {
+    let start = Start { key: key.into(), data: json!({ "key": key }) };
+    let origin = Metadata::new(Uuid::now_v7());
+    let begun = serde_json::to_value(Begun { saga: toy::NAME.into(), start, origin }).unwrap();
+    sqlx::query(
+        "INSERT INTO saga.work (id, saga, begun, due_at, driver, moved_at)
+        VALUES ($1, $2, $3, now(), $4, now())",
+    )
+    .bind(id::of_instance(toy::NAME, key))
+    .bind(toy::NAME)
+    .bind(begun)
+    .bind(driver)
+    .execute(&mut world.connection().await)
+    .await
+    .unwrap();
+}
+
+async fn driver_of(world: &World) -> Uuid {
+    let drivers = sqlx::query_scalar("SELECT id FROM saga.drivers");
+    drivers.fetch_one(&mut world.connection().await).await.unwrap()
+}
+
+async fn run(world: &World, sql: &'static str) {
+    sqlx::raw_sql(sql).execute(&mut world.connection().await).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_row_that_its_driver_does_not_know_is_driven_all_the_same() {
+    let world = World::new().await;
+    let process = world.started(Shape::default()).await;
+    owned(&world, "stray", driver_of(&world).await).await;
+    world.ended(1).await;
+    world.idle().await;
+    process.drain().await;
+}
+
+#[tokio::test]
+async fn a_claim_that_fails_in_the_middle_takes_nothing() {
+    let world = World::new().await;
+    let process = world.started(Shape::default()).await;
+    run(&world, "ALTER TABLE saga.signals RENAME TO hidden").await;
+    owned(&world, "a", Uuid::nil()).await;
+    run(&world, "UPDATE saga.work SET driver = NULL").await;
+    eventually("the claim fails", async || !process.health.report().ready).await;
+    run(&world, "ALTER TABLE saga.hidden RENAME TO signals").await;
+    world.ended(1).await;
+    world.idle().await;
+    process.drain().await;
+}
