@@ -5,13 +5,11 @@
 //! handed over in memory, as many as it has room for. The others wait for any driver.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use event_feed::Term;
-use event_feed::consumer::{
-    Advance, BoxError, Checkpoint, Checkpoints, Committed, HandleError, Handler,
-};
-use event_store::{Epoch, EventRef, Position, RecordedEvent};
+use event_feed::consumer::{Advance, Checkpoint, Committed, HandleError, Handler};
+use event_store::{EventStore, Position, RecordedEvent};
 use postgres_kit::Connection;
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -22,6 +20,8 @@ use crate::work::fold::Fold;
 
 pub(crate) mod deployment;
 mod handover;
+mod resume;
+mod take;
 
 pub(crate) use handover::{Handed, Handover, handover};
 
@@ -40,18 +40,19 @@ pub(crate) struct Intake {
     /// Where the fold begins if there is no checkpoint.
     first: Checkpoint,
     handover: Handover,
+    log: Arc<dyn EventStore>,
 }
 
 impl Intake {
     pub(crate) fn new(
-        connect: &PgConnectOptions,
+        (log, connect): (Arc<dyn EventStore>, &PgConnectOptions),
         sagas: Sagas,
         deployed: deployment::Deployments,
         handover: Handover,
     ) -> Self {
         let connect = crate::work::options(connect, "sagas intake");
         let deployment::Deployments { begins, first } = deployed;
-        Self { connect, connection: None, sagas, begins, first, handover }
+        Self { connect, connection: None, sagas, begins, first, handover, log }
     }
 
     /// Takes the connection out, so that one that failed is not used again.
@@ -101,28 +102,6 @@ async fn move_checkpoint(raw: &mut PgConnection, advance: &Advance) -> sqlx::Res
     .execute(raw)
     .await?;
     Ok(moved.rows_affected() == 1)
-}
-
-impl Checkpoints for Intake {
-    async fn take(&mut self, term: Term) -> Result<Option<Checkpoint>, BoxError> {
-        let mut connection = self.connection().await?;
-        let first = self.first;
-        let row = sqlx::query_file!(
-            "sql/take.sql",
-            NAME,
-            term.0,
-            first.epoch.map(|epoch| epoch.0) as Option<Uuid>,
-            first.at.position.0,
-            first.at.event_id as Option<Uuid>,
-        )
-        .fetch_optional(&mut connection)
-        .await?;
-        self.connection = Some(connection);
-        Ok(row.map(|row| Checkpoint {
-            epoch: row.epoch.map(Epoch),
-            at: EventRef { position: Position(row.position), event_id: row.event_id },
-        }))
-    }
 }
 
 impl Handler for Intake {

@@ -7,6 +7,7 @@
 //!
 //! Memory is bounded: a process has at most [`RunnerSettings::concurrency`] instances.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use event_feed::NatsHandle;
@@ -101,7 +102,8 @@ impl Runner {
         let driver = Uuid::now_v7();
         let (handover, handed) = intake::handover(driver, self.settings.concurrency);
         let sagas = self.driver.sagas.clone();
-        let intake = Intake::new(&self.connect, sagas, deployed, handover);
+        let log = Arc::clone(self.driver.log.store());
+        let intake = Intake::new((log, &self.connect), sagas, deployed, handover);
         let lease = Lease::new(LeaseTable::Saga, intake::NAME, driver, self.settings.lease);
         let mut worker = Worker::new(
             self.driver.log.clone(),

@@ -5,6 +5,9 @@
 //! driver knows what it means, and writes the time at which the instance is due next.
 //!
 //! A driver claims rows that are due. The rows of a driver that is gone are free again.
+//!
+//! The checkpoint of the fold says how far each saga was folded (`intake/resume.rs`). It goes back
+//! if a program takes over that knows a saga which the last one did not know.
 
 use std::time::Duration;
 
@@ -80,6 +83,12 @@ impl WorkTable {
     /// Frees the instances of this driver, which ends.
     pub(crate) async fn leave(&self, driver: Uuid, now: DateTime<Utc>) -> sqlx::Result<()> {
         sqlx::query_file!("sql/leave.sql", driver, now).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Deletes the checkpoint of the fold and ends its lease, so that the next owner begins again.
+    pub(crate) async fn fold_again(&self) -> sqlx::Result<()> {
+        sqlx::query_file!("sql/fold_again.sql", crate::intake::NAME).execute(&self.pool).await?;
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 //! the whole of it on a real Postgres.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod folding;
 mod owning;
 mod running;
 mod schedules;

@@ -33,10 +33,6 @@ async fn driver_of(world: &World) -> Uuid {
     drivers.fetch_one(&mut world.connection().await).await.unwrap()
 }
 
-async fn run(world: &World, sql: &'static str) {
-    sqlx::raw_sql(sql).execute(&mut world.connection().await).await.unwrap();
-}
-
 #[tokio::test]
 async fn a_row_that_its_driver_does_not_know_is_driven_all_the_same() {
     let world = World::new().await;
@@ -51,11 +47,11 @@ async fn a_row_that_its_driver_does_not_know_is_driven_all_the_same() {
 async fn a_claim_that_fails_in_the_middle_takes_nothing() {
     let world = World::new().await;
     let process = world.started(Shape::default()).await;
-    run(&world, "ALTER TABLE saga.signals RENAME TO hidden").await;
+    world.sql("ALTER TABLE saga.signals RENAME TO hidden").await;
     owned(&world, "a", Uuid::nil()).await;
-    run(&world, "UPDATE saga.work SET driver = NULL").await;
+    world.sql("UPDATE saga.work SET driver = NULL").await;
     eventually("the claim fails", async || !process.health.report().ready).await;
-    run(&world, "ALTER TABLE saga.hidden RENAME TO signals").await;
+    world.sql("ALTER TABLE saga.hidden RENAME TO signals").await;
     world.ended(1).await;
     world.idle().await;
     process.drain().await;

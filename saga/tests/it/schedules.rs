@@ -195,7 +195,8 @@ impl World {
             points: Arc::clone(&fuse) as Arc<dyn Points>,
             shelves: 1,
         };
-        let sagas = Sagas::new([toy::saga(vec![toy::first_version(toy::SHORT)], toy)]).unwrap();
+        let sagas =
+            Sagas::new([toy::saga(toy::NAME, vec![toy::first_version(toy::SHORT)], toy)]).unwrap();
         let clock = FixedClock::at(DateTime::UNIX_EPOCH);
         let registry = Arc::new(Registry::new(saga::event::shapes(), []).unwrap());
         let log = UpcastingLog::new(mortal, registry);

@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 pub(crate) const NAME: &str = "taking";
+/// Another saga that does the same.
+pub(crate) const OTHER: &str = "keeping";
 /// What starts an instance: `{"key": …}`.
 pub(crate) const WANTED: &str = "thing.wanted";
 /// What answers for the gateway: `{"key": …, "done": bool}`.
@@ -168,6 +170,7 @@ impl Points for NoPoints {
     async fn pass(&self, _: &'static str) {}
 }
 
+#[derive(Clone)]
 pub(crate) struct Toy {
     pub(crate) store: Arc<dyn EventStore>,
     pub(crate) gateway: Gateway,
@@ -263,8 +266,8 @@ pub(crate) fn second_version() -> Definition {
         .then(Step::inside("note").retried(quick()))
 }
 
-pub(crate) fn saga(definitions: Vec<Definition>, toy: Toy) -> Saga {
-    Saga::new(NAME, definitions, Arc::new(toy))
+pub(crate) fn saga(name: &'static str, definitions: Vec<Definition>, toy: Toy) -> Saga {
+    Saga::new(name, definitions, Arc::new(toy))
         .unwrap()
         .started_by(vec![WANTED.parse().unwrap()], |event| {
             let data: Value = event.decode().ok()?;

@@ -17,7 +17,7 @@ use local_servers::{TestDatabase, in_time, until as eventually};
 use saga::definition::Definition;
 use saga::ops::Operations;
 use saga::work::{WorkTable, schema};
-use saga::{Driver, Runner, RunnerSettings, Sagas, id};
+use saga::{Begin, Driver, Runner, RunnerSettings, Sagas, id};
 use serde_json::{Value, json};
 use service_kit::clock;
 use service_kit::health::Health;
@@ -41,17 +41,21 @@ pub(crate) struct World {
 
 /// How the sagas of a process are.
 pub(crate) struct Shape {
+    pub(crate) names: Vec<&'static str>,
     pub(crate) definitions: Vec<Definition>,
     pub(crate) moods: Moods,
     pub(crate) points: Arc<dyn Points>,
+    pub(crate) begin: Begin,
 }
 
 impl Default for Shape {
     fn default() -> Self {
         Self {
+            names: vec![toy::NAME],
             definitions: vec![toy::first_version(toy::PATIENT)],
             moods: Arc::new(|_, _| Mood::Well),
             points: Arc::new(NoPoints),
+            begin: Begin::default(),
         }
     }
 }
@@ -102,7 +106,10 @@ impl World {
             points: shape.points,
             shelves: 16,
         };
-        Sagas::new([toy::saga(shape.definitions, toy)]).unwrap()
+        let saga = |name: &&'static str| {
+            toy::saga(name, shape.definitions.clone(), toy.clone()).begins(shape.begin)
+        };
+        Sagas::new(shape.names.iter().map(saga)).unwrap()
     }
 
     pub(crate) fn log(&self) -> UpcastingLog {
@@ -185,6 +192,11 @@ impl World {
 
     pub(crate) async fn connection(&self) -> PgConnection {
         PgConnection::connect(self.database.url()).await.unwrap()
+    }
+
+    /// Runs statements on the work tables.
+    pub(crate) async fn sql(&self, sql: &'static str) {
+        sqlx::raw_sql(sql).execute(&mut self.connection().await).await.unwrap();
     }
 
     pub(crate) async fn rows(&self) -> i64 {
