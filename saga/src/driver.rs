@@ -30,15 +30,6 @@ pub(crate) use load::{Loaded, load};
 /// How often an instance is loaded again because somebody else drives it.
 const MAX_RELOADS: u32 = 8;
 
-/// The beginning of the reason of an instance that is parked because no process has its
-/// definition.
-const FOREIGN: &str = "no process has";
-
-/// Whether this is the reason of an instance that is parked because no process has its definition.
-pub(crate) fn is_foreign(reason: &str) -> bool {
-    reason.starts_with(FOREIGN)
-}
-
 /// What an instance is to be told.
 #[derive(Debug, Clone, Default)]
 pub struct Job {
@@ -65,6 +56,8 @@ pub struct Rest {
     pub waits_for: String,
     /// Why it is undone or parked.
     pub reason: Option<String>,
+    /// Whether it is parked because no process has its definition.
+    pub lacks_definition: bool,
     /// The position of the last signal that it received.
     pub last_signal: i64,
     /// Whether anything was appended.
@@ -163,8 +156,8 @@ impl Driver {
     ) -> Result<Rest, DriveError> {
         let mut loaded = load(&self.log, instance).await?;
         if matches!(loaded.state.status, Status::Running | Status::Compensating) {
-            let reason = format!("{FOREIGN} version {version} of the saga {saga}");
-            loaded.push(vec![SagaEvent::Parked(Parked { reason })]);
+            let reason = format!("no process has version {version} of the saga {saga}");
+            loaded.push(vec![SagaEvent::Parked(Parked { reason, lacks_definition: true })]);
         }
         let moved = !loaded.pending.is_empty();
         match self.flush(&mut loaded, Work::default()).await? {
@@ -201,15 +194,13 @@ impl Driver {
             let input = Input::Start { saga, key: start.key, data: start.data };
             loaded.decide(definition, input, now);
         }
+        if loaded.state.lacks_definition {
+            let by = "definition".to_owned();
+            loaded.push(vec![SagaEvent::Resumed(Resumed { by })]);
+        }
         for (position, signal) in &job.signals {
             let input = Input::Signal { position: *position, signal: signal.clone() };
             loaded.decide(definition, input, now);
-        }
-        if loaded.state.status == Status::Parked
-            && loaded.state.parked_for.as_deref().is_some_and(is_foreign)
-        {
-            let by = "definition".to_owned();
-            loaded.push(vec![SagaEvent::Resumed(Resumed { by })]);
         }
         loaded.decide(definition, Input::Tick, now);
         loop {

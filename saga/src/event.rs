@@ -144,11 +144,15 @@ pub struct Compensated {
     pub reason: String,
 }
 
-/// The instance stands still until a person acts.
+/// The instance stands still until a person acts, or a process has its definition again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Parked {
     /// Why it is parked, for the person who looks at it.
     pub reason: String,
+    /// Whether it is parked because no process has its definition. Then it resumes by itself once
+    /// a process has it again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lacks_definition: bool,
 }
 
 /// The instance goes on where it was parked.
@@ -296,7 +300,7 @@ impl fmt::Display for SagaEvent {
                 step.as_ref().map_or(Ok(()), |step| write!(f, " {step}"))
             }
             Self::Compensating(it) => write!(f, ": {}", it.reason),
-            Self::Compensated(Compensated { reason }) | Self::Parked(Parked { reason }) => {
+            Self::Compensated(Compensated { reason }) | Self::Parked(Parked { reason, .. }) => {
                 write!(f, ": {reason}")
             }
             Self::Completed(_) => Ok(()),

@@ -177,6 +177,8 @@ pub struct Instance {
     pub reason: Option<String>,
     /// Why it is parked.
     pub parked_for: Option<String>,
+    /// Whether it is parked because no process has its definition.
+    pub lacks_definition: bool,
     /// The position of the last signal that it received.
     pub last_signal: i64,
 }
@@ -212,6 +214,14 @@ impl Instance {
     /// The state of a step. One that nobody asked for is idle.
     pub(crate) fn step(&self, name: &str) -> StepState {
         self.steps.get(name).cloned().unwrap_or_default()
+    }
+
+    /// Its status, or the one in which it resumes if it is parked.
+    pub(crate) const fn ahead(&self) -> Status {
+        match self.status {
+            Status::Parked => self.parked_from,
+            status => status,
+        }
     }
 
     /// The seed of this instance's pauses.

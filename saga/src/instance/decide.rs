@@ -47,8 +47,8 @@ pub enum Signal {
         /// How the call ended.
         answer: Answer,
     },
-    /// The instance is no longer wanted, and is undone. A saga that has ended, is being undone or
-    /// is parked ignores it.
+    /// The instance is no longer wanted, and is undone: if it is parked, when it resumes. A saga
+    /// that has ended or is being undone ignores it.
     Cancel {
         /// Why it is not wanted. It is cut off after 500 characters.
         reason: String,
@@ -204,8 +204,7 @@ impl Instance {
     ) -> Vec<SagaEvent> {
         let Some(step) = definition.step(name) else { return Vec::new() };
         let state = self.step(name);
-        let status = if self.status == Status::Parked { self.parked_from } else { self.status };
-        if part == Part::Action && status != Status::Running {
+        if part == Part::Action && self.ahead() != Status::Running {
             return vec_of(late(step, &state, answer));
         }
         match state.leg(part) {
@@ -282,7 +281,7 @@ impl Instance {
             SagaEvent::SignalReceived(SignalReceived { position, signal, step })
         };
         match signal {
-            Signal::Cancel { reason } if self.status == Status::Running => {
+            Signal::Cancel { reason } if self.ahead() == Status::Running => {
                 let reason = short(reason);
                 vec![
                     received("cancel", None),

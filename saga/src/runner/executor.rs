@@ -274,17 +274,19 @@ impl Executor {
 /// Drives one instance, and says what to write about it.
 async fn drive(driver: &Driver, claimed: &Claimed) -> Done {
     let job = Job { start: claimed.begun.clone(), signals: claimed.signals.clone() };
-    let driven = driver.drive(claimed.id, &job).await;
-    let driven = match driven {
+    let mut lacks_definition = false;
+    let driven = match driver.drive(claimed.id, &job).await {
         Err(DriveError::NoDefinition(saga, version))
             if claimed.failures >= judge::FOREIGN_LOOKS && version > 0 =>
         {
+            lacks_definition = true;
             driver.park_foreign(claimed.id, &saga, version).await
         }
         other => other,
     };
     let now = driver.clock.now();
     match driven {
+        Ok(rest) if lacks_definition => judge::lacking(claimed, rest, now),
         Ok(rest) => judge::rested(claimed, rest, now),
         Err(error) => {
             if matches!(error, DriveError::NoDefinition(..)) {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod folding;
+mod lacking;
 mod owning;
 mod running;
 mod schedules;

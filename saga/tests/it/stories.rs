@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use saga::instance::{Answer, Decision, Part, Refused, Status};
+use saga::instance::{Answer, Decision, Leg, Part, Refused, Status};
 use saga::test_kit::Story;
 use saga::{Definition, Retry, Signal, Step};
 use serde_json::{Value, json};
@@ -349,4 +349,35 @@ fn people_repeat_a_step_now_give_up_and_park() {
         .then(&["resumed by somebody"])
         .later()
         .then(&["step_requested deliver #2"]);
+}
+
+#[test]
+fn a_saga_that_is_cancelled_while_it_is_parked_is_undone_when_it_resumes() {
+    let definition = lending();
+    delivering(&definition)
+        .operated(Decision::Park { reason: "wait".to_owned() })
+        .hears(cancel())
+        .then(&["parked: wait", "signal_received cancel", "compensating: not wanted"])
+        .is(Status::Parked)
+        .hears(cancel())
+        .then(&[])
+        .operated(Decision::Resume)
+        .then(&["resumed by somebody", "compensation_requested deliver #1"])
+        .is(Status::Compensating);
+}
+
+#[test]
+fn a_compensation_that_a_person_repeats_has_its_own_deadline() {
+    let definition = lending();
+    let resting = delivering(&definition).hears(cancel()).undo_fails("deliver", "away");
+    let deliver = || "deliver".to_owned();
+    let first = resting.instance().steps["deliver"].compensation;
+    let retried = resting.after(SECOND / 4).operated(Decision::Retry { step: deliver() });
+    let second = retried.instance().steps["deliver"].compensation;
+    let (Leg::Resting { deadline: before, .. }, Leg::Requested { deadline: after, .. }) =
+        (first, second)
+    else {
+        panic!("{first:?} {second:?}");
+    };
+    assert_eq!((after - before).to_std(), Ok(SECOND / 4));
 }

@@ -199,6 +199,12 @@ impl World {
         sqlx::raw_sql(sql).execute(&mut self.connection().await).await.unwrap();
     }
 
+    /// A number that Postgres says.
+    pub(crate) async fn number(&self, sql: &'static str) -> i64 {
+        let number = sqlx::query_scalar(sql);
+        number.fetch_one(&mut self.connection().await).await.unwrap()
+    }
+
     pub(crate) async fn rows(&self) -> i64 {
         let rows = sqlx::query_scalar("SELECT count(*) FROM saga.work");
         rows.fetch_one(&mut self.connection().await).await.unwrap()
