@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use postgres_kit::{Pool, PoolSettings, Schema, SchemaError};
+use postgres_kit::{Pool, PoolSettings, Schema, SchemaError, ended_when_lost};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use uuid::Uuid;
 
@@ -41,9 +41,10 @@ pub struct WorkTable {
     pool: Pool,
 }
 
-/// The statements' options: no statement outlives its caller's patience.
+/// The statements' options: no statement outlives its caller's patience, and no transaction its
+/// caller.
 pub(crate) fn options(connect: &PgConnectOptions, name: &str) -> PgConnectOptions {
-    connect.clone().application_name(name).options([
+    ended_when_lost(connect.clone()).application_name(name).options([
         ("statement_timeout", "4s"),
         ("lock_timeout", "2s"),
         ("tcp_user_timeout", "5s"),
@@ -65,18 +66,20 @@ impl WorkTable {
         self.pool.run(async |raw: &mut PgConnection| schema().check(raw).await).await
     }
 
-    /// Shows that the driver is alive, for `lease` from now, and frees the instances of drivers
-    /// that are not. It runs on the driver's own connection.
+    /// Shows that the driver is alive, for `lease` from now. It runs on the driver's own
+    /// connection.
     pub(crate) async fn renew(
         connection: &mut PgConnection,
         driver: Uuid,
         lease: Duration,
-        now: DateTime<Utc>,
-    ) -> sqlx::Result<u64> {
-        sqlx::query_file!("sql/renew.sql", driver, lease.as_secs_f64())
-            .execute(&mut *connection)
-            .await?;
-        let freed = sqlx::query_file!("sql/sweep.sql", now).execute(connection).await?;
+    ) -> sqlx::Result<()> {
+        sqlx::query_file!("sql/renew.sql", driver, lease.as_secs_f64()).execute(connection).await?;
+        Ok(())
+    }
+
+    /// Frees the instances of drivers that are gone. Returns how many.
+    pub(crate) async fn sweep(&self, now: DateTime<Utc>) -> sqlx::Result<u64> {
+        let freed = sqlx::query_file!("sql/sweep.sql", now).execute(&self.pool).await?;
         Ok(freed.rows_affected())
     }
 

@@ -108,14 +108,12 @@ impl Executor {
     /// Renews, gives back and claims what is due.
     async fn keep_up(&mut self) -> sqlx::Result<()> {
         let now = Instant::now();
+        // What others hold up does not hold up the work of this process.
+        let mut swept = Ok(());
         if self.renew_at <= now {
-            let freed = self.registration.renew(self.driver.clock.now()).await?;
+            self.registration.renew().await?;
             self.renew_at = now + self.registration.interval();
-            if freed > 0 {
-                tracing::info!(freed, "sagas of a process that is gone are free");
-                self.look_at = now;
-            }
-            self.free_strays().await?;
+            swept = self.sweep().await;
         }
         self.give_back().await?;
         if self.look_at <= now {
@@ -125,10 +123,16 @@ impl Executor {
             self.count_at = now + COUNT_EVERY;
             self.count().await?;
         }
-        Ok(())
+        swept
     }
 
-    async fn free_strays(&mut self) -> sqlx::Result<()> {
+    /// Frees the instances of processes that are gone, and those of this one that it does not know.
+    async fn sweep(&mut self) -> sqlx::Result<()> {
+        let freed = self.table.sweep(self.driver.clock.now()).await?;
+        if freed > 0 {
+            tracing::info!(freed, "sagas of a process that is gone are free");
+            self.look_at = Instant::now();
+        }
         let done = self.done.iter().map(|done| done.id);
         let running = self.running.values().map(|claimed| claimed.id);
         let known: Vec<Uuid> = running.chain(done).chain(self.handed.waiting()).collect();

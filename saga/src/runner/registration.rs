@@ -1,8 +1,7 @@
-//! Shows to other processes that this one is alive, and frees the instances of those that are not.
+//! Shows to other processes that this one is alive.
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use postgres_kit::Connection;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use uuid::Uuid;
@@ -33,16 +32,16 @@ impl Registration {
         self.lease / 4
     }
 
-    /// Renews it. Returns the number of instances that became free.
-    pub(super) async fn renew(&mut self, now: DateTime<Utc>) -> sqlx::Result<u64> {
+    /// Renews it.
+    pub(super) async fn renew(&mut self) -> sqlx::Result<()> {
         let mut connection = match self.connection.take().filter(Connection::is_open) {
             Some(connection) => connection,
             None => Connection::open(&self.connect, CONNECT_LIMIT, CALL_LIMIT).await?,
         };
         let (driver, lease) = (self.driver, self.lease);
-        let renew = async |raw: &mut PgConnection| WorkTable::renew(raw, driver, lease, now).await;
-        let freed = connection.run(renew).await?;
+        let renew = async |raw: &mut PgConnection| WorkTable::renew(raw, driver, lease).await;
+        connection.run(renew).await?;
         self.connection = Some(connection);
-        Ok(freed)
+        Ok(())
     }
 }

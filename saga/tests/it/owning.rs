@@ -1,5 +1,7 @@
 //! Who drives an instance: a row that a process owns is driven, whatever was lost on the way.
 
+use std::time::Duration;
+
 use event_store::Metadata;
 use local_servers::until as eventually;
 use saga::sagas::Begun;
@@ -10,8 +12,11 @@ use uuid::Uuid;
 use crate::toy;
 use crate::world::{Shape, World};
 
+/// How soon work that is due begins, whatever others do.
+const PROMPT: Duration = Duration::from_secs(10);
+
 /// Adds a row for an instance that is due and that `driver` owns.
-async fn owned(world: &World, key: &str, driver: Uuid) {
+async fn owned(world: &World, key: &str, driver: Option<Uuid>) {
     let start = Start { key: key.into(), data: json!({ "key": key }) };
     let origin = Metadata::new(Uuid::now_v7());
     let begun = serde_json::to_value(Begun { saga: toy::NAME.into(), start, origin }).unwrap();
@@ -37,7 +42,7 @@ async fn driver_of(world: &World) -> Uuid {
 async fn a_row_that_its_driver_does_not_know_is_driven_all_the_same() {
     let world = World::new().await;
     let process = world.started(Shape::default()).await;
-    owned(&world, "stray", driver_of(&world).await).await;
+    owned(&world, "stray", Some(driver_of(&world).await)).await;
     world.ended(1).await;
     world.idle().await;
     process.drain().await;
@@ -48,11 +53,33 @@ async fn a_claim_that_fails_in_the_middle_takes_nothing() {
     let world = World::new().await;
     let process = world.started(Shape::default()).await;
     world.sql("ALTER TABLE saga.signals RENAME TO hidden").await;
-    owned(&world, "a", Uuid::nil()).await;
-    world.sql("UPDATE saga.work SET driver = NULL").await;
+    owned(&world, "a", None).await;
     eventually("the claim fails", async || !process.health.report().ready).await;
     world.sql("ALTER TABLE saga.hidden RENAME TO signals").await;
     world.ended(1).await;
+    world.idle().await;
+    process.drain().await;
+}
+
+#[tokio::test]
+async fn what_others_hold_locked_does_not_hold_up_the_work() {
+    let world = World::new().await;
+    world.started(Shape::default()).await.drain().await;
+    let dead = Uuid::from_u128(7);
+    let mut holder = world.connection().await;
+    let locks = "INSERT INTO saga.drivers (id, backend_pid, expires_at)
+            VALUES ('00000000-0000-0000-0000-000000000007', 0, '-infinity');
+        BEGIN;
+        SELECT FROM saga.drivers FOR UPDATE;
+        SELECT FROM saga.checkpoints FOR UPDATE";
+    sqlx::raw_sql(locks).execute(&mut holder).await.unwrap();
+    owned(&world, "of the dead", Some(dead)).await;
+    owned(&world, "due", None).await;
+    let process = world.start(Shape::default());
+    let ended = tokio::time::timeout(PROMPT, world.ended(1)).await;
+    ended.expect("the work of others goes on");
+    sqlx::raw_sql("ROLLBACK").execute(&mut holder).await.unwrap();
+    world.ended(2).await;
     world.idle().await;
     process.drain().await;
 }
