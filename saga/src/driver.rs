@@ -82,6 +82,9 @@ pub enum DriveError {
     /// Others drive it at the same time.
     #[error("others drive the saga at the same time")]
     Contended,
+    /// Driving it panicked. The panic's message is on standard error.
+    #[error("driving the saga panicked")]
+    Panicked,
     /// An append was refused for another reason than a version.
     #[error("the log refused the saga's append: {0}")]
     Refused(event_store::Refusal),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_feed::NatsHandle;
-use event_feed::consumer::{End, Worker, WorkerSettings};
+use event_feed::consumer::{End, StopReason, Worker, WorkerSettings};
 use event_store::UpcastingLog;
 use postgres_kit::{Lease, LeaseTable, Pauses};
 use service_kit::clock::SharedClock;
@@ -95,8 +95,12 @@ impl Runner {
         self
     }
 
-    /// Runs until `drain` is cancelled, or until a person must act. It waits for the databases and
-    /// the broker while they are away.
+    /// Runs until `drain` is cancelled, or until the log turns out to have another history, which a
+    /// person must decide about. It waits for the databases and the broker while they are away.
+    ///
+    /// An event that the fold cannot read or that makes it panic stops the fold: no instance begins
+    /// and none gets signals until a person acts, and health says so. Those that have begun are
+    /// driven until `drain` is cancelled.
     pub async fn run(self, drain: CancellationToken) -> End {
         let Some(deployed) = self.deploy(&drain).await else { return End::Drained };
         let driver = Uuid::now_v7();
@@ -126,7 +130,10 @@ impl Runner {
         let ends = drain.child_token();
         let (end, ()) = tokio::join!(
             async {
-                let end = Box::pin(worker.run(drain)).await;
+                let end = Box::pin(worker.run(drain.clone())).await;
+                if is_about_one_event(&end) {
+                    drain.cancelled().await;
+                }
                 ends.cancel();
                 end
             },
@@ -161,5 +168,15 @@ impl Runner {
                 () = drain.cancelled() => return None,
             }
         }
+    }
+}
+
+/// Whether only the fold stopped. The instances are those of the log, so they are driven on.
+const fn is_about_one_event(end: &End) -> bool {
+    match end {
+        End::Stopped(
+            StopReason::Unreadable(_) | StopReason::Refused(..) | StopReason::Panicked,
+        ) => true,
+        End::Stopped(StopReason::Over(_) | StopReason::OtherHistory { .. }) | End::Drained => false,
     }
 }

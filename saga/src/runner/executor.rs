@@ -233,9 +233,9 @@ impl Executor {
             }
             Some(Err(error)) => {
                 if let Some(claimed) = self.running.remove(&error.id()) {
-                    tracing::error!(saga = %claimed.id, %error, "driving the saga failed");
+                    tracing::error!(saga = %claimed.id, %error, "driving the saga panicked");
                     let now = self.driver.clock.now();
-                    self.done.push(judge::failed(&claimed, &DriveError::Contended, now));
+                    self.done.push(judge::failed(&claimed, &DriveError::Panicked, now));
                 }
             }
             None => {}

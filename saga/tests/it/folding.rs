@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use event_feed::consumer::WorkerSettings;
+use event_feed::consumer::{StopReason, WorkerSettings};
 use event_store::Position;
 use local_servers::until as eventually;
-use saga::Begin;
-use saga::instance::Part;
+use saga::instance::{Decision, Part};
 use saga::work::Listing;
+use saga::{Begin, id};
 use serde_json::json;
 
 use crate::toy::{self, Mood, Moods};
@@ -114,4 +114,37 @@ async fn people_have_the_log_folded_again_and_rows_of_before_are_gone() {
     })
     .await;
     process.drain().await;
+}
+
+#[tokio::test]
+async fn an_event_that_the_fold_cannot_take_stops_no_instance_that_has_begun() {
+    for (what, data) in [
+        // Of a version that nobody knows.
+        ("saga_deployment.deployed", json!({})),
+        (toy::WANTED, json!({ "key": "a", "panics": true })),
+    ] {
+        let world = World::new().await;
+        let moods: Moods = Arc::new(|_, part| match part {
+            Part::Action => Mood::Later,
+            Part::Compensation => Mood::Well,
+        });
+        let shape = || Shape { moods: Arc::clone(&moods), ..Shape::default() };
+        let process = world.started(shape()).await;
+        world.wanted(&["begun".into()]).await;
+        eventually("it waits", async || world.count("saga.step_pending").await == 1).await;
+        world.append_version(what, 9, vec![data]).await;
+        let needs_action = async || {
+            let report = process.health.report();
+            !report.ready && report.components["sagas"].needs_action
+        };
+        eventually("health says that a person must act", needs_action).await;
+        let operations = world.operations(shape());
+        let begun = id::of_instance(toy::NAME, "begun");
+        let give_up = Decision::GiveUp { reason: "hopeless".into() };
+        operations.decide(begun, give_up, "somebody").await.unwrap();
+        world.ended(1).await;
+        let reason = process.stopped().await;
+        let expected = matches!(reason, StopReason::Unreadable(_) | StopReason::Panicked);
+        assert!(expected, "{reason:?}");
+    }
 }

@@ -272,6 +272,7 @@ pub(crate) fn saga(name: &'static str, definitions: Vec<Definition>, toy: Toy) -
         .started_by(vec![WANTED.parse().unwrap()], |event| {
             let data: Value = event.decode().ok()?;
             let is_imported = data.get("imported").is_some();
+            assert!(data.get("panics").is_none(), "as the test wants");
             (!is_imported).then(|| Start { key: key_of(event), data })
         })
         .signalled_by(vec![ANSWERED.parse().unwrap(), UNWANTED.parse().unwrap()], |event| {

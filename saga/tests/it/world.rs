@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use event_feed::FollowerSettings;
-use event_feed::consumer::{End, WorkerSettings};
+use event_feed::consumer::{End, StopReason, WorkerSettings};
 use event_store::postgres::{PostgresOptions, migrate, schema_fingerprint};
 use event_store::{
     Append, AppendOutcome, EventStore, ExpectedVersion, Filter, Metadata, NewEvent, Position,
@@ -72,6 +72,15 @@ impl Process {
         self.drain.cancel();
         let end = in_time("the end of the runner", self.task).await.unwrap();
         assert!(matches!(end, End::Drained), "{end:?}");
+    }
+
+    /// Drains it after its fold stopped at an event, and returns why.
+    pub(crate) async fn stopped(self) -> StopReason {
+        self.drain.cancel();
+        match in_time("the end of the runner", self.task).await.unwrap() {
+            End::Stopped(reason) => reason,
+            End::Drained => panic!("its fold did not stop"),
+        }
     }
 
     /// Ends it at once, like SIGKILL.
@@ -144,11 +153,15 @@ impl World {
     }
 
     pub(crate) async fn append(&self, what: &str, data: Vec<Value>) {
+        self.append_version(what, 1, data).await;
+    }
+
+    pub(crate) async fn append_version(&self, what: &str, version: i32, data: Vec<Value>) {
         let events: Vec<NewEvent> = data
             .iter()
             .map(|data| {
                 let metadata = Metadata::new(Uuid::now_v7());
-                NewEvent::json(what.parse().unwrap(), 1, data, metadata).unwrap()
+                NewEvent::json(what.parse().unwrap(), version, data, metadata).unwrap()
             })
             .collect();
         for piece in events.chunks(PIECE) {
