@@ -320,6 +320,8 @@ impl World {
         let effect = self.gateway.effect(KEY);
         assert!(effect.made <= 1, "{effect:?}\n{timeline}");
         assert!(self.gateway.keys(KEY) <= 1, "another idempotency key\n{timeline}");
+        let rounds = toy::rounds(&self.events().await) as usize;
+        assert!(self.gateway.undo_keys(KEY) <= 1 + rounds, "refunded twice\n{timeline}");
         let completed = rest.status == Status::Completed;
         assert_eq!(effect.made - effect.undone, u32::from(completed), "{effect:?}\n{timeline}");
         let (taken, back) =

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use event_store::{
     EventStore, ExpectedVersion, NewEvent, RecordedEvent, StreamAppend, StreamName, Version,
 };
-use saga::instance::{Answer, Part};
+use saga::instance::{Answer, Instance, Part};
 use saga::{Actions, Call, Definition, Outcome, Retry, Saga, Signal, Start, Step, Work};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -52,6 +52,8 @@ struct Books {
     answers: BTreeMap<Uuid, bool>,
     /// The action keys that were used, by the instance's key.
     keys: BTreeMap<String, BTreeSet<Uuid>>,
+    /// The compensation keys that were used, by the instance's key.
+    undo_keys: BTreeMap<String, BTreeSet<Uuid>>,
     /// What was accepted and is not done yet.
     accepted: BTreeSet<String>,
     calls: u64,
@@ -81,6 +83,12 @@ impl Gateway {
     /// How many idempotency keys the action was called with.
     pub(crate) fn keys(&self, key: &str) -> usize {
         self.books().keys.get(key).map_or(0, BTreeSet::len)
+    }
+
+    /// How many idempotency keys the compensation was called with. Another one than the first is
+    /// another refund, unless the step succeeded once more.
+    pub(crate) fn undo_keys(&self, key: &str) -> usize {
+        self.books().undo_keys.get(key).map_or(0, BTreeSet::len)
     }
 
     pub(crate) fn has_accepted(&self, key: &str) -> bool {
@@ -135,6 +143,7 @@ impl Gateway {
     pub(crate) fn undo(&self, call: &Call, mood: Mood) -> Outcome {
         let mut books = self.books();
         books.calls += 1;
+        books.undo_keys.entry(call.key.clone()).or_default().insert(call.idempotency_key);
         if matches!(mood, Mood::Fails | Mood::Later | Mood::Rejects) {
             return Outcome::unavailable("away");
         }
@@ -296,4 +305,14 @@ pub(crate) fn answer(done: bool) -> Signal {
 
 fn key_of(event: &RecordedEvent) -> String {
     event.decode::<Value>().unwrap()["key"].as_str().unwrap().to_owned()
+}
+
+/// How often the gateway's step succeeded after it had been undone, as the instance's events say.
+pub(crate) fn rounds(events: &[RecordedEvent]) -> u32 {
+    let read = |event| saga::event::read(event).unwrap();
+    let evolved = events
+        .iter()
+        .filter_map(read)
+        .fold(Instance::default(), |instance, event| instance.evolve(&event));
+    evolved.steps.get("ask").map_or(0, |step| step.rounds)
 }

@@ -189,9 +189,13 @@ impl World {
         }
     }
 
-    pub(crate) async fn timeline(&self, key: &str) -> Vec<String> {
+    async fn events(&self, key: &str) -> Vec<RecordedEvent> {
         let stream = id::stream(id::of_instance(toy::NAME, key));
-        let events = self.store.read_stream(&stream, Version::NONE, 1_000).await.unwrap();
+        self.store.read_stream(&stream, Version::NONE, 1_000).await.unwrap()
+    }
+
+    pub(crate) async fn timeline(&self, key: &str) -> Vec<String> {
+        let events = self.events(key).await;
         let read = |event: &RecordedEvent| saga::event::read(event).unwrap().unwrap().to_string();
         events.iter().map(read).collect()
     }
@@ -246,6 +250,8 @@ impl World {
                 assert!(effect.made <= 1 && effect.made == effect.undone, "{timeline:#?}");
             }
             assert!(self.gateway.keys(key) <= 1, "{timeline:#?}");
+            let rounds = toy::rounds(&self.events(key).await) as usize;
+            assert!(self.gateway.undo_keys(key) <= 1 + rounds, "refunded twice: {timeline:#?}");
         }
         assert_eq!(self.count("saga.started").await, keys.len());
         assert_eq!(self.count("shelf.noted").await, completed);
