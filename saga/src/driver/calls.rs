@@ -15,7 +15,7 @@ use crate::definition::Definition;
 use crate::event::SagaEvent;
 use crate::instance::{Answer, Due, Input, Instance, Part};
 use crate::sagas::Saga;
-use crate::{id, telemetry};
+use crate::telemetry;
 
 /// How often an inside action is called again at once because another writer was faster. After
 /// that, its attempt has failed.
@@ -137,13 +137,6 @@ impl Loaded {
 
     fn call(&self, due: &Due) -> Call {
         let (instance, step) = (self.state.id, due.step.name);
-        let idempotency_key = match due.part {
-            Part::Action => id::of_call(instance, step),
-            Part::Compensation => {
-                let rounds = self.state.step(step).rounds;
-                id::of_compensation(instance, step, rounds + 1)
-            }
-        };
         let results = self.state.steps.iter().filter(|(_, step)| !step.data.is_null());
         Call {
             instance,
@@ -151,7 +144,7 @@ impl Loaded {
             data: self.state.origin.as_ref().map(|it| it.data.clone()).unwrap_or_default(),
             step,
             attempt: due.attempt,
-            idempotency_key,
+            idempotency_key: self.state.call_of(step, due.part),
             results: results.map(|(name, step)| (name.clone(), step.data.clone())).collect(),
             reason: self.state.reason.clone().filter(|_| due.part == Part::Compensation),
             metadata: self.metadata(),

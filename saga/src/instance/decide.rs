@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::next::{after, ask, undo};
 use super::{Instance, Leg, Part, Status, StepState};
@@ -44,6 +45,10 @@ pub enum Signal {
         step: String,
         /// Whether its action or its compensation was called.
         part: Part,
+        /// The idempotency key of the call, if the event names it. The answer to another call than
+        /// the last one is ignored, such as a late answer to the first of two compensations.
+        #[serde(default)]
+        call: Option<Uuid>,
         /// How the call ended.
         answer: Answer,
     },
@@ -289,7 +294,12 @@ impl Instance {
                 ]
             }
             Signal::Cancel { .. } => Vec::new(),
-            Signal::Answer { step, part, answer } => {
+            Signal::Answer { step, part, call, .. }
+                if call.is_some_and(|call| call != self.call_of(&step, part)) =>
+            {
+                Vec::new()
+            }
+            Signal::Answer { step, part, answer, .. } => {
                 let events = self.answered(definition, &step, part, answer, now);
                 if events.is_empty() {
                     return events;

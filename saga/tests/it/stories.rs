@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use saga::instance::{Answer, Decision, Leg, Part, Refused, Status};
 use saga::test_kit::Story;
-use saga::{Definition, Retry, Signal, Step};
+use saga::{Definition, Retry, Signal, Step, id};
 use serde_json::{Value, json};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -45,7 +45,7 @@ fn cancel() -> Signal {
 }
 
 fn answer(answer: Answer) -> Signal {
-    Signal::Answer { step: "deliver".into(), part: Part::Action, answer }
+    Signal::Answer { step: "deliver".into(), part: Part::Action, call: None, answer }
 }
 
 #[test]
@@ -195,6 +195,47 @@ fn a_success_that_comes_after_its_compensation_is_undone_once_more() {
     late.hears(answer(Answer::Done(Value::Null))).is(Status::Compensated);
     // A late refusal says that there was nothing to undo.
     compensated.hears(answer(Answer::Rejected("no".into()))).is(Status::Compensated);
+}
+
+#[test]
+fn an_answer_to_the_first_of_two_compensations_does_not_end_the_second() {
+    let definition = lending();
+    let first = delivering(&definition)
+        .answers("deliver", Part::Action, Answer::Pending)
+        .hears(cancel())
+        .answers("deliver", Part::Compensation, Answer::Pending)
+        .hears(answer(Answer::Done(Value::Null)));
+    let (instance, step) = (first.instance().id, "deliver");
+    let undone = |round: u32| Signal::Answer {
+        step: step.to_owned(),
+        part: Part::Compensation,
+        call: Some(id::of_compensation(instance, step, round)),
+        answer: Answer::Done(Value::Null),
+    };
+    first
+        .hears(undone(1))
+        .answers("deliver", Part::Compensation, Answer::Pending)
+        .then(&[
+            "step_pending deliver #1",
+            "signal_received cancel",
+            "compensating: not wanted",
+            "compensation_requested deliver #1",
+            "compensation_pending deliver #1",
+            "signal_received answer deliver",
+            "step_succeeded deliver #1",
+            "signal_received answer deliver",
+            "compensation_succeeded deliver #1",
+            "compensation_requested deliver #1",
+            "compensation_pending deliver #1",
+        ])
+        .hears(undone(1))
+        .then(&[])
+        .hears(undone(2))
+        .then(&[
+            "signal_received answer deliver",
+            "compensation_succeeded deliver #1",
+            "compensation_requested reserve #1",
+        ]);
 }
 
 #[test]

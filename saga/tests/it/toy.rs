@@ -300,7 +300,7 @@ pub(crate) fn answer(done: bool) -> Signal {
     } else {
         Answer::Rejected("refused late".into())
     };
-    Signal::Answer { step: "ask".into(), part: Part::Action, answer }
+    Signal::Answer { step: "ask".into(), part: Part::Action, call: None, answer }
 }
 
 fn key_of(event: &RecordedEvent) -> String {
