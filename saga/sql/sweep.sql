@@ -15,5 +15,6 @@ WITH gone AS (
         SELECT id FROM saga.drivers WHERE id NOT IN (SELECT id FROM gone))
     FOR UPDATE SKIP LOCKED
 )
-UPDATE saga.work SET driver = NULL, due_at = coalesce(least(due_at, $1), $1)
+UPDATE saga.work
+SET driver = NULL, due_at = coalesce(least(due_at, clock_timestamp()), clock_timestamp())
 FROM freed WHERE work.id = freed.id

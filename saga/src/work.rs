@@ -67,25 +67,25 @@ impl WorkTable {
     }
 
     /// Shows that the driver is alive, for `lease` from now. It runs on the driver's own
-    /// connection.
+    /// connection. Returns the time of the database.
     pub(crate) async fn renew(
         connection: &mut PgConnection,
         driver: Uuid,
         lease: Duration,
-    ) -> sqlx::Result<()> {
-        sqlx::query_file!("sql/renew.sql", driver, lease.as_secs_f64()).execute(connection).await?;
-        Ok(())
+    ) -> sqlx::Result<DateTime<Utc>> {
+        let row = sqlx::query_file!("sql/renew.sql", driver, lease.as_secs_f64());
+        Ok(row.fetch_one(connection).await?.now)
     }
 
     /// Frees the instances of drivers that are gone. Returns how many.
-    pub(crate) async fn sweep(&self, now: DateTime<Utc>) -> sqlx::Result<u64> {
-        let freed = sqlx::query_file!("sql/sweep.sql", now).execute(&self.pool).await?;
+    pub(crate) async fn sweep(&self) -> sqlx::Result<u64> {
+        let freed = sqlx::query_file!("sql/sweep.sql").execute(&self.pool).await?;
         Ok(freed.rows_affected())
     }
 
     /// Frees the instances of this driver, which ends.
-    pub(crate) async fn leave(&self, driver: Uuid, now: DateTime<Utc>) -> sqlx::Result<()> {
-        sqlx::query_file!("sql/leave.sql", driver, now).execute(&self.pool).await?;
+    pub(crate) async fn leave(&self, driver: Uuid) -> sqlx::Result<()> {
+        sqlx::query_file!("sql/leave.sql", driver).execute(&self.pool).await?;
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! How the intake hands instances that begin to the driver of its process, in memory.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
@@ -32,6 +33,8 @@ struct Shared {
     wake: Notify,
     /// The instances in the channel, so that the driver knows that they are its own.
     waiting: Mutex<HashSet<Uuid>>,
+    /// Whether the driver takes instances.
+    open: AtomicBool,
 }
 
 impl Shared {
@@ -40,7 +43,8 @@ impl Shared {
     }
 }
 
-/// The two ends of a hand-over to `driver`, with room for this many instances.
+/// The two ends of a hand-over to `driver`, with room for this many instances. It is closed until
+/// the driver opens it.
 pub(crate) fn handover(driver: Uuid, room: usize) -> (Handover, Handed) {
     let (sender, receiver) = mpsc::channel(room.max(1));
     let shared = Arc::new(Shared::default());
@@ -50,6 +54,9 @@ pub(crate) fn handover(driver: Uuid, room: usize) -> (Handover, Handed) {
 impl Handover {
     /// Reserves up to `most` places, as many as are free.
     pub(crate) fn reserve(&self, most: usize) -> Option<PermitIterator<'_, Begins>> {
+        if !self.shared.open.load(Ordering::Relaxed) {
+            return None;
+        }
         self.sender.try_reserve_many(most.min(self.sender.capacity())).ok()
     }
 
@@ -90,6 +97,11 @@ impl Handed {
     pub(crate) fn woken(&self) -> impl Future<Output = ()> + use<> {
         let shared = Arc::clone(&self.shared);
         async move { shared.wake.notified().await }
+    }
+
+    /// Says whether the driver takes instances. Those that it does not take wait for any driver.
+    pub(crate) fn open(&self, open: bool) {
+        self.shared.open.store(open, Ordering::Relaxed);
     }
 
     /// The instances that wait to be taken.

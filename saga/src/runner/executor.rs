@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use postgres_kit::Pauses;
 use service_kit::Pulse;
 use service_kit::health::{Component, Health};
@@ -23,11 +24,23 @@ use crate::work::{Claimed, WorkTable};
 
 /// How long the executor may be silent before it counts as hung.
 const PULSE_LIMIT: Duration = Duration::from_secs(30);
+/// By how much the clock of this process may differ from that of the database. Timers follow the
+/// clock of the process that drives, so one whose clock is wrong takes no work.
+const MAX_SKEW: TimeDelta = TimeDelta::seconds(5);
 /// How often the number of instances is counted.
 const COUNT_EVERY: Duration = Duration::from_secs(10);
 /// The pauses after the database failed.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(3);
+
+/// Why the process does not work now.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error(transparent)]
+    Tables(#[from] sqlx::Error),
+    #[error("this process's clock differs from the database's by {} s", .0.num_seconds().abs())]
+    Clock(TimeDelta),
+}
 
 /// The executor of a process.
 pub(super) struct Executor {
@@ -49,6 +62,8 @@ pub(super) struct Executor {
     look_at: Instant,
     renew_at: Instant,
     count_at: Instant,
+    /// By how much the database's clock is ahead of this one.
+    skew: TimeDelta,
     pauses: Pauses,
 }
 
@@ -78,6 +93,7 @@ impl Executor {
             look_at: now,
             renew_at: now,
             count_at: now,
+            skew: TimeDelta::zero(),
             pauses: Pauses::new(RETRY_FIRST, RETRY_MOST),
         }
     }
@@ -92,7 +108,7 @@ impl Executor {
                     self.health.ready();
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the work of the sagas cannot be read: will retry");
+                    tracing::warn!(%error, "no saga can be driven: will retry");
                     self.health.not_ready(error.to_string());
                     let pause = self.pauses.next_pause();
                     self.look_at = Instant::now() + pause;
@@ -106,29 +122,38 @@ impl Executor {
     }
 
     /// Renews, gives back and claims what is due.
-    async fn keep_up(&mut self) -> sqlx::Result<()> {
+    async fn keep_up(&mut self) -> Result<(), Trouble> {
         let now = Instant::now();
         // What others hold up does not hold up the work of this process.
         let mut swept = Ok(());
         if self.renew_at <= now {
-            self.registration.renew().await?;
+            self.skew = self.registration.renew(self.driver.clock.as_ref()).await?;
+            self.handed.open(self.is_on_time());
             self.renew_at = now + self.registration.interval();
             swept = self.sweep().await;
         }
         self.give_back().await?;
-        if self.look_at <= now {
+        if !self.is_on_time() {
+            // Nobody knows them any more, so they are free soon.
+            while self.handed.now().is_some() {}
+        } else if self.look_at <= now {
             self.claim().await?;
         }
         if self.count_at <= now {
             self.count_at = now + COUNT_EVERY;
             self.count().await?;
         }
-        swept
+        swept?;
+        if self.is_on_time() { Ok(()) } else { Err(Trouble::Clock(self.skew)) }
+    }
+
+    fn is_on_time(&self) -> bool {
+        self.skew.abs() <= MAX_SKEW
     }
 
     /// Frees the instances of processes that are gone, and those of this one that it does not know.
     async fn sweep(&mut self) -> sqlx::Result<()> {
-        let freed = self.table.sweep(self.driver.clock.now()).await?;
+        let freed = self.table.sweep().await?;
         if freed > 0 {
             tracing::info!(freed, "sagas of a process that is gone are free");
             self.look_at = Instant::now();
@@ -136,9 +161,8 @@ impl Executor {
         let done = self.done.iter().map(|done| done.id);
         let running = self.running.values().map(|claimed| claimed.id);
         let known: Vec<Uuid> = running.chain(done).chain(self.handed.waiting()).collect();
-        let now = self.driver.clock.now();
         let own = (&self.table, self.registration.driver);
-        let freed = self.strays.free(own, &known, now).await?;
+        let freed = self.strays.free(own, &known).await?;
         if freed > 0 {
             tracing::warn!(freed, "sagas that this process owned and did not know are free");
             self.look_at = Instant::now();
@@ -185,7 +209,7 @@ impl Executor {
 
     /// Waits for a task, an instance that begins, a time, or the end.
     async fn wait(&mut self, drain: &CancellationToken) {
-        let has_room = self.room() > 0;
+        let has_room = self.room() > 0 && self.is_on_time();
         let mut until = self.renew_at;
         if has_room {
             until = until.min(self.look_at);
@@ -267,8 +291,7 @@ impl Executor {
             self.tasks.abort_all();
         }
         let given_back = self.give_back().await;
-        let now = self.driver.clock.now();
-        if let Err(error) = given_back.and(self.table.leave(self.registration.driver, now).await) {
+        if let Err(error) = given_back.and(self.table.leave(self.registration.driver).await) {
             tracing::warn!(%error, "could not give the sagas back; others free them");
         }
         self.pulse.rest();

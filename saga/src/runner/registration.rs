@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use postgres_kit::Connection;
+use service_kit::clock::Clock;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use uuid::Uuid;
 
@@ -32,16 +34,19 @@ impl Registration {
         self.lease / 4
     }
 
-    /// Renews it.
-    pub(super) async fn renew(&mut self) -> sqlx::Result<()> {
+    /// Renews it. Returns by how much the database's clock is ahead of this one, not counting what
+    /// the time of the call can explain; negative if it is behind.
+    pub(super) async fn renew(&mut self, clock: &dyn Clock) -> sqlx::Result<TimeDelta> {
         let mut connection = match self.connection.take().filter(Connection::is_open) {
             Some(connection) => connection,
             None => Connection::open(&self.connect, CONNECT_LIMIT, CALL_LIMIT).await?,
         };
         let (driver, lease) = (self.driver, self.lease);
         let renew = async |raw: &mut PgConnection| WorkTable::renew(raw, driver, lease).await;
-        connection.run(renew).await?;
+        let before = clock.now();
+        let there = connection.run(renew).await?;
+        let after = clock.now();
         self.connection = Some(connection);
-        Ok(())
+        Ok(there - there.clamp(before, after.max(before)))
     }
 }

@@ -4,7 +4,6 @@
 
 use std::collections::HashSet;
 
-use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::work::WorkTable;
@@ -20,13 +19,12 @@ impl Strays {
         &mut self,
         (table, driver): (&WorkTable, Uuid),
         known: &[Uuid],
-        now: DateTime<Utc>,
     ) -> sqlx::Result<usize> {
         let found = table.strays(driver, known).await?;
         let (again, new): (Vec<Uuid>, Vec<Uuid>) =
             found.into_iter().partition(|id| self.0.contains(id));
         if !again.is_empty() {
-            table.free(driver, &again, now).await?;
+            table.free(driver, &again).await?;
         }
         self.0 = new.into_iter().collect();
         Ok(again.len())

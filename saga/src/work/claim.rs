@@ -69,13 +69,8 @@ impl WorkTable {
     }
 
     /// Frees these instances, if they are this driver's.
-    pub(crate) async fn free(
-        &self,
-        driver: Uuid,
-        ids: &[Uuid],
-        now: DateTime<Utc>,
-    ) -> sqlx::Result<()> {
-        sqlx::query_file!("sql/free.sql", driver, ids, now).execute(&self.pool).await?;
+    pub(crate) async fn free(&self, driver: Uuid, ids: &[Uuid]) -> sqlx::Result<()> {
+        sqlx::query_file!("sql/free.sql", driver, ids).execute(&self.pool).await?;
         Ok(())
     }
 }

@@ -1,16 +1,20 @@
 //! Who drives an instance: a row that a process owns is driven, whatever was lost on the way.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use event_store::Metadata;
 use local_servers::until as eventually;
 use saga::sagas::Begun;
 use saga::{Start, id};
 use serde_json::json;
+use service_kit::clock::{self, FixedClock};
 use uuid::Uuid;
 
-use crate::toy;
-use crate::world::{Shape, World};
+use crate::toy::{self, Mood, Moods};
+use crate::world::{Shape, World, keys};
 
 /// How soon work that is due begins, whatever others do.
 const PROMPT: Duration = Duration::from_secs(10);
@@ -82,4 +86,34 @@ async fn what_others_hold_locked_does_not_hold_up_the_work() {
     world.ended(2).await;
     world.idle().await;
     process.drain().await;
+}
+
+#[tokio::test]
+async fn a_process_whose_clock_is_wrong_drives_nothing_and_says_so() {
+    let world = World::new().await;
+    let drove = Arc::new(AtomicBool::new(false));
+    let moods: Moods = {
+        let drove = Arc::clone(&drove);
+        Arc::new(move |_, _| {
+            drove.store(true, Ordering::Relaxed);
+            Mood::Well
+        })
+    };
+    let ahead = FixedClock::at(clock::system().now() + TimeDelta::hours(1));
+    let wrong = world.start_at(ahead, Shape { moods, ..Shape::default() });
+    let says_so = async || {
+        let report = wrong.health.report();
+        let reason = report.components.get("sagas at work").and_then(|it| it.reason.clone());
+        !report.ready && reason.is_some_and(|reason| reason.contains("clock"))
+    };
+    eventually("health says so", says_so).await;
+    let follows = async || wrong.health.report().components["sagas"].ready;
+    eventually("it folds the log", follows).await;
+    let right = world.started(Shape::default()).await;
+    world.wanted(&keys(20)).await;
+    world.ended(20).await;
+    world.idle().await;
+    assert!(!drove.load(Ordering::Relaxed));
+    wrong.drain().await;
+    right.drain().await;
 }

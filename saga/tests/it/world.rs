@@ -19,7 +19,7 @@ use saga::ops::Operations;
 use saga::work::{WorkTable, schema};
 use saga::{Begin, Driver, Runner, RunnerSettings, Sagas, id};
 use serde_json::{Value, json};
-use service_kit::clock;
+use service_kit::clock::{self, SharedClock};
 use service_kit::health::Health;
 use sqlx::{Connection as _, PgConnection};
 use tokio::sync::Semaphore;
@@ -127,12 +127,17 @@ impl World {
     }
 
     pub(crate) fn start(&self, shape: Shape) -> Process {
+        self.start_at(clock::system(), shape)
+    }
+
+    /// Starts a process with this clock.
+    pub(crate) fn start_at(&self, clock: SharedClock, shape: Shape) -> Process {
         let health = Health::new();
         let runner = Runner::new(
             self.log(),
             self.sagas(shape),
             self.database.url().parse().unwrap(),
-            (clock::system(), health.clone()),
+            (clock, health.clone()),
             settings(),
         );
         let drain = CancellationToken::new();
