@@ -69,7 +69,10 @@ pub struct Rest {
 pub enum DriveError {
     /// The log did not answer.
     #[error("the log gave no answer")]
-    Store(#[from] StoreError),
+    Store(#[source] StoreError),
+    /// The log refuses the instance's events, whatever it holds.
+    #[error(transparent)]
+    Invalid(StoreError),
     /// The instance's stream cannot be read.
     #[error(transparent)]
     Log(#[from] UpcastingError),
@@ -91,6 +94,15 @@ pub enum DriveError {
     /// An event cannot be written as JSON.
     #[error("an event cannot be written")]
     Json(#[from] serde_json::Error),
+}
+
+impl From<StoreError> for DriveError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Invalid(_) => Self::Invalid(error),
+            other => Self::Store(other),
+        }
+    }
 }
 
 /// Drives instances. It is cheap to clone.

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::event::Started;
 
 mod calls;
+pub(crate) mod data;
 mod decide;
 mod due;
 mod evolve;
@@ -18,6 +19,7 @@ mod next;
 mod operate;
 
 pub use calls::Due;
+pub use data::{MAX_DATA, MAX_DATA_DEPTH};
 pub use decide::{Answer, Input, Signal};
 pub use operate::{Decision, Refused};
 

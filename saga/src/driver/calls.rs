@@ -5,6 +5,7 @@ use std::panic::AssertUnwindSafe;
 use chrono::{DateTime, Utc};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
+use serde_json::Value;
 use tokio::time::{Instant as Moment, timeout};
 
 use super::append::Appended;
@@ -13,7 +14,7 @@ use super::{DriveError, Driver};
 use crate::action::{Call, Outcome, Work};
 use crate::definition::Definition;
 use crate::event::SagaEvent;
-use crate::instance::{Answer, Due, Input, Instance, Part};
+use crate::instance::{Answer, Due, Input, Instance, Part, data};
 use crate::sagas::Saga;
 use crate::telemetry;
 
@@ -64,7 +65,10 @@ impl Driver {
         for _ in 0..MAX_CONFLICTS {
             let call = loaded.call(&due);
             let (work, answer) = match self.call(saga, &due, &call).await {
-                Outcome::Append(work, data) => (Some(work), Answer::Done(data)),
+                Outcome::Append(work, data) => match done(data) {
+                    answer @ Answer::Done(_) => (Some(work), answer),
+                    unfit => (None, unfit),
+                },
                 Outcome::Pending => (None, unavailable("an inside action has no later outcome")),
                 other => (None, answer_of(other)),
             };
@@ -83,6 +87,10 @@ impl Driver {
                 Appended::Never(reason) => {
                     let answer = Answer::Rejected(reason.to_owned());
                     loaded.answered(definition, &due, answer, self.clock.now());
+                    return Ok(true);
+                }
+                Appended::Invalid(reason) => {
+                    loaded.answered(definition, &due, unavailable(&reason), self.clock.now());
                     return Ok(true);
                 }
                 Appended::Conflict => {
@@ -156,9 +164,17 @@ fn unavailable(reason: &str) -> Answer {
     Answer::Unavailable { reason: reason.to_owned(), retry_after: None }
 }
 
+/// A success, unless the log cannot keep its data.
+fn done(data: Value) -> Answer {
+    match data::check(&data) {
+        Ok(()) => Answer::Done(data),
+        Err(unfit) => unavailable(&unfit.to_string()),
+    }
+}
+
 fn answer_of(outcome: Outcome) -> Answer {
     match outcome {
-        Outcome::Done(data) | Outcome::Append(_, data) => Answer::Done(data),
+        Outcome::Done(data) | Outcome::Append(_, data) => done(data),
         Outcome::Rejected(reason) => Answer::Rejected(reason),
         Outcome::Unavailable { reason, retry_after } => Answer::Unavailable { reason, retry_after },
         Outcome::Pending => Answer::Pending,

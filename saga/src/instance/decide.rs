@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::data::short;
 use super::next::{after, ask, undo};
 use super::{Instance, Leg, Part, Status, StepState};
 use crate::definition::{Definition, Place, Step};
@@ -12,9 +13,6 @@ use crate::event::{
     Compensating, Failed, Pending, Requested, SagaEvent, SignalReceived, Started, Succeeded,
     TimerFired,
 };
-
-/// The maximum length of a reason that is kept, in characters.
-const MAX_REASON: usize = 500;
 
 /// The outcome of one attempt, or a later answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -363,12 +361,4 @@ fn failed(
             SagaEvent::CompensationFailed(Failed { step: name, attempt, reason, retry_at, certain })
         }
     }
-}
-
-/// A reason of bounded length.
-pub(super) fn short(reason: String) -> String {
-    if reason.chars().nth(MAX_REASON).is_none() {
-        return reason;
-    }
-    reason.chars().take(MAX_REASON).collect()
 }

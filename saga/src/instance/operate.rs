@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::decide::short;
+use super::data::short;
 use super::next::undo;
 use super::{Instance, Leg, Part, Status};
 use crate::definition::Definition;

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use crate::driver::{DriveError, Rest};
 use crate::instance::Status;
+use crate::instance::data::short;
 use crate::telemetry;
 use crate::work::release::Done;
 use crate::work::{Claimed, MAX_SIGNALS};
@@ -81,7 +82,7 @@ pub(super) fn failed(claimed: &Claimed, error: &DriveError, now: DateTime<Utc>) 
         definition: 0,
         key: String::new(),
         waits_for: String::new(),
-        reason: Some(error.to_string()),
+        reason: Some(short(error.to_string())),
         due_at: Some(now + pause),
         heard: 0,
         moved: false,

@@ -8,5 +8,6 @@ mod owning;
 mod running;
 mod schedules;
 mod stories;
+mod storing;
 mod toy;
 mod world;
