@@ -26,6 +26,7 @@ use crate::sagas::Sagas;
 use crate::telemetry;
 use crate::work::WorkTable;
 
+mod counts;
 mod executor;
 mod judge;
 mod registration;

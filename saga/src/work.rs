@@ -66,14 +66,15 @@ impl WorkTable {
         self.pool.run(async |raw: &mut PgConnection| schema().check(raw).await).await
     }
 
-    /// Shows that the driver is alive, for `lease` from now. It runs on the driver's own
+    /// Shows that the driver is alive, for `lease` from now, and knows these sagas. It runs on the driver's own
     /// connection. Returns the time of the database.
     pub(crate) async fn renew(
         connection: &mut PgConnection,
         driver: Uuid,
         lease: Duration,
+        sagas: &[String],
     ) -> sqlx::Result<DateTime<Utc>> {
-        let row = sqlx::query_file!("sql/renew.sql", driver, lease.as_secs_f64());
+        let row = sqlx::query_file!("sql/renew.sql", driver, lease.as_secs_f64(), sagas);
         Ok(row.fetch_one(connection).await?.now)
     }
 

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::counts::Counts;
 use super::registration::Registration;
 use super::strays::Strays;
 use super::{RunnerSettings, judge};
@@ -62,6 +63,7 @@ pub(super) struct Executor {
     look_at: Instant,
     renew_at: Instant,
     count_at: Instant,
+    counts: Counts,
     /// By how much the database's clock is ahead of this one.
     skew: TimeDelta,
     pauses: Pauses,
@@ -77,8 +79,10 @@ impl Executor {
         settings: RunnerSettings,
     ) -> Self {
         let now = Instant::now();
+        let names: Vec<String> = driver.sagas.all().map(|saga| saga.name.to_owned()).collect();
         Self {
-            names: driver.sagas.all().map(|saga| saga.name.to_owned()).collect(),
+            counts: Counts::new(&names),
+            names,
             driver,
             table,
             registration,
@@ -110,6 +114,10 @@ impl Executor {
                 Err(error) => {
                     tracing::warn!(%error, "no saga can be driven: will retry");
                     self.health.not_ready(error.to_string());
+                    if matches!(error, Trouble::Tables(_)) {
+                        self.counts.unknown();
+                        self.count_at = Instant::now();
+                    }
                     let pause = self.pauses.next_pause();
                     self.look_at = Instant::now() + pause;
                     self.renew_at = self.renew_at.max(self.look_at);
@@ -127,7 +135,7 @@ impl Executor {
         // What others hold up does not hold up the work of this process.
         let mut swept = Ok(());
         if self.renew_at <= now {
-            self.skew = self.registration.renew(self.driver.clock.as_ref()).await?;
+            self.skew = self.registration.renew(&self.names, self.driver.clock.as_ref()).await?;
             self.handed.open(self.is_on_time());
             self.renew_at = now + self.registration.interval();
             swept = self.sweep().await;
@@ -266,14 +274,8 @@ impl Executor {
         }
     }
 
-    async fn count(&self) -> sqlx::Result<()> {
-        let counts = self.table.counts().await?;
-        for saga in &self.names {
-            for state in ["absent", "running", "compensating", "parked", "failing"] {
-                let found = counts.iter().find(|(name, status, _)| name == saga && status == state);
-                telemetry::instances(saga, state, Some(found.map_or(0, |(.., count)| *count)));
-            }
-        }
+    async fn count(&mut self) -> sqlx::Result<()> {
+        self.counts.found(&self.table.counts().await?);
         Ok(())
     }
 
@@ -294,6 +296,7 @@ impl Executor {
         if let Err(error) = given_back.and(self.table.leave(self.registration.driver).await) {
             tracing::warn!(%error, "could not give the sagas back; others free them");
         }
+        self.counts.unknown();
         self.pulse.rest();
     }
 }

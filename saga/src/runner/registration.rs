@@ -36,13 +36,18 @@ impl Registration {
 
     /// Renews it. Returns by how much the database's clock is ahead of this one, not counting what
     /// the time of the call can explain; negative if it is behind.
-    pub(super) async fn renew(&mut self, clock: &dyn Clock) -> sqlx::Result<TimeDelta> {
+    pub(super) async fn renew(
+        &mut self,
+        sagas: &[String],
+        clock: &dyn Clock,
+    ) -> sqlx::Result<TimeDelta> {
         let mut connection = match self.connection.take().filter(Connection::is_open) {
             Some(connection) => connection,
             None => Connection::open(&self.connect, CONNECT_LIMIT, CALL_LIMIT).await?,
         };
         let (driver, lease) = (self.driver, self.lease);
-        let renew = async |raw: &mut PgConnection| WorkTable::renew(raw, driver, lease).await;
+        let renew =
+            async |raw: &mut PgConnection| WorkTable::renew(raw, driver, lease, sagas).await;
         let before = clock.now();
         let there = connection.run(renew).await?;
         let after = clock.now();

@@ -1,5 +1,7 @@
 //! Drivers take instances that are due, with their signals, and free those that they do not know.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
@@ -11,6 +13,9 @@ use crate::sagas::Begun;
 
 /// The maximum number of signals that a driver takes with an instance.
 pub(crate) const MAX_SIGNALS: i64 = 100;
+/// How long an instance of a saga that no process knows is left to a process that may start and know
+/// it.
+const OVERDUE: Duration = Duration::from_mins(1);
 /// The maximum number of strays that a driver looks at in one round.
 const MAX_STRAYS: i64 = 1_000;
 
@@ -28,7 +33,8 @@ pub(crate) struct Claimed {
 
 impl WorkTable {
     /// Takes up to `most` instances of these sagas that are due, with their signals, in one
-    /// transaction: a driver that owns rows must know them.
+    /// transaction: a driver that owns rows must know them. Instances of sagas that no process knows
+    /// are taken when they are overdue for [`OVERDUE`].
     pub(crate) async fn claim(
         &self,
         driver: Uuid,
@@ -39,9 +45,10 @@ impl WorkTable {
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         let work = async |raw: &mut PgConnection| {
             let mut transaction = raw.begin().await?;
-            let rows = sqlx::query_file!("sql/claim.sql", driver, now, sagas, most)
-                .fetch_all(&mut *transaction)
-                .await?;
+            let rows =
+                sqlx::query_file!("sql/claim.sql", driver, now, sagas, most, OVERDUE.as_secs_f64())
+                    .fetch_all(&mut *transaction)
+                    .await?;
             let mut claimed: Vec<Claimed> = Vec::with_capacity(rows.len());
             for row in rows {
                 claimed.push(Claimed {

@@ -49,3 +49,24 @@ async fn what_an_instance_is_told_while_no_process_has_its_definition_is_not_los
     world.idle().await;
     process.drain().await;
 }
+
+#[tokio::test]
+async fn an_instance_of_a_saga_that_no_process_knows_is_parked_and_resumes() {
+    let world = World::new().await;
+    let only = |name| {
+        let shape = with(vec![toy::first_version(toy::PATIENT)]);
+        Shape { names: vec![name], ..shape }
+    };
+    let process = world.started(only(toy::OTHER)).await;
+    world.wanted(&["a".into()]).await;
+    eventually("it waits", async || world.count("saga.step_pending").await == 1).await;
+    process.drain().await;
+    let process = world.started(only(toy::NAME)).await;
+    world.sql("UPDATE saga.work SET due_at = now() - interval '2 min', failures = 12").await;
+    eventually("it is parked", async || world.count("saga.parked").await == 1).await;
+    process.drain().await;
+    let process = world.started(only(toy::OTHER)).await;
+    world.sql(LOOK).await;
+    eventually("it resumes", async || world.count("saga.resumed").await == 1).await;
+    process.drain().await;
+}
