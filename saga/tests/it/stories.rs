@@ -422,3 +422,32 @@ fn a_compensation_that_a_person_repeats_has_its_own_deadline() {
     };
     assert_eq!((after - before).to_std(), Ok(SECOND / 4));
 }
+
+/// The end of a saga of one step whose other side is away for this time.
+fn after_away(time: Duration) -> Status {
+    let definition = Definition::version(1).then(Step::outside("deliver").undone_outside());
+    let mut story = Story::of(&definition).starts("17", json!({}));
+    let mut elapsed = Duration::ZERO;
+    while !story.instance().status.is_end() {
+        for due in story.instance().calls(&definition) {
+            let answer = if elapsed < time {
+                Answer::Unavailable { reason: "away".to_owned(), retry_after: None }
+            } else {
+                Answer::Done(Value::Null)
+            };
+            story = story.answers("deliver", due.part, answer);
+        }
+        elapsed += SECOND;
+        assert!(elapsed < time + MINUTE * 30, "it does not end: {:?}", story.instance());
+        story = story.after(SECOND);
+    }
+    story.instance().status
+}
+
+#[test]
+fn without_settings_a_short_absence_is_waited_for_and_a_long_one_needs_no_person() {
+    assert_eq!(after_away(MINUTE), Status::Completed);
+    assert_eq!(after_away(MINUTE * 10), Status::Completed);
+    assert_eq!(after_away(MINUTE * 30), Status::Compensated);
+    assert_eq!(after_away(MINUTE * 60 * 12), Status::Compensated);
+}
