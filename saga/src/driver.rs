@@ -50,7 +50,7 @@ pub struct Rest {
     pub due_at: Option<DateTime<Utc>>,
     /// The version of its definition; 0 if it never began.
     pub definition: i32,
-    /// What it is about.
+    /// What it is about, in 1 to 128 bytes; empty if it never began.
     pub key: String,
     /// The steps that are not settled, in a few words.
     pub waits_for: String,
@@ -60,7 +60,7 @@ pub struct Rest {
     pub lacks_definition: bool,
     /// The position of the last signal that it received.
     pub last_signal: i64,
-    /// Whether anything was appended.
+    /// Whether this drive appended anything to its stream.
     pub moved: bool,
 }
 

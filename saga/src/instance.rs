@@ -108,7 +108,7 @@ pub enum Leg {
     },
     /// It succeeded, in any of its attempts.
     Done,
-    /// A person decided that it is not needed.
+    /// A person decided that it is not needed. Only a compensation can be skipped.
     Skipped,
     /// The last attempt failed, and no other one follows.
     Failed {
@@ -175,9 +175,9 @@ pub struct Instance {
     pub origin: Option<Origin>,
     /// The steps that were asked for, by name.
     pub steps: BTreeMap<String, StepState>,
-    /// Why it is compensated.
+    /// Why it is undone; `None` while it is not.
     pub reason: Option<String>,
-    /// Why it is parked.
+    /// Why it is parked, for people; `None` while it is not.
     pub parked_for: Option<String>,
     /// Whether it is parked because no process has its definition.
     pub lacks_definition: bool,

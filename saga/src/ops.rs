@@ -39,9 +39,9 @@ pub enum OperationError {
 pub struct Entry {
     /// Its version in the instance's stream.
     pub version: Version,
-    /// When it was appended.
+    /// When the log recorded it, by the clock of its database.
     pub at: DateTime<Utc>,
-    /// The event itself.
+    /// What happened, as the stream keeps it.
     pub event: SagaEvent,
 }
 

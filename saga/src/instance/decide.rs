@@ -65,7 +65,7 @@ pub enum Input {
     Start {
         /// The name of the saga.
         saga: String,
-        /// What it is about.
+        /// What it is about, in 1 to 128 bytes.
         key: String,
         /// The ids that its actions need.
         data: Value,

@@ -26,7 +26,6 @@ impl Instance {
             SagaEvent::CompensationSucceeded(it) => self.undone(&it.step),
             SagaEvent::StepFailed(it) => self.fail(it, Part::Action),
             SagaEvent::CompensationFailed(it) => self.fail(it, Part::Compensation),
-            SagaEvent::StepSkipped(it) => self.set(&it.step, Part::Action, Leg::Skipped),
             SagaEvent::CompensationSkipped(it) => {
                 self.set(&it.step, Part::Compensation, Leg::Skipped);
             }

@@ -12,7 +12,7 @@ use crate::sagas::Begun;
 
 type Begins = (Uuid, Begun);
 
-/// The intake's end.
+/// The intake's end of the hand-over. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Handover {
     /// The id of this process's driver.
@@ -21,7 +21,7 @@ pub(crate) struct Handover {
     shared: Arc<Shared>,
 }
 
-/// The driver's end.
+/// The driver's end of the hand-over.
 #[derive(Debug)]
 pub(crate) struct Handed {
     receiver: mpsc::Receiver<Begins>,
@@ -60,7 +60,7 @@ impl Handover {
         self.sender.try_reserve_many(most.min(self.sender.capacity())).ok()
     }
 
-    /// Fills the places.
+    /// Hands these instances over, each in a place that was reserved for it.
     pub(crate) fn fill(&self, places: Option<PermitIterator<'_, Begins>>, begun: Vec<Begins>) {
         for (place, begins) in places.into_iter().flatten().zip(begun) {
             self.shared.waiting().insert(begins.0);

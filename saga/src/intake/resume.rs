@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What the checkpoint says.
+/// How far the log was folded, as the checkpoint says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Folded {
     /// The position up to which `sagas` were folded.

@@ -34,6 +34,9 @@ impl Actions for Returns {
     }
 }
 
+/// A step, what its action returns, and why that cannot be kept.
+type Case<'s> = (&'s Step, fn() -> Outcome, &'static str);
+
 /// Drives an instance of one step to its end, and returns its timeline.
 async fn timeline(step: Step, returns: fn() -> Outcome) -> Vec<String> {
     let twice = Retry { attempts: 2, first: SECOND, most: SECOND };
@@ -78,7 +81,7 @@ fn invalid() -> Work {
 #[tokio::test]
 async fn an_outcome_that_the_log_cannot_keep_is_a_failed_attempt() {
     let (inside, outside) = (Step::inside("a"), Step::outside("a"));
-    let cases: [(&Step, fn() -> Outcome, &str); 5] = [
+    let cases: [Case<'_>; 5] = [
         (&outside, || Outcome::Done(json!("a\0b")), "the data have the character NUL"),
         (&outside, || Outcome::Done(json!("a".repeat(MAX_DATA))), "the data have 65538 bytes"),
         (&outside, || Outcome::Done(nested()), "the data are nested deeper than 32"),
