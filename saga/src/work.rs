@@ -66,8 +66,8 @@ impl WorkTable {
         self.pool.run(async |raw: &mut PgConnection| schema().check(raw).await).await
     }
 
-    /// Shows that the driver is alive, for `lease` from now, and knows these sagas. It runs on the driver's own
-    /// connection. Returns the time of the database.
+    /// Shows that the driver is alive, for `lease` from now, and knows these sagas. It runs on the
+    /// driver's own connection. Returns the time of the database.
     pub(crate) async fn renew(
         connection: &mut PgConnection,
         driver: Uuid,

@@ -142,7 +142,7 @@ impl Executor {
         }
         self.give_back().await?;
         if !self.is_on_time() {
-            // Nobody knows them any more, so they are free soon.
+            // What is dropped is a stray, and becomes free for a process whose clock is right.
             while self.handed.now().is_some() {}
         } else if self.look_at <= now {
             self.claim().await?;

@@ -52,8 +52,8 @@ pub(super) fn rested(claimed: &Claimed, rest: Rest, now: DateTime<Utc>) -> Done 
     }
 }
 
-/// What to write about an instance whose definition no process has, after it was parked. Its signals
-/// wait until a process has the definition again, so it is looked at from time to time.
+/// What to write about an instance whose definition no process has, after it was parked. Its
+/// signals wait until a process has the definition again, so it is looked at from time to time.
 pub(super) fn lacking(claimed: &Claimed, rest: Rest, now: DateTime<Utc>) -> Done {
     let forgotten = rest.status.is_end() && claimed.signals.is_empty();
     Done {

@@ -13,8 +13,8 @@ use crate::sagas::Begun;
 
 /// The maximum number of signals that a driver takes with an instance.
 pub(crate) const MAX_SIGNALS: i64 = 100;
-/// How long an instance of a saga that no process knows is left to a process that may start and know
-/// it.
+/// How long an instance of a saga that no process knows is left to a process that may start and
+/// know it.
 const OVERDUE: Duration = Duration::from_mins(1);
 /// The maximum number of strays that a driver looks at in one round.
 const MAX_STRAYS: i64 = 1_000;
@@ -33,8 +33,8 @@ pub(crate) struct Claimed {
 
 impl WorkTable {
     /// Takes up to `most` instances of these sagas that are due, with their signals, in one
-    /// transaction: a driver that owns rows must know them. Instances of sagas that no process knows
-    /// are taken when they are overdue for [`OVERDUE`].
+    /// transaction: a driver that owns rows must know them. Instances of sagas that no process
+    /// knows are taken when they are overdue for [`OVERDUE`].
     pub(crate) async fn claim(
         &self,
         driver: Uuid,

@@ -100,7 +100,7 @@ async fn people_have_the_log_folded_again_and_rows_of_before_are_gone() {
     let process = world.started(shape()).await;
     world.wanted(&["a".into()]).await;
     eventually("it waits", async || world.count("saga.step_pending").await == 1).await;
-    // As after a restore: one row is lost, and another is of an instance that the log does not have.
+    // As after a restore: one row is lost, and another is of an instance that the log lacks.
     world.sql("UPDATE saga.work SET id = gen_random_uuid(), due_at = NULL, driver = NULL").await;
     let operations = world.operations(shape());
     operations.fold_again().await.unwrap();

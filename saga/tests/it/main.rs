@@ -5,6 +5,7 @@
 mod folding;
 mod lacking;
 mod owning;
+mod people;
 mod running;
 mod schedules;
 mod stories;

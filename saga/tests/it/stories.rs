@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use saga::instance::{Answer, Decision, Leg, Part, Refused, Status};
+use saga::instance::{Answer, Decision, Part, Status};
 use saga::test_kit::Story;
 use saga::{Definition, Retry, Signal, Step, id};
 use serde_json::{Value, json};
 
-const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_mins(1);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const MINUTE: Duration = Duration::from_mins(1);
 
 fn twice() -> Retry {
     Retry { attempts: 2, first: SECOND, most: SECOND }
 }
 
 /// Reserve, deliver within a minute in two attempts, note.
-fn lending() -> Definition {
+pub(crate) fn lending() -> Definition {
     Definition::version(1)
         .then(Step::inside("reserve").undone_inside())
         .then(
@@ -34,13 +34,13 @@ fn begun(definition: &Definition) -> Story<'_> {
         .then(&["started lending v1 17", "step_requested reserve #1"])
 }
 
-fn delivering(definition: &Definition) -> Story<'_> {
+pub(crate) fn delivering(definition: &Definition) -> Story<'_> {
     begun(definition)
         .done("reserve")
         .then(&["step_succeeded reserve #1", "step_requested deliver #1"])
 }
 
-fn cancel() -> Signal {
+pub(crate) fn cancel() -> Signal {
     Signal::Cancel { reason: "not wanted".into() }
 }
 
@@ -334,7 +334,7 @@ fn a_success_that_comes_while_its_compensation_is_parked_is_undone_under_another
     late.operated(Decision::Resume).undone("deliver").undone("reserve").is(Status::Compensated);
 }
 
-fn parked(definition: &Definition) -> Story<'_> {
+pub(crate) fn parked(definition: &Definition) -> Story<'_> {
     delivering(definition)
         .fails("deliver", "busy")
         .later()
@@ -345,82 +345,6 @@ fn parked(definition: &Definition) -> Story<'_> {
         .is(Status::Parked)
         .after(MINUTE * 600)
         .is(Status::Parked)
-}
-
-#[test]
-fn a_compensation_that_fails_is_repeated_and_then_parked_for_a_person() {
-    let definition = lending();
-    let mut story = parked(&definition);
-    let resumed = story.clone().operated(Decision::Resume);
-    resumed.undone("deliver").undone("reserve").is(Status::Compensated);
-    let deliver = || "deliver".to_owned();
-    let retried = story.clone().operated(Decision::Retry { step: deliver() });
-    retried.is(Status::Compensating);
-    story =
-        story.refuses(Decision::GiveUp { reason: "no".into() }, &Refused::Status(Status::Parked));
-    let reason = "paid by hand".to_owned();
-    let skipped = story.operated(Decision::SkipCompensation { step: deliver(), reason });
-    skipped.undone("reserve").is(Status::Compensated);
-}
-
-#[test]
-fn people_repeat_a_step_now_give_up_and_park() {
-    let definition = lending();
-    let resting = delivering(&definition)
-        .fails("deliver", "busy")
-        .then(&["step_failed deliver #1: busy, again, unknown effect"]);
-    let deliver = || "deliver".to_owned();
-    resting
-        .clone()
-        .operated(Decision::Retry { step: deliver() })
-        .then(&["step_requested deliver #2"])
-        .refuses(
-            Decision::Retry { step: deliver() },
-            &Refused::NotWaiting { step: deliver(), part: Part::Action },
-        );
-    let reason = || "hopeless".to_owned();
-    resting
-        .clone()
-        .operated(Decision::GiveUp { reason: reason() })
-        .then(&["compensating: hopeless", "compensation_requested deliver #1"]);
-    resting
-        .operated(Decision::Park { reason: reason() })
-        .then(&["parked: hopeless"])
-        .operated(Decision::Resume)
-        .then(&["resumed by somebody"])
-        .later()
-        .then(&["step_requested deliver #2"]);
-}
-
-#[test]
-fn a_saga_that_is_cancelled_while_it_is_parked_is_undone_when_it_resumes() {
-    let definition = lending();
-    delivering(&definition)
-        .operated(Decision::Park { reason: "wait".to_owned() })
-        .hears(cancel())
-        .then(&["parked: wait", "signal_received cancel", "compensating: not wanted"])
-        .is(Status::Parked)
-        .hears(cancel())
-        .then(&[])
-        .operated(Decision::Resume)
-        .then(&["resumed by somebody", "compensation_requested deliver #1"])
-        .is(Status::Compensating);
-}
-
-#[test]
-fn a_compensation_that_a_person_repeats_has_its_own_deadline() {
-    let definition = lending();
-    let resting = delivering(&definition).hears(cancel()).undo_fails("deliver", "away");
-    let deliver = || "deliver".to_owned();
-    let first = resting.instance().steps["deliver"].compensation;
-    let retried = resting.after(SECOND / 4).operated(Decision::Retry { step: deliver() });
-    let second = retried.instance().steps["deliver"].compensation;
-    let (Leg::Resting { deadline: before, .. }, Leg::Requested { deadline: after, .. }) =
-        (first, second)
-    else {
-        panic!("{first:?} {second:?}");
-    };
-    assert_eq!((after - before).to_std(), Ok(SECOND / 4));
 }
 
 /// The end of a saga of one step whose other side is away for this time.
