@@ -2,7 +2,7 @@
 
 use saga::instance::{Decision, Leg, Part, Refused, Status};
 
-use crate::stories::{MINUTE, SECOND, cancel, delivering, lending, parked};
+use crate::stories::{SECOND, cancel, delivering, lending, parked};
 
 #[test]
 fn a_compensation_that_fails_is_repeated_and_then_parked_for_a_person() {
