@@ -16,7 +16,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use uuid::Uuid;
 
 use crate::sagas::Sagas;
-use crate::work::fold::Fold;
+use crate::work::fold::{Fold, NAME};
 
 pub(crate) mod deployment;
 mod handover;
@@ -25,8 +25,6 @@ mod take;
 
 pub(crate) use handover::{Handed, Handover, handover};
 
-/// The name of the checkpoint, and of the consumer's lease.
-pub(crate) const NAME: &str = "sagas";
 /// How long connecting may take, and how long a transaction.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 const CALL_LIMIT: Duration = Duration::from_secs(4);
