@@ -16,7 +16,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use uuid::Uuid;
 
 use crate::sagas::Sagas;
-use crate::work::fold::{Fold, NAME};
+use crate::work::fold::Fold;
 
 pub(crate) mod deployment;
 mod handover;
@@ -24,6 +24,8 @@ mod resume;
 mod take;
 
 pub(crate) use handover::{Handed, Handover, handover};
+
+pub(crate) use crate::work::fold::NAME;
 
 /// How long connecting may take, and how long a transaction.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);

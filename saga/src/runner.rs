@@ -25,7 +25,6 @@ use crate::intake::{self, Intake, deployment};
 use crate::sagas::Sagas;
 use crate::telemetry;
 use crate::work::WorkTable;
-use crate::work::fold::NAME;
 
 mod counts;
 mod executor;
@@ -110,7 +109,7 @@ impl Runner {
         let sagas = self.driver.sagas.clone();
         let log = Arc::clone(self.driver.log.store());
         let intake = Intake::new((log, &self.connect), sagas, deployed, handover);
-        let lease = Lease::new(LeaseTable::Saga, NAME, driver, self.settings.lease);
+        let lease = Lease::new(LeaseTable::Saga, intake::NAME, driver, self.settings.lease);
         let mut worker = Worker::new(
             self.driver.log.clone(),
             (lease, self.connect.clone()),
