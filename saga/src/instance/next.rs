@@ -57,7 +57,10 @@ impl Instance {
                 Leg::Delayed(_) | Leg::Requested { .. } | Leg::Resting { .. } => return None,
                 Leg::Failed { .. } => {
                     let why = format!("the compensation of {} failed: {}", step.name, reason());
-                    return Some(SagaEvent::Parked(Parked { reason: why }));
+                    return Some(SagaEvent::Parked(Parked {
+                        reason: why,
+                        lacks_definition: false,
+                    }));
                 }
             }
         }
