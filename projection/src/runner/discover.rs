@@ -85,7 +85,8 @@ impl Discovery {
             .filter(|slot| slot.is_first())
             .map(|slot| slot.fold().to_owned())
             .collect();
-        let look = self.look(options, (owner, role), &folds);
+        // On the heap, because futures that hold connections are large.
+        let look = Box::pin(self.look(options, (owner, role), &folds));
         let Some(found) = drain.run_until_cancelled(look).await else { return };
         match found {
             Ok((ready, assignment)) => {
