@@ -21,13 +21,18 @@ impl Address {
     /// The address of a path, which begins with a slash and may have a query.
     ///
     /// # Errors
-    /// [`InvalidAddress`]: the path does not begin with a slash, or leads elsewhere.
+    /// [`InvalidAddress`]: the path does not begin with a slash, or leads elsewhere, such as above
+    /// the address by `/../`.
     pub fn at(&self, path: &str) -> Result<Url, InvalidAddress> {
         if !path.starts_with('/') {
             return Err(InvalidAddress);
         }
         let url: Url = format!("{self}{path}").parse().map_err(|_| InvalidAddress)?;
-        if url.origin() == self.0.origin() { Ok(url) } else { Err(InvalidAddress) }
+        // The steps up are taken by now, also those that are written in another way.
+        let base = self.0.path().trim_end_matches('/');
+        let below = url.path().strip_prefix(base).is_some_and(|rest| rest.starts_with('/'));
+        let is_there = url.origin() == self.0.origin() && below;
+        if is_there { Ok(url) } else { Err(InvalidAddress) }
     }
 
     /// Whether it leads to this machine without TLS.
@@ -99,7 +104,21 @@ mod tests {
     fn a_path_stays_at_its_target() {
         let address: Address = "https://api.example.com/base/".parse().unwrap();
         assert_eq!(address.at("/a?b=c").unwrap().as_str(), "https://api.example.com/base/a?b=c");
-        for path in ["", "a", "@evil.example.com/", ".evil.example.com"] {
+        assert_eq!(address.at("/a/../b").unwrap().path(), "/base/b");
+        for path in [
+            "",
+            "a",
+            "@evil.example.com/",
+            ".evil.example.com",
+            "/../x",
+            "/..",
+            "/%2e%2e/x",
+            "/.%2E/x",
+            "/a/../../x",
+            "/../based/x",
+            "/..\\x",
+            "/.\t./x",
+        ] {
             assert_eq!(address.at(path), Err(InvalidAddress), "{path}");
         }
     }

@@ -163,10 +163,9 @@ impl Runner {
         self.report();
         loop {
             self.role = Role::Shares { able: self.consumer.is_able() };
-            tokio::select! {
-                biased;
-                () = drain.cancelled() => break,
-                () = self.acquire_waiting(ACQUIRE_PATIENCE) => {}
+            self.acquire_waiting(ACQUIRE_PATIENCE, &drain).await;
+            if drain.is_cancelled() {
+                break;
             }
             let Some(from) = self.furthest_back() else {
                 // It owns nothing, so only this shows whether the log can be read again.
@@ -179,12 +178,7 @@ impl Runner {
                 self.report();
                 continue;
             };
-            let next = tokio::select! {
-                biased;
-                () = drain.cancelled() => break,
-                next = self.next(&mut follower, from) => next,
-            };
-            let Some(next) = next else { continue };
+            let Some(next) = self.next(&mut follower, from, &drain).await else { continue };
             match next {
                 Next::Batch { batch, log_answers } => {
                     if log_answers {
@@ -223,7 +217,7 @@ impl Runner {
         }
         self.role = Role::Alone;
         self.discovery.look_now();
-        self.acquire_waiting(acquire::ACQUIRE_LIMIT).await;
+        self.acquire_waiting(acquire::ACQUIRE_LIMIT, &CancellationToken::new()).await;
         for slot in &mut self.slots {
             slot.look_at_parked_now();
         }
@@ -283,18 +277,21 @@ impl Runner {
     }
 
     /// Starts acquiring the partitions that are due, and waits at most `patience` for the results.
-    /// The future may be dropped at any await.
-    async fn acquire_waiting(&mut self, patience: Duration) {
-        self.discovery.follow(&mut self.slots, &self.options, (self.owner, self.role)).await;
+    /// It waits for nothing new once `drain` is cancelled.
+    async fn acquire_waiting(&mut self, patience: Duration, drain: &CancellationToken) {
+        let this = (self.owner, self.role);
+        self.discovery.follow(&mut self.slots, &self.options, this, drain).await;
+        if drain.is_cancelled() {
+            return;
+        }
         let owned = |slots: &[Slot]| slots.iter().filter(|slot| slot.mark().is_some()).count();
         let before = owned(&self.slots);
         for slot in &mut self.slots {
             slot.begin_acquire(&self.options, self.owner, self.log.store());
         }
         // An acquisition that did not end in time is checked again the next time.
-        let _late =
-            tokio::time::timeout(patience, join_all(self.slots.iter_mut().map(Slot::end_acquire)))
-                .await;
+        let ended = join_all(self.slots.iter_mut().map(Slot::end_acquire));
+        let _late = tokio::time::timeout(patience, drain.run_until_cancelled(ended)).await;
         if owned(&self.slots) > before {
             // Other processes had the partition. This one has not seen which subjects were erased
             // meanwhile.

@@ -2,7 +2,8 @@
 //!
 //! A version is read by programs that know its former schema, and its stored events are read by
 //! programs that know the new one. So both must allow the same payloads, apart from new fields that
-//! may be absent: an old reader ignores them. Descriptions may change freely.
+//! may be absent: an old reader ignores them, unless the former schema allows no others.
+//! Descriptions may change freely.
 
 use std::collections::BTreeSet;
 
@@ -79,6 +80,7 @@ impl Found {
         };
         let (before, after) = (fields(then), fields(now));
         let (needed, needs) = (words(then.get("required")), words(now.get("required")));
+        let is_closed = then.get("additionalProperties") == Some(&Value::Bool(false));
         let inside = |name: &str| {
             if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") }
         };
@@ -101,6 +103,8 @@ impl Found {
             if needs.contains(name) {
                 let what = "it is new and required, and stored events lack it";
                 self.add(&inside(name), true, what);
+            } else if is_closed {
+                self.add(&inside(name), true, "it is new, and readers refuse unknown fields here");
             } else {
                 self.add(&inside(name), false, "it is new and may be absent");
             }
@@ -127,21 +131,19 @@ impl Found {
         }
     }
 
-    /// Compares the kinds that a value may be.
+    /// Compares the kinds that a value may be. Those with one name are compared in their order.
     fn alternatives(&mut self, at: &str, then: &Map<String, Value>, now: &Map<String, Value>) {
-        let (before, after) = (alternatives(then), alternatives(now));
+        let (before, mut after) = (alternatives(then), alternatives(now));
         for Alternative { name, schema } in &before {
-            if let Some(other) = after.iter().find(|other| other.name == *name) {
-                self.schema(at, schema, other.schema);
+            if let Some(same) = after.iter().position(|other| other.name == *name) {
+                self.schema(at, schema, after.remove(same).schema);
             } else {
                 let what = format!("its kind {name} is removed, and stored events may have it");
                 self.add(at, true, what);
             }
         }
         for Alternative { name, .. } in &after {
-            if !before.iter().any(|other| other.name == *name) {
-                self.add(at, true, format!("it may be the new kind {name}, unknown to readers"));
-            }
+            self.add(at, true, format!("it may be the new kind {name}, unknown to readers"));
         }
     }
 }

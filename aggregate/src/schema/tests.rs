@@ -83,6 +83,7 @@ fn a_schema_says_what_is_written_in_the_words_of_the_code() {
                 "description": "The number of pages, or `null` if nobody counted.",
                 "type": ["integer", "null"],
                 "minimum": 0,
+                "maximum": 4_294_967_295_u32,
             },
             "class": {
                 "description": "The class.",

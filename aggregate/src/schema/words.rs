@@ -5,6 +5,7 @@ use serde_json::Value;
 
 const DESCRIPTION: &str = "description";
 const FORMAT: &str = "format";
+const MAXIMUM: &str = "maximum";
 
 /// Rewrites the description of a schema and of each schema in it.
 ///
@@ -13,7 +14,13 @@ pub(super) fn rewrite(schema: &mut Schema) {
     if let Some(Value::String(text)) = schema.get_mut(DESCRIPTION) {
         *text = first_paragraph(text).replace("`None`", "`null`");
     }
-    // These formats are not in any registry, and strict validators refuse unknown ones.
+    // These formats are not in any registry, and strict validators refuse unknown ones. Shorter
+    // numbers have their maximum already. That of longer ones is beyond what many readers count
+    // exactly, so no schema promises it.
+    let format = schema.get(FORMAT).and_then(Value::as_str);
+    if format == Some("uint32") && schema.get(MAXIMUM).is_none() {
+        schema.insert(MAXIMUM.to_owned(), u32::MAX.into());
+    }
     let format = schema.get(FORMAT).and_then(Value::as_str);
     if format.is_some_and(|format| format.starts_with("uint")) {
         schema.remove(FORMAT);
@@ -70,10 +77,24 @@ mod tests {
     fn only_the_first_paragraph_describes_the_value() {
         let mut schema = schemars::json_schema!({
             "description": "The pages, or\n`None`.\n\nReading does not check it.",
-            "format": "uint32",
         });
         rewrite(&mut schema);
         let value: Value = schema.into();
         assert_eq!(value, serde_json::json!({"description": "The pages, or `null`."}));
+    }
+
+    #[test]
+    fn a_number_of_32_bits_keeps_its_width_and_no_format_that_nobody_knows() {
+        let rewritten = |mut schema: Schema| {
+            rewrite(&mut schema);
+            Value::from(schema)
+        };
+        let wide = serde_json::json!({"minimum": 0, "maximum": 4_294_967_295_u32});
+        let schema = schemars::json_schema!({"format": "uint32", "minimum": 0});
+        assert_eq!(rewritten(schema), wide);
+        let narrow = schemars::json_schema!({"format": "uint32", "maximum": 9});
+        assert_eq!(rewritten(narrow), serde_json::json!({"maximum": 9}));
+        let long = schemars::json_schema!({"format": "uint64", "minimum": 0});
+        assert_eq!(rewritten(long), serde_json::json!({"minimum": 0}));
     }
 }

@@ -10,8 +10,10 @@ use domain::value::Money;
 use outward::{BreakerSettings, Settings};
 use sandbox::{Count, Fault, Faults, HookSettings, Next, OrderCount, Sandbox};
 use service_kit::clock;
+use service_kit::http::{Limits, serve};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 mod faults;
@@ -36,14 +38,27 @@ impl Stand {
     }
 
     async fn with(faults: Faults, hooks: Option<HookSettings>) -> Self {
+        let (stand, listener) = Self::listening(faults, hooks).await;
+        let routes = stand.sandbox.routes();
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        stand
+    }
+
+    /// A sandbox that is served as its program does: a request goes on when its client hangs up.
+    async fn half_closing(faults: Faults) -> Self {
+        let (stand, listener) = Self::listening(faults, None).await;
+        let never = CancellationToken::new();
+        tokio::spawn(serve(listener, stand.sandbox.routes(), Limits::default(), never));
+        stand
+    }
+
+    async fn listening(faults: Faults, hooks: Option<HookSettings>) -> (Self, TcpListener) {
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("state");
         let sandbox = Sandbox::open(sandbox::Settings { state, seed: 1, faults, hooks }).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let routes = sandbox.routes();
-        tokio::spawn(async move { axum::serve(listener, routes).await });
-        Self { sandbox, address, folder }
+        (Self { sandbox, address, folder }, listener)
     }
 
     /// Payments, with at most this number of attempts for each call.

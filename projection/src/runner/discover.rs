@@ -15,6 +15,7 @@ use postgres_kit::Connection;
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::assignment::{self, Assignment};
@@ -64,12 +65,14 @@ impl Discovery {
     }
 
     /// Updates the slots to the current generations and to this process's share. While the database
-    /// is away, the slots stay unchanged.
+    /// is away, the slots stay unchanged. Only the query ends when `drain` is cancelled, because
+    /// partitions that are handed over meanwhile must reach the end of it.
     pub(crate) async fn follow(
         &mut self,
         slots: &mut Vec<Slot>,
         options: &PgConnectOptions,
         (owner, role): (Uuid, Role),
+        drain: &CancellationToken,
     ) {
         if self.due.is_some_and(|due| Instant::now() < due) {
             return;
@@ -82,7 +85,10 @@ impl Discovery {
             .filter(|slot| slot.is_first())
             .map(|slot| slot.fold().to_owned())
             .collect();
-        match self.look(options, (owner, role), &folds).await {
+        // On the heap, because futures that hold connections are large.
+        let look = Box::pin(self.look(options, (owner, role), &folds));
+        let Some(found) = drain.run_until_cancelled(look).await else { return };
+        match found {
             Ok((ready, assignment)) => {
                 for slot in slots.iter_mut() {
                     let is_paused = self.pauses.iter().any(|p| p.projection == slot.name());

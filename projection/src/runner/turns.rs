@@ -12,6 +12,7 @@ use event_feed::Follower;
 use event_feed::consumer::Next;
 use event_store::EventRef;
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::slot::Slot;
 use super::{MAX_BATCH, Runner, dispatch, keep_leases};
@@ -21,14 +22,21 @@ const ERASING_PATIENCE: Duration = Duration::from_millis(20);
 
 impl Runner {
     /// The next events. Until they come, the partitions that are erasing go on. `None` once one of
-    /// them is done: the events that it needs next are others.
-    pub(super) async fn next(&mut self, follower: &mut Follower, from: EventRef) -> Option<Next> {
+    /// them is done, because it needs other events next, or once `drain` is cancelled.
+    pub(super) async fn next(
+        &mut self,
+        follower: &mut Follower,
+        from: EventRef,
+        drain: &CancellationToken,
+    ) -> Option<Next> {
         let erasing = |slots: &[Slot]| slots.iter().filter(|slot| slot.is_erasing()).count();
         let before = erasing(&self.slots);
         let mut next = pin!(self.consumer.next(follower, from, MAX_BATCH));
         while erasing(&self.slots) == before {
+            // What is erasing is awaited in the handler, which nothing interrupts.
             tokio::select! {
                 biased;
+                () = drain.cancelled() => return None,
                 next = &mut next => return Some(next),
                 () = sleep(ERASING_PATIENCE), if before > 0 => {
                     dispatch::erase(&mut self.slots, self.nats.as_ref()).await;

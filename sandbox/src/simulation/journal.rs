@@ -1,7 +1,8 @@
 //! The file of the state: one entry per line.
 
+use std::fmt;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::simulation::state::{Entry, State};
@@ -11,10 +12,33 @@ const MAX_ENTRIES: usize = 5_000_000;
 
 /// The open journal. While it is open, no other process can open it.
 #[derive(Debug)]
-pub(crate) struct Journal {
+pub(crate) struct Journal<M = File> {
     path: PathBuf,
-    file: File,
+    medium: M,
     entries: usize,
+    /// The length of all whole lines, in bytes.
+    length: u64,
+    /// Whether a part of a line may follow them.
+    is_broken: bool,
+}
+
+/// What a journal is written to.
+pub(crate) trait Medium: fmt::Debug {
+    /// Writes bytes to the end. After an error, a part of them may be there.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Removes everything after this number of bytes.
+    fn cut(&mut self, length: u64) -> io::Result<()>;
+}
+
+impl Medium for File {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all(bytes)
+    }
+
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.set_len(length)
+    }
 }
 
 /// Why the journal cannot be read or written.
@@ -22,7 +46,12 @@ pub(crate) struct Journal {
 pub enum JournalError {
     /// The file cannot be opened, read or written.
     #[error("the file {path} cannot be used", path = .0.display())]
-    File(PathBuf, #[source] std::io::Error),
+    File(PathBuf, #[source] io::Error),
+    /// A part of an entry was written, and could not be removed. The next process that opens the
+    /// file removes it.
+    #[error("the file {path} ends with a part of an entry: start the sandbox again",
+        path = .0.display())]
+    Broken(PathBuf),
     /// Another process uses the file.
     #[error("another sandbox uses the file {path}", path = .0.display())]
     InUse(PathBuf),
@@ -34,7 +63,7 @@ pub enum JournalError {
     Full(PathBuf),
 }
 
-impl Journal {
+impl Journal<File> {
     /// Opens the journal at a path, and folds its entries. A last line that was not written to its
     /// end is removed: nobody got an answer to it.
     pub(crate) fn open(path: &Path) -> Result<(Self, State), JournalError> {
@@ -62,11 +91,17 @@ impl Journal {
         }
         file.set_len(length).map_err(failed)?;
         file.seek(SeekFrom::End(0)).map_err(failed)?;
-        Ok((Self { path: path.to_owned(), file, entries }, state))
+        let path = path.to_owned();
+        Ok((Self { path, medium: file, entries, length, is_broken: false }, state))
     }
+}
 
-    /// Appends an entry as one line.
+impl<M: Medium> Journal<M> {
+    /// Appends an entry as one line, or nothing.
     pub(crate) fn append(&mut self, entry: &Entry) -> Result<(), JournalError> {
+        if self.is_broken {
+            return Err(JournalError::Broken(self.path.clone()));
+        }
         if self.entries >= MAX_ENTRIES {
             return Err(JournalError::Full(self.path.clone()));
         }
@@ -75,7 +110,12 @@ impl Journal {
         line.push(b'\n');
         // One write: a process that is killed leaves a whole line or none, or a part that the next
         // one removes.
-        self.file.write_all(&line).map_err(failed)?;
+        if let Err(error) = self.medium.append(&line) {
+            // The next entry must not continue what was written of this one.
+            self.is_broken = self.medium.cut(self.length).is_err();
+            return Err(failed(error));
+        }
+        self.length += line.len() as u64;
         self.entries += 1;
         Ok(())
     }
@@ -88,6 +128,64 @@ mod tests {
 
     fn asked(key: &str) -> Entry {
         Entry::Asked { key: key.to_owned(), operation: "capture".to_owned() }
+    }
+
+    /// A disk with little room.
+    #[derive(Debug)]
+    struct Disk {
+        bytes: Vec<u8>,
+        room: usize,
+        can_cut: bool,
+    }
+
+    impl Medium for Disk {
+        fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+            let fits = bytes.len().min(self.room - self.bytes.len());
+            self.bytes.extend_from_slice(&bytes[..fits]);
+            let full = || Err(io::ErrorKind::StorageFull.into());
+            if fits == bytes.len() { Ok(()) } else { full() }
+        }
+
+        fn cut(&mut self, length: u64) -> io::Result<()> {
+            if !self.can_cut {
+                return Err(io::ErrorKind::Other.into());
+            }
+            self.bytes.truncate(usize::try_from(length).unwrap());
+            Ok(())
+        }
+    }
+
+    /// A journal with an entry, and room for a part of another one.
+    fn nearly_full(can_cut: bool) -> Journal<Disk> {
+        let room = serde_json::to_vec(&asked("a")).unwrap().len() + 9;
+        let medium = Disk { bytes: Vec::new(), room, can_cut };
+        let path = PathBuf::from("journal");
+        let mut journal = Journal { path, medium, entries: 0, length: 0, is_broken: false };
+        journal.append(&asked("a")).unwrap();
+        journal
+    }
+
+    #[test]
+    fn an_entry_that_does_not_fit_leaves_nothing_and_the_next_one_is_whole() {
+        let mut journal = nearly_full(true);
+        let whole = journal.medium.bytes.clone();
+        assert!(matches!(journal.append(&asked("b")), Err(JournalError::File(..))));
+        assert_eq!(journal.medium.bytes, whole);
+        journal.medium.room = 1_000;
+        journal.append(&asked("a")).unwrap();
+        assert_eq!(journal.medium.bytes, whole.repeat(2));
+        assert_eq!((journal.entries, journal.length), (2, 2 * whole.len() as u64));
+    }
+
+    #[test]
+    fn nothing_follows_a_part_of_an_entry_that_could_not_be_removed() {
+        let mut journal = nearly_full(false);
+        assert!(matches!(journal.append(&asked("b")), Err(JournalError::File(..))));
+        journal.medium.room = 1_000;
+        let written = journal.medium.bytes.len();
+        let next = journal.append(&asked("c")).unwrap_err();
+        assert!(matches!(next, JournalError::Broken(_)), "{next}");
+        assert_eq!(journal.medium.bytes.len(), written);
     }
 
     #[test]

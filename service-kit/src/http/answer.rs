@@ -17,6 +17,8 @@ pub(super) struct Answer {
     body: Body,
     /// What follows the part that was given away last.
     rest: Option<Bytes>,
+    /// Whether the body has no more frames.
+    is_over: bool,
     kept: Kept,
 }
 
@@ -38,16 +40,16 @@ pub(super) struct Part {
 impl Answer {
     /// The body of an answer over HTTP/1.
     pub(super) const fn of_http1(body: Body, in_flight: InFlight) -> Self {
-        Self { body, rest: None, kept: Kept::Http1(in_flight) }
+        Self { body, rest: None, is_over: false, kept: Kept::Http1(in_flight) }
     }
 
     /// The body of an answer over HTTP/2.
     pub(super) fn of_http2(body: Body, sending: Sending) -> Self {
-        Self { body, rest: None, kept: Kept::Http2(Arc::new(sending)) }
+        Self { body, rest: None, is_over: false, kept: Kept::Http2(Arc::new(sending)) }
     }
 
-    /// Gives bytes away. Over HTTP/2, the last byte of all goes alone: hyper asks for it only once
-    /// h2 has room for all before it, and until then the stream can be reset.
+    /// Gives bytes away. Over HTTP/2, the last byte of a body that knows its end goes alone: hyper
+    /// asks for it only once h2 has room for all before it, and until then the stream can be reset.
     fn give(&mut self, mut bytes: Bytes) -> Part {
         let Kept::Http2(sending) = &self.kept else { return Part { bytes, of: None } };
         if bytes.len() > 1 && self.rest.is_none() && self.body.is_end_stream() {
@@ -69,8 +71,21 @@ impl hyper::body::Body for Answer {
         if let Some(rest) = self.rest.take() {
             return Poll::Ready(Some(Ok(Frame::data(self.give(rest)))));
         }
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        Poll::Ready(frame.map(|frame| Ok(frame?.map_data(|bytes| self.give(bytes)))))
+        if !self.is_over {
+            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+                Some(frame) => {
+                    let give = |frame: Frame<Bytes>| frame.map_data(|bytes| self.give(bytes));
+                    return Poll::Ready(Some(frame.map(give)));
+                }
+                None => self.is_over = true,
+            }
+        }
+        // Other bodies end here. Then hyper ends the task of the stream, and nobody can reset it
+        // any more. So the end comes after all bytes have left.
+        if let Kept::Http2(sending) = &self.kept {
+            ready!(sending.poll_left(context));
+        }
+        Poll::Ready(None)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -129,11 +144,35 @@ impl Drop for Part {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::convert::Infallible;
+
+    use futures::{FutureExt as _, stream};
     use http_body_util::BodyExt as _;
 
     use super::super::connections::Connections;
     use super::super::limits::Limits;
     use super::*;
+
+    #[tokio::test]
+    async fn the_end_of_a_stream_comes_when_its_bytes_have_left() {
+        let connections = Connections::new(Limits::default());
+        let slot = connections.admit([192, 0, 2, 1].into()).unwrap();
+        let activity = slot.activity();
+        let parts = stream::iter(["one", "two"].map(Ok::<_, Infallible>));
+        let sending = activity.send(activity.begin());
+        let mut answer = Answer::of_http2(Body::from_stream(parts), sending);
+        let first = answer.frame().await.unwrap().unwrap().into_data().ok().unwrap();
+        let mut second = answer.frame().await.unwrap().unwrap().into_data().ok().unwrap();
+        assert_eq!((first.chunk(), second.chunk()), (&b"one"[..], &b"two"[..]));
+        assert!(answer.frame().now_or_never().is_none());
+        drop(first);
+        second.advance(2);
+        let end = tokio::spawn(async move { answer.frame().await.is_none() });
+        tokio::task::yield_now().await;
+        assert!(!end.is_finished(), "a byte is left");
+        drop(second);
+        assert!(end.await.unwrap(), "it is woken");
+    }
 
     #[tokio::test]
     async fn the_last_byte_goes_alone_and_the_connection_is_busy_until_all_have_left() {

@@ -5,8 +5,10 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use futures::task::AtomicWaker;
 use tokio_util::sync::CancellationToken;
 
 use super::address::ClientKey;
@@ -80,6 +82,8 @@ pub(super) struct Sending {
     number: u64,
     /// When it is cancelled, the answer's HTTP/2 stream is reset.
     stream: CancellationToken,
+    /// Waits until no byte waits for the client.
+    task: AtomicWaker,
 }
 
 impl Connections {
@@ -174,7 +178,7 @@ impl Activity {
     pub(super) fn send(&self, in_flight: InFlight) -> Sending {
         // Heads are counted up, so no two answers have the same number.
         let number = self.heads.fetch_add(1, Ordering::Relaxed);
-        Sending { in_flight, number, stream: streams::end() }
+        Sending { in_flight, number, stream: streams::end(), task: AtomicWaker::new() }
     }
 
     /// Whether a request ever came over HTTP/2.
@@ -211,6 +215,18 @@ impl Sending {
     pub(super) fn left(&self, bytes: usize) {
         if bytes > 0 {
             self.in_flight.0.unread.read(self.number, bytes);
+            self.task.wake();
+        }
+    }
+
+    /// Ready once no byte waits for the client.
+    pub(super) fn poll_left(&self, context: &Context<'_>) -> Poll<()> {
+        // Registered first: bytes may leave at any time.
+        self.task.register(context.waker());
+        if self.in_flight.0.unread.is_waiting(self.number) {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
         }
     }
 }

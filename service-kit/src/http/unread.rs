@@ -65,6 +65,11 @@ impl Unread {
         }
     }
 
+    /// Whether bytes of this answer wait.
+    pub(super) fn is_waiting(&self, answer: u64) -> bool {
+        self.waiting().contains_key(&answer)
+    }
+
     /// Resets the stream of each answer that is left unread for this long, or a little longer.
     /// Returns when an answer is still there after that.
     pub(super) async fn left_for(&self, limit: Duration) {

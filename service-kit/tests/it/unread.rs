@@ -9,6 +9,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::Request;
 use axum::routing::get;
+use futures::channel::mpsc::UnboundedSender;
 use h2::client::{Builder, ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream};
 use local_servers::in_time;
@@ -49,6 +50,15 @@ impl Client {
     }
 }
 
+/// Routes to a greeting, and to a stream of the parts that are sent here.
+fn streaming() -> (UnboundedSender<Result<Bytes, Infallible>>, Router) {
+    let (parts, sent) = futures::channel::mpsc::unbounded();
+    let sent = Arc::new(Mutex::new(Some(sent)));
+    let stream = async move || Body::from_stream(sent.lock().unwrap().take().unwrap());
+    let routes = Router::new().route("/", get(async || "hello")).route("/stream", get(stream));
+    (parts, routes)
+}
+
 /// All bytes of an answer whose client gives no more room.
 async fn read(mut body: RecvStream) -> String {
     let mut read = Vec::new();
@@ -60,10 +70,7 @@ async fn read(mut body: RecvStream) -> String {
 
 #[tokio::test]
 async fn an_answer_that_is_left_unread_is_reset_and_the_others_of_its_connection_go_on() {
-    let (parts, sent) = futures::channel::mpsc::unbounded::<Result<Bytes, Infallible>>();
-    let sent = Arc::new(Mutex::new(Some(sent)));
-    let stream = async move || Body::from_stream(sent.lock().unwrap().take().unwrap());
-    let routes = Router::new().route("/", get(async || "hello")).route("/stream", get(stream));
+    let (parts, routes) = streaming();
     let served = Served::start(layered(routes, &Allowed::default()), limits()).await;
     for window in [0, 1, 4] {
         let mut client = Client::connect(served.address, window).await;
@@ -91,6 +98,36 @@ async fn an_answer_that_is_left_unread_is_reset_and_the_others_of_its_connection
     let end = in_time("the end of the stream", unread.data()).await.unwrap();
     assert_eq!(end.unwrap_err().reason(), Some(Reason::CANCEL));
     assert!(parts.is_closed(), "nobody makes parts that nobody reads");
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_that_is_over_and_left_unread_is_reset_and_its_connection_goes_on() {
+    let (parts, routes) = streaming();
+    let served = Served::start(layered(routes, &Allowed::default()), limits()).await;
+    let mut client = Client::connect(served.address, 1).await;
+    let mut unread = client.body("/stream").await;
+    parts.unbounded_send(Ok(Bytes::from_static(b"first"))).unwrap();
+    drop(parts);
+    assert_eq!(in_time("a byte", unread.data()).await.unwrap().unwrap(), "f");
+    let end = in_time("the end of the stream", unread.data()).await.unwrap().unwrap_err();
+    assert!(end.is_remote() && end.reason() == Some(Reason::CANCEL), "{end}");
+    let head = in_time("another head", client.ask("/").await).await.unwrap();
+    assert_eq!(head.status(), 200);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_that_is_read_ends_as_soon_as_its_maker_ends_it() {
+    let (parts, routes) = streaming();
+    let served = Served::start(layered(routes, &Allowed::default()), limits()).await;
+    let mut client = Client::connect(served.address, 5).await;
+    let body = client.body("/stream").await;
+    parts.unbounded_send(Ok(Bytes::from_static(b"hello"))).unwrap();
+    drop(parts);
+    let began = Instant::now();
+    assert_eq!(read(body).await, "hello");
+    assert!(began.elapsed() < LIMIT, "{:?}", began.elapsed());
     served.stop().await;
 }
 
@@ -125,10 +162,7 @@ async fn an_answer_of_the_size_of_the_window_needs_no_more_room() {
 
 #[tokio::test]
 async fn an_http_2_answer_that_has_nothing_to_send_stays_open() {
-    let (parts, sent) = futures::channel::mpsc::unbounded::<Result<Bytes, Infallible>>();
-    let sent = Arc::new(Mutex::new(Some(sent)));
-    let stream = async move || Body::from_stream(sent.lock().unwrap().take().unwrap());
-    let routes = Router::new().route("/", get(async || "hello")).route("/stream", get(stream));
+    let (parts, routes) = streaming();
     let served = Served::start(layered(routes, &Allowed::default()), limits()).await;
     let mut client = Client::connect(served.address, 65_535).await;
     let mut open = client.body("/stream").await;

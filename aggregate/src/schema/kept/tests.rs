@@ -23,6 +23,11 @@ fn published() -> Value {
                 {"type": "object", "properties": {"train": {"type": "string"}},
                     "required": ["train"], "additionalProperties": false},
             ]},
+            "parts": {"oneOf": [
+                {"type": "array", "items": {"type": "string"}},
+                {"type": "array", "items": {"type": "integer"}},
+                {"type": "string"},
+            ]},
         },
         "required": ["letter_id", "class", "pages", "weight"],
         "$defs": {
@@ -89,6 +94,18 @@ fn a_change_that_breaks_readers_is_found_and_names_its_field() {
             json!({"type": "integer"}),
             "way.ship: its type was string and is integer",
         ),
+        (
+            "/properties/way/oneOf/0/properties/flag",
+            text(),
+            "way.flag: it is new, and readers refuse unknown fields here",
+        ),
+        (
+            "/properties/parts/oneOf/-",
+            json!({"type": "array", "items": {"type": "boolean"}}),
+            "parts: it may be the new kind array, unknown to readers",
+        ),
+        ("/properties/parts/oneOf/1", Value::Null, "parts: its kind array is removed"),
+        ("/properties/parts/oneOf/1/items", text(), "parts[]: its type was integer and is string"),
         ("/additionalProperties", json!(false), ".: its `additionalProperties` was absent and"),
         ("/type", json!("array"), ".: its type was object and is array"),
     ];

@@ -4,7 +4,9 @@ use std::fmt;
 
 use domain::value::{PostalCode, Quantity, Region};
 use outward::header::{CONTENT_TYPE, HeaderValue};
-use outward::{Address, Answer, Http, Repeat, Report, Request, Settings, StatusCode, Target};
+use outward::{
+    Address, Answer, Effect, Http, Repeat, Report, Request, Settings, StatusCode, Target, Verdict,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -61,8 +63,9 @@ impl SandboxShipping {
     pub fn new(
         name: &'static str,
         address: Address,
-        settings: Settings,
+        mut settings: Settings,
     ) -> Result<Self, ShippingError> {
+        settings.judge = judge;
         let http = Http::new(address, &settings);
         let http = http.map_err(|error| ShippingError(Box::new(error)))?;
         Ok(Self(Target::new(name, http, settings)))
@@ -113,6 +116,15 @@ impl SandboxShipping {
             status => Err(GatewayError::invalid(status.as_str())),
         }
     }
+}
+
+/// Whether an answer is final. A conflict (409) is not: another attempt under the same key is still
+/// under way, and may take effect.
+fn judge(answer: &Answer) -> Verdict {
+    if answer.status == StatusCode::CONFLICT {
+        return Verdict::Again(Effect::Unknown);
+    }
+    outward::judge(answer)
 }
 
 fn shipment(answer: &Answer) -> Option<Shipment> {

@@ -47,15 +47,17 @@ pub(super) fn failure(answer: &Answer) -> Option<GatewayError> {
     let code = error.map_or("unspecified".to_owned(), |error| error.code().to_string());
     Some(match answer.status.as_u16() {
         402 => GatewayError::declined(&code),
+        // Statuses that tell nothing of the effect: of another attempt under the same key, say, or
+        // of something between us and Stripe. A final one stays so: nobody repeats it at once.
+        status @ (300..=399 | 408 | 409 | 425 | 429 | 500..=599) => {
+            GatewayError::Unknown { why: format!("the provider answered {status}") }
+        }
         _ if kind == "card_error" => GatewayError::declined(&code),
         // A wrong key is a wrong setting of ours, and no reason to cancel anybody's order.
         401 | 403 => GatewayError::Unavailable {
             retry_after: None,
             why: "the provider refuses our secret key".to_owned(),
         },
-        status @ (500..=599 | 300..=399) => {
-            GatewayError::Unknown { why: format!("the provider answered {status}") }
-        }
         _ if kind == "idempotency_error" => GatewayError::invalid("key_reused"),
         _ => GatewayError::invalid(&code),
     })

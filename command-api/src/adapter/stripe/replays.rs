@@ -1,7 +1,9 @@
-//! Remembers which events came already, so that nobody can send one again.
+//! Remembers which events came already, so that nobody can send one again. An event that nobody
+//! could act on is forgotten, so that it can come again.
 
-use std::collections::{HashSet, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -12,52 +14,163 @@ const MAX_REMEMBERED: usize = 100_000;
 #[derive(Debug)]
 pub(super) struct Replays {
     keep: TimeDelta,
-    seen: Mutex<Seen>,
+    seen: Arc<Mutex<Seen>>,
 }
 
 #[derive(Debug, Default)]
 struct Seen {
-    ids: HashSet<String>,
-    by_time: VecDeque<(DateTime<Utc>, String)>,
+    ids: HashMap<String, Known>,
+    by_time: VecDeque<(DateTime<Utc>, u64, String)>,
+    claims: u64,
+}
+
+/// An event that came.
+#[derive(Debug)]
+struct Known {
+    /// The number of its claim. An id that was forgotten and comes again has another one.
+    claim: u64,
+    is_done: bool,
+}
+
+/// The answer to whether an event may be acted on.
+#[derive(Debug)]
+pub(super) enum Claimed {
+    /// It came for the first time.
+    First(Claim),
+    /// Somebody is acting on it.
+    UnderWay,
+    /// Somebody has acted on it.
+    Done,
+}
+
+/// The right to act on an event, which nobody else has at the same time. Dropped without
+/// [`done`](Self::done), it forgets the event, which can then come again.
+pub struct Claim {
+    seen: Arc<Mutex<Seen>>,
+    number: u64,
+    id: String,
+    is_done: bool,
 }
 
 impl Replays {
     /// Remembers ids for this time.
     pub(super) fn new(keep: TimeDelta) -> Self {
-        Self { keep, seen: Mutex::default() }
+        Self { keep, seen: Arc::default() }
     }
 
-    /// Remembers an id. Returns false if it is remembered already.
-    pub(super) fn is_first(&self, id: &str, now: DateTime<Utc>) -> bool {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        while seen.by_time.front().is_some_and(|(at, _)| now - *at > self.keep)
+    /// Claims an id.
+    pub(super) fn claim(&self, id: &str, now: DateTime<Utc>) -> Claimed {
+        let mut seen = lock(&self.seen);
+        while seen.by_time.front().is_some_and(|(at, ..)| now - *at > self.keep)
             || seen.by_time.len() >= MAX_REMEMBERED
         {
-            let Some((_, oldest)) = seen.by_time.pop_front() else { break };
-            seen.ids.remove(&oldest);
+            let Some((_, claim, oldest)) = seen.by_time.pop_front() else { break };
+            seen.forget(&oldest, claim);
         }
-        let is_first = seen.ids.insert(id.to_owned());
-        if is_first {
-            seen.by_time.push_back((now, id.to_owned()));
+        match seen.ids.get(id) {
+            Some(Known { is_done: true, .. }) => return Claimed::Done,
+            Some(Known { is_done: false, .. }) => return Claimed::UnderWay,
+            None => {}
         }
-        is_first
+        seen.claims += 1;
+        let number = seen.claims;
+        seen.ids.insert(id.to_owned(), Known { claim: number, is_done: false });
+        seen.by_time.push_back((now, number, id.to_owned()));
+        let seen = Arc::clone(&self.seen);
+        Claimed::First(Claim { seen, number, id: id.to_owned(), is_done: false })
     }
+}
+
+impl Seen {
+    /// Forgets an id, unless it was claimed again since.
+    fn forget(&mut self, id: &str, claim: u64) {
+        if self.ids.get(id).is_some_and(|known| known.claim == claim) {
+            self.ids.remove(id);
+        }
+    }
+}
+
+impl Claim {
+    /// Records that the event was acted on: nobody acts on a repeat of it.
+    pub fn done(mut self) {
+        self.is_done = true;
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut seen = lock(&self.seen);
+        if !self.is_done {
+            seen.forget(&self.id, self.number);
+        } else if let Some(known) = seen.ids.get_mut(&self.id)
+            && known.claim == self.number
+        {
+            known.is_done = true;
+        }
+    }
+}
+
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Claim({})", self.id)
+    }
+}
+
+fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Claims an id. Returns whether it is the first time, and then acts on the event.
+    fn is_first(replays: &Replays, id: &str, now: DateTime<Utc>) -> bool {
+        match replays.claim(id, now) {
+            Claimed::First(claim) => {
+                claim.done();
+                true
+            }
+            Claimed::UnderWay | Claimed::Done => false,
+        }
+    }
+
+    fn at(minutes: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::minutes(minutes)
+    }
+
     #[test]
     fn an_id_is_remembered_for_a_time_and_not_without_limit() {
-        let (start, replays) = (DateTime::UNIX_EPOCH, Replays::new(TimeDelta::minutes(10)));
-        let at = |minutes| start + TimeDelta::minutes(minutes);
-        assert!(replays.is_first("a", at(0)) && !replays.is_first("a", at(10)));
-        assert!(replays.is_first("a", at(11)));
+        let replays = Replays::new(TimeDelta::minutes(10));
+        assert!(is_first(&replays, "a", at(0)) && !is_first(&replays, "a", at(10)));
+        assert!(is_first(&replays, "a", at(11)));
         for number in 0..MAX_REMEMBERED {
-            assert!(replays.is_first(&number.to_string(), at(12)));
+            assert!(is_first(&replays, &number.to_string(), at(12)));
         }
-        assert!(replays.is_first("a", at(12)), "the oldest one was forgotten");
-        assert!(!replays.is_first("99999", at(12)));
+        assert!(is_first(&replays, "a", at(12)), "the oldest one was forgotten");
+        assert!(!is_first(&replays, "99999", at(12)));
+    }
+
+    #[test]
+    fn an_id_whose_claim_failed_is_free_and_then_remembered_for_its_whole_time() {
+        let replays = Replays::new(TimeDelta::minutes(10));
+        let Claimed::First(failing) = replays.claim("a", at(0)) else { panic!("it is new") };
+        assert!(matches!(replays.claim("a", at(1)), Claimed::UnderWay));
+        drop(failing);
+        let Claimed::First(claim) = replays.claim("a", at(5)) else { panic!("it is free") };
+        // The time of the failed claim is over, that of the second one is not.
+        assert!(matches!(replays.claim("a", at(11)), Claimed::UnderWay));
+        claim.done();
+        assert!(matches!(replays.claim("a", at(15)), Claimed::Done));
+        assert!(is_first(&replays, "a", at(16)));
+    }
+
+    #[test]
+    fn a_claim_that_ends_late_does_not_end_the_next_one_of_the_same_id() {
+        let replays = Replays::new(TimeDelta::minutes(10));
+        let Claimed::First(late) = replays.claim("a", at(0)) else { panic!("it is new") };
+        let Claimed::First(_second) = replays.claim("a", at(11)) else { panic!("it is free") };
+        drop(late);
+        assert!(matches!(replays.claim("a", at(12)), Claimed::UnderWay));
     }
 }

@@ -74,7 +74,7 @@ fn each_error_says_what_the_caller_may_do() {
     for status in [401, 403] {
         assert!(matches!(means(status, "{}"), GatewayError::Unavailable { .. }), "{status}");
     }
-    for status in [302, 500, 599] {
+    for status in [302, 408, 409, 425, 429, 500, 599] {
         assert!(matches!(means(status, "{}"), GatewayError::Unknown { .. }), "{status}");
     }
     assert_eq!(failure(&answer(200, &[], "{}")), None);
@@ -100,6 +100,13 @@ fn an_answer_is_final_or_not_as_stripe_says() {
     ] {
         let answer = answer(status, headers, "{}");
         assert_eq!(judge(&answer), verdict, "{status} {headers:?}");
+    }
+    // What is final without an effect that we know is looked up.
+    let busy = r#"{"error": {"type": "idempotency_error", "code": "idempotency_key_in_use"}}"#;
+    for status in [409, 429] {
+        let answer = answer(status, &[NO], busy);
+        assert_eq!(judge(&answer), Verdict::Final);
+        assert!(matches!(failure(&answer), Some(GatewayError::Unknown { .. })), "{status}");
     }
     assert!(is_stored_failure(&answer(500, &[STORED], "{}")));
     assert!(!is_stored_failure(&answer(402, &[STORED], "{}")));

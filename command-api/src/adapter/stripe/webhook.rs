@@ -11,8 +11,9 @@ use sha2::Sha256;
 use uuid::Uuid;
 
 use super::call_key;
-use super::replays::Replays;
-use super::wire::PaymentIntent;
+pub use super::replays::Claim;
+use super::replays::{Claimed, Replays};
+use super::wire::{CALL_KEY, ORDER_ID, PaymentIntent};
 use crate::port::payment::{Payment, PaymentId};
 
 /// The header with the signature.
@@ -42,11 +43,11 @@ pub struct Notice {
 /// What an event is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum About {
-    /// A payment changed. This is what it was then: newer states may have come first.
+    /// A payment of ours changed. This is what it was then: newer states may have come first.
     Payment {
         /// The payment, in the state that the event tells of.
         payment: Payment,
-        /// The key of the call that made it, if it is one of ours.
+        /// The key of the call that made it, if its metadata has one.
         key: Option<Uuid>,
     },
     /// A charge or a refund of this payment changed.
@@ -56,11 +57,15 @@ pub enum About {
 }
 
 /// What to do with an event that is genuine.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Received {
-    /// Act on it, and answer 200.
-    New(Notice),
-    /// It came before. Only answer 200, or Stripe sends it again.
+    /// Act on it, call [`Claim::done`], and answer 200. If acting on it fails, drop the claim and
+    /// answer 500: Stripe sends the event again, and it is new again.
+    New(Notice, Claim),
+    /// It came before, and somebody is acting on it, who may fail. Answer 409: Stripe sends it
+    /// again.
+    UnderWay,
+    /// It came before, and somebody has acted on it. Only answer 200, or Stripe sends it again.
     Repeated,
 }
 
@@ -136,11 +141,11 @@ impl Webhooks {
         }
         let event: Event = serde_json::from_slice(body).map_err(|_| WebhookError::Unreadable)?;
         let about = about(event.data.object).ok_or(WebhookError::Unreadable)?;
-        if self.replays.is_first(&event.id, now) {
-            Ok(Received::New(Notice { id: event.id, about }))
-        } else {
-            Ok(Received::Repeated)
-        }
+        Ok(match self.replays.claim(&event.id, now) {
+            Claimed::First(claim) => Received::New(Notice { id: event.id, about }, claim),
+            Claimed::UnderWay => Received::UnderWay,
+            Claimed::Done => Received::Repeated,
+        })
     }
 }
 
@@ -173,10 +178,13 @@ fn fits(secret: &SecretString, time: &str, body: &[u8], signature: &[u8]) -> boo
     mac.verify_slice(signature).is_ok()
 }
 
-/// What an event with this object is about. `None` if a payment cannot be read.
+/// What an event with this object is about. `None` if a payment of ours cannot be read.
 fn about(object: Value) -> Option<About> {
     let text = |name: &str| object.get(name).and_then(Value::as_str);
+    let marks = |name: &str| object["metadata"].get(name).is_some();
     match text("object") {
+        // Another program with the same account made it, perhaps in a currency that we do not know.
+        Some("payment_intent") if !marks(CALL_KEY) && !marks(ORDER_ID) => Some(About::Other),
         Some("payment_intent") => {
             let intent: PaymentIntent = serde_json::from_value(object).ok()?;
             let key = call_key(&intent.metadata);

@@ -81,6 +81,30 @@ async fn every_fault_is_repeated_to_one_effect_or_looked_up() {
 }
 
 #[tokio::test]
+async fn an_attempt_that_is_still_under_way_is_waited_for_and_never_taken_for_a_refusal() {
+    // As in production, the shipper goes on when its client hangs up: the key stays in use.
+    const HANGS: Duration = Duration::from_millis(1_500);
+    let hang_ms = u64::try_from(HANGS.as_millis()).unwrap();
+    let stand = Stand::half_closing(Faults { hang_ms, ..Faults::default() }).await;
+    let (order, request, cancel) = (Uuid::new_v4(), call(), call());
+    stand.fault(Fault::Hang, "ship").await;
+    let shipment = stand.shipments(50).request(&request, &parcel(order, "DE")).await.unwrap();
+    stand.fault(Fault::Hang, "cancel_shipment").await;
+    let cancelled = stand.shipments(50).cancel(&cancel, &shipment.id).await.unwrap();
+    assert_eq!(cancelled.state, ShipmentState::Cancelled);
+    let counted = stand.order(order);
+    assert_eq!((counted.shipped, counted.cancelled), (1, 1));
+    for call in [&request, &cancel] {
+        assert!(stand.count(call).requests > 2, "one attempt found the key in use");
+    }
+    let (order, request) = (Uuid::new_v4(), call());
+    stand.fault(Fault::Hang, "ship").await;
+    let failed = stand.shipments(2).request(&request, &parcel(order, "DE")).await.unwrap_err();
+    assert!(matches!(failed, GatewayError::Unknown { .. }), "{failed}");
+    assert_eq!((stand.count(&request).requests, stand.order(order).shipped), (2, 0));
+}
+
+#[tokio::test]
 async fn the_sandbox_keeps_no_address() {
     let stand = Stand::new().await;
     let request = parcel(Uuid::new_v4(), "DE");

@@ -33,12 +33,22 @@ async fn receive(
     let signature = headers[SIGNATURE].to_str().unwrap();
     let now = clock::system().now();
     let mut taken = receiver.0.lock().unwrap();
-    if taken.refused < 2 {
+    if taken.refused == 0 {
         taken.refused += 1;
         return StatusCode::SERVICE_UNAVAILABLE;
     }
     match receiver.1.receive(signature, body.as_bytes(), now).unwrap() {
-        Received::New(notice) => taken.notices.push(notice),
+        // It cannot be acted on this time, so it must come again.
+        Received::New(_, claim) if taken.refused == 1 => {
+            drop(claim);
+            taken.refused += 1;
+            return StatusCode::INTERNAL_SERVER_ERROR;
+        }
+        Received::New(notice, claim) => {
+            taken.notices.push(notice);
+            claim.done();
+        }
+        Received::UnderWay => return StatusCode::CONFLICT,
         Received::Repeated => taken.repeated += 1,
     }
     StatusCode::OK

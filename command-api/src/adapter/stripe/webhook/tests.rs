@@ -20,15 +20,18 @@ fn signed(secret: &str, body: &str, at: DateTime<Utc>) -> String {
     sandbox::sign(secret, at.timestamp(), body)
 }
 
-fn receive(header: &str, body: &str) -> Result<Received, WebhookError> {
-    webhooks("one\ntwo\n").receive(header, body.as_bytes(), now())
+/// What the first event of all says.
+fn receive(header: &str, body: &str) -> Result<Notice, WebhookError> {
+    match webhooks("one\ntwo\n").receive(header, body.as_bytes(), now())? {
+        Received::New(notice, _) => Ok(notice),
+        other => panic!("it is the first one: {other:?}"),
+    }
 }
 
 #[test]
 fn an_event_with_a_fitting_signature_is_read() {
     for secret in ["one", "two"] {
-        let received = receive(&signed(secret, EVENT, now()), EVENT).unwrap();
-        let Received::New(notice) = received else { panic!("{received:?}") };
+        let notice = receive(&signed(secret, EVENT, now()), EVENT).unwrap();
         assert_eq!(notice.id, "evt_3Ap1XmpleEvent00001");
         let payment = payment(shape!("authorised"));
         let key = "5f1f9b9e-6b1a-5c53-9d8e-0d6b3c1c2f10".parse().ok();
@@ -54,11 +57,8 @@ fn any_change_of_body_time_or_secret_is_noticed() {
     let later = header.replace("t=1776848401", "t=1776848402");
     assert_eq!(receive(&later, EVENT), Err(WebhookError::Forged));
     assert_eq!(receive(&signed("three", EVENT, now()), EVENT), Err(WebhookError::Forged));
-    assert_eq!(
-        webhooks("\n").receive(&signed("", EVENT, now()), EVENT.as_bytes(), now()),
-        Err(WebhookError::Forged),
-        "no secret fits nothing"
-    );
+    let nothing = webhooks("\n").receive(&signed("", EVENT, now()), EVENT.as_bytes(), now());
+    assert_eq!(nothing.unwrap_err(), WebhookError::Forged, "no secret fits nothing");
 }
 
 #[test]
@@ -74,20 +74,33 @@ fn an_event_is_at_most_five_minutes_old_or_early() {
 #[test]
 fn an_event_that_comes_again_is_told_apart() {
     let webhooks = webhooks("one");
-    let receive = |at| webhooks.receive(&signed("one", EVENT, at), EVENT.as_bytes(), at);
-    assert!(matches!(receive(now()), Ok(Received::New(_))));
-    assert_eq!(receive(now()), Ok(Received::Repeated));
+    let receive = |at| webhooks.receive(&signed("one", EVENT, at), EVENT.as_bytes(), at).unwrap();
+    let Received::New(_, claim) = receive(now()) else { panic!("it is the first one") };
+    assert!(matches!(receive(now()), Received::UnderWay));
+    claim.done();
+    assert!(matches!(receive(now()), Received::Repeated));
     // Stripe signs an event each time that it sends it.
-    assert_eq!(receive(now() + TimeDelta::seconds(300)), Ok(Received::Repeated));
+    assert!(matches!(receive(now() + TimeDelta::seconds(300)), Received::Repeated));
+}
+
+#[test]
+fn an_event_that_nobody_could_act_on_is_new_when_it_comes_again() {
+    let webhooks = webhooks("one");
+    let receive = |at| webhooks.receive(&signed("one", EVENT, at), EVENT.as_bytes(), at).unwrap();
+    let Received::New(first, claim) = receive(now()) else { panic!("it is the first one") };
+    drop(claim);
+    let again = receive(now() + TimeDelta::seconds(60));
+    let Received::New(second, _claim) = again else { panic!("{again:?}") };
+    assert_eq!(first, second);
 }
 
 #[test]
 fn a_forged_event_does_not_keep_out_the_genuine_one() {
     let webhooks = webhooks("one");
     let forged = webhooks.receive(&signed("x", EVENT, now()), EVENT.as_bytes(), now());
-    assert_eq!(forged, Err(WebhookError::Forged));
+    assert_eq!(forged.unwrap_err(), WebhookError::Forged);
     let genuine = webhooks.receive(&signed("one", EVENT, now()), EVENT.as_bytes(), now());
-    assert!(matches!(genuine, Ok(Received::New(_))));
+    assert!(matches!(genuine, Ok(Received::New(..))));
 }
 
 #[test]
@@ -123,11 +136,7 @@ fn a_header_is_one_time_and_some_signatures() {
 fn parts_of_payments_and_other_things_are_told_apart() {
     let about = |object: Value| {
         let event = serde_json::json!({ "id": "evt_1", "data": { "object": object } }).to_string();
-        let received = receive(&signed("one", &event, now()), &event);
-        received.map(|received| match received {
-            Received::New(notice) => notice.about,
-            Received::Repeated => panic!("it is the first one"),
-        })
+        receive(&signed("one", &event, now()), &event).map(|notice| notice.about)
     };
     let refund: Value = serde_json::from_str(shape!("refund")).unwrap();
     let of = PaymentId::parse("pi_3Ap1XmpleAuthorised01").unwrap();
@@ -139,10 +148,28 @@ fn parts_of_payments_and_other_things_are_told_apart() {
     ] {
         assert_eq!(about(other), Ok(About::Other));
     }
-    let broken = serde_json::json!({ "object": "payment_intent" });
-    assert_eq!(about(broken), Err(WebhookError::Unreadable));
+    for key in [CALL_KEY, ORDER_ID] {
+        let broken = serde_json::json!({ "object": "payment_intent", "metadata": { key: "1" } });
+        assert_eq!(about(broken), Err(WebhookError::Unreadable), "{key}");
+    }
     let header = signed("one", "nothing", now());
     assert_eq!(receive(&header, "nothing"), Err(WebhookError::Unreadable));
     let long = " ".repeat(MAX_BODY + 1);
     assert_eq!(receive(&signed("one", &long, now()), &long), Err(WebhookError::TooLong));
+}
+
+#[test]
+fn a_payment_of_another_program_of_the_same_account_is_not_read() {
+    let mut event: Value = serde_json::from_str(EVENT).unwrap();
+    // We do not know this currency.
+    event["data"]["object"]["currency"] = "ugx".into();
+    let about = |event: &Value| {
+        let body = event.to_string();
+        receive(&signed("one", &body, now()), &body).map(|notice| notice.about)
+    };
+    assert_eq!(about(&event), Err(WebhookError::Unreadable), "it is one of ours");
+    event["data"]["object"]["metadata"] = serde_json::json!({ "cart": "7" });
+    assert_eq!(about(&event), Ok(About::Other));
+    event["data"]["object"].as_object_mut().unwrap().remove("metadata");
+    assert_eq!(about(&event), Ok(About::Other));
 }
