@@ -20,7 +20,7 @@ use crate::support::{
 /// A history that the shop might have had.
 const PAST: &[Past] = &[
     (("user.signed_up", 1), &[("user.registered", 1)], |data| Ok(vec![("user.registered", data)])),
-    (("order.bought", 1), &[("order.placed", 1), ("order.confirmed", 1)], |mut data| {
+    (("order.bought", 1), &[("order.placed", 1), ("order.confirmed", 2)], |mut data| {
         let mut take = |field: &str| {
             data.as_object_mut().and_then(|fields| fields.remove(field)).ok_or("a field is missing")
         };
@@ -54,7 +54,14 @@ fn placed_and_confirmed() -> (OrderEvent, OrderEvent) {
             total,
             ordered_at: Some(ordered_at),
         }),
-        OrderEvent::Confirmed(OrderConfirmed { order_id, user_id, total, units: 2, ordered_at }),
+        OrderEvent::Confirmed(OrderConfirmed {
+            order_id,
+            user_id,
+            total,
+            units: 2,
+            ordered_at,
+            to_fulfil: false,
+        }),
     )
 }
 

@@ -7,7 +7,9 @@ use uuid::Uuid;
 use super::super::event::{OrderPriced, OrderShippingAddressSet};
 use super::super::{Order, OrderCommand, OrderError, OrderEvent, OrderLine, OrderStatus, Rules};
 use super::fulfilment::record;
-use super::{ADA, NOON, ORDER, cancelled, confirm, confirmed, line, one_line, placed, time, usd};
+use super::{
+    ADA, NOON, ORDER, cancel, cancelled, confirm, confirmed, line, one_line, placed, time, usd,
+};
 use crate::aggregate::Aggregate;
 use crate::aggregate::scenario::given;
 use crate::personal::Personal;
@@ -156,7 +158,7 @@ fn what_is_paid_and_given_back_is_the_agreed_total() {
         events => panic!("{events:?}"),
     };
     for command in
-        [OrderCommand::RequestPayment, OrderCommand::RecordPayment(record()), OrderCommand::Cancel]
+        [OrderCommand::RequestPayment, OrderCommand::RecordPayment(record()), cancel()]
     {
         assert_eq!(amount(command), usd("20.40"));
     }
