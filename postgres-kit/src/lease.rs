@@ -1,6 +1,6 @@
 //! Leases: a name that one owner at a time may hold, kept as a row with the owner, its term, its
 //! backend, and the time at which it expires by the database's clock. The relay keeps its lease in
-//! `event_store.leases`, the projector in `read_model.leases`.
+//! `event_store.leases`, the projector in `read_model.leases`, the process manager in `saga.leases`.
 //!
 //! The owner that takes over an expired lease ends the old owner's backend and raises the term. The
 //! term is the fence: what the old owner tries after it wakes up can be refused, because its term
@@ -28,6 +28,8 @@ pub enum LeaseTable {
     /// `read_model.leases`. Here a lease is also free once its owner's connection is gone. For
     /// that, the `application_name` of each owner's connections must end with the owner's id.
     ReadModel,
+    /// `saga.leases`, with the same rule.
+    Saga,
 }
 
 /// The number of an ownership. It rises by one each time a lease is taken.
@@ -106,6 +108,16 @@ impl Lease {
                 .fetch_optional(connection)
                 .await?
             }
+            LeaseTable::Saga => {
+                sqlx::query_file_scalar!(
+                    "sql/saga/lease_take.sql",
+                    self.name,
+                    self.owner,
+                    self.duration.as_secs_f64()
+                )
+                .fetch_optional(connection)
+                .await?
+            }
         };
         Ok(term.map(Term))
     }
@@ -128,6 +140,11 @@ impl Lease {
             }
             LeaseTable::ReadModel => {
                 sqlx::query_file!("sql/read_model/lease_renew.sql", name, owner, term.0, seconds)
+                    .execute(connection)
+                    .await?
+            }
+            LeaseTable::Saga => {
+                sqlx::query_file!("sql/saga/lease_renew.sql", name, owner, term.0, seconds)
                     .execute(connection)
                     .await?
             }
@@ -165,6 +182,11 @@ impl Lease {
                 .fetch_one(connection)
                 .await
             }
+            LeaseTable::Saga => {
+                sqlx::query_file_scalar!("sql/saga/lease_holds.sql", self.name, self.owner, term.0)
+                    .fetch_one(connection)
+                    .await
+            }
         }
     }
 
@@ -193,6 +215,11 @@ impl Lease {
                     .execute(connection)
                     .await?
             }
+            LeaseTable::Saga => {
+                sqlx::query_file!("sql/saga/lease_give_up.sql", self.name, self.owner, term.0)
+                    .execute(connection)
+                    .await?
+            }
         };
         Ok(())
     }
@@ -206,6 +233,11 @@ impl Lease {
             }
             LeaseTable::ReadModel => {
                 sqlx::query_file_scalar!("sql/read_model/lease_look.sql", self.name, self.owner)
+                    .fetch_optional(connection)
+                    .await
+            }
+            LeaseTable::Saga => {
+                sqlx::query_file_scalar!("sql/saga/lease_look.sql", self.name, self.owner)
                     .fetch_optional(connection)
                     .await
             }
@@ -223,6 +255,9 @@ impl Lease {
                 sqlx::query_file!("sql/read_model/lease_begin.sql", self.name)
                     .execute(connection)
                     .await?
+            }
+            LeaseTable::Saga => {
+                sqlx::query_file!("sql/saga/lease_begin.sql", self.name).execute(connection).await?
             }
         };
         Ok(())
@@ -245,6 +280,16 @@ impl Lease {
             LeaseTable::ReadModel => {
                 sqlx::query_file_scalar!(
                     "sql/read_model/lease_end_owner.sql",
+                    self.name,
+                    self.owner,
+                    END_OWNER_LIMIT_MS
+                )
+                .fetch_optional(connection)
+                .await
+            }
+            LeaseTable::Saga => {
+                sqlx::query_file_scalar!(
+                    "sql/saga/lease_end_owner.sql",
                     self.name,
                     self.owner,
                     END_OWNER_LIMIT_MS

@@ -17,7 +17,7 @@ use crate::layout::Layout;
 use crate::tree::cargo;
 
 /// The schemas with migrations, each in a folder of the same name.
-const SCHEMAS: [&str; 4] = ["event_store", "read_model", "auth", "subject_keys"];
+const SCHEMAS: [&str; 5] = ["event_store", "read_model", "auth", "subject_keys", "saga"];
 
 /// Refreshes the descriptions. With `check`, it only reports whether they are up to date.
 pub async fn run(layout: &Layout, check: bool) -> anyhow::Result<ExitCode> {
@@ -64,7 +64,7 @@ async fn migrate(layout: &Layout, url: &str) -> anyhow::Result<()> {
     let mut database = PgConnection::connect(url).await?;
     sqlx::raw_sql(
         "CREATE SCHEMA event_store; CREATE SCHEMA read_model; CREATE SCHEMA auth; \
-        CREATE SCHEMA subject_keys",
+        CREATE SCHEMA subject_keys; CREATE SCHEMA saga",
     )
     .execute(&mut database)
     .await?;

@@ -56,6 +56,7 @@ const EDGES: &[(&str, &str, &[&str])] = &[
         ],
     ),
     ("projection", "projection", &["event-store", "event-feed", "service-kit", "postgres-kit"]),
+    ("saga", "saga", &["aggregate", "event-store", "event-feed", "service-kit", "postgres-kit"]),
     (
         "projector",
         "projector",
@@ -96,7 +97,8 @@ const EDGES: &[(&str, &str, &[&str])] = &[
     ),
 ];
 /// Crates that any tests may use.
-const FOR_TESTS: &[&str] = &["local-servers", "event-store", "projection", "service-kit", "stack"];
+const FOR_TESTS: &[&str] =
+    &["local-servers", "event-store", "projection", "saga", "service-kit", "stack"];
 /// Tests of one process that may use another process's crate to create the data it reads.
 const FOR_TESTS_OF: &[(&str, &str, &str)] =
     &[("query-api", "projector", "the tables are the ones that the projector makes")];
@@ -126,6 +128,7 @@ const RUNNING: &[&str] = &[
     "event-store/",
     "event-feed/",
     "projection/",
+    "saga/",
     "service-kit/",
     "command-api/",
     "projector/",
@@ -351,8 +354,15 @@ fn no_word_of_the_shop_stands_in_the_general_crates() {
         "shipping",
         "cdnow",
     ];
-    const GENERAL: &[&str] =
-        &["event-store/", "event-feed/", "service-kit/", "projection/", "migrations/event_store/"];
+    const GENERAL: &[&str] = &[
+        "event-store/",
+        "event-feed/",
+        "service-kit/",
+        "projection/",
+        "saga/",
+        "migrations/event_store/",
+        "migrations/saga/",
+    ];
     let mut offences = Vec::new();
     for file in files()
         .into_iter()

@@ -52,6 +52,7 @@ const TASKS: &[(&str, usize, Noticed)] = &[
     ("query-api/src/read/export.rs", 1, Noticed::Bounded),
     ("query-api/src/read/reader.rs", 1, Noticed::Caller),
     ("query-api/src/read/snapshot.rs", 1, Noticed::Caller),
+    ("saga/src/runner/executor.rs", 1, Noticed::Bounded),
     ("service-kit/src/http/refuse.rs", 1, Noticed::Bounded),
     ("service-kit/src/http/serve.rs", 4, Noticed::Caller),
     ("service-kit/src/process.rs", 1, Noticed::Caller),

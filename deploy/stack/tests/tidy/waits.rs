@@ -72,6 +72,8 @@ const NO_RETRIES: &[(&str, &str)] = &[
     ("event-store/src/postgres/wake.rs", "gathers wake-ups while appends keep coming"),
     ("projection/src/runner/backoff.rs", "counts how long the silent attempt took"),
     ("projection/src/runner/parked.rs", "a time in a table, which no process waits for"),
+    ("saga/src/definition.rs", "a time in an event: the same attempt always has the same pause"),
+    ("saga/src/runner/judge.rs", "a time in a table, which no process waits for"),
 ];
 /// How a pause that somebody doubles by hand looks.
 const DOUBLED: &[&str] = &["* 2).min(", "mul(2).min(", "mul(1 <<", "* 2.0).min("];

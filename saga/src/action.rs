@@ -1,0 +1,89 @@
+//! What a saga's steps do: the port that a program implements.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use event_store::{AppendCondition, Metadata, ReservationChange, StreamAppend};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// One call of an action or of a compensation.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// The instance.
+    pub instance: Uuid,
+    /// What the instance is about.
+    pub key: String,
+    /// The ids that the saga began with.
+    pub data: Value,
+    /// The step.
+    pub step: &'static str,
+    /// The number of the attempt, from 1.
+    pub attempt: u32,
+    /// The same for every attempt of this call, and for no other call.
+    pub idempotency_key: Uuid,
+    /// What the steps so far returned, by step.
+    pub results: BTreeMap<String, Value>,
+    /// Why the saga is undone; `None` for an action.
+    pub reason: Option<String>,
+    /// The origin for events of this call: flow, cause, actor and trace.
+    pub metadata: Metadata,
+}
+
+/// The unit of work of an inside action. The engine appends it together with the step's outcome.
+/// If another writer was faster, the engine calls the action again, which then decides anew.
+#[derive(Debug, Clone, Default)]
+pub struct Work {
+    /// The events per stream, with the versions that the action has read.
+    pub streams: Vec<StreamAppend>,
+    /// Conditions on what the action has read.
+    pub conditions: Vec<AppendCondition>,
+    /// Unique values to take or release.
+    pub reservations: Vec<ReservationChange>,
+    /// The subjects whose personal data the events bring.
+    pub subjects: Vec<Uuid>,
+}
+
+/// How a call ended. Data and reasons are stored for ever, so they have no personal data.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// It succeeded. Later steps get the data.
+    Done(Value),
+    /// It succeeds with these events. Only for inside actions and compensations.
+    Append(Work, Value),
+    /// It was refused for good, and surely had no effect. An action's saga is undone then, and a
+    /// compensation's saga is parked.
+    Rejected(String),
+    /// It failed, and may have had an effect. It is repeated under the same key.
+    Unavailable {
+        /// Why.
+        reason: String,
+        /// What the other side asks to wait.
+        retry_after: Option<Duration>,
+    },
+    /// It was accepted, and the outcome comes as a signal. Only for outside actions and
+    /// compensations.
+    Pending,
+}
+
+impl Outcome {
+    /// A failure that may pass.
+    pub fn unavailable(reason: impl Into<String>) -> Self {
+        Self::Unavailable { reason: reason.into(), retry_after: None }
+    }
+}
+
+/// The actions of one saga.
+///
+/// A call may come again after any failure, with the same idempotency key. The engine drops a call
+/// that takes longer than the step's limit.
+#[async_trait]
+pub trait Actions: Send + Sync + 'static {
+    /// Does a step.
+    async fn run(&self, call: &Call) -> Outcome;
+
+    /// Undoes a step that succeeded, or that may have had an effect. It succeeds if there is
+    /// nothing to undo.
+    async fn compensate(&self, call: &Call) -> Outcome;
+}

@@ -1,0 +1,97 @@
+//! Appends what was decided, with the unit of work of an inside action.
+
+use aggregate::DomainEvent as _;
+use event_store::{
+    Append, AppendOutcome, ExpectedVersion, NewEvent, Refusal, StoreError, StreamAppend, Version,
+};
+
+use super::load::Loaded;
+use super::{DriveError, Driver};
+use crate::action::Work;
+use crate::event::SagaEvent;
+use crate::id;
+
+/// How often an append whose outcome is unknown is sent again. Its event ids tell that it is the
+/// same.
+const MAX_SENT: u32 = 3;
+
+/// The result of an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Appended {
+    /// It is in the log.
+    Done,
+    /// Somebody else drove the instance.
+    Overtaken,
+    /// Somebody else wrote to a stream of the work.
+    Conflict,
+}
+
+impl Appended {
+    pub(super) const fn is_done(self) -> bool {
+        matches!(self, Self::Done)
+    }
+}
+
+impl Driver {
+    /// Appends the pending events together with `work`.
+    pub(crate) async fn flush(
+        &self,
+        loaded: &mut Loaded,
+        work: Work,
+    ) -> Result<Appended, DriveError> {
+        if loaded.pending.is_empty() && work.streams.iter().all(|part| part.events.is_empty()) {
+            return Ok(Appended::Done);
+        }
+        let append = append_of(loaded, work)?;
+        let mut sent = 0;
+        let outcome = loop {
+            sent += 1;
+            match self.log.store().append(append.clone()).await {
+                Err(StoreError::OutcomeUnknown(_)) if sent < MAX_SENT => {}
+                outcome => break outcome?,
+            }
+        };
+        match outcome {
+            AppendOutcome::Appended(_) | AppendOutcome::Repeated { .. } => {
+                loaded.version += i64::try_from(loaded.pending.len()).unwrap_or(i64::MAX);
+                loaded.pending.clear();
+                Ok(Appended::Done)
+            }
+            AppendOutcome::Refused(Refusal::Version { stream, .. }) => {
+                let is_own = stream == id::stream(loaded.state.id);
+                Ok(if is_own { Appended::Overtaken } else { Appended::Conflict })
+            }
+            AppendOutcome::Refused(Refusal::Condition { .. } | Refusal::Reservation { .. }) => {
+                Ok(Appended::Conflict)
+            }
+            AppendOutcome::Refused(refusal) => Err(DriveError::Refused(refusal)),
+        }
+    }
+}
+
+fn append_of(loaded: &Loaded, work: Work) -> Result<Append, DriveError> {
+    let metadata = loaded.metadata();
+    let event = |event: &SagaEvent| {
+        #[expect(clippy::expect_used, reason = "the macro checks the names when it compiles")]
+        let name = event.event_type().parse().expect("an event type");
+        NewEvent::json(name, event.schema_version(), event, metadata.clone())
+    };
+    let own = StreamAppend {
+        stream: id::stream(loaded.state.id),
+        expected: match loaded.version {
+            0 => ExpectedVersion::NoStream,
+            version => ExpectedVersion::Exact(Version(version)),
+        },
+        events: loaded.pending.iter().map(event).collect::<Result<_, _>>()?,
+    };
+    // The refusal names the first stream that is not as expected, and an overtaken driver must
+    // load its instance again, whatever else changed.
+    let streams = std::iter::once(own).chain(work.streams).collect();
+    Ok(Append {
+        streams,
+        conditions: work.conditions,
+        reservations: work.reservations,
+        subjects: work.subjects,
+        ..Append::default()
+    })
+}

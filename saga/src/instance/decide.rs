@@ -1,0 +1,365 @@
+//! The decision: which events follow from an input at a time.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::next::{after, ask, undo};
+use super::{Instance, Leg, Part, Status, StepState};
+use crate::definition::{Definition, Place, Step};
+use crate::event::{
+    Compensating, Failed, Pending, Requested, SagaEvent, SignalReceived, Started, Succeeded,
+    TimerFired,
+};
+
+/// The maximum length of a reason that is kept, in characters.
+const MAX_REASON: usize = 500;
+
+/// The outcome of one attempt, or a later answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// It succeeded. The data is for later steps: ids, never personal data.
+    Done(Value),
+    /// It was refused for good, and surely had no effect.
+    Rejected(String),
+    /// It failed, and may have had an effect. Another attempt may succeed.
+    Unavailable {
+        /// Why.
+        reason: String,
+        /// The earliest time of the next attempt, from now.
+        retry_after: Option<std::time::Duration>,
+    },
+    /// It was accepted. The outcome comes later, as a signal.
+    Pending,
+}
+
+/// What an event tells an instance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Signal {
+    /// The outcome of a pending step.
+    Answer {
+        /// The step.
+        step: String,
+        /// What was called.
+        part: Part,
+        /// How it ended.
+        answer: Answer,
+    },
+    /// The instance is no longer wanted, and is undone. A saga that has ended, or is being undone,
+    /// does not hear it.
+    Cancel {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What an instance reacts to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// It begins.
+    Start {
+        /// The name of the saga.
+        saga: String,
+        /// What it is about.
+        key: String,
+        /// The ids that its actions need.
+        data: Value,
+    },
+    /// Time has passed.
+    Tick,
+    /// A call has ended.
+    Answered {
+        /// The step.
+        step: String,
+        /// What was called.
+        part: Part,
+        /// How it ended.
+        answer: Answer,
+    },
+    /// An event of the log is for this instance.
+    Signal {
+        /// The position of that event.
+        position: i64,
+        /// What it says.
+        signal: Signal,
+    },
+}
+
+impl Instance {
+    /// The events that follow from `input`, and all that follows from them. Empty if the input
+    /// changes nothing.
+    pub fn decide(
+        &self,
+        definition: &Definition,
+        input: Input,
+        now: DateTime<Utc>,
+    ) -> Vec<SagaEvent> {
+        let first = match input {
+            Input::Start { saga, key, data } => self.start(definition, saga, key, data, now),
+            Input::Tick => self.tick(definition, now),
+            Input::Answered { step, part, answer } => {
+                self.answered(definition, &step, part, answer, now)
+            }
+            Input::Signal { position, signal } => self.signal(definition, position, signal, now),
+        };
+        self.settle(definition, first, now)
+    }
+
+    /// Adds what follows from `events` until the instance waits.
+    pub(super) fn settle(
+        &self,
+        definition: &Definition,
+        mut events: Vec<SagaEvent>,
+        now: DateTime<Utc>,
+    ) -> Vec<SagaEvent> {
+        let mut state = events.iter().fold(self.clone(), Self::evolve);
+        loop {
+            let next = state.next(definition, now);
+            if next.is_empty() {
+                return events;
+            }
+            state = next.iter().fold(state, Self::evolve);
+            events.extend(next);
+        }
+    }
+
+    fn start(
+        &self,
+        definition: &Definition,
+        saga: String,
+        key: String,
+        data: Value,
+        now: DateTime<Utc>,
+    ) -> Vec<SagaEvent> {
+        if self.status != Status::Absent {
+            return Vec::new();
+        }
+        let expires_at = definition.expiry.map(|expiry| after(now, expiry));
+        let definition = definition.version;
+        vec![SagaEvent::Started(Started { saga, definition, key, data, expires_at })]
+    }
+
+    fn tick(&self, definition: &Definition, now: DateTime<Utc>) -> Vec<SagaEvent> {
+        let mut events = Vec::new();
+        let part = match self.status {
+            Status::Running => Part::Action,
+            Status::Compensating => Part::Compensation,
+            _ => return events,
+        };
+        for step in definition.steps() {
+            let leg = self.step(step.name).leg(part);
+            events.extend(self.tick_step(step, part, leg, now));
+        }
+        let expires_at = self.origin.as_ref().and_then(|origin| origin.expires_at);
+        if self.status == Status::Running && expires_at.is_some_and(|at| at <= now) {
+            events.push(fired("expiry", None));
+            let reason = "it did not complete in time".to_owned();
+            events.push(SagaEvent::Compensating(Compensating { reason, by: None }));
+        }
+        events
+    }
+
+    fn tick_step(&self, step: &Step, part: Part, leg: Leg, now: DateTime<Utc>) -> Vec<SagaEvent> {
+        match (leg, part) {
+            (Leg::Delayed(until), _) if until <= now => {
+                vec![fired("delay", Some(step)), ask(step, now)]
+            }
+            (Leg::Requested { attempt, deadline, .. }, Part::Action)
+            | (Leg::Resting { attempt, deadline, .. }, Part::Action)
+                if deadline <= now =>
+            {
+                let reason = "no outcome in time".to_owned();
+                vec![fired("deadline", Some(step)), failed(step, part, attempt, reason, None)]
+            }
+            (Leg::Requested { attempt, deadline, pending: true }, Part::Compensation)
+                if deadline <= now =>
+            {
+                let missed = Answer::Unavailable {
+                    reason: "no outcome in time".to_owned(),
+                    retry_after: None,
+                };
+                let failed = self.attempt_ended(step, part, attempt, deadline, missed, now);
+                std::iter::once(fired("deadline", Some(step))).chain(failed).collect()
+            }
+            (Leg::Resting { attempt, deadline, retry_at }, Part::Action) if retry_at <= now => {
+                let (step, attempt) = (step.name.to_owned(), attempt + 1);
+                vec![SagaEvent::StepRequested(Requested { step, attempt, deadline })]
+            }
+            (Leg::Resting { attempt, retry_at, .. }, Part::Compensation) if retry_at <= now => {
+                vec![undo(step, attempt + 1, now)]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn answered(
+        &self,
+        definition: &Definition,
+        name: &str,
+        part: Part,
+        answer: Answer,
+        now: DateTime<Utc>,
+    ) -> Vec<SagaEvent> {
+        let Some(step) = definition.step(name) else { return Vec::new() };
+        let state = self.step(name);
+        let status = if self.status == Status::Parked { self.parked_from } else { self.status };
+        if part == Part::Action && status != Status::Running {
+            return vec_of(late(step, &state, answer));
+        }
+        match state.leg(part) {
+            Leg::Requested { attempt, deadline, .. } | Leg::Resting { attempt, deadline, .. } => {
+                vec_of(self.attempt_ended(step, part, attempt, deadline, answer, now))
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The event that ends an attempt.
+    fn attempt_ended(
+        &self,
+        step: &Step,
+        part: Part,
+        attempt: u32,
+        deadline: DateTime<Utc>,
+        answer: Answer,
+        now: DateTime<Utc>,
+    ) -> Option<SagaEvent> {
+        let name = step.name.to_owned();
+        Some(match (answer, part) {
+            (Answer::Done(data), Part::Action) => {
+                SagaEvent::StepSucceeded(Succeeded { step: name, attempt, data })
+            }
+            (Answer::Done(data), Part::Compensation) => {
+                SagaEvent::CompensationSucceeded(Succeeded { step: name, attempt, data })
+            }
+            (Answer::Rejected(reason), Part::Action) => {
+                let reason = short(reason);
+                let failed = Failed { step: name, attempt, reason, retry_at: None, certain: true };
+                SagaEvent::StepFailed(failed)
+            }
+            // What it should undo may still stand.
+            (Answer::Rejected(reason), Part::Compensation) => {
+                failed(step, part, attempt, reason, None)
+            }
+            (Answer::Unavailable { reason, retry_after }, _) => {
+                let retry = match part {
+                    Part::Action => step.retry,
+                    Part::Compensation => step.compensation_retry,
+                };
+                let pause = retry.pause(attempt, self.seed()).max(retry_after.unwrap_or_default());
+                let at = after(now, pause);
+                let in_time = part == Part::Compensation || at < deadline;
+                let retry_at = (attempt < retry.attempts && in_time).then_some(at);
+                failed(step, part, attempt, reason, retry_at)
+            }
+            (Answer::Pending, _) => {
+                if let Leg::Requested { pending: true, .. } = self.step(step.name).leg(part) {
+                    return None;
+                }
+                let pending = Pending { step: name, attempt };
+                match part {
+                    Part::Action => SagaEvent::StepPending(pending),
+                    Part::Compensation => SagaEvent::CompensationPending(pending),
+                }
+            }
+        })
+    }
+
+    fn signal(
+        &self,
+        definition: &Definition,
+        position: i64,
+        signal: Signal,
+        now: DateTime<Utc>,
+    ) -> Vec<SagaEvent> {
+        if self.status == Status::Absent || position <= self.last_signal {
+            return Vec::new();
+        }
+        let received = |signal: &str, step: Option<String>| {
+            let signal = signal.to_owned();
+            SagaEvent::SignalReceived(SignalReceived { position, signal, step })
+        };
+        match signal {
+            Signal::Cancel { reason } if self.status == Status::Running => {
+                let reason = short(reason);
+                vec![
+                    received("cancel", None),
+                    SagaEvent::Compensating(Compensating { reason, by: None }),
+                ]
+            }
+            Signal::Cancel { .. } => Vec::new(),
+            Signal::Answer { step, part, answer } => {
+                let events = self.answered(definition, &step, part, answer, now);
+                if events.is_empty() {
+                    return events;
+                }
+                let first = received("answer", Some(step));
+                std::iter::once(first).chain(events).collect()
+            }
+        }
+    }
+}
+
+/// What an answer to an action changes when its saga is being undone or has ended. A success is
+/// undone, even if that was done before: it may have come after the compensation looked.
+fn late(step: &Step, state: &StepState, answer: Answer) -> Option<SagaEvent> {
+    let attempt = match state.action {
+        Leg::Requested { attempt, .. }
+        | Leg::Resting { attempt, .. }
+        | Leg::Failed { attempt, certain: false } => attempt,
+        _ => return None,
+    };
+    step.compensation?;
+    let name = step.name.to_owned();
+    match answer {
+        Answer::Done(data) => {
+            Some(SagaEvent::StepSucceeded(Succeeded { step: name, attempt, data }))
+        }
+        Answer::Rejected(reason) if state.compensation == Leg::Idle => {
+            let reason = short(reason);
+            let known = Failed { step: name, attempt, reason, retry_at: None, certain: true };
+            Some(SagaEvent::StepFailed(known))
+        }
+        Answer::Rejected(_) | Answer::Unavailable { .. } | Answer::Pending => None,
+    }
+}
+
+fn vec_of(event: Option<SagaEvent>) -> Vec<SagaEvent> {
+    event.into_iter().collect()
+}
+
+fn fired(timer: &str, step: Option<&Step>) -> SagaEvent {
+    let (timer, step) = (timer.to_owned(), step.map(|step| step.name.to_owned()));
+    SagaEvent::TimerFired(TimerFired { timer, step })
+}
+
+/// A failed attempt of which it is not known whether it had an effect, unless it is inside.
+fn failed(
+    step: &Step,
+    part: Part,
+    attempt: u32,
+    reason: String,
+    retry_at: Option<DateTime<Utc>>,
+) -> SagaEvent {
+    let (name, reason) = (step.name.to_owned(), short(reason));
+    match part {
+        Part::Action => {
+            let certain = step.place == Place::Inside;
+            SagaEvent::StepFailed(Failed { step: name, attempt, reason, retry_at, certain })
+        }
+        Part::Compensation => {
+            let certain = step.compensation == Some(Place::Inside);
+            SagaEvent::CompensationFailed(Failed { step: name, attempt, reason, retry_at, certain })
+        }
+    }
+}
+
+/// A reason of bounded length.
+pub(super) fn short(reason: String) -> String {
+    if reason.chars().nth(MAX_REASON).is_none() {
+        return reason;
+    }
+    reason.chars().take(MAX_REASON).collect()
+}

@@ -1,0 +1,111 @@
+//! What follows without any further input: the next steps, the next compensation, or the end.
+
+use chrono::{DateTime, Utc};
+
+use super::{Instance, Leg, Status, StepState};
+use crate::definition::{Definition, Place, Step};
+use crate::event::{Compensated, Compensating, Completed, Delayed, Parked, Requested, SagaEvent};
+
+/// The longest time that this library can add to another.
+const FOREVER: chrono::Duration = chrono::Duration::days(36_500);
+
+/// The time so long after `now`.
+pub(super) fn after(now: DateTime<Utc>, time: std::time::Duration) -> DateTime<Utc> {
+    now + chrono::Duration::from_std(time).unwrap_or(FOREVER).min(FOREVER)
+}
+
+impl Instance {
+    /// The events that follow now; none if the instance waits or has ended.
+    pub(super) fn next(&self, definition: &Definition, now: DateTime<Utc>) -> Vec<SagaEvent> {
+        match self.status {
+            Status::Running => self.next_step(definition, now),
+            Status::Compensating => vec_of(self.next_compensation(definition, now)),
+            Status::Absent | Status::Completed | Status::Compensated | Status::Parked => Vec::new(),
+        }
+    }
+
+    fn next_step(&self, definition: &Definition, now: DateTime<Utc>) -> Vec<SagaEvent> {
+        for stage in &definition.stages {
+            let legs = || stage.iter().map(|step| (step, self.step(step.name).action));
+            let failed = legs().find(|(_, leg)| matches!(leg, Leg::Failed { .. }));
+            if let Some((step, _)) = failed {
+                // A call that is under way has an outcome soon, which tells what to undo.
+                if legs().any(|(step, leg)| is_under_way(step, leg)) {
+                    return Vec::new();
+                }
+                let why = self.reason.clone().unwrap_or_else(|| format!("{} failed", step.name));
+                return vec![SagaEvent::Compensating(Compensating { reason: why, by: None })];
+            }
+            if legs().any(|(_, leg)| !leg.is_settled()) {
+                let idle = legs().filter(|(_, leg)| *leg == Leg::Idle);
+                return idle.map(|(step, _)| begin(step, now)).collect();
+            }
+        }
+        vec![SagaEvent::Completed(Completed {})]
+    }
+
+    fn next_compensation(&self, definition: &Definition, now: DateTime<Utc>) -> Option<SagaEvent> {
+        let reason = || self.reason.clone().unwrap_or_default();
+        for step in definition.steps().rev() {
+            let state = self.step(step.name);
+            if step.compensation.is_none() || !may_have_effect(step, &state) {
+                continue;
+            }
+            match state.compensation {
+                Leg::Done | Leg::Skipped => {}
+                Leg::Idle => return Some(undo(step, 1, now)),
+                Leg::Delayed(_) | Leg::Requested { .. } | Leg::Resting { .. } => return None,
+                Leg::Failed { .. } => {
+                    let why = format!("the compensation of {} failed: {}", step.name, reason());
+                    return Some(SagaEvent::Parked(Parked { reason: why }));
+                }
+            }
+        }
+        Some(SagaEvent::Compensated(Compensated { reason: reason() }))
+    }
+}
+
+/// Whether another system is being called.
+fn is_under_way(step: &Step, leg: Leg) -> bool {
+    step.place == Place::Outside && matches!(leg, Leg::Requested { pending: false, .. })
+}
+
+/// Whether the step may have done something that must be undone. An inside action without an
+/// outcome has done nothing, because its effect and its outcome are one append.
+fn may_have_effect(step: &Step, state: &StepState) -> bool {
+    match state.action {
+        Leg::Done => true,
+        Leg::Requested { .. } | Leg::Resting { .. } | Leg::Failed { certain: false, .. } => {
+            step.place == Place::Outside
+        }
+        Leg::Idle | Leg::Delayed(_) | Leg::Skipped | Leg::Failed { certain: true, .. } => false,
+    }
+}
+
+/// Asks for a step, or sets the time at which it begins.
+fn begin(step: &Step, now: DateTime<Utc>) -> SagaEvent {
+    match step.delay {
+        Some(delay) => {
+            let until = after(now, delay);
+            SagaEvent::StepDelayed(Delayed { step: step.name.to_owned(), until })
+        }
+        None => ask(step, now),
+    }
+}
+
+/// The first request of a step.
+pub(super) fn ask(step: &Step, now: DateTime<Utc>) -> SagaEvent {
+    let deadline = after(now, step.deadline);
+    SagaEvent::StepRequested(Requested { step: step.name.to_owned(), attempt: 1, deadline })
+}
+
+/// A request of a compensation. Each attempt has a deadline of its own, and only a pending one can
+/// miss it.
+pub(super) fn undo(step: &Step, attempt: u32, now: DateTime<Utc>) -> SagaEvent {
+    let deadline = after(now, step.deadline);
+    SagaEvent::CompensationRequested(Requested { step: step.name.to_owned(), attempt, deadline })
+}
+
+fn vec_of(event: Option<SagaEvent>) -> Vec<SagaEvent> {
+    event.into_iter().collect()
+}

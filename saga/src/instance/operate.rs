@@ -1,0 +1,158 @@
+//! What people decide about an instance.
+
+use chrono::{DateTime, Utc};
+
+use super::decide::short;
+use super::{Instance, Leg, Part, Status};
+use crate::definition::Definition;
+use crate::event::{Compensating, Parked, Requested, Resumed, SagaEvent, Skipped};
+
+/// A person's decision. `by` is an opaque id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// The next attempt of a step, or of its compensation, begins now.
+    Retry {
+        /// The step.
+        step: String,
+    },
+    /// A compensation is not needed, for this reason.
+    SkipCompensation {
+        /// The step.
+        step: String,
+        /// Why.
+        reason: String,
+    },
+    /// The instance is undone from here.
+    GiveUp {
+        /// Why.
+        reason: String,
+    },
+    /// A parked instance goes on.
+    Resume,
+    /// The instance stands still until somebody resumes it.
+    Park {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Why a decision does not fit the instance.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// There is no such instance.
+    #[error("there is no such saga")]
+    Absent,
+    /// The saga has no such step.
+    #[error("the saga has no step {0}")]
+    NoSuchStep(String),
+    /// The step is not at a point at which this can be decided.
+    #[error("{part} of {step} does not wait for another attempt", part = part.as_str())]
+    NotWaiting {
+        /// The step.
+        step: String,
+        /// Which part of it.
+        part: Part,
+    },
+    /// The instance is not in a state in which this can be decided.
+    #[error("the saga is {}", .0.as_str())]
+    Status(Status),
+}
+
+impl Instance {
+    /// The events that follow from a person's decision.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn operate(
+        &self,
+        definition: &Definition,
+        decision: Decision,
+        by: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<SagaEvent>, Refused> {
+        let resumed = || SagaEvent::Resumed(Resumed { by: by.to_owned() });
+        let first = match (decision, self.status) {
+            (_, Status::Absent) => return Err(Refused::Absent),
+            (Decision::Retry { step }, status) => self.retry(definition, step, status, resumed)?,
+            (Decision::SkipCompensation { step, reason }, status) => {
+                self.skip(definition, step, short(reason), by, status, resumed)?
+            }
+            (Decision::GiveUp { reason }, Status::Running) => vec![given_up(reason, by)],
+            (Decision::GiveUp { reason }, Status::Parked)
+                if self.parked_from == Status::Running =>
+            {
+                vec![resumed(), given_up(reason, by)]
+            }
+            (Decision::Resume, Status::Parked) => vec![resumed()],
+            (Decision::Park { reason }, Status::Running | Status::Compensating) => {
+                vec![SagaEvent::Parked(Parked { reason: short(reason) })]
+            }
+            (_, status) => return Err(Refused::Status(status)),
+        };
+        Ok(self.settle(definition, first, now))
+    }
+
+    fn retry(
+        &self,
+        definition: &Definition,
+        step: String,
+        status: Status,
+        resumed: impl Fn() -> SagaEvent,
+    ) -> Result<Vec<SagaEvent>, Refused> {
+        if definition.step(&step).is_none() {
+            return Err(Refused::NoSuchStep(step));
+        }
+        let part = match status {
+            Status::Running => Part::Action,
+            Status::Compensating => Part::Compensation,
+            Status::Parked => {
+                let failed = self.step(&step).compensation;
+                return match failed {
+                    Leg::Failed { .. } => Ok(vec![resumed()]),
+                    _ => Err(Refused::NotWaiting { step, part: Part::Compensation }),
+                };
+            }
+            status => return Err(Refused::Status(status)),
+        };
+        let Leg::Resting { attempt, deadline, .. } = self.step(&step).leg(part) else {
+            return Err(Refused::NotWaiting { step, part });
+        };
+        let requested = Requested { step, attempt: attempt + 1, deadline };
+        Ok(vec![match part {
+            Part::Action => SagaEvent::StepRequested(requested),
+            Part::Compensation => SagaEvent::CompensationRequested(requested),
+        }])
+    }
+
+    fn skip(
+        &self,
+        definition: &Definition,
+        step: String,
+        reason: String,
+        by: &str,
+        status: Status,
+        resumed: impl Fn() -> SagaEvent,
+    ) -> Result<Vec<SagaEvent>, Refused> {
+        if definition.step(&step).is_none() {
+            return Err(Refused::NoSuchStep(step));
+        }
+        let part = Part::Compensation;
+        if self.step(&step).compensation.is_settled() {
+            return Err(Refused::NotWaiting { step, part });
+        }
+        let skipped = Skipped { step, reason, by: by.to_owned() };
+        let skipped = SagaEvent::CompensationSkipped(skipped);
+        match status {
+            Status::Compensating => Ok(vec![skipped]),
+            Status::Parked if self.parked_from == Status::Compensating => {
+                Ok(vec![skipped, resumed()])
+            }
+            status => Err(Refused::Status(status)),
+        }
+    }
+}
+
+fn given_up(reason: String, by: &str) -> SagaEvent {
+    let (reason, by) = (short(reason), Some(by.to_owned()));
+    SagaEvent::Compensating(Compensating { reason, by })
+}

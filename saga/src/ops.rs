@@ -1,0 +1,141 @@
+//! What people do: list the sagas that have not ended, look at one, and decide about it.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use event_store::Version;
+use uuid::Uuid;
+
+use crate::driver::{Appended, DriveError, Driver, load};
+use crate::event::{self, SagaEvent};
+use crate::id;
+use crate::instance::{Decision, Instance, Refused};
+use crate::work::{Listed, Listing, WorkTable};
+
+/// How often a decision is made again because a driver moved the instance meanwhile.
+const MAX_ATTEMPTS: u32 = 8;
+/// The maximum number of events of a timeline.
+const MAX_TIMELINE: u32 = 1_000;
+
+/// Why an operation was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum OperationError {
+    /// The instance does not allow it.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// This program does not have the saga or its definition.
+    #[error("this program does not have the definition of the saga")]
+    NoDefinition,
+    /// The log did not answer, or cannot be read.
+    #[error(transparent)]
+    Log(#[from] DriveError),
+    /// The work tables did not answer.
+    #[error("the work tables gave no answer")]
+    Work(#[from] sqlx::Error),
+}
+
+/// An event of a timeline.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Its version in the instance's stream.
+    pub version: Version,
+    /// When it was appended.
+    pub at: DateTime<Utc>,
+    /// What happened.
+    pub event: SagaEvent,
+}
+
+/// An instance with its history.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    /// Its state.
+    pub instance: Instance,
+    /// Its first events, at most a thousand.
+    pub timeline: Vec<Entry>,
+}
+
+/// The operations of people. `by` is always an opaque id, which the log keeps.
+#[derive(Clone)]
+pub struct Operations {
+    driver: Driver,
+    table: WorkTable,
+}
+
+impl Operations {
+    /// The operations on the sagas of this driver, with these work tables.
+    pub const fn new(driver: Driver, table: WorkTable) -> Self {
+        Self { driver, table }
+    }
+
+    /// Lists instances that have not ended.
+    ///
+    /// # Errors
+    /// [`OperationError::Work`].
+    pub async fn list(&self, listing: &Listing) -> Result<Vec<Listed>, OperationError> {
+        Ok(self.table.list(listing).await?)
+    }
+
+    /// Lists the instances that have not moved for so long, whatever they wait for.
+    ///
+    /// # Errors
+    /// [`OperationError::Work`].
+    pub async fn stuck(
+        &self,
+        time: Duration,
+        listing: Listing,
+    ) -> Result<Vec<Listed>, OperationError> {
+        let since = self.driver.clock.now() - chrono::Duration::from_std(time).unwrap_or_default();
+        self.list(&Listing { not_moved_since: Some(since), ..listing }).await
+    }
+
+    /// Shows an instance; `None` if it never began.
+    ///
+    /// # Errors
+    /// [`OperationError::Log`].
+    pub async fn show(&self, instance: Uuid) -> Result<Option<Shown>, OperationError> {
+        let state = load(&self.driver.log, instance).await?.state;
+        if state.origin.is_none() {
+            return Ok(None);
+        }
+        let stream = id::stream(instance);
+        let page = self.driver.log.read_stream(&stream, Version::NONE, MAX_TIMELINE).await;
+        let mut timeline = Vec::new();
+        for stored in page.map_err(DriveError::from)?.events {
+            if let Some(event) = event::read(&stored).map_err(DriveError::from)? {
+                timeline.push(Entry { version: stored.version, at: stored.recorded_at, event });
+            }
+        }
+        Ok(Some(Shown { instance: state, timeline }))
+    }
+
+    /// Records a person's decision about an instance. A driver goes on from there.
+    ///
+    /// # Errors
+    /// [`OperationError`].
+    pub async fn decide(
+        &self,
+        instance: Uuid,
+        decision: Decision,
+        by: &str,
+    ) -> Result<Instance, OperationError> {
+        for _ in 0..MAX_ATTEMPTS {
+            let mut loaded = load(&self.driver.log, instance).await?;
+            let origin = loaded.state.origin.as_ref().ok_or(Refused::Absent)?;
+            let saga = origin.saga.clone();
+            let definition = self.driver.sagas.get(&saga);
+            let definition =
+                definition.and_then(|saga| saga.definitions.get(&origin.definition)).cloned();
+            let definition = definition.ok_or(OperationError::NoDefinition)?;
+            let now = self.driver.clock.now();
+            let events = loaded.state.operate(&definition, decision.clone(), by, now)?;
+            loaded.push(events);
+            if self.driver.flush(&mut loaded, crate::action::Work::default()).await?
+                == Appended::Done
+            {
+                self.table.wake(instance, &saga, now).await?;
+                return Ok(loaded.state);
+            }
+        }
+        Err(DriveError::Contended.into())
+    }
+}

@@ -1,0 +1,163 @@
+//! Runs the sagas of a process: follows the log, and drives the instances that have something to
+//! do. Any number of processes may run the same sagas.
+//!
+//! One process at a time folds the log into the work tables ([`crate::work`]); another takes over
+//! when it ends or hangs. Every process drives instances: those that it folded itself, handed over
+//! in memory, and those that it claims because they are due.
+//!
+//! Memory is bounded: a process has at most [`RunnerSettings::concurrency`] instances.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_feed::NatsHandle;
+use event_feed::consumer::{End, Worker, WorkerSettings};
+use event_store::UpcastingLog;
+use postgres_kit::{Lease, LeaseTable, Pauses};
+use service_kit::clock::SharedClock;
+use service_kit::health::Health;
+use sqlx::postgres::PgConnectOptions;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::driver::{DriveError, Driver};
+use crate::intake::{self, Handover, Intake, deployment};
+use crate::sagas::Sagas;
+use crate::telemetry;
+use crate::work::WorkTable;
+
+mod executor;
+mod judge;
+mod registration;
+
+use executor::Executor;
+use registration::Registration;
+
+/// The limits and intervals of a runner.
+#[derive(Debug, Clone)]
+pub struct RunnerSettings {
+    /// The maximum number of instances that the process drives at once.
+    pub concurrency: usize,
+    /// How often it looks for instances that are due.
+    pub poll: Duration,
+    /// How long a process that does not answer keeps its instances.
+    pub lease: Duration,
+    /// How long the instances may take to come to rest when the process ends.
+    pub drain: Duration,
+    /// How the log is followed.
+    pub worker: WorkerSettings,
+}
+
+impl Default for RunnerSettings {
+    fn default() -> Self {
+        Self {
+            concurrency: 256,
+            poll: Duration::from_millis(200),
+            lease: Duration::from_secs(6),
+            drain: Duration::from_secs(10),
+            worker: WorkerSettings::default(),
+        }
+    }
+}
+
+/// Runs sagas. See the module's guarantees.
+pub struct Runner {
+    driver: Driver,
+    connect: PgConnectOptions,
+    nats: Option<NatsHandle>,
+    health: Health,
+    settings: RunnerSettings,
+}
+
+impl Runner {
+    /// A runner of these sagas over this log. Its work tables are at the address `connect`. It
+    /// polls the log unless [`Runner::live`] gives it a broker.
+    pub fn new(
+        log: UpcastingLog,
+        sagas: Sagas,
+        connect: PgConnectOptions,
+        (clock, health): (SharedClock, Health),
+        settings: RunnerSettings,
+    ) -> Self {
+        telemetry::describe();
+        let driver = Driver::new(log, sagas, clock);
+        Self { driver, connect, nats: None, health, settings }
+    }
+
+    /// Reads live from this broker.
+    #[must_use]
+    pub fn live(mut self, nats: NatsHandle) -> Self {
+        self.nats = Some(nats);
+        self
+    }
+
+    /// Runs until `drain` is cancelled, or until a person must act. It waits for whatever is away.
+    pub async fn run(self, drain: CancellationToken) -> End {
+        let Some(deployed) = self.deploy(&drain).await else { return End::Drained };
+        let driver = Uuid::now_v7();
+        let wake = Arc::new(Notify::new());
+        let (taken, handed) = mpsc::channel(self.settings.concurrency.max(1));
+        let handover = Handover { driver, taken, wake: Arc::clone(&wake) };
+        let sagas = self.driver.sagas.clone();
+        let intake = Intake::new(&self.connect, sagas, deployed, handover);
+        let lease = Lease::new(LeaseTable::Saga, intake::NAME, driver, self.settings.lease);
+        let mut worker = Worker::new(
+            self.driver.log.clone(),
+            (lease, self.connect.clone()),
+            intake,
+            &self.health,
+            self.settings.worker.clone(),
+        );
+        if let Some(nats) = &self.nats {
+            worker = worker.live(nats.clone());
+        }
+        let executor = Executor::new(
+            self.driver,
+            WorkTable::new(&self.connect),
+            Registration::new(&self.connect, driver, self.settings.lease),
+            (handed, wake),
+            &self.health,
+            self.settings,
+        );
+        let ends = drain.child_token();
+        let (end, ()) = tokio::join!(
+            async {
+                let end = worker.run(drain).await;
+                ends.cancel();
+                end
+            },
+            executor.run(ends.clone())
+        );
+        end
+    }
+
+    /// Asks the log where the sagas begin, until it answers.
+    async fn deploy(&self, drain: &CancellationToken) -> Option<deployment::Deployments> {
+        let component = self.health.component("sagas in the log");
+        let worker = &self.settings.worker;
+        let mut pauses = Pauses::new(worker.retry_first, worker.retry_most);
+        loop {
+            let store = self.driver.log.store().as_ref();
+            let deployed: Result<_, DriveError> = tokio::select! {
+                biased;
+                () = drain.cancelled() => return None,
+                deployed = deployment::deploy(store, &self.driver.sagas) => deployed,
+            };
+            match deployed {
+                Ok(deployed) => {
+                    component.ready();
+                    return Some(deployed);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot ask the log where the sagas begin: will retry");
+                    component.not_ready(error.to_string());
+                }
+            }
+            tokio::select! {
+                () = pauses.wait() => {}
+                () = drain.cancelled() => return None,
+            }
+        }
+    }
+}

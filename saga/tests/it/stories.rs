@@ -1,0 +1,344 @@
+//! The rules of the engine, one by one, in virtual time.
+
+use std::time::Duration;
+
+use saga::instance::{Answer, Decision, Part, Refused, Status};
+use saga::test_kit::Story;
+use saga::{Definition, Retry, Signal, Step};
+use serde_json::{Value, json};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_mins(1);
+
+fn twice() -> Retry {
+    Retry { attempts: 2, first: SECOND, most: SECOND }
+}
+
+/// Reserve, deliver within a minute in two attempts, note.
+fn lending() -> Definition {
+    Definition::version(1)
+        .then(Step::inside("reserve").undone_inside())
+        .then(
+            Step::outside("deliver")
+                .undone_outside()
+                .within(MINUTE)
+                .retried(twice())
+                .undo_retried(twice()),
+        )
+        .then(Step::inside("note"))
+}
+
+fn begun(definition: &Definition) -> Story<'_> {
+    Story::of(definition)
+        .starts("17", json!({"book": 17}))
+        .then(&["started lending v1 17", "step_requested reserve #1"])
+}
+
+fn delivering(definition: &Definition) -> Story<'_> {
+    begun(definition)
+        .done("reserve")
+        .then(&["step_succeeded reserve #1", "step_requested deliver #1"])
+}
+
+fn cancel() -> Signal {
+    Signal::Cancel { reason: "not wanted".into() }
+}
+
+fn answer(answer: Answer) -> Signal {
+    Signal::Answer { step: "deliver".into(), part: Part::Action, answer }
+}
+
+#[test]
+fn steps_run_in_order_and_the_last_one_completes_the_saga() {
+    let definition = lending();
+    delivering(&definition)
+        .done("deliver")
+        .then(&["step_succeeded deliver #1", "step_requested note #1"])
+        .done("note")
+        .then(&["step_succeeded note #1", "completed"])
+        .after(MINUTE * 60)
+        .then(&[])
+        .is(Status::Completed);
+}
+
+#[test]
+fn a_saga_starts_once() {
+    let definition = lending();
+    begun(&definition).starts("17", json!({})).then(&[]);
+}
+
+#[test]
+fn a_refused_step_undoes_those_before_it_in_reverse_order_and_not_itself() {
+    let definition = Definition::version(1)
+        .then(Step::inside("a").undone_inside())
+        .then(Step::inside("b"))
+        .then(Step::outside("c").undone_outside())
+        .then(Step::outside("d").undone_outside());
+    Story::of(&definition)
+        .starts("17", json!({}))
+        .done("a")
+        .done("b")
+        .done("c")
+        .rejected("d", "no")
+        .undone("c")
+        .undone("a")
+        .then(&[
+            "started lending v1 17",
+            "step_requested a #1",
+            "step_succeeded a #1",
+            "step_requested b #1",
+            "step_succeeded b #1",
+            "step_requested c #1",
+            "step_succeeded c #1",
+            "step_requested d #1",
+            "step_failed d #1: no",
+            "compensating: d failed",
+            "compensation_requested c #1",
+            "compensation_succeeded c #1",
+            "compensation_requested a #1",
+            "compensation_succeeded a #1",
+            "compensated: d failed",
+        ]);
+}
+
+#[test]
+fn a_failed_attempt_is_repeated_after_its_pause_and_not_before() {
+    let definition = lending();
+    delivering(&definition)
+        .fails("deliver", "busy")
+        .then(&["step_failed deliver #1: busy, again, unknown effect"])
+        .after(SECOND / 4)
+        .then(&[])
+        .later()
+        .then(&["step_requested deliver #2"])
+        .done("deliver")
+        .then(&["step_succeeded deliver #2", "step_requested note #1"]);
+}
+
+#[test]
+fn the_other_sides_wish_to_wait_is_kept() {
+    let definition = lending();
+    let retry_after = Some(SECOND * 30);
+    let busy = Answer::Unavailable { reason: "busy".into(), retry_after };
+    delivering(&definition)
+        .answers("deliver", Part::Action, busy)
+        .then(&["step_failed deliver #1: busy, again, unknown effect"])
+        .after(SECOND * 29)
+        .then(&[])
+        .after(SECOND)
+        .then(&["step_requested deliver #2"]);
+}
+
+#[test]
+fn a_step_whose_effect_is_unknown_is_undone_too() {
+    let definition = lending();
+    delivering(&definition)
+        .fails("deliver", "busy")
+        .later()
+        .fails("deliver", "lost")
+        .then(&[
+            "step_failed deliver #1: busy, again, unknown effect",
+            "step_requested deliver #2",
+            "step_failed deliver #2: lost, unknown effect",
+            "compensating: deliver failed",
+            "compensation_requested deliver #1",
+        ])
+        .undone("deliver")
+        .then(&["compensation_succeeded deliver #1", "compensation_requested reserve #1"]);
+}
+
+#[test]
+fn an_answer_that_comes_later_ends_the_step_and_comes_once() {
+    let definition = lending();
+    delivering(&definition)
+        .answers("deliver", Part::Action, Answer::Pending)
+        .then(&["step_pending deliver #1"])
+        .answers("deliver", Part::Action, Answer::Pending)
+        .then(&[])
+        .hears(answer(Answer::Done(json!({"parcel": 3}))))
+        .then(&[
+            "signal_received answer deliver",
+            "step_succeeded deliver #1",
+            "step_requested note #1",
+        ])
+        .hears_again(answer(Answer::Done(Value::Null)))
+        .hears(answer(Answer::Done(Value::Null)))
+        .hears(answer(Answer::Rejected("no".into())))
+        .then(&[]);
+}
+
+#[test]
+fn an_answer_that_never_comes_is_a_failure_with_unknown_effect() {
+    let definition = lending();
+    delivering(&definition).answers("deliver", Part::Action, Answer::Pending).later().then(&[
+        "step_pending deliver #1",
+        "timer_fired deadline deliver",
+        "step_failed deliver #1: no outcome in time, unknown effect",
+        "compensating: deliver failed",
+        "compensation_requested deliver #1",
+    ]);
+}
+
+#[test]
+fn a_success_that_comes_after_its_compensation_is_undone_once_more() {
+    let definition = lending();
+    let compensated = delivering(&definition)
+        .answers("deliver", Part::Action, Answer::Pending)
+        .later()
+        .undone("deliver")
+        .undone("reserve")
+        .is(Status::Compensated);
+    let mut late = compensated.clone().hears(answer(Answer::Done(Value::Null)));
+    assert_eq!(late.instance().steps["deliver"].rounds, 1);
+    late = late.is(Status::Compensating).undone("deliver").is(Status::Compensated);
+    // The same answer again changes nothing.
+    late.hears(answer(Answer::Done(Value::Null))).is(Status::Compensated);
+    // A late refusal says that there was nothing to undo.
+    compensated.hears(answer(Answer::Rejected("no".into()))).is(Status::Compensated);
+}
+
+#[test]
+fn a_success_that_comes_during_its_compensation_is_undone_once_more() {
+    let definition = lending();
+    delivering(&definition)
+        .answers("deliver", Part::Action, Answer::Pending)
+        .hears(cancel())
+        .then(&[
+            "step_pending deliver #1",
+            "signal_received cancel",
+            "compensating: not wanted",
+            "compensation_requested deliver #1",
+        ])
+        .hears(answer(Answer::Done(Value::Null)))
+        .then(&["signal_received answer deliver", "step_succeeded deliver #1"])
+        .undone("deliver")
+        .then(&["compensation_succeeded deliver #1", "compensation_requested deliver #1"])
+        .undone("deliver")
+        .undone("reserve")
+        .is(Status::Compensated);
+}
+
+#[test]
+fn a_cancelled_saga_is_undone_and_one_that_has_ended_is_not() {
+    let definition = lending();
+    begun(&definition)
+        .hears(cancel())
+        .then(&["signal_received cancel", "compensating: not wanted", "compensated: not wanted"])
+        .hears(cancel())
+        .then(&[]);
+    let ended = delivering(&definition).done("deliver").done("note").is(Status::Completed);
+    ended.hears(cancel()).is(Status::Completed);
+}
+
+#[test]
+fn a_saga_that_expires_is_undone() {
+    let definition = lending().expiring_after(MINUTE / 2);
+    delivering(&definition).answers("deliver", Part::Action, Answer::Pending).later().then(&[
+        "step_pending deliver #1",
+        "timer_fired expiry",
+        "compensating: it did not complete in time",
+        "compensation_requested deliver #1",
+    ]);
+}
+
+#[test]
+fn a_delayed_step_begins_at_its_time_once() {
+    let definition =
+        Definition::version(1).then(Step::inside("a")).then(Step::inside("b").delayed(MINUTE));
+    Story::of(&definition)
+        .starts("17", json!({}))
+        .done("a")
+        .after(SECOND * 59)
+        .then(&[
+            "started lending v1 17",
+            "step_requested a #1",
+            "step_succeeded a #1",
+            "step_delayed b",
+        ])
+        .after(SECOND)
+        .after(MINUTE)
+        .then(&["timer_fired delay b", "step_requested b #1"]);
+}
+
+#[test]
+fn steps_together_begin_together_and_the_next_waits_for_all() {
+    let definition = Definition::version(1)
+        .then_together([Step::outside("a").undone_outside(), Step::outside("b").undone_outside()])
+        .then(Step::inside("c"));
+    let both = Story::of(&definition).starts("17", json!({})).then(&[
+        "started lending v1 17",
+        "step_requested a #1",
+        "step_requested b #1",
+    ]);
+    both.clone()
+        .done("b")
+        .then(&["step_succeeded b #1"])
+        .done("a")
+        .then(&["step_succeeded a #1", "step_requested c #1"]);
+    // One fails while the other is under way: its outcome tells whether to undo it.
+    let failed = both.rejected("a", "no").then(&["step_failed a #1: no"]);
+    failed.clone().rejected("b", "no").is(Status::Compensated);
+    failed
+        .done("b")
+        .then(&["step_succeeded b #1", "compensating: a failed", "compensation_requested b #1"])
+        .undone("b")
+        .then(&["compensation_succeeded b #1", "compensated: a failed"]);
+}
+
+fn parked(definition: &Definition) -> Story<'_> {
+    delivering(definition)
+        .fails("deliver", "busy")
+        .later()
+        .fails("deliver", "busy")
+        .undo_fails("deliver", "away")
+        .later()
+        .undo_fails("deliver", "away")
+        .is(Status::Parked)
+        .after(MINUTE * 600)
+        .is(Status::Parked)
+}
+
+#[test]
+fn a_compensation_that_fails_is_repeated_and_then_parked_for_a_person() {
+    let definition = lending();
+    let mut story = parked(&definition);
+    let resumed = story.clone().operated(Decision::Resume);
+    resumed.undone("deliver").undone("reserve").is(Status::Compensated);
+    let deliver = || "deliver".to_owned();
+    let retried = story.clone().operated(Decision::Retry { step: deliver() });
+    retried.is(Status::Compensating);
+    story =
+        story.refuses(Decision::GiveUp { reason: "no".into() }, &Refused::Status(Status::Parked));
+    let reason = "paid by hand".to_owned();
+    let skipped = story.operated(Decision::SkipCompensation { step: deliver(), reason });
+    skipped.undone("reserve").is(Status::Compensated);
+}
+
+#[test]
+fn people_repeat_a_step_now_give_up_and_park() {
+    let definition = lending();
+    let resting = delivering(&definition)
+        .fails("deliver", "busy")
+        .then(&["step_failed deliver #1: busy, again, unknown effect"]);
+    let deliver = || "deliver".to_owned();
+    resting
+        .clone()
+        .operated(Decision::Retry { step: deliver() })
+        .then(&["step_requested deliver #2"])
+        .refuses(
+            Decision::Retry { step: deliver() },
+            &Refused::NotWaiting { step: deliver(), part: Part::Action },
+        );
+    let reason = || "hopeless".to_owned();
+    resting
+        .clone()
+        .operated(Decision::GiveUp { reason: reason() })
+        .then(&["compensating: hopeless", "compensation_requested deliver #1"]);
+    resting
+        .operated(Decision::Park { reason: reason() })
+        .then(&["parked: hopeless"])
+        .operated(Decision::Resume)
+        .then(&["resumed by somebody"])
+        .later()
+        .then(&["step_requested deliver #2"]);
+}
