@@ -214,7 +214,7 @@ impl Driver {
             loaded.decide(definition, input, now);
         }
         if loaded.state.status == Status::Parked
-            && loaded.state.reason.as_deref().is_some_and(is_foreign)
+            && loaded.state.parked_for.as_deref().is_some_and(is_foreign)
         {
             let by = "definition".to_owned();
             loaded.push(vec![SagaEvent::Resumed(Resumed { by })]);
@@ -362,6 +362,7 @@ impl Loaded {
             }
         };
         let results = self.state.steps.iter().filter(|(_, step)| !step.data.is_null());
+        let undone = self.state.steps.iter().filter(|(_, step)| !step.undone.is_null());
         Call {
             instance,
             key: self.state.origin.as_ref().map(|it| it.key.clone()).unwrap_or_default(),
@@ -370,6 +371,7 @@ impl Loaded {
             attempt: due.attempt,
             idempotency_key,
             results: results.map(|(name, step)| (name.clone(), step.data.clone())).collect(),
+            undone: undone.map(|(name, step)| (name.clone(), step.undone.clone())).collect(),
             reason: self.state.reason.clone().filter(|_| due.part == Part::Compensation),
             metadata: self.metadata(),
         }

@@ -143,6 +143,10 @@ pub struct StepState {
     pub compensation: Leg,
     /// What the action returned.
     pub data: Value,
+    /// What the compensation returned.
+    pub undone: Value,
+    /// Why the last attempt of the action or of the compensation failed.
+    pub failure: Option<String>,
     /// How often it was compensated, although it succeeded only afterwards.
     pub rounds: u32,
     /// It succeeded while it was being compensated, so it must be compensated once more.
@@ -172,8 +176,10 @@ pub struct Instance {
     pub origin: Option<Origin>,
     /// The steps that were asked for, by name.
     pub steps: BTreeMap<String, StepState>,
-    /// Why it is compensated or parked.
+    /// Why it is compensated.
     pub reason: Option<String>,
+    /// Why it is parked.
+    pub parked_for: Option<String>,
     /// The position of the last signal that it received.
     pub last_signal: i64,
 }

@@ -62,6 +62,7 @@ pub struct Saga {
     pub(crate) signals: (Vec<EventType>, Signals),
     pub(crate) actions: Arc<dyn Actions>,
     pub(crate) begin: Begin,
+    pub(crate) actor: String,
 }
 
 impl fmt::Debug for Saga {
@@ -102,6 +103,7 @@ impl Saga {
             signals: (Vec::new(), |_| None),
             actions,
             begin: Begin::default(),
+            actor: format!("saga:{name}"),
         })
     }
 
@@ -123,6 +125,13 @@ impl Saga {
     #[must_use]
     pub const fn begins(mut self, begin: Begin) -> Self {
         self.begin = begin;
+        self
+    }
+
+    /// Sets the actor of the events of new instances. The default is `saga:` and the saga's name.
+    #[must_use]
+    pub fn acting_as(mut self, actor: String) -> Self {
+        self.actor = actor;
         self
     }
 

@@ -17,11 +17,14 @@
 //!     .rejected("deliver", "no such street")
 //!     .then(&[
 //!         "step_failed deliver #1: no such street",
-//!         "compensating: deliver failed",
+//!         "compensating: deliver failed: no such street",
 //!         "compensation_requested reserve #1",
 //!     ])
 //!     .undone("reserve")
-//!     .then(&["compensation_succeeded reserve #1", "compensated: deliver failed"]);
+//!     .then(&[
+//!         "compensation_succeeded reserve #1",
+//!         "compensated: deliver failed: no such street",
+//!     ]);
 //! ```
 
 #![allow(clippy::panic, reason = "it fails tests")]

@@ -61,9 +61,9 @@ impl Driver {
                 let is_own = stream == id::stream(loaded.state.id);
                 Ok(if is_own { Appended::Overtaken } else { Appended::Conflict })
             }
-            AppendOutcome::Refused(Refusal::Condition { .. } | Refusal::Reservation { .. }) => {
-                Ok(Appended::Conflict)
-            }
+            AppendOutcome::Refused(
+                Refusal::Condition { .. } | Refusal::Reservation { .. } | Refusal::Epoch { .. },
+            ) => Ok(Appended::Conflict),
             AppendOutcome::Refused(refusal) => Err(DriveError::Refused(refusal)),
         }
     }
@@ -92,6 +92,7 @@ fn append_of(loaded: &Loaded, work: Work) -> Result<Append, DriveError> {
         conditions: work.conditions,
         reservations: work.reservations,
         subjects: work.subjects,
+        epoch: work.epoch,
         ..Append::default()
     })
 }

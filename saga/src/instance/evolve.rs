@@ -23,7 +23,7 @@ impl Instance {
             SagaEvent::StepPending(it) => self.pend(&it.step, Part::Action),
             SagaEvent::CompensationPending(it) => self.pend(&it.step, Part::Compensation),
             SagaEvent::StepSucceeded(it) => self.succeed(&it.step, it.data.clone()),
-            SagaEvent::CompensationSucceeded(it) => self.undone(&it.step),
+            SagaEvent::CompensationSucceeded(it) => self.undone(&it.step, it.data.clone()),
             SagaEvent::StepFailed(it) => self.fail(it, Part::Action),
             SagaEvent::CompensationFailed(it) => self.fail(it, Part::Compensation),
             SagaEvent::StepSkipped(it) => self.set(&it.step, Part::Action, Leg::Skipped),
@@ -42,7 +42,7 @@ impl Instance {
             SagaEvent::Parked(it) => {
                 self.parked_from = self.status;
                 self.status = Status::Parked;
-                self.reason = Some(it.reason.clone());
+                self.parked_for = Some(it.reason.clone());
             }
             SagaEvent::Resumed(_) => self.resume(),
         }
@@ -85,8 +85,9 @@ impl Instance {
         }
     }
 
-    fn undone(&mut self, step: &str) {
+    fn undone(&mut self, step: &str, data: serde_json::Value) {
         let entry = self.entry(step);
+        entry.undone = data;
         if std::mem::take(&mut entry.again) {
             entry.rounds += 1;
             entry.compensation = Leg::Idle;
@@ -108,11 +109,13 @@ impl Instance {
             (None, _) => Leg::Failed { attempt, certain: failed.certain },
         };
         self.set(&failed.step, part, leg);
+        self.entry(&failed.step).failure = Some(failed.reason.clone());
     }
 
     /// A compensation that used up its attempts gets new ones: a person wants it.
     fn resume(&mut self) {
         self.status = self.parked_from;
+        self.parked_for = None;
         for step in self.steps.values_mut() {
             if matches!(step.compensation, Leg::Failed { .. }) {
                 step.compensation = Leg::Idle;
