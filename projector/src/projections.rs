@@ -23,7 +23,8 @@ pub mod users;
 /// # Errors
 /// [`InvalidRegistry`] if a past version has no upcaster.
 pub fn registry() -> Result<Registry, InvalidRegistry> {
-    Registry::new(domain::history::current(), domain::history::PAST.iter().copied())
+    let current = domain::history::current().chain(saga::event::shapes());
+    Registry::new(current, domain::history::PAST.iter().copied())
 }
 
 /// Returns all projections.

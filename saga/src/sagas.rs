@@ -141,15 +141,15 @@ impl Saga {
         self.definitions.values().next_back().expect("a definition")
     }
 
-    /// What this event starts.
-    pub(crate) fn start(&self, event: &RecordedEvent) -> Option<Start> {
+    /// What this event starts, wherever the saga begins.
+    pub fn start(&self, event: &RecordedEvent) -> Option<Start> {
         let (types, starts) = &self.starts;
         let start = types.contains(&event.event_type).then(|| starts(event)).flatten()?;
         self.is_key(&start.key, event).then_some(start)
     }
 
-    /// What this event tells an instance.
-    pub(crate) fn signal(&self, event: &RecordedEvent) -> Option<(String, Signal)> {
+    /// The key of the instance that this event is for, and what it tells it.
+    pub fn signal(&self, event: &RecordedEvent) -> Option<(String, Signal)> {
         let (types, signals) = &self.signals;
         let signal = types.contains(&event.event_type).then(|| signals(event)).flatten()?;
         self.is_key(&signal.0, event).then_some(signal)

@@ -26,7 +26,7 @@ pub use list::{Listed, Listing};
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(3);
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 /// The number of connections for claims, releases and operations.
-const CONNECTIONS: u32 = 4;
+pub(crate) const CONNECTIONS: u32 = 4;
 /// The maximum number of signals that a driver takes with an instance.
 pub(crate) const MAX_SIGNALS: i64 = 100;
 

@@ -4,7 +4,7 @@
 //!
 //! | step | place | undone by |
 //! | --- | --- | --- |
-//! | `accept_order` | inside | ending the order: cancelled, its stock released, its refund recorded |
+//! | `accept_order` | inside | cancelling the order: releases its stock, records the refund |
 //! | `reserve_stock` | inside | (with the order) |
 //! | `authorise_payment` | outside | releasing the authorisation |
 //! | `capture_payment` | outside | a refund |

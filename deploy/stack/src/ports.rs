@@ -28,6 +28,12 @@ pub struct Ports {
     pub projector_admin: u16,
     /// The front's admin port, usually 9084.
     pub front_admin: u16,
+    /// The process manager's admin port, usually 9085.
+    pub process_manager_admin: u16,
+    /// The sandbox, usually 4010.
+    pub sandbox: u16,
+    /// The sandbox's admin port, usually 9086.
+    pub sandbox_admin: u16,
     /// PostgreSQL, usually 5433.
     pub postgres: u16,
     /// NATS, usually 4223.
@@ -73,6 +79,9 @@ impl Ports {
             event_relay_admin: next(9082)?,
             projector_admin: next(9083)?,
             front_admin: next(9084)?,
+            process_manager_admin: next(9085)?,
+            sandbox: next(4010)?,
+            sandbox_admin: next(9086)?,
             postgres: next(5433)?,
             nats: next(4223)?,
         })
@@ -87,7 +96,7 @@ mod tests {
     use super::Ports;
 
     impl Ports {
-        fn all(&self) -> [u16; 10] {
+        fn all(&self) -> [u16; 13] {
             let Ports {
                 command_api,
                 query_api,
@@ -97,6 +106,9 @@ mod tests {
                 event_relay_admin,
                 projector_admin,
                 front_admin,
+                process_manager_admin,
+                sandbox,
+                sandbox_admin,
                 postgres,
                 nats,
             } = *self;
@@ -109,6 +121,9 @@ mod tests {
                 event_relay_admin,
                 projector_admin,
                 front_admin,
+                process_manager_admin,
+                sandbox,
+                sandbox_admin,
                 postgres,
                 nats,
             ]

@@ -6,7 +6,7 @@ use saga::Outcome;
 use serde_json::Value;
 
 use super::progress::{Progress, Returned};
-use super::{CAPTURE, RECORD_PAYMENT, SHIP, Why};
+use super::{CAPTURE, SHIP, Why};
 use crate::application::CommandError;
 use crate::application::use_case::record_order::Happening;
 use crate::application::use_case::{
@@ -70,7 +70,7 @@ pub(super) async fn end(shop: &Shop, at: &Progress<'_>) -> Outcome {
     if why == Why::TakenOver {
         return Outcome::Done(Value::Null);
     }
-    let is_refunded = at.is_refunded() && at.result(RECORD_PAYMENT).is_some();
+    let is_refunded = at.is_refunded() && at.is_payment_recorded();
     let refunded = match is_refunded.then(|| note(GIVEN_BACK, at.evidence(CAPTURE))).transpose() {
         Ok(refunded) => refunded,
         Err(outcome) => return outcome,

@@ -161,9 +161,10 @@ pub(super) async fn undo_capture(own: &OrderFulfilment, at: &Progress<'_>) -> Ou
         Ok(_) => return Outcome::Done(Value::Null),
         Err(error) => return unread(error),
     };
-    // Staff may have given back a part by hand.
     let amount = match own.shop.order(at.order_id()).await {
-        Ok(order) => order.state.held().unwrap_or(captured),
+        // Staff may have given back a part of it by hand.
+        Ok(order) if at.is_payment_recorded() => order.state.held().unwrap_or(captured),
+        Ok(_) => captured,
         Err(error) => return Outcome::unavailable(cli_kit::describe(&error)),
     };
     let refunded = Outcome::Done(Returned::Payment(payment.as_str().to_owned()).value());

@@ -94,9 +94,13 @@ impl<'c> Progress<'c> {
         self.call.undone.get(CAPTURE).is_some_and(|returned| !returned.is_null())
     }
 
+    /// Whether the saga has recorded its own payment.
+    pub(super) fn is_payment_recorded(&self) -> bool {
+        matches!(self.result(RECORD_PAYMENT), Some(Returned::Payment(_)))
+    }
+
     /// Whether the saga's own payment stays: it is recorded, and the order is left to people.
     pub(super) fn is_payment_kept(&self) -> bool {
-        let is_own = matches!(self.result(RECORD_PAYMENT), Some(Returned::Payment(_)));
-        is_own && self.why() == Why::TakenOver
+        self.is_payment_recorded() && self.why() == Why::TakenOver
     }
 }
