@@ -183,6 +183,13 @@ impl<'d> Story<'d> {
         self
     }
 
+    /// Asserts nothing about what followed since the last assertion.
+    #[must_use]
+    pub fn anyway(mut self) -> Self {
+        self.news.clear();
+        self
+    }
+
     /// Asserts where the instance stands.
     ///
     /// # Panics

@@ -11,12 +11,13 @@ use crate::readme::page;
 
 const LIMIT: Duration = Duration::from_mins(1);
 /// The commands with settings.
-const PROCESSES: [&str; 6] = [
+const PROCESSES: [&str; 7] = [
     "command-api serve",
     "query-api serve",
     "event-relay run",
     "projector run",
     "front serve",
+    "process-manager run",
     "stack up",
 ];
 

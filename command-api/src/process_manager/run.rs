@@ -28,7 +28,7 @@ use crate::application::repository::{Repository, registry};
 use crate::application::{Commands, telemetry as commands_telemetry};
 use crate::erasure;
 use crate::sagas::order_fulfilment::{self, Gateways};
-use crate::sagas::{OrderFulfilment, PRINCIPAL, Shop};
+use crate::sagas::{Crashing, OrderFulfilment, PRINCIPAL, Shop};
 
 /// How the pools share the connections: lookups in the log, scans of it, and keys.
 const WEIGHTS: [u32; 3] = [3, 2, 1];
@@ -164,7 +164,7 @@ impl Manager {
         let repository = Repository::over(states).only_in(gate.clone());
         let commands = Arc::new(Commands::new(repository, clock::system()));
         let shop = Shop::new(commands, log.clone())?;
-        let actions = OrderFulfilment::new(shop, self.gateways.clone());
+        let actions = Crashing::as_told(OrderFulfilment::new(shop, self.gateways.clone()));
         let saga = order_fulfilment::saga(actions, args.fulfilment.times())?
             .acting_as(Principal::system(PRINCIPAL)?.to_string());
         Ok((log, Sagas::new([saga])?))

@@ -30,7 +30,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use domain::value::Money;
 use event_store::{InvalidName, RecordedEvent};
-use saga::{Definition, InvalidDefinition, Retry, Saga, Start, Step};
+use saga::{Actions, Definition, InvalidDefinition, Retry, Saga, Start, Step};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -113,7 +113,7 @@ pub fn definition(times: Times) -> Definition {
 ///
 /// # Errors
 /// Never: the definition and the event types are valid.
-pub fn saga(actions: OrderFulfilment, times: Times) -> Result<Saga, InvalidSaga> {
+pub fn saga(actions: impl Actions, times: Times) -> Result<Saga, InvalidSaga> {
     let saga = Saga::new(NAME, [definition(times)], Arc::new(actions))?;
     Ok(saga
         .started_by(vec![CONFIRMED.parse()?], start)
