@@ -8,6 +8,7 @@ pub mod config;
 mod remote;
 mod run;
 mod stores;
+mod webhooks;
 
 pub use config::{Action, Cli};
 

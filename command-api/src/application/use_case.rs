@@ -47,6 +47,7 @@ pub mod receive_stock;
 pub mod record_order;
 pub mod register_user;
 pub mod remove_order_line;
+pub mod report_payment;
 pub mod request_payment;
 pub mod shipping_address;
 mod stock;
@@ -81,6 +82,7 @@ pub use record_order::{
 };
 pub use register_user::{RegisterUser, RegisterUserInput};
 pub use remove_order_line::RemoveOrderLine;
+pub use report_payment::ReportPayment;
 pub use request_payment::RequestPayment;
 pub use shipping_address::{SetShippingAddress, SetShippingAddressInput};
 pub(crate) use turns::Turns;

@@ -7,7 +7,9 @@ use admin_client::TokenArgs;
 use clap::{Args, Parser, Subcommand};
 use identity::OperatorArgs;
 use secrecy::SecretString;
-use service_kit::config::{LogArgs, LoopbackAddr, NatsUrlArgs, WriterPoolArgs};
+use service_kit::config::{
+    LimitArgs, ListenAddr, LogArgs, LoopbackAddr, NatsUrlArgs, TlsArgs, WriterPoolArgs,
+};
 use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;
 
@@ -61,6 +63,10 @@ pub struct RunArgs {
     /// only.
     #[arg(long, env = "ADMIN_LISTEN", default_value = "127.0.0.1:9085")]
     pub admin_listen: LoopbackAddr,
+    /// The address for the events of the payment provider. It is open only with
+    /// PAYMENT_WEBHOOK_SECRET. Beyond loopback it needs TLS here or in the trusted proxies.
+    #[arg(long, env = "WEBHOOK_LISTEN", default_value = "127.0.0.1:8082")]
+    pub webhook_listen: ListenAddr,
     /// The database of the event store.
     #[command(flatten)]
     pub event_store: EventStoreUrlArgs,
@@ -88,6 +94,12 @@ pub struct RunArgs {
     /// The limits of aggregates in memory and as snapshots.
     #[command(flatten)]
     pub states: StateArgs,
+    /// The limits of the port for events.
+    #[command(flatten)]
+    pub limits: LimitArgs,
+    /// The certificate of the port for events.
+    #[command(flatten)]
+    pub tls: TlsArgs,
     /// The connections to the databases.
     #[command(flatten)]
     pub pools: WriterPoolArgs,

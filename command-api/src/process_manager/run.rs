@@ -15,13 +15,15 @@ use saga::work::WorkTable;
 use saga::{Driver, Runner, RunnerSettings, Sagas};
 use secrecy::ExposeSecret as _;
 use service_kit::health::Health;
-use service_kit::http::Ports;
+use service_kit::config::Callers;
+use service_kit::http::{Port, Ports};
 use service_kit::process::Process;
 use service_kit::{clock, telemetry};
 use sqlx::postgres::PgConnectOptions;
 
 use super::config::{RunArgs, connect_options};
 use super::stores::{self, Components, Stores};
+use super::webhooks::{self, Reports};
 use super::{NAME, api};
 use crate::application::erasure_gate::ErasureGate;
 use crate::application::repository::{Repository, registry};
@@ -50,14 +52,31 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<()> {
     let routes = api::routes(Arc::clone(&operations), operators.operators.clone());
     let admin = process.admin_with(args.admin_listen, routes);
     let manager = Manager::new(&args, health)?;
+    let late = Late { operations, reports: webhooks::Late::default() };
+    let public = webhook_port(&args, &late)?.into_iter().collect();
     let work = async {
         let keeping = async {
             operators.keep(process.served()).await;
             anyhow::Ok(())
         };
-        tokio::try_join!(manager.work(&args, &process, &operations), keeping).map(drop)
+        tokio::try_join!(manager.work(&args, &process, &late), keeping).map(drop)
     };
-    process.run(Ports { public: Vec::new(), admin }, work).await
+    process.run(Ports { public, admin }, work).await
+}
+
+/// What is there when the stores are open.
+struct Late {
+    operations: Arc<OnceLock<Operations>>,
+    reports: webhooks::Late,
+}
+
+/// The port for what the payment provider tells, if its events are signed.
+fn webhook_port(args: &RunArgs, late: &Late) -> anyhow::Result<Option<Port>> {
+    let Some(webhooks) = args.payment.webhooks()? else { return Ok(None) };
+    let at = ("WEBHOOK_LISTEN", args.webhook_listen);
+    let listen = args.limits.listen(at, Callers::Known, &args.tls)?;
+    let routes = webhooks::routes(webhooks, Arc::clone(&late.reports), clock::system());
+    Ok(Some(Port::public(listen, routes, args.limits.limits())))
 }
 
 /// What the settings say.
@@ -103,7 +122,7 @@ impl Manager {
         &self,
         args: &RunArgs,
         process: &Process,
-        operations: &OnceLock<Operations>,
+        late: &Late,
     ) -> anyhow::Result<()> {
         let (drain, tables) = (process.drain(), WorkTable::new(&self.tables));
         let nats = match args.nats.optional()? {
@@ -118,9 +137,10 @@ impl Manager {
             () = drain.cancelled() => return Ok(()),
         };
         let gate = ErasureGate::default();
-        let (log, sagas) = self.sagas(args, &stores, &gate)?;
+        let (log, sagas, commands) = self.sagas(args, &stores, &gate)?;
         let driver = Driver::new(log.clone(), sagas.clone(), clock::system());
-        operations.get_or_init(|| Operations::new(driver, tables));
+        let operations = late.operations.get_or_init(|| Operations::new(driver, tables)).clone();
+        late.reports.get_or_init(|| Reports { operations, commands });
         let settings = RunnerSettings {
             concurrency: args.fulfilment.sagas_at_once.get(),
             ..RunnerSettings::default()
@@ -139,13 +159,13 @@ impl Manager {
         }
     }
 
-    /// The sagas over the log, whose personal data can be read.
+    /// The sagas over the log, whose personal data can be read, and the commands on it.
     fn sagas(
         &self,
         args: &RunArgs,
         stores: &Stores,
         gate: &ErasureGate,
-    ) -> anyhow::Result<(UpcastingLog, Sagas)> {
+    ) -> anyhow::Result<(UpcastingLog, Sagas, Arc<Commands>)> {
         let master = Arc::new(erasure::master_keys(&args.keys.master)?);
         let vault = Vault::new(Arc::clone(&stores.keys), master, VaultOptions::default());
         self.watch(vault.task(), false);
@@ -163,11 +183,11 @@ impl Manager {
         }
         let repository = Repository::over(states).only_in(gate.clone());
         let commands = Arc::new(Commands::new(repository, clock::system()));
-        let shop = Shop::new(commands, log.clone())?;
+        let shop = Shop::new(Arc::clone(&commands), log.clone())?;
         let actions = Crashing::as_told(OrderFulfilment::new(shop, self.gateways.clone()));
         let saga = order_fulfilment::saga(actions, args.fulfilment.times())?
             .acting_as(Principal::system(PRINCIPAL)?.to_string());
-        Ok((log, Sagas::new([saga])?))
+        Ok((log, Sagas::new([saga])?, commands))
     }
 
     fn watch(&self, Task { name, pulse }: Task, is_required: bool) {
