@@ -28,6 +28,8 @@ pub struct Ports {
     pub projector_admin: u16,
     /// The front's admin port, usually 9084.
     pub front_admin: u16,
+    /// The process manager's port for events of the payment provider, usually 8082.
+    pub webhooks: u16,
     /// The process manager's admin port, usually 9085.
     pub process_manager_admin: u16,
     /// The sandbox, usually 4010.
@@ -79,6 +81,7 @@ impl Ports {
             event_relay_admin: next(9082)?,
             projector_admin: next(9083)?,
             front_admin: next(9084)?,
+            webhooks: next(8082)?,
             process_manager_admin: next(9085)?,
             sandbox: next(4010)?,
             sandbox_admin: next(9086)?,
@@ -96,7 +99,7 @@ mod tests {
     use super::Ports;
 
     impl Ports {
-        fn all(&self) -> [u16; 13] {
+        fn all(&self) -> [u16; 14] {
             let Ports {
                 command_api,
                 query_api,
@@ -106,6 +109,7 @@ mod tests {
                 event_relay_admin,
                 projector_admin,
                 front_admin,
+                webhooks,
                 process_manager_admin,
                 sandbox,
                 sandbox_admin,
@@ -121,6 +125,7 @@ mod tests {
                 event_relay_admin,
                 projector_admin,
                 front_admin,
+                webhooks,
                 process_manager_admin,
                 sandbox,
                 sandbox_admin,

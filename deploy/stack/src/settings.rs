@@ -25,6 +25,8 @@ const NATS_THREADS: &str = "GOMAXPROCS";
 const MAX_CONNECTIONS: &str = "1024";
 /// The maximum number of connections of Postgres. Those of all processes must fit.
 pub(crate) const POSTGRES_CONNECTIONS: &str = "200";
+/// What signs the events of the sandbox. It protects nothing: the sandbox moves no money.
+const WEBHOOK_SECRET: &str = "whsec_sandbox";
 /// The number of our processes that share the machine.
 const PROCESSES: usize = 7;
 
@@ -172,6 +174,8 @@ impl Settings {
         command.env("ADMIN_LISTEN", loopback(self.ports.process_manager_admin));
         command.env("IDENTITY_URL", http(self.ports.command_api));
         command.env("IDENTITY_CACHE", self.identity_cache.join("process-manager"));
+        command.env("WEBHOOK_LISTEN", loopback(self.ports.webhooks));
+        command.env("PAYMENT_WEBHOOK_SECRET", WEBHOOK_SECRET);
         command.env("PAYMENT_PROVIDER", "sandbox").env("SHIPPING_PROVIDER", "sandbox");
         command.env("PAYMENT_SANDBOX", http(self.ports.sandbox));
         command.env("SHIPPING_SANDBOX", http(self.ports.sandbox));
@@ -185,6 +189,8 @@ impl Settings {
         command.env("SANDBOX_LISTEN", loopback(self.ports.sandbox));
         command.env("ADMIN_LISTEN", loopback(self.ports.sandbox_admin));
         command.env("SANDBOX_STATE", &self.sandbox);
+        command.env("SANDBOX_WEBHOOK_ADDRESS", http(self.ports.webhooks));
+        command.env("SANDBOX_WEBHOOK_SECRET", WEBHOOK_SECRET);
         command
     }
 
