@@ -15,6 +15,7 @@ pub mod order_funnel;
 pub mod orders;
 pub mod product_sales;
 pub mod products;
+pub mod sagas;
 pub mod search;
 pub mod users;
 
@@ -40,6 +41,7 @@ pub fn all() -> Vec<Arc<dyn AnyProjection>> {
         of::<customers_at_risk::CustomersAtRisk>(),
         of::<search::Search>(),
         of::<audit::Audit>(),
+        of::<sagas::Sagas>(),
     ]
 }
 

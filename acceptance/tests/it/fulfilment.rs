@@ -87,7 +87,7 @@ async fn i11_killed_before_and_after_every_step_every_order_ends_and_nothing_hap
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("points");
     std::fs::write(&file, "")?;
-    let stack = RunningStack::start_with(&[("CRASH_POINTS", &file)]).await?;
+    let stack = RunningStack::start_with(&[("CRASH_POINTS", file.as_path())]).await?;
     let run = test_run();
     for round in 0..run.count(1, 20) {
         let shop = Shop::open(&stack, 1_000).await?;
