@@ -4,6 +4,7 @@
 //! This crate has no SQL for the event store and no rule of the shop. Those are in `event-store`
 //! and `domain`.
 
+pub mod adapter;
 pub mod administrator;
 pub mod application;
 pub mod auth;
@@ -14,6 +15,7 @@ pub mod http;
 pub mod migrate;
 mod offline;
 pub mod operations;
+pub mod port;
 pub mod process_manager;
 pub mod remote;
 pub mod sagas;

@@ -2,4 +2,5 @@
 //! (`deploy/stack/src/check.rs`), and the settings of the test runner leave all of them out of the
 //! suite (`.config/nextest.toml`).
 
+mod localstripe;
 mod schemathesis;

@@ -15,6 +15,7 @@ mod dry_run;
 mod evolution;
 mod examples;
 mod fulfilment;
+mod gateways;
 mod graphql;
 mod hot;
 mod idempotency;

@@ -12,6 +12,9 @@ pub enum Check {
     /// user and as an administrator. Nothing may fail, be undescribed, or be refused for an
     /// unnamed reason. It needs Python 3.11 or later, with pip.
     Schemathesis,
+    /// Pay and refund through the adapter of Stripe at localstripe, a double of Stripe that
+    /// somebody else wrote. It checks shapes only. It needs Python 3.11 or later, with pip.
+    Localstripe,
 }
 
 impl Check {
@@ -19,6 +22,7 @@ impl Check {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Schemathesis => "schemathesis",
+            Self::Localstripe => "localstripe",
         }
     }
 

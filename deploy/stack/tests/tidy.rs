@@ -36,6 +36,7 @@ const EDGES: &[(&str, &str, &[&str])] = &[
     ("cli-kit", "cli-kit", &[]),
     ("event-store", "event-store", &["postgres-kit", "cli-kit"]),
     ("service-kit", "service-kit", &["formats", "postgres-kit", "cli-kit"]),
+    ("outward", "outward", &[]),
     ("admin-client", "admin-client", &["service-kit"]),
     ("graphql-kit", "graphql-kit", &["service-kit"]),
     ("event-feed", "event-feed", &["event-store", "service-kit", "postgres-kit", "cli-kit"]),
@@ -51,6 +52,7 @@ const EDGES: &[(&str, &str, &[&str])] = &[
             "admin-client",
             "graphql-kit",
             "service-kit",
+            "outward",
             "postgres-kit",
             "cli-kit",
         ],
@@ -79,6 +81,7 @@ const EDGES: &[(&str, &str, &[&str])] = &[
         &["formats", "access", "identity", "service-kit", "graphql-kit", "postgres-kit", "cli-kit"],
     ),
     ("front", "front", &["graphql-kit", "service-kit", "cli-kit"]),
+    ("sandbox", "sandbox", &["outward", "service-kit", "cli-kit"]),
     ("local-servers", "deploy/servers", &[]),
     ("stack", "deploy/stack", &["access", "identity", "local-servers", "cli-kit"]),
     (
@@ -98,10 +101,13 @@ const EDGES: &[(&str, &str, &[&str])] = &[
 ];
 /// Crates that any tests may use.
 const FOR_TESTS: &[&str] =
-    &["local-servers", "event-store", "projection", "saga", "service-kit", "stack"];
+    &["local-servers", "event-store", "projection", "saga", "sandbox", "service-kit", "stack"];
 /// Tests of one process that may use another process's crate to create the data it reads.
-const FOR_TESTS_OF: &[(&str, &str, &str)] =
-    &[("query-api", "projector", "the tables are the ones that the projector makes")];
+const FOR_TESTS_OF: &[(&str, &str, &str)] = &[
+    ("query-api", "projector", "the tables are the ones that the projector makes"),
+    ("acceptance", "command-api", "its adapters, against doubles that others wrote"),
+    ("acceptance", "outward", "the limits of those adapters"),
+];
 /// All dependencies that the domain may have.
 const DOMAIN_USES: &[&str] =
     &["aggregate", "chrono", "formats", "serde", "serde_json", "thiserror", "uuid"];
@@ -130,6 +136,7 @@ const RUNNING: &[&str] = &[
     "projection/",
     "saga/",
     "service-kit/",
+    "outward/",
     "command-api/",
     "projector/",
     "query-api/",
@@ -358,6 +365,7 @@ fn no_word_of_the_shop_stands_in_the_general_crates() {
         "event-store/",
         "event-feed/",
         "service-kit/",
+        "outward/",
         "projection/",
         "saga/",
         "migrations/event_store/",

@@ -1,0 +1,163 @@
+//! The shipper of the sandbox.
+
+use std::fmt;
+
+use outward::header::{CONTENT_TYPE, HeaderValue};
+use outward::{Address, Answer, Http, Repeat, Report, Request, Settings, StatusCode, Target};
+use serde::Deserialize;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::port::shipping::{Made, Parcel, Shipment, ShipmentId, ShipmentState};
+use crate::port::{Call, Code, GatewayError, Shipping};
+
+const SHIPMENTS: &str = "/shipping/v1/shipments";
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const UNREADABLE: &str = "the shipper's answer cannot be read";
+
+/// Shipments by the sandbox.
+pub struct SandboxShipping(Target);
+
+/// Why the adapter cannot be made: the HTTP client cannot.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP client cannot be made")]
+pub struct ShippingError(#[source] Box<dyn std::error::Error + Send + Sync>);
+
+#[derive(Deserialize)]
+struct Shown {
+    id: String,
+    order: Uuid,
+    state: Phase,
+    tracking: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Phase {
+    Requested,
+    Dispatched,
+    Delivered,
+    Cancelled,
+}
+
+#[derive(Deserialize)]
+struct Failure {
+    code: String,
+}
+
+impl fmt::Debug for SandboxShipping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SandboxShipping")
+    }
+}
+
+impl SandboxShipping {
+    /// Shipments by the sandbox at an address, with the limits of its calls. `name` is the
+    /// target's name in metrics.
+    ///
+    /// # Errors
+    /// [`ShippingError`].
+    pub fn new(
+        name: &'static str,
+        address: Address,
+        settings: Settings,
+    ) -> Result<Self, ShippingError> {
+        let http = Http::new(address, &settings);
+        let http = http.map_err(|error| ShippingError(Box::new(error)))?;
+        Ok(Self(Target::new(name, http, settings)))
+    }
+
+    /// How things are with the shipper.
+    pub fn report(&self) -> Report {
+        self.0.report()
+    }
+
+    async fn send(&self, call: &Call, request: Request) -> Result<Answer, GatewayError> {
+        let request = request.traceparent(call.traceparent.clone()).total_limit(call.limit);
+        Ok(self.0.call(request).await?)
+    }
+
+    async fn change(
+        &self,
+        call: &Call,
+        path: String,
+        body: String,
+    ) -> Result<Shipment, GatewayError> {
+        let request =
+            Request::post(path, body).header(CONTENT_TYPE, JSON).repeat(Repeat::with_key(call.key));
+        let answer = self.send(call, request).await?;
+        if answer.status.is_success() {
+            return shipment(&answer).ok_or_else(|| GatewayError::unknown(UNREADABLE));
+        }
+        let failure: Option<Failure> = serde_json::from_slice(&answer.body).ok();
+        let code = Code::new(failure.map_or(String::new(), |failure| failure.code).as_str());
+        Err(match answer.status {
+            StatusCode::UNPROCESSABLE_ENTITY => GatewayError::Declined { code },
+            status if status.is_client_error() => GatewayError::Invalid { code },
+            status => GatewayError::Unknown { why: format!("the shipper answered {status}") },
+        })
+    }
+
+    /// Reads one shipment; `None` if there is none.
+    async fn read(&self, call: &Call, path: String) -> Result<Option<Shipment>, GatewayError> {
+        let answer = self.send(call, Request::get(path)).await?;
+        match answer.status {
+            StatusCode::NOT_FOUND => Ok(None),
+            status if status.is_success() => {
+                let unreadable =
+                    || GatewayError::Unavailable { retry_after: None, why: UNREADABLE.to_owned() };
+                shipment(&answer).map(Some).ok_or_else(unreadable)
+            }
+            status => Err(GatewayError::invalid(status.as_str())),
+        }
+    }
+}
+
+fn shipment(answer: &Answer) -> Option<Shipment> {
+    let shown: Shown = serde_json::from_slice(&answer.body).ok()?;
+    Some(Shipment {
+        id: ShipmentId::parse(&shown.id).ok()?,
+        order: shown.order,
+        tracking: shown.tracking,
+        state: match shown.state {
+            Phase::Requested => ShipmentState::Requested,
+            Phase::Dispatched => ShipmentState::Dispatched,
+            Phase::Delivered => ShipmentState::Delivered,
+            Phase::Cancelled => ShipmentState::Cancelled,
+        },
+    })
+}
+
+#[async_trait::async_trait]
+impl Shipping for SandboxShipping {
+    async fn request(&self, call: &Call, parcel: &Parcel) -> Result<Shipment, GatewayError> {
+        let (address, to) = (&parcel.address, &parcel.destination);
+        let item = |(product, quantity): &(Uuid, domain::value::Quantity)| json!({ "product": product, "quantity": quantity.get() });
+        let body = json!({
+            "order": parcel.order,
+            "recipient": address.recipient.as_str(),
+            "street": address.street.as_str(),
+            "city": address.city.as_str(),
+            "postal_code": address.postal_code.as_ref().map(|code| code.as_str()),
+            "country": to.country.code(),
+            "region": to.region.as_ref().map(|region| region.as_str()),
+            "items": parcel.items.iter().map(item).collect::<Vec<_>>(),
+        });
+        self.change(call, SHIPMENTS.to_owned(), body.to_string()).await
+    }
+
+    async fn cancel(&self, call: &Call, shipment: &ShipmentId) -> Result<Shipment, GatewayError> {
+        let path = format!("{SHIPMENTS}/{}/cancel", shipment.as_str());
+        self.change(call, path, String::new()).await
+    }
+
+    async fn look_up(&self, call: &Call, made: &Made) -> Result<Option<Shipment>, GatewayError> {
+        match made {
+            Made::Request => self.read(call, format!("{SHIPMENTS}?key={}", call.key)).await,
+            Made::Cancellation(id) => {
+                let found = self.read(call, format!("{SHIPMENTS}/{}", id.as_str())).await?;
+                Ok(found.filter(|shipment| shipment.state == ShipmentState::Cancelled))
+            }
+        }
+    }
+}

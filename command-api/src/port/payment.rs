@@ -1,0 +1,193 @@
+//! The port to a payment provider.
+
+use std::fmt;
+
+use domain::value::Money;
+use uuid::Uuid;
+
+use super::{Call, Code, GatewayError};
+
+/// A payment provider. Money is first authorised (set aside on the customer's card), then captured
+/// (taken), and perhaps refunded. An authorisation that is not captured is released.
+#[async_trait::async_trait]
+pub trait PaymentGateway: fmt::Debug + Send + Sync {
+    /// Sets money aside.
+    ///
+    /// # Errors
+    /// [`GatewayError`]. `Declined` is the bank's last word under this key.
+    async fn authorise(&self, call: &Call, asked: &Authorisation) -> Result<Payment, GatewayError>;
+
+    /// Takes money that is set aside: all of it or a part. The rest is released.
+    ///
+    /// # Errors
+    /// [`GatewayError`].
+    async fn capture(
+        &self,
+        call: &Call,
+        payment: &PaymentId,
+        amount: Money,
+    ) -> Result<Payment, GatewayError>;
+
+    /// Releases money that is set aside and was not captured. A payment that was declined needs no
+    /// release.
+    ///
+    /// # Errors
+    /// [`GatewayError`].
+    async fn release(&self, call: &Call, payment: &PaymentId) -> Result<Payment, GatewayError>;
+
+    /// Gives captured money back: all of it or a part.
+    ///
+    /// # Errors
+    /// [`GatewayError`].
+    async fn refund(
+        &self,
+        call: &Call,
+        payment: &PaymentId,
+        amount: Money,
+    ) -> Result<Refunded, GatewayError>;
+
+    /// Looks up what became of the call with this key. Returns the payment as it is now if the call
+    /// took effect, and `None` if it did not.
+    ///
+    /// # Errors
+    /// [`GatewayError::Unavailable`] and [`GatewayError::Invalid`]: a look-up takes no effect.
+    async fn look_up(&self, call: &Call, made: &Made) -> Result<Option<Payment>, GatewayError>;
+}
+
+/// A call whose outcome is looked up, by its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Made {
+    /// An authorisation.
+    Authorisation,
+    /// A capture.
+    Capture(PaymentId),
+    /// A release.
+    Release(PaymentId),
+    /// A refund.
+    Refund(PaymentId),
+}
+
+/// What an authorisation asks for. It names no person: the token stands for the card.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authorisation {
+    /// The order that is paid.
+    pub order: Uuid,
+    /// The amount to set aside.
+    pub amount: Money,
+    /// What pays.
+    pub method: MethodToken,
+}
+
+/// The provider's token for a card or another way to pay. Whoever has it can charge the card with
+/// our secret key, so it is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct MethodToken(String);
+
+/// The provider's id of a payment.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PaymentId(String);
+
+/// The error for a text that is not an id or a token of a provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected 1 to {MAX_ID_LEN} letters, digits, underscores or hyphens")]
+pub struct InvalidId;
+
+/// The maximum length of a provider's id or token.
+pub const MAX_ID_LEN: usize = 255;
+
+/// A payment, as the provider shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payment {
+    /// The provider's id.
+    pub id: PaymentId,
+    /// The order that is paid, if the provider knows it.
+    pub order: Option<Uuid>,
+    /// The amount that was asked for.
+    pub amount: Money,
+    /// The amount that was captured. What was refunded of it still counts.
+    pub captured: Money,
+    /// What became of it.
+    pub state: PaymentState,
+}
+
+/// What became of a payment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PaymentState {
+    /// The bank decides later, and the provider tells then.
+    Pending,
+    /// Money is set aside.
+    Authorised,
+    /// Money was taken.
+    Captured,
+    /// The authorisation was released. No money is set aside.
+    Released,
+    /// The bank declined. No money is set aside.
+    Declined(Code),
+}
+
+/// How far a refund is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refunded {
+    /// The money is on its way to the customer.
+    Done,
+    /// The provider began it and tells when it is done.
+    Pending,
+}
+
+fn checked(text: &str) -> Result<String, InvalidId> {
+    let is_fitting = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    let fits = (1..=MAX_ID_LEN).contains(&text.len()) && text.bytes().all(is_fitting);
+    if fits { Ok(text.to_owned()) } else { Err(InvalidId) }
+}
+
+impl PaymentId {
+    /// Accepts an id that is safe in a path.
+    ///
+    /// # Errors
+    /// [`InvalidId`].
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        checked(text).map(Self)
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl MethodToken {
+    /// Accepts a token.
+    ///
+    /// # Errors
+    /// [`InvalidId`].
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        checked(text).map(Self)
+    }
+
+    /// The token, to send it to the provider.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for MethodToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MethodToken(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn an_id_is_safe_in_a_path_and_a_token_is_not_shown() {
+        assert_eq!(PaymentId::parse("pi_1-a").unwrap().as_str(), "pi_1-a");
+        for text in ["", "a/b", "..", "a?b", "ä", &"a".repeat(256)] {
+            assert_eq!(PaymentId::parse(text), Err(InvalidId), "{text}");
+        }
+        let token = MethodToken::parse("pm_canary").unwrap();
+        assert!(!format!("{token:?}").contains("canary"));
+    }
+}

@@ -1,0 +1,100 @@
+//! The port to a shipper.
+
+use std::fmt;
+
+use domain::value::{Destination, PostalAddress, Quantity};
+use uuid::Uuid;
+
+use super::payment::InvalidId;
+use super::{Call, GatewayError};
+
+/// A shipper.
+#[async_trait::async_trait]
+pub trait Shipping: fmt::Debug + Send + Sync {
+    /// Asks for a shipment.
+    ///
+    /// # Errors
+    /// [`GatewayError`]. `Declined`: the shipper does not ship it.
+    async fn request(&self, call: &Call, parcel: &Parcel) -> Result<Shipment, GatewayError>;
+
+    /// Cancels a shipment that is not on its way yet.
+    ///
+    /// # Errors
+    /// [`GatewayError`]. `Declined`: it is on its way.
+    async fn cancel(&self, call: &Call, shipment: &ShipmentId) -> Result<Shipment, GatewayError>;
+
+    /// Looks up what became of the call with this key. Returns the shipment as it is now if the
+    /// call took effect, and `None` if it did not.
+    ///
+    /// # Errors
+    /// [`GatewayError::Unavailable`] and [`GatewayError::Invalid`]: a look-up takes no effect.
+    async fn look_up(&self, call: &Call, made: &Made) -> Result<Option<Shipment>, GatewayError>;
+}
+
+/// A call whose outcome is looked up, by its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Made {
+    /// A request for a shipment.
+    Request,
+    /// A cancellation.
+    Cancellation(ShipmentId),
+}
+
+/// What is shipped, and where to. The address is personal data: it is sent to the shipper and kept
+/// nowhere else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parcel {
+    /// The order that is shipped.
+    pub order: Uuid,
+    /// Who receives it, and where.
+    pub address: PostalAddress,
+    /// The country and the region.
+    pub destination: Destination,
+    /// The products, and how many of each.
+    pub items: Vec<(Uuid, Quantity)>,
+}
+
+/// The shipper's id of a shipment.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ShipmentId(String);
+
+/// A shipment, as the shipper shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shipment {
+    /// The shipper's id.
+    pub id: ShipmentId,
+    /// The order that is shipped.
+    pub order: Uuid,
+    /// The number to follow it by, if there is one yet.
+    pub tracking: Option<String>,
+    /// Where it is.
+    pub state: ShipmentState,
+}
+
+/// Where a shipment is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShipmentState {
+    /// The shipper will fetch it.
+    Requested,
+    /// It is on its way.
+    Dispatched,
+    /// It was delivered.
+    Delivered,
+    /// It was cancelled before it was on its way.
+    Cancelled,
+}
+
+impl ShipmentId {
+    /// Accepts an id that is safe in a path.
+    ///
+    /// # Errors
+    /// [`InvalidId`].
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        super::payment::PaymentId::parse(text).map(|id| Self(id.as_str().to_owned()))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
