@@ -7,35 +7,26 @@
 //! Every append names the exact version of the instance's stream. If somebody else drove the
 //! instance meanwhile, the append is refused, and the driver loads it again.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use event_store::{StoreError, UpcastingError, UpcastingLog};
-use futures::stream::FuturesUnordered;
-use futures::{FutureExt as _, StreamExt as _};
 use service_kit::clock::SharedClock;
-use tokio::time::{Instant as Moment, timeout};
 use uuid::Uuid;
 
-use crate::action::{Call, Outcome, Work};
+use crate::action::Work;
 use crate::definition::{Definition, Place};
 use crate::event::{Parked, Resumed, SagaEvent};
-use crate::instance::{Answer, Due, Input, Instance, Part, Signal, Status};
+use crate::instance::{Due, Input, Instance, Signal, Status};
 use crate::sagas::{Begun, Saga, Sagas};
-use crate::{id, telemetry};
 
 mod append;
+mod calls;
 mod load;
 
 pub(crate) use append::Appended;
-pub(crate) use load::Loaded;
+pub(crate) use load::{Loaded, load};
 
-pub(crate) use load::load;
-
-/// How often an inside action is called again at once because another writer was faster. After
-/// that, its attempt has failed.
-const MAX_CONFLICTS: u32 = 16;
 /// How often an instance is loaded again because somebody else drives it.
 const MAX_RELOADS: u32 = 8;
 
@@ -177,7 +168,7 @@ impl Driver {
         let moved = !loaded.pending.is_empty();
         match self.flush(&mut loaded, Work::default()).await? {
             Appended::Done => Ok(loaded.rest(moved)),
-            Appended::Overtaken | Appended::Conflict => Err(DriveError::Contended),
+            _ => Err(DriveError::Contended),
         }
     }
 
@@ -241,152 +232,5 @@ impl Driver {
                 return Ok(Pass::Again);
             }
         }
-    }
-
-    /// Makes the calls at the same time. Each outcome is appended when it is there. Returns `false`
-    /// if somebody else drives the instance.
-    async fn outside(
-        &self,
-        loaded: &mut Loaded,
-        saga: &Saga,
-        definition: &Definition,
-        calls: Vec<Due>,
-    ) -> Result<bool, DriveError> {
-        let calls = calls.into_iter().map(|due| {
-            let call = loaded.call(&due);
-            async move {
-                let outcome = self.call(saga, &due, &call).await;
-                (due, outcome)
-            }
-        });
-        let mut calls: FuturesUnordered<_> = calls.collect();
-        while let Some((due, outcome)) = calls.next().await {
-            let answer = match outcome {
-                Outcome::Append(..) => unavailable("an outside action returned events"),
-                other => answer_of(other),
-            };
-            loaded.answered(definition, &due, answer, self.clock.now());
-            // The next calls may follow from the last outcome; the others must not be lost.
-            if !calls.is_empty() && !self.flush(loaded, Work::default()).await?.is_done() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Calls an inside action, and appends its events with its outcome. Returns `false` if somebody
-    /// else drives the instance.
-    async fn inside(
-        &self,
-        loaded: &mut Loaded,
-        saga: &Saga,
-        definition: &Definition,
-        due: Due,
-    ) -> Result<bool, DriveError> {
-        for _ in 0..MAX_CONFLICTS {
-            let call = loaded.call(&due);
-            let (work, answer) = match self.call(saga, &due, &call).await {
-                Outcome::Append(work, data) => (Some(work), Answer::Done(data)),
-                Outcome::Pending => (None, unavailable("an inside action has no later outcome")),
-                other => (None, answer_of(other)),
-            };
-            let Some(work) = work else {
-                loaded.answered(definition, &due, answer, self.clock.now());
-                return Ok(true);
-            };
-            let mut ahead = loaded.clone();
-            ahead.answered(definition, &due, answer, self.clock.now());
-            match self.flush(&mut ahead, work).await? {
-                Appended::Done => {
-                    *loaded = ahead;
-                    return Ok(true);
-                }
-                Appended::Overtaken => return Ok(false),
-                Appended::Conflict => {
-                    telemetry::conflict(saga.name, due.step.name);
-                    // Others write to the same streams. Let them finish first.
-                    tokio::task::yield_now().await;
-                }
-            }
-        }
-        let answer = unavailable("other writers were faster each time");
-        loaded.answered(definition, &due, answer, self.clock.now());
-        Ok(true)
-    }
-
-    /// Makes one call within its limit. A panic counts as a failure.
-    async fn call(&self, saga: &Saga, due: &Due, call: &Call) -> Outcome {
-        let began = Moment::now();
-        let running = async {
-            match due.part {
-                Part::Action => saga.actions.run(call).await,
-                Part::Compensation => saga.actions.compensate(call).await,
-            }
-        };
-        let limit = due.step.call_limit;
-        let outcome = match timeout(limit, AssertUnwindSafe(running).catch_unwind()).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Outcome::unavailable("it panicked"),
-            Err(_) => Outcome::unavailable(format!("no answer within {} s", limit.as_secs_f64())),
-        };
-        telemetry::call(saga.name, due, &outcome, began.elapsed());
-        outcome
-    }
-}
-
-impl Loaded {
-    /// Decides, and keeps the events that are to be appended.
-    fn decide(&mut self, definition: &Definition, input: Input, now: DateTime<Utc>) {
-        let events = self.state.decide(definition, input, now);
-        self.push(events);
-    }
-
-    pub(crate) fn push(&mut self, events: Vec<SagaEvent>) {
-        let state = std::mem::take(&mut self.state);
-        self.state = events.iter().fold(state, Instance::evolve);
-        self.pending.extend(events);
-    }
-
-    fn answered(&mut self, definition: &Definition, due: &Due, answer: Answer, now: DateTime<Utc>) {
-        let (step, part) = (due.step.name.to_owned(), due.part);
-        self.decide(definition, Input::Answered { step, part, answer }, now);
-    }
-
-    fn call(&self, due: &Due) -> Call {
-        let (instance, step) = (self.state.id, due.step.name);
-        let idempotency_key = match due.part {
-            Part::Action => id::of_call(instance, step),
-            Part::Compensation => {
-                let rounds = self.state.step(step).rounds;
-                id::of_compensation(instance, step, rounds + 1)
-            }
-        };
-        let results = self.state.steps.iter().filter(|(_, step)| !step.data.is_null());
-        let undone = self.state.steps.iter().filter(|(_, step)| !step.undone.is_null());
-        Call {
-            instance,
-            key: self.state.origin.as_ref().map(|it| it.key.clone()).unwrap_or_default(),
-            data: self.state.origin.as_ref().map(|it| it.data.clone()).unwrap_or_default(),
-            step,
-            attempt: due.attempt,
-            idempotency_key,
-            results: results.map(|(name, step)| (name.clone(), step.data.clone())).collect(),
-            undone: undone.map(|(name, step)| (name.clone(), step.undone.clone())).collect(),
-            reason: self.state.reason.clone().filter(|_| due.part == Part::Compensation),
-            metadata: self.metadata(),
-        }
-    }
-}
-
-fn unavailable(reason: &str) -> Answer {
-    Answer::Unavailable { reason: reason.to_owned(), retry_after: None }
-}
-
-fn answer_of(outcome: Outcome) -> Answer {
-    match outcome {
-        Outcome::Done(data) | Outcome::Append(_, data) => Answer::Done(data),
-        Outcome::Rejected(reason) => Answer::Rejected(reason),
-        Outcome::Unavailable { reason, retry_after } => Answer::Unavailable { reason, retry_after },
-        Outcome::Pending => Answer::Pending,
     }
 }

@@ -147,7 +147,8 @@ pub struct StepState {
     pub undone: Value,
     /// Why the last attempt of the action or of the compensation failed.
     pub failure: Option<String>,
-    /// How often it was compensated, although it succeeded only afterwards.
+    /// How often it succeeded after a compensation had been called. Each time, the next call has
+    /// another idempotency key.
     pub rounds: u32,
     /// It succeeded while it was being compensated, so it must be compensated once more.
     pub again: bool,

@@ -15,7 +15,7 @@ use event_feed::consumer::{End, Worker, WorkerSettings};
 use event_store::UpcastingLog;
 use postgres_kit::{Lease, LeaseTable, Pauses};
 use service_kit::clock::SharedClock;
-use service_kit::health::Health;
+use service_kit::health::{Component, Health};
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -67,6 +67,8 @@ pub struct Runner {
     connect: PgConnectOptions,
     nats: Option<NatsHandle>,
     health: Health,
+    /// Whether the log has said where the sagas begin.
+    deployed: Component,
     settings: RunnerSettings,
 }
 
@@ -86,7 +88,8 @@ impl Runner {
     ) -> Self {
         telemetry::describe();
         let driver = Driver::new(log, sagas, clock);
-        Self { driver, connect, nats: None, health, settings }
+        let deployed = health.component("sagas in the log");
+        Self { driver, connect, nats: None, health, deployed, settings }
     }
 
     /// Reads live from this broker.
@@ -138,7 +141,6 @@ impl Runner {
 
     /// Asks the log where the sagas begin, until it answers.
     async fn deploy(&self, drain: &CancellationToken) -> Option<deployment::Deployments> {
-        let component = self.health.component("sagas in the log");
         let worker = &self.settings.worker;
         let mut pauses = Pauses::new(worker.retry_first, worker.retry_most);
         loop {
@@ -150,12 +152,12 @@ impl Runner {
             };
             match deployed {
                 Ok(deployed) => {
-                    component.ready();
+                    self.deployed.ready();
                     return Some(deployed);
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot ask the log where the sagas begin: will retry");
-                    component.not_ready(error.to_string());
+                    self.deployed.not_ready(error.to_string());
                 }
             }
             tokio::select! {

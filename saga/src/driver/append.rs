@@ -24,6 +24,8 @@ pub(crate) enum Appended {
     Overtaken,
     /// Somebody else wrote to a stream of the work.
     Conflict,
+    /// The work can never be appended, for this reason.
+    Never(&'static str),
 }
 
 impl Appended {
@@ -64,6 +66,12 @@ impl Driver {
             AppendOutcome::Refused(
                 Refusal::Condition { .. } | Refusal::Reservation { .. } | Refusal::Epoch { .. },
             ) => Ok(Appended::Conflict),
+            AppendOutcome::Refused(Refusal::SubjectErased { .. }) => {
+                Ok(Appended::Never("the person whose data it brings is erased"))
+            }
+            AppendOutcome::Refused(Refusal::Closed { .. }) => {
+                Ok(Appended::Never("a stream that it writes to is closed"))
+            }
             AppendOutcome::Refused(refusal) => Err(DriveError::Refused(refusal)),
         }
     }

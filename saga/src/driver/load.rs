@@ -56,7 +56,6 @@ impl Loaded {
 
     pub(super) fn rest(&self, moved: bool) -> Rest {
         let Instance { status, origin, reason, parked_for, last_signal, .. } = &self.state;
-        let reason = parked_for.as_ref().or(reason.as_ref());
         Rest {
             version: self.version,
             status: *status,
@@ -64,7 +63,7 @@ impl Loaded {
             definition: origin.as_ref().map_or(0, |origin| origin.definition),
             key: origin.as_ref().map(|origin| origin.key.clone()).unwrap_or_default(),
             waits_for: self.waits_for(),
-            reason: reason.cloned(),
+            reason: parked_for.clone().or_else(|| reason.clone()),
             last_signal: *last_signal,
             moved,
         }

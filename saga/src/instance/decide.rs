@@ -166,10 +166,10 @@ impl Instance {
             (Leg::Delayed(until), _) if until <= now => {
                 vec![fired("delay", Some(step)), ask(step, now)]
             }
-            (Leg::Requested { attempt, deadline, .. }, Part::Action)
-            | (Leg::Resting { attempt, deadline, .. }, Part::Action)
-                if deadline <= now =>
-            {
+            (
+                Leg::Requested { attempt, deadline, .. } | Leg::Resting { attempt, deadline, .. },
+                Part::Action,
+            ) if deadline <= now => {
                 let reason = "no outcome in time".to_owned();
                 vec![fired("deadline", Some(step)), failed(step, part, attempt, reason, None)]
             }

@@ -81,7 +81,10 @@ impl Instance {
                 }
             }
             Leg::Requested { .. } | Leg::Resting { .. } => entry.again = true,
-            Leg::Idle | Leg::Delayed(_) | Leg::Skipped | Leg::Failed { .. } => {}
+            // Under the key of its attempts, the other side may repeat that there is nothing to
+            // undo.
+            Leg::Failed { .. } => entry.rounds += 1,
+            Leg::Idle | Leg::Delayed(_) | Leg::Skipped => {}
         }
     }
 

@@ -11,7 +11,7 @@ use crate::work::release::Done;
 use crate::work::{Claimed, MAX_SIGNALS};
 
 /// How long the row of an ended instance may wait for the fold to delete it.
-const CLEAN_UP: Duration = Duration::from_secs(60);
+const CLEAN_UP: Duration = Duration::from_mins(1);
 /// How often a process that lacks a definition looks at an instance again. Another process may have
 /// the definition.
 pub(super) const FOREIGN_AGAIN: Duration = Duration::from_secs(5);

@@ -285,6 +285,14 @@ fn steps_together_begin_together_and_the_next_waits_for_all() {
         .then(&["compensation_succeeded b #1", "compensated: a failed: no"]);
 }
 
+#[test]
+fn a_success_that_comes_while_its_compensation_is_parked_is_undone_under_another_key() {
+    let definition = lending();
+    let late = parked(&definition).hears(answer(Answer::Done(Value::Null)));
+    assert_eq!(late.instance().steps["deliver"].rounds, 1);
+    late.operated(Decision::Resume).undone("deliver").undone("reserve").is(Status::Compensated);
+}
+
 fn parked(definition: &Definition) -> Story<'_> {
     delivering(definition)
         .fails("deliver", "busy")
