@@ -18,6 +18,7 @@ pub mod hot;
 pub mod idle;
 mod lag;
 pub mod live;
+mod logs;
 mod mix;
 pub mod overload;
 pub mod project;

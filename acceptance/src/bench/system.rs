@@ -13,6 +13,7 @@ use local_servers::{
 use nix::sys::signal::Signal;
 use sqlx::PgConnection;
 
+use super::logs::Logs;
 use super::server::BenchDatabase;
 use crate::launched::{KEY, RATES, issuer, tokens};
 use crate::{Client, POLL, Service, program, until};
@@ -33,7 +34,7 @@ pub(super) struct Running {
 pub(super) struct System {
     pub(super) database: BenchDatabase,
     nats: NatsServer,
-    logs: tempfile::TempDir,
+    logs: Logs,
 }
 
 impl System {
@@ -43,7 +44,7 @@ impl System {
         event_store::postgres::migrate(database.url()).await?;
         event_store::postgres::keys::migrate(database.url()).await?;
         let nats = NatsServer::start(NatsOptions::default()).await?;
-        let system = Self { database, nats, logs: tempfile::tempdir()? };
+        let system = Self { database, nats, logs: Logs::create()? };
         let published = issuer()?.keys().published().clone();
         std::fs::write(system.logs.path().join("jwks.json"), serde_json::to_vec(&published)?)?;
         system.projector(&["migrate"]).await?;
@@ -162,8 +163,9 @@ impl System {
         self.logs.path()
     }
 
-    /// Drops the database.
+    /// Drops the database and the logs of a benchmark that has succeeded.
     pub(super) async fn drop(self) -> anyhow::Result<()> {
+        self.logs.succeed();
         self.database.drop().await
     }
 }
