@@ -46,9 +46,7 @@ pub const PAST: &[Past] = &[
         Ok(vec![("order.confirmed", data)])
     }),
     // Version 2 added the reason, which nobody knows of version 1.
-    (("order.cancelled", 1), &[("order.cancelled", 2)], |data| {
-        Ok(vec![("order.cancelled", data)])
-    }),
+    (("order.cancelled", 1), &[("order.cancelled", 2)], |data| Ok(vec![("order.cancelled", data)])),
     (("order.sale_cancelled", 1), &[("order.sale_cancelled", 2)], |data| {
         Ok(vec![("order.sale_cancelled", data)])
     }),

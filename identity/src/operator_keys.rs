@@ -74,7 +74,8 @@ impl OperatorKeys {
         // An operation can do harm, so no token counts before the revocations are known.
         let gate = Gate::new(Arc::new(args.tokens.verifier()), Revocations::unknown());
         let gate = gate.accepting(outside.as_ref().map(KeySource::verifier));
-        let published = Source::new(url, folder, gate.clone()).map_err(OperatorKeysError::Client)?;
+        let published =
+            Source::new(url, folder, gate.clone()).map_err(OperatorKeysError::Client)?;
         let sources = Sources { published, reports: Reports::optional(health), outside };
         Ok(Self { operators: Operators::with_tokens(gate), sources: Some(sources) })
     }

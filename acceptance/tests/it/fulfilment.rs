@@ -73,9 +73,9 @@ async fn orders_are_fulfilled_or_undone_and_say_why() -> Result<()> {
 /// Every point before and after each step and each compensation.
 fn points() -> Vec<String> {
     let of = |what: &str, steps: &[&str]| -> Vec<String> {
-        let each = steps.iter().flat_map(|step| {
-            ["before", "after"].map(|when| format!("{when} {what} {step}"))
-        });
+        let each = steps
+            .iter()
+            .flat_map(|step| ["before", "after"].map(|when| format!("{when} {what} {step}")));
         each.collect()
     };
     [of("run", &STEPS), of("compensate", &UNDONE)].concat()

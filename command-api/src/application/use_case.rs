@@ -77,8 +77,7 @@ pub use pricing::{
 pub use reactivate_user::{ReactivateUser, ReactivateUserInput};
 pub use receive_stock::{ReceiveStock, ReceiveStockInput};
 pub use record_order::{
-    Delivery, Note, Payment, RecordInput, RecordOrder, RecordOrderInput, RefundOrderInput,
-    Shipment,
+    Delivery, Note, Payment, RecordInput, RecordOrder, RecordOrderInput, RefundOrderInput, Shipment,
 };
 pub use register_user::{RegisterUser, RegisterUserInput};
 pub use remove_order_line::RemoveOrderLine;

@@ -239,7 +239,11 @@ impl Api {
 }
 
 /// Who decides, as the log keeps it.
-fn signed(operator: &Operator, by: Option<String>, reason: Option<&str>) -> Result<String, Problem> {
+fn signed(
+    operator: &Operator,
+    by: Option<String>,
+    reason: Option<&str>,
+) -> Result<String, Problem> {
     let mut wrong = Vec::new();
     let check = |by: &str, wrong: &mut Vec<FieldError>| check_id("/by", by, MAX_BY, wrong);
     let signature = operator.signature(by, check, &mut wrong);
@@ -255,10 +259,10 @@ fn problem(error: OperationError) -> Problem {
         OperationError::Refused(refused @ Refused::NoSuchStep(_)) => {
             Problem::invalid(vec![FieldError::new("/step", "unknown", refused.to_string())])
         }
-        OperationError::Refused(
-            refused @ (Refused::NotWaiting { .. } | Refused::Status(_)),
-        ) => Problem::conflict("saga/refused", "The saga does not allow this now")
-            .detail(refused.to_string()),
+        OperationError::Refused(refused @ (Refused::NotWaiting { .. } | Refused::Status(_))) => {
+            Problem::conflict("saga/refused", "The saga does not allow this now")
+                .detail(refused.to_string())
+        }
         error @ OperationError::NoDefinition => {
             Problem::conflict("saga/no-definition", "This program does not have the saga's steps")
                 .detail(error.to_string())

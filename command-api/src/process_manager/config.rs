@@ -187,8 +187,12 @@ pub enum SagasAction {
 #[derive(Debug, Args)]
 pub struct AdminArgs {
     /// The address of a running process manager's admin port.
-    #[arg(long, value_name = "URL", env = "PROCESS_MANAGER_ADMIN_URL",
-        default_value = "http://127.0.0.1:9085")]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "PROCESS_MANAGER_ADMIN_URL",
+        default_value = "http://127.0.0.1:9085"
+    )]
     pub admin: String,
     /// The access token of the caller.
     #[command(flatten)]

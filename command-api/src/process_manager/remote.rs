@@ -114,7 +114,13 @@ fn as_text(shown: &Shown) -> anyhow::Result<String> {
         writeln!(text, "next look: {}", time(due_at))?;
     }
     for entry in &shown.timeline {
-        writeln!(text, "{:>4}  {}  {}", entry.version, time(entry.at), cli_kit::visible(&entry.what))?;
+        writeln!(
+            text,
+            "{:>4}  {}  {}",
+            entry.version,
+            time(entry.at),
+            cli_kit::visible(&entry.what)
+        )?;
     }
     Ok(text)
 }

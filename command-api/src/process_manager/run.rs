@@ -14,8 +14,8 @@ use saga::ops::Operations;
 use saga::work::WorkTable;
 use saga::{Driver, Runner, RunnerSettings, Sagas};
 use secrecy::ExposeSecret as _;
-use service_kit::health::Health;
 use service_kit::config::Callers;
+use service_kit::health::Health;
 use service_kit::http::{Port, Ports};
 use service_kit::process::Process;
 use service_kit::{clock, telemetry};
@@ -118,12 +118,7 @@ impl Manager {
         })
     }
 
-    async fn work(
-        &self,
-        args: &RunArgs,
-        process: &Process,
-        late: &Late,
-    ) -> anyhow::Result<()> {
+    async fn work(&self, args: &RunArgs, process: &Process, late: &Late) -> anyhow::Result<()> {
         let (drain, tables) = (process.drain(), WorkTable::new(&self.tables));
         let nats = match args.nats.optional()? {
             Some(url) => Some(NatsHandle::connect(url.expose_secret(), NAME).await?),

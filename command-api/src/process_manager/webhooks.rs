@@ -90,8 +90,7 @@ async fn payments(State(api): State<Api>, headers: HeaderMap, body: Bytes) -> Re
 
 impl Api {
     async fn report(&self, payment: &Payment) -> Result<(), Problem> {
-        let away =
-            || Problem::unavailable("not-ready", "The log is not reached yet", RETRY_LATER);
+        let away = || Problem::unavailable("not-ready", "The log is not reached yet", RETRY_LATER);
         let (Some(order_id), Some(state)) = (payment.order, reported(&payment.state)) else {
             return Ok(());
         };
@@ -134,10 +133,7 @@ impl Reports {
 
 /// Whether the step may still get an outcome, also after it was undone.
 const fn is_open(leg: Leg) -> bool {
-    matches!(
-        leg,
-        Leg::Requested { .. } | Leg::Resting { .. } | Leg::Failed { certain: false, .. }
-    )
+    matches!(leg, Leg::Requested { .. } | Leg::Resting { .. } | Leg::Failed { certain: false, .. })
 }
 
 /// What is worth a report.

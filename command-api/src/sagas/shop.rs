@@ -56,7 +56,11 @@ impl Shop {
     ///
     /// # Errors
     /// [`CommandError`]: it was refused, or could not be decided.
-    pub async fn decide<U: UseCase>(&self, use_case: &U, call: &Call) -> Result<Work, CommandError> {
+    pub async fn decide<U: UseCase>(
+        &self,
+        use_case: &U,
+        call: &Call,
+    ) -> Result<Work, CommandError> {
         let permit = Permit::of::<U>(&self.policy, &self.caller)?;
         let origin = &call.metadata;
         let mut context = Context::new(self.caller.clone()).in_flow(origin.correlation_id);

@@ -37,7 +37,8 @@ async fn a_confirmed_order_is_reserved_charged_and_shipped() {
         "ship",
         "record_shipment",
     ];
-    let each = steps.map(|step| ["requested", "succeeded"].map(|how| format!("step_{how} {step} #1")));
+    let each =
+        steps.map(|step| ["requested", "succeeded"].map(|how| format!("step_{how} {step} #1")));
     let mut expected = vec![format!("started order_fulfilment v1 {}", story.order)];
     expected.extend(each.into_iter().flatten());
     expected.push("completed".to_owned());

@@ -124,7 +124,10 @@ async fn an_order_for_which_there_is_not_enough_is_not_shipped_by_hand_and_takes
     let Err(CommandError::OutOfStock(lines)) = reserve(&shop, &order).await else {
         panic!("reserved");
     };
-    assert_eq!(lines.iter().map(|line| line.product_id.to_string()).collect::<Vec<_>>(), [scarce.clone()]);
+    assert_eq!(
+        lines.iter().map(|line| line.product_id.to_string()).collect::<Vec<_>>(),
+        [scarce.clone()]
+    );
     shop.post(&format!("/api/v1/products/{scarce}/stock/receive"), json!({"quantity": 1}))
         .await
         .ok();
@@ -189,7 +192,8 @@ async fn who_cancels_an_order_is_its_reason() {
         let cancel = json_request("POST", &format!("/api/v1/orders/{order}/cancel"), &json!({}));
         let cancel = if by_owner { cancel.by(&user) } else { cancel };
         shop.send(cancel).await.ok();
-        let (_, data) = shop.log().await.into_iter().rfind(|(name, _)| name == "order.cancelled").unwrap();
+        let (_, data) =
+            shop.log().await.into_iter().rfind(|(name, _)| name == "order.cancelled").unwrap();
         assert_eq!(data["reason"], reason);
     }
 }

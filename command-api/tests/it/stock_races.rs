@@ -107,10 +107,7 @@ async fn orders_of_the_same_products_in_any_sequence_do_not_wait_for_each_other(
     }
     let taken = batches(database.url()).await - before;
     eprintln!("{ORDERS} shipments of two hot products took {taken} batches");
-    assert!(
-        taken <= units / 2,
-        "the shipments took {taken} batches, hardly one after the other"
-    );
+    assert!(taken <= units / 2, "the shipments took {taken} batches, hardly one after the other");
     let log = shop.log().await;
     for product in [one, other] {
         let of_product = log.iter().filter(|(name, data)| {

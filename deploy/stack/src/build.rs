@@ -36,15 +36,8 @@ const PROGRAMS: [(&str, &str); 8] = [
 const ANSI: &str = "--message-format=json-diagnostic-rendered-ansi";
 
 /// The programs that run as long as the stack does.
-pub const PROCESSES: [&str; 7] = [
-    "command-api",
-    "query-api",
-    "event-relay",
-    "projector",
-    "front",
-    "process-manager",
-    "sandbox",
-];
+pub const PROCESSES: [&str; 7] =
+    ["command-api", "query-api", "event-relay", "projector", "front", "process-manager", "sandbox"];
 
 impl Programs {
     /// Finds the programs in a folder.

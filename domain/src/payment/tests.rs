@@ -22,8 +22,8 @@ fn a_report_is_an_event_only_if_it_goes_beyond_the_one_before() {
     let order = [Pending, Authorised, Captured];
     for (at, before) in order.iter().enumerate() {
         for (next, state) in order.iter().enumerate() {
-            let outcome = given::<Payment>([reported(*before)])
-                .when(PaymentCommand::Report(report(*state)));
+            let outcome =
+                given::<Payment>([reported(*before)]).when(PaymentCommand::Report(report(*state)));
             if next > at { outcome.then([reported(*state)]) } else { outcome.then([]) }
         }
     }

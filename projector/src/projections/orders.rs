@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use domain::DomainEvent;
-use domain::order::{CancelReason, OrderStatus};
 use domain::order::event::{OrderEvent, OrderLine, OrderPlaced};
+use domain::order::{CancelReason, OrderStatus};
 use domain::pricing::Price;
 use domain::value::{Destination, Money};
 use event_store::RecordedEvent;

@@ -179,7 +179,8 @@ mod tests {
             expires_at: None,
         };
         let mut row = None;
-        for (count, event) in (1..).zip(std::iter::once(SagaEvent::Started(started)).chain(events)) {
+        for (count, event) in (1..).zip(std::iter::once(SagaEvent::Started(started)).chain(events))
+        {
             let (position, version) = (Position(count), Version(count));
             let (recorded_at, origin) = (DateTime::UNIX_EPOCH, Origin::default());
             let event = OfSaga { id: ID, event };

@@ -32,9 +32,7 @@ pub(super) async fn authorise(own: &OrderFulfilment, at: &Progress<'_>) -> Outco
         (true, OrderStatus::Confirmed) => authorise_now(own, at).await.map(Some),
         (true, _) => Ok(None),
         (false, status) => match own.payments.look_up(&call(at), &Made::Authorisation).await {
-            Ok(None) if status == OrderStatus::Confirmed => {
-                authorise_now(own, at).await.map(Some)
-            }
+            Ok(None) if status == OrderStatus::Confirmed => authorise_now(own, at).await.map(Some),
             found => found,
         },
     };
@@ -49,11 +47,8 @@ pub(super) async fn authorise(own: &OrderFulfilment, at: &Progress<'_>) -> Outco
 }
 
 async fn authorise_now(own: &OrderFulfilment, at: &Progress<'_>) -> Result<Payment, GatewayError> {
-    let asked = Authorisation {
-        order: at.order_id(),
-        amount: at.total(),
-        method: own.method.clone(),
-    };
+    let asked =
+        Authorisation { order: at.order_id(), amount: at.total(), method: own.method.clone() };
     own.payments.authorise(&call(at), &asked).await
 }
 
@@ -136,9 +131,9 @@ pub(super) async fn undo_authorise(own: &OrderFulfilment, at: &Progress<'_>) -> 
     match payment.state {
         PaymentState::Authorised | PaymentState::Pending => {
             match own.payments.release(&call(at), &payment.id).await {
-                Ok(Payment { state: PaymentState::Released | PaymentState::Declined(_), .. }) => {
-                    Outcome::Done(Value::Null)
-                }
+                Ok(Payment {
+                    state: PaymentState::Released | PaymentState::Declined(_), ..
+                }) => Outcome::Done(Value::Null),
                 Ok(_) => Outcome::unavailable("the authorisation is not released yet"),
                 Err(error) => unread(error),
             }

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use command_api::port::payment::{
-    Authorisation, Made, Payment, PaymentId, PaymentState, Refunded,
-};
+use command_api::port::payment::{Authorisation, Made, Payment, PaymentId, PaymentState, Refunded};
 use command_api::port::shipping::{self, Parcel, Shipment, ShipmentId, ShipmentState};
 use command_api::port::{Call, Code, GatewayError, PaymentGateway, Shipping};
 use domain::value::Money;
@@ -86,9 +84,11 @@ impl World {
         };
         let sum = |minors: &mut dyn Iterator<Item = i64>| minors.sum();
         Standing {
-            authorised: sum(
-                &mut books.payments.values().filter(authorised).map(|one| one.amount.minor()),
-            ),
+            authorised: sum(&mut books
+                .payments
+                .values()
+                .filter(authorised)
+                .map(|one| one.amount.minor())),
             captured: sum(&mut books.payments.values().map(|one| one.captured.minor())),
             refunded: sum(&mut books.refunds.values().map(|(_, amount)| amount.minor())),
             shipped: books

@@ -157,9 +157,7 @@ fn what_is_paid_and_given_back_is_the_agreed_total() {
         [OrderEvent::SaleCancelled(cancelled)] => cancelled.total,
         events => panic!("{events:?}"),
     };
-    for command in
-        [OrderCommand::RequestPayment, OrderCommand::RecordPayment(record()), cancel()]
-    {
+    for command in [OrderCommand::RequestPayment, OrderCommand::RecordPayment(record()), cancel()] {
         assert_eq!(amount(command), usd("20.40"));
     }
 }

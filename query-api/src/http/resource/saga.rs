@@ -158,9 +158,8 @@ async fn list(
     api.everything(&request.caller, Permission::SagasOperate)?;
     let status = request.filter.status.map(|status| status.text().to_owned());
     let key = request.filter.key.map(|key| key.get().to_string());
-    let question = move |page_request| {
-        ListSagas { status: status.clone(), key: key.clone(), page_request }
-    };
+    let question =
+        move |page_request| ListSagas { status: status.clone(), key: key.clone(), page_request };
     api.list(id, request, question, SagaRow::sort_key, Saga::from).await
 }
 
