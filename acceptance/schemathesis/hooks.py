@@ -11,6 +11,8 @@ import re
 
 import requests
 import schemathesis
+from schemathesis.core.failures import AcceptedNegativeData
+from schemathesis.graphql.checks import GraphQLClientError, GraphQLServerError
 from schemathesis.openapi.checks import RejectedPositiveData
 
 COMMANDS = os.environ["COMMANDS"]
@@ -20,6 +22,10 @@ SESSION = os.environ.get("SESSION")
 SECONDS_USED = 120
 # The statuses with which a request is refused because of its content.
 WRONG_CONTENT = (400, 422)
+# An integer that may be beyond the range that GraphQL has for one.
+TOO_LARGE = re.compile(r": -?[0-9]{10,}")
+# How the errors of GraphQL begin for what a schema cannot limit: the size of an operation.
+LIMITS = ("the operation ", "the document has more ", "the answer may have more ", "a query has at")
 
 
 def subject(token):
@@ -65,6 +71,8 @@ def filter_case(context, case):
     """Leaves out what ends the caller's session for good: nothing could be asked after it."""
     if case.operation.label.endswith("/users/{id}") and case.method.upper() == "DELETE":
         return case.path_parameters.get("id") != CALLER
+    if case.operation.label == "Mutation.deleteUser":
+        return not CALLER or CALLER not in str(case.body)
     return True
 
 
@@ -76,7 +84,7 @@ def before_call(context, case, kwargs):
     requests for a list would be refused. And the limits of a header are not found if its values
     are quoted: the tool then sends `0` in most requests, whatever the pattern says.
     """
-    if case.meta is None or not case.meta.generation.mode.is_positive:
+    if case.meta is None or not case.meta.generation.mode.is_positive or is_graphql(case):
         return
     if "page" in case.query:
         case.query.pop("cursor", None)
@@ -93,14 +101,38 @@ def before_call(context, case, kwargs):
 def filter_failure(context, failure, case, response):
     """Drops the refusal of a valid request if the description names the rule by its code.
 
-    A schema cannot say, for example, that an amount has no more decimals than its currency.
+    A schema cannot say, for example, that an amount has no more decimals than its currency. That of
+    GraphQL says still less, such as how long a text may be. There each error must be a problem of
+    the caller's, by its status.
     """
+    if isinstance(failure, (GraphQLClientError, GraphQLServerError)):
+        is_wrong = case.meta is not None and case.meta.generation.mode.is_negative
+        return not all(is_callers(error, is_wrong) for error in failure.errors)
+    # The library checks the range of an integer when a field reads it, and below a null none does.
+    if isinstance(failure, AcceptedNegativeData) and is_graphql(case):
+        return not TOO_LARGE.search(str(case.body))
     if not isinstance(failure, RejectedPositiveData) or response.status_code not in WRONG_CONTENT:
         return True
     problem = response.json()
     codes = [error["code"] for error in problem.get("errors", [])] or [problem["code"]]
     named = descriptions(case.operation)
     return not all(f"`{code}`" in named for code in codes)
+
+
+def is_graphql(case):
+    """Whether a request is of GraphQL."""
+    return case.operation.label.startswith(("Query.", "Mutation."))
+
+
+def is_callers(error, is_wrong):
+    """Whether an error of GraphQL is a problem of the caller's, as REST has it with 4xx.
+
+    What is not valid as of the schema has a code alone. A valid request may only be too large.
+    """
+    extensions = error.get("extensions", {})
+    if extensions.get("code") == "graphql/invalid":
+        return is_wrong or error["message"].startswith(LIMITS)
+    return 400 <= extensions.get("status", 500) < 500
 
 
 def described(operation):

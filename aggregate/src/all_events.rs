@@ -12,6 +12,12 @@ macro_rules! events_of_all_aggregates {
         pub(crate) const EVENTS: &[&[$crate::Shape]] =
             &[$(<$event as $crate::DomainEvent>::KNOWN),+];
 
+        /// The JSON Schemas of the events that are written today.
+        pub fn written_schemas() -> Vec<$crate::EventSchema> {
+            let of_each = [$($crate::schema::of::<$event>()),+];
+            of_each.into_iter().flatten().collect()
+        }
+
         #[cfg(test)]
         pub(crate) fn check_golden_files(goldens: &$crate::golden::Goldens) {
             $(goldens.check_event::<$event>();)+

@@ -1,6 +1,7 @@
 //! Events as an aggregate declares them: their permanent names, their versions, and how to read a
 //! stored payload.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -8,7 +9,7 @@ use uuid::Uuid;
 use crate::history::Shape;
 
 /// The payload types of an aggregate's events. [`stored_events!`](crate::stored_events) implements
-/// it in tests.
+/// it.
 pub trait Payloads {
     /// Shows each payload type to `visitor`.
     fn visit(visitor: &impl PayloadVisitor);
@@ -17,7 +18,7 @@ pub trait Payloads {
 /// Receives the payload types of events.
 pub trait PayloadVisitor {
     /// Receives one payload type, with the type and version of its event.
-    fn payload<P: DeserializeOwned>(&self, shape: Shape);
+    fn payload<P: DeserializeOwned + JsonSchema>(&self, shape: Shape);
 }
 
 /// The events of one aggregate, with their stored names and versions.
@@ -121,7 +122,6 @@ macro_rules! stored_events {
         // Evaluated here, so the compiler reports a wrong name at this line.
         const _: &str = <$event as $crate::DomainEvent>::CATEGORY;
 
-        #[cfg(test)]
         impl $crate::Payloads for $event {
             fn visit(visitor: &impl $crate::PayloadVisitor) {
                 $(visitor.payload::<$payload>(($name, $version));)+

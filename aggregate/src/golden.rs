@@ -16,6 +16,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -264,7 +265,7 @@ fn normal(mut value: Value) -> Value {
 }
 
 impl PayloadVisitor for Goldens {
-    fn payload<P: DeserializeOwned>(&self, shape: Shape) {
+    fn payload<P: DeserializeOwned + JsonSchema>(&self, shape: Shape) {
         self.check_shape::<P>(shape);
     }
 }

@@ -4,7 +4,8 @@
 //! This library is for rules without a database. It has no clock, no I/O, no async, and no word of
 //! any business. A domain declares its events with [`stored_events!`], lists them with
 //! [`events_of_all_aggregates!`], and implements [`Aggregate`]. Its tests use [`scenario`] (given,
-//! when, then) and [`golden`] (every event ever written stays readable).
+//! when, then), [`golden`] (every event ever written stays readable) and [`schema`] (no change
+//! breaks a reader elsewhere).
 
 mod all_events;
 mod category;
@@ -12,12 +13,14 @@ mod event;
 pub mod golden;
 pub mod history;
 pub mod scenario;
+pub mod schema;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use event::{DomainEvent, PayloadVisitor, Payloads, UnreadableEvent};
 pub use history::{Past, Shape, Upcast};
+pub use schema::EventSchema;
 
 /// Items for the macros of this library only.
 #[doc(hidden)]

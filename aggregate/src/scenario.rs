@@ -5,12 +5,13 @@
 //! # use aggregate::scenario::given;
 //! # mod lamp {
 //! #     use aggregate::{Aggregate, stored_events, events_of_all_aggregates};
+//! #     use schemars::JsonSchema;
 //! #     use serde::{Deserialize, Serialize};
 //! #     #[derive(Clone, Default)]
 //! #     pub struct Lamp { pub lit: bool }
-//! #     #[derive(Clone, Serialize, Deserialize)]
+//! #     #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 //! #     pub struct LampLit {}
-//! #     #[derive(Clone, Serialize, Deserialize)]
+//! #     #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 //! #     #[serde(untagged)]
 //! #     pub enum LampEvent { Lit(LampLit) }
 //! #     impl LampEvent {

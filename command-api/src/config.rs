@@ -105,6 +105,14 @@ pub enum Action {
         #[arg(long, conflicts_with = "version")]
         admin: bool,
     },
+    /// Print the description of the events as AsyncAPI 3.0, the same as `/asyncapi.json`.
+    Asyncapi,
+    /// Print the JSON Schemas of the events, by `type/version`.
+    Schemas {
+        /// The only type to print, such as `order.placed`.
+        #[arg(long = "type")]
+        event_type: Option<String>,
+    },
 }
 
 /// The schemas that this program can bring up to date.

@@ -29,6 +29,7 @@ mod auth;
 mod commands;
 mod dry_run;
 mod error;
+mod events;
 mod idempotency_key;
 mod object;
 mod openapi;
@@ -106,7 +107,7 @@ pub fn router(api: &Api, allowed: &Allowed, others: Router) -> Router {
     let gate = api.gate.clone().layer_at_rates(api.rates.clone());
     let limits = limits(api.rates.clone());
     let usage = StepLayer(Usage::new());
-    let (mut routes, mut others) = (Router::new(), others.merge(page()));
+    let (mut routes, mut others) = (Router::new(), others.merge(page()).merge(events::routes()));
     for version in Version::ALL {
         let (of_version, document) = routes_of(version).split_for_parts();
         let of_version = of_version.with_state(api.clone());

@@ -10,6 +10,7 @@ pub mod application;
 pub mod auth;
 pub mod config;
 pub mod erasure;
+pub mod events;
 pub mod graphql;
 pub mod http;
 pub mod migrate;

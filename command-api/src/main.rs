@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use command_api::config::{Action, Cli, MigrateTarget};
-use command_api::{administrator, erasure, http, migrate, operations, remote, serve, user_access};
+use command_api::{
+    administrator, erasure, events, http, migrate, operations, remote, serve, user_access,
+};
 use service_kit::process;
 
 /// Commands make many short-lived allocations on several threads. The system allocator is slow at
@@ -45,6 +47,13 @@ async fn run(action: Action) -> anyhow::Result<()> {
         }
         Action::Openapi { admin: true, .. } => {
             Ok(cli_kit::print(serde_json::to_string_pretty(&operations::document())? + "\n")?)
+        }
+        Action::Asyncapi => {
+            Ok(cli_kit::print(serde_json::to_string_pretty(&events::asyncapi())? + "\n")?)
+        }
+        Action::Schemas { event_type } => {
+            let schemas = events::by_name(event_type.as_deref())?;
+            Ok(cli_kit::print(serde_json::to_string_pretty(&schemas)? + "\n")?)
         }
     }
 }

@@ -6,6 +6,7 @@ pub mod payment;
 pub mod personal;
 pub mod pricing;
 pub mod product;
+pub mod schemas;
 pub mod user;
 pub mod user_orders;
 pub mod value;

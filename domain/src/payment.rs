@@ -6,6 +6,7 @@
 
 use std::convert::Infallible;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -22,7 +23,7 @@ pub struct Payment {
 }
 
 /// What became of a payment. The words are stored in events, so they are permanent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ReportedState {
     /// The bank decides later.
@@ -49,7 +50,7 @@ impl ReportedState {
 }
 
 /// An event of a payment.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum PaymentEvent {
     /// `payment.reported` v1: the provider reported a payment.
@@ -61,7 +62,7 @@ stored_events!(PaymentEvent {
 });
 
 /// The payload of `payment.reported` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct PaymentReported {
     /// The order's id.
     pub order_id: Uuid,

@@ -1,6 +1,9 @@
 //! Personal data inside events. It is marked when it is created, so it can be encrypted per person
 //! and erased completely.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -39,6 +42,59 @@ impl<T> Personal<T> {
     pub fn into_value(self) -> Option<T> {
         self.value
     }
+}
+
+/// The three forms that a reader may meet. The program itself only has the last two.
+impl<T: JsonSchema> JsonSchema for Personal<T> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("Personal{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let (subject, value) =
+            (generator.subschema_for::<Uuid>(), generator.subschema_for::<Option<T>>());
+        json_schema!({
+            "description": "A value that belongs to a person. It is encrypted outside the shop, \
+                and readable with the person's key.",
+            "oneOf": [
+                {
+                    "title": format!("Encrypted{}", T::schema_name()),
+                    "description": "The encrypted value. Nobody can read it once the person is \
+                        erased.",
+                    "type": "object",
+                    "properties": {
+                        "$subject": described(subject.clone(), "The person's id."),
+                        "$sealed": {
+                            "description": "The encrypted value, as base64url without padding.",
+                            "type": "string",
+                            "pattern": "^[A-Za-z0-9_-]+$",
+                        },
+                    },
+                    "required": ["$subject", "$sealed"],
+                    "additionalProperties": false,
+                },
+                {
+                    "title": format!("Readable{}", T::schema_name()),
+                    "description": "The value, for a reader that has the keys.",
+                    "type": "object",
+                    "properties": {
+                        "$subject": described(subject, "The person's id."),
+                        "$personal": described(
+                            value,
+                            "The value, or `null` once the person is erased.",
+                        ),
+                    },
+                    "required": ["$subject", "$personal"],
+                    "additionalProperties": false,
+                },
+            ],
+        })
+    }
+}
+
+fn described(mut schema: Schema, description: &str) -> Schema {
+    schema.insert("description".to_owned(), description.into());
+    schema
 }
 
 impl<T> std::fmt::Debug for Personal<T> {

@@ -11,6 +11,7 @@
 //!
 //! An order that was imported from another system is not listed: it was settled there.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -32,7 +33,7 @@ pub struct UserOrders {
 }
 
 /// An event of the orders of a user.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum UserOrdersEvent {
     /// `user_orders.opened` v1: an order was placed.
@@ -50,7 +51,7 @@ stored_events!(UserOrdersEvent {
 });
 
 /// The payload of `user_orders.opened` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct UserOrdersOpened {
     /// The user's id.
     pub user_id: Uuid,
@@ -59,7 +60,7 @@ pub struct UserOrdersOpened {
 }
 
 /// The payload of `user_orders.closed` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct UserOrdersClosed {
     /// The user's id.
     pub user_id: Uuid,
@@ -68,7 +69,7 @@ pub struct UserOrdersClosed {
 }
 
 /// The payload of `user_orders.ended` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct UserOrdersEnded {
     /// The user's id.
     pub user_id: Uuid,

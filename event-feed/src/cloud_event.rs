@@ -22,8 +22,8 @@
 //! | `tags` | the tags, with a blank between two | ours |
 //!
 //! Every value is text. In particular, a position does not fit a CloudEvents `Integer`, which has
-//! 32 bits. `dataschema` is omitted because there is no schema address. `schemaversion` and `type`
-//! identify the shape of the data.
+//! 32 bits. `dataschema` is omitted because the address of a schema depends on who asks for it.
+//! `schemaversion` and `type` identify the shape of the data.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};

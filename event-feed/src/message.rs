@@ -18,7 +18,10 @@ use event_store::{Epoch, EventRef, EventType, RecordedEvent, Registry};
 
 use crate::cloud_event::{self, Attribute, Attributes, CloudEvent, event_ref, parsed, recorded};
 
+mod described;
 mod percent;
+
+pub use described::header_schema;
 
 /// The name of the JetStream stream.
 pub const STREAM: &str = "EVENTS";
@@ -82,7 +85,7 @@ pub enum DecodeError {
 
 /// Encodes an event as a message, or as a stub if a broker with this `max_payload` would refuse it.
 pub fn encode(event: &RecordedEvent, epoch: Epoch, max_payload: usize) -> Encoded {
-    let subject = format!("{SUBJECT_PREFIX}{}", event.event_type);
+    let subject = subject_of(event.event_type.as_str());
     let neutral = CloudEvent::new(event, epoch);
     let mut headers = HeaderMap::new();
     add(&mut headers, neutral, &Attribute::IDENTIFYING);
@@ -100,14 +103,15 @@ pub fn encode(event: &RecordedEvent, epoch: Epoch, max_payload: usize) -> Encode
     Encoded { subject, headers, payload: Bytes::new(), mark: event.mark(), bytes, is_stub: true }
 }
 
+/// The subject of the events of a type.
+pub fn subject_of(event_type: &str) -> String {
+    format!("{SUBJECT_PREFIX}{event_type}")
+}
+
 /// The subjects of all stored types that may become an event of one of these types. A consumer
 /// subscribes to them, and filters again after upcasting.
 pub fn subjects(types: &[EventType], registry: &Registry) -> Vec<String> {
-    registry
-        .widen_types(types)
-        .iter()
-        .map(|event_type| format!("{SUBJECT_PREFIX}{event_type}"))
-        .collect()
+    registry.widen_types(types).iter().map(|event_type| subject_of(event_type.as_str())).collect()
 }
 
 /// Decodes a message.

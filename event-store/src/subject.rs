@@ -10,6 +10,25 @@ use crate::stream::StreamName;
 pub const SUBJECT_ERASED: &str = "subject.erased";
 /// The schema version of that event: `{"subject": <uuid>}`.
 pub const SUBJECT_ERASED_VERSION: i32 = 1;
+/// The JSON Schema of that event's payload.
+pub fn subject_erased_schema() -> serde_json::Value {
+    serde_json::json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": format!("{SUBJECT_ERASED} v{SUBJECT_ERASED_VERSION}"),
+        "description": "The personal data of a person were erased for good. Delete what you hold \
+            of this person.",
+        "type": "object",
+        "properties": {
+            "subject": {
+                "description": "The person's id: `$subject` of personal values.",
+                "type": "string",
+                "format": "uuid",
+            },
+        },
+        "required": ["subject"],
+    })
+}
+
 /// The category of the streams that record erasures.
 pub(crate) const CATEGORY: &str = "subject";
 

@@ -17,9 +17,12 @@ use crate::api::Api;
 use crate::conflict::Conflict;
 
 /// The paths that no document describes, because they are no operations: by how they begin.
-const BEGINNINGS: [(&str, Api); 3] = [
+const BEGINNINGS: [(&str, Api); 5] = [
     // What others need to verify access tokens (RFC 8615).
     ("/.well-known", Api::Command),
+    // The descriptions of the events.
+    ("/asyncapi.json", Api::Command),
+    ("/schemas", Api::Command),
     ("/console", Api::Query),
     // The page that asks `/graphql` of its own server, so it gets the schema of both.
     ("/graphiql", Api::Query),
@@ -192,6 +195,8 @@ mod tests {
             (Method::POST, "/api/v1/orders/7/confirm", Api::Command),
             (Method::POST, "/api/v2/users", Api::Command),
             (Method::GET, "/.well-known/jwks.json", Api::Command),
+            (Method::GET, "/asyncapi.json", Api::Command),
+            (Method::GET, "/schemas/order.placed/1", Api::Command),
             (Method::GET, "/console", Api::Query),
             (Method::GET, "/graphiql/page.js", Api::Query),
         ] {
@@ -201,7 +206,9 @@ mod tests {
         for path in ["/", "/api", "/api/v1/users/", "/api/v1/users/7/8", "/api/v3/users"] {
             assert_eq!(table.find(&Method::GET, path, &none), Found::Nothing, "{path}");
         }
-        for path in ["/.well-knownish", "/consoles", "//api/v1/users", "/api/v1//users"] {
+        for path in
+            ["/.well-knownish", "/consoles", "/schemas.json", "//api/v1/users", "/api/v1//users"]
+        {
             assert_eq!(table.find(&Method::GET, path, &none), Found::Nothing, "{path}");
         }
     }

@@ -15,6 +15,7 @@ use service_kit::extract::require_json;
 
 use crate::accept::AnswerType;
 use crate::answer;
+use crate::documents::Documents;
 use crate::limits::{self, Introspection, Lengths};
 use crate::request::{self, Unreadable};
 use crate::root;
@@ -25,6 +26,7 @@ pub struct Endpoint<E> {
     schema: E,
     introspection: Introspection,
     usual: &'static [(&'static str, usize)],
+    documents: Documents,
 }
 
 /// Executes one request, with what its resolvers need.
@@ -43,8 +45,8 @@ pub trait Executes: Send {
 
 impl<E: Executor> Endpoint<E> {
     /// An endpoint for a schema that was built with [`crate::limited`].
-    pub const fn new(schema: E, introspection: Introspection) -> Self {
-        Self { schema, introspection, usual: &[] }
+    pub fn new(schema: E, introspection: Introspection) -> Self {
+        Self { schema, introspection, usual: &[], documents: Documents::default() }
     }
 
     /// Says how long the lists without an argument `first` usually are, by the names of their
@@ -120,9 +122,13 @@ impl<E: Executor> Endpoint<E> {
         let name = request.operation_name.clone();
         // The parsed document borrows the whole request.
         let variables = std::mem::take(&mut request.variables);
+        let text = (!self.documents.recall(&mut request)).then(|| request.query.clone());
         let document = request.parsed_query()?;
         let lengths = Lengths { variables: &variables, usual: self.usual };
         limits::check(document, lengths, self.introspection).map_err(answer::refusal)?;
+        if let Some(text) = text {
+            self.documents.keep(&text, document);
+        }
         let kind = limits::operation_type(document, name.as_deref());
         if kind == Some(OperationType::Subscription) {
             let lifted = root::lifted(document, name.as_deref()).map_err(answer::refusal)?;

@@ -11,11 +11,14 @@
 
 pub mod accept;
 pub mod answer;
+mod documents;
 pub mod endpoint;
 pub mod limits;
+mod prompt;
 pub mod request;
 mod root;
 pub mod socket;
 
 pub use endpoint::{Endpoint, Executes};
 pub use limits::{Introspection, limited};
+pub use prompt::{AtOnce, Prompt, selects};

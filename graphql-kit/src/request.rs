@@ -1,9 +1,9 @@
-//! Reads a request: the document, its variables and the operation's name.
+//! Reads a request: the document, its variables, the operation's name and its extensions.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use async_graphql::{Request, Variables};
+use async_graphql::{Request, Value, Variables};
 use serde::Deserialize;
 
 /// Why a request cannot be read. It is answered with 400 and this text.
@@ -28,9 +28,7 @@ struct Members<'a> {
     #[serde(borrow, rename = "operationName")]
     operation_name: Option<Cow<'a, str>>,
     variables: Option<serde_json::Map<String, serde_json::Value>>,
-    /// They are read, so that other values than an object are refused.
-    #[serde(rename = "extensions")]
-    _extensions: Option<serde_json::Map<String, serde_json::Value>>,
+    extensions: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 /// Reads the body of a POST.
@@ -64,7 +62,7 @@ pub fn from_query(query: &str) -> Result<Request, Unreadable> {
         query: take("query"),
         operation_name: take("operationName"),
         variables: json(take("variables"))?,
-        _extensions: json(take("extensions"))?,
+        extensions: json(take("extensions"))?,
     })
 }
 
@@ -74,6 +72,12 @@ fn request(members: Members<'_>) -> Result<Request, Unreadable> {
     request.operation_name = members.operation_name.map(Cow::into_owned);
     if let Some(variables) = members.variables {
         request.variables = Variables::from_json(serde_json::Value::Object(variables));
+    }
+    for (name, value) in members.extensions.into_iter().flatten() {
+        request
+            .extensions
+            .0
+            .insert(name, Value::from_json(value).map_err(|error| malformed(&error))?);
     }
     Ok(request)
 }
@@ -90,12 +94,15 @@ mod tests {
 
     #[test]
     fn a_request_is_read_from_a_body_and_from_a_query_string() {
-        let body = br#"{"query": "{ a }", "operationName": "x", "variables": {"b": 1}, "z": 0}"#;
-        let query = "query=%7B+a+%7D&operationName=x&variables=%7B%22b%22%3A1%7D&z=0";
+        let body = br#"{"query": "{ a }", "operationName": "x", "variables": {"b": 1},
+            "extensions": {"c": 2}, "z": 0}"#;
+        let query = "query=%7B+a+%7D&operationName=x&variables=%7B%22b%22%3A1%7D\
+            &extensions=%7B%22c%22%3A2%7D&z=0";
         for request in [from_body(body).unwrap(), from_query(query).unwrap()] {
             assert_eq!(request.query, "{ a }");
             assert_eq!(request.operation_name.as_deref(), Some("x"));
             assert_eq!(serde_json::to_string(&request.variables).unwrap(), r#"{"b":1}"#);
+            assert_eq!(serde_json::to_string(&request.extensions).unwrap(), r#"{"c":2}"#);
         }
         let nulls = br#"{"query": "{ a }", "operationName": null, "variables": null}"#;
         for request in [from_body(nulls).unwrap(), from_query("query={a}&variables=").unwrap()] {

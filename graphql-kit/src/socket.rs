@@ -13,7 +13,8 @@ use async_graphql::{Request, Response, ServerError};
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use futures::stream::BoxStream;
 use tokio::time::{
-    Instant, Interval, MissedTickBehavior, interval, interval_at, sleep_until, timeout,
+    Instant, Interval, MissedTickBehavior, interval, interval_at, sleep, sleep_until, timeout,
+    timeout_at,
 };
 use tokio_tungstenite::tungstenite::Error as SocketError;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
@@ -38,8 +39,9 @@ pub const MAX_MESSAGE_BYTES: usize = service_kit::http::BODY_LIMIT;
 const BUFFER_BYTES: usize = 4 * 1024;
 /// The maximum length of the id of an operation, in bytes.
 const MAX_ID_BYTES: usize = 128;
-/// How long a client has to answer that its socket is closed.
-const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
+/// How long closing a socket may take: the client reads what it was sent before and that the socket
+/// is closed, and answers. After that, the connection is dropped.
+pub const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// The limits of a socket.
 #[derive(Debug, Clone, Copy)]
@@ -105,28 +107,43 @@ pub fn prepared(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
         .write_buffer_size(BUFFER_BYTES)
 }
 
-/// Serves a socket until it ends, or until `stop`. Returns how it was closed from this side; `None`
-/// if the client closed it or is gone.
+/// Serves a socket until it ends, or until `stop`, and at most [`CLOSE_DEADLINE`] longer. Returns
+/// how it was closed from this side; `None` if the client closed it or is gone.
 pub async fn converse(
     mut socket: WebSocket,
     session: impl Session,
     limits: SocketLimits,
     stop: CancellationToken,
 ) -> Option<Closing> {
-    let closing = if socket.protocol().is_some_and(|name| name == PROTOCOL) {
-        Talk::new(session, limits).run(&mut socket, &stop).await
-    } else {
-        Some(Closing::protocol())
+    let stopped = async {
+        stop.cancelled().await;
+        sleep(CLOSE_DEADLINE).await;
     };
+    let talk = async {
+        let closing = if socket.protocol().is_some_and(|name| name == PROTOCOL) {
+            Talk::new(session, limits).run(&mut socket, &stop).await
+        } else {
+            Some(Closing::protocol())
+        };
+        close(&mut socket, closing).await
+    };
+    // Even one that waits for a client that does not read.
+    tokio::select! {
+        closing = talk => closing,
+        () = stopped => Some(Closing::going_away()),
+    }
+}
+
+/// Tells the client that its socket is closed, if this side closes it, and waits for its answer.
+async fn close(socket: &mut WebSocket, closing: Option<Closing>) -> Option<Closing> {
+    let by = Instant::now() + CLOSE_DEADLINE;
     if let Some(closing) = &closing {
         let frame = CloseFrame { code: closing.code, reason: closing.reason().into() };
-        if send(&mut socket, limits.send, Message::Close(Some(frame))).await.is_err() {
-            return None;
-        }
+        timeout_at(by, socket.send(Message::Close(Some(frame)))).await.ok()?.ok()?;
     }
-    // The client's answer. What it sent before that does not count any more.
+    // What it sent before its answer does not count any more.
     let answer = async { while let Some(Ok(_)) = socket.recv().await {} };
-    drop(timeout(CLOSE_DEADLINE, answer).await);
+    drop(timeout_at(by, answer).await);
     closing
 }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 
-use crate::error::Effect;
+use crate::effect::Effect;
 
 /// The answer of a target. Its `Debug` shows only the status: the body may hold personal data.
 #[derive(Clone, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::breaker_state::State;
 use crate::telemetry;
 
 mod window;
@@ -38,28 +39,6 @@ impl Default for BreakerSettings {
             failed_part: 0.5,
             open_for: Duration::from_secs(10),
             probes: 3,
-        }
-    }
-}
-
-/// The state of a circuit breaker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// Calls pass.
-    Closed,
-    /// A few calls pass, to probe the target.
-    HalfOpen,
-    /// Calls are refused.
-    Open,
-}
-
-impl State {
-    /// The state's name in reports and metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::HalfOpen => "half_open",
-            Self::Open => "open",
         }
     }
 }

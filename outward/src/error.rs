@@ -6,15 +6,7 @@ use std::time::Duration;
 
 use crate::address::InvalidAddress;
 use crate::answer::Answer;
-
-/// Whether a failed call took effect at the target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Effect {
-    /// It surely took none.
-    None,
-    /// It may have. The caller looks it up, or repeats it with the same idempotency key.
-    Unknown,
-}
+use crate::effect::Effect;
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]

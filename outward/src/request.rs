@@ -23,8 +23,8 @@ pub enum Repeat {
 
 impl Repeat {
     /// A repeat is recognised by this key.
-    pub fn with_key(key: impl ToString) -> Self {
-        Self::WithKey(key.to_string())
+    pub fn with_key(key: impl Into<String>) -> Self {
+        Self::WithKey(key.into())
     }
 }
 

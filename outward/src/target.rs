@@ -7,10 +7,12 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::answer::{Answer, Verdict};
 use crate::backoff::Backoff;
-use crate::breaker::{Breaker, Permit, Refused, State};
+use crate::breaker::{Breaker, Permit, Refused};
+use crate::breaker_state::State;
 use crate::budget::Budget;
 use crate::bulkhead::Bulkhead;
-use crate::error::{CallError, Effect, Reason};
+use crate::effect::Effect;
+use crate::error::{CallError, Reason};
 use crate::http::{Http, SendError, Transport};
 use crate::request::{Repeat, Request};
 use crate::retry_after::retry_after;
@@ -174,9 +176,9 @@ impl<T: Transport> Target<T> {
     fn judged(&self, answer: Answer, permit: Permit<'_>) -> Result<Answer, Failed> {
         let verdict = (self.settings.judge)(&answer);
         if answer.status.is_server_error() {
-            permit.failed()
+            permit.failed();
         } else {
-            permit.succeeded()
+            permit.succeeded();
         }
         match verdict {
             Verdict::Final => Ok(answer),

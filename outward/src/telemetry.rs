@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::breaker::State;
-use crate::error::{CallError, Effect, Reason};
+use crate::breaker_state::State;
+use crate::effect::Effect;
+use crate::error::{CallError, Reason};
 
 /// Describes the metrics.
 pub(crate) fn describe() {

@@ -1,6 +1,6 @@
 //! Leases: a name that one owner at a time may hold, kept as a row with the owner, its term, its
 //! backend, and the time at which it expires by the database's clock. The relay keeps its lease in
-//! `event_store.leases`, the projector in `read_model.leases`, the process manager in `saga.leases`.
+//! `event_store.leases`, the projector in `read_model.leases`, a runner of sagas in `saga.leases`.
 //!
 //! The owner that takes over an expired lease ends the old owner's backend and raises the term. The
 //! term is the fence: what the old owner tries after it wakes up can be refused, because its term

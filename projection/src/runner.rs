@@ -31,7 +31,7 @@ use event_store::{EventRef, Filter, Head, RecordedEvent, Registry, UpcastingLog}
 use futures::future::join_all;
 use postgres_kit::Pauses;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -58,6 +58,7 @@ mod partition;
 mod passing;
 mod pulse;
 mod slot;
+mod turns;
 mod watch;
 
 use discover::{Discovery, Role};
@@ -106,6 +107,8 @@ pub struct Runner {
     role: Role,
     /// The time up to which the partitions at the head were last confirmed to be complete.
     confirmed: Option<Instant>,
+    /// Whether the partitions that fell behind had the last turn.
+    behind_had_turn: bool,
 }
 
 /// The state of one projection in this process.
@@ -141,6 +144,7 @@ impl Runner {
             discovery: Discovery::default(),
             role: Role::Alone,
             confirmed: None,
+            behind_had_turn: false,
         }
     }
 
@@ -170,7 +174,7 @@ impl Runner {
                 self.consumer.asked(answers);
                 tokio::select! {
                     () = drain.cancelled() => break,
-                    () = tokio::time::sleep(ACQUIRE_EVERY) => {}
+                    () = sleep(ACQUIRE_EVERY) => {}
                 }
                 self.report();
                 continue;
@@ -178,8 +182,9 @@ impl Runner {
             let next = tokio::select! {
                 biased;
                 () = drain.cancelled() => break,
-                next = self.consumer.next(&mut follower, from, MAX_BATCH) => next,
+                next = self.next(&mut follower, from) => next,
             };
+            let Some(next) = next else { continue };
             match next {
                 Next::Batch { batch, log_answers } => {
                     if log_answers {
@@ -228,7 +233,7 @@ impl Runner {
             let mut events = self.log.store().read(&Filter::All, from.position, limit).await?;
             self.consumer.reveal(&mut events).await?;
             let head = self.log.store().head().await?;
-            if events.is_empty() {
+            if events.is_empty() && !self.slots.iter().any(Slot::is_erasing) {
                 break;
             }
             self.work(self.job(events, "catching_up", head), from).await;
@@ -274,8 +279,7 @@ impl Runner {
     }
 
     async fn keep_leases(&mut self) {
-        // Concurrently, so that a silent server delays the runner only once.
-        join_all(self.slots.iter_mut().map(Slot::keep_lease)).await;
+        keep_leases(&mut self.slots).await;
     }
 
     /// Starts acquiring the partitions that are due, and waits at most `patience` for the results.
@@ -304,16 +308,16 @@ impl Runner {
         }
     }
 
-    /// The checkpoint of the owned partition that is furthest behind. The reader continues there.
-    fn furthest_back(&self) -> Option<EventRef> {
-        self.slots.iter().filter_map(Slot::mark).min_by_key(|mark| mark.position)
-    }
-
     fn report(&self) {
         self.watch.nats(self.nats.as_ref().map(NatsHandle::is_connected));
         self.watch.pauses(self.discovery.pauses());
         self.watch.partitions(&self.slots);
     }
+}
+
+async fn keep_leases(slots: &mut [Slot]) {
+    // Concurrently, so that a silent server delays the runner only once.
+    join_all(slots.iter_mut().map(Slot::keep_lease)).await;
 }
 
 /// Checks the schema of the read model before a process starts. It waits while Postgres is away.

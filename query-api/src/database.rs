@@ -50,11 +50,11 @@ const EXPORT_IDLE: [(&str, &str); 1] = [("idle_in_transaction_session_timeout", 
 #[derive(Debug, Clone)]
 pub struct Pools {
     /// Connections for questions that few rows answer: single rows by key, and pages of whole lists
-    /// or of what belongs to one user. A statement is planned once for all values, which saves most
-    /// of the work.
+    /// or of what belongs to one user; and for snapshots that begin with such a question. A
+    /// statement is planned once for all values, which saves most of the work.
     pub lookup: Pool,
-    /// Connections for other lists, and for snapshots. Each statement is planned for its own
-    /// values.
+    /// Connections for other lists, and for snapshots that begin with one. Each statement is
+    /// planned for its own values.
     pub scan: Pool,
 }
 

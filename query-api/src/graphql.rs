@@ -29,6 +29,7 @@ use service_kit::http::asks_for_web_socket;
 use crate::http::Api;
 use crate::wait::{PREFERENCE_APPLIED, Wait};
 
+mod asked;
 mod asking;
 mod connection;
 mod execute;

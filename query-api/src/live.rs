@@ -29,6 +29,7 @@ mod hub;
 pub(crate) mod matches;
 mod members;
 mod page;
+mod page_event;
 mod page_stream;
 mod queue;
 mod read;
@@ -47,20 +48,19 @@ use tokio_util::sync::CancellationToken;
 pub use config::{LiveArgs, LiveSettings};
 pub(crate) use form::{Event, Form};
 pub(crate) use frame::{Kind, Reason};
-use hub::Hub;
 pub(crate) use hub::{Follow, Matches};
 pub(crate) use page::{AskPage, PageState};
+pub(crate) use page_event::PageEvent;
 pub(crate) use page_stream::{PageOpening, PageStream};
 pub(crate) use read::{Ask, Snapshot};
+pub use row::CHANGED;
 pub(crate) use row::Followed;
+use row::Hubs;
 pub use step::SILENCE;
 pub(crate) use stream::{Access, Opening, Streaming};
 
 use crate::place::{Held, PlaceKind, Places};
 use crate::read::Reader;
-use crate::read::order::OrderRow;
-use crate::read::product::ProductRow;
-use crate::read::user::UserRow;
 use page::Pages;
 
 /// The maximum number of reads for streams that open or resume at once. Others wait for their turn,
@@ -84,9 +84,7 @@ pub struct Live(Arc<Parts>);
 #[derive(Debug)]
 struct Parts {
     settings: LiveSettings,
-    users: Hub<UserRow>,
-    orders: Hub<OrderRow>,
-    products: Hub<ProductRow>,
+    hubs: Hubs,
     pages: Pages,
     places: Places,
     reads: Arc<Semaphore>,
@@ -102,9 +100,7 @@ impl Live {
             pages: Pages::default(),
             places: Places::new(&STREAMS, settings.streams, settings.per_client),
             settings,
-            users: Hub::default(),
-            orders: Hub::default(),
-            products: Hub::default(),
+            hubs: Hubs::default(),
             reads: Arc::new(Semaphore::new(READS_AT_ONCE)),
             stop,
         }))
@@ -139,13 +135,7 @@ impl Live {
         pulse: impl Fn(&'static str) -> Pulse,
         stop: &CancellationToken,
     ) {
-        let Parts { users, orders, products, .. } = &*self.0;
-        // Boxed: inline, they would make the future of the whole process large.
-        let users = Box::pin(users.run(reader, pulse("live-users")));
-        let orders = Box::pin(orders.run(reader, pulse("live-orders")));
-        let products = Box::pin(products.run(reader, pulse("live-products")));
-        let work = async { tokio::join!(users, orders, products) };
-        stop.run_until_cancelled(work).await;
+        stop.run_until_cancelled(self.0.hubs.run(reader, pulse)).await;
     }
 }
 

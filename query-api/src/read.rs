@@ -16,7 +16,7 @@ macro_rules! reads {
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE read_model.", $first
             $(, ", read_model.", $other)*, " IN ACCESS SHARE MODE"
         );
-        #[allow(dead_code, reason = "a transaction over all tables asks by itself for none")]
+        #[allow(dead_code, reason = "a snapshot asks by itself for none")]
         const CHECKPOINTS: &'static str = postgres_kit::sql!(
             $crate::read::statement::CHECKPOINTS, "'", $first, "'" $(, ", '", $other, "'")*,
             ") OFFSET 0) AS checkpoints"
@@ -43,12 +43,9 @@ macro_rules! read_tables {
         $($projection:literal $(: $table:literal)? => $Row:ty,)+
         past: $($of:literal: $past:literal => $PastRow:ty,)+
     ) => {
-        /// All projections that questions read.
-        struct All;
-
-        impl All {
-            reads!($($projection),+);
-        }
+        /// All projections that questions read. Their tables must exist before this process is
+        /// ready.
+        pub const ALL_PROJECTIONS: &[Projection] = &[$($projection),+];
 
         /// The tables with their projections, and the columns that each table's row reads. A test
         /// compares them with the tables that the projector makes.
@@ -69,6 +66,7 @@ pub mod changes;
 pub mod customer;
 mod export;
 mod failure;
+mod finish;
 pub mod funnel;
 mod list;
 pub mod order;
@@ -117,9 +115,6 @@ read_tables! {
     "products": "products_history" => product::ProductRow,
     "daily_sales": "daily_sales_history" => sales::DailySalesRow,
 }
-
-/// All projections that questions read. Their tables must exist before this process is ready.
-pub const ALL_PROJECTIONS: &[Projection] = All::PROJECTIONS;
 
 /// A question to the read tables.
 pub trait Read: Send + Sync + 'static {

@@ -216,13 +216,11 @@ impl Driver {
             let outside = calls.iter().filter(|due| due.place == Place::Outside);
             let outside: Vec<Due> = outside.cloned().collect();
             let went_on = if outside.is_empty() {
-                match calls.into_iter().next() {
-                    Some(due) => self.inside(loaded, saga, definition, due).await?,
-                    None => {
-                        let is_flushed = self.flush(loaded, Work::default()).await?.is_done();
-                        return Ok(if is_flushed { Pass::Rests } else { Pass::Again });
-                    }
-                }
+                let Some(due) = calls.into_iter().next() else {
+                    let is_flushed = self.flush(loaded, Work::default()).await?.is_done();
+                    return Ok(if is_flushed { Pass::Rests } else { Pass::Again });
+                };
+                self.inside(loaded, saga, definition, due).await?
             } else {
                 // The request must be in the log before the call.
                 self.flush(loaded, Work::default()).await?.is_done()

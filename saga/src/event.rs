@@ -7,13 +7,14 @@ use aggregate::{
 };
 use chrono::{DateTime, Utc};
 use event_store::RecordedEvent;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 mod time;
 
 /// The instance began.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Started {
     /// The name of the saga.
     pub saga: String,
@@ -30,7 +31,7 @@ pub struct Started {
 }
 
 /// A step waits until its time.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Delayed {
     /// The step.
     pub step: String,
@@ -40,7 +41,7 @@ pub struct Delayed {
 }
 
 /// An action or a compensation is to be called.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Requested {
     /// The step.
     pub step: String,
@@ -52,7 +53,7 @@ pub struct Requested {
 }
 
 /// An action or a compensation was accepted elsewhere, and its outcome comes later.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Pending {
     /// The step.
     pub step: String,
@@ -61,7 +62,7 @@ pub struct Pending {
 }
 
 /// An action or a compensation succeeded.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Succeeded {
     /// The step.
     pub step: String,
@@ -73,7 +74,7 @@ pub struct Succeeded {
 }
 
 /// An attempt of an action or a compensation failed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Failed {
     /// The step.
     pub step: String,
@@ -90,7 +91,7 @@ pub struct Failed {
 }
 
 /// A person decided that an action or a compensation is not needed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Skipped {
     /// The step.
     pub step: String,
@@ -101,7 +102,7 @@ pub struct Skipped {
 }
 
 /// A time came.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TimerFired {
     /// `delay`, `deadline` or `expiry`.
     pub timer: String,
@@ -111,7 +112,7 @@ pub struct TimerFired {
 }
 
 /// An event of the log was for this instance.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SignalReceived {
     /// The position of that event. Signals are received in their order, each once.
     pub position: i64,
@@ -123,7 +124,7 @@ pub struct SignalReceived {
 }
 
 /// The instance undoes what it did.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Compensating {
     /// Why.
     pub reason: String,
@@ -133,32 +134,32 @@ pub struct Compensating {
 }
 
 /// All steps succeeded. Nothing follows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Completed {}
 
 /// Everything is undone. Only a late success of a step could follow, which is then undone, too.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Compensated {
     /// Why.
     pub reason: String,
 }
 
 /// The instance stands still until a person acts.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Parked {
     /// Why.
     pub reason: String,
 }
 
 /// The instance goes on where it was parked.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Resumed {
     /// Who decided it, as an opaque id.
     pub by: String,
 }
 
 /// What happened to an instance.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 #[expect(missing_docs, reason = "each payload is documented")]
 pub enum SagaEvent {
@@ -206,7 +207,7 @@ stored_events!(SagaEvent {
 });
 
 /// A program that runs a saga for the first time says where the saga begins.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Deployed {
     /// The name of the saga.
     pub saga: String,
@@ -215,7 +216,7 @@ pub struct Deployed {
 }
 
 /// What happened to a saga as a whole.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 #[expect(missing_docs, reason = "each payload is documented")]
 pub enum DeploymentEvent {

@@ -130,7 +130,7 @@ impl Runner {
         let ends = drain.child_token();
         let (end, ()) = tokio::join!(
             async {
-                let end = worker.run(drain).await;
+                let end = Box::pin(worker.run(drain)).await;
                 ends.cancel();
                 end
             },

@@ -68,7 +68,10 @@ pub struct Saga {
 impl fmt::Debug for Saga {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let versions = self.definitions.keys();
-        f.debug_struct("Saga").field("name", &self.name).field("versions", &versions).finish()
+        f.debug_struct("Saga")
+            .field("name", &self.name)
+            .field("versions", &versions)
+            .finish_non_exhaustive()
     }
 }
 

@@ -8,19 +8,13 @@
 //! Its state is a file to which every change is appended before it is answered, so that kill -9 of
 //! anything loses nothing. It survives no crash of the machine: it does not wait for the disk.
 
-mod api;
-mod ask;
-mod control;
 mod fault;
 mod form;
-mod hooks;
-mod journal;
-mod payments;
-pub mod shipments;
-mod state;
+mod simulation;
 
-pub use api::{Sandbox, Settings};
 pub use fault::{Fault, Faults, InvalidFaults, Next};
-pub use hooks::{HookSettings, NoClient, sign};
-pub use journal::JournalError;
-pub use state::{Count, Counts, OrderCount};
+pub use simulation::api::{Sandbox, Settings};
+pub use simulation::hooks::{HookSettings, NoClient, sign};
+pub use simulation::journal::JournalError;
+pub use simulation::shipments;
+pub use simulation::state::{Count, Counts, OrderCount};

@@ -83,6 +83,13 @@ impl SigningKey {
         Ok(bytes)
     }
 
+    /// A number that nobody without the key can guess, the same for each `purpose`.
+    pub fn seed(&self, purpose: &str) -> u64 {
+        let mac = self.mac(purpose, &[]).map(|mac| mac.finalize().into_bytes());
+        let bytes = mac.as_ref().and_then(|mac| mac.first_chunk::<8>());
+        bytes.map_or(0, |bytes| u64::from_be_bytes(*bytes))
+    }
+
     /// Always `Some`, because HMAC takes keys of any length. A value without a MAC would not verify
     /// anyway.
     fn mac(&self, purpose: &str, payload: &[u8]) -> Option<Hmac<Sha256>> {

@@ -1,6 +1,7 @@
 //! A book, which is lent to one reader at a time.
 
 use aggregate::{Aggregate, stored_events};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -28,7 +29,7 @@ pub enum BookCommand {
 }
 
 /// The events of a book.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum BookEvent {
     /// `book.lent` v1: the book was lent.
@@ -43,7 +44,7 @@ stored_events!(BookEvent {
 });
 
 /// `book.lent` v1: the book was lent.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct BookLent {
     /// The id of the book.
     pub book_id: Uuid,
@@ -52,7 +53,7 @@ pub struct BookLent {
 }
 
 /// `book.returned` v1: the book was returned.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct BookReturned {
     /// The id of the book.
     pub book_id: Uuid,

@@ -26,3 +26,8 @@ fn what_was_written_once_can_be_read_for_ever() {
     check_golden_files(&goldens);
     goldens.check_all(EVENTS);
 }
+
+#[test]
+fn no_change_of_an_event_breaks_its_readers() {
+    aggregate::schema::kept::check(env!("CARGO_MANIFEST_DIR"), &written_schemas(), &[]);
+}

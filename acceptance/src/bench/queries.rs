@@ -13,6 +13,8 @@
 //!
 //! The reference reads the same rows by the plainest statement (*plain*), and by the statement that
 //! the API itself runs, with the checkpoint columns that every answer needs (*same statement*).
+//!
+//! For *graphql*, the library alone is measured too: see `library.rs`.
 
 use std::path::PathBuf;
 
@@ -27,6 +29,7 @@ use super::system::{Running, System};
 use crate::Service;
 
 pub(super) mod fill;
+mod library;
 mod load;
 mod plain;
 mod statement;
@@ -138,6 +141,7 @@ pub async fn run(bench: QueriesBench) -> anyhow::Result<bool> {
     Running::stop(api).await?;
     plain.stop().await?;
     system.drop().await?;
+    figures.extend(library::measure(&bench).await.context("the library alone")?);
     say(&table(&figures))?;
     if let Some(path) = &bench.json {
         write_json(path, &figures)?;

@@ -19,6 +19,7 @@ use local_servers::{PATIENCE, finish, finish_async, http_get, test_run};
 use crate::copies::{begin_with_what_is_built, remove_others, touch_all, write_if_changed};
 use crate::readme::{path, root};
 
+mod live;
 mod page;
 mod used;
 mod versions;
@@ -29,8 +30,11 @@ const FIRST: &[&str] = &["How to add an aggregate, an endpoint and a projection"
 const QUERY: &[&str] = &["How to add a query"];
 /// The section that adds a second version of an event.
 const SECOND_VERSION: &[&str] = &["How to change an event"];
-/// The maximum number of files that the page promises for the first sections, and for all.
-const MAX_FILES: (usize, usize) = (10, 20);
+/// The section that adds live updates.
+const LIVE: &[&str] = &["How to add live updates"];
+/// The maximum number of files that the page promises for the first sections, for all but live
+/// updates, and for these.
+const MAX_FILES: (usize, usize, usize) = (10, 20, 5);
 /// The limit includes compiling the copy.
 const BUILD_LIMIT: Duration = Duration::from_mins(20);
 /// How long the copy's whole suite may take.
@@ -67,6 +71,10 @@ async fn a_resource_of_ones_own_takes_at_most_twenty_files_and_works() -> Result
     at_most(MAX_FILES.0, &changed)?;
     changed.extend(page::follow(&page, QUERY, &copy.tree)?);
     copy.formatted(&changed).await?;
+    let live = page::follow(&page, LIVE, &copy.tree)?;
+    at_most(MAX_FILES.2, &live.difference(&changed).cloned().collect())?;
+    copy.formatted(&live).await?;
+    copy.accept_schemas().await?;
     copy.stack(&["up", "--detach"]).await?;
     let used = async {
         let endpoints = Endpoints::read(&copy.state())?;
@@ -75,12 +83,14 @@ async fn a_resource_of_ones_own_takes_at_most_twenty_files_and_works() -> Result
         changed.extend(page::follow(&page, SECOND_VERSION, &copy.tree)?);
         at_most(MAX_FILES.1, &changed)?;
         copy.formatted(&changed).await?;
+        copy.accept_schemas().await?;
         second_version(&copy, &first).await
     };
     let used = used.await;
     copy.stack(&["down"]).await?;
     used?;
     versions::change(&copy.tree)?;
+    copy.accept_schemas().await?;
     copy.suite(test_run().count(0, 1) == 1).await
 }
 
@@ -206,6 +216,13 @@ impl Copy {
         let mut words = vec!["stack"];
         words.extend(arguments);
         self.run(OsStr::new("cargo"), &words).await
+    }
+
+    /// Writes the schemas of new event versions, as the page says.
+    async fn accept_schemas(&self) -> Result<()> {
+        let words = ["test", "--quiet", "--locked", "--package", "domain", "--lib", "schemas"];
+        let accept = [("SCHEMAS", "accept")];
+        self.run_with(OsStr::new("cargo"), &words, BUILD_LIMIT, &accept).await
     }
 
     /// Runs the copy's tests: the whole suite except this test, or those that enumerate.

@@ -1,6 +1,7 @@
 //! Tests of the running system from outside, with real processes, a real Postgres and a real NATS.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "tests")]
 
+mod asyncapi;
 mod bench;
 mod clients;
 mod command_lines;

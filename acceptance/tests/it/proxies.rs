@@ -13,11 +13,14 @@ use crate::readme::page;
 
 const LIMIT: Duration = Duration::from_secs(30);
 /// The name of each API in the examples, its program, and what prints its documents.
-const DOCUMENTS: [(&str, &str, &[&str]); 3] = [
+const DOCUMENTS: [(&str, &str, &[&str]); 4] = [
     ("command_api", "command-api", &["openapi"]),
     ("command_api", "command-api", &["openapi", "--version", "2"]),
     ("query_api", "query-api", &["openapi"]),
+    ("query_api", "query-api", &["openapi", "--version", "2"]),
 ];
+/// The interval at which a server says that a stream or a web socket is alive.
+const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// The rules of nginx: each is a pattern of method and path, and the name of an API.
 fn rules_of_nginx(text: &str) -> Result<(Vec<(Regex, String)>, String)> {
@@ -59,6 +62,47 @@ async fn the_rules_for_nginx_send_each_operation_to_the_api_that_describes_it() 
         }
     }
     ensure!(asked > 0, "no operation is described");
+    Ok(())
+}
+
+#[test]
+fn web_sockets_for_graphql_reach_the_query_api_and_streams_are_not_cut() -> Result<()> {
+    let nginx = page("deploy/front/nginx.conf")?;
+    let (rules, _) = rules_of_nginx(&nginx)?;
+    let of = |request| rules.iter().find(|(pattern, _)| pattern.is_match(request));
+    let api = of("GET /graphql").map(|(_, api)| api.as_str());
+    assert_eq!(api, Some("$graphql_api"), "it depends on the upgrade");
+    ensure!(of("POST /graphql").is_none(), "a mutation goes to the default");
+    let caddy = page("deploy/front/Caddyfile")?;
+    let limits = Regex::new(r"(?m)^\s*\w*read_timeout (\d+)s;?$")?;
+    for (text, lines) in [
+        (
+            &nginx,
+            &[
+                "map $http_upgrade $graphql_api {",
+                "\"~*^websocket$\" query_api;",
+                "proxy_set_header Upgrade $http_upgrade;",
+                "proxy_set_header Connection $connection_upgrade;",
+                "proxy_http_version 1.1;",
+                "proxy_buffering off;",
+            ][..],
+        ),
+        (
+            &caddy,
+            &[
+                "path /graphql",
+                "header_regexp Upgrade (?i)^websocket$",
+                "reverse_proxy @sockets 127.0.0.1:8081 {",
+                "flush_interval -1",
+            ],
+        ),
+    ] {
+        for line in lines {
+            ensure!(text.lines().any(|found| found.trim() == *line), "no line `{line}`");
+        }
+        let limit = limits.captures(text).context("a read timeout")?[1].parse()?;
+        ensure!(Duration::from_secs(limit) > 2 * HEARTBEAT, "{limit} s are too short");
+    }
     Ok(())
 }
 

@@ -19,10 +19,11 @@ use local_servers::finish_async;
 /// The tour imports the whole sample, and may have to build the processes.
 const LIMIT: Duration = Duration::from_mins(10);
 /// The pages of the book, in reading order.
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 8] = [
     "docs/concepts.md",
     "docs/first-aggregate.md",
     "docs/http-api.md",
+    "docs/events.md",
     "docs/operating.md",
     "docs/configuration.md",
     "docs/libraries.md",

@@ -77,12 +77,12 @@ impl Stripe {
         name: &'static str,
         address: Address,
         key: &SecretString,
-        settings: Settings,
+        mut settings: Settings,
     ) -> Result<Self, StripeError> {
         let bearer = format!("Bearer {}", key.expose_secret());
         let mut authorization = HeaderValue::from_str(&bearer).map_err(|_| StripeError::Key)?;
         authorization.set_sensitive(true);
-        let settings = Settings { judge: failure::judge, ..settings };
+        settings.judge = failure::judge;
         let http = Http::new(address, &settings);
         let http = http.map_err(|error| StripeError::Client(Box::new(error)))?;
         Ok(Self { target: Target::new(name, http, settings), authorization })
@@ -118,8 +118,9 @@ impl Stripe {
         form: &[(&str, &str)],
     ) -> Result<Answer, GatewayError> {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-        let request =
-            Request::post(path, body).header(CONTENT_TYPE, FORM).repeat(Repeat::with_key(call.key));
+        let request = Request::post(path, body)
+            .header(CONTENT_TYPE, FORM)
+            .repeat(Repeat::with_key(call.key.to_string()));
         self.send(call, request).await
     }
 

@@ -43,7 +43,7 @@ impl Stand {
         let address = listener.local_addr().unwrap();
         let routes = sandbox.routes();
         tokio::spawn(async move { axum::serve(listener, routes).await });
-        Self { sandbox, address, folder: folder }
+        Self { sandbox, address, folder }
     }
 
     /// Payments, with so many attempts for each call.

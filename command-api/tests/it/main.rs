@@ -12,6 +12,7 @@ mod contract;
 mod create_admin;
 mod drain;
 mod dry_run;
+mod events;
 mod evolution;
 mod examples;
 mod fulfilment;

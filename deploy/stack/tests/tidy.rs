@@ -95,6 +95,7 @@ const EDGES: &[(&str, &str, &[&str])] = &[
             "event-store",
             "event-feed",
             "service-kit",
+            "graphql-kit",
             "local-servers",
             "stack",
             "cli-kit",
@@ -112,7 +113,7 @@ const FOR_TESTS_OF: &[(&str, &str, &str)] = &[
 ];
 /// All dependencies that the domain may have.
 const DOMAIN_USES: &[&str] =
-    &["aggregate", "chrono", "formats", "serde", "serde_json", "thiserror", "uuid"];
+    &["aggregate", "chrono", "formats", "schemars", "serde", "serde_json", "thiserror", "uuid"];
 /// Dependencies that the root crates must not have.
 const NOT_IN_ROOTS: &[&str] = &["axum", "async-nats", "reqwest", "tower", "tower-http", "hyper"];
 

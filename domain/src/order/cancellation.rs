@@ -1,5 +1,6 @@
 //! Why an order is cancelled, in words that a customer can be told.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -7,7 +8,7 @@ use uuid::Uuid;
 macro_rules! reasons {
     ($($(#[doc = $doc:literal])+ $name:ident = $word:literal,)+) => {
         /// Why an order is cancelled. The words are stored in events, so they are permanent.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
         #[serde(rename_all = "snake_case")]
         pub enum CancelReason {
             $($(#[doc = $doc])+ $name,)+

@@ -1,6 +1,7 @@
 //! The events of an order. Type strings and shapes are permanent.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -14,7 +15,7 @@ use crate::value::{
 };
 
 /// An event of an order.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum OrderEvent {
     /// `order.placed` v1: an order was placed.
@@ -102,7 +103,7 @@ impl OrderEvent {
 }
 
 /// A line of an order, with its own copy of the product's name and price.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OrderLine {
     /// The line's id.
     pub line_id: Uuid,
@@ -127,7 +128,7 @@ impl OrderLine {
 }
 
 /// The payload of `order.placed` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OrderPlaced {
     /// The order's id.
     pub order_id: Uuid,
@@ -147,7 +148,7 @@ pub struct OrderPlaced {
 }
 
 /// The payload of `order.line_added` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OrderLineAdded {
     /// The order's id.
     pub order_id: Uuid,
@@ -158,7 +159,7 @@ pub struct OrderLineAdded {
 }
 
 /// The payload of `order.line_removed` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OrderLineRemoved {
     /// The order's id.
     pub order_id: Uuid,
@@ -169,7 +170,7 @@ pub struct OrderLineRemoved {
 }
 
 /// The payload of `order.shipping_address_set` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OrderShippingAddressSet {
     /// The order's id.
     pub order_id: Uuid,
@@ -183,7 +184,7 @@ pub struct OrderShippingAddressSet {
 
 /// The payload of `order.priced` v1. The order is confirmed in the same append, with the total of
 /// this price.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OrderPriced {
     /// The order's id.
     pub order_id: Uuid,
@@ -199,7 +200,7 @@ pub struct OrderPriced {
 ///
 /// Version 2 added `to_fulfil`. An order that was confirmed by version 1 has its stock reserved, and
 /// people fulfil it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OrderConfirmed {
     /// The order's id.
     pub order_id: Uuid,
@@ -220,7 +221,7 @@ pub struct OrderConfirmed {
 }
 
 /// The payload of `order.cancelled` v2. Version 2 added `reason`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OrderCancelled {
     /// The order's id.
     pub order_id: Uuid,
@@ -233,7 +234,7 @@ pub struct OrderCancelled {
 
 /// The payload of `order.sale_cancelled` v2. From this event on, the order no longer counts as a
 /// sale. Version 2 added `reason` and `products`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OrderSaleCancelled {
     /// The order's id.
     pub order_id: Uuid,
@@ -255,7 +256,7 @@ pub struct OrderSaleCancelled {
 }
 
 /// The payload of `order.payment_requested` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OrderPaymentRequested {
     /// The order's id.
     pub order_id: Uuid,
@@ -266,7 +267,7 @@ pub struct OrderPaymentRequested {
 }
 
 /// The payload of `order.paid` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OrderPaid {
     /// The order's id.
     pub order_id: Uuid,
@@ -285,7 +286,7 @@ pub struct OrderPaid {
 }
 
 /// The payload of `order.shipped` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OrderShipped {
     /// The order's id.
     pub order_id: Uuid,
@@ -299,7 +300,7 @@ pub struct OrderShipped {
 }
 
 /// The payload of `order.delivered` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OrderDelivered {
     /// The order's id.
     pub order_id: Uuid,
@@ -313,7 +314,7 @@ pub struct OrderDelivered {
 }
 
 /// The payload of `order.refunded` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OrderRefunded {
     /// The order's id.
     pub order_id: Uuid,

@@ -1,6 +1,7 @@
 //! Discount rules.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -8,7 +9,7 @@ use super::PricingRuleError;
 use crate::value::{CustomerType, Money, MoneyError, Rate, time};
 
 /// A rule that takes something off the price of an order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Discount {
     /// The id of the rule.
     pub discount_id: Uuid,
@@ -21,7 +22,7 @@ pub struct Discount {
 }
 
 /// What a discount takes off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Off {
     /// A share of what remains, rounded half a minor unit up.
@@ -31,10 +32,12 @@ pub enum Off {
 }
 
 /// A time span. It contains its begin and not its end.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Period {
+    /// When it begins, or `None` if it has no begin.
     #[serde(deserialize_with = "time::read_option")]
     from: Option<DateTime<Utc>>,
+    /// When it ends, or `None` if it has no end.
     #[serde(deserialize_with = "time::read_option")]
     until: Option<DateTime<Utc>>,
 }

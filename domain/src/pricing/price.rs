@@ -1,14 +1,17 @@
 //! The price of an order, with everything that it was computed from.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Discount, LineToPrice, PricingError, TaxMode};
 use crate::value::{CustomerType, Destination, Money, MoneyError, Rate, RateClass, time};
 
-/// The price of an order. It has no personal data, and [`Price::again`] reproduces it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The price of an order, with everything that it was computed from. It has no personal data.
+///
+/// [`Price::again`] reproduces it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Price {
     /// The time that the discounts were valid at.
     #[serde(deserialize_with = "time::read")]
@@ -36,7 +39,7 @@ pub struct Price {
 }
 
 /// A line of an order in its price.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PricedLine {
     /// The line's id.
     pub line_id: Uuid,
@@ -49,7 +52,7 @@ pub struct PricedLine {
 }
 
 /// A discount, with the amount that it took off.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UsedDiscount {
     /// The rule, as it was then.
     pub rule: Discount,
@@ -58,7 +61,7 @@ pub struct UsedDiscount {
 }
 
 /// The tax of one rate class in an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tax {
     /// The rate class.
     pub rate_class: RateClass,

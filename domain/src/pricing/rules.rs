@@ -1,6 +1,7 @@
 //! The aggregate `pricing`: the discounts and taxes of the shop, as staff last set them. There is
 //! one, with a fixed id. Its version says which rules priced an order.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -24,7 +25,7 @@ pub struct Pricing {
 }
 
 /// A country and its taxes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TaxedCountry {
     /// The country that the goods go to.
     pub country: Country,
@@ -33,7 +34,7 @@ pub struct TaxedCountry {
 }
 
 /// An event of the pricing.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum PricingEvent {
     /// `pricing.discounts_set` v1: all discounts were replaced.
@@ -48,7 +49,7 @@ stored_events!(PricingEvent {
 });
 
 /// The payload of `pricing.discounts_set` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct PricingDiscountsSet {
     /// The id of the pricing.
     pub pricing_id: Uuid,
@@ -57,7 +58,7 @@ pub struct PricingDiscountsSet {
 }
 
 /// The payload of `pricing.taxes_set` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct PricingTaxesSet {
     /// The id of the pricing.
     pub pricing_id: Uuid,

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{PricingError, PricingRuleError};
 use crate::value::{Country, Destination, Rate, RateClass, Region};
 
 /// Whether prices contain the tax.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TaxMode {
     /// The tax is added to the prices of the lines.
@@ -37,7 +38,7 @@ impl FromStr for TaxMode {
 }
 
 /// The taxes of a country.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CountryTax {
     /// Whether prices contain the tax.
     pub mode: TaxMode,
@@ -46,7 +47,7 @@ pub struct CountryTax {
 }
 
 /// A tax rate of a country.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TaxRate {
     /// The region that it is for, or `None` if it is for all regions without a rate of their own.
     pub region: Option<Region>,

@@ -1,5 +1,6 @@
 //! The events of a product. Type strings and shapes are permanent.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -7,7 +8,7 @@ use crate::aggregate::stored_events;
 use crate::value::{Money, ProductName, RateClass};
 
 /// An event of a product.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum ProductEvent {
     /// `product.added` v1: a product was added.
@@ -78,7 +79,7 @@ impl ProductEvent {
 }
 
 /// The payload of `product.added` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ProductAdded {
     /// The product's id.
     pub product_id: Uuid,
@@ -91,7 +92,7 @@ pub struct ProductAdded {
 }
 
 /// The payload of `product.renamed` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ProductRenamed {
     /// The product's id.
     pub product_id: Uuid,
@@ -100,7 +101,7 @@ pub struct ProductRenamed {
 }
 
 /// The payload of `product.repriced` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ProductRepriced {
     /// The product's id.
     pub product_id: Uuid,
@@ -109,7 +110,7 @@ pub struct ProductRepriced {
 }
 
 /// The payload of `product.classified` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ProductClassified {
     /// The product's id.
     pub product_id: Uuid,
@@ -118,7 +119,7 @@ pub struct ProductClassified {
 }
 
 /// The payload of `product.stock_adjusted` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ProductStockAdjusted {
     /// The product's id.
     pub product_id: Uuid,
@@ -129,7 +130,7 @@ pub struct ProductStockAdjusted {
 }
 
 /// The payload of `product.stock_received` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ProductStockReceived {
     /// The product's id.
     pub product_id: Uuid,
@@ -140,7 +141,7 @@ pub struct ProductStockReceived {
 }
 
 /// The payload of `product.stock_reserved` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ProductStockReserved {
     /// The product's id.
     pub product_id: Uuid,
@@ -153,7 +154,7 @@ pub struct ProductStockReserved {
 }
 
 /// The payload of `product.stock_released` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ProductStockReleased {
     /// The product's id.
     pub product_id: Uuid,
@@ -166,7 +167,7 @@ pub struct ProductStockReleased {
 }
 
 /// The payload of `product.stock_shipped` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ProductStockShipped {
     /// The product's id.
     pub product_id: Uuid,

@@ -1,5 +1,6 @@
 //! The addresses of a user, as events and the state have them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -8,7 +9,7 @@ use crate::personal::Personal;
 use crate::value::{AddressLine, Destination, PostalAddress};
 
 /// An address of a user. All is personal except where taxes depend on it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Address {
     /// The id of the address.
     pub address_id: Uuid,

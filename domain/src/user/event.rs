@@ -1,5 +1,6 @@
 //! The events of a user. Type strings and shapes are permanent.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -10,7 +11,7 @@ use crate::personal::Personal;
 use crate::value::{CustomerType, Email, PersonName};
 
 /// An event of a user.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum UserEvent {
     /// `user.registered` v1: a user registered.
@@ -75,7 +76,7 @@ impl UserEvent {
 }
 
 /// The payload of `user.registered` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct UserRegistered {
     /// The user's id.
     pub user_id: Uuid,
@@ -86,7 +87,7 @@ pub struct UserRegistered {
 }
 
 /// The payload of `user.renamed` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct UserRenamed {
     /// The user's id.
     pub user_id: Uuid,
@@ -95,7 +96,7 @@ pub struct UserRenamed {
 }
 
 /// The payload of `user.email_changed` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct UserEmailChanged {
     /// The user's id.
     pub user_id: Uuid,
@@ -104,7 +105,7 @@ pub struct UserEmailChanged {
 }
 
 /// The payload of `user.profile_changed` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct UserProfileChanged {
     /// The user's id.
     pub user_id: Uuid,
@@ -113,7 +114,7 @@ pub struct UserProfileChanged {
 }
 
 /// The payload of `user.preferences_changed` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct UserPreferencesChanged {
     /// The user's id.
     pub user_id: Uuid,
@@ -122,7 +123,7 @@ pub struct UserPreferencesChanged {
 }
 
 /// The payload of `user.classified` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct UserClassified {
     /// The user's id.
     pub user_id: Uuid,
@@ -131,7 +132,7 @@ pub struct UserClassified {
 }
 
 /// The payload of `user.address_added` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct UserAddressAdded {
     /// The user's id.
     pub user_id: Uuid,
@@ -140,7 +141,7 @@ pub struct UserAddressAdded {
 }
 
 /// The payload of `user.address_changed` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct UserAddressChanged {
     /// The user's id.
     pub user_id: Uuid,
@@ -149,7 +150,7 @@ pub struct UserAddressChanged {
 }
 
 /// The payload of `user.address_removed` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct UserAddressRemoved {
     /// The user's id.
     pub user_id: Uuid,
@@ -158,14 +159,14 @@ pub struct UserAddressRemoved {
 }
 
 /// The payload of `user.deactivated` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct UserDeactivated {
     /// The user's id.
     pub user_id: Uuid,
 }
 
 /// The payload of `user.reactivated` v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct UserReactivated {
     /// The user's id.
     pub user_id: Uuid,

@@ -1,5 +1,6 @@
 //! What users say about themselves: the profile, which is personal, and preferences, which are not.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -8,7 +9,7 @@ use crate::personal::Personal;
 use crate::value::{Currency, Language, Locale, PersonName, Phone};
 
 /// The profile of a user. The default is empty.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Profile {
     /// The name that others see.
     pub display_name: Option<Personal<PersonName>>,
@@ -19,7 +20,7 @@ pub struct Profile {
 }
 
 /// What the shop should do for a user. It says little about the person, so it is no personal data.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Preferences {
     /// The language of mails and pages.
     pub language: Option<Language>,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::PersonName;
@@ -10,9 +11,10 @@ use super::name::{self, NameError};
 /// The maximum length of a postal code, in characters.
 pub const MAX_POSTAL_CODE_LEN: usize = 12;
 
-/// Who receives a parcel, and where in a country. All of it is personal data. The country and the
-/// region are not, and are in a [`super::Destination`].
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Who receives a parcel, and where in a country. All of it is personal data.
+///
+/// The country and the region are not, and are in a [`super::Destination`].
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PostalAddress {
     /// The person or company that receives.
     pub recipient: PersonName,
@@ -28,16 +30,15 @@ pub struct PostalAddress {
 ///
 /// Deserialising does not check it again, because a line in a stored event was valid when it was
 /// written.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct AddressLine(String);
 
-/// A postal code: 1 to [`MAX_POSTAL_CODE_LEN`] ASCII letters and digits, with blanks or hyphens
-/// between them.
+/// A postal code: 1 to 12 ASCII letters and digits, with blanks or hyphens between them.
 ///
 /// Deserialising does not check it again, because a code in a stored event was valid when it was
 /// written.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct PostalCode(String);
 

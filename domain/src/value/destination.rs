@@ -1,8 +1,10 @@
 //! Where an order goes, as far as taxes depend on it: a country and a region.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The codes of ISO 3166-1 alpha-2, sorted.
@@ -26,12 +28,14 @@ pub struct Country(&'static str);
 ///
 /// Deserialising does not check it again, because a region in a stored event was valid when it was
 /// written.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(transparent)]
 pub struct Region(String);
 
 /// Where an order goes, as far as taxes depend on it. It is no personal data: millions share it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Destination {
     /// The country.
     pub country: Country,
@@ -86,6 +90,20 @@ impl Serialize for Country {
 impl<'de> Deserialize<'de> for Country {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for Country {
+    fn schema_name() -> Cow<'static, str> {
+        "Country".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A country: a code of ISO 3166-1 alpha-2, such as `DE`.",
+            "type": "string",
+            "pattern": "^[A-Z]{2}$",
+        })
     }
 }
 

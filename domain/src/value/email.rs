@@ -4,13 +4,14 @@ use std::fmt;
 
 use formats::email;
 pub use formats::email::EmailError;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A plain ASCII e-mail address, `local@domain`, in the letters that the user typed.
 ///
 /// Deserialising does not check it again, because an address in a stored event was valid when it
 /// was written.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Email(String);
 

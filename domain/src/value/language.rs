@@ -2,13 +2,14 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A language: a code of ISO 639 with two or three lower-case letters, such as `de`.
 ///
 /// Deserialising does not check it again, because a language in a stored event was valid when it
 /// was written. The list of ISO 639 grows, so only the form is checked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Language(String);
 
@@ -16,7 +17,7 @@ pub struct Language(String);
 ///
 /// Deserialising does not check it again, because a locale in a stored event was valid when it was
 /// written.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Locale(String);
 

@@ -1,8 +1,10 @@
 //! Money: integer minor units in an ISO 4217 currency. Amounts are never negative, never floats,
 //! and currencies never mix.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::value::Quantity;
@@ -19,10 +21,13 @@ mod tests;
 pub struct Currency(formats::Currency);
 
 /// An amount in minor units (cents) of a currency: `{"minor": 1467, "currency": "USD"}` in events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "StoredMoney")]
 pub struct Money {
+    /// The amount in minor units, such as cents.
+    #[schemars(range(min = 0, max = Money::MAX_MINOR))]
     minor: i64,
+    /// The currency.
     currency: Currency,
 }
 
@@ -119,7 +124,21 @@ impl<'de> Deserialize<'de> for Currency {
     }
 }
 
-#[derive(Deserialize)]
+impl JsonSchema for Currency {
+    fn schema_name() -> Cow<'static, str> {
+        "Currency".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A currency with minor units that ISO 4217 lists now or listed once.",
+            "type": "string",
+            "pattern": "^[A-Z]{3}$",
+        })
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
 struct StoredMoney {
     minor: i64,
     currency: Currency,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(super) mod visible;
@@ -30,7 +31,7 @@ pub enum NameError {
 ///
 /// Deserialising does not check it again, because a name in a stored event was valid when it was
 /// written.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct PersonName(String);
 
@@ -38,7 +39,7 @@ pub struct PersonName(String);
 ///
 /// Deserialising does not check it again, because a name in a stored event was valid when it was
 /// written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct ProductName(String);
 

@@ -2,6 +2,7 @@
 //!
 //! Neither is about a person. They are stored as they are, and no erasure removes them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::name::visible;
@@ -29,7 +30,7 @@ pub struct EvidenceError;
 ///
 /// Deserialising does not check it again, because a reason in a stored event was valid when it was
 /// written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Reason(String);
 
@@ -37,7 +38,7 @@ pub struct Reason(String);
 ///
 /// Deserialising does not check it again, because a reference in a stored event was valid when it
 /// was written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Evidence(String);
 

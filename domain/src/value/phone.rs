@@ -2,13 +2,14 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A telephone number in the international form of E.164: `+` and 7 to 15 digits.
 ///
 /// Deserialising does not check it again, because a number in a stored event was valid when it was
 /// written.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Phone(String);
 

@@ -1,12 +1,13 @@
 //! The quantity of a product in an order line.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A number of units of a product: 1 to [`Quantity::MAX`].
+/// A number of units of a product: 1 to 1,000,000.
 ///
 /// Deserialising does not check it again, because a quantity in a stored event was valid when it
 /// was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Quantity(u32);
 

@@ -1,12 +1,13 @@
 //! A share of an amount: a discount or a tax rate.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A rate in parts per million: 0 to [`Rate::MAX`]. 190,000 is 19 %, and 88,750 is 8.875 %.
+/// A rate in parts per million: 0 to 1,000,000. 190,000 is 19 %, and 88,750 is 8.875 %.
 ///
 /// Deserialising does not check it again, because a rate in a stored event was valid when it was
 /// written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Rate(u32);
 

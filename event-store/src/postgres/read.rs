@@ -154,8 +154,12 @@ impl Inner {
 
     pub(super) async fn descends_from(&self, epoch: Epoch) -> Result<bool, StoreError> {
         self.continuity.check().await?;
-        let row = sqlx::query_file!("sql/descends_from.sql", epoch.0).fetch_one(&self.lookup).await;
-        Ok(row.map_err(|error| self.failed(error))?.descends)
+        let row = on_current!(
+            self.lookup,
+            fetch_one,
+            sqlx::query_file!("sql/descends_from.sql", epoch.0)
+        );
+        Ok(row?.descends)
     }
 
     pub(super) async fn read(
@@ -278,14 +282,12 @@ impl Inner {
 
     pub(super) async fn written_types(&self) -> Result<Vec<WrittenType>, StoreError> {
         self.continuity.check().await?;
-        let rows = sqlx::query_file!("sql/written_types.sql")
-            .fetch_all(&self.scan)
-            .await
-            .map_err(|error| self.failed(error))?;
+        let rows = on_current!(self.scan, fetch_all, sqlx::query_file!("sql/written_types.sql"));
         let unreadable = |error: InvalidName| {
             StoreError::Unusable(format!("an event type of the log cannot be read: {error}"))
         };
-        rows.into_iter()
+        rows?
+            .into_iter()
             .map(|row| {
                 Ok(WrittenType {
                     event_type: row.event_type.parse()?,

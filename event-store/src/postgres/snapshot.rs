@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use futures::FutureExt as _;
 use serde_json::value::RawValue;
 
-use super::error::read_error;
+use super::current::on_current;
 use super::{PostgresStore, connect};
 use crate::error::StoreError;
 use crate::event::{Epoch, EventRef, Position};
@@ -19,12 +19,14 @@ impl SnapshotStore for PostgresStore {
         shape: i32,
         epoch: Epoch,
     ) -> Result<Option<Snapshot>, StoreError> {
-        self.inner.continuity.check().await?;
-        let row = sqlx::query_file!("sql/read_snapshot.sql", stream.as_str(), shape, epoch.0)
-            .fetch_optional(&self.inner.lookup)
-            .await
-            .map_err(read_error)?;
-        let Some(row) = row else { return Ok(None) };
+        let inner = &self.inner;
+        inner.continuity.check().await?;
+        let row = on_current!(
+            inner.lookup,
+            fetch_optional,
+            sqlx::query_file!("sql/read_snapshot.sql", stream.as_str(), shape, epoch.0)
+        );
+        let Some(row) = row? else { return Ok(None) };
         let unreadable = |error| {
             StoreError::Unusable(format!("the snapshot of {stream} cannot be read: {error}"))
         };

@@ -9,3 +9,4 @@ mod relay;
 mod sockets;
 mod streams;
 mod support;
+mod tls;

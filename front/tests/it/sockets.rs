@@ -1,6 +1,8 @@
 //! Web sockets to the query API: what both sides send passes as it is, they have places among the
 //! streams, and they end with the process.
 
+use std::time::{Duration, Instant};
+
 use axum::Router;
 use axum::extract::Request;
 use axum::extract::ws::{Message as Said, WebSocketUpgrade, rejection::WebSocketUpgradeRejection};
@@ -11,6 +13,7 @@ use front::UpstreamLimits;
 use futures::{SinkExt as _, StreamExt as _};
 use local_servers::{in_time, until};
 use service_kit::Problem;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
@@ -25,7 +28,8 @@ const REFUSED: (&str, &str) = ("authorization", "Bearer x");
 
 type Socket = WebSocketStream<TcpStream>;
 
-/// Says everything twice, and closes when it hears `close`.
+/// Says everything twice. It closes when it hears `close`, is gone at `leave`, and does nothing
+/// more at `hold`.
 async fn echo(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
     request: Request,
@@ -41,6 +45,11 @@ async fn echo(
                 let frame = axum::extract::ws::CloseFrame { code: 4403, reason: "no".into() };
                 socket.send(Said::Close(Some(frame))).await.unwrap();
                 continue;
+            }
+            match text.as_str() {
+                "leave" => return,
+                "hold" => std::future::pending().await,
+                _ => {}
             }
             let twice = format!("{text}{text}");
             if socket.send(Said::Text(twice.into())).await.is_err() {
@@ -147,6 +156,27 @@ async fn sockets_take_places_of_streams_and_give_them_back() {
     drop(open);
     let is_free = async || between.connect("/graphql", &[PROTOCOL]).await.is_ok();
     until("the place is free", is_free).await;
+}
+
+#[tokio::test]
+async fn a_socket_of_which_one_side_has_ended_gives_its_place_back_soon() {
+    for said in ["leave", "hold"] {
+        let upstream = UpstreamLimits { requests: 1, streams: 1, ..PLENTY };
+        let between = Between::start(upstream).await;
+        let mut socket = between.connect("/graphql", &[PROTOCOL]).await.unwrap();
+        socket.send(Message::text(said)).await.unwrap();
+        if said == "hold" {
+            // The API does not end, whatever the client does.
+            socket.get_mut().shutdown().await.unwrap();
+        }
+        assert_eq!(between.refused("/graphql", &[PROTOCOL]).await, 503, "{said}");
+        let began = Instant::now();
+        let is_free = async || between.connect("/graphql", &[PROTOCOL]).await.is_ok();
+        until("the place is free", is_free).await;
+        // Between 3 s and the time after which a silent side is gone.
+        assert!(began.elapsed() < Duration::from_secs(15), "{said}: {:?}", began.elapsed());
+        drop(socket);
+    }
 }
 
 #[tokio::test]

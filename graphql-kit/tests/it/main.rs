@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_graphql::{EmptyMutation, Object, Request, Response, Schema, Subscription};
 use axum::Router;
@@ -12,7 +12,9 @@ use axum::extract::ws::WebSocketUpgrade;
 use axum::routing::any;
 use futures::stream::{BoxStream, iter, pending, repeat_with};
 use futures::{SinkExt as _, Stream, StreamExt as _};
-use graphql_kit::socket::{Closing, Output, Session, SocketLimits, converse, prepared};
+use graphql_kit::socket::{
+    CLOSE_DEADLINE, Closing, Output, Session, SocketLimits, converse, prepared,
+};
 use local_servers::{in_time, until};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
@@ -24,6 +26,8 @@ use tokio_util::sync::CancellationToken;
 
 /// The size of the answers of a client that does not read, in bytes.
 const LARGE: usize = 256 * 1024;
+/// The size of an answer that no connection holds, in bytes.
+const HUGE: usize = 64 * 1024 * 1024;
 /// Longer than any test takes.
 const LONG: Duration = Duration::from_mins(5);
 /// As long as a test can wait.
@@ -50,6 +54,11 @@ impl Streams {
     /// Three numbers.
     async fn three(&self) -> impl Stream<Item = i32> {
         iter([1, 2, 3])
+    }
+
+    /// One text that does not arrive unless it is read.
+    async fn huge(&self) -> impl Stream<Item = String> {
+        iter(["x".repeat(HUGE)])
     }
 
     /// Large texts, as fast as they are taken.
@@ -237,4 +246,18 @@ async fn a_socket_is_closed_when_its_caller_may_ask_no_longer_and_when_the_serve
     let _other = server.open().await;
     server.stop.cancel();
     assert_eq!(server.closing().await, Some(1001));
+}
+
+#[tokio::test]
+async fn a_server_that_stops_waits_for_no_client_that_does_not_read() {
+    let mut server = Server::start(PATIENT).await;
+    let mut socket = server.open().await;
+    socket.begin("1", "huge").await;
+    // The server is sending now, and never gets to the end.
+    in_time("the begin of the answer", socket.0.get_ref().readable()).await.unwrap();
+    let began = Instant::now();
+    server.stop.cancel();
+    assert_eq!(server.closing().await, Some(1001));
+    assert!(began.elapsed() < CLOSE_DEADLINE * 2, "{:?}", began.elapsed());
+    drop(socket);
 }

@@ -27,7 +27,7 @@ fn ends(breaker: &Breaker, results: &[bool]) {
     }
 }
 
-async fn opened() -> Breaker {
+fn opened() -> Breaker {
     let breaker = breaker();
     ends(&breaker, &[false; 4]);
     assert_eq!(state(&breaker), State::Open);
@@ -62,8 +62,8 @@ async fn a_long_time_of_success_does_not_keep_it_closed() {
 
 #[tokio::test(start_paused = true)]
 async fn it_closes_after_its_probes_succeeded_and_lets_no_more_pass_before() {
-    let breaker = opened().await;
-    tokio::time::advance(SETTINGS.open_for - Duration::from_millis(1)).await;
+    let breaker = opened();
+    tokio::time::advance(SETTINGS.open_for.saturating_sub(Duration::from_millis(1))).await;
     assert_eq!(breaker.admit().unwrap_err().retry_after, Duration::from_millis(1));
     tokio::time::advance(Duration::from_millis(1)).await;
     let (first, second) = (breaker.admit().unwrap(), breaker.admit().unwrap());
@@ -79,7 +79,7 @@ async fn it_closes_after_its_probes_succeeded_and_lets_no_more_pass_before() {
 
 #[tokio::test(start_paused = true)]
 async fn it_opens_again_when_a_probe_fails() {
-    let breaker = opened().await;
+    let breaker = opened();
     tokio::time::advance(SETTINGS.open_for).await;
     let (first, second) = (breaker.admit().unwrap(), breaker.admit().unwrap());
     first.failed();
@@ -91,7 +91,7 @@ async fn it_opens_again_when_a_probe_fails() {
 
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_is_given_up_makes_room_for_another() {
-    let breaker = opened().await;
+    let breaker = opened();
     tokio::time::advance(SETTINGS.open_for).await;
     let (first, second) = (breaker.admit().unwrap(), breaker.admit().unwrap());
     drop(first);

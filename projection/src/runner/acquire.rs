@@ -147,8 +147,9 @@ impl Acquisition {
         let load =
             async |raw: &mut PgConnection| ParkedSet::load(raw, &key, &[key.partition]).await;
         let parked = connection.run(load).await?;
-        let (owner, erasing) = (self.owner, Erasing::default());
-        let owned = Box::new(Owned { key, checkpoint, seen, parked, erasing, owner, connection });
+        let (owner, erasing, unfinished) = (self.owner, Erasing::default(), None);
+        let owned = Owned { key, checkpoint, seen, parked, erasing, unfinished, owner, connection };
+        let owned = Box::new(owned);
         let Some(store) = self.store else { return Ok(Acquired::Owned(owned)) };
         prove(owned, store.as_ref()).await
     }

@@ -1,8 +1,10 @@
-//! Gives a batch to every partition that the process owns.
+//! Gives a batch to every partition that the process owns. One that is still erasing goes on with
+//! the batch that it had, and the others go ahead of it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use event_feed::NatsHandle;
 use event_store::EventRef;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
@@ -25,6 +27,7 @@ impl Runner {
                 slot.at_head(&job, after);
             }
             self.confirm(&job, after).await;
+            erase(&mut self.slots, self.nats.as_ref()).await;
         } else {
             self.slots.iter_mut().for_each(Slot::let_go_if_late);
             self.dispatch(&Arc::new(job)).await;
@@ -37,10 +40,19 @@ impl Runner {
     async fn dispatch(&mut self, job: &Arc<Job>) {
         let mut folding = FuturesUnordered::new();
         for (index, slot) in self.slots.iter_mut().enumerate() {
+            let unfinished = slot.unfinished();
+            if unfinished.is_none() && slot.is_passed_by(job) {
+                slot.sees(job);
+                continue;
+            }
             if let Some(owned) = slot.take_owned() {
-                slot.begins(job);
-                let task = tokio::spawn(owned.apply(Arc::clone(job), slot.most()));
-                folding.push(async move { (index, task.await) });
+                match &unfinished {
+                    None => slot.begins(job),
+                    Some(_) => slot.sees(job),
+                }
+                let job = unfinished.unwrap_or_else(|| Arc::clone(job));
+                let task = tokio::spawn(owned.apply(Arc::clone(&job), slot.most()));
+                folding.push(async move { (index, job, task.await) });
             }
         }
         let mut reports = tokio::time::interval_at(Instant::now() + REPORT_EVERY, REPORT_EVERY);
@@ -48,13 +60,14 @@ impl Runner {
         loop {
             tokio::select! {
                 next = folding.next() => match next {
-                    Some((index, Ok(Folded::Passes(partition)))) => {
+                    Some((index, _, Ok(Folded::Passes(partition)))) => {
                         passing.push(partition);
                         passing_slots.push(index);
                     }
-                    Some((index, Ok(Folded::Done(applied)))) => self.settle(index, applied,
-                        job).await,
-                    Some((index, Err(panic))) => self.slots[index].panicked(&panic),
+                    Some((index, job, Ok(Folded::Done(applied)))) => {
+                        settle(&mut self.slots[index], self.nats.as_ref(), applied, &job).await;
+                    }
+                    Some((index, _, Err(panic))) => self.slots[index].panicked(&panic),
                     None => break,
                 },
                 _ = reports.tick() => self.watch.partitions(&self.slots),
@@ -71,7 +84,7 @@ impl Runner {
         match tokio::spawn(passing::over(passing, Arc::clone(job))).await {
             Ok(ended) => {
                 for (index, applied) in passing_slots.into_iter().zip(ended) {
-                    self.settle(index, applied, job).await;
+                    settle(&mut self.slots[index], self.nats.as_ref(), applied, job).await;
                 }
             }
             Err(panic) => {
@@ -81,14 +94,34 @@ impl Runner {
             }
         }
     }
+}
 
-    async fn settle(&mut self, index: usize, applied: Applied, job: &Job) {
-        let slot = &mut self.slots[index];
-        let moved = slot.settle(applied, job);
-        if let (Some((key, mark)), Some(nats), None) =
-            (moved, &self.nats, slot.standby_generation())
-        {
-            announce::checkpoint(nats, &key, job.head.epoch, mark).await;
+/// Lets the partitions that are erasing go on, while there is nothing to do for the others.
+pub(super) async fn erase(slots: &mut [Slot], nats: Option<&NatsHandle>) {
+    let mut rounds = FuturesUnordered::new();
+    for (index, slot) in slots.iter_mut().enumerate() {
+        let Some(job) = slot.unfinished() else { continue };
+        slot.let_go_if_late();
+        if let Some(owned) = slot.take_owned() {
+            let task = tokio::spawn(owned.apply(Arc::clone(&job), slot.most()));
+            rounds.push(async move { (index, job, task.await) });
         }
+    }
+    while let Some((index, job, ended)) = rounds.next().await {
+        match ended {
+            Ok(Folded::Done(applied)) => settle(&mut slots[index], nats, applied, &job).await,
+            // A batch with an erasure concerns the partition. If not, it reads the events again.
+            Ok(Folded::Passes(passing)) => {
+                settle(&mut slots[index], nats, passing.kept(), &job).await;
+            }
+            Err(panic) => slots[index].panicked(&panic),
+        }
+    }
+}
+
+async fn settle(slot: &mut Slot, nats: Option<&NatsHandle>, applied: Applied, job: &Job) {
+    let moved = slot.settle(applied, job);
+    if let (Some((key, mark)), Some(nats), None) = (moved, nats, slot.standby_generation()) {
+        announce::checkpoint(nats, &key, job.head.epoch, mark).await;
     }
 }

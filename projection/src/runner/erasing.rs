@@ -6,8 +6,8 @@
 //! subject's key was destroyed before the erasure was appended, and blanking again changes nothing.
 //!
 //! Pieces come in rounds. Between two rounds the runner renews its leases and works for its other
-//! partitions. These get as far as the runner has read ahead, and then wait for the slowest. A
-//! process that takes the partition over begins again.
+//! partitions. These go ahead (`turns.rs`): the partition keeps the batch that it has, which bounds
+//! its memory, and reads no other one. A process that takes the partition over begins again.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -25,8 +25,10 @@ use crate::projection::apart::{self, Refused};
 use crate::projection::past::{MAX_STATEMENT_ROWS, PastErasure, Piece};
 use crate::projection::{MAX_ROW_BYTES, Only, Prepared};
 
-/// How long a round begins pieces.
-const ROUND: Duration = Duration::from_secs(1);
+/// How long a round begins pieces. The other partitions wait for it.
+const ROUND: Duration = Duration::from_millis(250);
+/// The least time between two lines of the log about it.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 /// How long a piece should take. The size of the next one follows from it.
 const PIECE: Duration = Duration::from_millis(250);
 /// The number of rows of the first piece, which most subjects do not have.
@@ -41,6 +43,8 @@ pub(crate) struct Erasing {
     blanked: HashMap<(String, Uuid), Blanked>,
     /// The number of rows of the next piece.
     rows: usize,
+    /// When the log last mentioned it.
+    told_at: Option<Instant>,
 }
 
 /// How far the past of one row is blanked.
@@ -55,7 +59,7 @@ struct Blanked {
 
 impl Default for Erasing {
     fn default() -> Self {
-        Self { blanked: HashMap::new(), rows: FIRST_ROWS }
+        Self { blanked: HashMap::new(), rows: FIRST_ROWS, told_at: None }
     }
 }
 
@@ -70,6 +74,14 @@ impl Erasing {
     /// Forgets a key, because events of any position were added to its past.
     pub(crate) fn forget(&mut self, key: &str) {
         self.blanked.retain(|(of, _), _| of != key);
+    }
+
+    fn tell(&mut self, projection: &str, position: Position) {
+        if self.told_at.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
+            self.told_at = Some(Instant::now());
+            let position = position.0;
+            tracing::info!(projection, position, "still blanking the past of an erased subject");
+        }
     }
 
     /// The position after which the next piece begins; `None` if nothing is left.
@@ -137,12 +149,7 @@ pub(crate) async fn round(
     for erasure in prepared.past_erasures(only) {
         while let Some(after) = erasing.next(&erasure, checkpoint) {
             if began.elapsed() > ROUND {
-                let (projection, position) = (partition.projection.name(), erasure.position.0);
-                tracing::info!(
-                    projection,
-                    position,
-                    "still blanking the past of an erased subject"
-                );
+                erasing.tell(partition.projection.name(), erasure.position);
                 return Ok(Round::More);
             }
             let limit = erasing.rows.min(most.max(1));

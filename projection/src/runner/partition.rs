@@ -37,6 +37,8 @@ pub(crate) struct Owned {
     pub(crate) seen: Seen,
     pub(super) parked: ParkedSet,
     pub(super) erasing: Erasing,
+    /// The batch that waits until the past of an erased subject is blanked.
+    pub(crate) unfinished: Option<Arc<Job>>,
     pub(super) owner: Uuid,
     pub(super) connection: Connection,
 }
@@ -74,7 +76,8 @@ pub(crate) enum Outcome {
 }
 
 impl Owned {
-    /// Folds the events after the checkpoint into the rows, at most `most` of them.
+    /// Folds the events after the checkpoint into the rows, at most `most` of them. If a batch is
+    /// [unfinished](Self::unfinished), it must be given again.
     pub(crate) async fn apply(mut self: Box<Self>, job: Arc<Job>, most: usize) -> Folded {
         let mut applied = Applied { handled: 0, ignored: 0, parked: 0, outcome: Outcome::Lost };
         let at = self.checkpoint.mark;
@@ -90,7 +93,9 @@ impl Owned {
             return Folded::Done(applied);
         }
         let events = &events[..events.len().min(most)];
-        applied.outcome = match self.fold(&job, (events, most), &mut applied).await {
+        let folded = self.fold(&job, (events, most), &mut applied).await;
+        self.unfinished = matches!(folded, Ok(Some(Halt::Erases))).then(|| Arc::clone(&job));
+        applied.outcome = match folded {
             Ok(None) => Outcome::Owned(self),
             Ok(Some(Halt::Erases)) => Outcome::Erasing(self),
             Ok(Some(Halt::Passes(events))) => {
@@ -143,6 +148,8 @@ impl Owned {
             // The partitions that skip a batch move together to its end, but this partition may
             // have got only the first events of it.
             let is_whole = job.events.last().is_some_and(|end| end.position == last.position);
+            // Nor do the others move over a batch that only this one has not finished.
+            let is_whole = is_whole && self.unfinished.is_none();
             if prepared.handled == 0 && prepared.unreadable.is_none() && halt.is_none() && is_whole
             {
                 return Ok(Some(Halt::Passes(prepared.ignored)));

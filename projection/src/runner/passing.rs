@@ -56,7 +56,8 @@ pub(crate) async fn over(mut partitions: Vec<Passing>, job: Arc<Job>) -> Vec<App
 }
 
 impl Passing {
-    fn kept(self) -> Applied {
+    /// Leaves the partition where it is.
+    pub(super) fn kept(self) -> Applied {
         Applied {
             handled: 0,
             ignored: self.events,

@@ -24,10 +24,12 @@ use crate::projection::AnyProjection;
 
 mod confirm;
 mod end;
+mod erase;
 mod place;
 mod progress;
 mod take;
 
+use erase::Pace;
 pub(crate) use progress::Progress;
 
 /// How often a stopped partition is checked: another generation may have become live, or the log
@@ -51,6 +53,7 @@ pub(crate) struct Slot {
     /// Whether this process knows the state of the partition. At the start it does not.
     is_known: bool,
     state: State,
+    pace: Pace,
     /// The clock of the lease, and the size of the next batch.
     held: Held,
     /// The number of failures in a row.
@@ -99,6 +102,7 @@ impl Slot {
             is_paused: false,
             is_known: false,
             state: State::Waiting { due: now, connection: None },
+            pace: Pace::Common,
             held: Held::new(LEASE, RENEW_EVERY, MAX_BATCH),
             failures: 0,
             error: None,
@@ -154,9 +158,14 @@ impl Slot {
         }
     }
 
+    /// The log has this head.
+    pub(crate) const fn sees(&mut self, job: &Job) {
+        self.progress.head = job.head.mark.position;
+    }
+
     /// A batch is about to be folded.
     pub(crate) fn begins(&mut self, job: &Job) {
-        self.progress.head = job.head.mark.position;
+        self.sees(job);
         self.progress.mode = job.mode;
         let first = job.events.iter().find(|event| event.position > self.progress.position);
         self.progress.oldest = first.map(|event| event.recorded_at);
@@ -189,6 +198,7 @@ impl Slot {
                 return moved.then_some((key, mark));
             }
             Outcome::Erasing(owned) => {
+                self.pace = Pace::Behind;
                 self.own(owned);
                 self.recovered();
             }

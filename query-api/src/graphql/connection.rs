@@ -4,7 +4,8 @@
 use std::borrow::Cow;
 
 use async_graphql::connection::PageInfo;
-use async_graphql::{Context, Error, Object, OutputType, Result, TypeName};
+use async_graphql::{Context, Error, Object, Result, TypeName};
+use graphql_kit::{AtOnce, Prompt};
 use serde::Serialize;
 use serde_json::Value;
 use service_kit::{FieldError, Problem};
@@ -14,7 +15,7 @@ use crate::http::Api;
 use crate::page::{DEFAULT_SIZE, ListId, MAX_SIZE, Page, PageRequest, PageStart};
 
 /// What a list has.
-pub(super) trait Listed: OutputType {
+pub(super) trait Listed: Prompt {
     /// The possible sorts of the list.
     type Sort: Copy + Send + Sync + 'static;
 
@@ -110,14 +111,14 @@ impl<S: Copy> Wanted<S> {
         &self,
         page: Page<T>,
         node: impl Fn(T) -> N,
-    ) -> Connection<N> {
+    ) -> AtOnce<Connection<N>> {
         let (list, sort) = (self.list, self.request.sort);
         let edges = page.rows.into_iter().map(|row| Edge { node: node(row), list, sort });
-        Connection {
+        AtOnce(Connection {
             edges: edges.collect(),
             has_next_page: page.has_more,
             has_previous_page: self.request.start != PageStart::First,
-        }
+        })
     }
 }
 
@@ -132,13 +133,13 @@ impl<N: Listed> Edge<N> {
 #[Object(name_type)]
 impl<N: Listed> Connection<N> {
     /// The items with their cursors.
-    async fn edges(&self) -> &[Edge<N>] {
-        &self.edges
+    async fn edges(&self) -> Vec<AtOnce<&Edge<N>>> {
+        self.edges.iter().map(AtOnce).collect()
     }
 
     /// The items.
-    async fn nodes(&self) -> Vec<&N> {
-        self.edges.iter().map(|edge| &edge.node).collect()
+    async fn nodes(&self) -> Vec<AtOnce<&N>> {
+        self.edges.iter().map(|edge| AtOnce(&edge.node)).collect()
     }
 
     /// What comes before and after the page.
@@ -164,9 +165,17 @@ impl<N: Listed> Edge<N> {
     }
 
     /// The item.
-    async fn node(&self) -> &N {
-        &self.node
+    async fn node(&self) -> AtOnce<&N> {
+        AtOnce(&self.node)
     }
+}
+
+impl<N: Listed> Prompt for Connection<N> {
+    const WAITING: &'static [&'static str] = N::WAITING;
+}
+
+impl<N: Listed> Prompt for Edge<N> {
+    const WAITING: &'static [&'static str] = N::WAITING;
 }
 
 impl<N: Listed> TypeName for Connection<N> {

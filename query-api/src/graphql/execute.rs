@@ -15,6 +15,7 @@ use service_kit::Problem;
 use service_kit::envelope::lag_seconds;
 use service_kit::http::{RateKey, RequestId};
 
+use super::asked::Asked;
 use super::asking::{Asking, Outcome, Shared};
 use super::questions::Questions;
 use crate::http::Api;
@@ -41,6 +42,7 @@ fn operation(field: &str) -> &str {
 /// What executes one request.
 pub(super) struct Execution {
     pub(super) api: Api,
+    /// The wait that its headers and parameters ask for.
     pub(super) wait: Option<Wait>,
 }
 
@@ -131,8 +133,9 @@ impl Executes for Execution {
             Problem::internal()
         })?;
         self.count(&mut request, rate_key)?;
+        let wait = Asked::of(&request, &self.api.token_key)?.or_header(self.wait)?;
         let request = Repeatable::new(request);
-        let wait = self.wait.map(|wait| (wait.token, wait.patience));
+        let wait = wait.map(|wait| (wait.token, wait.patience));
         let execution = self.api.reader.snapshot(wait, |snapshot| {
             let (api, caller) = (self.api.clone(), caller.clone());
             let shared = Shared::new(api, caller, request_id.clone(), snapshot);

@@ -65,6 +65,8 @@ pub(super) struct OrdersKey {
 pub(super) struct OrdersPage {
     /// Only orders with this status.
     pub(super) status: Option<&'static str>,
+    /// Whether brief rows have all that is asked for: see [`OrderRow::brief`].
+    pub(super) is_brief: bool,
     /// The page to read, and its sort.
     pub(super) request: PageRequest<OrderSort>,
 }
@@ -90,6 +92,7 @@ impl Loader<OrdersKey> for Rows {
                     scope,
                     user_ids: user_ids.to_vec(),
                     status: page.status.map(str::to_owned),
+                    is_brief: page.is_brief,
                     page_request: page.request.clone(),
                 };
                 for (user_id, Page { rows, has_more, total }) in self.0.ask(question).await? {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use access::Permission;
 use async_graphql::{Context, Enum, ID, InputObject, Object, Result};
+use graphql_kit::{AtOnce, Prompt};
 use serde::Serialize;
 use serde_json::Value;
 use service_kit::input::Id;
@@ -13,7 +14,7 @@ use uuid::Uuid;
 use super::asking::{Answer, Asking};
 use super::connection::{Connection, Listed, Wanted};
 use super::load::{OrderKey, ProductKey, UserKey};
-use super::money::Money;
+use super::money::{Money, money};
 use super::product::Product;
 use super::scalar::Timestamp;
 use super::user::User;
@@ -29,6 +30,22 @@ struct OrderItem {
     order: Arc<OrderRow>,
     at: usize,
 }
+
+/// The fields that a brief row has not: see [`OrderRow::brief`].
+pub(super) const DETAILS: &[&str] = &[
+    // One line each.
+    "cancelledAt",
+    "confirmedAt",
+    "deliveredAt",
+    "items",
+    "orderedAt",
+    "paidAt",
+    "paymentRequestedAt",
+    "refundedAt",
+    "shippedAt",
+    "shippingCountry",
+    "shippingRegion",
+];
 
 /// The sorts of a list of orders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
@@ -87,7 +104,7 @@ impl OrderQuery {
         #[graphql(desc = "The cursor that the page starts after.")] after: Option<String>,
         filter: Option<OrderFilter>,
         #[graphql(default_with = "SortOrders::CreatedAtDesc")] sort: SortOrders,
-    ) -> Answer<Connection<Order>> {
+    ) -> Answer<AtOnce<Connection<Order>>> {
         let answer = async {
             let asking = ctx.data::<Asking>()?;
             let scope = asking.scope(Permission::OrdersRead)?;
@@ -124,9 +141,17 @@ impl Listed for Order {
     }
 }
 
+impl Prompt for Order {
+    const WAITING: &'static [&'static str] = &["user", "product"];
+}
+
+impl Prompt for OrderItem {
+    const WAITING: &'static [&'static str] = &["product"];
+}
+
 impl Order {
     fn money(&self, minor: i64) -> Money {
-        Money::of(minor, &self.0.currency)
+        money(minor, &self.0.currency)
     }
 }
 
@@ -144,18 +169,18 @@ impl Order {
     }
 
     /// The user who ordered. Null if the caller may not see the user.
-    async fn user(&self, ctx: &Context<'_>) -> Answer<User> {
+    async fn user(&self, ctx: &Context<'_>) -> Answer<AtOnce<User>> {
         let answer = async {
             let asking = ctx.data::<Asking>()?;
             asking.scope(Permission::UsersRead)?;
-            Ok(asking.load(UserKey(self.0.user_id)).await?.map(User))
+            Ok(asking.load(UserKey(self.0.user_id)).await?.map(|row| AtOnce(User(row))))
         };
         answer.await.transpose()
     }
 
     /// The items, in the order in which they were added.
-    async fn items(&self) -> Vec<OrderItem> {
-        let item = |at| OrderItem { order: Arc::clone(&self.0), at };
+    async fn items(&self) -> Vec<AtOnce<OrderItem>> {
+        let item = |at| AtOnce(OrderItem { order: Arc::clone(&self.0), at });
         (0..self.0.lines.len()).map(item).collect()
     }
 
@@ -299,11 +324,14 @@ impl OrderItem {
     }
 
     /// The product as it is now. Null if it is not there, or not for the caller.
-    async fn product(&self, ctx: &Context<'_>) -> Answer<Product> {
+    async fn product(&self, ctx: &Context<'_>) -> Answer<AtOnce<Product>> {
         let answer = async {
             let asking = ctx.data::<Asking>()?;
             asking.everything(Permission::ProductsRead)?;
-            Ok(asking.load(ProductKey(self.line().product_id)).await?.map(Product))
+            Ok(asking
+                .load(ProductKey(self.line().product_id))
+                .await?
+                .map(|row| AtOnce(Product(row))))
         };
         answer.await.transpose()
     }
@@ -320,6 +348,26 @@ impl OrderItem {
 
     /// The price of one unit.
     async fn unit_price(&self) -> Money {
-        Money::of(self.line().unit_price_minor, &self.order.currency)
+        money(self.line().unit_price_minor, &self.order.currency)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_brief_row_lacks_what_the_details_show_and_nothing_else() {
+        let columns = OrderRow::brief().concat();
+        let lacking = columns.split(", ").filter_map(|column| column.split_once(" AS "));
+        let field = |(_, column): (&str, &str)| {
+            let mut words = column.split('_');
+            let first = words.next().unwrap_or_default().replace("lines", "items");
+            let upper = |word: &str| word[..1].to_uppercase() + &word[1..];
+            words.map(upper).fold(first, |name, word| name + &word)
+        };
+        let mut lacking: Vec<String> = lacking.map(field).collect();
+        lacking.sort_unstable();
+        assert_eq!(lacking, DETAILS);
     }
 }

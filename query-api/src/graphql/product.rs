@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use access::Permission;
 use async_graphql::{Context, Enum, ID, InputObject, Object, Result};
+use graphql_kit::{AtOnce, Prompt};
 use serde::Serialize;
 use serde_json::Value;
 use service_kit::input::Id;
@@ -11,7 +12,7 @@ use service_kit::input::Id;
 use super::asking::{Answer, Asking};
 use super::connection::{Connection, Listed, Wanted};
 use super::load::ProductKey;
-use super::money::Money;
+use super::money::{Money, money};
 use super::scalar::Timestamp;
 use crate::read::product::{ListProducts, ProductRow, ProductSort};
 
@@ -63,7 +64,7 @@ impl ProductQuery {
         #[graphql(desc = "The cursor that the page starts after.")] after: Option<String>,
         filter: Option<ProductFilter>,
         #[graphql(default_with = "SortProducts::CreatedAtDesc")] sort: SortProducts,
-    ) -> Answer<Connection<Product>> {
+    ) -> Answer<AtOnce<Connection<Product>>> {
         let answer = async {
             let asking = ctx.data::<Asking>()?;
             asking.everything(Permission::ProductsRead)?;
@@ -98,6 +99,8 @@ impl Listed for Product {
     }
 }
 
+impl Prompt for Product {}
+
 /// A product.
 #[Object]
 impl Product {
@@ -113,7 +116,7 @@ impl Product {
 
     /// The price of one unit.
     async fn unit_price(&self) -> Money {
-        Money::of(self.0.unit_price_minor, &self.0.currency)
+        money(self.0.unit_price_minor, &self.0.currency)
     }
 
     /// The rate class, which taxes depend on: `standard`, `reduced` or `zero`.

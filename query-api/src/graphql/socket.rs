@@ -30,6 +30,7 @@ use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use super::Graphql;
+use super::asked::Asked;
 use super::execute::Execution;
 use super::failure::server_error;
 use super::subscription::{Again, Subscriber};
@@ -177,6 +178,13 @@ impl Socket {
         if let Err(problem) = self.execution().count(&mut request, self.client) {
             return once(ready(Output::Error(vec![server_error(&problem, &request_id)]))).boxed();
         }
+        let asked = match Asked::of(&request, &self.graphql.api.token_key) {
+            Ok(asked) => asked,
+            Err(problem) => {
+                let error = server_error(&problem, &request_id);
+                return once(ready(Output::Error(vec![error]))).boxed();
+            }
+        };
         let again = Arc::<Again>::default();
         let subscriber = Subscriber {
             api: self.graphql.api.clone(),
@@ -184,6 +192,7 @@ impl Socket {
             credentials: self.credentials.clone(),
             client: self.client,
             request_id,
+            asked,
             again: Arc::clone(&again),
         };
         let answers = self.graphql.events.execute_stream(request.data(subscriber));

@@ -10,30 +10,32 @@
 use std::sync::Arc;
 
 use access::{Caller, Permission, Scope};
-use async_graphql::{Context, Enum, Error, ID, MergedSubscription, Object, Result, SimpleObject};
+use async_graphql::{Context, Error, ID, MergedSubscription, Result};
 use axum::http::HeaderMap;
-use futures::stream::{BoxStream, StreamExt as _, unfold};
+use futures::stream::{BoxStream, Stream, StreamExt as _, unfold};
+use serde::Serialize;
+use service_kit::Problem;
 use service_kit::http::{REQUEST_DEADLINE, RateKey};
 use service_kit::input::Id;
-use service_kit::{PageInfo, Problem};
 use tokio::time::timeout;
 
+use super::asked::Asked;
 use super::failure::{ended, error};
-use super::order::Order;
-use super::product::Product;
-use super::user::User;
 use crate::http::Api;
-use crate::live::{Ask, Event, Follow, Followed, Form, Kind, Opening, Streaming};
-use crate::read::order::OrderRow;
-use crate::read::product::ProductRow;
-use crate::read::user::UserRow;
-use crate::wait::{Wait, WaitParams};
+use crate::live::{
+    Ask, AskPage, Event, Follow, Followed, Form, Opening, PageEvent, PageOpening, PageStream,
+    Reason, Streaming,
+};
+use crate::scope::Projection;
 
+mod event;
 mod order;
 mod product;
 mod resolve;
+mod sales;
 mod user;
 
+use event::event;
 pub(super) use resolve::{Again, Events};
 
 /// The things that can be followed.
@@ -42,144 +44,9 @@ pub(super) struct Subscription(
     // One line each.
     order::OrderSubscription,
     product::ProductSubscription,
+    sales::SalesSubscription,
     user::UserSubscription,
 );
-
-/// What an event of a subscription says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(name = "LiveEventKind", remote = "Kind")]
-enum LiveEventKind {
-    /// A row as it is now, of the snapshot that a subscription begins with.
-    Row,
-    /// The snapshot is complete.
-    Complete,
-    /// A row changed.
-    Changed,
-    /// A row lacks events from now on.
-    Stale,
-    /// The personal data of a row were erased.
-    Erased,
-    /// A row left the list.
-    Left,
-    /// What the client missed is complete.
-    Resumed,
-    /// What the client has does not count any more. A new snapshot follows.
-    Reset,
-}
-
-/// Why a client has to begin again.
-#[derive(SimpleObject)]
-struct LiveReason {
-    /// The reason, for programs.
-    code: String,
-    /// The reason, for people.
-    detail: String,
-}
-
-/// What follows the page that a subscription to a list begins with.
-#[derive(SimpleObject)]
-struct LivePage {
-    /// Whether the list goes on.
-    has_next_page: bool,
-    /// If so, the cursor with which a query of the same list goes on.
-    end_cursor: Option<String>,
-}
-
-impl LivePage {
-    fn of(page: &PageInfo) -> Self {
-        Self { has_next_page: page.has_more, end_cursor: page.next_cursor.clone() }
-    }
-}
-
-macro_rules! events {
-    ($(
-        $(#[doc = $doc:literal])+
-        $Event:ident of $Row:ident {
-            $(#[doc = $node_doc:literal])+
-            $node:ident: $Node:ident
-        }
-    )+) => {
-        $(
-            $(#[doc = $doc])+
-            struct $Event(Arc<Event<$Row>>);
-
-            impl From<Arc<Event<$Row>>> for $Event {
-                fn from(event: Arc<Event<$Row>>) -> Self {
-                    Self(event)
-                }
-            }
-
-            $(#[doc = $doc])+
-            #[Object]
-            impl $Event {
-                /// What it says.
-                async fn event(&self) -> LiveEventKind {
-                    self.0.kind.into()
-                }
-
-                /// The id with which a client goes on behind this event: hand it to `lastEventId`.
-                /// Null if it cannot, which it then does behind the one before.
-                async fn id(&self) -> Option<&str> {
-                    self.0.id.as_deref()
-                }
-
-                /// The position of the log up to which the client is complete with this event.
-                async fn position(&self) -> Option<i64> {
-                    self.0.meta.as_ref().map(|meta| meta.position)
-                }
-
-                /// The history that the position belongs to. Null before the first event.
-                async fn epoch(&self) -> Option<ID> {
-                    self.0.meta.as_ref().and_then(|meta| meta.epoch).map(ID::from)
-                }
-
-                /// Whether the row, or one of the snapshot, lacks events.
-                async fn stale(&self) -> bool {
-                    self.0.meta.as_ref().and_then(|meta| meta.stale).unwrap_or(false)
-                }
-
-                $(#[doc = $node_doc])+
-                async fn $node(&self) -> Option<$Node> {
-                    self.0.row.clone().map($Node)
-                }
-
-                /// The id of the row that left the list.
-                async fn left(&self) -> Option<ID> {
-                    self.0.left.map(ID::from)
-                }
-
-                /// What follows the page of the snapshot, once it is complete.
-                async fn page(&self) -> Option<LivePage> {
-                    self.0.meta.as_ref().and_then(|meta| meta.page.as_ref()).map(LivePage::of)
-                }
-
-                /// Why the client has to begin again.
-                async fn reason(&self) -> Option<LiveReason> {
-                    let reason = self.0.reason.as_ref()?;
-                    Some(LiveReason { code: reason.code.clone(), detail: reason.detail.clone() })
-                }
-            }
-        )+
-    };
-}
-
-events! {
-    /// An event of orders that are followed.
-    OrderEvent of OrderRow {
-        /// The order as it is now.
-        order: Order
-    }
-    /// An event of products that are followed.
-    ProductEvent of ProductRow {
-        /// The product as it is now.
-        product: Product
-    }
-    /// An event of users that are followed.
-    UserEvent of UserRow {
-        /// The user as they are now.
-        user: User
-    }
-}
 
 /// The events of a subscription.
 type EventStream<E> = BoxStream<'static, Result<E>>;
@@ -199,6 +66,8 @@ pub(super) struct Subscriber {
     /// The client whose streams are counted.
     pub(super) client: RateKey,
     pub(super) request_id: String,
+    /// What the request says about the position that the snapshot has to show.
+    pub(super) asked: Asked,
     pub(super) again: Arc<Again>,
 }
 
@@ -241,15 +110,55 @@ impl Subscriber {
         allowed: (Permission, Scope),
         start: Start,
     ) -> Result<EventStream<E>> {
-        let opened = timeout(REQUEST_DEADLINE, self.open(followed, allowed, start)).await;
+        let stream = self.begun(self.open(followed, allowed, start)).await?;
+        Ok(self.shown(stream.events()))
+    }
+
+    /// Follows the page of a list that belongs to nobody, as long as the caller may see it.
+    /// `request` tells it from other pages with the same rows.
+    async fn follow_page<B, E>(
+        &self,
+        (request, projection, ask): (String, Projection, AskPage<B>),
+        permission: Permission,
+        start: Start,
+    ) -> Result<EventStream<E>>
+    where
+        B: Serialize + PartialEq + Send + Sync + 'static,
+        E: From<Arc<PageEvent<B>>> + 'static,
+    {
+        let open = async {
+            let Self { api, credentials, client, asked, .. } = self;
+            let Start { last_event_id, consistency_token } = start;
+            let wait = asked.or_argument(consistency_token.as_deref(), &api.token_key)?;
+            let place = api.live.take(*client)?;
+            let access = api.still_allowed(credentials.clone(), (permission, Scope::All));
+            let opening =
+                PageOpening { place, request, projection, ask, access, last_event_id, wait };
+            PageStream::open(&api.live, &api.reader, opening).await
+        };
+        let stream = self.begun(open).await?;
+        Ok(self.shown(stream.events()))
+    }
+
+    /// A stream that begins in time.
+    async fn begun<S>(
+        &self,
+        opening: impl Future<Output = std::result::Result<S, Problem>>,
+    ) -> Result<S> {
         let late = || {
             Problem::unavailable("live-unavailable", "The subscription did not begin in time", 1)
         };
-        let stream = opened.unwrap_or_else(|_| Err(late()));
-        let stream = stream.map_err(|problem| self.failure(&problem))?;
+        let opened = timeout(REQUEST_DEADLINE, opening).await.unwrap_or_else(|_| Err(late()));
+        opened.map_err(|problem| self.failure(&problem))
+    }
+
+    /// The events of a stream, for the library to resolve.
+    fn shown<T: Send + Sync + 'static, E: From<Arc<T>> + 'static>(
+        &self,
+        events: impl Stream<Item = std::result::Result<Arc<T>, Reason>> + Send + 'static,
+    ) -> EventStream<E> {
         let (again, request_id) = (Arc::clone(&self.again), self.request_id.clone());
-        let events = Box::pin(stream.events());
-        let events = unfold((events, None), move |(mut events, last)| {
+        let events = unfold((Box::pin(events), None), move |(mut events, last)| {
             let again = Arc::clone(&again);
             async move {
                 let event = match last {
@@ -257,14 +166,14 @@ impl Subscriber {
                     Some(event) if again.takes() => Ok(event),
                     _ => events.next().await?,
                 };
-                let last: Option<Arc<Event<R>>> = event.as_ref().ok().map(Arc::clone);
+                let last: Option<Arc<T>> = event.as_ref().ok().map(Arc::clone);
                 Some((event, (events, last)))
             }
         });
-        let event = move |event: std::result::Result<Arc<Event<R>>, _>| {
+        let event = move |event: std::result::Result<Arc<T>, _>| {
             event.map(E::from).map_err(|reason| ended(&reason, &request_id))
         };
-        Ok(events.map(event).boxed())
+        events.map(event).boxed()
     }
 
     async fn open<R: Followed>(
@@ -273,9 +182,8 @@ impl Subscriber {
         allowed: (Permission, Scope),
         Start { last_event_id, consistency_token }: Start,
     ) -> std::result::Result<Streaming<R>, Problem> {
-        let Self { api, credentials, client, .. } = self;
-        let params = WaitParams { consistency_token };
-        let wait = Wait::of(&HeaderMap::new(), &params, &api.token_key)?;
+        let Self { api, credentials, client, asked, .. } = self;
+        let wait = asked.or_argument(consistency_token.as_deref(), &api.token_key)?;
         let place = api.live.take(*client)?;
         let access = api.still_allowed(credentials.clone(), allowed);
         let form = Form::Values;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use access::Permission;
 use async_graphql::{Context, Enum, ID, InputObject, Object, Result, SimpleObject};
+use graphql_kit::{AtOnce, Prompt, selects};
 use serde::Serialize;
 use serde_json::Value;
 use service_kit::Problem;
@@ -12,8 +13,8 @@ use service_kit::input::Id;
 use super::asking::{Answer, Asking};
 use super::connection::{Connection, Listed, Wanted};
 use super::load::{OrdersKey, OrdersPage, UserKey};
-use super::money::Money;
-use super::order::{Order, SortOrders};
+use super::money::{Money, sums};
+use super::order::{DETAILS, Order, SortOrders};
 use super::scalar::Timestamp;
 use crate::filter;
 use crate::read::user::{AddressColumn, ListUsers, UserRow, UserSort};
@@ -128,7 +129,7 @@ impl UserQuery {
         #[graphql(desc = "The cursor that the page starts after.")] after: Option<String>,
         filter: Option<UserFilter>,
         #[graphql(default_with = "SortUsers::CreatedAtDesc")] sort: SortUsers,
-    ) -> Answer<Connection<User>> {
+    ) -> Answer<AtOnce<Connection<User>>> {
         let answer = async {
             let asking = ctx.data::<Asking>()?;
             let scope = asking.scope(Permission::UsersRead)?;
@@ -163,6 +164,10 @@ impl Listed for User {
     fn key(&self, sort: UserSort) -> Value {
         self.0.key(sort)
     }
+}
+
+impl Prompt for User {
+    const WAITING: &'static [&'static str] = &["orders"];
 }
 
 /// A user, who may order.
@@ -223,14 +228,15 @@ impl User {
         #[graphql(desc = "The cursor that the page starts after.")] after: Option<String>,
         #[graphql(desc = "Only orders with this status.")] status: Option<OrderStatus>,
         #[graphql(default_with = "SortOrders::CreatedAtDesc")] sort: SortOrders,
-    ) -> Answer<Connection<Order>> {
+    ) -> Answer<AtOnce<Connection<Order>>> {
         let answer = async {
             let asking = ctx.data::<Asking>()?;
             asking.scope(Permission::OrdersRead)?;
             let list = ("orders of a user", &(self.0.id, status, sort));
             let wanted = Wanted::read(asking, list, sort.into(), (first, after.as_deref()))?;
             let status = status.map(OrderStatus::text);
-            let page = OrdersPage { status, request: wanted.request.clone() };
+            let is_brief = !selects(&ctx.item.node, DETAILS);
+            let page = OrdersPage { status, is_brief, request: wanted.request.clone() };
             let page = asking.load(OrdersKey { user_id: self.0.id, page }).await?;
             Ok(page.map(|page| wanted.connection(page.as_ref().clone(), Order)))
         };
@@ -244,27 +250,27 @@ impl User {
 
     /// The gross total of these orders, by currency.
     async fn total_spent(&self) -> Vec<Money> {
-        Money::sums(&self.0.total_spent)
+        sums(&self.0.total_spent)
     }
 
     /// What was refunded of these orders, by currency.
     async fn total_refunded(&self) -> Vec<Money> {
-        Money::sums(&self.0.total_refunded)
+        sums(&self.0.total_refunded)
     }
 
     /// The net total: `totalSpent` less `totalRefunded`, by currency.
     async fn total_net(&self) -> Vec<Money> {
-        Money::sums(&net(&self.0.total_spent, &self.0.total_refunded))
+        sums(&net(&self.0.total_spent, &self.0.total_refunded))
     }
 
     /// The total of all payments, by currency, also for orders that were cancelled afterwards.
     async fn total_paid(&self) -> Vec<Money> {
-        Money::sums(&self.0.total_paid)
+        sums(&self.0.total_paid)
     }
 
     /// The total of all refunds, by currency, also of cancelled orders.
     async fn total_paid_back(&self) -> Vec<Money> {
-        Money::sums(&self.0.total_paid_back)
+        sums(&self.0.total_paid_back)
     }
 
     /// The latest date of an order that was confirmed, also if it was cancelled afterwards.

@@ -10,15 +10,14 @@ use axum::response::{IntoResponse, Response};
 use identity::gate::RequestCaller;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use serde_json::value::{RawValue, to_raw_value};
 use service_kit::conditional::{EntityTag, Preconditions, RowTag, Verdict};
-use service_kit::envelope::lag_seconds;
+use service_kit::envelope::{WrittenData, lag_seconds};
 use service_kit::extract::{Path, parse_query};
 use service_kit::http::{ApiVersion, RequestId};
 use service_kit::input::schema::OpaqueText;
 use service_kit::input::{Id, Text};
 use service_kit::problem::ProblemBody;
-use service_kit::{Envelope, Meta, PageInfo, Problem};
+use service_kit::{Meta, PageInfo, Problem};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 use uuid::Uuid;
 
@@ -31,6 +30,9 @@ use crate::read::past::{AsOf, FindPast, Past};
 use crate::read::table::Find;
 use crate::read::{Read, ReadError, Seen, View};
 use crate::wait::{PREFERENCE_APPLIED, Wait, WaitParams};
+
+/// About how many bytes a row takes in an answer: those of an order with a few lines.
+const ROW_BYTES: usize = 1024;
 
 /// Why something has no live updates, unless its handler answers them.
 const NOT_LIVE: &str = "nothing tells when it changes";
@@ -158,17 +160,17 @@ impl Api {
     ) -> Result<Response, Problem> {
         let (data, version, position) = view.data.ok_or_else(Problem::not_found)?;
         let Seen { generations, stale, .. } = &view.seen;
-        let api = format!("v{}", request.version.0);
         let tag = match request.as_of {
-            None => RowTag { version, position, generations, api: &api, stale: *stale }.tag(),
+            None => {
+                let api = format!("v{}", request.version.0);
+                RowTag { version, position, generations, api: &api, stale: *stale }.tag()
+            }
             // An erasure blanks a past row, which keeps its version and position.
-            Some(_) => tagged(std::slice::from_ref(&data), None, &view.seen)?.1,
+            Some(_) => self.tagged(&data, 1, None, &view.seen)?.1,
         };
-        self.finish(
-            Answer { id, data, seen: view.seen, page: None, links: None, tag },
-            &request.conditions,
-            request.wait,
-        )
+        let data = || written(&data, ROW_BYTES);
+        let answer = Answer { id, data, seen: view.seen, page: None, links: None, tag };
+        self.finish(answer, &request.conditions, request.wait)
     }
 
     /// Answers with a list: one page, or all of it as an export, as the request says.
@@ -202,7 +204,8 @@ impl Api {
         let page = request.page(self, &rows, key);
         let links = request.links(&page);
         let rows: Vec<B> = rows.rows.into_iter().map(body).collect();
-        let (data, tag) = tagged(&rows, Some(&page), &view.seen)?;
+        let (data, tag) = self.tagged(&rows, rows.len(), Some(&page), &view.seen)?;
+        let data = || Ok(data);
         let answer = Answer { id, data, seen: view.seen, page: Some(page), links, tag };
         self.finish(answer, &request.conditions, request.wait)
     }
@@ -216,13 +219,27 @@ impl Api {
         conditions: &Preconditions,
         wait: Option<Wait>,
     ) -> Result<Response, Problem> {
-        let (data, tag) = tagged(rows, None, &seen)?;
+        let (data, tag) = self.tagged(rows, rows.len(), None, &seen)?;
+        let data = || Ok(data);
         self.finish(Answer { id, data, seen, page: None, links: None, tag }, conditions, wait)
     }
 
-    fn finish<B: Serialize>(
+    /// These rows as JSON, with their tag. They are written once, for the tag and for the answer.
+    fn tagged(
         &self,
-        answer: Answer<B>,
+        data: &(impl Serialize + ?Sized),
+        rows: usize,
+        page: Option<&PageInfo>,
+        seen: &Seen,
+    ) -> Result<(WrittenData, EntityTag), Problem> {
+        let data = written(data, rows * ROW_BYTES)?;
+        let tag = etag::of_list(self.cursor_key.seed(), data.json(), page, seen.stale);
+        Ok((data, tag.map_err(|error| not_written(&error))?))
+    }
+
+    fn finish(
+        &self,
+        answer: Answer<impl FnOnce() -> Result<WrittenData, Problem>>,
         conditions: &Preconditions,
         wait: Option<Wait>,
     ) -> Result<Response, Problem> {
@@ -232,7 +249,9 @@ impl Api {
             (meta.epoch, meta.position, meta.page) = (seen.epoch, Some(seen.position), page);
             meta.lag_seconds = seen.lag.map(lag_seconds);
             meta.stale = seen.stale.then_some(true);
-            Envelope { data, meta }.into_response()
+            let written =
+                data().and_then(|data| data.answer(&meta).map_err(|error| not_written(&error)));
+            written.into_response()
         })?;
         let links = links.and_then(|links| HeaderValue::from_str(&links).ok());
         response.headers_mut().extend(links.map(|links| (LINK, links)));
@@ -267,26 +286,21 @@ pub(super) fn conditional(
     Ok(response)
 }
 
-/// These rows as JSON, with their tag. They are written once, for the tag and for the answer.
-fn tagged<B: Serialize>(
-    rows: &[B],
-    page: Option<&PageInfo>,
-    seen: &Seen,
-) -> Result<(Box<RawValue>, EntityTag), Problem> {
-    let tagged = to_raw_value(rows).and_then(|data| {
-        let tag = etag::of_list(&data, page, seen.stale)?;
-        Ok((data, tag))
-    });
-    tagged.map_err(|error| {
-        tracing::error!(%error, "a list cannot be written as JSON");
-        Problem::internal()
-    })
+/// This data as JSON. `about` is its size in bytes, if it is as large as usual.
+fn written(data: &(impl Serialize + ?Sized), about: usize) -> Result<WrittenData, Problem> {
+    WrittenData::new(data, about).map_err(|error| not_written(&error))
+}
+
+fn not_written(error: &serde_json::Error) -> Problem {
+    tracing::error!(%error, "an answer cannot be written as JSON");
+    Problem::internal()
 }
 
 /// All parts of an answer.
-struct Answer<B> {
+struct Answer<D> {
     id: RequestId,
-    data: B,
+    /// Writes the data. It is not called if the client has it already.
+    data: D,
     seen: Seen,
     page: Option<PageInfo>,
     links: Option<String>,

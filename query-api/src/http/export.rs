@@ -62,7 +62,8 @@ impl Api {
             self.is_past(as_of, seen.position)?;
         }
         let media_type = request.format.media_type();
-        let tag = etag::of_export(request.id, &seen, media_type, request.version);
+        let (seed, content) = (self.cursor_key.seed(), (media_type, request.version));
+        let tag = etag::of_export(seed, request.id, &seen, content);
         let tag = tag.map_err(|error| {
             tracing::error!(%error, "the state of an export cannot be written as JSON");
             Problem::internal()

@@ -8,13 +8,14 @@
 //! No table keeps what such a page was earlier. A client that comes back gets a new snapshot,
 //! unless the page is still as it knows it: the id of `complete` names a digest of the page.
 
+use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use service_kit::{PageInfo, Problem};
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
@@ -29,65 +30,64 @@ use crate::wait::Wait;
 pub(super) const PAGE_EVERY: Duration = Duration::from_secs(1);
 
 /// The last read of a page, which its clients share.
-pub(super) type LastRead = tokio::sync::Mutex<Option<(Instant, Arc<PageState>)>>;
+pub(super) type LastRead<B> = tokio::sync::Mutex<Option<(Instant, Arc<PageState<B>>)>>;
 
 /// Reads a page.
-pub(crate) type AskPage =
-    Arc<dyn Fn(Option<Wait>) -> BoxFuture<'static, Result<PageState, Problem>> + Send + Sync>;
+pub(crate) type AskPage<B> =
+    Arc<dyn Fn(Option<Wait>) -> BoxFuture<'static, Result<PageState<B>, Problem>> + Send + Sync>;
 
-/// The pages that are followed, by the request for them.
+/// The pages that are followed, by the form of their rows and the request for them.
 #[derive(Debug, Default)]
-pub(super) struct Pages(Mutex<HashMap<String, Weak<LastRead>>>);
+pub(super) struct Pages(Mutex<HashMap<(TypeId, String), Weak<dyn Any + Send + Sync>>>);
 
-/// A page as it was read.
+/// A page as it was read. `B` is the form in which clients see its rows.
 #[derive(Debug)]
-pub(crate) struct PageState {
-    pub(super) rows: Vec<PageRow>,
+pub(crate) struct PageState<B> {
+    pub(super) rows: Vec<Arc<PageRow<B>>>,
     pub(super) seen: Seen,
     pub(super) page: PageInfo,
     digest: Uuid,
 }
 
 /// A row of a page.
-#[derive(Debug, PartialEq)]
-pub(super) struct PageRow {
+#[derive(Debug)]
+pub(crate) struct PageRow<B> {
     /// The fields that tell it from other rows.
     pub(super) key: Value,
     /// The row as clients see it.
-    pub(super) body: Value,
+    pub(crate) body: B,
 }
 
 impl Pages {
     /// What the clients of a page share. It is dropped with the last of them.
-    pub(super) fn of(&self, request: &str) -> Arc<LastRead> {
+    pub(super) fn of<B: Send + Sync + 'static>(&self, request: &str) -> Arc<LastRead<B>> {
+        let name = (TypeId::of::<B>(), request.to_owned());
         let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(page) = pages.get(request).and_then(Weak::upgrade) {
+        let known = pages.get(&name).and_then(Weak::upgrade);
+        // The type is part of the name.
+        if let Some(page) = known.and_then(|page| page.downcast().ok()) {
             return page;
         }
         pages.retain(|_, page| page.strong_count() > 0);
-        let page = Arc::<LastRead>::default();
-        pages.insert(request.to_owned(), Arc::downgrade(&page));
+        let page = Arc::<LastRead<B>>::default();
+        let shared: Arc<dyn Any + Send + Sync> = page.clone();
+        pages.insert(name, Arc::downgrade(&shared));
         page
     }
 }
 
-impl PageState {
-    /// A page of these rows. The fields in `key` tell a row from others.
+impl<B: Serialize + PartialEq> PageState<B> {
+    /// A page of these rows. What `key` returns tells a row from others.
     ///
     /// # Errors
     /// A row cannot be written as JSON.
-    pub(crate) fn new<B: Serialize>(
-        rows: impl Iterator<Item = B>,
-        key: &[&str],
+    pub(crate) fn new(
+        rows: Vec<B>,
+        key: impl Fn(&B) -> Value,
         (seen, page): (Seen, PageInfo),
     ) -> Result<Self, serde_json::Error> {
-        let row = |row: B| -> Result<PageRow, serde_json::Error> {
-            let body = serde_json::to_value(row)?;
-            let field = |name: &&str| ((*name).to_owned(), body[*name].clone());
-            let key = Value::Object(key.iter().map(field).collect::<Map<_, _>>());
-            Ok(PageRow { key, body })
-        };
-        let rows = rows.map(row).collect::<Result<Vec<_>, _>>()?;
+        let row = |body: B| Arc::new(PageRow { key: key(&body), body });
+        let rows: Vec<_> = rows.into_iter().map(row).collect();
         let mut hasher = Sha256::new();
         for row in &rows {
             hasher.update(serde_json::to_vec(&row.body)?);
@@ -114,17 +114,24 @@ impl PageState {
     }
 
     /// The rows that are not in the other page as they are here.
-    pub(super) fn rows_beyond<'s>(&'s self, other: &'s Self) -> impl Iterator<Item = &'s PageRow> {
-        let known: HashMap<String, &Value> =
+    pub(super) fn rows_beyond<'s>(
+        &'s self,
+        other: &'s Self,
+    ) -> impl Iterator<Item = &'s Arc<PageRow<B>>> {
+        let known: HashMap<String, &B> =
             other.rows.iter().map(|row| (row.key.to_string(), &row.body)).collect();
-        let is_new =
-            move |row: &&PageRow| known.get(&row.key.to_string()).is_none_or(|b| **b != row.body);
+        let is_new = move |row: &&Arc<PageRow<B>>| {
+            known.get(&row.key.to_string()).is_none_or(|body| **body != row.body)
+        };
         self.rows.iter().filter(is_new)
     }
 
     /// The rows of the other page whose keys are not here.
-    pub(super) fn rows_gone<'s>(&'s self, other: &'s Self) -> impl Iterator<Item = &'s PageRow> {
-        let is_here = |row: &PageRow| self.rows.iter().any(|here| here.key == row.key);
+    pub(super) fn rows_gone<'s>(
+        &'s self,
+        other: &'s Self,
+    ) -> impl Iterator<Item = &'s Arc<PageRow<B>>> {
+        let is_here = |row: &PageRow<B>| self.rows.iter().any(|here| here.key == row.key);
         other.rows.iter().filter(move |row| !is_here(row))
     }
 }
@@ -136,7 +143,7 @@ mod tests {
 
     use super::*;
 
-    fn page(rows: &[(&str, i64)]) -> PageState {
+    fn page(rows: &[(&str, i64)]) -> PageState<Value> {
         let seen = Seen {
             epoch: None,
             position: 1,
@@ -154,14 +161,14 @@ mod tests {
             has_more: false,
         };
         let rows = rows.iter().map(|(day, orders)| json!({"day": day, "orders": orders}));
-        PageState::new(rows, &["day"], (seen, page)).unwrap()
+        PageState::new(rows.collect(), |row| row["day"].clone(), (seen, page)).unwrap()
     }
 
     #[test]
     fn the_rows_that_differ_are_found_by_their_keys() {
         let (before, now) = (page(&[("1", 5), ("2", 6)]), page(&[("2", 7), ("3", 8)]));
-        let days = |rows: Vec<&PageRow>| -> Vec<String> {
-            rows.iter().map(|row| row.key["day"].as_str().unwrap().to_owned()).collect()
+        let days = |rows: Vec<&Arc<PageRow<Value>>>| -> Vec<String> {
+            rows.iter().map(|row| row.key.as_str().unwrap().to_owned()).collect()
         };
         assert_eq!(days(now.rows_beyond(&before).collect()), ["2", "3"]);
         assert_eq!(days(now.rows_gone(&before).collect()), ["1"]);

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use futures::Stream;
+use serde::Serialize;
 use service_kit::Problem;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout};
 
 use super::frame::{self, Kind, Meta, Reason, State};
-use super::page::{AskPage, LastRead, PAGE_EVERY, PageState};
+use super::page::{AskPage, LastRead, PAGE_EVERY, PageRow, PageState};
+use super::page_event::{PageEvent, PageOutput};
 use super::stream::{Access, CHECKS_PER_HEARTBEAT, SWITCHED, unavailable};
 use super::{CHECK_EVERY, Live};
 use crate::place::Held;
@@ -25,14 +27,14 @@ use crate::wait::Wait;
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// What it takes to open a stream of a page.
-pub(crate) struct PageOpening {
+pub(crate) struct PageOpening<B> {
     /// The place that the stream holds.
     pub(crate) place: Held,
-    /// The path and query of the request.
+    /// The request, so that clients with the same one share what is read.
     pub(crate) request: String,
     /// The projection that the page is of.
     pub(crate) projection: Projection,
-    pub(crate) ask: AskPage,
+    pub(crate) ask: AskPage<B>,
     pub(crate) access: Access,
     /// The id of the last event that the client has.
     pub(crate) last_event_id: Option<String>,
@@ -41,16 +43,16 @@ pub(crate) struct PageOpening {
 }
 
 /// An open stream of a page.
-pub(crate) struct PageStream {
+pub(crate) struct PageStream<B> {
     live: Live,
     moves: Moves,
-    shared: Arc<LastRead>,
-    ask: AskPage,
+    shared: Arc<LastRead<B>>,
+    ask: AskPage<B>,
     access: Access,
     /// What the client has.
-    shown: Arc<PageState>,
+    shown: Arc<PageState<B>>,
     looked_at: Instant,
-    ready: VecDeque<Bytes>,
+    ready: VecDeque<PageOutput<B>>,
     ticks: Interval,
     /// The number of checks since the last event.
     idle: u32,
@@ -59,7 +61,7 @@ pub(crate) struct PageStream {
     _place: Held,
 }
 
-impl PageStream {
+impl<B: Serialize + PartialEq + Send + Sync + 'static> PageStream<B> {
     /// Reads what the client begins with.
     ///
     /// # Errors
@@ -67,7 +69,7 @@ impl PageStream {
     pub(crate) async fn open(
         live: &Live,
         reader: &Reader,
-        opening: PageOpening,
+        opening: PageOpening<B>,
     ) -> Result<Self, Problem> {
         let PageOpening { place, request, projection, ask, access, last_event_id, wait } = opening;
         let shared = live.0.pages.of(&request);
@@ -86,7 +88,7 @@ impl PageStream {
             access,
             shown: Arc::clone(&shown),
             looked_at: Instant::now(),
-            ready: VecDeque::from([Bytes::from_static(frame::RETRY.as_bytes())]),
+            ready: VecDeque::new(),
             ticks,
             idle: 0,
             is_open: false,
@@ -104,13 +106,42 @@ impl PageStream {
     /// The text of the stream, in chunks.
     pub(crate) fn chunks(mut self) -> impl Stream<Item = Result<Bytes, Infallible>> {
         self.is_open = true;
-        futures::stream::unfold(self, |mut stream| async move {
-            let chunk = stream.next().await?;
-            Some((Ok(chunk), stream))
+        let retry = Bytes::from_static(frame::RETRY.as_bytes());
+        futures::stream::unfold((self, Some(retry)), |(mut stream, mut retry)| async move {
+            let chunk = match retry.take() {
+                Some(retry) => retry,
+                None => stream.next_text().await?,
+            };
+            Some((Ok(chunk), (stream, None)))
         })
     }
 
-    async fn next(&mut self) -> Option<Bytes> {
+    /// The events of the stream. The last item says why it ends.
+    pub(crate) fn events(
+        mut self,
+    ) -> impl Stream<Item = Result<Arc<PageEvent<B>>, Reason>> + Send + 'static {
+        self.is_open = true;
+        futures::stream::unfold(self, |mut stream| async move {
+            loop {
+                match stream.next().await? {
+                    PageOutput::Event(event) => return Some((Ok(Arc::new(event)), stream)),
+                    PageOutput::End(reason) => return Some((Err(reason), stream)),
+                    // A web socket has signs of life of its own.
+                    PageOutput::Alive => {}
+                }
+            }
+        })
+    }
+
+    async fn next_text(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(text) = self.next().await?.text() {
+                return Some(text);
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Option<PageOutput<B>> {
         loop {
             if let Some(ready) = self.ready.pop_front() {
                 return Some(ready);
@@ -162,17 +193,17 @@ impl PageStream {
         }
     }
 
-    fn show(&mut self, now: &Arc<PageState>) {
+    fn show(&mut self, now: &Arc<PageState<B>>) {
         let before = std::mem::replace(&mut self.shown, Arc::clone(now));
         if !now.state().is_of(&before.state()) {
             return self.reset("tables-switched", SWITCHED);
         }
-        let meta = self.meta();
         for row in now.rows_gone(&before) {
-            self.push(frame::event(Kind::Left, None, Some(&row.key), &meta));
+            let left = Some(Arc::clone(row));
+            self.push(PageEvent { left, ..PageEvent::new(Kind::Left) });
         }
         for row in now.rows_beyond(&before) {
-            self.push(frame::event(Kind::Changed, None, Some(&row.body), &meta));
+            self.push_row(Kind::Changed, row);
         }
         let is_same = now.page == before.page && now.seen.stale == before.seen.stale;
         if !self.ready.is_empty() || !is_same {
@@ -181,37 +212,35 @@ impl PageStream {
     }
 
     fn reset(&mut self, code: &str, detail: &str) {
-        self.ready.push_back(frame::reset(&Reason::new(code, detail)));
+        let reason = Some(Reason::new(code, detail));
+        let event = PageEvent { reason, ..PageEvent::new(Kind::Reset) };
+        self.ready.push_back(PageOutput::Event(event));
         self.snapshot();
     }
 
     fn snapshot(&mut self) {
-        let (shown, meta) = (Arc::clone(&self.shown), self.meta());
+        let shown = Arc::clone(&self.shown);
         for row in &shown.rows {
-            self.push(frame::event(Kind::Row, None, Some(&row.body), &meta));
+            self.push_row(Kind::Row, row);
         }
         self.complete(Kind::Complete);
     }
 
     fn complete(&mut self, kind: Kind) {
-        let (id, mut meta) = (self.shown.id(), self.meta());
-        meta.page = Some(self.shown.page.clone());
-        self.push(frame::event::<()>(kind, Some(&id), None, &meta));
+        let page = Some(self.shown.page.clone());
+        let meta = Some(Meta { page, ..Meta::of(&self.shown.seen) });
+        self.push(PageEvent { id: Some(self.shown.id()), meta, ..PageEvent::new(kind) });
     }
 
-    fn meta(&self) -> Meta {
-        Meta::of(&self.shown.seen)
+    fn push_row(&mut self, kind: Kind, row: &Arc<PageRow<B>>) {
+        self.push(PageEvent { row: Some(Arc::clone(row)), ..PageEvent::new(kind) });
     }
 
-    fn push(&mut self, text: Result<Bytes, serde_json::Error>) {
+    fn push(&mut self, event: PageEvent<B>) {
         self.idle = 0;
-        match text {
-            Ok(text) => {
-                metrics::counter!("live_events").increment(1);
-                self.ready.push_back(text);
-            }
-            Err(error) => tracing::error!(%error, "a row cannot be written as JSON"),
-        }
+        metrics::counter!("live_events").increment(1);
+        let meta = event.meta.or_else(|| Some(Meta::of(&self.shown.seen)));
+        self.ready.push_back(PageOutput::Event(PageEvent { meta, ..event }));
     }
 
     /// Checks the caller, and sends a sign of life if there was nothing else for long.
@@ -222,7 +251,7 @@ impl PageStream {
         self.idle += 1;
         if self.idle >= CHECKS_PER_HEARTBEAT {
             self.idle = 0;
-            self.ready.push_back(frame::heartbeat(None));
+            self.ready.push_back(PageOutput::Alive);
         }
     }
 
@@ -233,12 +262,16 @@ impl PageStream {
     fn end(&mut self, code: &str, detail: &str) {
         (self.has_ended, self.is_open) = (true, false);
         metrics::counter!("live_streams_ended", "reason" => code.to_owned()).increment(1);
-        self.ready.push_back(frame::end(&Reason::new(code, detail)));
+        self.ready.push_back(PageOutput::End(Reason::new(code, detail)));
     }
 }
 
 /// The page as it is now, or was less than [`PAGE_EVERY`] ago.
-async fn newest(live: &Live, shared: &LastRead, ask: &AskPage) -> Result<Arc<PageState>, Problem> {
+async fn newest<B>(
+    live: &Live,
+    shared: &LastRead<B>,
+    ask: &AskPage<B>,
+) -> Result<Arc<PageState<B>>, Problem> {
     let mut last = shared.lock().await;
     if let Some((at, state)) = &*last
         && at.elapsed() < PAGE_EVERY
@@ -251,7 +284,7 @@ async fn newest(live: &Live, shared: &LastRead, ask: &AskPage) -> Result<Arc<Pag
     Ok(state)
 }
 
-impl Drop for PageStream {
+impl<B> Drop for PageStream<B> {
     fn drop(&mut self) {
         if self.is_open {
             metrics::counter!("live_streams_ended", "reason" => "client-gone").increment(1);

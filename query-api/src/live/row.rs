@@ -1,9 +1,11 @@
-//! The rows that can be followed.
+//! The rows that can be followed, and the hubs that hand them out.
 
+use service_kit::Pulse;
 use uuid::Uuid;
 
 use super::Live;
 use super::hub::Hub;
+use crate::read::Reader;
 use crate::read::order::{LineRow, OrderRow};
 use crate::read::product::ProductRow;
 use crate::read::table::ById;
@@ -14,23 +16,73 @@ const TEXTS: usize = 256;
 
 /// A row that can be followed. It is never deleted. An erased one stays without its personal
 /// values.
-pub(crate) trait Followed: ById {
+pub(crate) trait Followed: ById + HasHub {
     /// The position of the last event that changed the row.
     fn position(&self) -> i64;
 
     /// The user to whom the row belongs, for good. `None` if it belongs to nobody.
-    fn owner(&self) -> Option<Uuid>;
+    fn owner(&self) -> Option<Uuid> {
+        None
+    }
 
     /// Whether its personal values were erased.
     fn is_erased(&self) -> bool {
         false
     }
 
-    /// About how much memory the row takes, in bytes.
-    fn bytes(&self) -> usize;
+    /// About how much memory the row takes, in bytes, with what it points to.
+    fn bytes(&self) -> usize {
+        size_of::<Self>()
+    }
+}
 
+/// Rows that have a hub.
+pub(crate) trait HasHub: Sized {
     /// The hub of these rows.
     fn hub(live: &Live) -> &Hub<Self>;
+}
+
+/// Declares the hubs of a process, one for each kind of row.
+macro_rules! hubs {
+    ($($name:ident: $Row:ty,)+) => {
+        /// The statement that finds what changed, of each kind of row that can be followed.
+        pub const CHANGED: &[&str] = &[$(<$Row as ById>::CHANGED),+];
+
+        /// The hubs of a process.
+        #[derive(Debug, Default)]
+        pub(super) struct Hubs {
+            $($name: Hub<$Row>,)+
+        }
+
+        impl Hubs {
+            /// Reads what changes while there are clients, for ever.
+            pub(super) async fn run(
+                &self,
+                reader: &Reader,
+                pulse: impl Fn(&'static str) -> Pulse,
+            ) {
+                // Boxed: inline, they would make the future of the whole process large.
+                tokio::join!($(
+                    Box::pin(self.$name.run(reader, pulse(concat!("live-", stringify!($name)))))
+                ),+);
+            }
+        }
+
+        $(
+            impl HasHub for $Row {
+                fn hub(live: &Live) -> &Hub<Self> {
+                    &live.0.hubs.$name
+                }
+            }
+        )+
+    };
+}
+
+hubs! {
+    // One line each.
+    orders: OrderRow,
+    products: ProductRow,
+    users: UserRow,
 }
 
 impl Followed for UserRow {
@@ -51,10 +103,6 @@ impl Followed for UserRow {
         // Next to the texts and sums within the row, the addresses may be many.
         size_of::<Self>() + TEXTS + self.addresses.len() * (size_of::<AddressColumn>() + TEXTS)
     }
-
-    fn hub(live: &Live) -> &Hub<Self> {
-        &live.0.users
-    }
 }
 
 impl Followed for OrderRow {
@@ -70,10 +118,6 @@ impl Followed for OrderRow {
         let names: usize = self.lines.iter().map(|line| line.product_name.len()).sum();
         size_of::<Self>() + self.lines.len() * size_of::<LineRow>() + names
     }
-
-    fn hub(live: &Live) -> &Hub<Self> {
-        &live.0.orders
-    }
 }
 
 impl Followed for ProductRow {
@@ -81,15 +125,7 @@ impl Followed for ProductRow {
         self.position
     }
 
-    fn owner(&self) -> Option<Uuid> {
-        None
-    }
-
     fn bytes(&self) -> usize {
         size_of::<Self>() + self.name.len()
-    }
-
-    fn hub(live: &Live) -> &Hub<Self> {
-        &live.0.products
     }
 }

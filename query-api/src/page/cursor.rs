@@ -7,10 +7,15 @@ use service_kit::signing::{KeyError, SigningKey};
 use sha2::{Digest as _, Sha256};
 
 const PURPOSE: &str = "page-cursor.1";
+/// What the seed of tags is derived for.
+const OF_TAGS: &str = "list-etag.1";
 
 /// The key that signs cursors.
 #[derive(Debug, Clone)]
-pub struct CursorKey(SigningKey);
+pub struct CursorKey {
+    key: SigningKey,
+    seed: u64,
+}
 
 /// The list that a cursor belongs to: a digest of the list's name, filter and sort.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,14 +44,21 @@ impl CursorKey {
     /// # Errors
     /// [`KeyError`] if the text is not base64 or the key is too short.
     pub fn from_secret(secret: &SecretString) -> Result<Self, KeyError> {
-        SigningKey::from_secret(secret).map(Self)
+        let key = SigningKey::from_secret(secret)?;
+        let seed = key.seed(OF_TAGS);
+        Ok(Self { key, seed })
+    }
+
+    /// The seed of the tags of lists. It is the same in all processes with this key.
+    pub(crate) const fn seed(&self) -> u64 {
+        self.seed
     }
 
     /// Signs a cursor that points after the row with this key: the columns that the list is sorted
     /// by.
     pub fn sign(&self, list: ListId, key: Value) -> String {
         let payload = Value::from(vec![Value::String(list.text()), key]);
-        self.0.sign(PURPOSE, payload.to_string().as_bytes())
+        self.key.sign(PURPOSE, payload.to_string().as_bytes())
     }
 
     /// Verifies a cursor and returns the key after which the list continues.
@@ -54,7 +66,7 @@ impl CursorKey {
     /// # Errors
     /// [`CursorError`] says why the cursor is refused.
     pub fn verify(&self, list: ListId, cursor: &str) -> Result<Value, CursorError> {
-        let bytes = self.0.verify(PURPOSE, cursor).map_err(|_| CursorError::Foreign)?;
+        let bytes = self.key.verify(PURPOSE, cursor).map_err(|_| CursorError::Foreign)?;
         let Payload(of, key) =
             serde_json::from_slice(&bytes).map_err(|_| CursorError::OtherVersion)?;
         if of == list.text() { Ok(key) } else { Err(CursorError::OtherList) }

@@ -1,7 +1,7 @@
 //! The last update of each projection, and who sleeps until one reaches a position.
 //!
-//! Sleepers are sorted by the position that they sleep for, so an update costs as much as it wakes,
-//! however many sleep.
+//! Everybody sleeps for one partition at a time, and those of a partition are sorted by position.
+//! So an update costs as much as it wakes or sends on to another partition, however many sleep.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -23,6 +23,9 @@ pub(super) struct Board {
     /// The number of updates so far.
     updates: u64,
     last_sleeper: u64,
+    /// How many sleepers were looked at.
+    #[cfg(test)]
+    looks: usize,
 }
 
 /// What is known of a projection.
@@ -32,9 +35,11 @@ struct Known {
     partitions: Option<Partitions>,
     /// The number of the last update.
     updated: u64,
-    /// Who sleeps until this projection is at a position.
-    sleepers: BTreeMap<SleeperKey, Sleeper>,
+    /// Who sleeps until a partition is at a position, by its number.
+    sleepers: BTreeMap<i32, Sleepers>,
 }
+
+type Sleepers = BTreeMap<SleeperKey, Sleeper>;
 
 /// The last updates of a projection's partitions.
 #[derive(Debug)]
@@ -90,32 +95,36 @@ impl Partitions {
         Self { of, said: BTreeMap::new() }
     }
 
-    /// The updates of the partitions in `scope`. An item is `None` if its partition sent no update.
+    /// The partitions in `scope`, and their updates: `None` if a partition sent none.
     fn read<'p>(
         &'p self,
         scope: &'p ReadScope,
-    ) -> impl Iterator<Item = Option<&'p CheckpointUpdate>> {
+    ) -> impl Iterator<Item = (i32, Option<&'p CheckpointUpdate>)> {
         (0..self.of)
             .filter(|partition| scope.reads(*partition, self.of))
-            .map(|partition| self.said.get(&partition))
+            .map(|partition| (partition, self.said.get(&partition)))
     }
 }
 
 impl Known {
-    fn learn(&mut self, said: CheckpointUpdate) {
-        // This is not the maximum of both: after a restore, positions start again.
-        let partitions = self.partitions.get_or_insert_with(|| Partitions::new(said.partitions));
-        if partitions.of != said.partitions {
-            // Another generation went live.
-            *partitions = Partitions::new(said.partitions);
+    /// Takes in an update. Takes out those who may sleep for it: for this partition and at most
+    /// this position, or all if the number of partitions is another one than before.
+    fn learn(&mut self, said: CheckpointUpdate) -> Vec<(SleeperKey, Sleeper)> {
+        let is_known = self.partitions.as_ref().is_some_and(|known| known.of == said.partitions);
+        if !is_known {
+            // The first update, or another generation went live.
+            self.partitions = Some(Partitions::new(said.partitions));
         }
-        partitions.said.insert(said.partition, said);
-    }
-
-    /// Takes out those who sleep for at most this position.
-    fn sleepers_up_to(&mut self, position: i64) -> BTreeMap<SleeperKey, Sleeper> {
-        let later = self.sleepers.split_off(&(position.saturating_add(1), 0));
-        std::mem::replace(&mut self.sleepers, later)
+        if let Some(partitions) = &mut self.partitions {
+            // This is not the maximum of both: after a restore, positions start again.
+            partitions.said.insert(said.partition, said);
+        }
+        if !is_known {
+            return std::mem::take(&mut self.sleepers).into_values().flatten().collect();
+        }
+        let Some(sleepers) = self.sleepers.get_mut(&said.partition) else { return Vec::new() };
+        let later = sleepers.split_off(&(said.position.saturating_add(1), 0));
+        std::mem::replace(sleepers, later).into_iter().collect()
     }
 }
 
@@ -133,7 +142,7 @@ impl Board {
         };
         let is_before = |scope: &ReadScope| {
             let partitions = self.partitions(scope);
-            partitions.is_some_and(|of| of.read(scope).flatten().any(before))
+            partitions.is_some_and(|of| of.read(scope).filter_map(|(_, said)| said).any(before))
         };
         scopes.iter().any(is_before)
     }
@@ -144,13 +153,16 @@ impl Board {
         let woken = Woken { update: self.updates, at: Instant::now() };
         let known = self.known(projection);
         known.updated = woken.update;
-        known.learn(said);
         let mut sleepers = Vec::new();
-        for (key, sleeper) in known.sleepers_up_to(said.position) {
+        for (key, sleeper) in known.learn(said) {
+            #[cfg(test)]
+            {
+                self.looks += 1;
+            }
             match self.missing(&sleeper.goal) {
                 None => sleepers.push(sleeper),
-                // The next one to reach the position, or another partition of this one.
-                Some(projection) => drop(self.known(projection).sleepers.insert(key, sleeper)),
+                // The next partition to reach the position.
+                Some(partition) => self.put(partition, key, sleeper),
             }
         }
         Due { sleepers, woken }
@@ -170,13 +182,12 @@ impl Board {
         if missing.is_none() && goal.scopes.iter().any(is_news) {
             return None;
         }
-        // If none is missing, the next update of any of them wakes.
-        let first = goal.scopes.first().map(|scope| scope.projection);
-        let projection = missing.or(first).unwrap_or_default();
+        // If none is missing, the next update of the first one wakes.
+        let partition = missing.or_else(|| self.first(goal)).unwrap_or_default();
         self.last_sleeper += 1;
         let key = (goal.position, self.last_sleeper);
         let (wake, woken) = oneshot::channel();
-        self.known(projection).sleepers.insert(key, Sleeper { goal: Arc::clone(goal), wake });
+        self.put(partition, key, Sleeper { goal: Arc::clone(goal), wake });
         Some((key, woken))
     }
 
@@ -184,20 +195,42 @@ impl Board {
     pub(super) fn forget(&mut self, goal: &Goal, key: SleeperKey) {
         for scope in &goal.scopes {
             if let Some(known) = self.projections.get_mut(scope.projection) {
-                known.sleepers.remove(&key);
+                for sleepers in known.sleepers.values_mut() {
+                    sleepers.remove(&key);
+                }
             }
         }
     }
 
-    /// The first projection that has not reached a goal.
-    fn missing(&self, goal: &Goal) -> Option<Projection> {
-        let is_there = |said: Option<&CheckpointUpdate>| {
-            said.is_some_and(|said| said.position >= goal.position)
+    /// The first partition that has not reached a goal.
+    fn missing(&self, goal: &Goal) -> Option<(Projection, i32)> {
+        self.find(goal, |said| said.is_none_or(|said| said.position < goal.position))
+    }
+
+    /// The first partition of a goal.
+    fn first(&self, goal: &Goal) -> Option<(Projection, i32)> {
+        self.find(goal, |_| true)
+    }
+
+    /// The first partition of a goal whose last update is like this. While nothing is known of a
+    /// projection, its number is 0.
+    fn find(
+        &self,
+        goal: &Goal,
+        is_it: impl Fn(Option<&CheckpointUpdate>) -> bool,
+    ) -> Option<(Projection, i32)> {
+        let in_scope = |scope: &ReadScope| {
+            let Some(partitions) = self.partitions(scope) else {
+                return Some((scope.projection, 0));
+            };
+            let found = partitions.read(scope).find(|(_, said)| is_it(*said));
+            found.map(|(partition, _)| (scope.projection, partition))
         };
-        let reached = |scope: &&ReadScope| {
-            self.partitions(scope).is_some_and(|of| of.read(scope).all(is_there))
-        };
-        goal.scopes.iter().find(|scope| !reached(scope)).map(|scope| scope.projection)
+        goal.scopes.iter().find_map(in_scope)
+    }
+
+    fn put(&mut self, (projection, partition): (&str, i32), key: SleeperKey, sleeper: Sleeper) {
+        self.known(projection).sleepers.entry(partition).or_default().insert(key, sleeper);
     }
 
     fn partitions(&self, scope: &ReadScope) -> Option<&Partitions> {
@@ -211,7 +244,8 @@ impl Board {
     /// The number of those who sleep.
     #[cfg(test)]
     pub(super) fn sleepers(&self) -> usize {
-        self.projections.values().map(|known| known.sleepers.len()).sum()
+        let sleepers = self.projections.values().flat_map(|known| known.sleepers.values());
+        sleepers.map(Sleepers::len).sum()
     }
 }
 
@@ -259,6 +293,44 @@ mod tests {
         assert!(asleep.try_recv().is_err(), "a restore took the other one back");
         board.moved("users", at(5)).wake();
         assert_eq!(asleep.try_recv().unwrap().update, 5);
+    }
+
+    #[test]
+    fn an_update_of_a_partition_looks_only_at_those_who_sleep_for_it() {
+        const PARTITIONS: i32 = 8;
+        let mut board = Board::default();
+        let said = |partition, position| CheckpointUpdate {
+            partition,
+            partitions: PARTITIONS,
+            ..at(position)
+        };
+        let asleep: Vec<_> =
+            (0..1_000).map(|_| board.add(&goal(&["orders"], 5), 0).unwrap()).collect();
+        for partition in 0..PARTITIONS {
+            board.moved("orders", said(partition, 4)).wake();
+        }
+        board.looks = 0;
+        for _ in 0..1_000 {
+            // All of them sleep for the first partition, and no other one concerns them yet.
+            board.moved("orders", said(7, 9)).wake();
+        }
+        assert_eq!(board.looks, 0);
+        for partition in 0..PARTITIONS {
+            board.moved("orders", said(partition, 9)).wake();
+        }
+        assert_eq!((board.looks, board.sleepers()), (7 * asleep.len(), 0));
+    }
+
+    #[test]
+    fn who_sleeps_is_sorted_anew_when_the_number_of_partitions_changes() {
+        let mut board = Board::default();
+        let five = goal(&["orders"], 5);
+        let (_, mut asleep) = board.add(&five, 0).unwrap();
+        board.moved("orders", CheckpointUpdate { partition: 3, partitions: 4, ..at(9) }).wake();
+        board.moved("orders", at(4)).wake();
+        assert!(asleep.try_recv().is_err() && board.sleepers() == 1);
+        board.moved("orders", at(5)).wake();
+        assert!(asleep.try_recv().is_ok());
     }
 
     #[test]

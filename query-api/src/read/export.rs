@@ -187,7 +187,10 @@ impl Exports {
         match beginning.await {
             Ok(begun) => Ok(begun?.map(|seen| Export { seen, pieces })),
             // The task has ended without a word.
-            Err(_) => Err(task.await.err().map_or(ReadError::SnapshotLost, ReadError::Panicked)),
+            Err(_) => Err(task
+                .await
+                .err()
+                .map_or(ReadError::SnapshotLost, |error| ReadError::Panicked(error.into()))),
         }
     }
 

@@ -61,7 +61,7 @@ pub enum ReadError {
     NotWritten(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The task that read the tables panicked.
     #[error("the task that read the tables ended unexpectedly")]
-    Panicked(#[source] tokio::task::JoinError),
+    Panicked(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// The value of `Retry-After`, in seconds.

@@ -12,6 +12,7 @@ use sqlx::{Connection as _, PgConnection};
 use tokio::time::Instant;
 
 use super::failure::ReadError;
+use super::finish::finish;
 use super::seen::{self, Seen};
 use super::stale;
 use super::{Asked, Read};
@@ -89,8 +90,8 @@ impl Reader {
         answer
     }
 
-    /// Asks in one snapshot, in a separate task. If the caller hangs up, the task still finishes,
-    /// so no transaction stays half begun.
+    /// Asks in one snapshot. If the caller hangs up, the read still finishes, so no transaction
+    /// stays half begun.
     async fn once<R: Read>(
         &self,
         question: &Arc<R>,
@@ -98,7 +99,7 @@ impl Reader {
         mut server: Server,
     ) -> Result<View<R::Answer>, ReadError> {
         let (primary, question) = (self.servers.primary(), Arc::clone(question));
-        tokio::spawn(async move {
+        finish(async move {
             let (mut tries, mut was_broken) = (0, false);
             loop {
                 tries += 1;
@@ -121,7 +122,6 @@ impl Reader {
             }
         })
         .await
-        .map_err(ReadError::Panicked)?
     }
 }
 

@@ -1,6 +1,7 @@
 //! Questions for daily sales (UTC) per currency, over confirmed orders.
 
 use chrono::NaiveDate;
+use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
@@ -12,7 +13,7 @@ use crate::page::{Page, PageRequest};
 
 postgres_kit::row! {
     /// A row of `read_model.daily_sales`.
-    #[derive(Debug, Clone)]
+    #[derive(Debug, Clone, PartialEq, Serialize)]
     pub struct DailySalesRow {
         /// The day, in UTC.
         pub day: NaiveDate,

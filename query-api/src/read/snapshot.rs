@@ -1,6 +1,12 @@
 //! One snapshot of the read tables that several questions share. Their answers show the same
 //! position and fit together.
 //!
+//! It has the tables of the projections that questions of GraphQL ask, because beginning a snapshot
+//! locks each of them.
+//!
+//! It uses the connections for lists, which are few: on more connections at once, snapshots hold up
+//! one another, and fewer of them end in a second.
+//!
 //! A separate task owns the transaction and answers one question after the other. So a [`Snapshot`]
 //! borrows nothing and can be cloned, for example for code that loads one part of an answer. If the
 //! caller hangs up, no transaction stays half begun.
@@ -15,7 +21,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::failure::ReadError;
 use super::reader::{MAX_TRIES, Reader, View, forget_plans, rolled_back};
-use super::{All, Asked, Read, seen, stale};
+use super::{Asked, Projection, Read, seen, stale};
 use crate::database::Pools;
 use crate::scope::ReadScope;
 
@@ -28,6 +34,47 @@ const MAX_QUEUED: usize = 32;
 /// server.
 const OPEN_LIMIT: Duration = Duration::from_secs(4);
 
+/// The projections that a snapshot shows.
+struct Shared;
+
+impl Shared {
+    reads!("users", "orders", "products", "daily_sales");
+}
+
+/// The projections that questions in a snapshot may ask.
+const PROJECTIONS: &[Projection] = Shared::PROJECTIONS;
+
+/// Whether a snapshot shows all of these projections.
+const fn shows(projections: &[Projection]) -> bool {
+    let mut at = 0;
+    while at < projections.len() {
+        if !is_one_of(projections[at].as_bytes(), PROJECTIONS) {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}
+
+const fn is_one_of(name: &[u8], all: &[Projection]) -> bool {
+    let mut at = 0;
+    while at < all.len() {
+        if is_same(name, all[at].as_bytes()) {
+            return true;
+        }
+        at += 1;
+    }
+    false
+}
+
+const fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let mut at = 0;
+    while at < one.len() && at < other.len() && one[at] == other[at] {
+        at += 1;
+    }
+    at == one.len() && at == other.len()
+}
+
 /// Makes Postgres plan the statements of a transaction once for all values, as on the connections
 /// for lookups.
 const PLAN_ONCE: &str = "; SET LOCAL plan_cache_mode = force_generic_plan;
@@ -36,7 +83,7 @@ const PLAN_ONCE: &str = "; SET LOCAL plan_cache_mode = force_generic_plan;
 const PLAN_FOR_VALUES: &str = "SET LOCAL plan_cache_mode = force_custom_plan;
     SET LOCAL enable_seqscan = on; SET LOCAL enable_bitmapscan = on";
 /// The statements that begin a snapshot.
-const BEGIN: &str = postgres_kit::sql!(All::BEGIN, PLAN_ONCE);
+const BEGIN: &str = postgres_kit::sql!(Shared::BEGIN, PLAN_ONCE);
 
 /// Answers questions in one snapshot. Clones use the same snapshot.
 #[derive(Debug, Clone)]
@@ -51,6 +98,7 @@ impl Snapshot {
     /// [`ReadError`] says why there is no answer. It is [`ReadError::SnapshotLost`] if an earlier
     /// question failed in the database, or if the snapshot was open for too long.
     pub async fn ask<R: Read>(&self, question: R) -> Result<View<R::Answer>, ReadError> {
+        const { assert!(shows(R::PROJECTIONS), "the snapshot does not lock these tables") };
         let (reply, answer) = oneshot::channel();
         let asked = Box::new(AskedHere { question, reply });
         self.queue.send(asked).await.map_err(|_| ReadError::SnapshotLost)?;
@@ -59,7 +107,8 @@ impl Snapshot {
 }
 
 impl Reader {
-    /// Calls `ask` with a snapshot of all read tables, so it can ask several questions.
+    /// Calls `ask` with a snapshot of users, orders, products and daily sales, so it can ask
+    /// several questions. A question of other tables does not compile.
     ///
     /// The snapshot is taken when the first question is asked.
     ///
@@ -154,7 +203,7 @@ async fn once<T, A: Future<Output = T>>(
     });
     let answer = ask(Snapshot { queue }).await;
     // All clones of the snapshot are gone now. If one is left, the snapshot ends at its time limit.
-    match task.await.map_err(ReadError::Panicked)? {
+    match task.await.map_err(|error| ReadError::Panicked(error.into()))? {
         Ok(end) => Ok((answer, end)),
         Err(error) if is_open.try_recv().is_ok() => Ok((answer, End::of(&error, Vec::new()))),
         Err(error) => Err(error),

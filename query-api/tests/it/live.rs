@@ -4,7 +4,7 @@ mod access;
 pub(crate) mod events;
 pub(crate) mod limits;
 mod negotiation;
-mod pages;
+pub(crate) mod pages;
 mod resume;
 mod rows;
 mod servers;

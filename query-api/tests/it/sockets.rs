@@ -4,7 +4,9 @@
 pub(crate) mod access;
 mod events;
 mod limits;
+mod pages;
 mod protocol;
+mod waiting;
 
 use std::net::SocketAddr;
 

@@ -305,11 +305,11 @@ impl Instance {
 /// What an answer to an action changes when its saga is being undone or has ended. A success is
 /// undone, even if that was done before: it may have come after the compensation looked.
 fn late(step: &Step, state: &StepState, answer: Answer) -> Option<SagaEvent> {
-    let attempt = match state.action {
-        Leg::Requested { attempt, .. }
-        | Leg::Resting { attempt, .. }
-        | Leg::Failed { attempt, certain: false } => attempt,
-        _ => return None,
+    let (Leg::Requested { attempt, .. }
+    | Leg::Resting { attempt, .. }
+    | Leg::Failed { attempt, certain: false }) = state.action
+    else {
+        return None;
     };
     step.compensation?;
     let name = step.name.to_owned();

@@ -56,12 +56,11 @@ pub(super) fn rested(claimed: &Claimed, rest: Rest, now: DateTime<Utc>) -> Done 
 /// What to write about an instance that could not be driven.
 pub(super) fn failed(claimed: &Claimed, error: &DriveError, now: DateTime<Utc>) -> Done {
     let failures = claimed.failures.saturating_add(1);
-    let pause = match error {
-        DriveError::NoDefinition(..) => FOREIGN_AGAIN,
-        _ => {
-            let doublings = u32::try_from(failures - 1).unwrap_or(0).min(16);
-            FAILED_FIRST.saturating_mul(1 << doublings).min(FAILED_MOST)
-        }
+    let pause = if matches!(error, DriveError::NoDefinition(..)) {
+        FOREIGN_AGAIN
+    } else {
+        let doublings = u32::try_from(failures - 1).unwrap_or(0).min(16);
+        FAILED_FIRST.saturating_mul(1 << doublings).min(FAILED_MOST)
     };
     Done {
         id: claimed.id,

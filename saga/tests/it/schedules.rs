@@ -266,7 +266,7 @@ impl World {
     }
 
     /// Runs to the end with everything well.
-    async fn to_the_end(&mut self) -> Rest {
+    async fn run_to_end(&mut self) -> Rest {
         self.well.store(true, Ordering::Relaxed);
         for _ in 0..MOST_ROUNDS {
             self.late_answer();
@@ -340,14 +340,14 @@ async fn run(seed: u64) -> Status {
             break;
         }
     }
-    let rest = world.to_the_end().await;
+    let rest = world.run_to_end().await;
     world.check(&rest).await;
     // What comes again after the end changes no effect.
     if world.gateway.effect(KEY).made == 1 {
         world.signal(toy::answer(true));
     }
     world.signal(Signal::Cancel { reason: "too late".into() });
-    let again = world.to_the_end().await;
+    let again = world.run_to_end().await;
     assert_eq!(again.status, rest.status);
     world.check(&again).await;
     rest.status

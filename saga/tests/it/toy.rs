@@ -137,8 +137,8 @@ impl Gateway {
             return Outcome::unavailable("away");
         }
         // A repeated key does nothing, as at a real gateway.
-        if !books.answers.contains_key(&call.idempotency_key) {
-            books.answers.insert(call.idempotency_key, true);
+        let is_new = books.answers.insert(call.idempotency_key, true).is_none();
+        if is_new {
             let effect = books.effects.entry(call.key.clone()).or_default();
             if effect.made > effect.undone {
                 effect.undone += 1;

@@ -4,57 +4,44 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{HOST, STRICT_TRANSPORT_SECURITY};
 use axum::http::uri::Authority;
 use axum::http::{HeaderValue, Version};
 use axum::response::Response;
-use hyper::body::{Frame, Incoming, SizeHint};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper::body::Incoming;
+use hyper::server::conn::http1::UpgradeableConnection;
+use hyper::server::conn::http2;
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use super::answer::Answer;
 use super::body_budget::{BodyBudget, Budgeted};
-use super::connections::{Activity, InFlight, Slot, Taken, closed};
+use super::connections::{Activity, Slot, closed};
 use super::hosts::is_domain;
 use super::limits::Limits;
+use super::protocol::{Builders, Protocol, begun};
 use super::stall::WriteDeadline;
 use super::tls::Tls;
 use super::upgrade::{KeptConnection, asks_for_web_socket};
 use super::wire::{Clients, Wire};
 
-/// hyper's limit of header fields. It is above the limit of `screen.rs`, which answers with problem
-/// details. Above 100, hyper would allocate for each request.
-const MAX_PARSED_HEADERS: usize = 100;
-/// hyper's limit of a request head in bytes, above the limit of `screen.rs`. It also bounds how
-/// much of a body hyper reads ahead.
-const MAX_PARSED_BYTES: usize = 64 * 1024;
-/// The maximum number of concurrent requests on one HTTP/2 connection.
-const MAX_STREAMS: u32 = 100;
-/// How many unread bytes an HTTP/2 client may send, per stream and per connection. It equals the
-/// HTTP/1 limit, and is the protocol's minimum for a connection.
-const WINDOW_BYTES: u32 = 65_535;
-/// How many answer bytes an HTTP/2 stream buffers for a client that does not read them.
-const MAX_SEND_BYTES: usize = 64 * 1024;
-/// How often an idle HTTP/2 connection is pinged, and how long it has to answer.
-const PING_EVERY: Duration = Duration::from_secs(20);
-const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Browsers that were here over TLS ask over TLS only, for a year (RFC 6797).
 const TLS_ONLY: &str = "max-age=31536000";
 
 /// The state that all connections of one port share.
 #[derive(Clone)]
 pub(super) struct Server {
-    builder: Arc<auto::Builder<TokioExecutor>>,
+    builders: Arc<Builders>,
     router: Router,
     bodies: BodyBudget,
     clients: Clients,
@@ -74,8 +61,8 @@ impl Server {
     ) -> Self {
         let bodies = limits.bodies.clone();
         let Limits { head_deadline, write_deadline, .. } = limits;
-        let (builder, clients) = (Arc::new(builder(head_deadline)), Clients::new(limits));
-        Self { builder, router, bodies, clients, head_deadline, write_deadline, drain, cut }
+        let (builders, clients) = (Arc::new(Builders::new(head_deadline)), Clients::new(limits));
+        Self { builders, router, bodies, clients, head_deadline, write_deadline, drain, cut }
     }
 
     /// Serves one connection until it ends.
@@ -112,20 +99,76 @@ impl Server {
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let activity = Arc::clone(slot.activity());
-        let wire = self.clients.clone().wire(peer);
-        let (io, upgrades) = (TokioIo::new(stream), TaskTracker::new());
+        let mut head_deadline = pin!(tokio::time::sleep(self.head_deadline));
+        let begun = tokio::select! {
+            biased;
+            () = slot.evicted() => return,
+            begun = begun(stream) => begun,
+            // No request can be lost yet.
+            () = self.drain.cancelled() => return,
+            () = head_deadline.as_mut() => return closed("no_request"),
+        };
+        let (protocol, stream) = match begun {
+            Ok(Some(begun)) => begun,
+            Ok(None) => return,
+            Err(error) => return tracing::debug!(%error, "a connection ended early"),
+        };
+        let upgrades = TaskTracker::new();
         let requests = Requests {
             router: self.router.clone(),
             bodies: self.bodies.clone(),
-            wire,
-            activity: Arc::clone(&activity),
+            wire: self.clients.clone().wire(peer),
+            activity: Arc::clone(slot.activity()),
             upgrades: upgrades.clone(),
             is_tls,
         };
-        let service = hyper::service::service_fn(move |request| requests.clone().answer(request));
-        let mut connection = pin!(self.builder.serve_connection_with_upgrades(io, service));
-        let mut head_deadline = pin!(tokio::time::sleep(self.head_deadline));
+        // Boxed: hyper keeps the room for the future of an answer as long as the connection.
+        let service =
+            hyper::service::service_fn(move |request| Box::pin(requests.clone().answer(request)));
+        let (io, limits) = (TokioIo::new(stream), (&slot, head_deadline));
+        let is_open = match protocol {
+            Protocol::Http1 => {
+                let connection = self.builders.http1.serve_connection(io, service).with_upgrades();
+                let finish = UpgradeableConnection::graceful_shutdown;
+                self.attend_to(pin!(connection), finish, limits).await
+            }
+            Protocol::Http2 => {
+                // Boxed: it is large, and most connections speak HTTP/1.
+                Box::pin(async {
+                    let connection = self.builders.http2.serve_connection(io, service);
+                    let finish = http2::Connection::graceful_shutdown;
+                    self.attend_to(pin!(connection), finish, limits).await
+                })
+                .await
+            }
+        };
+        if !is_open {
+            return;
+        }
+        // It may go on in another protocol.
+        upgrades.close();
+        tokio::select! {
+            () = upgrades.wait() => {}
+            () = self.cut.cancelled() => closed("drain_limit"),
+        }
+    }
+
+    /// Drives a connection until it ends. Returns whether something else may go on on it: not if
+    /// this side has ended it. `finish` lets its requests finish.
+    async fn attend_to<C>(
+        &self,
+        mut connection: Pin<&mut C>,
+        finish: fn(Pin<&mut C>),
+        (slot, mut head_deadline): (&Slot, Pin<&mut Sleep>),
+    ) -> bool
+    where
+        C: Future<Output = hyper::Result<()>>,
+    {
+        let ended = |reason| {
+            closed(reason);
+            false
+        };
+        let activity = slot.activity();
         let (mut watched, mut draining, mut evicted) = (true, false, false);
         loop {
             tokio::select! {
@@ -134,40 +177,34 @@ impl Server {
                 biased;
                 () = slot.evicted(), if !evicted => {
                     if !activity.is_busy() {
-                        return;
+                        return false;
                     }
                     evicted = true;
-                    connection.as_mut().graceful_shutdown();
+                    finish(connection.as_mut());
                 }
                 ended = connection.as_mut() => {
                     if let Err(error) = ended {
-                        tracing::debug!(error, "a connection ended early");
+                        tracing::debug!(%error, "a connection ended early");
                     }
-                    break;
+                    return true;
                 }
-                // hyper starts its own timer only once it knows the protocol.
+                // hyper starts its own timer when it reads the head.
                 () = head_deadline.as_mut(), if watched => {
                     if !activity.was_used() {
-                        return closed("no_request");
+                        return ended("no_request");
                     }
                     watched = false;
                 }
                 // The first request has come, so the protocol is known.
                 () = activity.left_unread(self.write_deadline), if activity.is_http2() => {
-                    return closed("unread");
+                    return ended("unread");
                 }
                 () = self.drain.cancelled(), if !draining => {
                     draining = true;
-                    connection.as_mut().graceful_shutdown();
+                    finish(connection.as_mut());
                 }
-                () = self.cut.cancelled() => return closed("drain_limit"),
+                () = self.cut.cancelled() => return ended("drain_limit"),
             }
-        }
-        // It may go on in another protocol.
-        upgrades.close();
-        tokio::select! {
-            () = upgrades.wait() => {}
-            () = self.cut.cancelled() => closed("drain_limit"),
         }
     }
 }
@@ -201,9 +238,12 @@ struct Requests {
 }
 
 impl Requests {
-    async fn answer(self, request: Request<Incoming>) -> Result<Response, Infallible> {
+    async fn answer(self, request: Request<Incoming>) -> Result<Response<Answer>, Infallible> {
+        let is_http2 = request.version() == Version::HTTP_2;
+        if is_http2 {
+            self.activity.speaks_http2();
+        }
         let in_flight = self.activity.begin();
-        let taken = (request.version() == Version::HTTP_2).then(|| self.activity.watch());
         let reservation = self.bodies.reservation();
         let mut request =
             request.map(|body| Body::new(Budgeted::new(body, Arc::clone(&reservation))));
@@ -221,61 +261,11 @@ impl Requests {
         }
         // The handler no longer needs the body.
         drop(reservation);
-        Ok(response.map(|body| Body::new(Answering { body, taken, _in_flight: in_flight })))
+        Ok(response.map(|body| {
+            if is_http2 {
+                return Answer::of_http2(body, self.activity.send(in_flight));
+            }
+            Answer::of_http1(body, in_flight)
+        }))
     }
-}
-
-/// An answer's body. The connection counts as busy until it is sent or dropped.
-struct Answering {
-    body: Body,
-    taken: Option<Taken>,
-    _in_flight: InFlight,
-}
-
-impl hyper::body::Body for Answering {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let part = Pin::new(&mut self.body).poll_frame(context);
-        if let Some(taken) = &self.taken {
-            taken.note(matches!(part, Poll::Ready(Some(Ok(_)))));
-        }
-        part
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-fn builder(head_deadline: Duration) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(head_deadline)
-        .max_headers(MAX_PARSED_HEADERS)
-        .max_buf_size(MAX_PARSED_BYTES)
-        // A client may close its sending side after its request. A full disconnect is noticed when
-        // the answer is written.
-        .half_close(true);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(u32::try_from(MAX_PARSED_BYTES).unwrap_or(u32::MAX))
-        .initial_stream_window_size(WINDOW_BYTES)
-        .initial_connection_window_size(WINDOW_BYTES)
-        .max_send_buf_size(MAX_SEND_BYTES)
-        .keep_alive_interval(PING_EVERY)
-        .keep_alive_timeout(PING_TIMEOUT);
-    builder
 }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::address::ClientKey;
 use super::limits::Limits;
+use super::streams;
 use super::unread::Unread;
 
 const OPEN: &str = "http_server_connections";
@@ -46,7 +47,7 @@ pub(super) struct Activity {
     started: Instant,
     /// The number of requests whose answers are not sent yet.
     in_flight: AtomicUsize,
-    /// The number of request heads received. A watched answer counts once more.
+    /// The number of request heads received. An answer over HTTP/2 counts once more.
     heads: AtomicU64,
     /// When the connection was last busy, in milliseconds after the port was opened.
     busy_at: AtomicU64,
@@ -72,11 +73,13 @@ pub(super) struct AllBusy;
 #[derive(Debug)]
 pub(super) struct InFlight(Arc<Activity>);
 
-/// An answer whose parts an HTTP/2 client has to take.
+/// An answer on its way to an HTTP/2 client. While it exists, its connection is busy.
 #[derive(Debug)]
-pub(super) struct Taken {
-    activity: Arc<Activity>,
+pub(super) struct Sending {
+    in_flight: InFlight,
     number: u64,
+    /// Ends its stream.
+    stream: CancellationToken,
 }
 
 impl Connections {
@@ -162,19 +165,25 @@ impl Activity {
         InFlight(Arc::clone(self))
     }
 
-    /// Watches whether the client goes on reading an answer over HTTP/2.
-    pub(super) fn watch(self: &Arc<Self>) -> Taken {
+    /// Records that a request came over HTTP/2.
+    pub(super) fn speaks_http2(&self) {
         self.is_http2.store(true, Ordering::Relaxed);
-        // Heads are counted up, so no two answers have the same number.
-        Taken { activity: Arc::clone(self), number: self.heads.fetch_add(1, Ordering::Relaxed) }
     }
 
-    /// Whether an answer was ever watched.
+    /// Records that an answer is sent over HTTP/2, by the task of its stream.
+    pub(super) fn send(&self, in_flight: InFlight) -> Sending {
+        // Heads are counted up, so no two answers have the same number.
+        let number = self.heads.fetch_add(1, Ordering::Relaxed);
+        Sending { in_flight, number, stream: streams::end() }
+    }
+
+    /// Whether a request ever came over HTTP/2.
     pub(super) fn is_http2(&self) -> bool {
         self.is_http2.load(Ordering::Relaxed)
     }
 
-    /// Waits until the client leaves an answer unread for this long.
+    /// Resets the streams of answers that the client leaves unread for this long. Returns when that
+    /// does not help.
     pub(super) async fn left_unread(&self, limit: Duration) {
         self.unread.left_for(limit).await;
     }
@@ -190,17 +199,19 @@ impl Activity {
     }
 }
 
-impl Taken {
-    /// Notes whether a part was taken, or is still to come.
-    pub(super) fn note(&self, was_taken: bool) {
-        let Self { activity, number } = self;
-        if was_taken { activity.unread.took(*number) } else { activity.unread.asked(*number) }
+impl Sending {
+    /// Notes that so many bytes wait for the client.
+    pub(super) fn wait(&self, bytes: usize) {
+        if bytes > 0 {
+            self.in_flight.0.unread.wait(self.number, bytes, &self.stream);
+        }
     }
-}
 
-impl Drop for Taken {
-    fn drop(&mut self) {
-        self.activity.unread.asked(self.number);
+    /// Notes that so many bytes no longer wait.
+    pub(super) fn left(&self, bytes: usize) {
+        if bytes > 0 {
+            self.in_flight.0.unread.read(self.number, bytes);
+        }
     }
 }
 

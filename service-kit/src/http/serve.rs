@@ -14,7 +14,7 @@ use super::limits::Limits;
 use super::listen::{Listen, Protection};
 use super::refuse::{self, Refusals};
 use super::tls::Tls;
-use super::{body_budget, connections, wire};
+use super::{body_budget, connections, streams, wire};
 use crate::health::Health;
 use crate::loopback::LoopbackAddr;
 use crate::shed;
@@ -159,6 +159,7 @@ async fn attend(
     connections::describe();
     body_budget::describe();
     shed::describe();
+    streams::describe();
     wire::describe();
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "listening");

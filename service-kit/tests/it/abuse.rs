@@ -1,18 +1,12 @@
 //! A port stays reachable when clients hold connections without using them.
 
-use std::convert::Infallible;
 use std::io::Write as _;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::routing::get;
-use h2::client::SendRequest;
 use local_servers::in_time;
 use service_kit::admin;
 use service_kit::health::Health;
-use service_kit::http::{Allowed, HEAD_DEADLINE, Limits, layered};
+use service_kit::http::{HEAD_DEADLINE, Limits};
 use service_kit::telemetry::Metrics;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
@@ -199,59 +193,5 @@ async fn the_admin_port_answers_while_strangers_hold_its_connections() {
     }
     assert_eq!(served.ask(&get_of("/livez")).await.0, 200);
     assert_eq!(served.ask("GET /livez HTTP/1.1\r\n\r\n").await.0, 400);
-    served.stop().await;
-}
-
-#[tokio::test]
-async fn an_http_2_client_that_leaves_an_answer_unread_loses_its_connection() {
-    let (head_deadline, write_deadline) = (Duration::from_millis(200), Duration::from_secs(1));
-    let limits = Limits { head_deadline, write_deadline, ..Limits::default() };
-    let served = Served::start(api().0, limits).await;
-    let stream = TcpStream::connect(served.address).await.unwrap();
-    // No stream of this client may send anything but heads.
-    let mut builder = h2::client::Builder::new();
-    let handshake = builder.initial_window_size(0).handshake::<_, Bytes>(stream);
-    let (client, connection) = handshake.await.unwrap();
-    let connection = tokio::spawn(connection);
-    let mut ready = in_time("room for a stream", client.ready()).await.unwrap();
-    let request = axum::http::Request::get("http://localhost/").body(()).unwrap();
-    let (answer, _) = ready.send_request(request, true).unwrap();
-    let answer = in_time("the head", answer).await.unwrap();
-    assert_eq!(answer.status(), 200);
-    let began = Instant::now();
-    // The client does not read, and its connection ends nevertheless.
-    drop(in_time("the end of the connection", connection).await.unwrap());
-    assert!(began.elapsed() < write_deadline * 3, "{:?}", began.elapsed());
-    served.stop().await;
-}
-
-#[tokio::test]
-async fn an_http_2_answer_that_has_nothing_to_send_stays_open() {
-    let (head_deadline, write_deadline) = (Duration::from_millis(100), Duration::from_millis(400));
-    let limits = Limits { head_deadline, write_deadline, ..Limits::default() };
-    let (parts, sent) = futures::channel::mpsc::unbounded::<Result<Bytes, Infallible>>();
-    let sent = Arc::new(Mutex::new(Some(sent)));
-    let stream = async move || Body::from_stream(sent.lock().unwrap().take().unwrap());
-    let routes = Router::new().route("/", get(async || "hello")).route("/stream", get(stream));
-    let served = Served::start(layered(routes, &Allowed::default()), limits).await;
-    let connected = TcpStream::connect(served.address).await.unwrap();
-    let (client, connection) = h2::client::handshake(connected).await.unwrap();
-    tokio::spawn(connection);
-    let mut ready: SendRequest<Bytes> = in_time("room for a stream", client.ready()).await.unwrap();
-    let asked =
-        |path: &str| axum::http::Request::get(format!("http://localhost{path}")).body(()).unwrap();
-    let (open, _) = ready.send_request(asked("/stream"), true).unwrap();
-    let mut open = in_time("the head of the stream", open).await.unwrap().into_body();
-    parts.unbounded_send(Ok(Bytes::from_static(b"first"))).unwrap();
-    assert_eq!(in_time("its first part", open.data()).await.unwrap().unwrap(), "first");
-    let began = Instant::now();
-    while began.elapsed() < write_deadline * 3 {
-        let (answer, _) = ready.send_request(asked("/"), true).unwrap();
-        let mut body = in_time("an answer", answer).await.unwrap().into_body();
-        assert_eq!(in_time("its body", body.data()).await.unwrap().unwrap(), "hello");
-    }
-    parts.unbounded_send(Ok(Bytes::from_static(b"second"))).unwrap();
-    assert_eq!(in_time("its second part", open.data()).await.unwrap().unwrap(), "second");
-    drop((parts, open));
     served.stop().await;
 }

@@ -15,4 +15,5 @@ mod serve;
 mod shed;
 mod support;
 mod tls;
+mod unread;
 mod versions;

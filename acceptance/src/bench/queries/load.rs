@@ -27,7 +27,7 @@ const LARGEST_PAGE: i64 = 100;
 /// The last row that numbered pages reach.
 const NUMBERED: i64 = 100_000;
 /// Twenty users with their last five orders.
-const USERS: &str = "{ users(first: 20) { nodes { id email name
+pub(super) const USERS: &str = "{ users(first: 20) { nodes { id email name
     orders(first: 5) { nodes { id status createdAt total { amount currency } } } } } }";
 
 type Doing = Pin<Box<dyn Future<Output = anyhow::Result<u64>> + Send>>;

@@ -1,4 +1,5 @@
-//! Uses the resource that CONTRIBUTING adds: its three commands, its detail route and its list.
+//! Uses the resource that CONTRIBUTING adds: its three commands, its detail route, its list and its
+//! live updates.
 
 use std::collections::BTreeSet;
 
@@ -8,6 +9,8 @@ use local_servers::http_get;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::PgPool;
+
+use super::live;
 
 /// The discounts of the coupons, in percent.
 const PERCENTS: [u8; 5] = [15, 5, 25, 15, 10];
@@ -42,6 +45,7 @@ pub(super) async fn use_it(endpoints: &Endpoints) -> Result<String> {
     assert_eq!(*shown.data(), expected);
     list(&client, &ids).await?;
     described(endpoints).await?;
+    live::follow(endpoints, &ids[2]).await?;
     Ok(ids.swap_remove(1))
 }
 

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use domain::value::{PostalCode, Quantity, Region};
 use outward::header::{CONTENT_TYPE, HeaderValue};
 use outward::{Address, Answer, Http, Repeat, Report, Request, Settings, StatusCode, Target};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::port::shipping::{Made, Parcel, Shipment, ShipmentId, ShipmentState};
@@ -83,8 +84,9 @@ impl SandboxShipping {
         path: String,
         body: String,
     ) -> Result<Shipment, GatewayError> {
-        let request =
-            Request::post(path, body).header(CONTENT_TYPE, JSON).repeat(Repeat::with_key(call.key));
+        let request = Request::post(path, body)
+            .header(CONTENT_TYPE, JSON)
+            .repeat(Repeat::with_key(call.key.to_string()));
         let answer = self.send(call, request).await?;
         if answer.status.is_success() {
             return shipment(&answer).ok_or_else(|| GatewayError::unknown(UNREADABLE));
@@ -132,15 +134,14 @@ fn shipment(answer: &Answer) -> Option<Shipment> {
 impl Shipping for SandboxShipping {
     async fn request(&self, call: &Call, parcel: &Parcel) -> Result<Shipment, GatewayError> {
         let (address, to) = (&parcel.address, &parcel.destination);
-        let item = |(product, quantity): &(Uuid, domain::value::Quantity)| json!({ "product": product, "quantity": quantity.get() });
         let body = json!({
             "order": parcel.order,
             "recipient": address.recipient.as_str(),
             "street": address.street.as_str(),
             "city": address.city.as_str(),
-            "postal_code": address.postal_code.as_ref().map(|code| code.as_str()),
+            "postal_code": address.postal_code.as_ref().map(PostalCode::as_str),
             "country": to.country.code(),
-            "region": to.region.as_ref().map(|region| region.as_str()),
+            "region": to.region.as_ref().map(Region::as_str),
             "items": parcel.items.iter().map(item).collect::<Vec<_>>(),
         });
         self.change(call, SHIPMENTS.to_owned(), body.to_string()).await
@@ -160,4 +161,9 @@ impl Shipping for SandboxShipping {
             }
         }
     }
+}
+
+/// An item of a shipment.
+fn item((product, quantity): &(Uuid, Quantity)) -> Value {
+    json!({ "product": product, "quantity": quantity.get() })
 }

@@ -1,5 +1,5 @@
-//! The shapes of Stripe's answers, as the reference of the pinned version of its API shows them, and
-//! what each means for a call.
+//! The shapes of Stripe's answers, as the reference of the pinned version of its API shows them,
+//! and what each means for a call.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 

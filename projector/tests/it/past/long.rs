@@ -3,18 +3,24 @@
 use domain::Personal;
 use domain::user::event::{UserDeactivated, UserEvent, UserRenamed};
 use domain::value::PersonName;
+use event_feed::{Follower, FollowerSettings};
 use local_servers::{TestDatabase, in_time};
+use projection::runner::MAX_BATCH;
 use projection::{Runner, Standing};
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::support::life::registered;
-use crate::support::{Happening, ask_about, happening, tell};
+use crate::support::{Happening, ask_about, happening, tell, until};
 
 const ADA: Uuid = Uuid::from_u128(0xada);
 const BOB: Uuid = Uuid::from_u128(0xb0b);
 /// How often the user is renamed. At 25 ms each, their past takes longer to blank than a
 /// transaction of a batch may.
 const RENAMED: usize = 220;
+
+/// How many whole batches follow an erasure.
+const BATCHES: usize = 3;
 
 /// A disk that is slow to change a past row.
 const SLOW: &str = "CREATE TRIGGER slowly BEFORE UPDATE ON users_g1.users_history
@@ -44,6 +50,12 @@ async fn with_long_past() -> (World, TestDatabase, Runner) {
     (world, database, live)
 }
 
+/// The position of a projection.
+async fn at(url: &str, projection: &str) -> i64 {
+    let position = "SELECT position FROM read_model.checkpoints WHERE projection = $1";
+    ask_about(url, position, projection).await
+}
+
 async fn names(url: &str, user: Uuid) -> i64 {
     ask_about(url, NAMES, &user.to_string()).await
 }
@@ -61,6 +73,32 @@ async fn p7_an_erasure_with_a_long_past_takes_effect_and_the_others_go_on() {
     tell(url, "DROP TRIGGER slowly ON users_g1.users_history").await;
     let operations = operations(url, log(Arc::clone(&world.log)), Some(&world.keys)).await;
     is_what_a_replay_makes(url, &operations, "a long past").await;
+}
+
+#[tokio::test]
+async fn while_a_long_past_is_blanked_the_other_projections_of_the_process_go_on() {
+    let (world, database, mut live) = with_long_past().await;
+    let url = database.url();
+    world.erase(ADA).await;
+    let erased = world.log.head().await.unwrap().mark.position.0;
+    for _ in 0..BATCHES {
+        append(&world.encrypted, (0..MAX_BATCH).map(|number| renamed(BOB, number)).collect()).await;
+    }
+    let head = world.log.head().await.unwrap().mark.position.0;
+    let drain = CancellationToken::new();
+    let store = Arc::clone(&world.log);
+    let follower = Follower::new(store, None, FollowerSettings::default());
+    let task = tokio::spawn({
+        let drain = drain.clone();
+        async move { live.run(follower, drain).await }
+    });
+    until("the products are complete", async || at(url, "products").await == head).await;
+    assert!(at(url, "users").await < erased, "the erasure has taken effect before");
+    // It catches up.
+    crate::support::until_all_at(url, head).await;
+    assert_eq!(names(url, ADA).await, 0);
+    drain.cancel();
+    in_time("the end of the runner", task).await.unwrap();
 }
 
 #[tokio::test]

@@ -3,11 +3,21 @@
 use access::Permission;
 use async_graphql::{Context, ID, Result, Subscription};
 
-use super::{EventStream, OrderEvent, Start, Subscriber};
+use super::{EventStream, Start, Subscriber, event};
 use crate::graphql::connection::Wanted;
-use crate::graphql::order::{OrderFilter, SortOrders};
-use crate::live::{Follow, matches};
+use crate::graphql::order::{Order, OrderFilter, SortOrders};
+use crate::live::{Event, Follow, matches};
 use crate::read::order::{ListOrders, OrderRow};
+
+event! {
+    /// An event of orders that are followed.
+    OrderEvent of Event<OrderRow> {
+        /// The order as it is now.
+        order: Order = |event| event.row.clone().map(Order),
+        /// The id of the row that left the list.
+        left: ID = |event| event.left.map(ID::from),
+    }
+}
 
 #[derive(Default)]
 pub(super) struct OrderSubscription;

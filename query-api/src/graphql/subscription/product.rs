@@ -3,11 +3,21 @@
 use access::Permission;
 use async_graphql::{Context, ID, Result, Subscription};
 
-use super::{EventStream, ProductEvent, Start, Subscriber};
+use super::{EventStream, Start, Subscriber, event};
 use crate::graphql::connection::Wanted;
-use crate::graphql::product::{ProductFilter, SortProducts};
-use crate::live::{Follow, matches};
+use crate::graphql::product::{Product, ProductFilter, SortProducts};
+use crate::live::{Event, Follow, matches};
 use crate::read::product::{ListProducts, ProductRow};
+
+event! {
+    /// An event of products that are followed.
+    ProductEvent of Event<ProductRow> {
+        /// The product as it is now.
+        product: Product = |event| event.row.clone().map(Product),
+        /// The id of the row that left the list.
+        left: ID = |event| event.left.map(ID::from),
+    }
+}
 
 #[derive(Default)]
 pub(super) struct ProductSubscription;

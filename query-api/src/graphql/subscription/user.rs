@@ -3,11 +3,21 @@
 use access::Permission;
 use async_graphql::{Context, ID, Result, Subscription};
 
-use super::{EventStream, Start, Subscriber, UserEvent};
+use super::{EventStream, Start, Subscriber, event};
 use crate::graphql::connection::Wanted;
-use crate::graphql::user::{SortUsers, UserFilter};
-use crate::live::{Follow, matches};
+use crate::graphql::user::{SortUsers, User, UserFilter};
+use crate::live::{Event, Follow, matches};
 use crate::read::user::{ListUsers, UserRow};
+
+event! {
+    /// An event of users that are followed.
+    UserEvent of Event<UserRow> {
+        /// The user as they are now.
+        user: User = |event| event.row.clone().map(User),
+        /// The id of the row that left the list.
+        left: ID = |event| event.left.map(ID::from),
+    }
+}
 
 #[derive(Default)]
 pub(super) struct UserSubscription;

@@ -7,8 +7,8 @@ use axum::body::Body;
 use axum::response::Response;
 use futures::FutureExt as _;
 use serde::Serialize;
-use serde_json::Value;
-use service_kit::Problem;
+use serde_json::{Map, Value};
+use service_kit::{PageInfo, Problem};
 
 use super::{LiveRequest, events};
 use crate::http::Api;
@@ -30,6 +30,38 @@ pub(in crate::http) struct PageList<T, F: Filter, B, Q> {
 }
 
 impl Api {
+    /// How a stream of a page reads it. `page` tells what follows the page, `body` makes the form
+    /// of its rows that clients see, and `key` tells a row in that form from others.
+    pub(crate) fn ask_page<T, B, Q>(
+        &self,
+        question: Q,
+        page: impl Fn(&Self, &Page<T>) -> PageInfo + Send + Sync + 'static,
+        body: impl Fn(T) -> Result<B, serde_json::Error> + Send + Sync + 'static,
+        key: impl Fn(&B) -> Value + Send + Sync + 'static,
+    ) -> AskPage<B>
+    where
+        T: Send + 'static,
+        B: Serialize + PartialEq + Send + Sync + 'static,
+        Q: Read<Answer = Page<T>> + Clone,
+    {
+        let (api, made) = (self.clone(), Arc::new((page, body, key)));
+        Arc::new(move |wait| {
+            let (api, question, made) = (api.clone(), question.clone(), Arc::clone(&made));
+            async move {
+                let (page, body, key) = made.as_ref();
+                let view = api.ask(question, wait).await?;
+                let page = page(&api, &view.data);
+                let rows = view.data.rows.into_iter().map(body).collect::<Result<Vec<_>, _>>();
+                let state = rows.and_then(|rows| PageState::new(rows, key, (view.seen, page)));
+                state.map_err(|error| {
+                    tracing::error!(%error, "a list cannot be written as JSON");
+                    Problem::internal()
+                })
+            }
+            .boxed()
+        })
+    }
+
     /// Follows the page of a list that belongs to nobody.
     pub(in crate::http) async fn follow_page<T, F, B, Q>(
         &self,
@@ -48,21 +80,16 @@ impl Api {
         let place = self.live.take(client)?;
         let access = self.still_allowed(credentials, (permission, Scope::All));
         let PageList { question, key, body, fields } = list;
-        let (wait, api) = (request.wait, self.clone());
-        let request = Arc::new(request);
-        let ask: AskPage = Arc::new(move |wait| {
-            let (api, request, question) = (api.clone(), Arc::clone(&request), question.clone());
-            async move {
-                let view = api.ask(question, wait).await?;
-                let page = request.page(&api, &view.data, key);
-                let rows = view.data.rows.into_iter().map(body);
-                PageState::new(rows, fields, (view.seen, page)).map_err(|error| {
-                    tracing::error!(%error, "a list cannot be written as JSON");
-                    Problem::internal()
-                })
-            }
-            .boxed()
-        });
+        let wait = request.wait;
+        let ask = self.ask_page(
+            question,
+            move |api, page| request.page(api, page, key),
+            move |row| serde_json::to_value(body(row)),
+            move |row: &Value| {
+                let field = |name: &&str| ((*name).to_owned(), row[*name].clone());
+                Value::Object(fields.iter().map(field).collect::<Map<_, _>>())
+            },
+        );
         let projection = Q::PROJECTIONS[0];
         let opening =
             PageOpening { place, request: path, projection, ask, access, last_event_id, wait };

@@ -6,12 +6,14 @@
 
 use std::collections::BTreeSet;
 
+use query_api::http::Version;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{ask, ask_as, data};
 use crate::access::matrix::{CALLERS, token_of};
 use crate::sockets::access::SUBSCRIPTIONS;
+use crate::support::described::document;
 use crate::support::tokens::token;
 use crate::support::{App, UserSeed, private, send_as};
 
@@ -111,6 +113,29 @@ async fn every_field_that_shows_rows_has_a_row() {
     let rows = rows.chain(BETWEEN.iter().map(|(field, ..)| *field)).chain(PUBLIC.iter().copied());
     let rows = rows.chain(SUBSCRIPTIONS.iter().map(|(field, ..)| *field));
     assert_eq!(fields(&app).await, rows.map(str::to_owned).collect());
+}
+
+#[tokio::test]
+async fn what_rest_sends_live_updates_of_is_a_subscription_too_and_nothing_else_is() {
+    let document = document(Version::V1);
+    let is_live = |path: &str| {
+        let path = ["user", "order", "product"]
+            .iter()
+            .fold(path.to_owned(), |path, name| path.replace(&format!("{{{name}}}"), "{id}"));
+        let content = &document["paths"][&path]["get"]["responses"]["200"]["content"];
+        assert!(content.is_object(), "{path} is no operation");
+        content.get("text/event-stream").is_some()
+    };
+    // `node` is another way to ask for a user, an order or a product.
+    let queries = TABLE.iter().filter(|(field, ..)| *field != "Query.node");
+    let live: BTreeSet<(&str, &str)> = queries
+        .filter(|(_, path, _)| is_live(path))
+        .map(|(field, path, _)| (field.trim_start_matches("Query."), *path))
+        .collect();
+    let subscriptions = SUBSCRIPTIONS
+        .iter()
+        .map(|(field, path, _)| (field.trim_start_matches("Subscription."), *path));
+    assert_eq!(live, subscriptions.collect());
 }
 
 #[tokio::test]

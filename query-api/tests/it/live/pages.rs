@@ -17,6 +17,21 @@ fn event(name: &str, day: &str, orders: i64) -> (String, String, i64) {
     (name.to_owned(), day.to_owned(), orders)
 }
 
+/// Moves on by one position, of two days: a third day is sold on, and the second one changes.
+pub(crate) async fn third_day(app: &App) {
+    let mut batch = app.writer.begin().await.unwrap();
+    for statement in [
+        "INSERT INTO daily_sales_g1.daily_sales SELECT (jsonb_populate_record(d, \
+            '{\"day\": \"2026-01-03\"}')).* FROM daily_sales_g1.daily_sales AS d \
+            WHERE day = '2026-01-02'",
+        "UPDATE daily_sales_g1.daily_sales SET orders = 7 WHERE day = '2026-01-02'",
+        "UPDATE read_model.checkpoints SET position = 101 WHERE projection = 'daily_sales'",
+    ] {
+        sqlx::query(statement).execute(&mut *batch).await.unwrap();
+    }
+    batch.commit().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_page_of_sums_is_followed_and_each_client_gets_what_differs() {
     let app = App::silent(2).await;
@@ -32,18 +47,7 @@ async fn a_page_of_sums_is_followed_and_each_client_gets_what_differs() {
     }
     let before = one.last_id();
     assert!(before.starts_with("100.1."), "{before}");
-    // A later day takes the place of the earliest, and one of the others changes.
-    let mut batch = app.writer.begin().await.unwrap();
-    for statement in [
-        "INSERT INTO daily_sales_g1.daily_sales SELECT (jsonb_populate_record(d, \
-            '{\"day\": \"2026-01-03\"}')).* FROM daily_sales_g1.daily_sales AS d \
-            WHERE day = '2026-01-02'",
-        "UPDATE daily_sales_g1.daily_sales SET orders = 7 WHERE day = '2026-01-02'",
-        "UPDATE read_model.checkpoints SET position = 101 WHERE projection = 'daily_sales'",
-    ] {
-        sqlx::query(statement).execute(&mut *batch).await.unwrap();
-    }
-    batch.commit().await.unwrap();
+    third_day(&app).await;
     for events in [&mut one, &mut two] {
         let seen = short(events).await;
         let expected = [

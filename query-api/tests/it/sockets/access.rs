@@ -20,6 +20,7 @@ pub(crate) const SUBSCRIPTIONS: &[(&str, &str, &str)] = &[
     ("Subscription.orders", "/api/v1/orders", "orders { event }"),
     ("Subscription.product", "/api/v1/products/{product}", "product(id: \"{product}\") { event }"),
     ("Subscription.products", "/api/v1/products", "products { event }"),
+    ("Subscription.sales", "/api/v1/sales/daily", "sales { event }"),
     ("Subscription.user", "/api/v1/users/{user}", "user(id: \"{user}\") { event }"),
     ("Subscription.users", "/api/v1/users", "users { event }"),
 ];

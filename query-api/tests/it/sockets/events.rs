@@ -1,5 +1,6 @@
 //! What subscriptions show: the same as the streams of server-sent events, and what lies below.
 
+use postgres_kit::Pool;
 use serde_json::{Value, json};
 use sqlx::{Executor as _, Row as _};
 use uuid::Uuid;
@@ -122,12 +123,15 @@ async fn erased_and_stale_rows_and_a_switch_are_said() {
 const BELOW: &str = "subscription { orders { event order { id user { id name } items {
     productName product { id name } } } } }";
 
-/// How often rows were loaded by their ids over the only connection for lists. The hub, which reads
-/// what changed, uses it too.
+/// How often rows were loaded by their ids over the only connection of each kind. The hub, which
+/// reads what changed, uses them too.
 async fn loads(app: &App) -> i64 {
     let counts = "SELECT coalesce(sum(generic_plans + custom_plans), 0)::bigint
         FROM pg_prepared_statements WHERE statement LIKE '%ANY($1)%'";
-    app.pools.scan.fetch_all(sqlx::raw_sql(counts)).await.unwrap()[0].get(0)
+    let count = async |pool: &Pool| -> i64 {
+        pool.fetch_all(sqlx::raw_sql(counts)).await.unwrap()[0].get(0)
+    };
+    count(&app.pools.lookup).await + count(&app.pools.scan).await
 }
 
 /// Gives an order several lines, each of another product.

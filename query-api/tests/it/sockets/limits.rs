@@ -1,13 +1,18 @@
 //! How many sockets and subscriptions there may be, how slowly a client may read, and how a process
 //! ends.
 
+use std::time::Instant;
+
 use futures::StreamExt as _;
+use graphql_kit::socket::SocketLimits;
+use local_servers::in_time;
 use query_api::live::LiveSettings;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Error;
 use uuid::Uuid;
 
 use super::{PROTOCOL, Server, opened};
+use crate::live::events::Events;
 use crate::live::limits::{at_rates, limited};
 use crate::support::tokens::{admin, with_role};
 use crate::support::{App, LIVE, UserSeed};
@@ -59,6 +64,53 @@ async fn each_subscription_counts_as_a_request_of_its_operation() {
 }
 
 #[tokio::test]
+async fn each_message_counts_as_a_request_even_if_it_asks_nothing() {
+    let app = at_rates(LIVE, "1/2").await;
+    let server = Server::start(&app.router).await;
+    let mut socket = server.open(Some(&admin())).await;
+    let mut answered = 0;
+    let refused = loop {
+        socket.begin("1", "{ __typename }", &json!({})).await;
+        let message = socket.next().await;
+        if message["type"] != "next" || answered == 5 {
+            break message;
+        }
+        assert_eq!(socket.next().await["type"], "complete");
+        answered += 1;
+    };
+    assert_eq!(refused["payload"][0]["extensions"]["code"], "rate-limited", "{refused}");
+    assert!(answered <= 2, "{answered}");
+}
+
+#[tokio::test]
+async fn a_socket_that_nobody_reads_keeps_no_turn_from_other_streams() {
+    let app = limited(LIVE).await;
+    let user = app.add_user(&UserSeed::number(1)).await;
+    let order = app.add_order(user, "pending", 0).await;
+    let (_server, mut socket) = opened(&app).await;
+    let many = (0..20).map(|n| format!("o{n}: order {{ id items {{ productName }} }} "));
+    let query = format!(
+        "subscription ($id: ID!) {{ order(id: $id) {{ event order {{ user {{ id }} }} {} }} }}",
+        many.collect::<String>()
+    );
+    let ids: Vec<String> = (0..40).map(|number| number.to_string()).collect();
+    for id in &ids {
+        socket.begin(id, &query, &json!({"id": order})).await;
+        socket.until(id, "order", "COMPLETE").await;
+    }
+    // All have an event now, of which the connection holds few, and ask what is below it.
+    let lines = json!([{"line_id": Uuid::from_u128(1), "product_id": Uuid::from_u128(2),
+        "product_name": "x".repeat(30_000), "quantity": 2, "unit_price_minor": 1467}]);
+    let began = Instant::now();
+    app.change("orders", order, (&format!("lines = '{lines}'"), 101), 101).await;
+    in_time("an event", socket.stream.get_ref().readable()).await.unwrap();
+    let mut other = Events::of(&app, &format!("/api/v1/orders/{order}")).await;
+    other.snapshot().await;
+    // Later, the socket is dropped.
+    assert!(began.elapsed() < SocketLimits::default().send / 2, "{:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn a_socket_has_so_many_operations_at_once() {
     let app = App::silent(1).await;
     let (_server, mut socket) = opened(&app).await;
@@ -90,7 +142,7 @@ async fn a_client_that_reads_too_slowly_is_told_and_goes_on_where_it_was() {
         "product_name": name, "quantity": 2, "unit_price_minor": 1467}]);
     let set = format!("lines = '{lines}'");
     let mut last = 100;
-    let mut fast = crate::live::events::Events::of(&app, &format!("/api/v1/orders/{order}")).await;
+    let mut fast = Events::of(&app, &format!("/api/v1/orders/{order}")).await;
     fast.snapshot().await;
     // Nobody reads the socket until the hub has dropped it.
     for position in 101..=140 {
@@ -137,7 +189,7 @@ async fn a_process_that_ends_says_so_and_waits_for_its_sockets() {
     let stopping = tokio::task::spawn_blocking(|| process.stop());
     for socket in [&mut open, &mut silent] {
         assert_eq!(socket.closed().await, 1001);
-        assert!(local_servers::in_time("the end", socket.stream.next()).await.is_none());
+        assert!(in_time("the end", socket.stream.next()).await.is_none());
     }
     let (code, log) = stopping.await.unwrap();
     assert_eq!(code, Some(0), "{log}");
@@ -154,5 +206,5 @@ async fn a_port_that_drains_waits_for_its_sockets() {
     socket.until("1", "products", "COMPLETE").await;
     assert!(!task.is_finished());
     socket.stream.close(None).await.unwrap();
-    local_servers::in_time("the end of the port", task).await.unwrap();
+    in_time("the end of the port", task).await.unwrap();
 }
