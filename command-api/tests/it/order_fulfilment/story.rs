@@ -8,7 +8,7 @@ use command_api::port::payment::MethodToken;
 use command_api::sagas::order_fulfilment::{self, Gateways, NAME, Times};
 use command_api::sagas::{OrderFulfilment, Shop as SagaShop};
 use domain::order::OrderStatus;
-use event_store::{EventStore as _, Filter, Metadata, Position, RecordedEvent, UpcastingLog};
+use event_store::{Filter, Metadata, Position, RecordedEvent, UpcastingLog};
 use saga::driver::{Job, Rest};
 use saga::instance::Status;
 use saga::sagas::Begun;

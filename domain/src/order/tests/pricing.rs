@@ -171,12 +171,11 @@ fn without_rules_an_order_costs_the_sum_of_its_lines() {
 
 #[test]
 fn an_imported_order_keeps_its_price() {
-    let imported = placed(vec![line(1, 2, usd("14.67"))], usd("29.34"), Some(time(NOON)));
-    given::<Order>([imported]).when(confirm_by(rules(CustomerType::Reseller))).then([confirmed(
-        usd("29.34"),
-        2,
-        NOON,
-    )]);
+    let date = "2020-02-29T12:00:00Z";
+    let imported = placed(vec![line(1, 2, usd("14.67"))], usd("29.34"), Some(time(date)));
+    let rules = rules(CustomerType::Reseller);
+    let confirmed = confirmed(usd("29.34"), 2, date);
+    given::<Order>([imported]).when(confirm_by(rules)).then([confirmed]);
 }
 
 #[test]
