@@ -61,7 +61,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<()> {
         };
         tokio::try_join!(manager.work(&args, &process, &late), keeping).map(drop)
     };
-    process.run(Ports { public, admin }, work).await
+    Box::pin(process.run(Ports { public, admin }, work)).await
 }
 
 /// What is there when the stores are open.

@@ -70,7 +70,7 @@ impl Shop {
         context.traceparent.clone_from(&origin.traceparent);
         let append = self.commands.decided(use_case, permit, &context).await?;
         let Append { streams, conditions, reservations, subjects, epoch, .. } = append;
-        Ok(Work { streams, conditions, reservations, subjects, epoch, ..Work::default() })
+        Ok(Work { streams, conditions, reservations, subjects, epoch })
     }
 
     /// Reads where an order goes. `None` if it has no shipping address, or the address is erased.

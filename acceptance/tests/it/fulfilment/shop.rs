@@ -165,11 +165,7 @@ impl Shop {
             let path = format!("/api/v1/products/{}", self.product);
             let shown = self.client.get(&path).await?.expect(StatusCode::OK)?;
             let found = (&shown.data()["stock"], &shown.data()["reserved"]);
-            ensure!(
-                found == (&json!(left), &json!(0)),
-                "{} in stock and reserved: {found:?}",
-                left
-            );
+            ensure!(found == (&json!(left), &json!(0)), "{left} in stock and reserved: {found:?}");
             Ok(Some(()))
         })
         .await

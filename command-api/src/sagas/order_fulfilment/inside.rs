@@ -1,7 +1,7 @@
 //! The steps in the log: their events are appended together with the outcome of the step.
 
 use domain::order::OrderError;
-use domain::value::{Evidence, Reason};
+use domain::value::{Evidence, Reason, ReasonError};
 use saga::Outcome;
 use serde_json::Value;
 
@@ -56,7 +56,7 @@ async fn record<H: Happening>(
 ) -> Outcome {
     let note = match note(words, evidence) {
         Ok(note) => note,
-        Err(outcome) => return outcome,
+        Err(error) => return Outcome::unavailable(error.to_string()),
     };
     match shop.decide(&RecordOrder::<H>::noted(at.order_id(), note), at.call).await {
         Ok(work) => Outcome::Append(work, returned.value()),
@@ -73,7 +73,7 @@ pub(super) async fn end(shop: &Shop, at: &Progress<'_>) -> Outcome {
     let is_refunded = at.is_refunded() && at.is_payment_recorded();
     let refunded = match is_refunded.then(|| note(GIVEN_BACK, at.evidence(CAPTURE))).transpose() {
         Ok(refunded) => refunded,
-        Err(outcome) => return outcome,
+        Err(error) => return Outcome::unavailable(error.to_string()),
     };
     let cancellation = why.cancellation();
     let ended = EndUnfulfilled { order_id: at.order_id(), cancellation, refunded };
@@ -83,10 +83,8 @@ pub(super) async fn end(shop: &Shop, at: &Progress<'_>) -> Outcome {
     }
 }
 
-fn note(words: &str, evidence: Option<Evidence>) -> Result<Note, Outcome> {
-    let reason = Reason::parse(words);
-    let reason = reason.map_err(|error| Outcome::unavailable(error.to_string()))?;
-    Ok(Note { reason, evidence })
+fn note(words: &str, evidence: Option<Evidence>) -> Result<Note, ReasonError> {
+    Ok(Note { reason: Reason::parse(words)?, evidence })
 }
 
 /// What the refusal of a use case means for its step.

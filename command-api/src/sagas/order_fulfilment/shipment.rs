@@ -36,7 +36,7 @@ pub(super) async fn ship(own: &OrderFulfilment, at: &Progress<'_>) -> Outcome {
         (Ok(Requested::NoAddress), _) => rejected(&Code::new("no_address")),
         (Ok(Requested::Failed(outcome)), _) => outcome,
         (Ok(Requested::Shipment(shipment)), OrderStatus::Paid | OrderStatus::Cancelled) => {
-            requested(shipment)
+            requested(&shipment)
         }
         (Ok(Requested::Not), OrderStatus::Cancelled) => {
             Outcome::Rejected(Why::Cancelled.to_string())
@@ -88,7 +88,7 @@ async fn request(
 }
 
 /// An accepted shipment counts as shipped.
-fn requested(shipment: Shipment) -> Outcome {
+fn requested(shipment: &Shipment) -> Outcome {
     match shipment.state {
         ShipmentState::Requested | ShipmentState::Dispatched | ShipmentState::Delivered => {
             Outcome::Done(Returned::Shipment(shipment.id.as_str().to_owned()).value())
@@ -110,7 +110,7 @@ async fn call_off(own: &OrderFulfilment, at: &Progress<'_>, shipment: Shipment) 
     match own.shipping.cancel(&call_with(at, key), &shipment.id).await {
         Ok(_) => Outcome::Done(Returned::ByHand.value()),
         // The next step finds that it was shipped twice.
-        Err(GatewayError::Declined { .. }) => requested(shipment),
+        Err(GatewayError::Declined { .. }) => requested(&shipment),
         Err(error) => failed(error, rejected),
     }
 }

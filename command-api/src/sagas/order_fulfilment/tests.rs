@@ -106,7 +106,7 @@ fn a_cancellation_in_the_middle_undoes_what_was_done() {
     after(&definition, RESERVE)
         .hears(cancelled())
         .then(&[
-            "signal_received cancel ",
+            "signal_received cancel",
             "compensating: cancelled: customer",
             "compensation_requested authorise_payment #1",
         ])

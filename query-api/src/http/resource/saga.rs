@@ -36,7 +36,7 @@ struct Saga {
     id: Uuid,
     /// The kind of saga.
     #[schema(example = "order_fulfilment")]
-    saga: String,
+    name: String,
     /// What it is about: of order fulfilment, the id of the order.
     key: String,
     /// The version of its steps.
@@ -93,7 +93,7 @@ impl From<SagaRow> for Saga {
     fn from(row: SagaRow) -> Self {
         Self {
             id: row.id,
-            saga: row.saga,
+            name: row.saga,
             key: row.key,
             definition: row.definition,
             status: row.status,
