@@ -1,8 +1,9 @@
 //! Who may ask for operations of a process other than the command API, as the settings say.
 //!
-//! With `IDENTITY_URL`, an operation takes an access token. The keys and the list of what is revoked
-//! are pulled from the command API and kept on disk. Until both were seen once, operations get 503.
-//! The other work of the process needs no token, so it starts, works and is ready in any case.
+//! With `IDENTITY_URL`, an operation takes an access token. The keys and the list of what is
+//! revoked are pulled from the command API and kept on disk. Until both were seen once, operations
+//! get 503. The other work of the process needs no token, so it starts, works and is ready in any
+//! case.
 
 use std::sync::Arc;
 

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use identity::OperatorArgs;
 use secrecy::SecretString;
 use service_kit::config::{
-    LimitArgs, ListenAddr, LogArgs, LoopbackAddr, NatsUrlArgs, TlsArgs, WriterPoolArgs,
+    LimitArgs, ListenAddr, LogArgs, LoopbackAddr, NatsUrlArgs, SecretError, TlsArgs, WriterPoolArgs,
 };
 use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;
@@ -145,11 +145,11 @@ impl WorkUrlArgs {
     ///
     /// # Errors
     /// A setting is missing or cannot be read.
-    pub(super) fn address(&self, event_store: &EventStoreUrlArgs) -> anyhow::Result<SecretString> {
-        match self.optional()? {
-            Some(url) => Ok(url),
-            None => Ok(event_store.get()?),
-        }
+    pub(super) fn address(
+        &self,
+        event_store: &EventStoreUrlArgs,
+    ) -> Result<SecretString, SecretError> {
+        self.optional()?.map_or_else(|| event_store.get(), Ok)
     }
 }
 

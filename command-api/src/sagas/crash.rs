@@ -1,9 +1,9 @@
 //! Points at which a test lets the process die, in builds with debug assertions only.
 //!
-//! `CRASH_POINTS` names a file with one point per line: `before run ship`, `after run ship`, `before
-//! compensate capture_payment`, and so on. Whoever comes to a point takes it out of the file and
-//! ends as if killed: no destructor runs, and nothing is flushed. *After* is when the call has taken
-//! effect and its outcome is not in the log yet.
+//! `CRASH_POINTS` names a file with one point per line: `before run ship`, `after run ship`,
+//! `before compensate capture_payment`, and so on. Whoever comes to a point takes it out of the
+//! file and ends as if killed: no destructor runs, and nothing is flushed. *After* is when the call
+//! has taken effect and its outcome is not in the log yet.
 
 use std::path::{Path, PathBuf};
 

@@ -21,8 +21,8 @@
 //!
 //! **Recorded by hand in the middle.** Staff may record a payment or a shipment while the saga is
 //! at work. The step then counts as succeeded, and what the saga had begun for it is undone. If the
-//! saga's own step has succeeded meanwhile, the saga undoes what was done twice and leaves the order
-//! to people ([`Why::TakenOver`]).
+//! saga's own step has succeeded meanwhile, the saga undoes what was done twice and leaves the
+//! order to people ([`Why::TakenOver`]).
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -24,7 +24,7 @@ pub(crate) fn fulfilled() -> Standing {
 async fn a_confirmed_order_is_reserved_charged_and_shipped() {
     let story = Story::of(2).await;
     assert_eq!(story.confirmed().await, Status::Completed);
-    assert_eq!(story.status().await, OrderStatus::Shipped);
+    assert_eq!(story.order_status().await, OrderStatus::Shipped);
     assert_eq!(story.world.standing(), fulfilled());
     assert_eq!(story.world.calls(), ["authorise", "capture", "request"]);
     assert_eq!(story.stock().await, (STOCK - 2, 0));
@@ -66,7 +66,7 @@ async fn one_append_per_step_has_the_outcome_of_one_and_the_request_of_the_next(
 async fn an_order_without_stock_ends_cancelled_and_says_which_products_lack_units() {
     let story = Story::of(11).await;
     assert_eq!(story.confirmed().await, Status::Compensated);
-    assert_eq!(story.status().await, OrderStatus::Cancelled);
+    assert_eq!(story.order_status().await, OrderStatus::Cancelled);
     let cancelled = story.last("order.sale_cancelled").await.unwrap();
     assert_eq!(cancelled["reason"], "out_of_stock");
     assert_eq!(cancelled["products"], json!([story.product]));
@@ -106,14 +106,14 @@ async fn an_order_that_costs_nothing_is_shipped_without_a_payment() {
     story.shop.put("/api/v1/pricing/discounts", json!({"discounts": [discount]})).await.ok();
     assert_eq!(story.confirmed().await, Status::Completed);
     assert_eq!(story.world.calls(), ["request"]);
-    assert_eq!(story.status().await, OrderStatus::Shipped);
+    assert_eq!(story.order_status().await, OrderStatus::Shipped);
 }
 
 #[tokio::test]
 async fn an_order_without_an_address_waits_for_staff_to_hand_it_over() {
     let story = Story::with(2, None).await;
     assert_eq!(story.confirmed().await, Status::Running);
-    assert_eq!(story.status().await, OrderStatus::Paid);
+    assert_eq!(story.order_status().await, OrderStatus::Paid);
     story.record("ship").await;
     assert_eq!(story.ends().await, Status::Completed);
     assert_eq!((story.world.standing().shipped, story.stock().await), (0, (STOCK - 2, 0)));

@@ -124,10 +124,8 @@ async fn an_order_for_which_there_is_not_enough_is_not_shipped_by_hand_and_takes
     let Err(CommandError::OutOfStock(lines)) = reserve(&shop, &order).await else {
         panic!("reserved");
     };
-    assert_eq!(
-        lines.iter().map(|line| line.product_id.to_string()).collect::<Vec<_>>(),
-        [scarce.clone()]
-    );
+    let short: Vec<_> = lines.iter().map(|line| line.product_id.to_string()).collect();
+    assert_eq!(short, [scarce.as_str()]);
     shop.post(&format!("/api/v1/products/{scarce}/stock/receive"), json!({"quantity": 1}))
         .await
         .ok();

@@ -198,8 +198,8 @@ pub struct OrderPriced {
 
 /// The payload of `order.confirmed` v2. From this event on, the order counts as a sale.
 ///
-/// Version 2 added `to_fulfil`. An order that was confirmed by version 1 has its stock reserved, and
-/// people fulfil it.
+/// Version 2 added `to_fulfil`. An order that was confirmed by version 1 has its stock reserved,
+/// and people fulfil it.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OrderConfirmed {
     /// The order's id.

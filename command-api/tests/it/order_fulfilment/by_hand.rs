@@ -15,7 +15,7 @@ async fn a_payment_by_hand_ends_the_wait_for_the_bank_and_the_order_is_shipped()
     assert_eq!(story.ends().await, Status::Completed);
     let standing = story.world.standing();
     assert_eq!(standing, Standing { shipped: 1, ..Standing::default() }, "nothing is set aside");
-    assert_eq!(story.status().await, OrderStatus::Shipped);
+    assert_eq!(story.order_status().await, OrderStatus::Shipped);
 }
 
 #[tokio::test]
@@ -37,7 +37,7 @@ async fn a_payment_by_hand_after_the_capture_is_given_back_and_the_order_left_to
     assert_eq!(story.ends().await, Status::Compensated);
     let standing = story.world.standing();
     assert_eq!((standing.captured, standing.refunded, standing.shipped), (2_000, 2_000, 0));
-    assert_eq!(story.status().await, OrderStatus::Paid, "people go on");
+    assert_eq!(story.order_status().await, OrderStatus::Paid, "people go on");
     assert_eq!(story.stock().await, (STOCK, 2), "its units are still reserved");
     story.record("ship").await;
     assert_eq!(story.stock().await, (STOCK - 2, 0));

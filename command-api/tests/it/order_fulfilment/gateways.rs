@@ -62,10 +62,10 @@ impl World {
     }
 
     /// The bank decides about a pending payment.
-    pub(crate) fn decides(&self, state: PaymentState) {
+    pub(crate) fn decides(&self, state: &PaymentState) {
         for payment in self.books().payments.values_mut() {
             if payment.state == PaymentState::Pending {
-                payment.state = state.clone();
+                payment.state.clone_from(state);
             }
         }
     }

@@ -135,8 +135,9 @@ impl Story {
         saga::id::of_instance(NAME, &self.order.to_string())
     }
 
-    pub(crate) async fn status(&self) -> OrderStatus {
-        self.saga_shop.order(self.order).await.unwrap().state.status().unwrap()
+    pub(crate) async fn order_status(&self) -> OrderStatus {
+        let status = self.saga_shop.order(self.order).await.unwrap().state.status();
+        status.unwrap()
     }
 
     /// What happened to the saga, in a few words.

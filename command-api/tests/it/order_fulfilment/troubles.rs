@@ -14,7 +14,7 @@ use super::story::{STOCK, Story};
 
 /// Checks that the order was cancelled for this reason, and that nothing is left of it.
 async fn is_undone(story: &Story, reason: &str) {
-    assert_eq!(story.status().await, OrderStatus::Cancelled);
+    assert_eq!(story.order_status().await, OrderStatus::Cancelled);
     let cancelled = story.last("order.sale_cancelled").await.unwrap();
     assert_eq!(cancelled["reason"], reason, "{:#?}", story.timeline().await);
     let Standing { authorised, captured, refunded, shipped } = story.world.standing();
@@ -72,14 +72,14 @@ async fn a_payment_that_the_bank_decides_on_later_is_awaited() {
     let story = Story::of(2).await;
     story.world.meets(&[("authorise", Fault::Pending)]);
     assert_eq!(story.confirmed().await, Status::Running);
-    assert_eq!(story.later(Duration::from_secs(60)).await, Status::Running);
-    story.world.decides(PaymentState::Authorised);
+    assert_eq!(story.later(Duration::from_mins(1)).await, Status::Running);
+    story.world.decides(&PaymentState::Authorised);
     assert_eq!(story.ends().await, Status::Completed);
     assert_eq!(story.world.standing(), fulfilled());
     let refused = Story::of(2).await;
     refused.world.meets(&[("authorise", Fault::Pending)]);
     refused.confirmed().await;
-    refused.world.decides(PaymentState::Declined(Code::new("no_funds")));
+    refused.world.decides(&PaymentState::Declined(Code::new("no_funds")));
     assert_eq!(refused.ends().await, Status::Compensated);
     is_undone(&refused, "payment_declined").await;
 }
