@@ -8,7 +8,9 @@ const FOLDER: &str = "schemas";
 
 fn main() -> io::Result<()> {
     println!("cargo:rerun-if-changed={FOLDER}");
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(FOLDER);
+    // At run time: a copy of the workspace may have got this program with the target folder.
+    let package = env::var_os("CARGO_MANIFEST_DIR").ok_or(io::ErrorKind::NotFound)?;
+    let folder = Path::new(&package).join(FOLDER);
     let mut files: Vec<PathBuf> =
         fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
     files.sort();

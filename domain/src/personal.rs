@@ -44,7 +44,8 @@ impl<T> Personal<T> {
     }
 }
 
-/// The three forms that a reader may meet. The program itself only has the last two.
+/// The two forms that a reader may meet: encrypted, and readable or erased. The program itself only
+/// has the second one.
 impl<T: JsonSchema> JsonSchema for Personal<T> {
     fn schema_name() -> Cow<'static, str> {
         format!("Personal{}", T::schema_name()).into()

@@ -2,13 +2,12 @@
 //!
 //! The library puts each field of each object into a box and a task of its own, so that all fields
 //! that wait do so together. Most fields of a row wait for nothing, and on a page of rows these
-//! boxes and tasks cost more than all else that is done for a query. Here a field gets them only if
-//! it waits.
+//! boxes and tasks cost more than the rest of a query. Here a field gets them only if it waits.
 //!
-//! The values, their order and the errors are those of the library; only the errors of several
-//! fields that wait may come in another sequence. Where this file does not know
-//! better, the library resolves the whole object: under directives, fragments of other types, and
-//! fields that are asked for twice. Extensions do not hear of fields that are resolved here.
+//! The values and the errors are those of the library. Fields keep the order in which they were
+//! asked for; only the errors of several fields that wait may come in another one. Where this file
+//! does not know better, the library resolves the whole object: under directives, fragments of
+//! other types, and fields that are asked for twice. Extensions do not see what is resolved here.
 
 use std::borrow::Cow;
 use std::pin::{Pin, pin};
@@ -42,7 +41,7 @@ impl<T: Prompt + ?Sized> Prompt for &T {
 #[derive(Debug, Clone)]
 pub struct AtOnce<T>(pub T);
 
-type Waiting<'f> = Pin<Box<dyn Future<Output = ServerResult<(Name, Value)>> + Send + 'f>>;
+type Waiting<'f> = Pin<Box<dyn Future<Output = (&'f Name, ServerResult<Value>)> + Send + 'f>>;
 
 impl<T: Prompt> OutputType for AtOnce<T> {
     fn type_name() -> Cow<'static, str> {
@@ -80,19 +79,26 @@ impl<T: Prompt> OutputType for AtOnce<T> {
                     values.insert(field.node.response_key().node.clone(), value);
                 }
                 Some(Err(error)) => ctx.add_error(error),
-                None => waiting.push(Box::pin(async move {
-                    let ctx = ctx.with_field(field);
-                    let value = self.0.resolve_field(&ctx).await?.unwrap_or_default();
-                    Ok((field.node.response_key().node.clone(), value))
-                })),
+                None => {
+                    // It keeps its place in the answer.
+                    values.insert(field.node.response_key().node.clone(), Value::Null);
+                    waiting.push(Box::pin(async move {
+                        let ctx = ctx.with_field(field);
+                        let value = self.0.resolve_field(&ctx).await;
+                        (&field.node.response_key().node, value.map(Option::unwrap_or_default))
+                    }));
+                }
             }
         }
         if !waiting.is_empty() {
             let mut waiting: FuturesUnordered<_> = waiting.into_iter().collect();
             while let Some(done) = waiting.next().await {
                 match done {
-                    Ok((name, value)) => drop(values.insert(name, value)),
-                    Err(error) => ctx.add_error(error),
+                    (name, Ok(value)) => drop(values.insert(name.clone(), value)),
+                    (name, Err(error)) => {
+                        values.shift_remove(name);
+                        ctx.add_error(error);
+                    }
                 }
             }
         }

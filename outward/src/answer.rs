@@ -11,11 +11,11 @@ use crate::effect::Effect;
 /// The answer of a target. Its `Debug` shows only the status: the body may hold personal data.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// The status.
+    /// The HTTP status.
     pub status: StatusCode,
-    /// The headers.
+    /// The headers, as the target sent them.
     pub headers: HeaderMap,
-    /// The whole body.
+    /// The whole body, within [`Settings::max_answer`](crate::Settings::max_answer).
     pub body: Bytes,
 }
 
@@ -34,8 +34,8 @@ pub enum Verdict {
     Again(Effect),
 }
 
-/// Judges an answer by its status, as HTTP defines it: 429 took no effect; nobody knows what took
-/// effect before 408, 500, 502, 503 or 504; all others are final.
+/// Judges an answer by its status, as HTTP defines it. A call with 429 took no effect. With 408,
+/// 500, 502, 503 or 504 it may have taken effect. All others are final.
 pub fn judge(answer: &Answer) -> Verdict {
     match answer.status.as_u16() {
         429 => Verdict::Again(Effect::None),

@@ -66,7 +66,7 @@ enum Phase {
     HalfOpen { under_way: u32, succeeded: u32 },
 }
 
-/// A refused call.
+/// The breaker refuses an attempt: it is open, or enough probes are under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Refused {
     /// After what time another call makes sense.
@@ -156,12 +156,12 @@ fn refusal(phase: &Phase, probes: u32) -> Option<Refused> {
 }
 
 impl Permit<'_> {
-    /// The target answered.
+    /// Counts the attempt as one in which the target answered.
     pub(crate) fn succeeded(self) {
         self.count(false);
     }
 
-    /// The target failed.
+    /// Counts the attempt as one in which the target failed.
     pub(crate) fn failed(self) {
         self.count(true);
     }

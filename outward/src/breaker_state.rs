@@ -3,11 +3,11 @@
 /// The state of a circuit breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Calls pass.
+    /// All calls pass.
     Closed,
     /// A few calls pass, to probe the target.
     HalfOpen,
-    /// Calls are refused.
+    /// All calls are refused, until it is time to probe the target.
     Open,
 }
 

@@ -51,7 +51,7 @@ impl Budget {
         self.change(-1.0)
     }
 
-    /// The saved retries.
+    /// The number of retries that are saved now, with a fraction.
     pub(crate) fn saved(&self) -> f64 {
         self.change(0.0);
         self.saved.lock().unwrap_or_else(PoisonError::into_inner).retries

@@ -12,7 +12,7 @@ use crate::effect::Effect;
 #[derive(Debug, thiserror::Error)]
 #[error("{target}: {reason}")]
 pub struct CallError {
-    /// The target's name.
+    /// The name of the target, as in metrics.
     pub target: Arc<str>,
     /// What the last attempt met.
     #[source]
@@ -45,7 +45,7 @@ pub enum Reason {
     /// The target did not answer in time.
     #[error("it did not answer in time")]
     TimedOut,
-    /// No connection came about. Nothing was sent.
+    /// No connection could be made. Nothing was sent.
     #[error("it cannot be reached")]
     Unreachable(#[source] Box<dyn Error + Send + Sync>),
     /// The connection broke before the whole answer was there.

@@ -30,7 +30,7 @@ pub trait Transport: Send + Sync {
 pub enum SendError {
     /// The request's path is not below the target's address. Nothing was sent.
     Path(InvalidAddress),
-    /// No connection came about. Nothing was sent.
+    /// No connection could be made. Nothing was sent.
     Unreachable(Box<dyn Error + Send + Sync>),
     /// The connection broke. The request may have arrived.
     Lost(Box<dyn Error + Send + Sync>),
@@ -42,8 +42,8 @@ pub enum SendError {
 }
 
 /// The HTTP client of one target. It follows no redirect, which could lead anywhere with the
-/// secrets of the request, uses no proxy, and opens a new connection for each request under way at
-/// most.
+/// secrets of the request. It uses no proxy, and has at most one connection for each request under
+/// way.
 #[derive(Debug)]
 pub struct Http {
     client: reqwest::Client,

@@ -1,4 +1,4 @@
-//! The one place for calls to other people's systems.
+//! Calls to other people's systems, each within limits.
 //!
 //! A [`Target`] is one system behind one address. Each call to it has a deadline for each attempt
 //! and one in total. What failed is repeated with exponential backoff and full jitter, within a

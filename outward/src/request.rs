@@ -32,13 +32,13 @@ impl Repeat {
 /// personal data.
 #[derive(Clone)]
 pub struct Request {
-    /// The method.
+    /// The HTTP method.
     pub method: Method,
     /// The path below the target's address, with a query if it has one. It begins with a slash.
     pub path: String,
-    /// The headers.
+    /// The headers. The call adds the idempotency key and the trace context.
     pub headers: HeaderMap,
-    /// The body.
+    /// The body; empty if there is none.
     pub body: Bytes,
     /// Whether it may be repeated.
     pub repeat: Repeat,
@@ -71,7 +71,7 @@ impl Request {
         self
     }
 
-    /// Adds a header.
+    /// Sets a header, in place of one with the same name.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);

@@ -36,7 +36,7 @@ pub struct Target<T = Http> {
 /// How things are with a target.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
-    /// The target's name.
+    /// The name of the target, as in metrics.
     pub target: Arc<str>,
     /// The state of its circuit breaker.
     pub state: State,

@@ -61,7 +61,7 @@ pub(crate) fn attempted(target: &str, time: Duration) {
         .record(time.as_secs_f64());
 }
 
-/// Records that a call is repeated, or not for want of a budget.
+/// Records that a call is repeated, or that the budget does not allow it.
 pub(crate) fn repeated(target: &str, is_within_budget: bool) {
     let name = if is_within_budget { "outward_retries" } else { "outward_retries_denied" };
     metrics::counter!(name, "target" => target.to_owned()).increment(1);

@@ -14,6 +14,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 mod keeper;
+#[cfg(test)]
+mod statements;
 
 pub use keeper::{Keeper, LeaseLost};
 

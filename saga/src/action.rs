@@ -11,13 +11,13 @@ use uuid::Uuid;
 /// One call of an action or of a compensation.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// The instance.
+    /// The id of the instance.
     pub instance: Uuid,
-    /// What the instance is about.
+    /// What the instance is about, in 1 to 128 bytes. A saga has one instance per key.
     pub key: String,
     /// The ids that the saga began with.
     pub data: Value,
-    /// The step.
+    /// The name of the step that is done or undone.
     pub step: &'static str,
     /// The number of the attempt, from 1.
     pub attempt: u32,
@@ -34,7 +34,7 @@ pub struct Call {
 }
 
 /// The unit of work of an inside action. The engine appends it together with the step's outcome.
-/// If another writer was faster, the engine calls the action again, which then decides anew.
+/// If another writer was faster, the engine calls the action again, and it decides once more.
 #[derive(Debug, Clone, Default)]
 pub struct Work {
     /// The events per stream, with the versions that the action has read.
@@ -61,9 +61,9 @@ pub enum Outcome {
     Rejected(String),
     /// It failed, and may have had an effect. It is repeated under the same key.
     Unavailable {
-        /// Why.
+        /// Why it failed, for people. It is cut off after 500 characters.
         reason: String,
-        /// What the other side asks to wait.
+        /// How long the other side asks to wait, if it does.
         retry_after: Option<Duration>,
     },
     /// It was accepted, and the outcome comes as a signal. Only for outside actions and
@@ -84,7 +84,7 @@ impl Outcome {
 /// that takes longer than the step's limit.
 #[async_trait]
 pub trait Actions: Send + Sync + 'static {
-    /// Does a step.
+    /// Does what a step is for, and says how that ended.
     async fn run(&self, call: &Call) -> Outcome;
 
     /// Undoes a step that succeeded, or that may have had an effect. It succeeds if there is

@@ -125,14 +125,14 @@ impl Step {
         self
     }
 
-    /// The step begins so long after the steps before it ended.
+    /// How long after the end of the steps before it the step begins.
     #[must_use]
     pub const fn delayed(mut self, delay: Duration) -> Self {
         self.delay = Some(delay);
         self
     }
 
-    /// The step's name.
+    /// The name, which no other step of the saga has.
     pub const fn name(&self) -> &'static str {
         self.name
     }

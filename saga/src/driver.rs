@@ -30,10 +30,11 @@ pub(crate) use load::{Loaded, load};
 /// How often an instance is loaded again because somebody else drives it.
 const MAX_RELOADS: u32 = 8;
 
-/// How the reason of an instance begins that is parked for want of its definition.
+/// The beginning of the reason of an instance that is parked because no process has its
+/// definition.
 const FOREIGN: &str = "no process has";
 
-/// Whether an instance is parked for want of its definition.
+/// Whether this is the reason of an instance that is parked because no process has its definition.
 pub(crate) fn is_foreign(reason: &str) -> bool {
     reason.starts_with(FOREIGN)
 }
@@ -152,7 +153,7 @@ impl Driver {
         Err(DriveError::Contended)
     }
 
-    /// Parks an instance of which no process has the definition. It goes on by itself when one has
+    /// Parks an instance whose definition no process has. It resumes by itself once a process has
     /// it again.
     pub(crate) async fn park_foreign(
         &self,

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 mod time;
 
-/// The instance began.
+/// The instance began. This is the first event of its stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Started {
     /// The name of the saga.
@@ -33,9 +33,9 @@ pub struct Started {
 /// A step waits until its time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Delayed {
-    /// The step.
+    /// The name of the step that waits.
     pub step: String,
-    /// When it begins.
+    /// When the step begins.
     #[serde(deserialize_with = "time::whole")]
     pub until: DateTime<Utc>,
 }
@@ -43,7 +43,7 @@ pub struct Delayed {
 /// An action or a compensation is to be called.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Requested {
-    /// The step.
+    /// The name of the step whose action or compensation is called.
     pub step: String,
     /// The number of the attempt, from 1.
     pub attempt: u32,
@@ -55,18 +55,18 @@ pub struct Requested {
 /// An action or a compensation was accepted elsewhere, and its outcome comes later.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Pending {
-    /// The step.
+    /// The name of the step whose outcome comes later.
     pub step: String,
-    /// The number of the attempt.
+    /// The number of this attempt, from 1.
     pub attempt: u32,
 }
 
 /// An action or a compensation succeeded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Succeeded {
-    /// The step.
+    /// The name of the step that is done, or undone.
     pub step: String,
-    /// The number of the attempt.
+    /// The number of this attempt, from 1.
     pub attempt: u32,
     /// What later steps need of it, such as an id.
     #[serde(default, skip_serializing_if = "Value::is_null")]
@@ -76,11 +76,11 @@ pub struct Succeeded {
 /// An attempt of an action or a compensation failed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Failed {
-    /// The step.
+    /// The name of the step whose attempt failed.
     pub step: String,
-    /// The number of the attempt.
+    /// The number of this attempt, from 1.
     pub attempt: u32,
-    /// Why.
+    /// Why it failed, for people: at most 500 characters, no personal data.
     pub reason: String,
     /// When the next attempt begins; without it there is none.
     #[serde(default, deserialize_with = "time::optional")]
@@ -93,20 +93,20 @@ pub struct Failed {
 /// A person decided that an action or a compensation is not needed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Skipped {
-    /// The step.
+    /// The name of the step whose action or compensation is skipped.
     pub step: String,
-    /// Why.
+    /// Why it is not needed, in the words of the person: at most 500 characters.
     pub reason: String,
-    /// Who, as an opaque id.
+    /// Who decided it, as an opaque id.
     pub by: String,
 }
 
-/// A time came.
+/// A time that the instance waited for has come.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TimerFired {
     /// `delay`, `deadline` or `expiry`.
     pub timer: String,
-    /// The step, unless it is the expiry.
+    /// The name of the step whose delay or deadline it is; absent for the expiry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
 }
@@ -118,7 +118,7 @@ pub struct SignalReceived {
     pub position: i64,
     /// What it says: `answer` or `cancel`.
     pub signal: String,
-    /// The step that it answers.
+    /// The name of the step that it answers; absent for `cancel`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
 }
@@ -126,9 +126,9 @@ pub struct SignalReceived {
 /// The instance undoes what it did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Compensating {
-    /// Why.
+    /// Why it is undone: a failed step, the expiry, a signal or a person.
     pub reason: String,
-    /// Who decided it, if a person did.
+    /// Who decided it, as an opaque id, if a person did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
 }
@@ -140,21 +140,21 @@ pub struct Completed {}
 /// Everything is undone. Only a late success of a step could follow, which is then undone, too.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Compensated {
-    /// Why.
+    /// Why it was undone, as in the event that began the undoing.
     pub reason: String,
 }
 
 /// The instance stands still until a person acts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Parked {
-    /// Why.
+    /// Why it is parked, for the person who looks at it.
     pub reason: String,
 }
 
 /// The instance goes on where it was parked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Resumed {
-    /// Who decided it, as an opaque id.
+    /// Who decided it, as an opaque id; `definition` if a process has the definition again.
     pub by: String,
 }
 

@@ -27,7 +27,7 @@ pub use operate::{Decision, Refused};
 pub enum Part {
     /// What the step does.
     Action,
-    /// What undoes it.
+    /// What undoes what the step did.
     Compensation,
 }
 
@@ -51,9 +51,9 @@ pub enum Status {
     Running,
     /// It undoes its steps.
     Compensating,
-    /// All steps succeeded.
+    /// It has ended: all steps succeeded.
     Completed,
-    /// Everything is undone.
+    /// It has ended: everything that it did is undone.
     Compensated,
     /// It waits for a person.
     Parked,
@@ -104,11 +104,11 @@ pub enum Leg {
         /// When the next attempt begins.
         retry_at: DateTime<Utc>,
     },
-    /// It succeeded.
+    /// It succeeded, in any of its attempts.
     Done,
     /// A person decided that it is not needed.
     Skipped,
-    /// No attempt follows.
+    /// The last attempt failed, and no other one follows.
     Failed {
         /// The number of the last attempt.
         attempt: u32,
@@ -137,18 +137,18 @@ impl Leg {
 /// The state of one step.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StepState {
-    /// What it does.
+    /// How far its action is.
     pub action: Leg,
-    /// What undoes it.
+    /// How far its compensation is.
     pub compensation: Leg,
-    /// What the action returned.
+    /// What the action returned; null before it succeeded.
     pub data: Value,
-    /// What the compensation returned.
+    /// What the compensation returned; null before it succeeded.
     pub undone: Value,
     /// Why the last attempt of the action or of the compensation failed.
     pub failure: Option<String>,
-    /// How often it succeeded after a compensation had been called. Each time, the next call has
-    /// another idempotency key.
+    /// How often it succeeded after its compensation had been called: 0 for most. Each time, the
+    /// next call has another idempotency key.
     pub rounds: u32,
     /// It succeeded while it was being compensated, so it must be compensated once more.
     pub again: bool,
@@ -169,7 +169,7 @@ impl StepState {
 pub struct Instance {
     /// The id, from which the seed of pauses follows.
     pub id: Uuid,
-    /// Where it stands.
+    /// Whether it runs, is being undone, is parked or has ended.
     pub status: Status,
     /// Where it stood when it was parked.
     pub parked_from: Status,
@@ -192,7 +192,7 @@ pub struct Origin {
     pub saga: String,
     /// The version of its definition.
     pub definition: i32,
-    /// What it is about.
+    /// What it is about, in 1 to 128 bytes. A saga has one instance per key.
     pub key: String,
     /// The ids that its actions need.
     pub data: Value,

@@ -33,7 +33,7 @@ const CALL_LIMIT: Duration = Duration::from_secs(4);
 /// How the intake reaches the driver of its process.
 #[derive(Debug, Clone)]
 pub(crate) struct Handover {
-    /// The driver's id.
+    /// The id of this process's driver.
     pub(crate) driver: Uuid,
     /// Takes instances that are to begin. Its capacity is the room of the driver.
     pub(crate) taken: mpsc::Sender<(Uuid, Begun)>,
@@ -41,7 +41,7 @@ pub(crate) struct Handover {
     pub(crate) wake: Arc<Notify>,
 }
 
-/// The handler.
+/// Folds batches of the log into the work tables, with the consumer's checkpoint.
 pub(crate) struct Intake {
     connect: PgConnectOptions,
     connection: Option<Connection>,
@@ -73,7 +73,7 @@ impl Intake {
     }
 
     async fn commit(&mut self, fold: &Fold, advance: &Advance) -> sqlx::Result<Committed> {
-        // The places are reserved first, so that whatever is taken can be handed over.
+        // The places are reserved first, so that every instance that is taken can be handed over.
         let places = fold.begins().min(self.handover.taken.capacity());
         let (taken, driver) = (self.handover.taken.clone(), self.handover.driver);
         let places = taken.try_reserve_many(places).ok();

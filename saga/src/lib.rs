@@ -17,7 +17,7 @@
 //! - The stream is the only truth. The work tables can be lost and are folded again from the log;
 //!   two owners of one instance do no harm, because appends name the exact version.
 //!
-//! The library knows no saga and no event of its own.
+//! The library knows no particular saga, and no events but those of instances and deployments.
 
 pub mod action;
 pub mod definition;

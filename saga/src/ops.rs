@@ -41,14 +41,14 @@ pub struct Entry {
     pub version: Version,
     /// When it was appended.
     pub at: DateTime<Utc>,
-    /// What happened.
+    /// The event itself.
     pub event: SagaEvent,
 }
 
 /// An instance with its history.
 #[derive(Debug, Clone)]
 pub struct Shown {
-    /// Its state.
+    /// Its state after all of its events.
     pub instance: Instance,
     /// Its first events, at most a thousand.
     pub timeline: Vec<Entry>,
@@ -75,7 +75,7 @@ impl Operations {
         Ok(self.table.list(listing).await?)
     }
 
-    /// Lists the instances that have not moved for so long, whatever they wait for.
+    /// Lists the instances that have not moved for this time, whatever they wait for.
     ///
     /// # Errors
     /// [`OperationError::Work`].

@@ -61,7 +61,7 @@ impl Default for RunnerSettings {
     }
 }
 
-/// Runs sagas. See the module's guarantees.
+/// Runs the sagas of a process, with the guarantees of the crate.
 pub struct Runner {
     driver: Driver,
     connect: PgConnectOptions,
@@ -99,7 +99,8 @@ impl Runner {
         self
     }
 
-    /// Runs until `drain` is cancelled, or until a person must act. It waits for whatever is away.
+    /// Runs until `drain` is cancelled, or until a person must act. It waits for the databases and
+    /// the broker while they are away.
     pub async fn run(self, drain: CancellationToken) -> End {
         let Some(deployed) = self.deploy(&drain).await else { return End::Drained };
         let driver = Uuid::now_v7();

@@ -49,11 +49,11 @@ pub enum Begin {
     /// After the log's last event at that time.
     #[default]
     AtDeployment,
-    /// After this position.
+    /// After this position of the log; 0 is before the first event.
     After(Position),
 }
 
-/// A saga.
+/// A saga: its definitions, its actions, and the events that concern its instances.
 #[derive(Clone)]
 pub struct Saga {
     pub(crate) name: &'static str,
@@ -76,8 +76,8 @@ impl fmt::Debug for Saga {
 }
 
 impl Saga {
-    /// A saga. New instances begin with the highest version of `definitions`; keep those of which
-    /// instances may still run.
+    /// A saga of this name. New instances begin with the highest version of `definitions`. Keep the
+    /// versions whose instances may still run.
     ///
     /// # Errors
     /// [`InvalidDefinition`].
@@ -173,7 +173,7 @@ impl Saga {
 pub struct Sagas(Arc<BTreeMap<&'static str, Saga>>);
 
 impl Sagas {
-    /// These sagas.
+    /// The sagas of a program. Their names differ.
     ///
     /// # Errors
     /// [`InvalidDefinition::Sagas`].
@@ -193,7 +193,7 @@ impl Sagas {
         self.0.get(name)
     }
 
-    /// All sagas.
+    /// All sagas, sorted by name.
     pub fn all(&self) -> impl Iterator<Item = &Saga> {
         self.0.values()
     }

@@ -37,7 +37,7 @@ pub(crate) fn describe() {
     describe_gauge!(RUNNING, Unit::Count, "Sagas that this process drives now");
 }
 
-/// Records a call.
+/// Records the time and the outcome of one call of an action or a compensation.
 pub(crate) fn call(saga: &'static str, due: &Due, outcome: &Outcome, took: Duration) {
     let name = match outcome {
         Outcome::Done(_) | Outcome::Append(..) => "done",

@@ -65,21 +65,21 @@ impl<'d> Story<'d> {
         }
     }
 
-    /// The instance begins.
+    /// The instance begins with this key and these data.
     #[must_use]
     pub fn starts(self, key: &str, data: Value) -> Self {
         let (saga, key) = (SAGA.to_owned(), key.to_owned());
         self.when(Input::Start { saga, key, data })
     }
 
-    /// This happens now.
+    /// The instance gets this input at the story's time.
     #[must_use]
     pub fn when(self, input: Input) -> Self {
         let events = self.instance.decide(self.definition, input, self.now);
         self.with(events)
     }
 
-    /// So much time passes.
+    /// This time passes, and the timers that are due fire.
     #[must_use]
     pub fn after(mut self, time: Duration) -> Self {
         self.now += chrono::Duration::from_std(time).unwrap_or_default();
@@ -104,32 +104,32 @@ impl<'d> Story<'d> {
         self.when(Input::Answered { step: step.to_owned(), part, answer })
     }
 
-    /// An action succeeds.
+    /// The action of a step succeeds and returns nothing.
     #[must_use]
     pub fn done(self, step: &str) -> Self {
         self.answers(step, Part::Action, Answer::Done(Value::Null))
     }
 
-    /// An action is refused for good.
+    /// The action of a step is refused for good, so it had no effect.
     #[must_use]
     pub fn rejected(self, step: &str, reason: &str) -> Self {
         self.answers(step, Part::Action, Answer::Rejected(reason.to_owned()))
     }
 
-    /// An action fails.
+    /// The action of a step fails, and may have had an effect.
     #[must_use]
     pub fn fails(self, step: &str, reason: &str) -> Self {
         let (reason, retry_after) = (reason.to_owned(), None);
         self.answers(step, Part::Action, Answer::Unavailable { reason, retry_after })
     }
 
-    /// A compensation succeeds.
+    /// The compensation of a step succeeds.
     #[must_use]
     pub fn undone(self, step: &str) -> Self {
         self.answers(step, Part::Compensation, Answer::Done(Value::Null))
     }
 
-    /// A compensation fails.
+    /// The compensation of a step fails, and may have had an effect.
     #[must_use]
     pub fn undo_fails(self, step: &str, reason: &str) -> Self {
         let (reason, retry_after) = (reason.to_owned(), None);
@@ -190,16 +190,16 @@ impl<'d> Story<'d> {
         self
     }
 
-    /// Asserts where the instance stands.
+    /// Asserts the status of the instance.
     ///
     /// # Panics
-    /// It stands elsewhere.
+    /// It has another status.
     pub fn is(self, status: Status) -> Self {
         assert_eq!(self.instance.status, status, "{:#?}", self.instance);
         self
     }
 
-    /// The instance.
+    /// The instance as it is at this point of the story.
     pub const fn instance(&self) -> &Instance {
         &self.instance
     }

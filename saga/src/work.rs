@@ -1,7 +1,7 @@
 //! The work tables: which instances have something to do, and when.
 //!
 //! A row is what its writer knew of the instance at a version of its stream; the higher version
-//! wins. The fold of the log ([`fold`]) knows that something happened, and makes the row due. A
+//! wins. The fold of the log (`fold.rs`) knows that something happened, and makes the row due. A
 //! driver knows what it means, and writes the time at which the instance is due next.
 //!
 //! A driver claims rows that are due. The rows of a driver that is gone are free again.

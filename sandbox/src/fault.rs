@@ -17,7 +17,7 @@ pub enum Fault {
     Hang,
     /// 500, which is stored under the key, and no effect.
     Failed,
-    /// The provider declines.
+    /// The provider declines the request, for good.
     Declined,
     /// It takes effect, and then answers 500. A repeat gets the real answer.
     Broken,
@@ -27,8 +27,8 @@ pub enum Fault {
     Cut,
 }
 
-/// The rates of all faults, and other bad manners. A rate is the part of the requests that meets
-/// the fault, from 0 to 1.
+/// The rates of all faults, delays, and events that come twice. A rate is the part of the requests
+/// that meets the fault, from 0 to 1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, clap::Args)]
 #[serde(default, deny_unknown_fields)]
 pub struct Faults {
@@ -102,7 +102,7 @@ pub struct InvalidFaults;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Next {
-    /// The fault.
+    /// What goes wrong with that request.
     pub fault: Fault,
     /// The operation that meets it, such as `capture`; any without one.
     #[serde(default)]

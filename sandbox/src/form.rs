@@ -20,7 +20,7 @@ impl Form {
         self.text(name)?.parse().ok()
     }
 
-    /// The fields `name[…]`.
+    /// The fields `name[…]`, by what is in their brackets.
     pub(crate) fn map(&self, name: &str) -> BTreeMap<String, String> {
         let fields = self.0.iter().filter_map(|(field, value)| {
             let inner = field.strip_prefix(name)?.strip_prefix('[')?.strip_suffix(']')?;

@@ -19,16 +19,16 @@ struct Cli {
     /// The address of the admin port, with health and metrics; loopback only.
     #[arg(long, env = "ADMIN_LISTEN", default_value = "127.0.0.1:9086")]
     admin_listen: LoopbackAddr,
-    /// The file of the state.
+    /// The file that keeps the state. It is created if it is not there.
     #[arg(long, env = "SANDBOX_STATE", value_name = "FILE")]
     state: PathBuf,
-    /// What decides about chance.
+    /// The seed of faults at random: with the same one, a run repeats.
     #[arg(long, env = "SANDBOX_SEED", default_value_t = 1)]
     seed: u64,
     /// The address that gets events. Without it, none are sent.
     #[arg(long, env = "SANDBOX_WEBHOOK_ADDRESS", value_name = "URL")]
     webhook_address: Option<outward::Address>,
-    /// The path there.
+    /// The path of the receiver of events, below its address.
     #[arg(long, env = "SANDBOX_WEBHOOK_PATH", default_value = "/webhooks/payments")]
     webhook_path: String,
     /// The secret that signs events. It protects nothing: the sandbox is for development.

@@ -17,7 +17,7 @@ impl Logs {
         Ok(Self { folder: tempfile::tempdir()?, is_success: false })
     }
 
-    /// The folder.
+    /// The path of the folder.
     pub(super) fn path(&self) -> &Path {
         self.folder.path()
     }

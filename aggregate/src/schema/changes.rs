@@ -15,7 +15,7 @@ use super::normal::{Alternative, alternatives, normal};
 pub(super) struct Change {
     /// The field, such as `lines[].quantity`, or `.` for the payload itself.
     pub(super) field: String,
-    /// What has changed.
+    /// What has changed, such as `it may be absent now`.
     pub(super) what: String,
     /// Whether it breaks readers.
     pub(super) breaks: bool,
@@ -127,7 +127,7 @@ impl Found {
         }
     }
 
-    /// Compares the kinds of which a value is one.
+    /// Compares the kinds that a value may be.
     fn alternatives(&mut self, at: &str, then: &Map<String, Value>, now: &Map<String, Value>) {
         let (before, after) = (alternatives(then), alternatives(now));
         for Alternative { name, schema } in &before {

@@ -17,7 +17,7 @@ const WORDS: [&str; 11] = [
     "readOnly",
     "writeOnly",
 ];
-/// Where references begin.
+/// How a reference to a type of the same schema begins.
 const DEFINITIONS: &str = "#/$defs/";
 
 /// One of the kinds that a value may be.

@@ -110,7 +110,7 @@ impl Stripe {
         read.map_err(|_| unread(GatewayError::unknown(UNREADABLE)))
     }
 
-    /// Sends a change, whose answer is an object of the kind that the change makes.
+    /// Sends a change as a form, under the call's key.
     async fn post(
         &self,
         call: &Call,

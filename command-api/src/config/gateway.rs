@@ -17,7 +17,7 @@ const SANDBOX_KEY: &str = "sk_test_sandbox";
 /// The providers of payments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum PaymentProvider {
-    /// Stripe.
+    /// Stripe, by its API.
     Stripe,
     /// The sandbox, which moves no money.
     Sandbox,
@@ -43,7 +43,7 @@ service_kit::secret_args!(
         "payment-webhook-secret-file", "PAYMENT_WEBHOOK_SECRET_FILE"
 );
 
-/// Which provider takes payments.
+/// Which provider takes payments, where it is, and its secrets.
 #[derive(Debug, clap::Args)]
 pub struct PaymentArgs {
     /// The provider of payments.
@@ -69,7 +69,7 @@ pub struct PaymentArgs {
     pub sandbox: Address,
 }
 
-/// Which provider ships.
+/// Which provider ships parcels, and where it is.
 #[derive(Debug, clap::Args)]
 pub struct ShippingArgs {
     /// The provider of shipments.

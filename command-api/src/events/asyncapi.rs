@@ -21,7 +21,7 @@ const DESCRIPTION: &str = "Every event of the log is published to NATS JetStream
     \n\nPersonal values are encrypted. When `subject.erased` names a person, delete what you hold \
     of them.";
 
-/// The document.
+/// The AsyncAPI document of all event versions.
 pub fn asyncapi() -> Value {
     let schemas = super::schemas();
     let mut components = Components::default();

@@ -78,7 +78,7 @@ impl Document {
     }
 }
 
-/// The routes.
+/// The routes of the descriptions. They need no token.
 pub(super) fn routes() -> Router {
     Router::new().route(ASYNCAPI, get(asyncapi)).route(SCHEMA, get(schema))
 }

@@ -12,14 +12,14 @@ pub enum GatewayError {
     /// The provider decided against it, for good: this call will never take effect.
     #[error("the provider declined: {code}")]
     Declined {
-        /// The provider's reason.
+        /// The provider's short word for its reason.
         code: Code,
     },
     /// The provider does not accept the request. It took no effect, and sending it again is useless
     /// until somebody changes the program or the settings.
     #[error("the provider does not accept the request: {code}")]
     Invalid {
-        /// The provider's reason.
+        /// The provider's short word for its reason.
         code: Code,
     },
     /// The call took no effect. It may be repeated, later.

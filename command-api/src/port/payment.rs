@@ -14,7 +14,7 @@ pub trait PaymentGateway: fmt::Debug + Send + Sync {
     /// Sets money aside.
     ///
     /// # Errors
-    /// [`GatewayError`]. `Declined` is the bank's last word under this key.
+    /// [`GatewayError`]. `Declined` is final: under this key the bank never accepts.
     async fn authorise(&self, call: &Call, asked: &Authorisation) -> Result<Payment, GatewayError>;
 
     /// Takes money that is set aside: all of it or a part. The rest is released.
@@ -57,13 +57,13 @@ pub trait PaymentGateway: fmt::Debug + Send + Sync {
 /// A call whose outcome is looked up, by its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Made {
-    /// An authorisation.
+    /// An authorisation, which made a payment of its own.
     Authorisation,
-    /// A capture.
+    /// A capture of this payment.
     Capture(PaymentId),
-    /// A release.
+    /// A release of this payment.
     Release(PaymentId),
-    /// A refund.
+    /// A refund of this payment.
     Refund(PaymentId),
 }
 
@@ -74,12 +74,12 @@ pub struct Authorisation {
     pub order: Uuid,
     /// The amount to set aside.
     pub amount: Money,
-    /// What pays.
+    /// The card or other means that pays.
     pub method: MethodToken,
 }
 
-/// The provider's token for a card or another way to pay. Whoever has it can charge the card with
-/// our secret key, so it is not shown.
+/// The provider's token for a card or another way to pay. With it and our secret key, the card can
+/// be charged, so it is not shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MethodToken(String);
 
@@ -98,7 +98,7 @@ pub const MAX_ID_LEN: usize = 255;
 /// A payment, as the provider shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payment {
-    /// The provider's id.
+    /// The provider's id of the payment.
     pub id: PaymentId,
     /// The order that is paid, if the provider knows it.
     pub order: Option<Uuid>,
@@ -117,7 +117,7 @@ pub enum PaymentState {
     Pending,
     /// Money is set aside.
     Authorised,
-    /// Money was taken.
+    /// Money was taken: all that was set aside, or a part.
     Captured,
     /// The authorisation was released. No money is set aside.
     Released,

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::payment::InvalidId;
 use super::{Call, GatewayError};
 
-/// A shipper.
+/// A shipper, which fetches parcels and delivers them.
 #[async_trait::async_trait]
 pub trait Shipping: fmt::Debug + Send + Sync {
     /// Asks for a shipment.
@@ -36,7 +36,7 @@ pub trait Shipping: fmt::Debug + Send + Sync {
 pub enum Made {
     /// A request for a shipment.
     Request,
-    /// A cancellation.
+    /// A cancellation of this shipment.
     Cancellation(ShipmentId),
 }
 
@@ -61,24 +61,24 @@ pub struct ShipmentId(String);
 /// A shipment, as the shipper shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shipment {
-    /// The shipper's id.
+    /// The shipper's id of the shipment.
     pub id: ShipmentId,
     /// The order that is shipped.
     pub order: Uuid,
     /// The number to follow it by, if there is one yet.
     pub tracking: Option<String>,
-    /// Where it is.
+    /// How far it is on its way.
     pub state: ShipmentState,
 }
 
-/// Where a shipment is.
+/// How far a shipment is on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShipmentState {
     /// The shipper will fetch it.
     Requested,
     /// It is on its way.
     Dispatched,
-    /// It was delivered.
+    /// The recipient has it.
     Delivered,
     /// It was cancelled before it was on its way.
     Cancelled,

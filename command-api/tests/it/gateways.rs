@@ -46,12 +46,12 @@ impl Stand {
         Self { sandbox, address, folder }
     }
 
-    /// Payments, with so many attempts for each call.
+    /// Payments, with at most this number of attempts for each call.
     fn payments(&self, attempts: u32) -> Stripe {
         payments_at(self.address, settings(attempts))
     }
 
-    /// Shipments, with so many attempts for each call.
+    /// Shipments, with at most this number of attempts for each call.
     fn shipments(&self, attempts: u32) -> SandboxShipping {
         let address = format!("http://{}", self.address).parse().unwrap();
         SandboxShipping::new("shipping", address, settings(attempts)).unwrap()

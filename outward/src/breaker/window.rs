@@ -26,7 +26,7 @@ impl Window {
         Self { part, began: Instant::now(), current: 0, counts }
     }
 
-    /// Counts an attempt.
+    /// Counts an attempt that ends now.
     pub(super) fn add(&mut self, has_failed: bool) {
         self.go_on();
         let at = index(self.current);

@@ -148,7 +148,7 @@ impl Owned {
             // The partitions that skip a batch move together to its end, but this partition may
             // have got only the first events of it.
             let is_whole = job.events.last().is_some_and(|end| end.position == last.position);
-            // Nor do the others move over a batch that only this one has not finished.
+            // The others do not pass a batch that only this one has not finished, either.
             let is_whole = is_whole && self.unfinished.is_none();
             if prepared.handled == 0 && prepared.unreadable.is_none() && halt.is_none() && is_whole
             {

@@ -21,10 +21,10 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Reads the `extensions` of a request. Others than these two are ignored.
+    /// Reads the `extensions` of a request. Members other than these two are ignored.
     ///
     /// # Errors
-    /// The token is not one of this system, or the time is no number of seconds, or too long.
+    /// The token is not one of this system, or the time is not a number of seconds, or too long.
     pub(super) fn of(request: &GraphqlRequest, key: &TokenKey) -> Result<Self, Problem> {
         let given = |name| request.extensions.0.get(name).filter(|value| **value != Value::Null);
         let token = match given(TOKEN) {

@@ -1,8 +1,8 @@
 //! Entity tags of lists: a digest of the visible content, or of what an export is made from.
 //!
 //! The digest is XXH3 with a seed that all processes derive from the key of the cursors. A
-//! cryptographic one would cost more than writing the JSON. Who writes rows but does not know the
-//! seed cannot make two contents with one tag.
+//! cryptographic one would cost more than writing the JSON. Somebody who writes rows but does not
+//! know the seed cannot make two contents with one tag.
 
 use service_kit::PageInfo;
 use service_kit::conditional::EntityTag;

@@ -55,7 +55,7 @@ macro_rules! hubs {
         }
 
         impl Hubs {
-            /// Reads what changes while there are clients, for ever.
+            /// Reads what changes while there are clients. It never ends.
             pub(super) async fn run(
                 &self,
                 reader: &Reader,

@@ -31,7 +31,7 @@ fn panicked(panic: &(dyn Any + Send)) -> ReadError {
     ReadError::Panicked(message.unwrap_or("without a message").to_owned().into())
 }
 
-/// A read that is not at its end.
+/// A read that has not finished.
 struct Finishing<F: Future<Output: Send + 'static> + Send + 'static>(Option<Pin<Box<F>>>);
 
 impl<F: Future<Output: Send + 'static> + Send + 'static> Future for Finishing<F> {
@@ -50,8 +50,9 @@ impl<F: Future<Output: Send + 'static> + Send + 'static> Future for Finishing<F>
 
 impl<F: Future<Output: Send + 'static> + Send + 'static> Drop for Finishing<F> {
     fn drop(&mut self) {
-        if let (Some(rest), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
-            runtime.spawn(rest);
+        // Without a runtime, the process is at its end.
+        if let (Some(rest), Ok(_)) = (self.0.take(), Handle::try_current()) {
+            tokio::spawn(rest);
         }
     }
 }

@@ -3,12 +3,12 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize as _, Deserializer};
 
-/// Reads a time.
+/// Reads a time in whole microseconds.
 pub(super) fn whole<'de, D: Deserializer<'de>>(from: D) -> Result<DateTime<Utc>, D::Error> {
     DateTime::deserialize(from).map(rounded)
 }
 
-/// Reads a time that may be absent.
+/// Reads a time in whole microseconds that may be absent.
 pub(super) fn optional<'de, D: Deserializer<'de>>(
     from: D,
 ) -> Result<Option<DateTime<Utc>>, D::Error> {

@@ -6,13 +6,13 @@ use crate::definition::{Definition, Place, Step};
 /// A call to be made.
 #[derive(Debug, Clone)]
 pub struct Due {
-    /// The step.
+    /// The step that is called, as its definition says.
     pub step: Step,
     /// What is to be called.
     pub part: Part,
     /// Where it takes effect.
     pub place: Place,
-    /// The number of the attempt.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
 }
 

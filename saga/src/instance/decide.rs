@@ -25,9 +25,9 @@ pub enum Answer {
     Rejected(String),
     /// It failed, and may have had an effect. Another attempt may succeed.
     Unavailable {
-        /// Why.
+        /// Why it failed, for people. It is cut off after 500 characters.
         reason: String,
-        /// The earliest time of the next attempt, from now.
+        /// How long the next attempt has to wait at least; `None` for the step's own pause.
         retry_after: Option<std::time::Duration>,
     },
     /// It was accepted. The outcome comes later, as a signal.
@@ -40,17 +40,17 @@ pub enum Answer {
 pub enum Signal {
     /// The outcome of a pending step.
     Answer {
-        /// The step.
+        /// The name of the step.
         step: String,
-        /// What was called.
+        /// Whether its action or its compensation was called.
         part: Part,
-        /// How it ended.
+        /// How the call ended.
         answer: Answer,
     },
-    /// The instance is no longer wanted, and is undone. A saga that has ended, or is being undone,
-    /// does not hear it.
+    /// The instance is no longer wanted, and is undone. A saga that has ended, is being undone or
+    /// is parked ignores it.
     Cancel {
-        /// Why.
+        /// Why it is not wanted. It is cut off after 500 characters.
         reason: String,
     },
 }
@@ -58,7 +58,7 @@ pub enum Signal {
 /// What an instance reacts to.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
-    /// It begins.
+    /// It begins. An instance that has begun ignores it.
     Start {
         /// The name of the saga.
         saga: String,
@@ -67,22 +67,22 @@ pub enum Input {
         /// The ids that its actions need.
         data: Value,
     },
-    /// Time has passed.
+    /// Time has passed, so timers may fire.
     Tick,
     /// A call has ended.
     Answered {
-        /// The step.
+        /// The name of the step.
         step: String,
-        /// What was called.
+        /// Whether its action or its compensation was called.
         part: Part,
-        /// How it ended.
+        /// How the call ended.
         answer: Answer,
     },
     /// An event of the log is for this instance.
     Signal {
-        /// The position of that event.
+        /// The position of that event in the log, from 1.
         position: i64,
-        /// What it says.
+        /// What the event tells the instance.
         signal: Signal,
     },
 }
@@ -335,7 +335,7 @@ fn fired(timer: &str, step: Option<&Step>) -> SagaEvent {
     SagaEvent::TimerFired(TimerFired { timer, step })
 }
 
-/// A failed attempt of which it is not known whether it had an effect, unless it is inside.
+/// A failed attempt. Outside, nobody knows whether it had an effect; inside, it had none.
 fn failed(
     step: &Step,
     part: Part,

@@ -7,10 +7,10 @@ use super::{Instance, Leg, Status, StepState};
 use crate::definition::{Definition, Place, Step};
 use crate::event::{Compensated, Compensating, Completed, Delayed, Parked, Requested, SagaEvent};
 
-/// The longest time that this library can add to another.
+/// The longest time that is added to another: 100 years.
 const FOREVER: chrono::Duration = chrono::Duration::days(36_500);
 
-/// The time so long after `now`.
+/// `now` plus this time, or plus [`FOREVER`] if that is shorter.
 pub(super) fn after(now: DateTime<Utc>, time: std::time::Duration) -> DateTime<Utc> {
     now + chrono::Duration::from_std(time).unwrap_or(FOREVER).min(FOREVER)
 }

@@ -12,26 +12,26 @@ use crate::event::{Compensating, Parked, Requested, Resumed, SagaEvent, Skipped}
 pub enum Decision {
     /// The next attempt of a step, or of its compensation, begins now.
     Retry {
-        /// The step.
+        /// The name of the step, which waits for its next attempt or is parked.
         step: String,
     },
     /// A compensation is not needed, for this reason.
     SkipCompensation {
-        /// The step.
+        /// The name of the step that stays as it is.
         step: String,
-        /// Why.
+        /// Why it need not be undone. It is cut off after 500 characters.
         reason: String,
     },
     /// The instance is undone from here.
     GiveUp {
-        /// Why.
+        /// Why it is undone. It is cut off after 500 characters.
         reason: String,
     },
     /// A parked instance goes on.
     Resume,
     /// The instance stands still until somebody resumes it.
     Park {
-        /// Why.
+        /// Why it stands still. It is cut off after 500 characters.
         reason: String,
     },
 }
@@ -48,9 +48,9 @@ pub enum Refused {
     /// The step is not at a point at which this can be decided.
     #[error("{part} of {step} does not wait for another attempt", part = part.as_str())]
     NotWaiting {
-        /// The step.
+        /// The name of the step.
         step: String,
-        /// Which part of it.
+        /// Whether its action or its compensation.
         part: Part,
     },
     /// The instance is not in a state in which this can be decided.

@@ -21,7 +21,7 @@ struct News {
     begun: Option<Begun>,
     /// The last version of its stream in the batch.
     version: i64,
-    /// Whether its stream was at its end in that version.
+    /// Whether the event of that version ends the instance.
     ended: bool,
     /// Whether its stream began in the batch.
     started: bool,
@@ -77,7 +77,7 @@ impl Fold {
     /// An event of an instance's own stream.
     fn own(&mut self, event: &RecordedEvent) {
         let Ok(instance) = event.stream.id().parse() else { return };
-        // An event that this program cannot read is news all the same.
+        // An event that this program cannot read is still news.
         let own = crate::event::read(event).ok().flatten();
         let news = self.news(instance, event);
         news.version = event.version.0;

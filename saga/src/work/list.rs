@@ -8,15 +8,16 @@ use super::WorkTable;
 /// An instance that has not ended, as the work tables know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
-    /// The instance.
+    /// The id of the instance.
     pub id: Uuid,
-    /// The saga.
+    /// The name of the saga.
     pub saga: String,
-    /// What it is about.
+    /// What it is about; empty before a driver looked at it.
     pub key: String,
-    /// `running`, `compensating` or `parked`; `absent` before a driver looked at it.
+    /// The name of its [`Status`](crate::instance::Status), or `failing` while nobody can drive it.
+    /// `absent` before a driver looked at it, and `completed` or `compensated` until it is deleted.
     pub status: String,
-    /// The version of its definition.
+    /// The version of its definition, from 1; 0 before a driver looked at it.
     pub definition: i32,
     /// The steps that are not settled, in a few words.
     pub waits_for: String,
@@ -24,9 +25,9 @@ pub struct Listed {
     pub reason: Option<String>,
     /// When a driver looks at it next.
     pub due_at: Option<DateTime<Utc>>,
-    /// The last progress.
+    /// When it last moved: when an event was last appended to its stream.
     pub moved_at: DateTime<Utc>,
-    /// The version of its stream.
+    /// The version of its stream, as far as the row knows; 0 before its first event.
     pub version: i64,
     /// How often in a row nobody could drive it.
     pub failures: i32,
@@ -39,13 +40,13 @@ pub struct Listed {
 pub struct Listing {
     /// Only of this saga.
     pub saga: Option<String>,
-    /// Only in this status.
+    /// Only in this status: a text as in [`Listed::status`].
     pub status: Option<String>,
     /// Only those that have not moved since.
     pub not_moved_since: Option<DateTime<Utc>>,
     /// Only those after this one, in the order of the list.
     pub after: Option<(DateTime<Utc>, Uuid)>,
-    /// The maximum number.
+    /// The maximum number of instances; the default of 0 lists none.
     pub limit: i64,
 }
 

@@ -18,7 +18,7 @@ pub(crate) struct Done {
     pub(crate) waits_for: String,
     pub(crate) reason: Option<String>,
     pub(crate) due_at: Option<DateTime<Utc>>,
-    /// The position up to which it has heard signals.
+    /// The position up to which it has received signals.
     pub(crate) heard: i64,
     pub(crate) moved: bool,
     pub(crate) failures: i32,
@@ -29,7 +29,7 @@ pub(crate) struct Done {
 }
 
 impl WorkTable {
-    /// Gives these instances back. A row that somebody else has meanwhile stays as it is.
+    /// Gives these instances back. A row that another driver has by now stays as it is.
     pub(crate) async fn release(
         &self,
         driver: Uuid,

@@ -221,7 +221,7 @@ impl World {
         self.job.signals.push((self.position, signal));
     }
 
-    /// Something happens outside.
+    /// Outside, somebody cancels, the gateway answers late, or nothing happens. Time passes.
     fn outside(&mut self) {
         match self.rng.random_range(0..12) {
             0 => self.signal(Signal::Cancel { reason: "not wanted".into() }),
@@ -232,7 +232,7 @@ impl World {
         self.clock.set(self.clock.now() + passes);
     }
 
-    /// What the gateway accepted is done, and it says so: perhaps twice.
+    /// The gateway does what it accepted, and says so once or twice.
     fn late_answer(&mut self) {
         if self.gateway.does_later(KEY) {
             self.signal(toy::answer(true));
@@ -242,7 +242,7 @@ impl World {
         }
     }
 
-    /// Drives the saga as one or two owners, of which each may die anywhere.
+    /// Drives the saga as one or two owners, each of which may die at any point.
     async fn round(&mut self) -> Option<Rest> {
         let points = self.rng.random_bool(0.6).then(|| self.rng.random_range(0..14));
         self.fuse.set(points);

@@ -55,7 +55,7 @@ struct Books {
     calls: u64,
 }
 
-/// Another system.
+/// Another system, with its books in memory. Clones share them.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Gateway(Arc<Mutex<Books>>);
 

@@ -31,13 +31,13 @@ const TEST_KEY: &str = "Bearer sk_test_";
 /// The settings of a sandbox.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The file of the state.
+    /// The file that keeps the state. It is created if it is not there.
     pub state: PathBuf,
-    /// What decides about chance.
+    /// The seed of faults at random.
     pub seed: u64,
-    /// How it misbehaves.
+    /// Its faults, until a request to `/_faults` sets others.
     pub faults: Faults,
-    /// Where events go.
+    /// Where events are sent; `None` sends none.
     pub hooks: Option<HookSettings>,
 }
 
@@ -54,7 +54,7 @@ struct Inner {
     news: Notify,
 }
 
-/// What changes.
+/// All that changes while it runs: the state, keys in flight and faults.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) state: State,

@@ -26,7 +26,7 @@ pub(crate) enum Operation {
     Read,
 }
 
-/// A request.
+/// A request: what it asks for, its idempotency key and its body.
 #[derive(Debug)]
 pub(crate) struct Asked {
     pub(crate) operation: Operation,
@@ -45,13 +45,13 @@ pub(crate) struct Outcome {
 
 /// How the client gets an answer.
 pub(crate) enum Given {
-    /// As it is.
+    /// The whole answer.
     Whole(Saved),
-    /// As it is, from an earlier request under the key.
+    /// The whole answer to an earlier request under the key.
     Again(Saved),
-    /// With `Retry-After`.
+    /// The whole answer, with `Retry-After`.
     Later(Saved),
-    /// Cut in the middle.
+    /// The first half of the answer, then the connection breaks.
     Cut(Saved),
 }
 
@@ -78,12 +78,12 @@ impl Operation {
 }
 
 impl Outcome {
-    /// It took effect.
+    /// The request took effect. Repeats get this answer.
     pub(crate) const fn done(answer: Saved, change: Change) -> Self {
         Self { answer, change: Some(change), event: None, is_saved: true }
     }
 
-    /// It took no effect, for good.
+    /// The request took no effect and never will. Repeats get this answer.
     pub(crate) const fn saved(answer: Saved) -> Self {
         Self { answer, change: None, event: None, is_saved: true }
     }

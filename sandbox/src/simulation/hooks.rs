@@ -20,12 +20,12 @@ const AT_ONCE: usize = 8;
 /// How often events that nobody took are sent again, and new ones are looked for at least.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Where events go.
+/// Where events are sent, and what signs them.
 #[derive(Debug, Clone)]
 pub struct HookSettings {
     /// The address of the receiver.
     pub address: Address,
-    /// The path there.
+    /// The path of the receiver, which begins with a slash.
     pub path: String,
     /// The secret that signs events.
     pub secret: String,
@@ -85,7 +85,7 @@ impl Sandbox {
         world.state.hooks.values().filter(is_due).cloned().collect()
     }
 
-    /// Sends an event, perhaps twice, and notes that somebody took it.
+    /// Sends an event once or twice, and records that the receiver took it.
     async fn send(&self, settings: &HookSettings, target: &Target, hook: Hook) {
         let twice = self.world().faults.twice;
         let is_twice = share(&mut chance(self.seed(), "hook", hook.number)) < twice;

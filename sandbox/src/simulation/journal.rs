@@ -9,7 +9,7 @@ use crate::simulation::state::{Entry, State};
 /// The maximum number of entries. Beyond it, nothing more is done until the file is removed.
 const MAX_ENTRIES: usize = 5_000_000;
 
-/// The journal.
+/// The open journal. While it is open, no other process can open it.
 #[derive(Debug)]
 pub(crate) struct Journal {
     path: PathBuf,
@@ -65,7 +65,7 @@ impl Journal {
         Ok((Self { path: path.to_owned(), file, entries }, state))
     }
 
-    /// Appends an entry.
+    /// Appends an entry as one line.
     pub(crate) fn append(&mut self, entry: &Entry) -> Result<(), JournalError> {
         if self.entries >= MAX_ENTRIES {
             return Err(JournalError::Full(self.path.clone()));

@@ -25,7 +25,7 @@ const MAX_AMOUNT: i64 = 99_999_999;
 /// The maximum number of objects on a page of a list.
 const MAX_PAGE: usize = 100;
 
-/// A payment.
+/// A payment: amounts in Stripe's units, times in seconds since 1970.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Payment {
     pub(crate) number: u64,
@@ -49,7 +49,7 @@ pub(crate) enum Status {
     Canceled,
 }
 
-/// A refund.
+/// A refund of a payment, in the same units.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Refund {
     pub(crate) number: u64,
@@ -178,7 +178,7 @@ fn unexpected(payment: &Payment) -> Outcome {
     Outcome::saved(refusal(400, "invalid_request_error", code, &message))
 }
 
-/// One payment.
+/// The answer to a request for one payment.
 pub(crate) fn read(state: &State, id: &str) -> Saved {
     find(state, id).map_or_else(|| no_such(id).answer, |payment| ok(&payment.show()))
 }

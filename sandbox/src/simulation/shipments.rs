@@ -62,7 +62,7 @@ impl Shipment {
     }
 }
 
-/// An error.
+/// An error in the format of this API.
 pub(crate) fn refusal(status: u16, code: &str, message: &str) -> Saved {
     Saved { status, body: json!({ "code": code, "message": message }).to_string() }
 }
@@ -101,7 +101,7 @@ pub(crate) fn ship(state: &State, key: Option<&str>, body: &[u8], is_declined: b
     Outcome::done(answer, Change::Shipped(shipment))
 }
 
-/// Cancels a shipment.
+/// Cancels a shipment that is not on its way.
 pub(crate) fn cancel(state: &State, id: &str, is_declined: bool) -> Outcome {
     let Some(shipment) = find(state, id) else { return Outcome::unsaved(no_such()) };
     if is_declined {
@@ -125,7 +125,7 @@ fn no_such() -> Saved {
     refusal(404, "not_found", "there is no such shipment")
 }
 
-/// One shipment.
+/// The answer to a request for one shipment.
 pub(crate) fn read(state: &State, id: &str) -> Saved {
     shown(find(state, id))
 }

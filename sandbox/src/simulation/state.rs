@@ -15,32 +15,32 @@ use crate::simulation::shipments::Shipment;
 pub(crate) enum Entry {
     /// A request under a key arrived.
     Asked {
-        /// The key.
+        /// The idempotency key.
         key: String,
         /// What it asks for.
         operation: String,
     },
     /// A request was carried out, or refused for good.
     Done {
-        /// The key, if it has one.
+        /// The idempotency key, if it has one.
         key: Option<String>,
         /// The hash of the request.
         fingerprint: String,
         /// The answer, which repeats get again.
         answer: Saved,
-        /// What it changed.
+        /// What it changed; `None` if it took no effect.
         change: Option<Change>,
         /// The event that tells of it.
         hook: Option<Hook>,
     },
     /// An event was delivered.
     Delivered {
-        /// Its number.
+        /// The number of the event.
         hook: u64,
     },
 }
 
-/// An answer.
+/// An answer that is kept for repeats: its HTTP status and its JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Saved {
     pub(crate) status: u16,
@@ -112,18 +112,18 @@ pub struct OrderCount {
     pub cancelled: u64,
 }
 
-/// All counts.
+/// What was asked for and took effect since the file was created.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// By idempotency key.
+    /// The requests and effects of each idempotency key.
     pub keys: BTreeMap<String, Count>,
-    /// By order; those without one are under an empty name.
+    /// The effects for each order. Those without an order are under an empty name.
     pub orders: BTreeMap<String, OrderCount>,
     /// The number of events that are still to be delivered.
     pub undelivered: usize,
 }
 
-/// The state.
+/// Everything that the journal says.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) payments: BTreeMap<u64, Payment>,
@@ -136,7 +136,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Folds an entry.
+    /// Changes the state as an entry says.
     pub(crate) fn apply(&mut self, entry: &Entry) {
         match entry {
             Entry::Asked { key, operation } => {
@@ -206,7 +206,7 @@ impl State {
         self.orders.entry(order.to_owned()).or_default()
     }
 
-    /// All counts.
+    /// The counts so far, for tests to read.
     pub(crate) fn counts(&self) -> Counts {
         let keys = self.keys.iter().map(|(key, known)| (key.clone(), known.count.clone()));
         let (orders, undelivered) = (self.orders.clone(), self.hooks.len());

@@ -47,7 +47,7 @@ pub(super) struct Activity {
     started: Instant,
     /// The number of requests whose answers are not sent yet.
     in_flight: AtomicUsize,
-    /// The number of request heads received. An answer over HTTP/2 counts once more.
+    /// The number of request heads received. An answer over HTTP/2 counts as another one.
     heads: AtomicU64,
     /// When the connection was last busy, in milliseconds after the port was opened.
     busy_at: AtomicU64,
@@ -78,7 +78,7 @@ pub(super) struct InFlight(Arc<Activity>);
 pub(super) struct Sending {
     in_flight: InFlight,
     number: u64,
-    /// Ends its stream.
+    /// When it is cancelled, the answer's HTTP/2 stream is reset.
     stream: CancellationToken,
 }
 
@@ -200,14 +200,14 @@ impl Activity {
 }
 
 impl Sending {
-    /// Notes that so many bytes wait for the client.
+    /// Notes that this number of bytes waits for the client.
     pub(super) fn wait(&self, bytes: usize) {
         if bytes > 0 {
             self.in_flight.0.unread.wait(self.number, bytes, &self.stream);
         }
     }
 
-    /// Notes that so many bytes no longer wait.
+    /// Notes that this number of bytes waits no longer.
     pub(super) fn left(&self, bytes: usize) {
         if bytes > 0 {
             self.in_flight.0.unread.read(self.number, bytes);

@@ -78,7 +78,7 @@ impl Builders {
     }
 }
 
-/// A connection of which the first bytes were read.
+/// A connection whose first bytes were read.
 #[derive(Debug)]
 pub(super) struct Begun<T> {
     /// The bytes that were read and not handed over yet.
@@ -117,7 +117,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Begun<T> {
         buffer.put_slice(&self.first[..length]);
         self.first.advance(length);
         if self.first.is_empty() {
-            // The connection lives on for long, and needs them no more.
+            // The connection may live long, and does not need them any more.
             self.first = Bytes::new();
         }
         Poll::Ready(Ok(()))

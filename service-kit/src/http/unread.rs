@@ -22,12 +22,12 @@ const LOOKS: u32 = 4;
 /// them. One byte now and then does not keep an answer.
 const LEAST_BYTES: usize = 1024;
 
-/// The answers of one connection of which bytes wait for the client. The number of its streams
-/// limits them.
+/// The answers of one connection whose bytes wait for the client: at most as many as the connection
+/// has streams.
 #[derive(Debug, Default)]
 pub(super) struct Unread(Mutex<HashMap<u64, Waiting>>);
 
-/// An answer of which bytes wait for the client.
+/// An answer whose bytes wait for the client.
 #[derive(Debug)]
 struct Waiting {
     /// The number of bytes that wait.
@@ -35,7 +35,7 @@ struct Waiting {
     /// The number of bytes that were read since.
     read: usize,
     since: Instant,
-    /// Ends its stream.
+    /// When it is cancelled, the answer's HTTP/2 stream is reset.
     stream: CancellationToken,
 }
 

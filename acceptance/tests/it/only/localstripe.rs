@@ -42,7 +42,7 @@ const TOOLS: Tools = Tools {
 const SECRET: &str = "whsec_local";
 /// The numbers of cards that localstripe accepts and declines.
 const GOOD_CARD: &str = "4242424242424242";
-const BAD_CARD: &str = "4000000000000002";
+const BAD_CARD: &str = "4000000000000341";
 
 /// A running localstripe.
 struct Double {

@@ -12,7 +12,7 @@ const WHOLE: &[&str] = &[
 ];
 /// Currencies without decimals that Stripe counts with two.
 const TWO_ZEROS: &[&str] = &["ISK"];
-/// Currencies with three decimals, of which the last one must be 0.
+/// Currencies with three decimals. The last one must be 0.
 const THREE_DECIMALS: &[&str] = &["BHD", "JOD", "KWD", "OMR", "TND"];
 /// Currencies that Stripe's documentation lists in two of these groups. A wrong guess would charge
 /// a hundred times the amount, or a hundredth.

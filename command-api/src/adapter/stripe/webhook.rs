@@ -44,7 +44,7 @@ pub struct Notice {
 pub enum About {
     /// A payment changed. This is what it was then: newer states may have come first.
     Payment {
-        /// The payment.
+        /// The payment, in the state that the event tells of.
         payment: Payment,
         /// The key of the call that made it, if it is one of ours.
         key: Option<Uuid>,
@@ -73,7 +73,7 @@ pub enum WebhookError {
     /// The event is too old, or from the future.
     #[error("the time of the signature is more than {} s from now", TOLERANCE.num_seconds())]
     Stale,
-    /// No signature fits.
+    /// No signature in the header fits the body with any of our secrets.
     #[error("the signature does not fit")]
     Forged,
     /// The body is longer than [`MAX_BODY`].
@@ -184,7 +184,7 @@ fn about(object: Value) -> Option<About> {
         }
         Some("charge" | "refund") => {
             let payment = text("payment_intent").and_then(|id| PaymentId::parse(id).ok());
-            // One that belongs to no payment is none of ours.
+            // A charge or a refund without a payment is not one of ours.
             Some(payment.map_or(About::Other, About::PartOf))
         }
         _ => Some(About::Other),

@@ -16,7 +16,7 @@ pub(super) const CALL_KEY: &str = "call_key";
 /// The key in an object's metadata that holds the order's id.
 pub(super) const ORDER_ID: &str = "order_id";
 
-/// A PaymentIntent.
+/// A PaymentIntent. Its amounts are in Stripe's units (`amount.rs`).
 #[derive(Debug, Deserialize)]
 pub(super) struct PaymentIntent {
     pub(super) id: String,
@@ -30,7 +30,7 @@ pub(super) struct PaymentIntent {
     pub(super) last_payment_error: Option<ApiError>,
 }
 
-/// A refund.
+/// A refund: how far it is, and which call made it.
 #[derive(Debug, Deserialize)]
 pub(super) struct Refund {
     pub(super) status: Option<String>,

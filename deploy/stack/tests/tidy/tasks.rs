@@ -50,6 +50,7 @@ const TASKS: &[(&str, usize, Noticed)] = &[
     ("projection/src/ops/verify/background.rs", 1, Noticed::Pulse),
     ("query-api/src/graphql/socket.rs", 2, Noticed::Caller),
     ("query-api/src/read/export.rs", 1, Noticed::Bounded),
+    ("query-api/src/read/finish.rs", 1, Noticed::Bounded),
     ("query-api/src/read/snapshot.rs", 1, Noticed::Caller),
     ("saga/src/runner/executor.rs", 1, Noticed::Bounded),
     ("service-kit/src/http/refuse.rs", 1, Noticed::Bounded),

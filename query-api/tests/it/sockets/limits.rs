@@ -98,7 +98,7 @@ async fn a_socket_that_nobody_reads_keeps_no_turn_from_other_streams() {
         socket.begin(id, &query, &json!({"id": order})).await;
         socket.until(id, "order", "COMPLETE").await;
     }
-    // All have an event now, of which the connection holds few, and ask what is below it.
+    // Each has an event now, and asks what is below it. The connection holds only a few of them.
     let lines = json!([{"line_id": Uuid::from_u128(1), "product_id": Uuid::from_u128(2),
         "product_name": "x".repeat(30_000), "quantity": 2, "unit_price_minor": 1467}]);
     let began = Instant::now();

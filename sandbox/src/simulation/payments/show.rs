@@ -7,7 +7,7 @@ use crate::simulation::ask::Outcome;
 use crate::simulation::state::Saved;
 
 impl Payment {
-    /// As a PaymentIntent.
+    /// The payment as a PaymentIntent of Stripe's API.
     pub(super) fn show(&self) -> Value {
         let is_authorised = self.status == super::Status::RequiresCapture;
         let charge = self.decline.is_none().then(|| format!("ch_{}", self.number));
@@ -40,7 +40,7 @@ impl Payment {
 }
 
 impl Refund {
-    /// As a refund.
+    /// The refund as an object of Stripe's API.
     pub(super) fn show(&self) -> Value {
         json!({
             "id": format!("re_{}", self.number),
@@ -74,12 +74,12 @@ pub(super) fn declined(payment: &Payment) -> Saved {
     Saved { status: 402, body: json!({ "error": error }).to_string() }
 }
 
-/// A success.
+/// The answer 200 with this object.
 pub(super) fn ok(shown: &Value) -> Saved {
     Saved { status: 200, body: shown.to_string() }
 }
 
-/// An error.
+/// An error in the format of Stripe's API.
 pub(crate) fn refusal(status: u16, kind: &str, code: &str, message: &str) -> Saved {
     let error = json!({ "type": kind, "code": code, "message": message });
     Saved { status, body: json!({ "error": error }).to_string() }

@@ -77,7 +77,7 @@ fn an_event_that_comes_again_is_told_apart() {
     let receive = |at| webhooks.receive(&signed("one", EVENT, at), EVENT.as_bytes(), at);
     assert!(matches!(receive(now()), Ok(Received::New(_))));
     assert_eq!(receive(now()), Ok(Received::Repeated));
-    // Stripe signs anew what it sends again.
+    // Stripe signs an event each time that it sends it.
     assert_eq!(receive(now() + TimeDelta::seconds(300)), Ok(Received::Repeated));
 }
 
