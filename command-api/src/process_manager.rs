@@ -31,5 +31,8 @@ pub async fn execute(cli: Cli) -> anyhow::Result<()> {
             Ok(work::schema().migrate(&options).await?)
         }
         Action::Sagas(action) => remote::execute(&action).await,
+        Action::Openapi => {
+            Ok(cli_kit::print(serde_json::to_string_pretty(&api::document())? + "\n")?)
+        }
     }
 }

@@ -40,6 +40,8 @@ async fn orders_are_fulfilled_or_undone_and_say_why() -> Result<()> {
     assert_eq!((count.captured, count.refunded, count.shipped), (1, 0, 1));
     let timeline = stack.run(&["run", "process-manager", "sagas", "show", &sent]).await?;
     ensure!(timeline.contains("  completed\n"), "{timeline}");
+    shop.arrives(&sent).await?;
+    shop.becomes(&sent, "delivered").await?;
 
     let large = shop.confirmed(100, NEAR).await?;
     let shown = shop.ended(&large).await?;

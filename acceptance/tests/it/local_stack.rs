@@ -194,7 +194,7 @@ async fn a_supervisor_costs_hardly_anything_while_something_is_not_ready() -> Re
     let started = async || {
         let running: Value =
             serde_json::from_str(&fs::read_to_string(stack.state().join("running.json"))?)?;
-        Ok(running["processes"]["front"]["process"].is_object().then_some(running))
+        Ok(running["processes"]["process-manager"]["process"].is_object().then_some(running))
     };
     let running = until("the last process is started", LIMIT, started).await?;
     let supervisor = u32::try_from(running["supervisor"]["pid"].as_u64().context("a supervisor")?)?;

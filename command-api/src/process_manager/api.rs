@@ -9,9 +9,10 @@
 //! | `POST /admin/v1/sagas/{id}/give-up` | undoes it from where it is |
 //! | `POST /admin/v1/sagas/{id}/resume` | a parked one goes on |
 //! | `POST /admin/v1/sagas/{id}/park` | it stands still until somebody resumes it |
+//! | `GET /admin/v1/openapi.json` | describes these |
 //!
-//! A decision is in the log before it is answered. Every request takes the permission
-//! `sagas:operate`, if the process can verify access tokens.
+//! A decision is in the log before it is answered. Every request but that for the document takes
+//! the permission `sagas:operate`, if the process can verify access tokens.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -31,15 +32,17 @@ use service_kit::extract::{Json, Path, Query};
 use service_kit::http::RequestId;
 use service_kit::input::Id;
 use service_kit::operations::answer::{RETRY_LATER, envelope, unavailable};
-use service_kit::operations::{check_id, check_words};
+use service_kit::operations::{DOCUMENT_PATH, check_id, check_words};
 use service_kit::{FieldError, Problem};
 use uuid::Uuid;
 
 use super::NAME;
 use crate::sagas::order_fulfilment;
 
+mod openapi;
 mod view;
 
+pub(super) use openapi::document;
 pub(super) use view::{Row, Shown};
 
 /// The path of the sagas.
@@ -60,6 +63,7 @@ pub(super) fn routes(operations: Arc<OnceLock<Operations>>, operators: Operators
     let of_one = |what: &str| format!("{PATH}/{{id}}/{what}");
     let routes = Router::new()
         .route(PATH, get(list))
+        .route(DOCUMENT_PATH, get(openapi::serve))
         .route(&format!("{PATH}/{{id}}"), get(show))
         .route(&of_one("retry"), post(retry))
         .route(&of_one("skip-compensation"), post(skip))

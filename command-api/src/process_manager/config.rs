@@ -43,6 +43,8 @@ pub enum Action {
     /// Look at the sagas of the running processes, and decide about them.
     #[command(subcommand)]
     Sagas(SagasAction),
+    /// Print the description of the operations on sagas as OpenAPI 3.1.
+    Openapi,
 }
 
 /// The settings of `migrate`.
@@ -63,8 +65,9 @@ pub struct RunArgs {
     /// only.
     #[arg(long, env = "ADMIN_LISTEN", default_value = "127.0.0.1:9085")]
     pub admin_listen: LoopbackAddr,
-    /// The address for the events of the payment provider. It is open only with
-    /// PAYMENT_WEBHOOK_SECRET. Beyond loopback it needs TLS here or in the trusted proxies.
+    /// The address for the events of the payment provider and the shipper. It is open only with
+    /// PAYMENT_WEBHOOK_SECRET or SHIPPING_WEBHOOK_SECRET. Beyond loopback it needs TLS here or in
+    /// the trusted proxies.
     #[arg(long, env = "WEBHOOK_LISTEN", default_value = "127.0.0.1:8082")]
     pub webhook_listen: ListenAddr,
     /// The database of the event store.

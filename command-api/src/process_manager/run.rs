@@ -23,7 +23,7 @@ use sqlx::postgres::PgConnectOptions;
 
 use super::config::{RunArgs, connect_options};
 use super::stores::{self, Components, Stores};
-use super::webhooks::{self, Reports};
+use super::webhooks::{self, Readers, Reports};
 use super::{NAME, api};
 use crate::application::erasure_gate::ErasureGate;
 use crate::application::repository::{Repository, registry};
@@ -70,12 +70,15 @@ struct Late {
     reports: webhooks::Late,
 }
 
-/// The port for what the payment provider tells, if its events are signed.
+/// The port for what the payment provider and the shipper tell, if their events are signed.
 fn webhook_port(args: &RunArgs, late: &Late) -> anyhow::Result<Option<Port>> {
-    let Some(webhooks) = args.payment.webhooks()? else { return Ok(None) };
+    let readers =
+        Readers { payments: args.payment.webhooks()?, shipments: args.shipping.webhooks()? };
+    let Some(routes) = webhooks::routes(readers, &late.reports, &clock::system()) else {
+        return Ok(None);
+    };
     let at = ("WEBHOOK_LISTEN", args.webhook_listen);
     let listen = args.limits.listen(at, Callers::Known, &args.tls)?;
-    let routes = webhooks::routes(webhooks, Arc::clone(&late.reports), clock::system());
     Ok(Some(Port::public(listen, routes, args.limits.limits())))
 }
 

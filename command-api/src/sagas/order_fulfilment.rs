@@ -13,7 +13,7 @@
 //! | `record_shipment` | inside | nothing: it is the end |
 //!
 //! An accepted shipment counts as shipped. Delivery is not a part of the saga: the shipper reports
-//! it later, and nothing depends on it.
+//! it later, and the process manager records it ([`Shipped`]).
 //!
 //! **Cancelled in the middle.** Whoever cancels the order does so at once, by the usual command,
 //! which releases the stock in the same append. The saga hears of it and undoes the rest. A step
@@ -40,10 +40,12 @@ mod inside;
 mod payment;
 mod progress;
 mod shipment;
+mod shipped;
 mod signals;
 mod why;
 
 pub use actions::{Gateways, OrderFulfilment};
+pub use shipped::Shipped;
 pub use why::Why;
 
 /// The name of the saga.

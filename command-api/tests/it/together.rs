@@ -264,17 +264,20 @@ async fn what_is_more_than_one_append_can_hold_is_refused_as_a_whole() {
     }
     let lines: Vec<_> =
         products.iter().map(|id| json!({"product_id": id, "quantity": 1})).collect();
-    let mut confirmations = Vec::new();
+    let (mut shipments, reason) = (Vec::new(), json!({"reason": "by hand"}));
     for _ in 0..10 {
         let body = json!({"user_id": user, "lines": lines});
         let order = shop.post("/api/v1/orders", body).await.made();
-        confirmations.push(json!({"type": "confirmOrder", "id": order}));
+        let path = format!("/api/v1/orders/{order}");
+        shop.act(&format!("{path}/confirm")).await.ok();
+        shop.post(&format!("{path}/record-payment"), reason.clone()).await.ok();
+        shipments.push(json!({"type": "shipOrder", "id": order, "data": reason}));
     }
     let before = shop.log().await;
     // Each has 101 events, and an append has at most 1,000.
-    run(&shop, json!(confirmations)).await.problem(422, "command/too-much-at-once");
+    run(&shop, json!(shipments)).await.problem(422, "command/too-much-at-once");
     assert_eq!(shop.log().await, before);
-    assert_eq!(outcomes(&run(&shop, json!(confirmations[..9])).await), [(200, None); 9]);
+    assert_eq!(outcomes(&run(&shop, json!(shipments[..9])).await), [(200, None); 9]);
 }
 
 #[tokio::test]

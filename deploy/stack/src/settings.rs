@@ -176,6 +176,7 @@ impl Settings {
         command.env("IDENTITY_CACHE", self.identity_cache.join("process-manager"));
         command.env("WEBHOOK_LISTEN", loopback(self.ports.webhooks));
         command.env("PAYMENT_WEBHOOK_SECRET", WEBHOOK_SECRET);
+        command.env("SHIPPING_WEBHOOK_SECRET", WEBHOOK_SECRET);
         command.env("PAYMENT_PROVIDER", "sandbox").env("SHIPPING_PROVIDER", "sandbox");
         command.env("PAYMENT_SANDBOX", http(self.ports.sandbox));
         command.env("SHIPPING_SANDBOX", http(self.ports.sandbox));

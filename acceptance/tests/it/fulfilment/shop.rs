@@ -135,6 +135,13 @@ impl Shop {
         Ok(keys.into_iter().map(|(key, count)| (key, count.effects)).collect())
     }
 
+    /// Has the shipper deliver the order, and tell so.
+    pub(crate) async fn arrives(&self, order: &str) -> Result<()> {
+        let post = self.http.post(format!("{}/_arrivals/{order}", self.sandbox));
+        post.send().await?.error_for_status().context("the arrival")?;
+        Ok(())
+    }
+
     /// Waits until nothing is left at the gateways of an order that was undone, and nothing
     /// happened twice.
     pub(crate) async fn is_undone(&self, order: &str) -> Result<()> {

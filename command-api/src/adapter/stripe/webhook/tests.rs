@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use chrono::TimeDelta;
+
 use super::*;
+use crate::adapter::signed::{MAX_BODY, fits};
 use crate::adapter::stripe::tests::{payment, shape};
 
 const EVENT: &str = shape!("event");
@@ -20,7 +23,7 @@ fn signed(secret: &str, body: &str, at: DateTime<Utc>) -> String {
     sandbox::sign(secret, at.timestamp(), body)
 }
 
-fn receive(header: &str, body: &str) -> Result<Received, WebhookError> {
+fn receive(header: &str, body: &str) -> Result<Received<Notice>, WebhookError> {
     webhooks("one\ntwo\n").receive(header, body.as_bytes(), now())
 }
 

@@ -42,6 +42,14 @@ impl Replays {
         }
         is_first
     }
+
+    /// Forgets an id, so that its event is the first again when it comes next.
+    pub(super) fn forget(&self, id: &str) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.ids.remove(id) {
+            seen.by_time.retain(|(_, known)| known != id);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -54,6 +62,8 @@ mod tests {
         let at = |minutes| start + TimeDelta::minutes(minutes);
         assert!(replays.is_first("a", at(0)) && !replays.is_first("a", at(10)));
         assert!(replays.is_first("a", at(11)));
+        replays.forget("a");
+        assert!(replays.is_first("a", at(11)) && !replays.is_first("a", at(11)));
         for number in 0..MAX_REMEMBERED {
             assert!(replays.is_first(&number.to_string(), at(12)));
         }
