@@ -26,6 +26,7 @@ mod pool;
 mod queue;
 mod row;
 mod schema;
+mod session;
 mod sql;
 pub mod sqlstate;
 mod warm;
@@ -40,6 +41,7 @@ pub use place::{is_address, named, place};
 pub use pool::{AfterConnect, Pool, PoolSettings};
 pub use row::{Column, TableRow, misfits, unread};
 pub use schema::{Schema, SchemaError};
+pub use session::ended_when_lost;
 pub use sql::placeholders;
 pub use sqlstate::{Meaning, has_sqlstate, is_transient, meaning, sqlstate};
 

@@ -1,6 +1,11 @@
--- Puts the term on the checkpoint, and creates it where the sagas begin. No row if it has a later
--- term.
-INSERT INTO saga.checkpoints AS checkpoint (name, term, epoch, position, event_id)
-VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (name) DO UPDATE SET term = $2 WHERE checkpoint.term <= $2
-RETURNING epoch, position, event_id
+-- Creates the checkpoint where the sagas begin. The rows of a fold that is gone say nothing of this
+-- one, so they go, too.
+WITH created AS (
+    INSERT INTO saga.checkpoints (name, term, epoch, position, event_id, folds)
+    VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT (name) DO NOTHING
+    RETURNING name
+), signals AS (
+    DELETE FROM saga.signals WHERE EXISTS (SELECT FROM created)
+)
+DELETE FROM saga.work WHERE EXISTS (SELECT FROM created)

@@ -1,5 +1,6 @@
 -- Records what the log says about instances. A driver that was at least as far has written a row
--- that says more. A row that is missing is added if its begin is part of the batch.
+-- that says more. A row that is missing is added if its begin
+-- or a signal that moved it is part of the batch.
 WITH news AS (
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::timestamptz[])
         AS news (id, saga, version, at)

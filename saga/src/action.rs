@@ -52,7 +52,8 @@ pub struct Work {
 /// How a call ended. Data and reasons are stored for ever, so they have no personal data.
 #[derive(Debug, Clone)]
 pub enum Outcome {
-    /// It succeeded. Later steps get the data.
+    /// It succeeded. Later steps get the data. Data beyond
+    /// [`MAX_DATA`](crate::instance::MAX_DATA) or with NUL make it a failed attempt.
     Done(Value),
     /// It succeeds with these events. Only for inside actions and compensations.
     Append(Work, Value),

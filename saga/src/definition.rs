@@ -29,9 +29,17 @@ pub struct Retry {
 }
 
 impl Retry {
-    /// Eight attempts, with pauses from half a second to a minute.
-    pub const DEFAULT: Self =
-        Self { attempts: 8, first: Duration::from_millis(500), most: Duration::from_mins(1) };
+    /// Until the step's deadline, with pauses from half a second to a minute.
+    pub const DEFAULT: Self = Self {
+        attempts: u32::MAX,
+        first: Duration::from_millis(500),
+        most: Duration::from_mins(1),
+    };
+
+    /// For one to two days, with pauses from half a second to ten minutes. For compensations, which
+    /// have no deadline over all attempts.
+    pub const FOR_A_DAY: Self =
+        Self { attempts: 300, most: Duration::from_mins(10), ..Self::DEFAULT };
 
     /// The pause after `attempt`, between half and all of its nominal length. The same `seed` gives
     /// the same pause, so that decisions are repeatable.
@@ -77,7 +85,7 @@ impl Step {
             deadline: Duration::from_mins(15),
             call_limit: Duration::from_secs(20),
             retry: Retry::DEFAULT,
-            compensation_retry: Retry { attempts: 20, ..Retry::DEFAULT },
+            compensation_retry: Retry::FOR_A_DAY,
             delay: None,
         }
     }
@@ -97,7 +105,8 @@ impl Step {
     }
 
     /// How long the step may take from its first request until its outcome, over all attempts. A
-    /// step without an outcome by then has failed, and may have had an effect.
+    /// step without an outcome by then has failed, and may have had an effect. The default is 15
+    /// minutes.
     #[must_use]
     pub const fn within(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
@@ -111,14 +120,15 @@ impl Step {
         self
     }
 
-    /// How the action is repeated.
+    /// How the action is repeated within its deadline. The default is [`Retry::DEFAULT`].
     #[must_use]
     pub const fn retried(mut self, retry: Retry) -> Self {
         self.retry = retry;
         self
     }
 
-    /// How the compensation is repeated. When its attempts are used up, the saga is parked.
+    /// How the compensation is repeated. When its attempts are used up, the saga is parked. The
+    /// default is [`Retry::FOR_A_DAY`].
     #[must_use]
     pub const fn undo_retried(mut self, retry: Retry) -> Self {
         self.compensation_retry = retry;
@@ -249,6 +259,16 @@ mod tests {
             assert!(pauses.iter().all(|pause| *pause >= nominal / 2 && *pause <= nominal));
             assert!(pauses.len() > 25, "{pauses:?}");
             assert_eq!(retry.pause(attempt, 7), retry.pause(attempt, 7));
+        }
+    }
+
+    #[test]
+    fn a_compensation_is_repeated_for_a_day_at_least_and_two_at_most() {
+        let retry = Retry::FOR_A_DAY;
+        let day = Duration::from_hours(24);
+        for seed in 0..20 {
+            let pauses: Duration = (1..retry.attempts).map(|it| retry.pause(it, seed)).sum();
+            assert!(pauses > day && pauses < 2 * day, "{pauses:?}");
         }
     }
 

@@ -30,15 +30,6 @@ pub(crate) use load::{Loaded, load};
 /// How often an instance is loaded again because somebody else drives it.
 const MAX_RELOADS: u32 = 8;
 
-/// The beginning of the reason of an instance that is parked because no process has its
-/// definition.
-const FOREIGN: &str = "no process has";
-
-/// Whether this is the reason of an instance that is parked because no process has its definition.
-pub(crate) fn is_foreign(reason: &str) -> bool {
-    reason.starts_with(FOREIGN)
-}
-
 /// What an instance is to be told.
 #[derive(Debug, Clone, Default)]
 pub struct Job {
@@ -59,15 +50,17 @@ pub struct Rest {
     pub due_at: Option<DateTime<Utc>>,
     /// The version of its definition; 0 if it never began.
     pub definition: i32,
-    /// What it is about.
+    /// What it is about, in 1 to 128 bytes; empty if it never began.
     pub key: String,
     /// The steps that are not settled, in a few words.
     pub waits_for: String,
     /// Why it is undone or parked.
     pub reason: Option<String>,
+    /// Whether it is parked because no process has its definition.
+    pub lacks_definition: bool,
     /// The position of the last signal that it received.
     pub last_signal: i64,
-    /// Whether anything was appended.
+    /// Whether this drive appended anything to its stream.
     pub moved: bool,
 }
 
@@ -76,7 +69,10 @@ pub struct Rest {
 pub enum DriveError {
     /// The log did not answer.
     #[error("the log gave no answer")]
-    Store(#[from] StoreError),
+    Store(#[source] StoreError),
+    /// The log refuses the instance's events, whatever it holds.
+    #[error(transparent)]
+    Invalid(StoreError),
     /// The instance's stream cannot be read.
     #[error(transparent)]
     Log(#[from] UpcastingError),
@@ -89,12 +85,24 @@ pub enum DriveError {
     /// Others drive it at the same time.
     #[error("others drive the saga at the same time")]
     Contended,
+    /// Driving it panicked. The panic's message is on standard error.
+    #[error("driving the saga panicked")]
+    Panicked,
     /// An append was refused for another reason than a version.
     #[error("the log refused the saga's append: {0}")]
     Refused(event_store::Refusal),
     /// An event cannot be written as JSON.
     #[error("an event cannot be written")]
     Json(#[from] serde_json::Error),
+}
+
+impl From<StoreError> for DriveError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Invalid(_) => Self::Invalid(error),
+            other => Self::Store(other),
+        }
+    }
 }
 
 /// Drives instances. It is cheap to clone.
@@ -163,8 +171,8 @@ impl Driver {
     ) -> Result<Rest, DriveError> {
         let mut loaded = load(&self.log, instance).await?;
         if matches!(loaded.state.status, Status::Running | Status::Compensating) {
-            let reason = format!("{FOREIGN} version {version} of the saga {saga}");
-            loaded.push(vec![SagaEvent::Parked(Parked { reason })]);
+            let reason = format!("no process has version {version} of the saga {saga}");
+            loaded.push(vec![SagaEvent::Parked(Parked { reason, lacks_definition: true })]);
         }
         let moved = !loaded.pending.is_empty();
         match self.flush(&mut loaded, Work::default()).await? {
@@ -201,15 +209,13 @@ impl Driver {
             let input = Input::Start { saga, key: start.key, data: start.data };
             loaded.decide(definition, input, now);
         }
+        if loaded.state.lacks_definition {
+            let by = "definition".to_owned();
+            loaded.push(vec![SagaEvent::Resumed(Resumed { by })]);
+        }
         for (position, signal) in &job.signals {
             let input = Input::Signal { position: *position, signal: signal.clone() };
             loaded.decide(definition, input, now);
-        }
-        if loaded.state.status == Status::Parked
-            && loaded.state.parked_for.as_deref().is_some_and(is_foreign)
-        {
-            let by = "definition".to_owned();
-            loaded.push(vec![SagaEvent::Resumed(Resumed { by })]);
         }
         loaded.decide(definition, Input::Tick, now);
         loop {

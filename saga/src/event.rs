@@ -90,10 +90,10 @@ pub struct Failed {
     pub certain: bool,
 }
 
-/// A person decided that an action or a compensation is not needed.
+/// A person decided that a compensation is not needed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Skipped {
-    /// The name of the step whose action or compensation is skipped.
+    /// The name of the step that stays as it is.
     pub step: String,
     /// Why it is not needed, in the words of the person: at most 500 characters.
     pub reason: String,
@@ -144,11 +144,15 @@ pub struct Compensated {
     pub reason: String,
 }
 
-/// The instance stands still until a person acts.
+/// The instance stands still until a person acts, or a process has its definition again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Parked {
     /// Why it is parked, for the person who looks at it.
     pub reason: String,
+    /// Whether it is parked because no process has its definition. Then it resumes by itself once
+    /// a process has it again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lacks_definition: bool,
 }
 
 /// The instance goes on where it was parked.
@@ -169,7 +173,6 @@ pub enum SagaEvent {
     StepPending(Pending),
     StepSucceeded(Succeeded),
     StepFailed(Failed),
-    StepSkipped(Skipped),
     CompensationRequested(Requested),
     CompensationPending(Pending),
     CompensationSucceeded(Succeeded),
@@ -191,7 +194,6 @@ stored_events!(SagaEvent {
     StepPending(Pending) => "saga.step_pending", 1;
     StepSucceeded(Succeeded) => "saga.step_succeeded", 1;
     StepFailed(Failed) => "saga.step_failed", 1;
-    StepSkipped(Skipped) => "saga.step_skipped", 1;
     CompensationRequested(Requested) => "saga.compensation_requested", 1;
     CompensationPending(Pending) => "saga.compensation_pending", 1;
     CompensationSucceeded(Succeeded) => "saga.compensation_succeeded", 1;
@@ -287,7 +289,7 @@ impl fmt::Display for SagaEvent {
                 let doubt = if it.certain { "" } else { ", unknown effect" };
                 write!(f, " {} #{}: {}{again}{doubt}", it.step, it.attempt, it.reason)
             }
-            Self::StepSkipped(it) | Self::CompensationSkipped(it) => {
+            Self::CompensationSkipped(it) => {
                 write!(f, " {}: {}", it.step, it.reason)
             }
             Self::TimerFired(TimerFired { timer: what, step })
@@ -296,7 +298,7 @@ impl fmt::Display for SagaEvent {
                 step.as_ref().map_or(Ok(()), |step| write!(f, " {step}"))
             }
             Self::Compensating(it) => write!(f, ": {}", it.reason),
-            Self::Compensated(Compensated { reason }) | Self::Parked(Parked { reason }) => {
+            Self::Compensated(Compensated { reason }) | Self::Parked(Parked { reason, .. }) => {
                 write!(f, ": {reason}")
             }
             Self::Completed(_) => Ok(()),

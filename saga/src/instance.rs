@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::event::Started;
 
 mod calls;
+pub(crate) mod data;
 mod decide;
 mod due;
 mod evolve;
@@ -18,6 +19,7 @@ mod next;
 mod operate;
 
 pub use calls::Due;
+pub use data::{MAX_DATA, MAX_DATA_DEPTH};
 pub use decide::{Answer, Input, Signal};
 pub use operate::{Decision, Refused};
 
@@ -106,7 +108,7 @@ pub enum Leg {
     },
     /// It succeeded, in any of its attempts.
     Done,
-    /// A person decided that it is not needed.
+    /// A person decided that it is not needed. Only a compensation can be skipped.
     Skipped,
     /// The last attempt failed, and no other one follows.
     Failed {
@@ -177,10 +179,12 @@ pub struct Instance {
     pub origin: Option<Origin>,
     /// The steps that were asked for, by name.
     pub steps: BTreeMap<String, StepState>,
-    /// Why it is compensated.
+    /// Why it is undone; `None` while it is not.
     pub reason: Option<String>,
-    /// Why it is parked.
+    /// Why it is parked, for people; `None` while it is not.
     pub parked_for: Option<String>,
+    /// Whether it is parked because no process has its definition.
+    pub lacks_definition: bool,
     /// The position of the last signal that it received.
     pub last_signal: i64,
 }
@@ -216,6 +220,14 @@ impl Instance {
     /// The state of a step. One that nobody asked for is idle.
     pub(crate) fn step(&self, name: &str) -> StepState {
         self.steps.get(name).cloned().unwrap_or_default()
+    }
+
+    /// Its status, or the one in which it resumes if it is parked.
+    pub(crate) const fn ahead(&self) -> Status {
+        match self.status {
+            Status::Parked => self.parked_from,
+            status => status,
+        }
     }
 
     /// The seed of this instance's pauses.

@@ -8,38 +8,28 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_feed::Term;
-use event_feed::consumer::{
-    Advance, BoxError, Checkpoint, Checkpoints, Committed, HandleError, Handler,
-};
-use event_store::{Epoch, EventRef, Position, RecordedEvent};
+use event_feed::consumer::{Advance, Checkpoint, Committed, HandleError, Handler};
+use event_store::{EventStore, Position, RecordedEvent};
 use postgres_kit::Connection;
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use tokio::sync::{Notify, mpsc};
 use uuid::Uuid;
 
-use crate::sagas::{Begun, Sagas};
+use crate::sagas::Sagas;
 use crate::work::fold::Fold;
 
 pub(crate) mod deployment;
+mod handover;
+mod resume;
+mod take;
+
+pub(crate) use handover::{Handed, Handover, handover};
 
 /// The name of the checkpoint, and of the consumer's lease.
 pub(crate) const NAME: &str = "sagas";
 /// How long connecting may take, and how long a transaction.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 const CALL_LIMIT: Duration = Duration::from_secs(4);
-
-/// How the intake reaches the driver of its process.
-#[derive(Debug, Clone)]
-pub(crate) struct Handover {
-    /// The id of this process's driver.
-    pub(crate) driver: Uuid,
-    /// Takes instances that are to begin. Its capacity is the room of the driver.
-    pub(crate) taken: mpsc::Sender<(Uuid, Begun)>,
-    /// Wakes the driver, because there is other work.
-    pub(crate) wake: Arc<Notify>,
-}
 
 /// Folds batches of the log into the work tables, with the consumer's checkpoint.
 pub(crate) struct Intake {
@@ -50,18 +40,19 @@ pub(crate) struct Intake {
     /// Where the fold begins if there is no checkpoint.
     first: Checkpoint,
     handover: Handover,
+    log: Arc<dyn EventStore>,
 }
 
 impl Intake {
     pub(crate) fn new(
-        connect: &PgConnectOptions,
+        (log, connect): (Arc<dyn EventStore>, &PgConnectOptions),
         sagas: Sagas,
         deployed: deployment::Deployments,
         handover: Handover,
     ) -> Self {
         let connect = crate::work::options(connect, "sagas intake");
         let deployment::Deployments { begins, first } = deployed;
-        Self { connect, connection: None, sagas, begins, first, handover }
+        Self { connect, connection: None, sagas, begins, first, handover, log }
     }
 
     /// Takes the connection out, so that one that failed is not used again.
@@ -74,9 +65,8 @@ impl Intake {
 
     async fn commit(&mut self, fold: &Fold, advance: &Advance) -> sqlx::Result<Committed> {
         // The places are reserved first, so that every instance that is taken can be handed over.
-        let places = fold.begins().min(self.handover.taken.capacity());
-        let (taken, driver) = (self.handover.taken.clone(), self.handover.driver);
-        let places = taken.try_reserve_many(places).ok();
+        let handover = self.handover.clone();
+        let places = handover.reserve(fold.begins());
         let count = places.as_ref().map_or(0, ExactSizeIterator::len);
         let work = async |raw: &mut PgConnection| {
             let mut transaction = raw.begin().await?;
@@ -84,7 +74,7 @@ impl Intake {
                 transaction.rollback().await?;
                 return Ok((Committed::Fenced, Vec::new()));
             }
-            let begun = fold.write(&mut transaction, (driver, count)).await?;
+            let begun = fold.write(&mut transaction, (handover.driver, count)).await?;
             transaction.commit().await?;
             Ok::<_, sqlx::Error>((Committed::Done, begun))
         };
@@ -92,9 +82,7 @@ impl Intake {
         let done = connection.run(work).await?;
         self.connection = Some(connection);
         let (committed, begun) = done;
-        for (place, begun) in places.into_iter().flatten().zip(begun) {
-            place.send(begun);
-        }
+        handover.fill(places, begun);
         Ok(committed)
     }
 }
@@ -116,28 +104,6 @@ async fn move_checkpoint(raw: &mut PgConnection, advance: &Advance) -> sqlx::Res
     Ok(moved.rows_affected() == 1)
 }
 
-impl Checkpoints for Intake {
-    async fn take(&mut self, term: Term) -> Result<Option<Checkpoint>, BoxError> {
-        let mut connection = self.connection().await?;
-        let first = self.first;
-        let row = sqlx::query_file!(
-            "sql/take.sql",
-            NAME,
-            term.0,
-            first.epoch.map(|epoch| epoch.0) as Option<Uuid>,
-            first.at.position.0,
-            first.at.event_id as Option<Uuid>,
-        )
-        .fetch_optional(&mut connection)
-        .await?;
-        self.connection = Some(connection);
-        Ok(row.map(|row| Checkpoint {
-            epoch: row.epoch.map(Epoch),
-            at: EventRef { position: Position(row.position), event_id: row.event_id },
-        }))
-    }
-}
-
 impl Handler for Intake {
     async fn handle(
         &mut self,
@@ -148,7 +114,7 @@ impl Handler for Intake {
         let committed =
             self.commit(&fold, advance).await.map_err(|error| HandleError::Retry(error.into()))?;
         if fold.wakes() {
-            self.handover.wake.notify_one();
+            self.handover.wake();
         }
         Ok(committed)
     }

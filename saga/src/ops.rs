@@ -39,9 +39,9 @@ pub enum OperationError {
 pub struct Entry {
     /// Its version in the instance's stream.
     pub version: Version,
-    /// When it was appended.
+    /// When the log recorded it, by the clock of its database.
     pub at: DateTime<Utc>,
-    /// The event itself.
+    /// What happened, as the stream keeps it.
     pub event: SagaEvent,
 }
 
@@ -106,6 +106,16 @@ impl Operations {
             }
         }
         Ok(Some(Shown { instance: state, timeline }))
+    }
+
+    /// Has the processes fold the log again, from where the sagas begin: the work tables are lost
+    /// or wrong, or the log was restored. The streams of the instances stay as they are, so nothing
+    /// is repeated. A process that stopped because of another history has to be started again.
+    ///
+    /// # Errors
+    /// [`OperationError::Work`].
+    pub async fn fold_again(&self) -> Result<(), OperationError> {
+        Ok(self.table.fold_again().await?)
     }
 
     /// Records a person's decision about an instance. A driver goes on from there.

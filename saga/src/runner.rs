@@ -11,25 +11,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_feed::NatsHandle;
-use event_feed::consumer::{End, Worker, WorkerSettings};
+use event_feed::consumer::{End, StopReason, Worker, WorkerSettings};
 use event_store::UpcastingLog;
 use postgres_kit::{Lease, LeaseTable, Pauses};
 use service_kit::clock::SharedClock;
 use service_kit::health::{Component, Health};
 use sqlx::postgres::PgConnectOptions;
-use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::driver::{DriveError, Driver};
-use crate::intake::{self, Handover, Intake, deployment};
+use crate::intake::{self, Intake, deployment};
 use crate::sagas::Sagas;
 use crate::telemetry;
 use crate::work::{self, WorkTable};
 
+mod counts;
 mod executor;
 mod judge;
 mod registration;
+mod strays;
 
 use executor::Executor;
 use registration::Registration;
@@ -99,16 +100,19 @@ impl Runner {
         self
     }
 
-    /// Runs until `drain` is cancelled, or until a person must act. It waits for the databases and
-    /// the broker while they are away.
+    /// Runs until `drain` is cancelled, or until the log turns out to have another history, which a
+    /// person must decide about. It waits for the databases and the broker while they are away.
+    ///
+    /// An event that the fold cannot read or that makes it panic stops the fold: no instance begins
+    /// and none gets signals until a person acts, and health says so. Those that have begun are
+    /// driven until `drain` is cancelled.
     pub async fn run(self, drain: CancellationToken) -> End {
         let Some(deployed) = self.deploy(&drain).await else { return End::Drained };
         let driver = Uuid::now_v7();
-        let wake = Arc::new(Notify::new());
-        let (taken, handed) = mpsc::channel(self.settings.concurrency.max(1));
-        let handover = Handover { driver, taken, wake: Arc::clone(&wake) };
+        let (handover, handed) = intake::handover(driver, self.settings.concurrency);
         let sagas = self.driver.sagas.clone();
-        let intake = Intake::new(&self.connect, sagas, deployed, handover);
+        let log = Arc::clone(self.driver.log.store());
+        let intake = Intake::new((log, &self.connect), sagas, deployed, handover);
         let lease = Lease::new(LeaseTable::Saga, intake::NAME, driver, self.settings.lease);
         let mut worker = Worker::new(
             self.driver.log.clone(),
@@ -124,14 +128,17 @@ impl Runner {
             self.driver,
             WorkTable::new(&self.connect),
             Registration::new(&self.connect, driver, self.settings.lease),
-            (handed, wake),
+            handed,
             &self.health,
             self.settings,
         );
         let ends = drain.child_token();
         let (end, ()) = tokio::join!(
             async {
-                let end = Box::pin(worker.run(drain)).await;
+                let end = Box::pin(worker.run(drain.clone())).await;
+                if is_about_one_event(&end) {
+                    drain.cancelled().await;
+                }
                 ends.cancel();
                 end
             },
@@ -166,5 +173,15 @@ impl Runner {
                 () = drain.cancelled() => return None,
             }
         }
+    }
+}
+
+/// Whether only the fold stopped. The instances are those of the log, so they are driven on.
+const fn is_about_one_event(end: &End) -> bool {
+    match end {
+        End::Stopped(
+            StopReason::Unreadable(_) | StopReason::Refused(..) | StopReason::Panicked,
+        ) => true,
+        End::Stopped(StopReason::Over(_) | StopReason::OtherHistory { .. }) | End::Drained => false,
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::action::Actions;
 use crate::definition::{Definition, InvalidDefinition};
-use crate::instance::Signal;
+use crate::instance::{Signal, data};
 
 /// The maximum length of a key, in bytes.
 pub const MAX_KEY: usize = 128;
@@ -21,7 +21,8 @@ pub const MAX_KEY: usize = 128;
 pub struct Start {
     /// What the instance is about. A saga has one instance per key, ever.
     pub key: String,
-    /// The ids that the actions need. No personal data: it is stored for ever.
+    /// The ids that the actions need, within [`MAX_DATA`](crate::instance::MAX_DATA). No personal
+    /// data: it is stored for ever.
     pub data: Value,
 }
 
@@ -148,23 +149,33 @@ impl Saga {
     pub fn start(&self, event: &RecordedEvent) -> Option<Start> {
         let (types, starts) = &self.starts;
         let start = types.contains(&event.event_type).then(|| starts(event)).flatten()?;
-        self.is_key(&start.key, event).then_some(start)
+        let fits = self.is_key(&start.key, event) && self.is_storable(&start.data, event);
+        fits.then_some(start)
     }
 
     /// The key of the instance that this event is for, and what it tells it.
     pub fn signal(&self, event: &RecordedEvent) -> Option<(String, Signal)> {
         let (types, signals) = &self.signals;
         let signal = types.contains(&event.event_type).then(|| signals(event)).flatten()?;
-        self.is_key(&signal.0, event).then_some(signal)
+        self.is_key(&signal.0, event).then(|| (signal.0, signal.1.storable()))
     }
 
     fn is_key(&self, key: &str, event: &RecordedEvent) -> bool {
-        let is_key = (1..=MAX_KEY).contains(&key.len());
+        let is_key = (1..=MAX_KEY).contains(&key.len()) && data::check_text(key).is_ok();
         if !is_key {
             let (saga, position) = (self.name, event.position.0);
-            tracing::error!(saga, position, "a key is empty or too long: the event is ignored");
+            tracing::error!(saga, position, "a key is empty, too long or has NUL: ignored");
         }
         is_key
+    }
+
+    fn is_storable(&self, data: &Value, event: &RecordedEvent) -> bool {
+        let (saga, position) = (self.name, event.position.0);
+        let checked = data::check(data);
+        let logged = checked.inspect_err(|error| {
+            tracing::error!(saga, position, %error, "a saga cannot begin: the event is ignored");
+        });
+        logged.is_ok()
     }
 }
 

@@ -5,21 +5,23 @@
 //! driver knows what it means, and writes the time at which the instance is due next.
 //!
 //! A driver claims rows that are due. The rows of a driver that is gone are free again.
+//!
+//! The checkpoint of the fold says how far each saga was folded (`intake/resume.rs`). It goes back
+//! if a program takes over that knows a saga which the last one did not know.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use postgres_kit::{Pool, PoolSettings, Schema, SchemaError};
+use postgres_kit::{Pool, PoolSettings, Schema, SchemaError, ended_when_lost};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use uuid::Uuid;
 
-use crate::instance::Signal;
-use crate::sagas::Begun;
-
+mod claim;
 pub(crate) mod fold;
 mod list;
 pub(crate) mod release;
 
+pub(crate) use claim::{Claimed, MAX_SIGNALS};
 pub use list::{Listed, Listing};
 
 /// How long a call waits for a connection, and how long it may take then.
@@ -27,8 +29,6 @@ const ACQUIRE_LIMIT: Duration = Duration::from_secs(3);
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 /// The number of connections for claims, releases and operations.
 pub(crate) const CONNECTIONS: u32 = 4;
-/// The maximum number of signals that a driver takes with an instance.
-pub(crate) const MAX_SIGNALS: i64 = 100;
 
 /// The schema `saga` and its migrations.
 pub fn schema() -> Schema {
@@ -41,21 +41,10 @@ pub struct WorkTable {
     pool: Pool,
 }
 
-/// An instance that a driver has taken.
-#[derive(Debug, Clone)]
-pub(crate) struct Claimed {
-    pub(crate) id: Uuid,
-    pub(crate) saga: String,
-    pub(crate) begun: Option<Begun>,
-    pub(crate) signals: Vec<(i64, Signal)>,
-    /// What the row had of news.
-    pub(crate) news: i64,
-    pub(crate) failures: i32,
-}
-
-/// The statements' options: no statement outlives its caller's patience.
+/// The statements' options: no statement outlives its caller's patience, and no transaction its
+/// caller.
 pub(crate) fn options(connect: &PgConnectOptions, name: &str) -> PgConnectOptions {
-    connect.clone().application_name(name).options([
+    ended_when_lost(connect.clone()).application_name(name).options([
         ("statement_timeout", "4s"),
         ("lock_timeout", "2s"),
         ("tcp_user_timeout", "5s"),
@@ -77,68 +66,33 @@ impl WorkTable {
         self.pool.run(async |raw: &mut PgConnection| schema().check(raw).await).await
     }
 
-    /// Takes up to `most` instances of these sagas that are due, with their signals.
-    pub(crate) async fn claim(
-        &self,
-        driver: Uuid,
-        now: DateTime<Utc>,
-        sagas: &[String],
-        most: usize,
-    ) -> sqlx::Result<Vec<Claimed>> {
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let rows = sqlx::query_file!("sql/claim.sql", driver, now, sagas, most)
-            .fetch_all(&self.pool)
-            .await?;
-        let mut claimed: Vec<Claimed> = Vec::with_capacity(rows.len());
-        for row in rows {
-            claimed.push(Claimed {
-                id: row.id,
-                saga: row.saga,
-                begun: row.begun.and_then(|begun| readable(row.id, begun)),
-                signals: Vec::new(),
-                news: row.news,
-                failures: row.failures,
-            });
-        }
-        self.add_signals(&mut claimed).await?;
-        Ok(claimed)
-    }
-
-    async fn add_signals(&self, claimed: &mut [Claimed]) -> sqlx::Result<()> {
-        let ids: Vec<Uuid> = claimed.iter().map(|row| row.id).collect();
-        if ids.is_empty() {
-            return Ok(());
-        }
-        let rows = sqlx::query_file!("sql/signals_of.sql", &ids, MAX_SIGNALS)
-            .fetch_all(&self.pool)
-            .await?;
-        for row in rows {
-            let Some(signal) = readable(row.id, row.signal) else { continue };
-            if let Some(claimed) = claimed.iter_mut().find(|claimed| claimed.id == row.id) {
-                claimed.signals.push((row.position, signal));
-            }
-        }
-        Ok(())
-    }
-
-    /// Shows that the driver is alive, for `lease` from now, and frees the instances of drivers
-    /// that are not. It runs on the driver's own connection.
+    /// Shows that the driver is alive, for `lease` from now, and knows these sagas. It runs on the
+    /// driver's own connection. Returns the time of the database.
     pub(crate) async fn renew(
         connection: &mut PgConnection,
         driver: Uuid,
         lease: Duration,
-        now: DateTime<Utc>,
-    ) -> sqlx::Result<u64> {
-        sqlx::query_file!("sql/renew.sql", driver, lease.as_secs_f64())
-            .execute(&mut *connection)
-            .await?;
-        let freed = sqlx::query_file!("sql/sweep.sql", now).execute(connection).await?;
+        sagas: &[String],
+    ) -> sqlx::Result<DateTime<Utc>> {
+        let row = sqlx::query_file!("sql/renew.sql", driver, lease.as_secs_f64(), sagas);
+        Ok(row.fetch_one(connection).await?.now)
+    }
+
+    /// Frees the instances of drivers that are gone. Returns how many.
+    pub(crate) async fn sweep(&self) -> sqlx::Result<u64> {
+        let freed = sqlx::query_file!("sql/sweep.sql").execute(&self.pool).await?;
         Ok(freed.rows_affected())
     }
 
     /// Frees the instances of this driver, which ends.
-    pub(crate) async fn leave(&self, driver: Uuid, now: DateTime<Utc>) -> sqlx::Result<()> {
-        sqlx::query_file!("sql/leave.sql", driver, now).execute(&self.pool).await?;
+    pub(crate) async fn leave(&self, driver: Uuid) -> sqlx::Result<()> {
+        sqlx::query_file!("sql/leave.sql", driver).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Deletes the checkpoint of the fold and ends its lease, so that the next owner begins again.
+    pub(crate) async fn fold_again(&self) -> sqlx::Result<()> {
+        sqlx::query_file!("sql/fold_again.sql", crate::intake::NAME).execute(&self.pool).await?;
         Ok(())
     }
 
@@ -147,11 +101,4 @@ impl WorkTable {
         sqlx::query_file!("sql/wake.sql", id, saga, now).execute(&self.pool).await?;
         Ok(())
     }
-}
-
-/// Reads what this library wrote. A row of another version of it is due for its stream alone.
-fn readable<T: serde::de::DeserializeOwned>(id: Uuid, value: serde_json::Value) -> Option<T> {
-    serde_json::from_value(value)
-        .inspect_err(|error| tracing::error!(saga = %id, %error, "work that cannot be read"))
-        .ok()
 }

@@ -20,8 +20,16 @@ use serde_json::{Value, json};
 /// The limit includes creating a cluster and starting all processes, possibly while other tests
 /// run.
 const LIMIT: Duration = Duration::from_mins(3);
-const PROGRAMS: [&str; 6] =
-    ["command-api", "query-api", "event-relay", "projector", "front", "event-store"];
+const PROGRAMS: [&str; 8] = [
+    "command-api",
+    "query-api",
+    "event-relay",
+    "projector",
+    "front",
+    "event-store",
+    "process-manager",
+    "sandbox",
+];
 
 /// Runs a command to completion.
 async fn end(mut command: Command, arguments: &[&str]) -> Result<Output> {

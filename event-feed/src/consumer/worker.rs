@@ -19,7 +19,7 @@ use std::time::Duration;
 use event_store::UpcastingLog;
 use event_store::encryption::Vault;
 use futures::FutureExt as _;
-use postgres_kit::{Connection, Lease, Pauses, Term};
+use postgres_kit::{Connection, Lease, Pauses, Term, ended_when_lost};
 use service_kit::Pulse;
 use service_kit::health::{Component, Health};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -154,7 +154,7 @@ impl<H: Handler> Worker<H> {
         metrics::describe();
         metrics::unknown(&name);
         let limit = settings.batch_limit + PULSE_SLACK;
-        let connect = connect
+        let connect = ended_when_lost(connect)
             // The lease's tables find the connections of an owner by this end of their name.
             .application_name(&format!("consumer {}", lease.owner()))
             .options([

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use postgres_kit::{Connection, Pool, PoolLimits, PoolSettings};
+use postgres_kit::{Connection, Pool, PoolLimits, PoolSettings, ended_when_lost};
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 
@@ -172,15 +172,9 @@ async fn checks(
 }
 
 pub(crate) fn base(options: &PostgresOptions) -> PgConnectOptions {
-    options.connect.clone().application_name(&options.application_name).options([
-        // These override the defaults of the role and the database.
-        ("default_transaction_isolation", "read committed"),
-        ("idle_in_transaction_session_timeout", "5s"),
-        ("tcp_keepalives_idle", "5"),
-        ("tcp_keepalives_interval", "2"),
-        ("tcp_keepalives_count", "3"),
-        ("tcp_user_timeout", "10s"),
-    ])
+    let connect = options.connect.clone().application_name(&options.application_name);
+    // These override the defaults of the role and the database.
+    ended_when_lost(connect).options([("default_transaction_isolation", "read committed")])
 }
 
 /// Rejects a server that can lose acknowledged data. Warns of a server that declares that its

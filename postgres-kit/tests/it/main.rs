@@ -5,4 +5,5 @@ mod connection;
 mod limits;
 mod listener;
 mod pool;
+mod session;
 mod support;

@@ -16,7 +16,7 @@ use crate::id;
 const MAX_SENT: u32 = 3;
 
 /// The result of an append.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Appended {
     /// It is in the log.
     Done,
@@ -26,10 +26,12 @@ pub(crate) enum Appended {
     Conflict,
     /// The work can never be appended, for this reason.
     Never(&'static str),
+    /// The work breaks a rule of the log, which the text names.
+    Invalid(String),
 }
 
 impl Appended {
-    pub(super) const fn is_done(self) -> bool {
+    pub(super) const fn is_done(&self) -> bool {
         matches!(self, Self::Done)
     }
 }
@@ -44,12 +46,17 @@ impl Driver {
         if loaded.pending.is_empty() && work.streams.iter().all(|part| part.events.is_empty()) {
             return Ok(Appended::Done);
         }
+        let is_alone = work.streams.is_empty()
+            && work.conditions.is_empty()
+            && work.reservations.is_empty()
+            && work.subjects.is_empty();
         let append = append_of(loaded, work)?;
         let mut sent = 0;
         let outcome = loop {
             sent += 1;
             match self.log.store().append(append.clone()).await {
                 Err(StoreError::OutcomeUnknown(_)) if sent < MAX_SENT => {}
+                Err(StoreError::Invalid(why)) if !is_alone => return Ok(Appended::Invalid(why)),
                 outcome => break outcome?,
             }
         };

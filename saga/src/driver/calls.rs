@@ -5,6 +5,7 @@ use std::panic::AssertUnwindSafe;
 use chrono::{DateTime, Utc};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
+use serde_json::Value;
 use tokio::time::{Instant as Moment, timeout};
 
 use super::append::Appended;
@@ -13,9 +14,9 @@ use super::{DriveError, Driver};
 use crate::action::{Call, Outcome, Work};
 use crate::definition::Definition;
 use crate::event::SagaEvent;
-use crate::instance::{Answer, Due, Input, Instance, Part};
+use crate::instance::{Answer, Due, Input, Instance, Part, data};
 use crate::sagas::Saga;
-use crate::{id, telemetry};
+use crate::telemetry;
 
 /// How often an inside action is called again at once because another writer was faster. After
 /// that, its attempt has failed.
@@ -64,7 +65,10 @@ impl Driver {
         for _ in 0..MAX_CONFLICTS {
             let call = loaded.call(&due);
             let (work, answer) = match self.call(saga, &due, &call).await {
-                Outcome::Append(work, data) => (Some(work), Answer::Done(data)),
+                Outcome::Append(work, data) => match done(data) {
+                    answer @ Answer::Done(_) => (Some(work), answer),
+                    unfit => (None, unfit),
+                },
                 Outcome::Pending => (None, unavailable("an inside action has no later outcome")),
                 other => (None, answer_of(other)),
             };
@@ -83,6 +87,10 @@ impl Driver {
                 Appended::Never(reason) => {
                     let answer = Answer::Rejected(reason.to_owned());
                     loaded.answered(definition, &due, answer, self.clock.now());
+                    return Ok(true);
+                }
+                Appended::Invalid(reason) => {
+                    loaded.answered(definition, &due, unavailable(&reason), self.clock.now());
                     return Ok(true);
                 }
                 Appended::Conflict => {
@@ -137,13 +145,6 @@ impl Loaded {
 
     fn call(&self, due: &Due) -> Call {
         let (instance, step) = (self.state.id, due.step.name);
-        let idempotency_key = match due.part {
-            Part::Action => id::of_call(instance, step),
-            Part::Compensation => {
-                let rounds = self.state.step(step).rounds;
-                id::of_compensation(instance, step, rounds + 1)
-            }
-        };
         let results = self.state.steps.iter().filter(|(_, step)| !step.data.is_null());
         let undone = self.state.steps.iter().filter(|(_, step)| !step.undone.is_null());
         Call {
@@ -152,7 +153,7 @@ impl Loaded {
             data: self.state.origin.as_ref().map(|it| it.data.clone()).unwrap_or_default(),
             step,
             attempt: due.attempt,
-            idempotency_key,
+            idempotency_key: self.state.call_of(step, due.part),
             results: results.map(|(name, step)| (name.clone(), step.data.clone())).collect(),
             undone: undone.map(|(name, step)| (name.clone(), step.undone.clone())).collect(),
             reason: self.state.reason.clone().filter(|_| due.part == Part::Compensation),
@@ -165,9 +166,17 @@ fn unavailable(reason: &str) -> Answer {
     Answer::Unavailable { reason: reason.to_owned(), retry_after: None }
 }
 
+/// A success, unless the log cannot keep its data.
+fn done(data: Value) -> Answer {
+    match data::check(&data) {
+        Ok(()) => Answer::Done(data),
+        Err(unfit) => unavailable(&unfit.to_string()),
+    }
+}
+
 fn answer_of(outcome: Outcome) -> Answer {
     match outcome {
-        Outcome::Done(data) | Outcome::Append(_, data) => Answer::Done(data),
+        Outcome::Done(data) | Outcome::Append(_, data) => done(data),
         Outcome::Rejected(reason) => Answer::Rejected(reason),
         Outcome::Unavailable { reason, retry_after } => Answer::Unavailable { reason, retry_after },
         Outcome::Pending => Answer::Pending,

@@ -55,7 +55,7 @@ impl Loaded {
     }
 
     pub(super) fn rest(&self, moved: bool) -> Rest {
-        let Instance { status, origin, reason, parked_for, last_signal, .. } = &self.state;
+        let Instance { status, origin, reason, parked_for, .. } = &self.state;
         Rest {
             version: self.version,
             status: *status,
@@ -64,7 +64,8 @@ impl Loaded {
             key: origin.as_ref().map(|origin| origin.key.clone()).unwrap_or_default(),
             waits_for: self.waits_for(),
             reason: parked_for.clone().or_else(|| reason.clone()),
-            last_signal: *last_signal,
+            lacks_definition: self.state.lacks_definition,
+            last_signal: self.state.last_signal,
             moved,
         }
     }

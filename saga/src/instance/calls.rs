@@ -1,7 +1,10 @@
 //! The calls that an instance waits for somebody to make.
 
+use uuid::Uuid;
+
 use super::{Instance, Leg, Part, Status};
 use crate::definition::{Definition, Place, Step};
+use crate::id;
 
 /// A call to be made.
 #[derive(Debug, Clone)]
@@ -17,6 +20,14 @@ pub struct Due {
 }
 
 impl Instance {
+    /// The idempotency key of the current or next call of a step's action or compensation.
+    pub fn call_of(&self, step: &str, part: Part) -> Uuid {
+        match part {
+            Part::Action => id::of_call(self.id, step),
+            Part::Compensation => id::of_compensation(self.id, step, self.step(step).rounds + 1),
+        }
+    }
+
     /// The calls to be made now, in the order of the steps.
     pub fn calls(&self, definition: &Definition) -> Vec<Due> {
         let part = match self.status {

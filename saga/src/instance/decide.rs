@@ -3,7 +3,9 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use uuid::Uuid;
 
+use super::data::short;
 use super::next::{after, ask, undo};
 use super::{Instance, Leg, Part, Status, StepState};
 use crate::definition::{Definition, Place, Step};
@@ -11,9 +13,6 @@ use crate::event::{
     Compensating, Failed, Pending, Requested, SagaEvent, SignalReceived, Started, Succeeded,
     TimerFired,
 };
-
-/// The maximum length of a reason that is kept, in characters.
-const MAX_REASON: usize = 500;
 
 /// The outcome of one attempt, or a later answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,11 +43,15 @@ pub enum Signal {
         step: String,
         /// Whether its action or its compensation was called.
         part: Part,
+        /// The idempotency key of the call, if the event names it. The answer to another call than
+        /// the last one is ignored, such as a late answer to the first of two compensations.
+        #[serde(default)]
+        call: Option<Uuid>,
         /// How the call ended.
         answer: Answer,
     },
-    /// The instance is no longer wanted, and is undone. A saga that has ended, is being undone or
-    /// is parked ignores it.
+    /// The instance is no longer wanted, and is undone: if it is parked, when it resumes. A saga
+    /// that has ended or is being undone ignores it.
     Cancel {
         /// Why it is not wanted. It is cut off after 500 characters.
         reason: String,
@@ -62,7 +65,7 @@ pub enum Input {
     Start {
         /// The name of the saga.
         saga: String,
-        /// What it is about.
+        /// What it is about, in 1 to 128 bytes.
         key: String,
         /// The ids that its actions need.
         data: Value,
@@ -204,8 +207,7 @@ impl Instance {
     ) -> Vec<SagaEvent> {
         let Some(step) = definition.step(name) else { return Vec::new() };
         let state = self.step(name);
-        let status = if self.status == Status::Parked { self.parked_from } else { self.status };
-        if part == Part::Action && status != Status::Running {
+        if part == Part::Action && self.ahead() != Status::Running {
             return vec_of(late(step, &state, answer));
         }
         match state.leg(part) {
@@ -282,7 +284,7 @@ impl Instance {
             SagaEvent::SignalReceived(SignalReceived { position, signal, step })
         };
         match signal {
-            Signal::Cancel { reason } if self.status == Status::Running => {
+            Signal::Cancel { reason } if self.ahead() == Status::Running => {
                 let reason = short(reason);
                 vec![
                     received("cancel", None),
@@ -290,7 +292,12 @@ impl Instance {
                 ]
             }
             Signal::Cancel { .. } => Vec::new(),
-            Signal::Answer { step, part, answer } => {
+            Signal::Answer { step, part, call, .. }
+                if call.is_some_and(|call| call != self.call_of(&step, part)) =>
+            {
+                Vec::new()
+            }
+            Signal::Answer { step, part, answer, .. } => {
                 let events = self.answered(definition, &step, part, answer, now);
                 if events.is_empty() {
                     return events;
@@ -354,12 +361,4 @@ fn failed(
             SagaEvent::CompensationFailed(Failed { step: name, attempt, reason, retry_at, certain })
         }
     }
-}
-
-/// A reason of bounded length.
-pub(super) fn short(reason: String) -> String {
-    if reason.chars().nth(MAX_REASON).is_none() {
-        return reason;
-    }
-    reason.chars().take(MAX_REASON).collect()
 }

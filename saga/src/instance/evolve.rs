@@ -26,7 +26,6 @@ impl Instance {
             SagaEvent::CompensationSucceeded(it) => self.undone(&it.step, it.data.clone()),
             SagaEvent::StepFailed(it) => self.fail(it, Part::Action),
             SagaEvent::CompensationFailed(it) => self.fail(it, Part::Compensation),
-            SagaEvent::StepSkipped(it) => self.set(&it.step, Part::Action, Leg::Skipped),
             SagaEvent::CompensationSkipped(it) => {
                 self.set(&it.step, Part::Compensation, Leg::Skipped);
             }
@@ -34,7 +33,11 @@ impl Instance {
             SagaEvent::TimerFired(_) => {}
             SagaEvent::SignalReceived(it) => self.last_signal = it.position,
             SagaEvent::Compensating(it) => {
-                self.status = Status::Compensating;
+                match self.status {
+                    // It is undone when it resumes.
+                    Status::Parked => self.parked_from = Status::Compensating,
+                    _ => self.status = Status::Compensating,
+                }
                 self.reason = Some(it.reason.clone());
             }
             SagaEvent::Completed(_) => self.status = Status::Completed,
@@ -43,6 +46,7 @@ impl Instance {
                 self.parked_from = self.status;
                 self.status = Status::Parked;
                 self.parked_for = Some(it.reason.clone());
+                self.lacks_definition = it.lacks_definition;
             }
             SagaEvent::Resumed(_) => self.resume(),
         }
@@ -119,6 +123,7 @@ impl Instance {
     fn resume(&mut self) {
         self.status = self.parked_from;
         self.parked_for = None;
+        self.lacks_definition = false;
         for step in self.steps.values_mut() {
             if matches!(step.compensation, Leg::Failed { .. }) {
                 step.compensation = Leg::Idle;

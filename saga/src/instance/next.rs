@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::decide::short;
+use super::data::short;
 use super::{Instance, Leg, Status, StepState};
 use crate::definition::{Definition, Place, Step};
 use crate::event::{Compensated, Compensating, Completed, Delayed, Parked, Requested, SagaEvent};
@@ -63,8 +63,9 @@ impl Instance {
                 Leg::Idle => return Some(undo(step, 1, now)),
                 Leg::Delayed(_) | Leg::Requested { .. } | Leg::Resting { .. } => return None,
                 Leg::Failed { .. } => {
-                    let why = short(format!("the compensation of {}", self.failure(step)));
-                    return Some(SagaEvent::Parked(Parked { reason: why }));
+                    let reason = short(format!("the compensation of {}", self.failure(step)));
+                    let lacks_definition = false;
+                    return Some(SagaEvent::Parked(Parked { reason, lacks_definition }));
                 }
             }
         }

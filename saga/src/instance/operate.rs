@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use super::decide::short;
+use super::data::short;
+use super::next::undo;
 use super::{Instance, Leg, Part, Status};
 use crate::definition::Definition;
 use crate::event::{Compensating, Parked, Requested, Resumed, SagaEvent, Skipped};
@@ -73,7 +74,10 @@ impl Instance {
         let resumed = || SagaEvent::Resumed(Resumed { by: by.to_owned() });
         let first = match (decision, self.status) {
             (_, Status::Absent) => return Err(Refused::Absent),
-            (Decision::Retry { step }, status) => self.retry(definition, step, status, resumed)?,
+            (Decision::Retry { step }, Status::Parked) => {
+                vec![self.retry_parked(definition, step, resumed())?]
+            }
+            (Decision::Retry { step }, status) => self.retry(definition, step, status, now)?,
             (Decision::SkipCompensation { step, reason }, status) => {
                 self.skip(definition, step, short(reason), by, status, resumed)?
             }
@@ -85,43 +89,52 @@ impl Instance {
             }
             (Decision::Resume, Status::Parked) => vec![resumed()],
             (Decision::Park { reason }, Status::Running | Status::Compensating) => {
-                vec![SagaEvent::Parked(Parked { reason: short(reason) })]
+                let reason = short(reason);
+                vec![SagaEvent::Parked(Parked { reason, lacks_definition: false })]
             }
             (_, status) => return Err(Refused::Status(status)),
         };
         Ok(self.settle(definition, first, now))
     }
 
+    /// The next attempt begins now.
     fn retry(
         &self,
         definition: &Definition,
         step: String,
         status: Status,
-        resumed: impl Fn() -> SagaEvent,
+        now: DateTime<Utc>,
     ) -> Result<Vec<SagaEvent>, Refused> {
-        if definition.step(&step).is_none() {
-            return Err(Refused::NoSuchStep(step));
-        }
+        let Some(defined) = definition.step(&step) else { return Err(Refused::NoSuchStep(step)) };
         let part = match status {
             Status::Running => Part::Action,
             Status::Compensating => Part::Compensation,
-            Status::Parked => {
-                let failed = self.step(&step).compensation;
-                return match failed {
-                    Leg::Failed { .. } => Ok(vec![resumed()]),
-                    _ => Err(Refused::NotWaiting { step, part: Part::Compensation }),
-                };
-            }
             status => return Err(Refused::Status(status)),
         };
         let Leg::Resting { attempt, deadline, .. } = self.step(&step).leg(part) else {
             return Err(Refused::NotWaiting { step, part });
         };
-        let requested = Requested { step, attempt: attempt + 1, deadline };
+        let attempt = attempt + 1;
         Ok(vec![match part {
-            Part::Action => SagaEvent::StepRequested(requested),
-            Part::Compensation => SagaEvent::CompensationRequested(requested),
+            Part::Action => SagaEvent::StepRequested(Requested { step, attempt, deadline }),
+            Part::Compensation => undo(defined, attempt, now),
         }])
+    }
+
+    /// A compensation that used up its attempts gets new ones when the instance resumes.
+    fn retry_parked(
+        &self,
+        definition: &Definition,
+        step: String,
+        resumed: SagaEvent,
+    ) -> Result<SagaEvent, Refused> {
+        if definition.step(&step).is_none() {
+            return Err(Refused::NoSuchStep(step));
+        }
+        match self.step(&step).compensation {
+            Leg::Failed { .. } => Ok(resumed),
+            _ => Err(Refused::NotWaiting { step, part: Part::Compensation }),
+        }
     }
 
     fn skip(

@@ -1,21 +1,23 @@
 //! Drives the instances of this process, each in a task of its own.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use postgres_kit::Pauses;
 use service_kit::Pulse;
 use service_kit::health::{Component, Health};
-use tokio::sync::{Notify, mpsc};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::counts::Counts;
 use super::registration::Registration;
+use super::strays::Strays;
 use super::{RunnerSettings, judge};
 use crate::driver::{DriveError, Driver, Job};
+use crate::intake::Handed;
 use crate::sagas::Begun;
 use crate::telemetry;
 use crate::work::release::Done;
@@ -23,19 +25,31 @@ use crate::work::{Claimed, WorkTable};
 
 /// How long the executor may be silent before it counts as hung.
 const PULSE_LIMIT: Duration = Duration::from_secs(30);
+/// By how much the clock of this process may differ from that of the database. Timers follow the
+/// clock of the process that drives, so one whose clock is wrong takes no work.
+const MAX_SKEW: TimeDelta = TimeDelta::seconds(5);
 /// How often the number of instances is counted.
 const COUNT_EVERY: Duration = Duration::from_secs(10);
 /// The pauses after the database failed.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(3);
 
+/// Why the process does not work now.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error(transparent)]
+    Tables(#[from] sqlx::Error),
+    #[error("this process's clock differs from the database's by {} s", .0.num_seconds().abs())]
+    Clock(TimeDelta),
+}
+
 /// The executor of a process.
 pub(super) struct Executor {
     driver: Driver,
     table: WorkTable,
     registration: Registration,
-    handed: mpsc::Receiver<(Uuid, Begun)>,
-    wake: Arc<Notify>,
+    handed: Handed,
+    strays: Strays,
     health: Component,
     pulse: Pulse,
     settings: RunnerSettings,
@@ -49,6 +63,9 @@ pub(super) struct Executor {
     look_at: Instant,
     renew_at: Instant,
     count_at: Instant,
+    counts: Counts,
+    /// By how much the database's clock is ahead of this one.
+    skew: TimeDelta,
     pauses: Pauses,
 }
 
@@ -57,18 +74,20 @@ impl Executor {
         driver: Driver,
         table: WorkTable,
         registration: Registration,
-        (handed, wake): (mpsc::Receiver<(Uuid, Begun)>, Arc<Notify>),
+        handed: Handed,
         health: &Health,
         settings: RunnerSettings,
     ) -> Self {
         let now = Instant::now();
+        let names: Vec<String> = driver.sagas.all().map(|saga| saga.name.to_owned()).collect();
         Self {
-            names: driver.sagas.all().map(|saga| saga.name.to_owned()).collect(),
+            counts: Counts::new(&names),
+            names,
             driver,
             table,
             registration,
             handed,
-            wake,
+            strays: Strays::default(),
             health: health.component("sagas at work"),
             pulse: health.pulse("saga executor", PULSE_LIMIT),
             settings,
@@ -78,6 +97,7 @@ impl Executor {
             look_at: now,
             renew_at: now,
             count_at: now,
+            skew: TimeDelta::zero(),
             pauses: Pauses::new(RETRY_FIRST, RETRY_MOST),
         }
     }
@@ -92,8 +112,12 @@ impl Executor {
                     self.health.ready();
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the work of the sagas cannot be read: will retry");
+                    tracing::warn!(%error, "no saga can be driven: will retry");
                     self.health.not_ready(error.to_string());
+                    if matches!(error, Trouble::Tables(_)) {
+                        self.counts.unknown();
+                        self.count_at = Instant::now();
+                    }
                     let pause = self.pauses.next_pause();
                     self.look_at = Instant::now() + pause;
                     self.renew_at = self.renew_at.max(self.look_at);
@@ -106,23 +130,50 @@ impl Executor {
     }
 
     /// Renews, gives back and claims what is due.
-    async fn keep_up(&mut self) -> sqlx::Result<()> {
+    async fn keep_up(&mut self) -> Result<(), Trouble> {
         let now = Instant::now();
+        // What others hold up does not hold up the work of this process.
+        let mut swept = Ok(());
         if self.renew_at <= now {
-            let freed = self.registration.renew(self.driver.clock.now()).await?;
+            self.skew = self.registration.renew(&self.names, self.driver.clock.as_ref()).await?;
+            self.handed.open(self.is_on_time());
             self.renew_at = now + self.registration.interval();
-            if freed > 0 {
-                tracing::info!(freed, "sagas of a process that is gone are free");
-                self.look_at = now;
-            }
+            swept = self.sweep().await;
         }
         self.give_back().await?;
-        if self.look_at <= now {
+        if !self.is_on_time() {
+            // What is dropped is a stray, and becomes free for a process whose clock is right.
+            while self.handed.now().is_some() {}
+        } else if self.look_at <= now {
             self.claim().await?;
         }
         if self.count_at <= now {
             self.count_at = now + COUNT_EVERY;
             self.count().await?;
+        }
+        swept?;
+        if self.is_on_time() { Ok(()) } else { Err(Trouble::Clock(self.skew)) }
+    }
+
+    fn is_on_time(&self) -> bool {
+        self.skew.abs() <= MAX_SKEW
+    }
+
+    /// Frees the instances of processes that are gone, and those of this one that it does not know.
+    async fn sweep(&mut self) -> sqlx::Result<()> {
+        let freed = self.table.sweep().await?;
+        if freed > 0 {
+            tracing::info!(freed, "sagas of a process that is gone are free");
+            self.look_at = Instant::now();
+        }
+        let done = self.done.iter().map(|done| done.id);
+        let running = self.running.values().map(|claimed| claimed.id);
+        let known: Vec<Uuid> = running.chain(done).chain(self.handed.waiting()).collect();
+        let own = (&self.table, self.registration.driver);
+        let freed = self.strays.free(own, &known).await?;
+        if freed > 0 {
+            tracing::warn!(freed, "sagas that this process owned and did not know are free");
+            self.look_at = Instant::now();
         }
         Ok(())
     }
@@ -166,11 +217,12 @@ impl Executor {
 
     /// Waits for a task, an instance that begins, a time, or the end.
     async fn wait(&mut self, drain: &CancellationToken) {
-        let has_room = self.room() > 0;
+        let has_room = self.room() > 0 && self.is_on_time();
         let mut until = self.renew_at;
         if has_room {
             until = until.min(self.look_at);
         }
+        let woken = self.handed.woken();
         tokio::select! {
             biased;
             () = drain.cancelled() => {}
@@ -180,17 +232,15 @@ impl Executor {
                     self.ended(Some(ended));
                 }
             }
-            begun = self.handed.recv(), if has_room => {
-                if let Some((id, begun)) = begun {
+            Some((id, begun)) = self.handed.next(), if has_room => {
+                self.begin(id, begun);
+                while self.room() > 0
+                    && let Some((id, begun)) = self.handed.now()
+                {
                     self.begin(id, begun);
-                    while self.room() > 0
-                        && let Ok((id, begun)) = self.handed.try_recv()
-                    {
-                        self.begin(id, begun);
-                    }
                 }
             }
-            () = self.wake.notified(), if has_room => self.look_at = Instant::now(),
+            () = woken, if has_room => self.look_at = Instant::now(),
             () = sleep_until(until) => {}
         }
     }
@@ -215,23 +265,17 @@ impl Executor {
             }
             Some(Err(error)) => {
                 if let Some(claimed) = self.running.remove(&error.id()) {
-                    tracing::error!(saga = %claimed.id, %error, "driving the saga failed");
+                    tracing::error!(saga = %claimed.id, %error, "driving the saga panicked");
                     let now = self.driver.clock.now();
-                    self.done.push(judge::failed(&claimed, &DriveError::Contended, now));
+                    self.done.push(judge::failed(&claimed, &DriveError::Panicked, now));
                 }
             }
             None => {}
         }
     }
 
-    async fn count(&self) -> sqlx::Result<()> {
-        let counts = self.table.counts().await?;
-        for saga in &self.names {
-            for state in ["absent", "running", "compensating", "parked", "failing"] {
-                let found = counts.iter().find(|(name, status, _)| name == saga && status == state);
-                telemetry::instances(saga, state, Some(found.map_or(0, |(.., count)| *count)));
-            }
-        }
+    async fn count(&mut self) -> sqlx::Result<()> {
+        self.counts.found(&self.table.counts().await?);
         Ok(())
     }
 
@@ -249,10 +293,10 @@ impl Executor {
             self.tasks.abort_all();
         }
         let given_back = self.give_back().await;
-        let now = self.driver.clock.now();
-        if let Err(error) = given_back.and(self.table.leave(self.registration.driver, now).await) {
+        if let Err(error) = given_back.and(self.table.leave(self.registration.driver).await) {
             tracing::warn!(%error, "could not give the sagas back; others free them");
         }
+        self.counts.unknown();
         self.pulse.rest();
     }
 }
@@ -260,17 +304,19 @@ impl Executor {
 /// Drives one instance, and says what to write about it.
 async fn drive(driver: &Driver, claimed: &Claimed) -> Done {
     let job = Job { start: claimed.begun.clone(), signals: claimed.signals.clone() };
-    let driven = driver.drive(claimed.id, &job).await;
-    let driven = match driven {
+    let mut lacks_definition = false;
+    let driven = match driver.drive(claimed.id, &job).await {
         Err(DriveError::NoDefinition(saga, version))
             if claimed.failures >= judge::FOREIGN_LOOKS && version > 0 =>
         {
+            lacks_definition = true;
             driver.park_foreign(claimed.id, &saga, version).await
         }
         other => other,
     };
     let now = driver.clock.now();
     match driven {
+        Ok(rest) if lacks_definition => judge::lacking(claimed, rest, now),
         Ok(rest) => judge::rested(claimed, rest, now),
         Err(error) => {
             if matches!(error, DriveError::NoDefinition(..)) {

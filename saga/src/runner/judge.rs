@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::driver::{DriveError, Rest, is_foreign};
+use crate::driver::{DriveError, Rest};
 use crate::instance::Status;
+use crate::instance::data::short;
 use crate::telemetry;
 use crate::work::release::Done;
 use crate::work::{Claimed, MAX_SIGNALS};
@@ -28,8 +29,6 @@ pub(super) fn rested(claimed: &Claimed, rest: Rest, now: DateTime<Utc>) -> Done 
     let due_at = match rest.status {
         _ if more => Some(now),
         status if status.is_end() => Some(now + CLEAN_UP),
-        // A program may have the definition again.
-        Status::Parked if rest.reason.as_deref().is_some_and(is_foreign) => Some(now + CLEAN_UP),
         _ => rest.due_at,
     };
     if rest.moved && rest.status.is_end() {
@@ -53,6 +52,20 @@ pub(super) fn rested(claimed: &Claimed, rest: Rest, now: DateTime<Utc>) -> Done 
     }
 }
 
+/// What to write about an instance whose definition no process has, after it was parked. Its
+/// signals wait until a process has the definition again, so it is looked at from time to time.
+pub(super) fn lacking(claimed: &Claimed, rest: Rest, now: DateTime<Utc>) -> Done {
+    let forgotten = rest.status.is_end() && claimed.signals.is_empty();
+    Done {
+        due_at: Some(now + CLEAN_UP),
+        heard: rest.last_signal,
+        // The next look does not count them again.
+        failures: claimed.failures,
+        forgotten,
+        ..rested(claimed, rest, now)
+    }
+}
+
 /// What to write about an instance that could not be driven.
 pub(super) fn failed(claimed: &Claimed, error: &DriveError, now: DateTime<Utc>) -> Done {
     let failures = claimed.failures.saturating_add(1);
@@ -69,7 +82,7 @@ pub(super) fn failed(claimed: &Claimed, error: &DriveError, now: DateTime<Utc>) 
         definition: 0,
         key: String::new(),
         waits_for: String::new(),
-        reason: Some(error.to_string()),
+        reason: Some(short(error.to_string())),
         due_at: Some(now + pause),
         heard: 0,
         moved: false,

@@ -1,9 +1,10 @@
-//! Shows to other processes that this one is alive, and frees the instances of those that are not.
+//! Shows to other processes that this one is alive.
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::TimeDelta;
 use postgres_kit::Connection;
+use service_kit::clock::Clock;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use uuid::Uuid;
 
@@ -33,16 +34,24 @@ impl Registration {
         self.lease / 4
     }
 
-    /// Renews it. Returns the number of instances that became free.
-    pub(super) async fn renew(&mut self, now: DateTime<Utc>) -> sqlx::Result<u64> {
+    /// Renews it. Returns by how much the database's clock is ahead of this one, not counting what
+    /// the time of the call can explain; negative if it is behind.
+    pub(super) async fn renew(
+        &mut self,
+        sagas: &[String],
+        clock: &dyn Clock,
+    ) -> sqlx::Result<TimeDelta> {
         let mut connection = match self.connection.take().filter(Connection::is_open) {
             Some(connection) => connection,
             None => Connection::open(&self.connect, CONNECT_LIMIT, CALL_LIMIT).await?,
         };
         let (driver, lease) = (self.driver, self.lease);
-        let renew = async |raw: &mut PgConnection| WorkTable::renew(raw, driver, lease, now).await;
-        let freed = connection.run(renew).await?;
+        let renew =
+            async |raw: &mut PgConnection| WorkTable::renew(raw, driver, lease, sagas).await;
+        let before = clock.now();
+        let there = connection.run(renew).await?;
+        let after = clock.now();
         self.connection = Some(connection);
-        Ok(freed)
+        Ok(there - there.clamp(before, after.max(before)))
     }
 }

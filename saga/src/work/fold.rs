@@ -176,8 +176,7 @@ impl Fold {
         if touched.is_empty() {
             return Ok(());
         }
-        let sagas: Vec<Option<&str>> =
-            touched.iter().map(|(_, news)| news.saga.as_deref().filter(|_| news.started)).collect();
+        let sagas: Vec<Option<&str>> = touched.iter().map(|(_, news)| news.revives()).collect();
         sqlx::query_file!(
             "sql/touch.sql",
             &touched.iter().map(|(id, _)| **id).collect::<Vec<_>>(),
@@ -226,6 +225,12 @@ impl Fold {
 }
 
 impl News {
+    /// The saga of an instance that needs a row even if it has none: its stream began in the batch,
+    /// or a signal in the batch moved it, perhaps after its end.
+    fn revives(&self) -> Option<&str> {
+        self.saga.as_deref().filter(|_| self.started || self.received > 0)
+    }
+
     /// Whether the instance needs no row after the batch.
     fn is_over(&self) -> bool {
         self.ended && self.signals.is_empty()

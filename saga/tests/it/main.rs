@@ -2,7 +2,13 @@
 //! the whole of it on a real Postgres.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod folding;
+mod lacking;
+mod owning;
+mod people;
 mod running;
 mod schedules;
 mod stories;
+mod storing;
 mod toy;
+mod world;

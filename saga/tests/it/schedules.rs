@@ -195,7 +195,8 @@ impl World {
             points: Arc::clone(&fuse) as Arc<dyn Points>,
             shelves: 1,
         };
-        let sagas = Sagas::new([toy::saga(vec![toy::first_version(toy::SHORT)], toy)]).unwrap();
+        let sagas =
+            Sagas::new([toy::saga(toy::NAME, vec![toy::first_version(toy::SHORT)], toy)]).unwrap();
         let clock = FixedClock::at(DateTime::UNIX_EPOCH);
         let registry = Arc::new(Registry::new(saga::event::shapes(), []).unwrap());
         let log = UpcastingLog::new(mortal, registry);
@@ -319,6 +320,8 @@ impl World {
         let effect = self.gateway.effect(KEY);
         assert!(effect.made <= 1, "{effect:?}\n{timeline}");
         assert!(self.gateway.keys(KEY) <= 1, "another idempotency key\n{timeline}");
+        let rounds = toy::rounds(&self.events().await) as usize;
+        assert!(self.gateway.undo_keys(KEY) <= 1 + rounds, "refunded twice\n{timeline}");
         let completed = rest.status == Status::Completed;
         assert_eq!(effect.made - effect.undone, u32::from(completed), "{effect:?}\n{timeline}");
         let (taken, back) =

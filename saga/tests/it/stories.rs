@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use saga::instance::{Answer, Decision, Part, Refused, Status};
+use saga::instance::{Answer, Decision, Part, Status};
 use saga::test_kit::Story;
-use saga::{Definition, Retry, Signal, Step};
+use saga::{Definition, Retry, Signal, Step, id};
 use serde_json::{Value, json};
 
-const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_mins(1);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const MINUTE: Duration = Duration::from_mins(1);
 
 fn twice() -> Retry {
     Retry { attempts: 2, first: SECOND, most: SECOND }
 }
 
 /// Reserve, deliver within a minute in two attempts, note.
-fn lending() -> Definition {
+pub(crate) fn lending() -> Definition {
     Definition::version(1)
         .then(Step::inside("reserve").undone_inside())
         .then(
@@ -34,18 +34,18 @@ fn begun(definition: &Definition) -> Story<'_> {
         .then(&["started lending v1 17", "step_requested reserve #1"])
 }
 
-fn delivering(definition: &Definition) -> Story<'_> {
+pub(crate) fn delivering(definition: &Definition) -> Story<'_> {
     begun(definition)
         .done("reserve")
         .then(&["step_succeeded reserve #1", "step_requested deliver #1"])
 }
 
-fn cancel() -> Signal {
+pub(crate) fn cancel() -> Signal {
     Signal::Cancel { reason: "not wanted".into() }
 }
 
 fn answer(answer: Answer) -> Signal {
-    Signal::Answer { step: "deliver".into(), part: Part::Action, answer }
+    Signal::Answer { step: "deliver".into(), part: Part::Action, call: None, answer }
 }
 
 #[test]
@@ -198,6 +198,47 @@ fn a_success_that_comes_after_its_compensation_is_undone_once_more() {
 }
 
 #[test]
+fn an_answer_to_the_first_of_two_compensations_does_not_end_the_second() {
+    let definition = lending();
+    let first = delivering(&definition)
+        .answers("deliver", Part::Action, Answer::Pending)
+        .hears(cancel())
+        .answers("deliver", Part::Compensation, Answer::Pending)
+        .hears(answer(Answer::Done(Value::Null)));
+    let (instance, step) = (first.instance().id, "deliver");
+    let undone = |round: u32| Signal::Answer {
+        step: step.to_owned(),
+        part: Part::Compensation,
+        call: Some(id::of_compensation(instance, step, round)),
+        answer: Answer::Done(Value::Null),
+    };
+    first
+        .hears(undone(1))
+        .answers("deliver", Part::Compensation, Answer::Pending)
+        .then(&[
+            "step_pending deliver #1",
+            "signal_received cancel",
+            "compensating: not wanted",
+            "compensation_requested deliver #1",
+            "compensation_pending deliver #1",
+            "signal_received answer deliver",
+            "step_succeeded deliver #1",
+            "signal_received answer deliver",
+            "compensation_succeeded deliver #1",
+            "compensation_requested deliver #1",
+            "compensation_pending deliver #1",
+        ])
+        .hears(undone(1))
+        .then(&[])
+        .hears(undone(2))
+        .then(&[
+            "signal_received answer deliver",
+            "compensation_succeeded deliver #1",
+            "compensation_requested reserve #1",
+        ]);
+}
+
+#[test]
 fn a_success_that_comes_during_its_compensation_is_undone_once_more() {
     let definition = lending();
     delivering(&definition)
@@ -293,7 +334,7 @@ fn a_success_that_comes_while_its_compensation_is_parked_is_undone_under_another
     late.operated(Decision::Resume).undone("deliver").undone("reserve").is(Status::Compensated);
 }
 
-fn parked(definition: &Definition) -> Story<'_> {
+pub(crate) fn parked(definition: &Definition) -> Story<'_> {
     delivering(definition)
         .fails("deliver", "busy")
         .later()
@@ -306,47 +347,31 @@ fn parked(definition: &Definition) -> Story<'_> {
         .is(Status::Parked)
 }
 
-#[test]
-fn a_compensation_that_fails_is_repeated_and_then_parked_for_a_person() {
-    let definition = lending();
-    let mut story = parked(&definition);
-    let resumed = story.clone().operated(Decision::Resume);
-    resumed.undone("deliver").undone("reserve").is(Status::Compensated);
-    let deliver = || "deliver".to_owned();
-    let retried = story.clone().operated(Decision::Retry { step: deliver() });
-    retried.is(Status::Compensating);
-    story =
-        story.refuses(Decision::GiveUp { reason: "no".into() }, &Refused::Status(Status::Parked));
-    let reason = "paid by hand".to_owned();
-    let skipped = story.operated(Decision::SkipCompensation { step: deliver(), reason });
-    skipped.undone("reserve").is(Status::Compensated);
+/// The end of a saga of one step whose other side is away for this time.
+fn after_away(time: Duration) -> Status {
+    let definition = Definition::version(1).then(Step::outside("deliver").undone_outside());
+    let mut story = Story::of(&definition).starts("17", json!({}));
+    let mut elapsed = Duration::ZERO;
+    while !story.instance().status.is_end() {
+        for due in story.instance().calls(&definition) {
+            let answer = if elapsed < time {
+                Answer::Unavailable { reason: "away".to_owned(), retry_after: None }
+            } else {
+                Answer::Done(Value::Null)
+            };
+            story = story.answers("deliver", due.part, answer);
+        }
+        elapsed += SECOND;
+        assert!(elapsed < time + MINUTE * 30, "it does not end: {:?}", story.instance());
+        story = story.after(SECOND);
+    }
+    story.instance().status
 }
 
 #[test]
-fn people_repeat_a_step_now_give_up_and_park() {
-    let definition = lending();
-    let resting = delivering(&definition)
-        .fails("deliver", "busy")
-        .then(&["step_failed deliver #1: busy, again, unknown effect"]);
-    let deliver = || "deliver".to_owned();
-    resting
-        .clone()
-        .operated(Decision::Retry { step: deliver() })
-        .then(&["step_requested deliver #2"])
-        .refuses(
-            Decision::Retry { step: deliver() },
-            &Refused::NotWaiting { step: deliver(), part: Part::Action },
-        );
-    let reason = || "hopeless".to_owned();
-    resting
-        .clone()
-        .operated(Decision::GiveUp { reason: reason() })
-        .then(&["compensating: hopeless", "compensation_requested deliver #1"]);
-    resting
-        .operated(Decision::Park { reason: reason() })
-        .then(&["parked: hopeless"])
-        .operated(Decision::Resume)
-        .then(&["resumed by somebody"])
-        .later()
-        .then(&["step_requested deliver #2"]);
+fn without_settings_a_short_absence_is_waited_for_and_a_long_one_needs_no_person() {
+    assert_eq!(after_away(MINUTE), Status::Completed);
+    assert_eq!(after_away(MINUTE * 10), Status::Completed);
+    assert_eq!(after_away(MINUTE * 30), Status::Compensated);
+    assert_eq!(after_away(MINUTE * 60 * 12), Status::Compensated);
 }

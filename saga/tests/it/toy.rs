@@ -9,12 +9,14 @@ use async_trait::async_trait;
 use event_store::{
     EventStore, ExpectedVersion, NewEvent, RecordedEvent, StreamAppend, StreamName, Version,
 };
-use saga::instance::{Answer, Part};
+use saga::instance::{Answer, Instance, Part};
 use saga::{Actions, Call, Definition, Outcome, Retry, Saga, Signal, Start, Step, Work};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 pub(crate) const NAME: &str = "taking";
+/// Another saga that does the same.
+pub(crate) const OTHER: &str = "keeping";
 /// What starts an instance: `{"key": …}`.
 pub(crate) const WANTED: &str = "thing.wanted";
 /// What answers for the gateway: `{"key": …, "done": bool}`.
@@ -50,6 +52,8 @@ struct Books {
     answers: BTreeMap<Uuid, bool>,
     /// The action keys that were used, by the instance's key.
     keys: BTreeMap<String, BTreeSet<Uuid>>,
+    /// The compensation keys that were used, by the instance's key.
+    undo_keys: BTreeMap<String, BTreeSet<Uuid>>,
     /// What was accepted and is not done yet.
     accepted: BTreeSet<String>,
     calls: u64,
@@ -79,6 +83,12 @@ impl Gateway {
     /// How many idempotency keys the action was called with.
     pub(crate) fn keys(&self, key: &str) -> usize {
         self.books().keys.get(key).map_or(0, BTreeSet::len)
+    }
+
+    /// How many idempotency keys the compensation was called with. Another one than the first is
+    /// another refund, unless the step succeeded once more.
+    pub(crate) fn undo_keys(&self, key: &str) -> usize {
+        self.books().undo_keys.get(key).map_or(0, BTreeSet::len)
     }
 
     pub(crate) fn has_accepted(&self, key: &str) -> bool {
@@ -133,6 +143,7 @@ impl Gateway {
     pub(crate) fn undo(&self, call: &Call, mood: Mood) -> Outcome {
         let mut books = self.books();
         books.calls += 1;
+        books.undo_keys.entry(call.key.clone()).or_default().insert(call.idempotency_key);
         if matches!(mood, Mood::Fails | Mood::Later | Mood::Rejects) {
             return Outcome::unavailable("away");
         }
@@ -168,6 +179,7 @@ impl Points for NoPoints {
     async fn pass(&self, _: &'static str) {}
 }
 
+#[derive(Clone)]
 pub(crate) struct Toy {
     pub(crate) store: Arc<dyn EventStore>,
     pub(crate) gateway: Gateway,
@@ -263,12 +275,13 @@ pub(crate) fn second_version() -> Definition {
         .then(Step::inside("note").retried(quick()))
 }
 
-pub(crate) fn saga(definitions: Vec<Definition>, toy: Toy) -> Saga {
-    Saga::new(NAME, definitions, Arc::new(toy))
+pub(crate) fn saga(name: &'static str, definitions: Vec<Definition>, toy: Toy) -> Saga {
+    Saga::new(name, definitions, Arc::new(toy))
         .unwrap()
         .started_by(vec![WANTED.parse().unwrap()], |event| {
             let data: Value = event.decode().ok()?;
             let is_imported = data.get("imported").is_some();
+            assert!(data.get("panics").is_none(), "as the test wants");
             (!is_imported).then(|| Start { key: key_of(event), data })
         })
         .signalled_by(vec![ANSWERED.parse().unwrap(), UNWANTED.parse().unwrap()], |event| {
@@ -287,9 +300,19 @@ pub(crate) fn answer(done: bool) -> Signal {
     } else {
         Answer::Rejected("refused late".into())
     };
-    Signal::Answer { step: "ask".into(), part: Part::Action, answer }
+    Signal::Answer { step: "ask".into(), part: Part::Action, call: None, answer }
 }
 
 fn key_of(event: &RecordedEvent) -> String {
     event.decode::<Value>().unwrap()["key"].as_str().unwrap().to_owned()
+}
+
+/// How often the gateway's step succeeded after it had been undone, as the instance's events say.
+pub(crate) fn rounds(events: &[RecordedEvent]) -> u32 {
+    let read = |event| saga::event::read(event).unwrap();
+    let evolved = events
+        .iter()
+        .filter_map(read)
+        .fold(Instance::default(), |instance, event| instance.evolve(&event));
+    evolved.steps.get("ask").map_or(0, |step| step.rounds)
 }

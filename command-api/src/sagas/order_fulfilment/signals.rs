@@ -68,7 +68,7 @@ fn reported(report: &PaymentReported) -> Option<(String, Signal)> {
         }
         ReportedState::Pending | ReportedState::Released => return None,
     };
-    let signal = Signal::Answer { step: step.to_owned(), part: Part::Action, answer };
+    let signal = Signal::Answer { step: step.to_owned(), part: Part::Action, call: None, answer };
     Some((report.order_id.to_string(), signal))
 }
 
@@ -76,5 +76,5 @@ fn reported(report: &PaymentReported) -> Option<(String, Signal)> {
 fn look_again(step: &str) -> Signal {
     let reason = "recorded by hand".to_owned();
     let answer = Answer::Unavailable { reason, retry_after: None };
-    Signal::Answer { step: step.to_owned(), part: Part::Action, answer }
+    Signal::Answer { step: step.to_owned(), part: Part::Action, call: None, answer }
 }

@@ -117,6 +117,7 @@ fn a_cancellation_in_the_middle_undoes_what_was_done() {
         .hears(Signal::Answer {
             step: AUTHORISE.to_owned(),
             part: Part::Action,
+            call: None,
             answer: Answer::Done(json!({"payment": "pi_1"})),
         })
         .is(Status::Compensating)
@@ -198,6 +199,6 @@ fn an_instance_hears_what_others_did_to_its_order_and_not_what_it_did_itself() {
         let nudge = "recorded by hand".to_owned();
         let answer = Answer::Unavailable { reason: nudge, retry_after: None };
         let (step, part) = (expected.to_owned(), Part::Action);
-        assert_eq!(signal, Signal::Answer { step, part, answer });
+        assert_eq!(signal, Signal::Answer { step, part, call: None, answer });
     }
 }

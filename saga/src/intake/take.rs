@@ -1,0 +1,82 @@
+//! Takes the checkpoint of the fold, at the position from which the sagas of this program continue.
+
+use std::collections::BTreeMap;
+
+use event_feed::Term;
+use event_feed::consumer::{BoxError, Checkpoint, Checkpoints};
+use event_store::{Epoch, EventRef, Position};
+use postgres_kit::Connection;
+use uuid::Uuid;
+
+use super::resume::Folded;
+use super::{Intake, NAME};
+
+impl Checkpoints for Intake {
+    async fn take(&mut self, term: Term) -> Result<Option<Checkpoint>, BoxError> {
+        let mut connection = self.connection().await?;
+        let taken = self.take_on(&mut connection, term).await?;
+        self.connection = Some(connection);
+        Ok(taken)
+    }
+}
+
+impl Intake {
+    async fn take_on(
+        &self,
+        connection: &mut Connection,
+        term: Term,
+    ) -> Result<Option<Checkpoint>, BoxError> {
+        let known: BTreeMap<&'static str, i64> =
+            self.begins.iter().map(|(saga, begin)| (*saga, begin.0)).collect();
+        let names: Vec<String> = known.keys().map(ToString::to_string).collect();
+        sqlx::query_file!(
+            "sql/take.sql",
+            NAME,
+            term.0,
+            self.first.epoch.map(|epoch| epoch.0) as Option<Uuid>,
+            self.first.at.position.0,
+            self.first.at.event_id as Option<Uuid>,
+            &names,
+        )
+        .execute(&mut *connection)
+        .await?;
+        let row = sqlx::query_file!("sql/look.sql", NAME).fetch_one(&mut *connection).await?;
+        if row.term > term.0 {
+            return Ok(None);
+        }
+        let folded = Folded {
+            position: row.position,
+            sagas: row.folds.into_iter().collect(),
+            behind: serde_json::from_value(row.behind)?,
+        };
+        let taken = folded.taken_by(&known);
+        let at = if taken.position == row.position {
+            EventRef { position: Position(row.position), event_id: row.event_id }
+        } else {
+            tracing::info!(position = taken.position, "folding again for a saga that is new here");
+            let at = self.log.event_ref_at(Position(taken.position)).await?;
+            // Without that event, as in a log that lost its end, all of the log is folded again.
+            at.unwrap_or(EventRef::START)
+        };
+        let epoch = row.epoch.map(Epoch).filter(|_| at != EventRef::START);
+        let owned = sqlx::query_file!(
+            "sql/own.sql",
+            NAME,
+            term.0,
+            row.term,
+            row.position,
+            epoch.map(|epoch| epoch.0) as Option<Uuid>,
+            at.position.0,
+            at.event_id as Option<Uuid>,
+            &names,
+            serde_json::to_value(&taken.behind)?,
+        )
+        .execute(connection)
+        .await?;
+        if owned.rows_affected() == 1 {
+            Ok(Some(Checkpoint { epoch, at }))
+        } else {
+            Err("another process took the checkpoint at the same time".into())
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What people decide about instances, and what follows, in virtual time.
+
+use saga::instance::{Decision, Leg, Part, Refused, Status};
+
+use crate::stories::{SECOND, cancel, delivering, lending, parked};
+
+#[test]
+fn a_compensation_that_fails_is_repeated_and_then_parked_for_a_person() {
+    let definition = lending();
+    let mut story = parked(&definition);
+    let resumed = story.clone().operated(Decision::Resume);
+    resumed.undone("deliver").undone("reserve").is(Status::Compensated);
+    let deliver = || "deliver".to_owned();
+    let retried = story.clone().operated(Decision::Retry { step: deliver() });
+    retried.is(Status::Compensating);
+    story =
+        story.refuses(Decision::GiveUp { reason: "no".into() }, &Refused::Status(Status::Parked));
+    let reason = "paid by hand".to_owned();
+    let skipped = story.operated(Decision::SkipCompensation { step: deliver(), reason });
+    skipped.undone("reserve").is(Status::Compensated);
+}
+
+#[test]
+fn people_repeat_a_step_now_give_up_and_park() {
+    let definition = lending();
+    let resting = delivering(&definition)
+        .fails("deliver", "busy")
+        .then(&["step_failed deliver #1: busy, again, unknown effect"]);
+    let deliver = || "deliver".to_owned();
+    resting
+        .clone()
+        .operated(Decision::Retry { step: deliver() })
+        .then(&["step_requested deliver #2"])
+        .refuses(
+            Decision::Retry { step: deliver() },
+            &Refused::NotWaiting { step: deliver(), part: Part::Action },
+        );
+    let reason = || "hopeless".to_owned();
+    resting
+        .clone()
+        .operated(Decision::GiveUp { reason: reason() })
+        .then(&["compensating: hopeless", "compensation_requested deliver #1"]);
+    resting
+        .operated(Decision::Park { reason: reason() })
+        .then(&["parked: hopeless"])
+        .operated(Decision::Resume)
+        .then(&["resumed by somebody"])
+        .later()
+        .then(&["step_requested deliver #2"]);
+}
+
+#[test]
+fn a_saga_that_is_cancelled_while_it_is_parked_is_undone_when_it_resumes() {
+    let definition = lending();
+    delivering(&definition)
+        .operated(Decision::Park { reason: "wait".to_owned() })
+        .hears(cancel())
+        .then(&["parked: wait", "signal_received cancel", "compensating: not wanted"])
+        .is(Status::Parked)
+        .hears(cancel())
+        .then(&[])
+        .operated(Decision::Resume)
+        .then(&["resumed by somebody", "compensation_requested deliver #1"])
+        .is(Status::Compensating);
+}
+
+#[test]
+fn a_compensation_that_a_person_repeats_has_its_own_deadline() {
+    let definition = lending();
+    let resting = delivering(&definition).hears(cancel()).undo_fails("deliver", "away");
+    let deliver = || "deliver".to_owned();
+    let first = resting.instance().steps["deliver"].compensation;
+    let retried = resting.after(SECOND / 4).operated(Decision::Retry { step: deliver() });
+    let second = retried.instance().steps["deliver"].compensation;
+    let (Leg::Resting { deadline: before, .. }, Leg::Requested { deadline: after, .. }) =
+        (first, second)
+    else {
+        panic!("{first:?} {second:?}");
+    };
+    assert_eq!((after - before).to_std(), Ok(SECOND / 4));
+}
