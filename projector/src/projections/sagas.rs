@@ -109,7 +109,7 @@ impl SagaRow {
                 self.step = Some(step.clone());
                 self.failures = add(self.failures, 1)?;
             }
-            SagaEvent::StepSkipped(it) | SagaEvent::CompensationSkipped(it) => {
+            SagaEvent::CompensationSkipped(it) => {
                 self.step = Some(it.step.clone());
             }
             SagaEvent::Compensating(it) => {
