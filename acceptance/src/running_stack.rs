@@ -36,6 +36,8 @@ pub struct Endpoints {
     pub command_api: String,
     /// The query API's address.
     pub query_api: String,
+    /// The address of the sandbox, which stands for the payment provider and the shipper.
+    pub sandbox: String,
     /// The database's address for the superuser.
     pub postgres: String,
     /// The broker's address.
@@ -86,6 +88,11 @@ impl RunningStack {
     /// Starts a stack of the programs under test, with separate data and free ports, and waits
     /// until it is ready.
     pub async fn start() -> Result<RunningStack> {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts a stack like [`RunningStack::start`], whose processes get these variables.
+    pub async fn start_with(variables: &[(&str, &Path)]) -> Result<RunningStack> {
         let directory = enterable_folder()?;
         let state = directory.path().join("state");
         // One at a time, because two stacks that look for free ports at once would find the same
@@ -95,6 +102,7 @@ impl RunningStack {
         let log = File::create(directory.path().join("supervisor.log"))?;
         let mut command = stack_tool(&state)?;
         command.arg("supervise").arg("--programs").arg(folder()?);
+        command.envs(variables.iter().copied());
         let launch = Launch { command: &command, account: Account::Own, guard: Signal::SIGTERM };
         let supervisor = launch.start(log.try_clone()?.into(), log.into())?;
         let mut stack = RunningStack { supervisor, state, directory };

@@ -55,6 +55,8 @@ permissions! {
     ImportWrite = "import:write",
     /// Rebuild, verify, pause and switch projections.
     ProjectionsOperate = "projections:operate",
+    /// Retry, skip, give up and resume sagas.
+    SagasOperate = "sagas:operate",
     /// Begin epochs of the log.
     LogOperate = "log:operate",
     /// Read who did what.

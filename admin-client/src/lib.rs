@@ -270,6 +270,29 @@ impl Admin {
         })
     }
 
+    /// Returns what is at this path of the admin port.
+    ///
+    /// # Errors
+    /// [`RemoteError`].
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, RemoteError> {
+        self.call(Method::GET, path, None).await
+    }
+
+    /// Sends a request that is carried out before it is answered. `by` is for a process that takes
+    /// no access tokens.
+    ///
+    /// # Errors
+    /// [`RemoteError`].
+    pub async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: Value,
+        by: Option<&str>,
+    ) -> Result<T, RemoteError> {
+        let body = self.signed(body, by);
+        self.call(Method::POST, path, Some(&body)).await
+    }
+
     /// Returns the operation with this id.
     ///
     /// # Errors

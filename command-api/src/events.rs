@@ -15,6 +15,7 @@ pub use asyncapi::asyncapi;
 /// The schemas of all event versions that the log may hold, sorted by type and version.
 pub fn schemas() -> Vec<EventSchema> {
     let mut all = domain::schemas::all();
+    all.extend(saga::event::written_schemas());
     all.push(EventSchema {
         event_type: SUBJECT_ERASED,
         version: SUBJECT_ERASED_VERSION,

@@ -38,4 +38,16 @@ pub fn current() -> impl Iterator<Item = Shape> {
 /// # let stamped = json!({"price": 5, "currency": "EUR"});
 /// # assert_eq!((PAST[0].2)(json!({"price": 5})), Ok(vec![("letter.stamped", stamped)]));
 /// ```
-pub const PAST: &[Past] = &[];
+pub const PAST: &[Past] = &[
+    // Version 2 added `to_fulfil`. People fulfil what was confirmed before.
+    (("order.confirmed", 1), &[("order.confirmed", 2)], |mut data| {
+        let fields = data.as_object_mut().ok_or("it is no object")?;
+        fields.insert("to_fulfil".to_owned(), false.into());
+        Ok(vec![("order.confirmed", data)])
+    }),
+    // Version 2 added the reason, which nobody knows of version 1.
+    (("order.cancelled", 1), &[("order.cancelled", 2)], |data| Ok(vec![("order.cancelled", data)])),
+    (("order.sale_cancelled", 1), &[("order.sale_cancelled", 2)], |data| {
+        Ok(vec![("order.sale_cancelled", data)])
+    }),
+];

@@ -2,6 +2,7 @@
 
 pub mod history;
 pub mod order;
+pub mod payment;
 pub mod personal;
 pub mod pricing;
 pub mod product;
@@ -18,6 +19,7 @@ aggregate::events_of_all_aggregates! {
     user::UserEvent,
     product::ProductEvent,
     order::OrderEvent,
+    payment::PaymentEvent,
     pricing::PricingEvent,
     user_orders::UserOrdersEvent,
 }
@@ -25,6 +27,7 @@ aggregate::events_of_all_aggregates! {
 /// The interface of every aggregate.
 pub use aggregate::{self, Aggregate, DomainEvent};
 pub use order::Order;
+pub use payment::Payment;
 pub use personal::Personal;
 pub use pricing::{OrderPricing, Pricing};
 pub use product::Product;

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::aggregate::{Aggregate, SnapshotCodec};
 use crate::value::{Currency, Destination, Money};
 
+mod cancellation;
 pub mod command;
 pub mod error;
 pub mod event;
@@ -20,6 +21,7 @@ mod stock;
 #[cfg(test)]
 mod tests;
 
+pub use cancellation::{CancelReason, Cancellation};
 pub use command::{OrderCommand, PlaceOrder, Record, Rules};
 pub use error::OrderError;
 pub use event::{OrderEvent, OrderLine};
@@ -59,6 +61,23 @@ impl Order {
     /// The id of the user who ordered; `None` for an order that was never placed.
     pub fn user_id(&self) -> Option<Uuid> {
         self.placed.as_ref().map(|placed| placed.user_id)
+    }
+
+    /// The status; `None` for an order that was never placed.
+    pub fn status(&self) -> Option<OrderStatus> {
+        self.placed.as_ref().map(|placed| placed.status)
+    }
+
+    /// The country and the region that it goes to, if it has a shipping address.
+    pub fn destination(&self) -> Option<&Destination> {
+        self.placed.as_ref()?.destination.as_ref()
+    }
+
+    /// What was paid and not refunded; `None` if nothing was paid.
+    pub fn held(&self) -> Option<Money> {
+        let order = self.placed.as_ref()?;
+        let (paid, refunded) = (order.paid?, order.refunded().minor());
+        Money::from_minor(paid.minor().saturating_sub(refunded), paid.currency()).ok()
     }
 
     fn place(&self, command: PlaceOrder) -> Result<OrderPlaced, OrderError> {
@@ -138,6 +157,7 @@ impl Placed {
             total: priced.as_ref().map_or_else(|| self.total(), |priced| Ok(priced.price.total))?,
             units: self.units(),
             ordered_at: self.ordered_at.unwrap_or(at),
+            to_fulfil: self.ordered_at.is_none(),
         };
         let priced = priced.map(OrderEvent::Priced);
         Ok(priced.into_iter().chain([OrderEvent::Confirmed(confirmed)]).collect())
@@ -189,7 +209,7 @@ impl Aggregate for Order {
                 Event::ShippingAddressSet(self.pending()?.set_shipping_address(postal, destination))
             }
             Command::Confirm { at, rules } => return self.pending()?.confirm(at, rules.as_ref()),
-            Command::Cancel => self.known()?.cancel()?,
+            Command::Cancel(cancellation) => self.known()?.cancel(cancellation)?,
             Command::RequestPayment => match self.known()?.request_payment()? {
                 Some(requested) => Event::PaymentRequested(requested),
                 None => return Ok(Vec::new()),

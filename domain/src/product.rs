@@ -157,8 +157,8 @@ impl Aggregate for Product {
             Command::ReleaseStock { order_id } => {
                 self.known()?.release_stock(order_id).map(Event::StockReleased)
             }
-            Command::ShipStock { order_id } => {
-                Some(Event::StockShipped(self.known()?.ship_stock(order_id)?))
+            Command::ShipStock { order_id, units } => {
+                Some(Event::StockShipped(self.known()?.ship_stock(order_id, units)?))
             }
         };
         Ok(event.into_iter().collect())

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use identity::OperatorArgs;
 use service_kit::config::{LogArgs, LoopbackAddr, NatsUrlArgs, WriterPoolArgs};
 
-use crate::operators::IdentityArgs;
 use crate::projections;
 use account::AccountArgs;
 use background::BackgroundArgs;
@@ -132,7 +132,7 @@ pub struct RunArgs {
     #[command(flatten)]
     pub(crate) verify: BackgroundArgs,
     #[command(flatten)]
-    pub(crate) identity: IdentityArgs,
+    pub(crate) identity: OperatorArgs,
     #[command(flatten)]
     pub(crate) pools: WriterPoolArgs,
     #[command(flatten)]

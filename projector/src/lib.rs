@@ -3,7 +3,6 @@
 pub mod cli;
 pub mod dispatch;
 mod operations;
-pub mod operators;
 pub mod process;
 pub mod projections;
 mod returns;

@@ -11,6 +11,7 @@ use event_store::postgres::PostgresKeys;
 use event_store::{
     EventStore, PostgresOptions, PostgresStore, Registry, StoreError, UpcastingLog, WrittenType,
 };
+use identity::OperatorKeys;
 use postgres_kit::{Pauses, PoolLimits};
 use secrecy::{ExposeSecret as _, SecretString};
 use service_kit::clock;
@@ -23,7 +24,6 @@ use tokio::sync::Notify;
 use crate::cli::RunArgs;
 use crate::cli::error::CommandError;
 use crate::cli::reach::{connect_options, store_options};
-use crate::operators::Identity;
 use crate::{operations, projections};
 use projection::operation::{self, Executor, Reach};
 use projection::ops::verify::background::{self, Background};
@@ -55,7 +55,7 @@ pub async fn run(args: RunArgs) -> Result<(), CommandError> {
         registry: Arc::new(projections::registry()?),
         vault: None,
     };
-    let identity = Identity::new(&args.identity, process.health())?;
+    let identity = OperatorKeys::new(&args.identity, process.health())?;
     let operators = identity.operators.clone();
     let api = operations::routes(reach.clone(), projections::all(), Arc::clone(&wake), operators);
     let admin = process.admin_with(args.admin_listen, api);

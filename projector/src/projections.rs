@@ -15,6 +15,7 @@ pub mod order_funnel;
 pub mod orders;
 pub mod product_sales;
 pub mod products;
+pub mod sagas;
 pub mod search;
 pub mod users;
 
@@ -23,7 +24,8 @@ pub mod users;
 /// # Errors
 /// [`InvalidRegistry`] if a past version has no upcaster.
 pub fn registry() -> Result<Registry, InvalidRegistry> {
-    Registry::new(domain::history::current(), domain::history::PAST.iter().copied())
+    let current = domain::history::current().chain(saga::event::shapes());
+    Registry::new(current, domain::history::PAST.iter().copied())
 }
 
 /// Returns all projections.
@@ -39,6 +41,7 @@ pub fn all() -> Vec<Arc<dyn AnyProjection>> {
         of::<customers_at_risk::CustomersAtRisk>(),
         of::<search::Search>(),
         of::<audit::Audit>(),
+        of::<sagas::Sagas>(),
     ]
 }
 

@@ -74,6 +74,7 @@ pub mod past;
 pub mod product;
 pub mod product_sales;
 mod reader;
+pub mod saga;
 pub mod sales;
 pub mod search;
 mod seen;
@@ -107,6 +108,7 @@ read_tables! {
     "customers_at_risk" => customer::CustomerRow,
     "search" => search::HitRow,
     "audit" => audit::AuditRow,
+    "sagas" => saga::SagaRow,
     past:
     "users": "users_history" => user::UserRow,
     "orders": "orders_history" => order::OrderRow,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use event_store::{AppendCondition, Metadata, ReservationChange, StreamAppend};
+use event_store::{AppendCondition, Epoch, Metadata, ReservationChange, StreamAppend};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -25,6 +25,8 @@ pub struct Call {
     pub idempotency_key: Uuid,
     /// What the steps so far returned, by step.
     pub results: BTreeMap<String, Value>,
+    /// What the compensations so far returned, by step.
+    pub undone: BTreeMap<String, Value>,
     /// Why the saga is undone; `None` for an action.
     pub reason: Option<String>,
     /// The origin for events of this call: flow, cause, actor and trace.
@@ -43,6 +45,8 @@ pub struct Work {
     pub reservations: Vec<ReservationChange>,
     /// The subjects whose personal data the events bring.
     pub subjects: Vec<Uuid>,
+    /// The epoch in which the action has read. The append is refused in another one.
+    pub epoch: Option<Epoch>,
 }
 
 /// How a call ended. Data and reasons are stored for ever, so they have no personal data.

@@ -145,6 +145,10 @@ pub struct StepState {
     pub compensation: Leg,
     /// What the action returned; null before it succeeded.
     pub data: Value,
+    /// What the compensation returned; null before it succeeded.
+    pub undone: Value,
+    /// Why the last attempt of the action or of the compensation failed.
+    pub failure: Option<String>,
     /// How often it succeeded after its compensation had been called: 0 for most. Each time, the
     /// next call has another idempotency key.
     pub rounds: u32,

@@ -24,7 +24,7 @@ use crate::driver::{DriveError, Driver};
 use crate::intake::{self, Intake, deployment};
 use crate::sagas::Sagas;
 use crate::telemetry;
-use crate::work::WorkTable;
+use crate::work::{self, WorkTable};
 
 mod counts;
 mod executor;
@@ -74,6 +74,10 @@ pub struct Runner {
 }
 
 impl Runner {
+    /// The maximum number of connections to the work tables: those of claims and operations, and
+    /// one each of the fold, its lease and the driver's registration.
+    pub const MOST_CONNECTIONS: u32 = work::CONNECTIONS + 3;
+
     /// A runner of these sagas over this log. Its work tables are at the address `connect`. It
     /// polls the log unless [`Runner::live`] gives it a broker.
     pub fn new(

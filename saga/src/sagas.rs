@@ -63,6 +63,7 @@ pub struct Saga {
     pub(crate) signals: (Vec<EventType>, Signals),
     pub(crate) actions: Arc<dyn Actions>,
     pub(crate) begin: Begin,
+    pub(crate) actor: String,
 }
 
 impl fmt::Debug for Saga {
@@ -106,6 +107,7 @@ impl Saga {
             signals: (Vec::new(), |_| None),
             actions,
             begin: Begin::default(),
+            actor: format!("saga:{name}"),
         })
     }
 
@@ -130,22 +132,29 @@ impl Saga {
         self
     }
 
+    /// Sets the actor of the events of new instances. The default is `saga:` and the saga's name.
+    #[must_use]
+    pub fn acting_as(mut self, actor: String) -> Self {
+        self.actor = actor;
+        self
+    }
+
     /// The definition of new instances.
     pub fn newest(&self) -> &Arc<Definition> {
         #[expect(clippy::expect_used, reason = "checked when it was made")]
         self.definitions.values().next_back().expect("a definition")
     }
 
-    /// What this event starts.
-    pub(crate) fn start(&self, event: &RecordedEvent) -> Option<Start> {
+    /// What this event starts, wherever the saga begins.
+    pub fn start(&self, event: &RecordedEvent) -> Option<Start> {
         let (types, starts) = &self.starts;
         let start = types.contains(&event.event_type).then(|| starts(event)).flatten()?;
         let fits = self.is_key(&start.key, event) && self.is_storable(&start.data, event);
         fits.then_some(start)
     }
 
-    /// What this event tells an instance.
-    pub(crate) fn signal(&self, event: &RecordedEvent) -> Option<(String, Signal)> {
+    /// The key of the instance that this event is for, and what it tells it.
+    pub fn signal(&self, event: &RecordedEvent) -> Option<(String, Signal)> {
         let (types, signals) = &self.signals;
         let signal = types.contains(&event.event_type).then(|| signals(event)).flatten()?;
         self.is_key(&signal.0, event).then(|| (signal.0, signal.1.storable()))

@@ -28,7 +28,7 @@ pub use list::{Listed, Listing};
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(3);
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 /// The number of connections for claims, releases and operations.
-const CONNECTIONS: u32 = 4;
+pub(crate) const CONNECTIONS: u32 = 4;
 
 /// The schema `saga` and its migrations.
 pub fn schema() -> Schema {

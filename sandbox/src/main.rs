@@ -28,9 +28,12 @@ struct Cli {
     /// The address that gets events. Without it, none are sent.
     #[arg(long, env = "SANDBOX_WEBHOOK_ADDRESS", value_name = "URL")]
     webhook_address: Option<outward::Address>,
-    /// The path of the receiver of events, below its address.
+    /// The path of the receiver of the events of payments, below its address.
     #[arg(long, env = "SANDBOX_WEBHOOK_PATH", default_value = "/webhooks/payments")]
     webhook_path: String,
+    /// The path of the receiver of the events of shipments.
+    #[arg(long, env = "SANDBOX_SHIPMENT_WEBHOOK_PATH", default_value = "/webhooks/shipments")]
+    shipment_webhook_path: String,
     /// The secret that signs events. It protects nothing: the sandbox is for development.
     #[arg(long, env = "SANDBOX_WEBHOOK_SECRET", default_value = "whsec_sandbox")]
     webhook_secret: String,
@@ -50,8 +53,10 @@ async fn main() -> ExitCode {
 
 async fn serve(cli: Cli) -> anyhow::Result<()> {
     let process = Process::start("sandbox", &cli.log.log)?;
-    let (path, secret) = (cli.webhook_path, cli.webhook_secret);
-    let hooks = cli.webhook_address.map(|address| HookSettings { address, path, secret });
+    let (payments, shipments) = (cli.webhook_path, cli.shipment_webhook_path);
+    let secret = cli.webhook_secret;
+    let hooks =
+        cli.webhook_address.map(|address| HookSettings { address, payments, shipments, secret });
     let faults = cli.faults.checked().map_err(|error| cli_kit::Usage(error.to_string()))?;
     let sandbox = Sandbox::open(Settings { state: cli.state, seed: cli.seed, faults, hooks })?;
     let public = Port::public(cli.listen, sandbox.routes(), Limits::default());

@@ -1,6 +1,7 @@
 //! The simulated provider and shipper: requests, what they change, and the journal that keeps it.
 
 pub(crate) mod api;
+pub(crate) mod arrivals;
 pub(crate) mod ask;
 pub(crate) mod control;
 pub(crate) mod hooks;

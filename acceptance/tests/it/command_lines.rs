@@ -35,6 +35,8 @@ async fn a_reader_that_ends_first_ends_every_command_line_quietly() -> Result<()
         &["run", "projector", "account"],
         &["run", "projector", "verify", "products"],
         &["run", "command-api", "openapi"],
+        &["run", "process-manager", "openapi"],
+        &["run", "process-manager", "sagas", "list"],
     ] {
         let mut command = stack.command()?;
         command.args(arguments);
@@ -111,6 +113,7 @@ async fn wrong_usage_has_an_exit_code_of_its_own_and_no_setting_is_shown() -> Re
         ("query-api", &["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]),
         ("event-relay", &["run", "--admin-listen", "127.0.0.1:0"]),
         ("projector", &["run", "--admin-listen", "127.0.0.1:0"]),
+        ("process-manager", &["run", "--admin-listen", "127.0.0.1:0"]),
     ];
     for (name, arguments) in of_databases().into_iter().chain(long_running) {
         for url in ["canary", ""] {
@@ -166,5 +169,6 @@ async fn run(name: &str, arguments: &[&str], url: &str) -> Result<Output> {
     {
         command.env(variable, KEY);
     }
+    command.env("PAYMENT_PROVIDER", "sandbox").env("SHIPPING_PROVIDER", "sandbox");
     Ok(finish_async(command.env("NATS_URL", "nats://127.0.0.1:1"), LIMIT).await?)
 }

@@ -20,8 +20,16 @@ use serde_json::{Value, json};
 /// The limit includes creating a cluster and starting all processes, possibly while other tests
 /// run.
 const LIMIT: Duration = Duration::from_mins(3);
-const PROGRAMS: [&str; 6] =
-    ["command-api", "query-api", "event-relay", "projector", "front", "event-store"];
+const PROGRAMS: [&str; 8] = [
+    "command-api",
+    "query-api",
+    "event-relay",
+    "projector",
+    "front",
+    "event-store",
+    "process-manager",
+    "sandbox",
+];
 
 /// Runs a command to completion.
 async fn end(mut command: Command, arguments: &[&str]) -> Result<Output> {
@@ -194,7 +202,7 @@ async fn a_supervisor_costs_hardly_anything_while_something_is_not_ready() -> Re
     let started = async || {
         let running: Value =
             serde_json::from_str(&fs::read_to_string(stack.state().join("running.json"))?)?;
-        Ok(running["processes"]["front"]["process"].is_object().then_some(running))
+        Ok(running["processes"]["process-manager"]["process"].is_object().then_some(running))
     };
     let running = until("the last process is started", LIMIT, started).await?;
     let supervisor = u32::try_from(running["supervisor"]["pid"].as_u64().context("a supervisor")?)?;

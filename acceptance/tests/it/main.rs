@@ -14,6 +14,7 @@ mod erasure;
 mod event_source;
 mod failover;
 mod front;
+mod fulfilment;
 mod gauges;
 mod graphql_tools;
 mod import;

@@ -32,10 +32,17 @@ const PAGES: [&str; 8] = [
 /// The end of the tour.
 const LAST: &str = "cargo stack down\n";
 /// Our programs with commands for people.
-const PROGRAMS: [&str; 6] =
-    ["command-api", "query-api", "event-relay", "projector", "front", "event-store"];
+const PROGRAMS: [&str; 7] = [
+    "command-api",
+    "query-api",
+    "event-relay",
+    "projector",
+    "front",
+    "process-manager",
+    "event-store",
+];
 /// The answers that the text promises.
-const SHOWN: [&str; 12] = [
+const SHOWN: [&str; 14] = [
     // The README: Ada's order to the cent, read at once; the shop's first days; an absent broker.
     r#""email":"ada-"#,
     r#""order_count":1"#,
@@ -43,6 +50,9 @@ const SHOWN: [&str; 12] = [
     r#""status":"confirmed""#,
     r#""day":"1997-01-01""#,
     r#""stock":15"#,
+    // An order that was fulfilled, and one that could not be.
+    "  completed\n",
+    r#""cancel_reason":"out_of_stock""#,
     // The book: an invalid field, a dry run, an order that cannot be confirmed again, a rebuild
     // and the way back, an erasure.
     r#""pointer":"/stok""#,

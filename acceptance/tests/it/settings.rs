@@ -11,12 +11,13 @@ use crate::readme::page;
 
 const LIMIT: Duration = Duration::from_mins(1);
 /// The commands with settings.
-const PROCESSES: [&str; 6] = [
+const PROCESSES: [&str; 7] = [
     "command-api serve",
     "query-api serve",
     "event-relay run",
     "projector run",
     "front serve",
+    "process-manager run",
     "stack up",
 ];
 
@@ -39,13 +40,15 @@ async fn the_page_on_configuration_lists_every_setting_with_its_default() -> Res
     Ok(())
 }
 
-/// The rows of the tables below each line `Of ...:` that names the process.
+/// The rows of the tables below each sentence `Of ...:` that names the process.
 fn listed(text: &str, process: &str) -> Result<BTreeSet<Setting>> {
     let mut listed = BTreeSet::new();
-    let mut is_of_it = false;
+    let (mut is_of_it, mut is_wrapped) = (false, false);
     for line in text.lines() {
-        if line.starts_with("Of `") {
-            is_of_it = line.split('`').skip(1).step_by(2).any(|named| named == process);
+        if line.starts_with("Of `") || is_wrapped {
+            let is_named = line.split('`').skip(1).step_by(2).any(|named| named == process);
+            is_of_it = is_named || (is_wrapped && is_of_it);
+            is_wrapped = !line.ends_with([':', '.']);
         }
         if !is_of_it || !line.starts_with("| `") {
             continue;

@@ -2,5 +2,6 @@
 //! like Stripe's, so [`Stripe`](super::Stripe) does them; its shipments are its own.
 
 mod shipping;
+pub mod webhook;
 
 pub use shipping::{SandboxShipping, ShippingError};

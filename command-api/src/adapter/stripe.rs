@@ -22,7 +22,6 @@ use crate::port::{Call, GatewayError};
 
 mod amount;
 mod failure;
-mod replays;
 #[cfg(test)]
 mod tests;
 pub mod webhook;

@@ -29,6 +29,7 @@ use super::repository::{Repository, RepositoryError, Turn as AggregateTurn};
 use super::telemetry;
 use super::use_case::{Decision, Turns, UseCase, Work};
 
+mod decided;
 mod dry_run;
 mod together;
 

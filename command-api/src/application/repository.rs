@@ -29,12 +29,13 @@ use line::{Leaves, Lines};
 pub use loaded::Loaded;
 use state::State;
 
-/// The registry of every shape in which an event of the shop was ever written.
+/// The registry of every shape in which an event of the shop or of its sagas was ever written.
 ///
 /// # Errors
 /// [`InvalidRegistry`] if a former version has no upcaster.
 pub fn registry() -> Result<Registry, InvalidRegistry> {
-    Registry::new(domain::history::current(), domain::history::PAST.iter().copied())
+    let current = domain::history::current().chain(saga::event::shapes());
+    Registry::new(current, domain::history::PAST.iter().copied())
 }
 
 /// Loads aggregates and appends their changes.

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use access::{Caller, InvalidName, Policy, Principal};
 use domain::aggregate::Aggregate as _;
-use domain::order::{Order, OrderCommand, OrderError};
+use domain::order::{CancelReason, Order, OrderCommand, OrderError};
 use domain::user::User;
 use domain::user_orders::{UserOrders, UserOrdersError};
 use uuid::Uuid;
@@ -24,6 +24,8 @@ use super::use_case::{AggregateError, CancelOrder, EndOrders, UseCase};
 
 /// The name under which orders are cancelled and ended, as the actor of the events.
 const NAME: &str = "erasure";
+/// Why the orders are cancelled.
+const REASON: CancelReason = CancelReason::UserErased;
 /// The maximum number of attempts to end the orders. Orders that are placed meanwhile take one.
 const MAX_ROUNDS: usize = 4;
 /// The maximum number of events of a user in one read.
@@ -118,7 +120,7 @@ impl Settlement {
         loop {
             self.check(user_id, open).await?;
             for order_id in self.open_orders(user_id, open).await? {
-                match self.run(CancelOrder { order_id }).await {
+                match self.run(CancelOrder { order_id, reason: Some(REASON) }).await {
                     Err(CommandError::Refused(AggregateError::Order(reason))) => {
                         return Err(SettleError::NotCancellable { order_id, reason });
                     }
@@ -179,7 +181,7 @@ impl Settlement {
         let repository = self.commands()?.repository();
         let epoch = repository.epoch().await.map_err(CommandError::from)?;
         let order = repository.load::<Order>(epoch, order_id).await.map_err(CommandError::from)?;
-        let cancelled = order.state.decide(OrderCommand::Cancel).map(drop);
+        let cancelled = order.state.decide(OrderCommand::Cancel(REASON.into())).map(drop);
         cancelled.map_err(|reason| SettleError::NotCancellable { order_id, reason })
     }
 

@@ -36,6 +36,7 @@ pub mod confirm_order;
 pub mod deactivate_user;
 mod email;
 pub mod end_orders;
+pub mod fulfil_order;
 pub mod import_order;
 pub mod move_stock;
 mod open_orders;
@@ -46,6 +47,7 @@ pub mod receive_stock;
 pub mod record_order;
 pub mod register_user;
 pub mod remove_order_line;
+pub mod report_payment;
 pub mod request_payment;
 pub mod shipping_address;
 mod stock;
@@ -64,6 +66,7 @@ pub use confirm_order::ConfirmOrder;
 pub use deactivate_user::{DeactivateUser, DeactivateUserInput};
 pub use email::EmailReservations;
 pub use end_orders::EndOrders;
+pub use fulfil_order::{EndUnfulfilled, ReserveStock};
 pub use import_order::{ImportOrder, ImportOrderInput, ImportedLine, ImportedLineInput};
 pub use move_stock::{MoveStock, MoveStockInput};
 pub use place_order::{LineInput, LineRequest, PlaceOrder, PlaceOrderInput};
@@ -74,10 +77,11 @@ pub use pricing::{
 pub use reactivate_user::{ReactivateUser, ReactivateUserInput};
 pub use receive_stock::{ReceiveStock, ReceiveStockInput};
 pub use record_order::{
-    Delivery, Payment, RecordInput, RecordOrderInput, RefundOrderInput, Shipment,
+    Delivery, Note, Payment, RecordInput, RecordOrder, RecordOrderInput, RefundOrderInput, Shipment,
 };
 pub use register_user::{RegisterUser, RegisterUserInput};
 pub use remove_order_line::RemoveOrderLine;
+pub use report_payment::ReportPayment;
 pub use request_payment::RequestPayment;
 pub use shipping_address::{SetShippingAddress, SetShippingAddressInput};
 pub(crate) use turns::Turns;

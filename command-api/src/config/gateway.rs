@@ -7,6 +7,7 @@ use cli_kit::{Usage, describe};
 use outward::{Address, Settings};
 use secrecy::SecretString;
 
+use crate::adapter::sandbox::webhook::ShipmentWebhooks;
 use crate::adapter::stripe::webhook::Webhooks;
 use crate::adapter::{SandboxShipping, Stripe, stripe};
 use crate::port::{PaymentGateway, Shipping};
@@ -43,6 +44,13 @@ service_kit::secret_args!(
         "payment-webhook-secret-file", "PAYMENT_WEBHOOK_SECRET_FILE"
 );
 
+service_kit::secret_args!(
+    /// The secrets that sign the shipper's events, one per line. There are two while one replaces
+    /// the other.
+    ShippingSecretArgs, "shipping-webhook-secret", "SHIPPING_WEBHOOK_SECRET",
+        "shipping-webhook-secret-file", "SHIPPING_WEBHOOK_SECRET_FILE"
+);
+
 /// Which provider takes payments, where it is, and its secrets.
 #[derive(Debug, clap::Args)]
 pub struct PaymentArgs {
@@ -75,6 +83,9 @@ pub struct ShippingArgs {
     /// The provider of shipments.
     #[arg(long, env = "SHIPPING_PROVIDER", value_enum)]
     pub shipping_provider: ShippingProvider,
+    /// The secrets that sign the shipper's events.
+    #[command(flatten)]
+    pub webhook_secret: ShippingSecretArgs,
     /// The address of the sandbox.
     #[arg(
         id = "shipping-sandbox",
@@ -131,6 +142,15 @@ impl ShippingArgs {
         let made = SandboxShipping::new("shipping_sandbox", self.sandbox.clone(), limits);
         Ok(Arc::new(made.map_err(usage)?))
     }
+
+    /// What reads the shipper's events; `None` without a secret.
+    ///
+    /// # Errors
+    /// The secret cannot be read.
+    pub fn webhooks(&self) -> Result<Option<ShipmentWebhooks>, Usage> {
+        let secret = self.webhook_secret.optional().map_err(usage)?;
+        Ok(secret.as_ref().map(ShipmentWebhooks::new))
+    }
 }
 
 #[cfg(test)]
@@ -176,6 +196,7 @@ mod tests {
         let program = with("sandbox", &[]);
         assert!(made(&program).is_ok() && program.payment.webhooks().unwrap().is_none());
         assert!(program.shipping.gateway(Settings::default()).is_ok());
+        assert!(program.shipping.webhooks().unwrap().is_none());
         let missing = made(&with("stripe", &[])).unwrap_err().to_string();
         assert!(missing.contains("STRIPE_SECRET_KEY"), "{missing}");
         let unusable = made(&with("stripe", &["--stripe-secret-key=canary\n1"])).unwrap_err();

@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::http::Request;
 use command_api::application::use_case::{Decision, UseCase, Work};
 use command_api::application::{CommandError, Context};
-use domain::order::{Order, OrderCommand};
+use domain::order::{CancelReason, Order, OrderCommand};
 use identity::{Holder, MAX_LIFETIME, Revocations, Subject};
 use serde_json::json;
 use uuid::Uuid;
@@ -86,7 +86,7 @@ async fn a_user_changes_what_is_theirs_and_of_others_learns_nothing() {
     let rename = || json_request("PATCH", &format!("/api/v1/users/{ada}"), &body);
     shop.send(rename().by(&ada)).await.ok();
     let types = shop.types().await;
-    assert_eq!(types[types.len() - 2..], ["product.stock_reserved", "user.renamed"]);
+    assert_eq!(types[types.len() - 2..], ["order.confirmed", "user.renamed"]);
 }
 
 #[tokio::test]
@@ -133,7 +133,7 @@ impl UseCase for Careless {
 
     async fn decide(&self, work: &Work<'_>) -> Result<Decision, CommandError> {
         let order = work.repository.load::<Order>(work.epoch, self.order_id).await?;
-        let events = order.decide([OrderCommand::Cancel])?;
+        let events = order.decide([OrderCommand::Cancel(CancelReason::Staff.into())])?;
         Ok(work.changes(&order, &events)?.into())
     }
 }

@@ -18,7 +18,7 @@ const PAST: &[Past] = &[
     (("user.signed_up", 1), &[("user.registered", 1)], |data| Ok(vec![("user.registered", data)])),
     (("user.closed", 1), &[("user.deactivated", 1)], |data| Ok(vec![("user.deactivated", data)])),
     // Orders used to be bought in one step. Later they were placed and then confirmed.
-    (("order.bought", 1), &[("order.placed", 1), ("order.confirmed", 1)], |mut data| {
+    (("order.bought", 1), &[("order.placed", 1), ("order.confirmed", 2)], |mut data| {
         let mut take = |field: &str| {
             data.as_object_mut().and_then(|fields| fields.remove(field)).ok_or("a part is missing")
         };

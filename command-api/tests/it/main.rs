@@ -30,6 +30,7 @@ mod operations_asked;
 mod operations_orders;
 mod operations_queue;
 mod operators;
+mod order_fulfilment;
 mod orders;
 mod origin;
 mod outages;

@@ -114,8 +114,7 @@ async fn lines_come_and_go_until_the_order_is_confirmed() {
     );
     shop.delete(&format!("{path}/lines/{line}")).await.problem(404, "not-found");
     assert_eq!(shop.act(&format!("{path}/confirm")).await.ok()["version"], 4);
-    let log = shop.log().await;
-    let (event_type, event) = &log[log.len() - 2];
+    let (event_type, event) = last(&shop).await;
     assert_eq!(
         (event_type.as_str(), &event["units"], &event["ordered_at"]),
         ("order.confirmed", &json!(2), &json!(NOW))

@@ -1,15 +1,20 @@
-//! Tests of the stock that orders take: reserved at confirmation, released when cancelled, and
+//! Tests of the stock that orders take: reserved by their fulfilment, released when cancelled, and
 //! taken out at shipment.
 
 use std::fmt::Debug;
 
+use access::{Caller, Principal};
+use command_api::application::access::Permit;
 use command_api::application::repository::{Repository, registry};
+use command_api::application::use_case::ReserveStock;
+use command_api::application::{CommandError, Context, Done};
 use domain::aggregate::Aggregate;
 use domain::{Order, Product};
 use event_store::stream::Version;
 use event_store::{ExpectedVersion, Refusal, UpcastingLog};
 use serde_json::{Value, json};
 
+use crate::support::tokens::By as _;
 use crate::support::{Cue, Shop, ShopOptions, Stage, With, json_request};
 
 /// Places an order of these products and quantities.
@@ -29,23 +34,46 @@ async fn since(shop: &Shop, before: usize) -> Vec<(String, Value)> {
     shop.log().await.split_off(before)
 }
 
+/// Reserves the stock of an order, as its fulfilment does.
+async fn reserve(shop: &Shop, order: &str) -> Result<Done, CommandError> {
+    let caller = Caller::system(Principal::system("process-manager").unwrap());
+    let permit = Permit::of::<ReserveStock>(&shop.application.policy, &caller).unwrap();
+    let order_id = order.parse().unwrap();
+    let commands = shop.application.commands.get().unwrap();
+    commands.run(ReserveStock { order_id }, permit, Context::new(caller)).await
+}
+
 #[tokio::test]
-async fn a_confirmation_reserves_the_units_of_each_product_in_the_same_append() {
+async fn a_confirmation_takes_no_stock_and_loads_no_product() {
+    let shop = Shop::new();
+    let user = shop.user("ada@example.com").await;
+    let product = shop.product("1.00").await;
+    let order = placed(&shop, &user, &[(&product, 11)]).await;
+    let confirmed = shop.act(&format!("/api/v1/orders/{order}/confirm")).await;
+    assert_eq!(confirmed.ok(), &json!({"id": order, "version": 2}));
+    let events = since(&shop, 4).await;
+    assert_eq!((events[0].0.as_str(), events.len()), ("order.confirmed", 1));
+    assert_eq!(events[0].1["to_fulfil"], true);
+}
+
+#[tokio::test]
+async fn the_units_of_each_product_are_reserved_in_one_append_and_once() {
     let shop = Shop::new();
     let user = shop.user("ada@example.com").await;
     let (one, other) = (shop.product("1.00").await, shop.product("2.00").await);
     let order = placed(&shop, &user, &[(&one, 2), (&other, 1), (&one, 3)]).await;
-    let confirmed = shop.act(&format!("/api/v1/orders/{order}/confirm")).await;
-    assert_eq!(confirmed.ok(), &json!({"id": order, "version": 2}), "it is the order's version");
-    let mut events = since(&shop, 5).await;
-    assert_eq!(events.remove(0).0, "order.confirmed");
+    reserve(&shop, &order).await.unwrap_err();
+    shop.act(&format!("/api/v1/orders/{order}/confirm")).await.ok();
+    reserve(&shop, &order).await.unwrap();
     let reserved = |product: &str, units: i64| {
         let data = json!({"product_id": product, "order_id": order, "units": units,
             "reserved": units});
         ("product.stock_reserved".to_owned(), data)
     };
     // Ids of products grow, so the first one comes first.
-    assert_eq!(events, [reserved(&one, 5), reserved(&other, 1)]);
+    assert_eq!(since(&shop, 6).await, [reserved(&one, 5), reserved(&other, 1)]);
+    reserve(&shop, &order).await.unwrap();
+    assert_eq!(shop.log().await.len(), 8, "a repeat changes nothing");
 }
 
 /// Checks that a repository with states in memory shows an aggregate as the log does.
@@ -66,21 +94,24 @@ async fn states_in_memory_are_as_in_the_log_after_an_append_of_several_streams()
     let (one, other) = (shop.product("1.00").await, shop.product("2.00").await);
     let order = placed(&shop, &user, &[(&one, 2), (&other, 1)]).await;
     shop.act(&format!("/api/v1/orders/{order}/confirm")).await.ok();
+    reserve(&shop, &order).await.unwrap();
     is_as_in_the_log::<Order>(&shop, &order).await;
     is_as_in_the_log::<Product>(&shop, &one).await;
     is_as_in_the_log::<Product>(&shop, &other).await;
 }
 
 #[tokio::test]
-async fn an_order_for_which_there_is_not_enough_is_not_confirmed_and_reserves_nothing() {
+async fn an_order_for_which_there_is_not_enough_is_not_shipped_by_hand_and_takes_nothing() {
     let shop = Shop::new();
     let user = shop.user("ada@example.com").await;
     let (plenty, scarce) = (shop.product("1.00").await, shop.product("2.00").await);
     let order = placed(&shop, &user, &[(&plenty, 2), (&scarce, 7), (&scarce, 4)]).await;
+    let path = |verb: &str| format!("/api/v1/orders/{order}/{verb}");
+    shop.act(&path("confirm")).await.ok();
+    shop.post(&path("record-payment"), note()).await.ok();
     let before = shop.log().await;
-    let path = format!("/api/v1/orders/{order}/confirm");
-    for path in [path.clone(), format!("{path}?dry_run=true")] {
-        let refused = shop.act(&path).await;
+    for path in [path("ship"), path("ship?dry_run=true")] {
+        let refused = shop.post(&path, note()).await;
         refused.problem(409, "order/not-enough-stock");
         let placed = before.iter().rfind(|(name, _)| name == "order.placed").unwrap();
         let line = placed.1["lines"][2]["line_id"].as_str().unwrap();
@@ -90,10 +121,15 @@ async fn an_order_for_which_there_is_not_enough_is_not_confirmed_and_reserves_no
         assert!(refused.body["detail"].as_str().unwrap().ends_with(&expected));
     }
     assert_eq!(shop.log().await, before);
+    let Err(CommandError::OutOfStock(lines)) = reserve(&shop, &order).await else {
+        panic!("reserved");
+    };
+    let short: Vec<_> = lines.iter().map(|line| line.product_id.to_string()).collect();
+    assert_eq!(short, [scarce.as_str()]);
     shop.post(&format!("/api/v1/products/{scarce}/stock/receive"), json!({"quantity": 1}))
         .await
         .ok();
-    shop.act(&path).await.ok();
+    shop.post(&path("ship"), note()).await.ok();
 }
 
 #[tokio::test]
@@ -103,8 +139,11 @@ async fn reserved_units_are_for_nobody_else_until_the_order_is_cancelled() {
     let first = placed(&shop, &user, &[(&product, 8)]).await;
     let second = placed(&shop, &user, &[(&product, 3)]).await;
     let act = |order: &str, verb: &str| format!("/api/v1/orders/{order}/{verb}");
-    shop.act(&act(&first, "confirm")).await.ok();
-    shop.act(&act(&second, "confirm")).await.problem(409, "order/not-enough-stock");
+    for order in [&first, &second] {
+        shop.act(&act(order, "confirm")).await.ok();
+    }
+    reserve(&shop, &first).await.unwrap();
+    reserve(&shop, &second).await.unwrap_err();
     let stock = format!("/api/v1/products/{product}/stock");
     shop.post(&stock, json!({"delta": -3})).await.problem(409, "product/not-enough-stock");
     let before = shop.log().await.len();
@@ -114,24 +153,47 @@ async fn reserved_units_are_for_nobody_else_until_the_order_is_cancelled() {
     assert_eq!(events[1].0, "user_orders.closed");
     let released = json!({"product_id": product, "order_id": first, "units": 8, "reserved": 0});
     assert_eq!(events[2], ("product.stock_released".to_owned(), released));
-    shop.act(&act(&second, "confirm")).await.ok();
+    reserve(&shop, &second).await.unwrap();
+    reserve(&shop, &first).await.unwrap_err();
 }
 
 #[tokio::test]
-async fn a_shipment_takes_the_reserved_units_out_of_the_stock() {
+async fn a_shipment_takes_the_units_out_of_the_stock_reserved_or_not() {
+    for is_reserved in [true, false] {
+        let shop = Shop::new();
+        let (user, product) = (shop.user("ada@example.com").await, shop.product("1.00").await);
+        let order = placed(&shop, &user, &[(&product, 4)]).await;
+        let path = |verb: &str| format!("/api/v1/orders/{order}/{verb}");
+        shop.act(&path("confirm")).await.ok();
+        if is_reserved {
+            reserve(&shop, &order).await.unwrap();
+        }
+        shop.post(&path("record-payment"), note()).await.ok();
+        let before = shop.log().await.len();
+        shop.post(&path("ship"), note()).await.ok();
+        let events = since(&shop, before).await;
+        let shipped = json!({"product_id": product, "order_id": order, "units": 4, "stock": 6,
+            "reserved": 0});
+        assert_eq!(events[0].0, "order.shipped");
+        assert_eq!(events[1..], [("product.stock_shipped".to_owned(), shipped)]);
+        reserve(&shop, &order).await.unwrap();
+        assert_eq!(since(&shop, before).await.len(), 2, "nothing is left to reserve");
+    }
+}
+
+#[tokio::test]
+async fn who_cancels_an_order_is_its_reason() {
     let shop = Shop::new();
     let (user, product) = (shop.user("ada@example.com").await, shop.product("1.00").await);
-    let order = placed(&shop, &user, &[(&product, 4)]).await;
-    let path = |verb: &str| format!("/api/v1/orders/{order}/{verb}");
-    shop.act(&path("confirm")).await.ok();
-    shop.post(&path("record-payment"), note()).await.ok();
-    let before = shop.log().await.len();
-    shop.post(&path("ship"), note()).await.ok();
-    let events = since(&shop, before).await;
-    let shipped = json!({"product_id": product, "order_id": order, "units": 4, "stock": 6,
-        "reserved": 0});
-    assert_eq!(events[0].0, "order.shipped");
-    assert_eq!(events[1..], [("product.stock_shipped".to_owned(), shipped)]);
+    for (by_owner, reason) in [(true, "customer"), (false, "staff")] {
+        let order = placed(&shop, &user, &[(&product, 1)]).await;
+        let cancel = json_request("POST", &format!("/api/v1/orders/{order}/cancel"), &json!({}));
+        let cancel = if by_owner { cancel.by(&user) } else { cancel };
+        shop.send(cancel).await.ok();
+        let (_, data) =
+            shop.log().await.into_iter().rfind(|(name, _)| name == "order.cancelled").unwrap();
+        assert_eq!(data["reason"], reason);
+    }
 }
 
 #[tokio::test]
@@ -160,6 +222,8 @@ async fn who_named_a_version_of_the_order_does_not_hear_of_another_version_of_a_
     let shop = Shop::over(std::sync::Arc::clone(&stage) as _, ShopOptions::default());
     let (user, product) = (shop.user("ada@example.com").await, shop.product("1.00").await);
     let order = placed(&shop, &user, &[(&product, 1)]).await;
+    shop.act(&format!("/api/v1/orders/{order}/confirm")).await.ok();
+    shop.post(&format!("/api/v1/orders/{order}/record-payment"), note()).await.ok();
     let moved = |stream: String| {
         Cue::Refuse(Refusal::Version {
             stream: stream.parse().unwrap(),
@@ -167,18 +231,18 @@ async fn who_named_a_version_of_the_order_does_not_hear_of_another_version_of_a_
             actual: Version(2),
         })
     };
-    let confirm = || {
-        let path = format!("/api/v1/orders/{order}/confirm");
-        json_request("POST", &path, &json!({})).with("if-match", "\"1\"")
+    let ship = || {
+        let path = format!("/api/v1/orders/{order}/ship");
+        json_request("POST", &path, &note()).with("if-match", "\"3\"")
     };
     stage.cue(moved(format!("order-{order}")));
     stage.go();
-    shop.send(confirm()).await.problem(412, "stale-version");
+    shop.send(ship()).await.problem(412, "stale-version");
     stage.cue(moved(format!("product-{product}")));
     stage.cue(Cue::GoOn);
     stage.go();
     stage.go();
-    assert_eq!(shop.send(confirm()).await.ok()["version"], 2);
+    assert_eq!(shop.send(ship()).await.ok()["version"], 4);
 }
 
 #[tokio::test]

@@ -29,10 +29,22 @@ async fn placed(
     at_once(shops, count, request).await.iter().map(crate::support::Reply::made).collect()
 }
 
-fn confirm(orders: &[String]) -> impl Fn(usize) -> Request<Body> {
+/// Does this with each of the orders.
+fn each(orders: &[String], verb: &str) -> impl Fn(usize) -> Request<Body> {
     let paths: Vec<String> =
-        orders.iter().map(|order| format!("/api/v1/orders/{order}/confirm")).collect();
-    move |number| Request::post(&paths[number]).body(Body::empty()).unwrap()
+        orders.iter().map(|order| format!("/api/v1/orders/{order}/{verb}")).collect();
+    let body = if verb == "confirm" { json!({}) } else { json!({"reason": "seen"}) };
+    move |number| json_request("POST", &paths[number], &body)
+}
+
+/// Confirms the orders and records their payments. They are then shipped by hand, each from what is
+/// available.
+async fn paid(shops: &[Shop; 2], orders: &[String]) {
+    for verb in ["confirm", "record-payment"] {
+        for reply in at_once(shops, orders.len(), each(orders, verb)).await {
+            reply.ok();
+        }
+    }
 }
 
 async fn race_for_the_last_unit(clients: usize, rounds: u64) {
@@ -43,7 +55,8 @@ async fn race_for_the_last_unit(clients: usize, rounds: u64) {
         let user = shops[0].user(&format!("ada{round}@example.com")).await;
         let product = product(&shops[0], 1).await;
         let orders = placed(&shops, &user, clients, |_| vec![product.clone()]).await;
-        let replies = at_once(&shops, clients, confirm(&orders)).await;
+        paid(&shops, &orders).await;
+        let replies = at_once(&shops, clients, each(&orders, "ship")).await;
         let (won, lost): (Vec<_>, Vec<_>) =
             replies.into_iter().partition(|reply| reply.status == 200);
         assert_eq!(won.len(), 1, "round {round}: one unit, one winner");
@@ -53,22 +66,22 @@ async fn race_for_the_last_unit(clients: usize, rounds: u64) {
             let rest = format!("1 of product {product} are wanted, 0 are available");
             assert!(detail.ends_with(&rest), "{detail}");
         }
+        let path = format!("/api/v1/products/{product}/stock/receive");
+        shops[0].post(&path, json!({"quantity": 1})).await.ok();
         let winner = won[0].ok()["id"].clone();
-        shops[0].act(&format!("/api/v1/orders/{}/cancel", winner.as_str().unwrap())).await.ok();
-        let again = shops[1].act(&format!("/api/v1/orders/{}/confirm", orders[0])).await;
-        assert!(matches!(again.status.as_u16(), 200 | 409), "{:#}", again.body);
-        let is_first = winner == json!(orders[0]);
-        assert_eq!(again.status == 409, is_first, "a released unit is for the next one");
+        let loser = orders.iter().find(|order| winner != json!(order)).unwrap();
+        let path = format!("/api/v1/orders/{loser}/ship");
+        shops[1].post(&path, json!({"reason": "seen"})).await.ok();
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_16_who_confirm_orders_of_the_last_unit_one_wins() {
+async fn of_16_who_ship_orders_of_the_last_unit_one_wins() {
     race_for_the_last_unit(16, test_run().count(3, 1_000)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_256_who_confirm_orders_of_the_last_unit_one_wins() {
+async fn of_256_who_ship_orders_of_the_last_unit_one_wins() {
     race_for_the_last_unit(256, test_run().count(1, 1_000)).await;
 }
 
@@ -87,23 +100,21 @@ async fn orders_of_the_same_products_in_any_sequence_do_not_wait_for_each_other(
         lines
     };
     let orders = placed(&shops, &user, ORDERS, lines).await;
+    paid(&shops, &orders).await;
     let before = batches(database.url()).await;
-    for reply in at_once(&shops, ORDERS, confirm(&orders)).await {
-        assert_eq!(reply.ok()["version"], 2);
+    for reply in at_once(&shops, ORDERS, each(&orders, "ship")).await {
+        assert_eq!(reply.ok()["version"], 4);
     }
     let taken = batches(database.url()).await - before;
-    eprintln!("{ORDERS} confirmations of two hot products took {taken} batches");
-    assert!(
-        taken <= units / 2,
-        "the confirmations took {taken} batches, hardly one after the other"
-    );
+    eprintln!("{ORDERS} shipments of two hot products took {taken} batches");
+    assert!(taken <= units / 2, "the shipments took {taken} batches, hardly one after the other");
     let log = shop.log().await;
     for product in [one, other] {
         let of_product = log.iter().filter(|(name, data)| {
-            name == "product.stock_reserved" && data["product_id"] == product
+            name == "product.stock_shipped" && data["product_id"] == product
         });
-        let reserved: Vec<_> = of_product.map(|(_, data)| data["reserved"].as_i64()).collect();
-        assert_eq!(reserved, (1..=units).map(Some).collect::<Vec<_>>());
+        let left: Vec<_> = of_product.map(|(_, data)| data["stock"].as_i64()).collect();
+        assert_eq!(left, (0..units).rev().map(Some).collect::<Vec<_>>());
     }
 }
 

@@ -235,6 +235,10 @@ impl Shop {
         self.send(json_request("POST", path, &body)).await
     }
 
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Reply {
+        self.send(json_request("PUT", path, &body)).await
+    }
+
     pub(crate) async fn patch(&self, path: &str, body: Value) -> Reply {
         self.send(json_request("PATCH", path, &body)).await
     }

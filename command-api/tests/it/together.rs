@@ -72,7 +72,6 @@ async fn commands_that_build_on_each_other_are_one_append() {
     let expected = [
         "user.registered",
         "product.added",
-        "product.stock_reserved",
         "order.placed",
         "order.confirmed",
         "user_orders.opened",
@@ -265,17 +264,20 @@ async fn what_is_more_than_one_append_can_hold_is_refused_as_a_whole() {
     }
     let lines: Vec<_> =
         products.iter().map(|id| json!({"product_id": id, "quantity": 1})).collect();
-    let mut confirmations = Vec::new();
+    let (mut shipments, reason) = (Vec::new(), json!({"reason": "by hand"}));
     for _ in 0..10 {
         let body = json!({"user_id": user, "lines": lines});
         let order = shop.post("/api/v1/orders", body).await.made();
-        confirmations.push(json!({"type": "confirmOrder", "id": order}));
+        let path = format!("/api/v1/orders/{order}");
+        shop.act(&format!("{path}/confirm")).await.ok();
+        shop.post(&format!("{path}/record-payment"), reason.clone()).await.ok();
+        shipments.push(json!({"type": "shipOrder", "id": order, "data": reason}));
     }
     let before = shop.log().await;
     // Each has 101 events, and an append has at most 1,000.
-    run(&shop, json!(confirmations)).await.problem(422, "command/too-much-at-once");
+    run(&shop, json!(shipments)).await.problem(422, "command/too-much-at-once");
     assert_eq!(shop.log().await, before);
-    assert_eq!(outcomes(&run(&shop, json!(confirmations[..9])).await), [(200, None); 9]);
+    assert_eq!(outcomes(&run(&shop, json!(shipments[..9])).await), [(200, None); 9]);
 }
 
 #[tokio::test]
@@ -315,7 +317,7 @@ async fn of_batches_for_the_last_units_one_wins() {
         .map(|_| {
             let order = v7();
             let commands = json!([place(&order, &user, &product, 2),
-                {"type": "confirmOrder", "id": order}]);
+                {"type": "adjustStock", "id": product, "data": {"delta": -2}}]);
             let shop = shop.clone();
             tokio::spawn(async move { run(&shop, commands).await })
         })
@@ -325,13 +327,13 @@ async fn of_batches_for_the_last_units_one_wins() {
         let reply = reply.await.unwrap();
         match outcomes(&reply)[..] {
             [(201, None), (200, None)] => won += 1,
-            [NOT_CARRIED_OUT, (409, Some("order/not-enough-stock"))] => {}
+            [NOT_CARRIED_OUT, (409, Some("product/not-enough-stock"))] => {}
             ref other => panic!("{other:?}"),
         }
     }
     assert_eq!(won, 1);
     let placed = shop.types().await.iter().filter(|name| *name == "order.placed").count();
-    assert_eq!(placed, 1, "an order that could not be confirmed is not placed either");
+    assert_eq!(placed, 1, "an order whose batch was refused is not placed either");
 }
 
 /// The request of a batch that registers a user.

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::check::Check;
 
 /// The programs with maintenance commands.
-pub const PROGRAMS: [&str; 3] = ["event-store", "projector", "command-api"];
+pub const PROGRAMS: [&str; 4] = ["event-store", "projector", "command-api", "process-manager"];
 
 /// Runs the whole system on this machine, and its tests.
 #[derive(Debug, Parser)]
@@ -42,7 +42,8 @@ pub enum Command {
     Down(Output),
     /// Stop one process or server and keep it stopped, to see how the others cope.
     Stop {
-        /// command-api, query-api, event-relay, projector, front, postgres or nats.
+        /// command-api, query-api, event-relay, projector, front, process-manager, sandbox,
+        /// postgres or nats.
         name: String,
     },
     /// Start a stopped process or server again.
@@ -53,7 +54,8 @@ pub enum Command {
     /// Rebuild and restart one process, to see a change in the running system. The others keep
     /// running. A server is only restarted.
     Restart {
-        /// command-api, query-api, event-relay, projector, front, postgres or nats.
+        /// command-api, query-api, event-relay, projector, front, process-manager, sandbox,
+        /// postgres or nats.
         name: String,
     },
     /// Show what runs, where, and whether it is ready.
@@ -88,7 +90,8 @@ pub enum Command {
     Token(TokenArgs),
     /// Print a process's log.
     Logs {
-        /// command-api, query-api, event-relay, projector, front, postgres, nats or stack.
+        /// command-api, query-api, event-relay, projector, front, process-manager, sandbox,
+        /// postgres, nats or stack.
         name: String,
         /// Keep printing new lines.
         #[arg(long, short)]

@@ -46,7 +46,7 @@ pub async fn prepare(settings: &Settings) -> anyhow::Result<()> {
     }
     let mut database = PgConnection::connect(&settings.postgres_owner()).await?;
     let passwords = &settings.passwords;
-    let roles: [(&str, &SecretString, &[&str]); 4] = [
+    let roles: [(&str, &SecretString, &[&str]); 5] = [
         (
             "command_api",
             &passwords.command_api,
@@ -59,6 +59,11 @@ pub async fn prepare(settings: &Settings) -> anyhow::Result<()> {
             &["event_store_reader", "read_model_owner", "subject_keys_reader"],
         ),
         ("query_api", &passwords.query_api, &["read_model_reader"]),
+        (
+            "process_manager",
+            &passwords.process_manager,
+            &["event_store_appender", "subject_keys_reader", "saga_worker"],
+        ),
     ];
     for (role, password, groups) in roles {
         login_role(&mut database, role, password, groups)

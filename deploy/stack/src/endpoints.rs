@@ -23,6 +23,8 @@ pub struct Endpoints {
     pub command_api: String,
     /// The query API's base URL.
     pub query_api: String,
+    /// The base URL of the sandbox, which stands for the payment provider and the shipper.
+    pub sandbox: String,
     /// The database's address for the superuser.
     pub postgres: String,
     /// The address of the subject key database for the superuser.
@@ -53,6 +55,10 @@ pub struct Admin {
     pub projector: String,
     /// The front's admin port.
     pub front: String,
+    /// The process manager's admin port.
+    pub process_manager: String,
+    /// The sandbox's admin port.
+    pub sandbox: String,
 }
 
 impl Endpoints {
@@ -91,13 +97,15 @@ impl Endpoints {
     }
 
     /// The admin ports by process name.
-    pub fn admin_ports(&self) -> [(&'static str, &str); 5] {
+    pub fn admin_ports(&self) -> [(&'static str, &str); 7] {
         [
             ("command-api", &self.admin.command_api),
             ("query-api", &self.admin.query_api),
             ("event-relay", &self.admin.event_relay),
             ("projector", &self.admin.projector),
             ("front", &self.admin.front),
+            ("process-manager", &self.admin.process_manager),
+            ("sandbox", &self.admin.sandbox),
         ]
     }
 }

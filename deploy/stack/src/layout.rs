@@ -93,6 +93,11 @@ impl Layout {
         self.state.join("mails")
     }
 
+    /// The file of the payments and shipments of the sandbox.
+    pub fn sandbox(&self) -> PathBuf {
+        self.state.join("sandbox.json")
+    }
+
     /// The data folder of the PostgreSQL cluster.
     pub fn postgres_data(&self) -> PathBuf {
         self.servers.join("postgres")

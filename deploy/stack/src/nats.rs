@@ -21,8 +21,8 @@ pub fn write_config(layout: &Layout, port: u16, passwords: &Passwords) -> anyhow
     Ok(path)
 }
 
-/// Only the relay may publish events and manage the stream. Projector and query API read it; the
-/// projector may also announce checkpoints.
+/// Only the relay may publish events and manage the stream. Projector, query API and process
+/// manager read it; the projector may also announce checkpoints.
 fn config(name: &str, store: &str, port: u16, passwords: &Passwords) -> String {
     let password = |secret: &secrecy::SecretString| secret.expose_secret().to_owned();
     let reading = [
@@ -57,6 +57,8 @@ authorization {{
         publish: [{projector}], subscribe: ["_INBOX.>", "relay.head", "checkpoints.>"] }} }}
     {{ user: query_api, password: "{query_api}", permissions: {{
         publish: [{reading}], subscribe: ["_INBOX.>", "relay.head", "checkpoints.>"] }} }}
+    {{ user: process_manager, password: "{process_manager}", permissions: {{
+        publish: [{reading}], subscribe: ["_INBOX.>", "relay.head"] }} }}
   ]
 }}
 "#,
@@ -64,6 +66,7 @@ authorization {{
         event_relay = password(&passwords.event_relay),
         projector_password = password(&passwords.projector),
         query_api = password(&passwords.query_api),
+        process_manager = password(&passwords.process_manager),
         projector = list(&projector),
         reading = list(&reading),
     )

@@ -28,6 +28,14 @@ pub struct Ports {
     pub projector_admin: u16,
     /// The front's admin port, usually 9084.
     pub front_admin: u16,
+    /// The process manager's port for events of the payment provider, usually 8082.
+    pub webhooks: u16,
+    /// The process manager's admin port, usually 9085.
+    pub process_manager_admin: u16,
+    /// The sandbox, usually 4010.
+    pub sandbox: u16,
+    /// The sandbox's admin port, usually 9086.
+    pub sandbox_admin: u16,
     /// PostgreSQL, usually 5433.
     pub postgres: u16,
     /// NATS, usually 4223.
@@ -73,6 +81,10 @@ impl Ports {
             event_relay_admin: next(9082)?,
             projector_admin: next(9083)?,
             front_admin: next(9084)?,
+            webhooks: next(8082)?,
+            process_manager_admin: next(9085)?,
+            sandbox: next(4010)?,
+            sandbox_admin: next(9086)?,
             postgres: next(5433)?,
             nats: next(4223)?,
         })
@@ -87,7 +99,7 @@ mod tests {
     use super::Ports;
 
     impl Ports {
-        fn all(&self) -> [u16; 10] {
+        fn all(&self) -> [u16; 14] {
             let Ports {
                 command_api,
                 query_api,
@@ -97,6 +109,10 @@ mod tests {
                 event_relay_admin,
                 projector_admin,
                 front_admin,
+                webhooks,
+                process_manager_admin,
+                sandbox,
+                sandbox_admin,
                 postgres,
                 nats,
             } = *self;
@@ -109,6 +125,10 @@ mod tests {
                 event_relay_admin,
                 projector_admin,
                 front_admin,
+                webhooks,
+                process_manager_admin,
+                sandbox,
+                sandbox_admin,
                 postgres,
                 nats,
             ]

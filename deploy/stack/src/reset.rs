@@ -25,6 +25,7 @@ pub async fn run(layout: &Layout, yes: bool, json: bool) -> anyhow::Result<ExitC
         remove_folder(folder)?;
     }
     remove_file(&layout.passwords())?;
+    remove_file(&layout.sandbox())?;
     if json {
         answer(serde_json::json!({ "deleted": what }))?;
     } else {

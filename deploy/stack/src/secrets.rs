@@ -109,6 +109,8 @@ pub struct Passwords {
     pub projector: SecretString,
     /// The query API's password.
     pub query_api: SecretString,
+    /// The process manager's password.
+    pub process_manager: SecretString,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -118,6 +120,9 @@ struct Stored {
     event_relay: String,
     projector: String,
     query_api: String,
+    /// A stack of an earlier version has none.
+    #[serde(default = "random")]
+    process_manager: String,
 }
 
 impl Passwords {
@@ -131,6 +136,7 @@ impl Passwords {
                 event_relay: random(),
                 projector: random(),
                 query_api: random(),
+                process_manager: random(),
             };
             write_private(&path, &serde_json::to_string_pretty(&stored)?)?;
         }
@@ -139,12 +145,16 @@ impl Passwords {
         let stored: Stored = serde_json::from_str(&text).with_context(|| {
             format!("{} cannot be read: `cargo stack reset` creates a new one", path.display())
         })?;
+        if !text.contains("process_manager") {
+            write_private(&path, &serde_json::to_string_pretty(&stored)?)?;
+        }
         Ok(Passwords {
             owner: stored.owner.into(),
             command_api: stored.command_api.into(),
             event_relay: stored.event_relay.into(),
             projector: stored.projector.into(),
             query_api: stored.query_api.into(),
+            process_manager: stored.process_manager.into(),
         })
     }
 }

@@ -25,8 +25,10 @@ const NATS_THREADS: &str = "GOMAXPROCS";
 const MAX_CONNECTIONS: &str = "1024";
 /// The maximum number of connections of Postgres. Those of all processes must fit.
 pub(crate) const POSTGRES_CONNECTIONS: &str = "200";
+/// What signs the events of the sandbox. It protects nothing: the sandbox moves no money.
+const WEBHOOK_SECRET: &str = "whsec_sandbox";
 /// The number of our processes that share the machine.
-const PROCESSES: usize = 5;
+const PROCESSES: usize = 7;
 
 /// The data from which the processes' settings are made.
 #[derive(Debug)]
@@ -44,6 +46,8 @@ pub struct Settings {
     pub identity_cache: PathBuf,
     /// The folder of the mails that the command API sends.
     pub mails: PathBuf,
+    /// The file of the payments and shipments of the sandbox.
+    pub sandbox: PathBuf,
 }
 
 impl Settings {
@@ -159,8 +163,40 @@ impl Settings {
         command
     }
 
+    /// The command `process-manager run`.
+    pub fn process_manager(&self) -> Command {
+        let (mut command, password) =
+            (self.program("process-manager", &["run"]), &self.passwords.process_manager);
+        command.env("EVENT_STORE_URL", self.postgres("process_manager", password));
+        command.env("SUBJECT_KEYS_URL", self.subject_keys("process_manager", password));
+        command.env("MASTER_KEY_FILE", &self.keys.master);
+        command.env("NATS_URL", self.nats("process_manager", password));
+        command.env("ADMIN_LISTEN", loopback(self.ports.process_manager_admin));
+        command.env("IDENTITY_URL", http(self.ports.command_api));
+        command.env("IDENTITY_CACHE", self.identity_cache.join("process-manager"));
+        command.env("WEBHOOK_LISTEN", loopback(self.ports.webhooks));
+        command.env("PAYMENT_WEBHOOK_SECRET", WEBHOOK_SECRET);
+        command.env("SHIPPING_WEBHOOK_SECRET", WEBHOOK_SECRET);
+        command.env("PAYMENT_PROVIDER", "sandbox").env("SHIPPING_PROVIDER", "sandbox");
+        command.env("PAYMENT_SANDBOX", http(self.ports.sandbox));
+        command.env("SHIPPING_SANDBOX", http(self.ports.sandbox));
+        share_postgres(&mut command, 8, 3);
+        command
+    }
+
+    /// The command `sandbox`.
+    pub fn sandbox(&self) -> Command {
+        let mut command = self.program("sandbox", &[]);
+        command.env("SANDBOX_LISTEN", loopback(self.ports.sandbox));
+        command.env("ADMIN_LISTEN", loopback(self.ports.sandbox_admin));
+        command.env("SANDBOX_STATE", &self.sandbox);
+        command.env("SANDBOX_WEBHOOK_ADDRESS", http(self.ports.webhooks));
+        command.env("SANDBOX_WEBHOOK_SECRET", WEBHOOK_SECRET);
+        command
+    }
+
     /// The commands that migrate the schemas, as the database owner.
-    pub fn migrations(&self) -> [Command; 4] {
+    pub fn migrations(&self) -> [Command; 5] {
         let owner = self.postgres_owner();
         let mut event_store = self.program("command-api", &["migrate", "event-store"]);
         event_store.env("EVENT_STORE_URL", &owner);
@@ -170,7 +206,9 @@ impl Settings {
         keys.env("SUBJECT_KEYS_URL", self.subject_keys_owner());
         let mut read_model = self.program("projector", &["migrate"]);
         read_model.env("READ_MODEL_URL", &owner).env("EVENT_STORE_URL", &owner);
-        [event_store, auth, keys, read_model]
+        let mut sagas = self.program("process-manager", &["migrate"]);
+        sagas.env("EVENT_STORE_URL", &owner);
+        [event_store, auth, keys, read_model, sagas]
     }
 
     /// All addresses, without the process ids.
@@ -180,6 +218,7 @@ impl Settings {
             front: http(self.ports.front),
             command_api: http(self.ports.command_api),
             query_api: http(self.ports.query_api),
+            sandbox: http(self.ports.sandbox),
             postgres: self.postgres_owner(),
             subject_keys: self.subject_keys_owner(),
             programs: self.programs.folder.clone(),
@@ -191,6 +230,8 @@ impl Settings {
                 event_relay: http(self.ports.event_relay_admin),
                 projector: http(self.ports.projector_admin),
                 front: http(self.ports.front_admin),
+                process_manager: http(self.ports.process_manager_admin),
+                sandbox: http(self.ports.sandbox_admin),
             },
             pids: std::collections::BTreeMap::new(),
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::Cancellation;
 use super::event::OrderLine;
 use crate::pricing::OrderPricing;
 use crate::user::Customer;
@@ -40,7 +41,7 @@ pub enum OrderCommand {
         rules: Option<Rules>,
     },
     /// Cancels the order if it is not shipped. It does not count as a sale then.
-    Cancel,
+    Cancel(Cancellation),
     /// Notes that the user asks to pay a confirmed order. A repeat changes nothing.
     RequestPayment,
     /// Records that a confirmed order is paid in whole.

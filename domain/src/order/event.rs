@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::CancelReason;
 use crate::aggregate::stored_events;
 use crate::personal::Personal;
 use crate::pricing::Price;
@@ -27,11 +28,11 @@ pub enum OrderEvent {
     ShippingAddressSet(OrderShippingAddressSet),
     /// `order.priced` v1: the order is confirmed with this price.
     Priced(OrderPriced),
-    /// `order.confirmed` v1: the order was confirmed.
+    /// `order.confirmed` v2: the order was confirmed.
     Confirmed(OrderConfirmed),
-    /// `order.cancelled` v1: a pending order was cancelled.
+    /// `order.cancelled` v2: a pending order was cancelled.
     Cancelled(OrderCancelled),
-    /// `order.sale_cancelled` v1: an order was cancelled after its confirmation.
+    /// `order.sale_cancelled` v2: an order was cancelled after its confirmation.
     SaleCancelled(OrderSaleCancelled),
     /// `order.payment_requested` v1: the user asks to pay.
     PaymentRequested(OrderPaymentRequested),
@@ -51,9 +52,9 @@ stored_events!(OrderEvent {
     LineRemoved(OrderLineRemoved) => "order.line_removed", 1;
     ShippingAddressSet(OrderShippingAddressSet) => "order.shipping_address_set", 1;
     Priced(OrderPriced) => "order.priced", 1;
-    Confirmed(OrderConfirmed) => "order.confirmed", 1;
-    Cancelled(OrderCancelled) => "order.cancelled", 1;
-    SaleCancelled(OrderSaleCancelled) => "order.sale_cancelled", 1;
+    Confirmed(OrderConfirmed) => "order.confirmed", 2;
+    Cancelled(OrderCancelled) => "order.cancelled", 2;
+    SaleCancelled(OrderSaleCancelled) => "order.sale_cancelled", 2;
     PaymentRequested(OrderPaymentRequested) => "order.payment_requested", 1;
     Paid(OrderPaid) => "order.paid", 1;
     Shipped(OrderShipped) => "order.shipped", 1;
@@ -195,7 +196,10 @@ pub struct OrderPriced {
     pub price: Price,
 }
 
-/// The payload of `order.confirmed` v1. From this event on, the order counts as a sale.
+/// The payload of `order.confirmed` v2. From this event on, the order counts as a sale.
+///
+/// Version 2 added `to_fulfil`. An order that was confirmed by version 1 has its stock reserved,
+/// and people fulfil it.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OrderConfirmed {
     /// The order's id.
@@ -211,19 +215,25 @@ pub struct OrderConfirmed {
     /// confirmation.
     #[serde(deserialize_with = "time::read")]
     pub ordered_at: DateTime<Utc>,
+    /// Whether the shop has to fulfil it: to reserve its stock, charge its payment and ship it. An
+    /// imported order was fulfilled elsewhere.
+    pub to_fulfil: bool,
 }
 
-/// The payload of `order.cancelled` v1.
+/// The payload of `order.cancelled` v2. Version 2 added `reason`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OrderCancelled {
     /// The order's id.
     pub order_id: Uuid,
     /// The user's id.
     pub user_id: Uuid,
+    /// Why. It is absent in what version 1 wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<CancelReason>,
 }
 
-/// The payload of `order.sale_cancelled` v1. From this event on, the order no longer counts as a
-/// sale.
+/// The payload of `order.sale_cancelled` v2. From this event on, the order no longer counts as a
+/// sale. Version 2 added `reason` and `products`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OrderSaleCancelled {
     /// The order's id.
@@ -237,6 +247,12 @@ pub struct OrderSaleCancelled {
     /// The time of the sale, as in `order.confirmed`.
     #[serde(deserialize_with = "time::read")]
     pub ordered_at: DateTime<Utc>,
+    /// Why. It is absent in what version 1 wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<CancelReason>,
+    /// The products that the reason is about, such as those that lack units.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub products: Vec<Uuid>,
 }
 
 /// The payload of `order.payment_requested` v1.

@@ -6,7 +6,7 @@ use super::event::{
     OrderCancelled, OrderDelivered, OrderEvent, OrderPaid, OrderPaymentRequested, OrderRefunded,
     OrderSaleCancelled, OrderShipped,
 };
-use super::{OrderError, OrderStatus, Placed};
+use super::{Cancellation, OrderError, OrderStatus, Placed};
 use crate::value::{Money, MoneyError};
 
 impl Placed {
@@ -96,10 +96,13 @@ impl Placed {
         })
     }
 
-    pub(super) fn cancel(&self) -> Result<OrderEvent, OrderError> {
+    pub(super) fn cancel(&self, cancellation: Cancellation) -> Result<OrderEvent, OrderError> {
         let (order_id, user_id) = (self.order_id, self.user_id);
+        let (reason, products) = (Some(cancellation.reason), cancellation.products);
         match self.status {
-            OrderStatus::Pending => Ok(OrderEvent::Cancelled(OrderCancelled { order_id, user_id })),
+            OrderStatus::Pending => {
+                Ok(OrderEvent::Cancelled(OrderCancelled { order_id, user_id, reason }))
+            }
             OrderStatus::Confirmed | OrderStatus::Paid => {
                 Ok(OrderEvent::SaleCancelled(OrderSaleCancelled {
                     order_id,
@@ -107,6 +110,8 @@ impl Placed {
                     total: self.total()?,
                     units: self.units(),
                     ordered_at: self.sold_at()?,
+                    reason,
+                    products,
                 }))
             }
             status @ (OrderStatus::Shipped
@@ -117,7 +122,7 @@ impl Placed {
     }
 
     /// The amount that was given back so far.
-    fn refunded(&self) -> Money {
+    pub(super) fn refunded(&self) -> Money {
         self.refunded.unwrap_or(Money::zero(self.currency))
     }
 

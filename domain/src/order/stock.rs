@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::Order;
+use crate::value::Quantity;
 
 impl Order {
     /// The number of units that the order takes of each product, sorted by the product's id.
@@ -20,6 +21,12 @@ impl Order {
             *of_product = of_product.saturating_add(i64::from(line.quantity.get()));
         }
         units
+    }
+
+    /// The product and the number of units of each line.
+    pub fn items(&self) -> Vec<(Uuid, Quantity)> {
+        let lines = self.placed.iter().flat_map(|order| &order.lines);
+        lines.map(|line| (line.product_id, line.quantity)).collect()
     }
 
     /// The first line with which the order takes more of a product than `available` units: its

@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::event::{OrderCancelled, OrderConfirmed, OrderLineAdded, OrderLineRemoved, OrderPlaced};
 use super::{
-    MAX_LINES, Order, OrderCommand, OrderError, OrderEvent, OrderLine, OrderStatus, PlaceOrder,
+    CancelReason, MAX_LINES, Order, OrderCommand, OrderError, OrderEvent, OrderLine, OrderStatus,
+    PlaceOrder,
 };
 use crate::aggregate::scenario::given;
 use crate::aggregate::{Aggregate, DomainEvent};
@@ -77,11 +78,18 @@ fn confirmed(total: Money, units: u64, at: &str) -> OrderEvent {
         total,
         units,
         ordered_at: time(at),
+        // An imported order has an earlier date.
+        to_fulfil: at == NOON,
     })
 }
 
+fn cancel() -> OrderCommand {
+    OrderCommand::Cancel(CancelReason::Customer.into())
+}
+
 fn cancelled() -> OrderEvent {
-    OrderEvent::Cancelled(OrderCancelled { order_id: ORDER, user_id: ADA })
+    let reason = Some(CancelReason::Customer);
+    OrderEvent::Cancelled(OrderCancelled { order_id: ORDER, user_id: ADA, reason })
 }
 
 fn removed(id: u128, total: Money) -> OrderEvent {
@@ -204,9 +212,7 @@ fn an_empty_order_is_never_confirmed_but_can_be_cancelled() {
     given::<Order>([one_line(), removed(1, usd("0"))])
         .when(confirm())
         .then_error(&OrderError::Empty);
-    given::<Order>([one_line(), removed(1, usd("0"))])
-        .when(OrderCommand::Cancel)
-        .then([cancelled()]);
+    given::<Order>([one_line(), removed(1, usd("0"))]).when(cancel()).then([cancelled()]);
 }
 
 #[test]
@@ -240,7 +246,7 @@ fn an_order_that_was_never_placed_is_unknown() {
         OrderCommand::AddLine { line: line(2, 1, usd("1")) },
         OrderCommand::RemoveLine { line_id: Uuid::from_u128(1) },
         confirm(),
-        OrderCommand::Cancel,
+        cancel(),
     ] {
         given::<Order>([]).when(command).then_error(&OrderError::Unknown);
     }

@@ -56,9 +56,12 @@ pub enum ProductCommand {
         /// The order's id.
         order_id: Uuid,
     },
-    /// Takes the units of an order out of the stock. The order must have a reservation.
+    /// Takes the units of an order out of the stock: those that are reserved for it, or available
+    /// ones if none are.
     ShipStock {
         /// The order's id.
         order_id: Uuid,
+        /// The number of units, over all lines of the order with this product.
+        units: i64,
     },
 }

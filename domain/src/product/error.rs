@@ -24,7 +24,4 @@ pub enum ProductError {
     /// The product has [`super::MAX_RESERVATIONS`] reservations.
     #[error("the product is reserved for {} orders already", super::MAX_RESERVATIONS)]
     TooManyReservations,
-    /// Nothing is reserved for the order.
-    #[error("nothing is reserved for the order")]
-    NotReserved,
 }

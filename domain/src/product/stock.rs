@@ -76,6 +76,16 @@ impl Stock {
         self.reserved = reserved;
     }
 
+    /// Checks a number of units that are to be taken from the available ones.
+    fn taken(&self, units: i64) -> Result<i64, ProductError> {
+        let available = self.available();
+        match units {
+            ..1 => Err(ProductError::UnitsOutOfRange),
+            units if units > available => Err(ProductError::NotEnoughStock { available }),
+            units => Ok(units),
+        }
+    }
+
     fn units_of(&self, order_id: Uuid) -> Option<i64> {
         let at = self.find(order_id).ok()?;
         self.reservations.get(at).map(|Reservation(_, units)| *units)
@@ -119,12 +129,7 @@ impl Added {
         if stock.units_of(order_id).is_some() {
             return Ok(None);
         }
-        if units < 1 {
-            return Err(ProductError::UnitsOutOfRange);
-        }
-        if units > stock.available() {
-            return Err(ProductError::NotEnoughStock { available: stock.available() });
-        }
+        let units = stock.taken(units)?;
         if stock.reservations.len() >= MAX_RESERVATIONS {
             return Err(ProductError::TooManyReservations);
         }
@@ -138,10 +143,16 @@ impl Added {
         Some(ProductStockReleased { product_id: self.product_id, order_id, units, reserved })
     }
 
-    pub(super) fn ship_stock(&self, order_id: Uuid) -> Result<ProductStockShipped, ProductError> {
-        let units = self.stock.units_of(order_id).ok_or(ProductError::NotReserved)?;
+    pub(super) fn ship_stock(
+        &self,
+        order_id: Uuid,
+        units: i64,
+    ) -> Result<ProductStockShipped, ProductError> {
+        let (units, reserved) = match self.stock.units_of(order_id) {
+            Some(units) => (units, self.stock.reserved.saturating_sub(units)),
+            None => (self.stock.taken(units)?, self.stock.reserved),
+        };
         let stock = self.stock.on_hand.saturating_sub(units);
-        let reserved = self.stock.reserved.saturating_sub(units);
         let product_id = self.product_id;
         Ok(ProductStockShipped { product_id, order_id, units, stock, reserved })
     }

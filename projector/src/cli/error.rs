@@ -5,10 +5,10 @@ use event_store::KeyError;
 use event_store::StoreError;
 use event_store::encryption::InvalidMasterKey;
 use event_store::registry::InvalidRegistry;
+use identity::OperatorKeysError;
 use service_kit::config::SecretError;
 use service_kit::process::ProcessError;
 
-use crate::operators::IdentityError;
 use admin_client::RemoteError;
 use projection::generation::SchemaError;
 use projection::ops::explain::ExplainError;
@@ -27,7 +27,7 @@ pub enum CommandError {
     Usage(#[from] cli_kit::Usage),
     /// The settings of access tokens cannot be used.
     #[error(transparent)]
-    Identity(#[from] IdentityError),
+    Identity(#[from] OperatorKeysError),
     /// The address of the read model is not a URL. It is not shown, because it may hold a password.
     #[error("READ_MODEL_URL is not a Postgres URL")]
     ReadModelUrl,
@@ -105,7 +105,7 @@ impl CommandError {
         match self {
             Self::Differs(_) => cli_kit::NOT_IN_ORDER,
             Self::Setting(_)
-            | Self::Identity(IdentityError::Usage(_))
+            | Self::Identity(OperatorKeysError::Usage(_))
             | Self::ReadModelUrl
             | Self::MasterKey(_)
             | Self::WhoAndWhy

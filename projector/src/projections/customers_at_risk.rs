@@ -67,7 +67,7 @@ row! {
 
 impl Projection for CustomersAtRisk {
     const NAME: &'static str = "customers_at_risk";
-    const FOLD_VERSION: i32 = 1;
+    const FOLD_VERSION: i32 = 2;
     const TABLES: &'static str = include_str!("customers_at_risk/tables.sql");
     const INDEXES: &'static str = include_str!("customers_at_risk/indexes.sql");
     const SPLIT: Split = Split::ByKey(1);

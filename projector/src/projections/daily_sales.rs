@@ -102,7 +102,7 @@ row! {
 
 impl Projection for DailySales {
     const NAME: &'static str = "daily_sales";
-    const FOLD_VERSION: i32 = 4;
+    const FOLD_VERSION: i32 = 5;
     const TABLES: &'static str = include_str!("daily_sales/tables.sql");
     const INDEXES: &'static str = include_str!("daily_sales/indexes.sql");
     const HISTORY: bool = true;

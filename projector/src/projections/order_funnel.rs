@@ -43,7 +43,7 @@ row! {
 
 impl Projection for OrderFunnel {
     const NAME: &'static str = "order_funnel";
-    const FOLD_VERSION: i32 = 1;
+    const FOLD_VERSION: i32 = 2;
     const TABLES: &'static str = include_str!("order_funnel/tables.sql");
     const TRIGGERS: &'static str = include_str!("order_funnel/triggers.sql");
     const INDEXES: &'static str = "";

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use domain::DomainEvent;
-use domain::order::OrderStatus;
 use domain::order::event::{OrderEvent, OrderLine, OrderPlaced};
+use domain::order::{CancelReason, OrderStatus};
 use domain::pricing::Price;
 use domain::value::{Destination, Money};
 use event_store::RecordedEvent;
@@ -40,6 +40,8 @@ row! {
         shipped_at: Option<DateTime<Utc>>,
         delivered_at: Option<DateTime<Utc>>,
         cancelled_at: Option<DateTime<Utc>>,
+        cancel_reason: Option<String>,
+        cancel_products: Json<Vec<Uuid>>,
         refunded_at: Option<DateTime<Utc>>,
         created_at: DateTime<Utc>,
         updated_at: DateTime<Utc>,
@@ -73,7 +75,7 @@ impl From<&OrderLine> for Line {
 
 impl Projection for Orders {
     const NAME: &'static str = "orders";
-    const FOLD_VERSION: i32 = 4;
+    const FOLD_VERSION: i32 = 5;
     const TABLES: &'static str = include_str!("orders/tables.sql");
     const INDEXES: &'static str = include_str!("orders/indexes.sql");
     const HISTORY: bool = true;
@@ -127,9 +129,9 @@ impl Projection for Orders {
                 row.confirmed_at = Some(at);
                 row.set_total(confirmed.total);
             }
-            OrderEvent::Cancelled(_) | OrderEvent::SaleCancelled(_) => {
-                row.set_status(OrderStatus::Cancelled);
-                row.cancelled_at = Some(at);
+            OrderEvent::Cancelled(cancelled) => row.cancel(at, cancelled.reason, &[]),
+            OrderEvent::SaleCancelled(cancelled) => {
+                row.cancel(at, cancelled.reason, &cancelled.products);
             }
             OrderEvent::PaymentRequested(_) => row.payment_requested_at = Some(at),
             OrderEvent::Paid(paid) => {
@@ -165,6 +167,13 @@ impl Projection for Orders {
 impl OrderRow {
     fn set_status(&mut self, status: OrderStatus) {
         status.as_str().clone_into(&mut self.status);
+    }
+
+    fn cancel(&mut self, at: DateTime<Utc>, reason: Option<CancelReason>, products: &[Uuid]) {
+        self.set_status(OrderStatus::Cancelled);
+        self.cancelled_at = Some(at);
+        self.cancel_reason = reason.map(|reason| reason.as_str().to_owned());
+        self.cancel_products = Json(products.to_vec());
     }
 
     fn set_destination(&mut self, destination: &Destination) {
@@ -207,6 +216,8 @@ fn new_row(placed: &OrderPlaced, recorded_at: DateTime<Utc>) -> OrderRow {
         shipped_at: None,
         delivered_at: None,
         cancelled_at: None,
+        cancel_reason: None,
+        cancel_products: Json(Vec::new()),
         refunded_at: None,
         created_at: recorded_at,
         updated_at: recorded_at,

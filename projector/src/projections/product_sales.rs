@@ -59,7 +59,7 @@ impl SoldLine {
 
 impl Projection for ProductSales {
     const NAME: &'static str = "product_sales";
-    const FOLD_VERSION: i32 = 1;
+    const FOLD_VERSION: i32 = 2;
     const TABLES: &'static str = include_str!("product_sales/tables.sql");
     const TRIGGERS: &'static str = include_str!("product_sales/triggers.sql");
     const INDEXES: &'static str = include_str!("product_sales/indexes.sql");

@@ -81,7 +81,7 @@ row! {
 
 impl Projection for Users {
     const NAME: &'static str = "users";
-    const FOLD_VERSION: i32 = 4;
+    const FOLD_VERSION: i32 = 5;
     const TABLES: &'static str = include_str!("users/tables.sql");
     const INDEXES: &'static str = include_str!("users/indexes.sql");
     const PERSONAL: &'static [&'static str] =

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use domain::order::CancelReason;
 use domain::order::event::{
     OrderCancelled, OrderConfirmed, OrderEvent, OrderLine, OrderLineAdded, OrderLineRemoved,
     OrderPlaced,
@@ -115,6 +116,7 @@ fn confirmed(minor: i64, units: u64, ordered_at: &str) -> Happening {
         total,
         units,
         ordered_at,
+        to_fulfil: true,
     }))
 }
 
@@ -138,6 +140,7 @@ fn of_orders() -> Vec<Story> {
             "shipping_region": null, "units": 2, "lines": [one], "paid_minor": 0,
             "refunded_minor": 0,
         "ordered_at": "1997-05-05T00:00:00+00:00", "confirmed_at": null, "cancelled_at": null,
+        "cancel_reason": null, "cancel_products": [],
         "payment_requested_at": null, "paid_at": null, "shipped_at": null, "delivered_at": null,
         "refunded_at": null,
         "created_at": "@1", "updated_at": "@1", "version": 1, "position": 1,
@@ -158,10 +161,13 @@ fn of_orders() -> Vec<Story> {
         "updated_at": "@2", "version": 2, "position": 2,
     });
     let undone = json!({
-        "status": "cancelled", "cancelled_at": "@2", "updated_at": "@2", "version": 2,
+        "status": "cancelled", "cancelled_at": "@2", "cancel_reason": "customer",
+        "updated_at": "@2", "version": 2,
             "position": 2,
     });
-    let cancelled = order(OrderEvent::Cancelled(OrderCancelled { order_id: ORDER, user_id: USER }));
+    let reason = Some(CancelReason::Customer);
+    let cancelled = OrderCancelled { order_id: ORDER, user_id: USER, reason };
+    let cancelled = order(OrderEvent::Cancelled(cancelled));
     vec![
         story("orders", vec![placed()], first.clone()),
         story("orders", vec![placed(), line_added()], second.clone()),

@@ -40,8 +40,14 @@ fn large(order_id: Uuid) -> [OrderEvent; 2] {
         total,
         ordered_at: None,
     };
-    let confirmed =
-        OrderConfirmed { order_id, user_id, total, units, ordered_at: at("1997-01-01T00:00:00Z") };
+    let confirmed = OrderConfirmed {
+        order_id,
+        user_id,
+        total,
+        units,
+        ordered_at: at("1997-01-01T00:00:00Z"),
+        to_fulfil: true,
+    };
     [OrderEvent::Placed(placed), OrderEvent::Confirmed(confirmed)]
 }
 

@@ -241,7 +241,14 @@ pub(crate) fn of_a_stranger(user_id: Uuid) -> Happening {
     happening(
         "order",
         order_id,
-        &OrderEvent::Confirmed(OrderConfirmed { order_id, user_id, total, units: 1, ordered_at }),
+        &OrderEvent::Confirmed(OrderConfirmed {
+            order_id,
+            user_id,
+            total,
+            units: 1,
+            ordered_at,
+            to_fulfil: true,
+        }),
     )
 }
 

@@ -109,6 +109,7 @@ fn confirmed(order: u128, minor: i64, currency: &str, units: u64, ordered_at: &s
             total,
             units,
             ordered_at,
+            to_fulfil: true,
         }),
     )
 }
@@ -182,7 +183,11 @@ async fn an_order_row_follows_its_lines_and_its_end() {
         happening(
             "order",
             Uuid::from_u128(11),
-            &OrderEvent::Cancelled(OrderCancelled { order_id: Uuid::from_u128(11), user_id: USER }),
+            &OrderEvent::Cancelled(OrderCancelled {
+                order_id: Uuid::from_u128(11),
+                user_id: USER,
+                reason: None,
+            }),
         ),
     ])
     .await;

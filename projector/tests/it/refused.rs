@@ -233,8 +233,14 @@ async fn p7_a_rebuild_and_a_verification_park_the_row_that_postgres_refuses_as_t
     let user_id = Uuid::from_u128(1);
     let confirmed = |ordered_at: &str| {
         let (order_id, ordered_at) = (Uuid::now_v7(), at(ordered_at));
-        let confirmed =
-            OrderConfirmed { order_id, user_id, total: money(5, "USD"), units: 1, ordered_at };
+        let confirmed = OrderConfirmed {
+            order_id,
+            user_id,
+            total: money(5, "USD"),
+            units: 1,
+            ordered_at,
+            to_fulfil: true,
+        };
         happening("order", order_id, &OrderEvent::Confirmed(confirmed))
     };
     let mut happened =

@@ -93,6 +93,7 @@ async fn an_event_that_makes_no_sense_for_a_row_is_parked_and_everything_else_go
         total: money(5, "USD"),
         units: 1,
         ordered_at: at("1997-01-01T00:00:00Z"),
+        to_fulfil: true,
     };
     let store = log_of(vec![
         happening("user", user, &registered(user)),

@@ -103,6 +103,7 @@ fn confirmed(number: u128) -> Happening {
         total: money(0, "USD"),
         units: 0,
         ordered_at: at(DAY),
+        to_fulfil: true,
     }))
 }
 
@@ -137,6 +138,8 @@ fn sale_cancelled(number: u128) -> Happening {
         total: money(0, "USD"),
         units: 0,
         ordered_at: at(DAY),
+        reason: None,
+        products: Vec::new(),
     }))
 }
 

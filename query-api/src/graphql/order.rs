@@ -21,7 +21,7 @@ use super::scalar::Timestamp;
 use super::user::User;
 use crate::read::order::{LineRow, ListOrders, OrderRow, OrderSort};
 use crate::view::known;
-use crate::view::order::{OrderStatus, refund_due_minor};
+use crate::view::order::{CancelReason, OrderStatus, refund_due_minor};
 
 /// An order.
 pub(super) struct Order(pub(super) Arc<OrderRow>);
@@ -288,6 +288,17 @@ impl Order {
     /// The time of the cancellation.
     async fn cancelled_at(&self) -> Option<Timestamp> {
         self.0.cancelled_at.map(Timestamp)
+    }
+
+    /// Why the order was cancelled. Null if it was not, if nobody recorded why, or if this program
+    /// does not know the reason yet.
+    async fn cancel_reason(&self) -> Option<CancelReason> {
+        known(self.0.cancel_reason.as_deref()?)
+    }
+
+    /// The ids of the products that the reason is about, such as those that lacked units.
+    async fn cancel_product_ids(&self) -> Vec<ID> {
+        self.0.cancel_products.iter().map(|id| ID::from(*id)).collect()
     }
 
     /// The time of the latest refund.

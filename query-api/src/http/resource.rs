@@ -12,6 +12,7 @@ mod history;
 pub(super) mod order;
 pub(super) mod product;
 pub(super) mod product_sales;
+mod saga;
 pub(super) mod sales;
 mod search;
 pub(super) mod user;
@@ -23,5 +24,6 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .merge(audit::routes())
         .merge(funnel::routes())
         .merge(history::routes())
+        .merge(saga::routes())
         .merge(search::routes())
 }

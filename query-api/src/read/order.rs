@@ -67,6 +67,10 @@ postgres_kit::row! {
         pub delivered_at: Option<DateTime<Utc>>,
         /// The time of the cancellation.
         pub cancelled_at: Option<DateTime<Utc>>,
+        /// Why it was cancelled; `None` if nobody knows.
+        pub cancel_reason: Option<String>,
+        /// The products that the reason is about.
+        pub cancel_products: Json<Vec<Uuid>>,
         /// The time when the latest refund was recorded.
         pub refunded_at: Option<DateTime<Utc>>,
         /// The time when the order was placed.

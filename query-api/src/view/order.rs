@@ -133,6 +133,28 @@ impl OrderStatus {
     }
 }
 
+/// Why an order was cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, Enum)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum CancelReason {
+    /// The user who ordered wanted it.
+    Customer,
+    /// Staff decided it.
+    Staff,
+    /// There was not enough in stock.
+    OutOfStock,
+    /// The bank or the provider declined the payment.
+    PaymentDeclined,
+    /// No answer about the payment came in time.
+    PaymentUnanswered,
+    /// The shipper does not ship it.
+    ShippingRejected,
+    /// It was not shipped in time.
+    Expired,
+    /// The personal data of the user who ordered were erased.
+    UserErased,
+}
+
 impl Line {
     fn new(row: LineRow, currency: &str, decimal: impl Fn(i64) -> String) -> Self {
         Self {

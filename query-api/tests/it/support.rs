@@ -246,9 +246,10 @@ impl App {
         sqlx::query(
             "INSERT INTO orders_g1.orders (id, user_id, status, currency, total_minor,
                 discount_minor, tax_minor, shipping_country, units, paid_minor, refunded_minor,
-                lines, ordered_at, confirmed_at, created_at, updated_at, version, position)
-             VALUES ($1, $2, $3, 'USD', 2934, 200, 200, 'US', 2, 2934, 1467, $4, $5, $5, $5, $5,
-                2, 9)",
+                lines, cancel_products, ordered_at, confirmed_at, created_at, updated_at, version,
+                position)
+             VALUES ($1, $2, $3, 'USD', 2934, 200, 200, 'US', 2, 2934, 1467, $4, '[]', $5, $5, $5,
+                $5, 2, 9)",
         )
         .bind(id)
         .bind(user_id)

@@ -70,9 +70,9 @@ impl Driver {
                 let is_own = stream == id::stream(loaded.state.id);
                 Ok(if is_own { Appended::Overtaken } else { Appended::Conflict })
             }
-            AppendOutcome::Refused(Refusal::Condition { .. } | Refusal::Reservation { .. }) => {
-                Ok(Appended::Conflict)
-            }
+            AppendOutcome::Refused(
+                Refusal::Condition { .. } | Refusal::Reservation { .. } | Refusal::Epoch { .. },
+            ) => Ok(Appended::Conflict),
             AppendOutcome::Refused(Refusal::SubjectErased { .. }) => {
                 Ok(Appended::Never("the person whose data it brings is erased"))
             }
@@ -107,6 +107,7 @@ fn append_of(loaded: &Loaded, work: Work) -> Result<Append, DriveError> {
         conditions: work.conditions,
         reservations: work.reservations,
         subjects: work.subjects,
+        epoch: work.epoch,
         ..Append::default()
     })
 }

@@ -146,6 +146,7 @@ impl Loaded {
     fn call(&self, due: &Due) -> Call {
         let (instance, step) = (self.state.id, due.step.name);
         let results = self.state.steps.iter().filter(|(_, step)| !step.data.is_null());
+        let undone = self.state.steps.iter().filter(|(_, step)| !step.undone.is_null());
         Call {
             instance,
             key: self.state.origin.as_ref().map(|it| it.key.clone()).unwrap_or_default(),
@@ -154,6 +155,7 @@ impl Loaded {
             attempt: due.attempt,
             idempotency_key: self.state.call_of(step, due.part),
             results: results.map(|(name, step)| (name.clone(), step.data.clone())).collect(),
+            undone: undone.map(|(name, step)| (name.clone(), step.undone.clone())).collect(),
             reason: self.state.reason.clone().filter(|_| due.part == Part::Compensation),
             metadata: self.metadata(),
         }

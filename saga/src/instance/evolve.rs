@@ -23,7 +23,7 @@ impl Instance {
             SagaEvent::StepPending(it) => self.pend(&it.step, Part::Action),
             SagaEvent::CompensationPending(it) => self.pend(&it.step, Part::Compensation),
             SagaEvent::StepSucceeded(it) => self.succeed(&it.step, it.data.clone()),
-            SagaEvent::CompensationSucceeded(it) => self.undone(&it.step),
+            SagaEvent::CompensationSucceeded(it) => self.undone(&it.step, it.data.clone()),
             SagaEvent::StepFailed(it) => self.fail(it, Part::Action),
             SagaEvent::CompensationFailed(it) => self.fail(it, Part::Compensation),
             SagaEvent::CompensationSkipped(it) => {
@@ -92,8 +92,9 @@ impl Instance {
         }
     }
 
-    fn undone(&mut self, step: &str) {
+    fn undone(&mut self, step: &str, data: serde_json::Value) {
         let entry = self.entry(step);
+        entry.undone = data;
         if std::mem::take(&mut entry.again) {
             entry.rounds += 1;
             entry.compensation = Leg::Idle;
@@ -115,6 +116,7 @@ impl Instance {
             (None, _) => Leg::Failed { attempt, certain: failed.certain },
         };
         self.set(&failed.step, part, leg);
+        self.entry(&failed.step).failure = Some(failed.reason.clone());
     }
 
     /// A compensation that used up its attempts gets new ones: a person wants it.

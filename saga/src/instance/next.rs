@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::data::short;
 use super::{Instance, Leg, Status, StepState};
 use crate::definition::{Definition, Place, Step};
 use crate::event::{Compensated, Compensating, Completed, Delayed, Parked, Requested, SagaEvent};
@@ -33,7 +34,7 @@ impl Instance {
                 if legs().any(|(step, leg)| is_under_way(step, leg)) {
                     return Vec::new();
                 }
-                let why = self.reason.clone().unwrap_or_else(|| format!("{} failed", step.name));
+                let why = self.reason.clone().unwrap_or_else(|| self.failure(step));
                 return vec![SagaEvent::Compensating(Compensating { reason: why, by: None })];
             }
             if legs().any(|(_, leg)| !leg.is_settled()) {
@@ -42,6 +43,12 @@ impl Instance {
             }
         }
         vec![SagaEvent::Completed(Completed {})]
+    }
+
+    /// Which step failed, and why.
+    fn failure(&self, step: &Step) -> String {
+        let why = self.step(step.name).failure.unwrap_or_default();
+        short(format!("{} failed: {why}", step.name))
     }
 
     fn next_compensation(&self, definition: &Definition, now: DateTime<Utc>) -> Option<SagaEvent> {
@@ -56,11 +63,9 @@ impl Instance {
                 Leg::Idle => return Some(undo(step, 1, now)),
                 Leg::Delayed(_) | Leg::Requested { .. } | Leg::Resting { .. } => return None,
                 Leg::Failed { .. } => {
-                    let why = format!("the compensation of {} failed: {}", step.name, reason());
-                    return Some(SagaEvent::Parked(Parked {
-                        reason: why,
-                        lacks_definition: false,
-                    }));
+                    let reason = short(format!("the compensation of {}", self.failure(step)));
+                    let lacks_definition = false;
+                    return Some(SagaEvent::Parked(Parked { reason, lacks_definition }));
                 }
             }
         }

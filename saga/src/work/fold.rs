@@ -55,7 +55,7 @@ impl Fold {
                     continue;
                 }
                 if let Some(start) = saga.start(event) {
-                    let origin = origin(saga.name, event);
+                    let origin = origin(&saga.actor, event);
                     let instance = id::of_instance(saga.name, &start.key);
                     let news = fold.news(instance, event);
                     news.saga = Some(saga.name.to_owned());
@@ -241,10 +241,10 @@ impl News {
 }
 
 /// The origin of an instance's events.
-fn origin(saga: &str, event: &RecordedEvent) -> Metadata {
+fn origin(actor: &str, event: &RecordedEvent) -> Metadata {
     Metadata {
         causation_id: Some(event.id),
-        actor: Some(format!("saga:{saga}")),
+        actor: Some(actor.to_owned()),
         traceparent: event.metadata.traceparent.clone(),
         ..Metadata::new(event.metadata.correlation_id)
     }

@@ -81,7 +81,7 @@ async fn a_refused_call_undoes_the_saga_and_people_see_it_while_it_is_parked() {
     world.wanted(&["refused".into(), "parked".into()]).await;
     world.ended(1).await;
     let timeline = world.timeline("refused").await;
-    assert_eq!(timeline.last().unwrap(), "compensated: ask failed", "{timeline:#?}");
+    assert_eq!(timeline.last().unwrap(), "compensated: ask failed: refused", "{timeline:#?}");
     let operations = world.operations(shape());
     let listing = Listing { status: Some("parked".into()), limit: 10, ..Listing::default() };
     eventually("it is parked", async || operations.list(&listing).await.unwrap().len() == 1).await;

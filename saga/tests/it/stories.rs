@@ -92,12 +92,12 @@ fn a_refused_step_undoes_those_before_it_in_reverse_order_and_not_itself() {
             "step_succeeded c #1",
             "step_requested d #1",
             "step_failed d #1: no",
-            "compensating: d failed",
+            "compensating: d failed: no",
             "compensation_requested c #1",
             "compensation_succeeded c #1",
             "compensation_requested a #1",
             "compensation_succeeded a #1",
-            "compensated: d failed",
+            "compensated: d failed: no",
         ]);
 }
 
@@ -140,7 +140,7 @@ fn a_step_whose_effect_is_unknown_is_undone_too() {
             "step_failed deliver #1: busy, again, unknown effect",
             "step_requested deliver #2",
             "step_failed deliver #2: lost, unknown effect",
-            "compensating: deliver failed",
+            "compensating: deliver failed: lost",
             "compensation_requested deliver #1",
         ])
         .undone("deliver")
@@ -174,7 +174,7 @@ fn an_answer_that_never_comes_is_a_failure_with_unknown_effect() {
         "step_pending deliver #1",
         "timer_fired deadline deliver",
         "step_failed deliver #1: no outcome in time, unknown effect",
-        "compensating: deliver failed",
+        "compensating: deliver failed: no outcome in time",
         "compensation_requested deliver #1",
     ]);
 }
@@ -321,9 +321,9 @@ fn steps_together_begin_together_and_the_next_waits_for_all() {
     failed.clone().rejected("b", "no").is(Status::Compensated);
     failed
         .done("b")
-        .then(&["step_succeeded b #1", "compensating: a failed", "compensation_requested b #1"])
+        .then(&["step_succeeded b #1", "compensating: a failed: no", "compensation_requested b #1"])
         .undone("b")
-        .then(&["compensation_succeeded b #1", "compensated: a failed"]);
+        .then(&["compensation_succeeded b #1", "compensated: a failed: no"]);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::fault::{Fault, chance, share};
 use crate::form::Form;
 use crate::simulation::api::{Sandbox, World};
 use crate::simulation::journal::JournalError;
-use crate::simulation::state::{Change, Entry, Hook, Saved};
+use crate::simulation::state::{About, Change, Entry, Hook, Saved};
 use crate::simulation::{payments, shipments};
 
 /// What a request asks for.
@@ -245,7 +245,7 @@ impl Sandbox {
             "livemode": false,
             "type": kind,
         });
-        Some(Hook { number, at: now.timestamp_millis(), event })
+        Some(Hook { number, at: now.timestamp_millis(), event, about: About::Payment })
     }
 }
 

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `GET /_faults`, `PUT /_faults` | the rates of faults |
 //! | `POST /_faults/next` | a list of faults that the next requests meet, in order |
+//! | `POST /_arrivals/{order}` | the shipments of an order arrive |
 //! | `GET /_counts` | what took effect, by key and by order |
 //!
 //! Faults are not part of the state: a restart begins with those of the command line.
@@ -16,6 +17,7 @@ use axum::{Json, Router};
 
 use crate::fault::{Faults, Next};
 use crate::simulation::api::Sandbox;
+use crate::simulation::arrivals::arrive;
 use crate::simulation::state::Counts;
 
 /// The maximum number of faults that wait for their request.
@@ -25,6 +27,7 @@ pub(crate) fn routes() -> Router<Sandbox> {
     Router::new()
         .route("/_faults", get(faults).put(set_faults))
         .route("/_faults/next", post(next_faults))
+        .route("/_arrivals/{order}", post(arrive))
         .route("/_counts", get(counts))
 }
 

@@ -1,4 +1,5 @@
-//! Sends events, signed as Stripe signs them. An event is sent until somebody answers 2xx.
+//! Sends events, signed as Stripe signs them. An event is sent until somebody answers 2xx. Those of
+//! shipments have a header of their own.
 
 use std::time::Duration;
 
@@ -12,9 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::fault::{chance, share};
 use crate::simulation::api::Sandbox;
-use crate::simulation::state::{Entry, Hook};
+use crate::simulation::state::{About, Entry, Hook};
 
-const SIGNATURE: HeaderName = HeaderName::from_static("stripe-signature");
+const PAYMENT_SIGNATURE: HeaderName = HeaderName::from_static("stripe-signature");
+const SHIPMENT_SIGNATURE: HeaderName = HeaderName::from_static("sandbox-signature");
 /// The maximum number of events that are sent at once.
 const AT_ONCE: usize = 8;
 /// How often events that nobody took are sent again, and new ones are looked for at least.
@@ -25,8 +27,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub struct HookSettings {
     /// The address of the receiver.
     pub address: Address,
-    /// The path of the receiver, which begins with a slash.
-    pub path: String,
+    /// The path of the receiver of payments, which begins with a slash.
+    pub payments: String,
+    /// The path of the receiver of shipments.
+    pub shipments: String,
     /// The secret that signs events.
     pub secret: String,
 }
@@ -90,11 +94,15 @@ impl Sandbox {
         let twice = self.world().faults.twice;
         let is_twice = share(&mut chance(self.seed(), "hook", hook.number)) < twice;
         let body = hook.event.to_string();
+        let (path, header) = match hook.about {
+            About::Payment => (&settings.payments, PAYMENT_SIGNATURE),
+            About::Shipment => (&settings.shipments, SHIPMENT_SIGNATURE),
+        };
         for _ in 0..=u8::from(is_twice) {
             let signature = sign(&settings.secret, self.now().timestamp(), &body);
             let Ok(signature) = HeaderValue::from_str(&signature) else { return };
-            let request = Request::post(&settings.path, body.clone())
-                .header(SIGNATURE, signature)
+            let request = Request::post(path, body.clone())
+                .header(header.clone(), signature)
                 .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
                 .repeat(Repeat::with_key(format!("evt_{}", hook.number)));
             match target.call(request).await {

@@ -7,6 +7,8 @@
 //! | `GET /shipping/v1/shipments/{id}` | one shipment |
 //! | `GET /shipping/v1/shipments?key=…` | the shipment that a request with this key asked for |
 //!
+//! A shipment is on its way when a test says that it arrived; see [`super::arrivals`].
+//!
 //! An error is `{"code", "message"}`; 422 means that the shipper declines. It does not ship to
 //! Antarctica (`AQ`).
 
@@ -33,6 +35,7 @@ pub(crate) struct Shipment {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Phase {
     Requested,
+    Delivered,
     Cancelled,
 }
 
@@ -52,7 +55,7 @@ struct Item {
 }
 
 impl Shipment {
-    fn show(&self) -> Value {
+    pub(crate) fn show(&self) -> Value {
         json!({
             "id": format!("shp_{}", self.number),
             "order": self.order,
@@ -104,7 +107,7 @@ pub(crate) fn ship(state: &State, key: Option<&str>, body: &[u8], is_declined: b
 /// Cancels a shipment that is not on its way.
 pub(crate) fn cancel(state: &State, id: &str, is_declined: bool) -> Outcome {
     let Some(shipment) = find(state, id) else { return Outcome::unsaved(no_such()) };
-    if is_declined {
+    if is_declined || shipment.state == Phase::Delivered {
         let message = "the shipment is on its way";
         return Outcome::saved(refusal(422, "dispatched", message));
     }

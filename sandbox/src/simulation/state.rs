@@ -58,6 +58,7 @@ pub(crate) enum Change {
     Refunded(Payment, Refund),
     Shipped(Shipment),
     Cancelled(Shipment),
+    Delivered(Shipment),
 }
 
 /// An event to deliver.
@@ -67,6 +68,17 @@ pub(crate) struct Hook {
     /// When it happened, in milliseconds since 1970.
     pub(crate) at: i64,
     pub(crate) event: Value,
+    #[serde(default)]
+    pub(crate) about: About,
+}
+
+/// What an event is about, which decides who gets it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum About {
+    #[default]
+    Payment,
+    Shipment,
 }
 
 /// What is known of a key.
@@ -110,6 +122,8 @@ pub struct OrderCount {
     pub shipped: u64,
     /// The number of cancelled shipments.
     pub cancelled: u64,
+    /// The number of delivered shipments.
+    pub delivered: u64,
 }
 
 /// What was asked for and took effect since the file was created.
@@ -197,6 +211,10 @@ impl State {
             }
             Change::Cancelled(shipment) => {
                 self.order(&shipment.order).cancelled += 1;
+                self.shipments.insert(shipment.number, shipment.clone());
+            }
+            Change::Delivered(shipment) => {
+                self.order(&shipment.order).delivered += 1;
                 self.shipments.insert(shipment.number, shipment.clone());
             }
         }

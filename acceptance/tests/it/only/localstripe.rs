@@ -14,7 +14,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use chrono::Utc;
 use command_api::adapter::Stripe;
-use command_api::adapter::stripe::webhook::{About, Received, SIGNATURE, WebhookError, Webhooks};
+use command_api::adapter::signed::{Received, WebhookError};
+use command_api::adapter::stripe::webhook::{About, SIGNATURE, Webhooks};
 use command_api::port::payment::{
     Authorisation, Made, MethodToken, PaymentGateway as _, PaymentState, Refunded,
 };

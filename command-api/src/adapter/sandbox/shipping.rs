@@ -26,8 +26,9 @@ pub struct SandboxShipping(Target);
 #[error("the HTTP client cannot be made")]
 pub struct ShippingError(#[source] Box<dyn std::error::Error + Send + Sync>);
 
+/// A shipment, as the sandbox shows it.
 #[derive(Deserialize)]
-struct Shown {
+pub(super) struct Shown {
     id: String,
     order: Uuid,
     state: Phase,
@@ -127,19 +128,25 @@ fn judge(answer: &Answer) -> Verdict {
     outward::judge(answer)
 }
 
+impl Shown {
+    /// The shipment; `None` if its id is not one.
+    pub(super) fn shipment(self) -> Option<Shipment> {
+        Some(Shipment {
+            id: ShipmentId::parse(&self.id).ok()?,
+            order: self.order,
+            tracking: self.tracking,
+            state: match self.state {
+                Phase::Requested => ShipmentState::Requested,
+                Phase::Dispatched => ShipmentState::Dispatched,
+                Phase::Delivered => ShipmentState::Delivered,
+                Phase::Cancelled => ShipmentState::Cancelled,
+            },
+        })
+    }
+}
+
 fn shipment(answer: &Answer) -> Option<Shipment> {
-    let shown: Shown = serde_json::from_slice(&answer.body).ok()?;
-    Some(Shipment {
-        id: ShipmentId::parse(&shown.id).ok()?,
-        order: shown.order,
-        tracking: shown.tracking,
-        state: match shown.state {
-            Phase::Requested => ShipmentState::Requested,
-            Phase::Dispatched => ShipmentState::Dispatched,
-            Phase::Delivered => ShipmentState::Delivered,
-            Phase::Cancelled => ShipmentState::Cancelled,
-        },
-    })
+    serde_json::from_slice::<Shown>(&answer.body).ok()?.shipment()
 }
 
 #[async_trait::async_trait]

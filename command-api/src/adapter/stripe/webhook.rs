@@ -1,35 +1,22 @@
-//! Reads the events that Stripe sends: their signature, their age, and whether they came before.
+//! Reads the events that Stripe sends.
 
-use std::fmt;
-
-use chrono::{DateTime, TimeDelta, Utc};
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use secrecy::{ExposeSecret as _, SecretString};
+use chrono::{DateTime, Utc};
+use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::Value;
-use sha2::Sha256;
 use uuid::Uuid;
 
 use super::call_key;
-pub use super::replays::Claim;
-use super::replays::{Claimed, Replays};
 use super::wire::{CALL_KEY, ORDER_ID, PaymentIntent};
+use crate::adapter::signed::{Received, Signed, WebhookError};
 use crate::port::payment::{Payment, PaymentId};
 
 /// The header with the signature.
 pub const SIGNATURE: &str = "stripe-signature";
-/// The maximum length of an event's body, in bytes.
-pub const MAX_BODY: usize = 256 * 1024;
-/// How far an event's time may be from ours, in either direction.
-const TOLERANCE: TimeDelta = TimeDelta::seconds(300);
-/// The maximum number of signatures in a header. There are two while a secret is replaced.
-const MAX_SIGNATURES: usize = 8;
 
 /// Reads events that are signed with one of our secrets.
-pub struct Webhooks {
-    secrets: Vec<SecretString>,
-    replays: Replays,
-}
+#[derive(Debug)]
+pub struct Webhooks(Signed);
 
 /// What Stripe tells. It may come late, more than once and out of order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,39 +43,6 @@ pub enum About {
     Other,
 }
 
-/// What to do with an event that is genuine.
-#[derive(Debug)]
-pub enum Received {
-    /// Act on it, call [`Claim::done`], and answer 200. If acting on it fails, drop the claim and
-    /// answer 500: Stripe sends the event again, and it is new again.
-    New(Notice, Claim),
-    /// It came before, and somebody is acting on it, who may fail. Answer 409: Stripe sends it
-    /// again.
-    UnderWay,
-    /// It came before, and somebody has acted on it. Only answer 200, or Stripe sends it again.
-    Repeated,
-}
-
-/// Why an event is refused. Answer 400.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum WebhookError {
-    /// The header is not `t=…,v1=…`.
-    #[error("the header {SIGNATURE} is not a time and signatures")]
-    Malformed,
-    /// The event is too old, or from the future.
-    #[error("the time of the signature is more than {} s from now", TOLERANCE.num_seconds())]
-    Stale,
-    /// No signature in the header fits the body with any of our secrets.
-    #[error("the signature does not fit")]
-    Forged,
-    /// The body is longer than [`MAX_BODY`].
-    #[error("the event is longer than {MAX_BODY} bytes")]
-    TooLong,
-    /// The signature fits, and the body is no event that we can read.
-    #[error("the event cannot be read")]
-    Unreadable,
-}
-
 #[derive(Deserialize)]
 struct Event {
     id: String,
@@ -100,20 +54,11 @@ struct Data {
     object: Value,
 }
 
-impl fmt::Debug for Webhooks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Webhooks")
-    }
-}
-
 impl Webhooks {
     /// Events that are signed with one of these secrets, one per line. There are two while one
     /// replaces the other.
     pub fn new(secrets: &SecretString) -> Self {
-        let lines = secrets.expose_secret().lines().map(str::trim);
-        let secrets = lines.filter(|line| !line.is_empty()).map(SecretString::from).collect();
-        // Longer than a signature is accepted before and after its time.
-        Self { secrets, replays: Replays::new(TOLERANCE * 3) }
+        Self(Signed::with(secrets))
     }
 
     /// Reads an event: the value of its header [`SIGNATURE`] and its body as it came.
@@ -125,57 +70,12 @@ impl Webhooks {
         signature: &str,
         body: &[u8],
         now: DateTime<Utc>,
-    ) -> Result<Received, WebhookError> {
-        if body.len() > MAX_BODY {
-            return Err(WebhookError::TooLong);
-        }
-        let (time, signatures) = parse(signature)?;
-        let signed_at = time.parse().ok().and_then(|time| DateTime::from_timestamp(time, 0));
-        let age = now - signed_at.ok_or(WebhookError::Malformed)?;
-        if age.abs() > TOLERANCE {
-            return Err(WebhookError::Stale);
-        }
-        let fits = |secret| signatures.iter().any(|signature| fits(secret, time, body, signature));
-        if !self.secrets.iter().any(fits) {
-            return Err(WebhookError::Forged);
-        }
+    ) -> Result<Received<Notice>, WebhookError> {
+        self.0.check(signature, body, now)?;
         let event: Event = serde_json::from_slice(body).map_err(|_| WebhookError::Unreadable)?;
         let about = about(event.data.object).ok_or(WebhookError::Unreadable)?;
-        Ok(match self.replays.claim(&event.id, now) {
-            Claimed::First(claim) => Received::New(Notice { id: event.id, about }, claim),
-            Claimed::UnderWay => Received::UnderWay,
-            Claimed::Done => Received::Repeated,
-        })
+        Ok(self.0.received(event.id, now, |id| Notice { id, about }))
     }
-}
-
-/// The time and the signatures of version 1 in a header.
-fn parse(header: &str) -> Result<(&str, Vec<Vec<u8>>), WebhookError> {
-    let (mut time, mut signatures) = (None, Vec::new());
-    for part in header.split(',') {
-        match part.split_once('=').ok_or(WebhookError::Malformed)? {
-            ("t", _) if time.is_some() => return Err(WebhookError::Malformed),
-            ("t", text) => time = Some(text),
-            // What is not hexadecimal fits no event.
-            ("v1", text) => signatures.extend(hex::decode(text)),
-            // Other versions protect nothing here.
-            _ => {}
-        }
-    }
-    let time = time.filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));
-    let is_fitting = (1..=MAX_SIGNATURES).contains(&signatures.len());
-    time.filter(|_| is_fitting).map(|time| (time, signatures)).ok_or(WebhookError::Malformed)
-}
-
-/// Whether a signature fits a body. The comparison takes the same time wherever they differ.
-fn fits(secret: &SecretString, time: &str, body: &[u8], signature: &[u8]) -> bool {
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes()) else {
-        return false;
-    };
-    mac.update(time.as_bytes());
-    mac.update(b".");
-    mac.update(body);
-    mac.verify_slice(signature).is_ok()
 }
 
 /// What an event with this object is about. `None` if a payment of ours cannot be read.

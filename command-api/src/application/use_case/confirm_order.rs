@@ -1,13 +1,14 @@
-//! Confirms a pending order, which then counts as a sale, fixes its price, and reserves its stock.
+//! Confirms a pending order, which then counts as a sale, and fixes its price.
 //!
-//! An order imported from another system reserves nothing: its units left the stock there.
+//! It reserves no stock. The saga of order fulfilment does, and cancels the order if there is not
+//! enough.
 
 use access::Permission;
 use domain::order::OrderCommand;
 use futures::future::try_join;
 use uuid::Uuid;
 
-use super::{Decision, UseCase, Work, pricing, stock};
+use super::{Decision, UseCase, Work, pricing};
 use crate::application::error::CommandError;
 
 /// Confirms an order.
@@ -24,10 +25,8 @@ impl UseCase for ConfirmOrder {
         // The reads do not depend on each other, so they run at the same time.
         let loaded = try_join(work.order(self.order_id), pricing::current(work)).await;
         let (order, pricing) = loaded?;
-        let products = work.products(order.state.units_by_product().into_keys()).await?;
-        let rules = pricing::rules(work, &order.state, &products, &pricing).await?;
+        let rules = pricing::rules(work, &order.state, &pricing).await?;
         let events = order.decide([OrderCommand::Confirm { at: work.now, rules }])?;
-        let changes = work.changes(&order, &events)?;
-        Ok(stock::reserve(work, &order, &products, changes)?.into())
+        Ok(work.changes(&order, &events)?.into())
     }
 }

@@ -10,9 +10,9 @@ use domain::pricing::{
     CountryTax, Discount, Off, PRICING, Period, Pricing, PricingCommand, PricingRuleError, TaxMode,
     TaxRate, TaxedCountry,
 };
-use domain::product::Product;
 use domain::user::User;
 use domain::value::{Country, Currency, CustomerType, Money, Rate, RateClass, RateError, Region};
+use futures::future::try_join;
 use uuid::Uuid;
 
 use super::{Decision, UseCase, Work};
@@ -212,15 +212,14 @@ pub(super) async fn current(work: &Work<'_>) -> Result<Loaded<Pricing>, CommandE
     work.load::<Pricing>(PRICING, false).await
 }
 
-/// The rules by which this order is priced now, or `None` if there are none. `products` are those
-/// of its lines. If rules change before the append, the order counts as confirmed just before.
+/// The rules by which this order is priced now, or `None` if there are none. If rules or rate
+/// classes change before the append, the order counts as confirmed just before.
 ///
 /// # Errors
-/// The user cannot be loaded.
+/// The user or a product of its lines cannot be loaded.
 pub(super) async fn rules(
     work: &Work<'_>,
     order: &Order,
-    products: &[Loaded<Product>],
     pricing: &Loaded<Pricing>,
 ) -> Result<Option<Rules>, CommandError> {
     let Some(user_id) = order.user_id() else { return Ok(None) };
@@ -228,8 +227,11 @@ pub(super) async fn rules(
     if pricing.is_empty() {
         return Ok(None);
     }
-    let customer_type = work.load::<User>(user_id, false).await?.state.customer_type();
-    let rate_classes = products.iter().map(|product| (product.id, product.state.rate_class()));
+    let products = order.units_by_product().into_keys();
+    let loaded = try_join(work.load::<User>(user_id, false), work.catalogue(products)).await;
+    let (user, products) = loaded?;
+    let customer_type = user.state.customer_type();
+    let rate_classes = products.iter().map(|(id, product)| (*id, product.state.rate_class()));
     let rate_classes = rate_classes.collect();
     Ok(Some(Rules { version, pricing, customer_type, rate_classes }))
 }

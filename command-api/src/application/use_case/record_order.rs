@@ -112,6 +112,13 @@ pub struct RecordOrder<H> {
     happening: PhantomData<fn() -> H>,
 }
 
+impl<H: Happening> RecordOrder<H> {
+    /// Records it with this note.
+    pub const fn noted(order_id: Uuid, note: Note) -> Self {
+        Self { order_id, note, happening: PhantomData }
+    }
+}
+
 impl<H: Happening> RecordOrderInput<H> {
     /// The input for the order with this id.
     pub const fn new(order_id: Uuid, record: RecordInput) -> Self {

@@ -184,6 +184,6 @@ impl OrderMutation {
         #[graphql(default)] dry_run: bool,
     ) -> Answer<OrderPayload> {
         let options = Options { expected_version, idempotency_key, dry_run };
-        on_order(ctx, &order_id, |order_id| CancelOrder { order_id }, options).await
+        on_order(ctx, &order_id, CancelOrder::asked, options).await
     }
 }

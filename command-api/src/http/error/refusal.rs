@@ -82,9 +82,6 @@ fn product(error: ProductError) -> Problem {
             "The product is reserved for too many orders at once",
         )
         .detail(error.to_string()),
-        ProductError::NotReserved => {
-            Problem::conflict("product/not-reserved", "Nothing is reserved for the order")
-        }
         ProductError::StockTooLarge => {
             Problem::conflict("product/stock-too-large", "The stock would be too large")
                 .detail(error.to_string())
@@ -177,7 +174,7 @@ fn other_status(needed: OrderStatus) -> Problem {
 pub(super) fn out_of_stock(lines: &[ShortLine]) -> Problem {
     let problem = Problem::conflict(
         "order/not-enough-stock",
-        "There is not enough in stock for the order; nothing was reserved",
+        "There is not enough in stock for the order; nothing was taken",
     );
     let problem = problem.detail(CommandError::OutOfStock(lines.to_vec()).to_string());
     lines.iter().fold(problem, |problem, line| {

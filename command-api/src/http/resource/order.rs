@@ -199,8 +199,9 @@ async fn remove_line(
         .await
 }
 
-/// Confirm a pending order, which must have at least one line. It counts as a sale from then on,
-/// and its units are reserved.
+/// Confirm a pending order, which must have at least one line. It counts as a sale from then on.
+/// The shop then reserves its units, charges its payment and ships it. If it cannot, it cancels the
+/// order with a reason.
 #[utoipa::path(
     post, path = "/orders/{id}/confirm", operation_id = "confirmOrder", tag = "orders",
     params(("id" = inline(Id), Path, description = "The order's id")),
@@ -226,5 +227,5 @@ async fn cancel(
     Path(order_id): Path<Id>,
     received: ReceivedBare,
 ) -> Result<Response, Problem> {
-    api.change(CancelOrder { order_id: order_id.get() }, received.about).await
+    api.change(CancelOrder::asked(order_id.get()), received.about).await
 }

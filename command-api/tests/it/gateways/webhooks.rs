@@ -6,7 +6,8 @@ use axum::Router;
 use axum::extract::State as Extracted;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
-use command_api::adapter::stripe::webhook::{About, Notice, Received, SIGNATURE, Webhooks};
+use command_api::adapter::signed::Received;
+use command_api::adapter::stripe::webhook::{About, Notice, SIGNATURE, Webhooks};
 use command_api::port::payment::{PaymentGateway as _, PaymentState};
 use tokio_util::sync::CancellationToken;
 
@@ -62,7 +63,8 @@ async fn events_arrive_signed_at_least_once_and_are_told_apart() {
     let address = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     let routes = Router::new().route("/hooks", post(receive)).with_state(receiver.clone());
     tokio::spawn(async move { axum::serve(listener, routes).await });
-    let hooks = HookSettings { address, path: "/hooks".to_owned(), secret: SECRET.to_owned() };
+    let (payments, shipments) = ("/hooks".to_owned(), "/shipments".to_owned());
+    let hooks = HookSettings { address, payments, shipments, secret: SECRET.to_owned() };
     let stand = Stand::with(Faults { twice: 1.0, ..Faults::default() }, Some(hooks)).await;
     let stop = CancellationToken::new();
     let (delivering, end) = (stand.sandbox.clone(), stop.clone());

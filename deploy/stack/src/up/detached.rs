@@ -14,8 +14,8 @@ use crate::layout::{Layout, open_private, private_folder};
 use crate::supervisor::READY_LIMIT;
 
 const POLL: Duration = Duration::from_millis(50);
-/// The worst case: two servers and four processes, one after another.
-const LIMIT: Duration = Duration::from_secs(6 * READY_LIMIT.as_secs());
+/// The worst case: two servers and seven processes, one after another.
+const LIMIT: Duration = Duration::from_secs(9 * READY_LIMIT.as_secs());
 const SHOWN_LINES: usize = 20;
 
 /// Starts the supervisor. Waits until everything is ready, or until waiting longer is useless.

@@ -54,6 +54,7 @@ pub(super) async fn run(
         keys: KeyFiles::ensure()?,
         identity_cache: layout.identity_cache(),
         mails: layout.mails(),
+        sandbox: layout.sandbox(),
     };
     std::fs::create_dir_all(&settings.mails).context("the folder of mails cannot be made")?;
     let holder = Holder::own(layout)?;
@@ -93,6 +94,8 @@ async fn live(
         ("projector", settings.projector(), &endpoints.admin.projector),
         ("query-api", settings.query_api(), &endpoints.admin.query_api),
         ("front", settings.front(), &endpoints.admin.front),
+        ("sandbox", settings.sandbox(), &endpoints.admin.sandbox),
+        ("process-manager", settings.process_manager(), &endpoints.admin.process_manager),
     ];
     for (name, command, admin) in services {
         let readiness = Readiness::Http(admin.clone());

@@ -7,8 +7,12 @@ use super::super::event::{
     OrderDelivered, OrderPaid, OrderPaymentRequested, OrderRefunded, OrderSaleCancelled,
     OrderShipped,
 };
-use super::super::{Order, OrderCommand, OrderError, OrderEvent, OrderStatus};
-use super::{ADA, CD, NOON, ORDER, cancelled, confirmed, line, money, one_line, placed, time, usd};
+use super::super::{
+    CancelReason, Cancellation, Order, OrderCommand, OrderError, OrderEvent, OrderStatus,
+};
+use super::{
+    ADA, CD, NOON, ORDER, cancel, cancelled, confirmed, line, money, one_line, placed, time, usd,
+};
 use crate::aggregate::Aggregate;
 use crate::aggregate::scenario::given;
 use crate::value::{Evidence, Money, MoneyError, Reason};
@@ -72,6 +76,8 @@ fn sale_cancelled() -> OrderEvent {
         total: usd("29.34"),
         units: 2,
         ordered_at: time(NOON),
+        reason: Some(CancelReason::Customer),
+        products: Vec::new(),
     })
 }
 
@@ -121,13 +127,41 @@ fn every_step_is_taken_from_the_status_before_it_and_from_no_other() {
 #[test]
 fn an_order_is_cancelled_until_it_is_shipped() {
     for (status, history) in histories() {
-        let outcome = given::<Order>(history).when(OrderCommand::Cancel);
+        let outcome = given::<Order>(history).when(cancel());
         match status {
             OrderStatus::Pending => outcome.then([cancelled()]),
             OrderStatus::Confirmed | OrderStatus::Paid => outcome.then([sale_cancelled()]),
             _ => outcome.then_error(&OrderError::NotCancellable { status }),
         }
     }
+}
+
+#[test]
+fn a_cancelled_sale_says_why_and_which_products_it_is_about() {
+    let reason = CancelReason::OutOfStock;
+    let command = OrderCommand::Cancel(Cancellation { reason, products: vec![CD] });
+    let event = match sale_cancelled() {
+        OrderEvent::SaleCancelled(event) => OrderEvent::SaleCancelled(OrderSaleCancelled {
+            reason: Some(reason),
+            products: vec![CD],
+            ..event
+        }),
+        event => event,
+    };
+    given::<Order>([one_line(), sold()]).when(command).then([event]);
+}
+
+#[test]
+fn what_was_paid_is_held_until_it_is_refunded() {
+    let held = |history: &[OrderEvent]| {
+        let order = history.iter().cloned().fold(Order::default(), Order::evolve);
+        (order.status(), order.held())
+    };
+    assert_eq!(held(&[]), (None, None));
+    assert_eq!(held(&[one_line(), sold()]), (Some(OrderStatus::Confirmed), None));
+    let paid = [one_line(), sold(), paid(), shipped(), refunded("10.00", "10.00")];
+    assert_eq!(held(&paid[..3]), (Some(OrderStatus::Paid), Some(usd("29.34"))));
+    assert_eq!(held(&paid), (Some(OrderStatus::Shipped), Some(usd("19.34"))));
 }
 
 #[test]

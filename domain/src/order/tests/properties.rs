@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::super::{Order, OrderCommand, OrderEvent, OrderLine, OrderStatus};
 use super::fulfilment::{STAFF, record, record_by};
 use super::pricing::{address, confirm_by, rules};
-use super::{ADA, confirm, line, place, usd};
+use super::{ADA, cancel, confirm, line, place, usd};
 use crate::aggregate::Aggregate;
 use crate::pricing::{Price, TaxMode};
 use crate::value::{CustomerType, Money};
@@ -30,7 +30,7 @@ fn any_command() -> impl Strategy<Value = OrderCommand> {
         2 => prop::sample::select(CustomerType::ALL.to_vec())
             .prop_map(|customer| confirm_by(rules(customer))),
         2 => prop::sample::select(vec!["DE", "FR", "AT"]).prop_map(address),
-        1 => Just(OrderCommand::Cancel),
+        1 => Just(cancel()),
         2 => Just(OrderCommand::RequestPayment),
         4 => by().prop_map(OrderCommand::RecordPayment),
         3 => by().prop_map(OrderCommand::Ship),

@@ -25,6 +25,9 @@ CREATE TABLE orders (
     shipped_at   timestamptz,
     delivered_at timestamptz,
     cancelled_at timestamptz,
+    -- why it was cancelled: a word of the domain; null for orders that were cancelled by version 1
+    cancel_reason text,
+    cancel_products jsonb NOT NULL,         -- the ids of the products that the reason is about
     refunded_at  timestamptz,               -- the latest refund
     created_at   timestamptz NOT NULL,
     updated_at   timestamptz NOT NULL,

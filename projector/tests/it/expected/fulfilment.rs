@@ -1,6 +1,7 @@
 //! The rows of orders that are paid, shipped, delivered, cancelled after their confirmation, or
 //! refunded.
 
+use domain::order::CancelReason;
 use domain::order::event::{
     OrderDelivered, OrderEvent, OrderPaid, OrderPaymentRequested, OrderRefunded,
     OrderSaleCancelled, OrderShipped,
@@ -9,7 +10,7 @@ use domain::value::{Evidence, Reason};
 use serde_json::{Value, json};
 
 use super::users::{self, registered};
-use super::{ORDER, Story, USER, at, confirmed, money, order, placed, story, with};
+use super::{ORDER, PRODUCT, Story, USER, at, confirmed, money, order, placed, story, with};
 use crate::support::Happening;
 
 const DAY: &str = "1997-05-05T00:00:00Z";
@@ -65,6 +66,8 @@ pub(super) fn sale_cancelled() -> Happening {
         total: money(200, "USD"),
         units: 2,
         ordered_at: at(DAY),
+        reason: Some(CancelReason::OutOfStock),
+        products: vec![PRODUCT],
     }))
 }
 
@@ -125,7 +128,12 @@ fn of_orders() -> Vec<Story> {
     let cancelled = vec![
         confirmed(),
         pays(3),
-        step(4, sale_cancelled(), json!({"status": "cancelled", "cancelled_at": "@4"})),
+        step(
+            4,
+            sale_cancelled(),
+            json!({"status": "cancelled", "cancelled_at": "@4", "cancel_reason": "out_of_stock",
+                "cancel_products": [PRODUCT]}),
+        ),
     ];
     let before = [placed()];
     let stories = steps("orders", &before, first.clone(), fulfilled);

@@ -1,5 +1,6 @@
 //! The rows of `order_funnel` and `product_sales`, which the sums of their other tables are over.
 
+use domain::order::CancelReason;
 use domain::order::event::{OrderCancelled, OrderEvent, OrderLineRemoved};
 use serde_json::{Value, json};
 
@@ -9,7 +10,8 @@ use super::{FIRST, ORDER, PRODUCT, SECOND, Story, USER, line_added, money, order
 use crate::support::Happening;
 
 fn cancelled() -> Happening {
-    order(OrderEvent::Cancelled(OrderCancelled { order_id: ORDER, user_id: USER }))
+    let reason = Some(CancelReason::Customer);
+    order(OrderEvent::Cancelled(OrderCancelled { order_id: ORDER, user_id: USER, reason }))
 }
 
 fn of_the_funnel() -> Vec<Story> {

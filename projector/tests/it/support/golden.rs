@@ -25,9 +25,11 @@ fn category_of(event_type: &'static str) -> &'static str {
 }
 
 fn payload((event_type, version): Shape) -> Value {
+    let category = category_of(event_type);
+    let source = if category.starts_with("saga") { "../saga/src" } else { "../domain/src" };
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../domain/src")
-        .join(category_of(event_type))
+        .join(source)
+        .join(category)
         .join("golden/events.json");
     let text = std::fs::read_to_string(&path)
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -38,7 +40,7 @@ fn payload((event_type, version): Shape) -> Value {
 /// Every aggregate, in the order of their list.
 fn aggregates() -> Vec<Aggregate> {
     let mut found: Vec<Aggregate> = Vec::new();
-    for current in history::current() {
+    for current in history::current().chain(saga::event::shapes()) {
         let category = category_of(current.0);
         let former = history::PAST.iter().map(|(shape, ..)| *shape);
         let versions = std::iter::once(current).chain(former.filter(|shape| shape.0 == current.0));

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use chrono::{DateTime, Duration, Utc};
 use domain::Personal;
+use domain::order::CancelReason;
 use domain::order::event::{
     OrderCancelled, OrderConfirmed, OrderEvent, OrderLine, OrderLineAdded, OrderLineRemoved,
     OrderPlaced,
@@ -309,7 +310,8 @@ impl Life {
         let Some(mut order) = self.open.pop_front() else { return self.order_begins() };
         let (order_id, user_id) = (order.order_id, order.user_id);
         if self.random.random_ratio(1, 5) {
-            let cancelled = OrderEvent::Cancelled(OrderCancelled { order_id, user_id });
+            let reason = Some(CancelReason::Customer);
+            let cancelled = OrderEvent::Cancelled(OrderCancelled { order_id, user_id, reason });
             return happening("order", order_id, &cancelled);
         }
         let mut due = price::agree_on(&mut order, &mut self.random);
@@ -319,6 +321,7 @@ impl Life {
             total: order.total,
             units: order.lines.iter().map(|line| u64::from(line.quantity.get())).sum(),
             ordered_at: order.ordered_at.unwrap_or(at("2026-11-22T23:59:59.999999Z")),
+            to_fulfil: order.ordered_at.is_none(),
         };
         let (sale, sold) = Sale::of(order, &confirmed, &mut self.stock);
         due.extend(sold);

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::money::Money;
 use crate::read::order::{LineRow, OrderRow};
-use crate::view::order::{OrderStatus, refund_due_minor};
+use crate::view::order::{CancelReason, OrderStatus, refund_due_minor};
 
 /// An order with its lines.
 #[derive(Debug, Serialize, ToSchema)]
@@ -65,6 +65,11 @@ pub(crate) struct Order {
     /// The time of the cancellation.
     #[schema(required = true)]
     cancelled_at: Option<DateTime<Utc>>,
+    /// Why the order was cancelled. Null if it was not, or if nobody recorded why.
+    #[schema(required = true, value_type = Option<CancelReason>)]
+    cancel_reason: Option<String>,
+    /// The ids of the products that the reason is about, such as those that lacked units.
+    cancel_products: Vec<Uuid>,
     /// The time of the latest refund.
     #[schema(required = true)]
     refunded_at: Option<DateTime<Utc>>,
@@ -128,6 +133,8 @@ impl From<OrderRow> for Order {
             shipped_at: row.shipped_at,
             delivered_at: row.delivered_at,
             cancelled_at: row.cancelled_at,
+            cancel_reason: row.cancel_reason,
+            cancel_products: row.cancel_products.0,
             refunded_at: row.refunded_at,
             created_at: row.created_at,
             updated_at: row.updated_at,

@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use chrono::TimeDelta;
+
 use super::*;
+use crate::adapter::signed::{MAX_BODY, fits};
 use crate::adapter::stripe::tests::{payment, shape};
 
 const EVENT: &str = shape!("event");

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use chrono::{DateTime, Utc};
+use domain::order::CancelReason;
 use domain::order::event::{
     OrderConfirmed, OrderDelivered, OrderEvent, OrderPaid, OrderPaymentRequested, OrderPlaced,
     OrderRefunded, OrderSaleCancelled, OrderShipped,
@@ -201,8 +202,15 @@ impl Sale {
         self.step = Step::Cancelled;
         let OrderPlaced { order_id, user_id, total, .. } = self.order;
         let (units, ordered_at) = (self.units, self.ordered_at);
-        let cancelled = OrderSaleCancelled { order_id, user_id, total, units, ordered_at };
-        OrderEvent::SaleCancelled(cancelled)
+        OrderEvent::SaleCancelled(OrderSaleCancelled {
+            order_id,
+            user_id,
+            total,
+            units,
+            ordered_at,
+            reason: Some(CancelReason::OutOfStock),
+            products: self.order.lines.iter().map(|line| line.product_id).take(1).collect(),
+        })
     }
 
     /// A part of the payment, or the rest of it unless the order waits for its shipment.

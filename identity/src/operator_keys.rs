@@ -1,23 +1,24 @@
-//! Who may ask for operations, as the settings say.
+//! Who may ask for operations of a process other than the command API, as the settings say.
 //!
-//! With `IDENTITY_URL`, an operation takes an access token with the permission
-//! `projections:operate`. The keys and the list of what is revoked are pulled from the command API
-//! and kept on disk. Until both were seen once, operations get 503. Projecting needs no token, so
-//! the process starts, projects and is ready in any case.
+//! With `IDENTITY_URL`, an operation takes an access token. The keys and the list of what is
+//! revoked are pulled from the command API and kept on disk. Until both were seen once, operations
+//! get 503. The other work of the process needs no token, so it starts, works and is ready in any
+//! case.
 
 use std::sync::Arc;
 
 use clap::Args;
-use identity::config::{CacheArgs, TokenArgs};
-use identity::published::{Reports, Source};
-use identity::{Gate, KeySource, OidcArgs, Operators, Revocations, published};
 use reqwest::Url;
 use service_kit::health::Health;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::{CacheArgs, TokenArgs};
+use crate::published::{self, Reports, Source};
+use crate::{Gate, KeySource, OidcArgs, Operators, Revocations};
+
 /// The settings of the access tokens of operators.
 #[derive(Debug, Args)]
-pub struct IdentityArgs {
+pub struct OperatorArgs {
     /// The address of the command API, which publishes the keys of access tokens. With it,
     /// operations need a token; without it, anybody who reaches the port may ask for them.
     #[arg(long, env = "IDENTITY_URL", value_name = "URL", value_parser = published::address)]
@@ -32,7 +33,7 @@ pub struct IdentityArgs {
 
 /// Why the settings of access tokens cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum IdentityError {
+pub enum OperatorKeysError {
     /// The settings do not fit together.
     #[error(transparent)]
     Usage(#[from] cli_kit::Usage),
@@ -42,8 +43,9 @@ pub enum IdentityError {
 }
 
 /// The check of operators, and the source that keeps its keys up to date.
-pub(crate) struct Identity {
-    pub(crate) operators: Operators,
+pub struct OperatorKeys {
+    /// The check.
+    pub operators: Operators,
     sources: Option<Sources>,
 }
 
@@ -53,12 +55,12 @@ struct Sources {
     outside: Option<KeySource>,
 }
 
-impl Identity {
+impl OperatorKeys {
     /// Reads the settings.
     ///
     /// # Errors
-    /// [`IdentityError`].
-    pub(crate) fn new(args: &IdentityArgs, health: &Health) -> Result<Self, IdentityError> {
+    /// [`OperatorKeysError`].
+    pub fn new(args: &OperatorArgs, health: &Health) -> Result<Self, OperatorKeysError> {
         let Some(url) = &args.identity_url else {
             if args.oidc.oidc_issuer.is_some() {
                 let why = "OIDC_ISSUER needs IDENTITY_URL, which says what is revoked".to_owned();
@@ -73,13 +75,14 @@ impl Identity {
         // An operation can do harm, so no token counts before the revocations are known.
         let gate = Gate::new(Arc::new(args.tokens.verifier()), Revocations::unknown());
         let gate = gate.accepting(outside.as_ref().map(KeySource::verifier));
-        let published = Source::new(url, folder, gate.clone()).map_err(IdentityError::Client)?;
+        let published =
+            Source::new(url, folder, gate.clone()).map_err(OperatorKeysError::Client)?;
         let sources = Sources { published, reports: Reports::optional(health), outside };
         Ok(Self { operators: Operators::with_tokens(gate), sources: Some(sources) })
     }
 
     /// Keeps it up to date until `stop`.
-    pub(crate) async fn keep(self, stop: CancellationToken) {
+    pub async fn keep(self, stop: CancellationToken) {
         let Some(Sources { published, reports, outside }) = self.sources else { return };
         let pulling = published.keep(reports, stop.clone());
         let fetching = async {

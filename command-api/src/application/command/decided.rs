@@ -1,0 +1,34 @@
+//! Decides a command whose events somebody else appends, together with events of their own.
+
+use std::sync::Arc;
+
+use event_store::{Append, StoreError};
+use tokio::time::timeout;
+
+use super::{Commands, Context, DEADLINE, Decided};
+use crate::application::access::Permit;
+use crate::application::error::CommandError;
+use crate::application::use_case::{Turns, UseCase};
+
+impl Commands {
+    /// Decides a command on the states in the store, without appending. It takes at most
+    /// [`DEADLINE`]. If the append is refused because somebody was faster, decide it again.
+    ///
+    /// # Errors
+    /// [`CommandError`] if the command is refused or cannot be decided.
+    pub async fn decided<U: UseCase>(
+        &self,
+        use_case: &U,
+        permit: Permit,
+        context: &Context,
+    ) -> Result<Append, CommandError> {
+        let _place =
+            Arc::clone(&self.permits).try_acquire_owned().map_err(|_| CommandError::Overloaded)?;
+        let deciding = self.decide(use_case, permit, (context, Turns::none()));
+        // Nothing is changed, whatever it waits for.
+        let overdue = |_| Err(StoreError::Unavailable(None).into());
+        let Decided { epoch, decision, .. } =
+            timeout(DEADLINE, deciding).await.unwrap_or_else(overdue)?;
+        Ok(Append { epoch: Some(epoch), ..decision.changes.into_append() })
+    }
+}

@@ -1,0 +1,175 @@
+//! Order fulfilment: from a confirmed order to a shipped one. It reserves the stock, charges the
+//! payment and asks the shipper. If one of them says no, it undoes the others and cancels the order
+//! with a reason that the customer can read.
+//!
+//! | step | place | undone by |
+//! | --- | --- | --- |
+//! | `accept_order` | inside | cancelling the order: releases its stock, records the refund |
+//! | `reserve_stock` | inside | (with the order) |
+//! | `authorise_payment` | outside | releasing the authorisation |
+//! | `capture_payment` | outside | a refund |
+//! | `record_payment` | inside | (with the order) |
+//! | `ship` | outside | cancelling the shipment |
+//! | `record_shipment` | inside | nothing: it is the end |
+//!
+//! An accepted shipment counts as shipped. Delivery is not a part of the saga: the shipper reports
+//! it later, and the process manager records it ([`Shipped`]).
+//!
+//! **Cancelled in the middle.** Whoever cancels the order does so at once, by the usual command,
+//! which releases the stock in the same append. The saga hears of it and undoes the rest. A step
+//! that is under way meanwhile finds the order cancelled when it wants to record its outcome.
+//!
+//! **Recorded by hand in the middle.** Staff may record a payment or a shipment while the saga is
+//! at work. The step then counts as succeeded, and what the saga had begun for it is undone. If the
+//! saga's own step has succeeded meanwhile, the saga undoes what was done twice and leaves the
+//! order to people ([`Why::TakenOver`]).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use domain::value::Money;
+use event_store::{InvalidName, RecordedEvent};
+use saga::{Actions, Definition, InvalidDefinition, Retry, Saga, Start, Step};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+mod actions;
+mod inside;
+mod payment;
+mod progress;
+mod shipment;
+mod shipped;
+mod signals;
+mod why;
+
+pub use actions::{Gateways, OrderFulfilment};
+pub use shipped::Shipped;
+pub use why::Why;
+
+/// The name of the saga.
+pub const NAME: &str = "order_fulfilment";
+
+/// The steps. Their names are in stored events and in idempotency keys, so they are permanent.
+pub const ACCEPT: &str = "accept_order";
+/// See [`ACCEPT`].
+pub const RESERVE: &str = "reserve_stock";
+/// See [`ACCEPT`].
+pub const AUTHORISE: &str = "authorise_payment";
+/// See [`ACCEPT`].
+pub const CAPTURE: &str = "capture_payment";
+/// See [`ACCEPT`].
+pub const RECORD_PAYMENT: &str = "record_payment";
+/// See [`ACCEPT`].
+pub const SHIP: &str = "ship";
+/// See [`ACCEPT`].
+pub const RECORD_SHIPMENT: &str = "record_shipment";
+
+/// The event that starts an instance.
+const CONFIRMED: &str = "order.confirmed";
+
+/// How a call to another system is repeated: until the deadline of its step.
+const CALLS: Retry =
+    Retry { attempts: 1_000, first: Duration::from_millis(500), most: Duration::from_mins(1) };
+/// How a compensation is repeated before a person has to look: for about eight hours.
+const UNDOING: Retry =
+    Retry { attempts: 100, first: Duration::from_millis(500), most: Duration::from_mins(5) };
+/// How an inside step is repeated, for example while a product has too many reservations.
+const INSIDE: Retry =
+    Retry { attempts: 100, first: Duration::from_millis(100), most: Duration::from_secs(30) };
+
+/// How long the steps may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times {
+    /// How long the payment provider may take to authorise, and then to capture.
+    pub payment: Duration,
+    /// How long it may take until the order is shipped. An order without a shipping address waits
+    /// for staff so long.
+    pub shipment: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self { payment: Duration::from_hours(1), shipment: Duration::from_hours(30 * 24) }
+    }
+}
+
+/// The definition in its only version so far.
+pub fn definition(times: Times) -> Definition {
+    let inside = |name| Step::inside(name).within(times.payment).retried(INSIDE);
+    let outside = |name, within| {
+        Step::outside(name).within(within).retried(CALLS).undone_outside().undo_retried(UNDOING)
+    };
+    Definition::version(1)
+        .then(inside(ACCEPT).undone_inside().undo_retried(UNDOING))
+        .then(inside(RESERVE))
+        .then(outside(AUTHORISE, times.payment))
+        .then(outside(CAPTURE, times.payment))
+        .then(inside(RECORD_PAYMENT))
+        .then(outside(SHIP, times.shipment))
+        .then(inside(RECORD_SHIPMENT))
+}
+
+/// The saga with these actions.
+///
+/// # Errors
+/// Never: the definition and the event types are valid.
+pub fn saga(actions: impl Actions, times: Times) -> Result<Saga, InvalidSaga> {
+    let saga = Saga::new(NAME, [definition(times)], Arc::new(actions))?;
+    Ok(saga
+        .started_by(vec![CONFIRMED.parse()?], start)
+        .signalled_by(signals::types()?, signals::read))
+}
+
+/// Why the saga cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidSaga {
+    /// Its definition is not valid.
+    #[error(transparent)]
+    Definition(#[from] InvalidDefinition),
+    /// The name of an event type is not valid.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+}
+
+/// What an instance knows from its start: ids, the amount and the time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Facts {
+    /// The order.
+    pub(crate) order_id: Uuid,
+    /// What the customer pays.
+    pub(crate) total: Money,
+    /// When the order was confirmed. No call to another system was sent before.
+    pub(crate) since: DateTime<Utc>,
+}
+
+/// The part of `order.confirmed` that counts here, in every version of it.
+#[derive(Deserialize)]
+struct Confirmed {
+    order_id: Uuid,
+    total: Money,
+    /// Version 1 does not have it: people fulfil those orders.
+    #[serde(default)]
+    to_fulfil: bool,
+}
+
+/// What an order's confirmation starts. An imported order, which was fulfilled elsewhere, starts
+/// nothing.
+fn start(event: &RecordedEvent) -> Option<Start> {
+    let read = serde_json::from_str::<Confirmed>(event.data.get());
+    let Confirmed { order_id, total, to_fulfil } = match read {
+        Ok(confirmed) => confirmed,
+        Err(error) => {
+            let position = event.position.0;
+            tracing::error!(position, %error, "a confirmed order cannot be read, nor fulfilled");
+            return None;
+        }
+    };
+    let facts = Facts { order_id, total, since: event.recorded_at };
+    let data = serde_json::to_value(facts).unwrap_or(Value::Null);
+    to_fulfil.then(|| Start { key: order_id.to_string(), data })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+//! What the saga's steps do, by their names.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::order::OrderStatus;
+use saga::{Actions, Call, Outcome};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::progress::Progress;
+use super::{
+    ACCEPT, AUTHORISE, CAPTURE, RECORD_PAYMENT, RECORD_SHIPMENT, RESERVE, SHIP, inside, payment,
+    shipment,
+};
+use crate::port::payment::MethodToken;
+use crate::port::{Call as GatewayCall, Code, GatewayError, PaymentGateway, Shipping};
+use crate::sagas::Shop;
+
+/// How long a call to another system may take, with all its attempts. It is less than the saga
+/// engine waits, so that the engine never drops one whose outcome is still to come.
+const CALL_LIMIT: Duration = Duration::from_secs(15);
+
+/// The other systems.
+#[derive(Debug, Clone)]
+pub struct Gateways {
+    /// The payment provider.
+    pub payments: Arc<dyn PaymentGateway>,
+    /// The shipper.
+    pub shipping: Arc<dyn Shipping>,
+    /// What pays.
+    pub method: MethodToken,
+}
+
+/// The actions of the saga.
+pub struct OrderFulfilment {
+    pub(super) shop: Shop,
+    pub(super) payments: Arc<dyn PaymentGateway>,
+    pub(super) shipping: Arc<dyn Shipping>,
+    pub(super) method: MethodToken,
+}
+
+impl OrderFulfilment {
+    /// The actions in this shop, with these gateways.
+    pub fn new(shop: Shop, gateways: Gateways) -> Self {
+        let Gateways { payments, shipping, method } = gateways;
+        Self { shop, payments, shipping, method }
+    }
+
+    /// The status of the order now.
+    ///
+    /// # Errors
+    /// What the step returns if it cannot be read.
+    pub(super) async fn status(&self, at: &Progress<'_>) -> Result<OrderStatus, Outcome> {
+        match self.shop.order(at.order_id()).await {
+            Ok(order) => order.state.status().ok_or_else(|| {
+                // The log has lost its end, and a person is about to begin a new epoch.
+                Outcome::unavailable("there is no such order")
+            }),
+            Err(error) => Err(Outcome::unavailable(cli_kit::describe(&error))),
+        }
+    }
+}
+
+#[async_trait]
+impl Actions for OrderFulfilment {
+    async fn run(&self, call: &Call) -> Outcome {
+        let at = match Progress::of(call) {
+            Ok(at) => at,
+            Err(error) => return Outcome::unavailable(format!("its data cannot be read: {error}")),
+        };
+        match call.step {
+            // From here on, whatever fails ends the order.
+            ACCEPT => Outcome::Done(Value::Null),
+            RESERVE => inside::reserve(&self.shop, &at).await,
+            AUTHORISE => payment::authorise(self, &at).await,
+            CAPTURE => payment::capture(self, &at).await,
+            RECORD_PAYMENT => inside::record_payment(&self.shop, &at).await,
+            SHIP => shipment::ship(self, &at).await,
+            RECORD_SHIPMENT => inside::record_shipment(&self.shop, &at).await,
+            step => unknown(step),
+        }
+    }
+
+    async fn compensate(&self, call: &Call) -> Outcome {
+        let at = match Progress::of(call) {
+            Ok(at) => at,
+            Err(error) => return Outcome::unavailable(format!("its data cannot be read: {error}")),
+        };
+        match call.step {
+            ACCEPT => inside::end(&self.shop, &at).await,
+            AUTHORISE => payment::undo_authorise(self, &at).await,
+            CAPTURE => payment::undo_capture(self, &at).await,
+            SHIP => shipment::undo_ship(self, &at).await,
+            step => unknown(step),
+        }
+    }
+}
+
+fn unknown(step: &str) -> Outcome {
+    Outcome::unavailable(format!("this program does not know the step {step}"))
+}
+
+/// The call to a port for this step, under its key.
+pub(super) fn call(at: &Progress<'_>) -> GatewayCall {
+    call_with(at, at.call.idempotency_key)
+}
+
+/// A call to a port under another key: a second call of the step, or one that is looked up.
+pub(super) fn call_with(at: &Progress<'_>, key: Uuid) -> GatewayCall {
+    GatewayCall {
+        key,
+        since: at.facts.since,
+        traceparent: at.call.metadata.traceparent.clone(),
+        limit: Some(CALL_LIMIT),
+    }
+}
+
+/// What the error of a call means for its step. `declined` makes the refusal.
+pub(super) fn failed(error: GatewayError, declined: impl FnOnce(&Code) -> Outcome) -> Outcome {
+    match error {
+        GatewayError::Declined { code } => declined(&code),
+        error => unread(error),
+    }
+}
+
+/// A call that is repeated. Whoever mends the settings of a refused one finds the orders waiting.
+pub(super) fn unread(error: GatewayError) -> Outcome {
+    match error {
+        GatewayError::Unavailable { retry_after, why } => {
+            Outcome::Unavailable { reason: why, retry_after }
+        }
+        error => Outcome::unavailable(error.to_string()),
+    }
+}

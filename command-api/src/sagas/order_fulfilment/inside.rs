@@ -1,0 +1,100 @@
+//! The steps in the log: their events are appended together with the outcome of the step.
+
+use domain::order::OrderError;
+use domain::value::{Evidence, Reason, ReasonError};
+use saga::Outcome;
+use serde_json::Value;
+
+use super::progress::{Progress, Returned};
+use super::{CAPTURE, SHIP, Why};
+use crate::application::CommandError;
+use crate::application::use_case::record_order::Happening;
+use crate::application::use_case::{
+    AggregateError, EndUnfulfilled, Note, Payment, RecordOrder, ReserveStock, Shipment,
+};
+use crate::sagas::Shop;
+
+/// What the events of orders say of why the saga recorded something.
+const CHARGED: &str = "charged by order fulfilment";
+const FREE: &str = "nothing to pay";
+const SHIPPED: &str = "handed to the shipper by order fulfilment";
+const GIVEN_BACK: &str = "given back by order fulfilment";
+
+/// Reserves the stock, all of it or nothing.
+pub(super) async fn reserve(shop: &Shop, at: &Progress<'_>) -> Outcome {
+    match shop.decide(&ReserveStock { order_id: at.order_id() }, at.call).await {
+        Ok(work) => Outcome::Append(work, Value::Null),
+        Err(error) => refused(&error),
+    }
+}
+
+/// Records the payment, unless a person did.
+pub(super) async fn record_payment(shop: &Shop, at: &Progress<'_>) -> Outcome {
+    if at.is_paid_by_hand() {
+        return Outcome::Done(Returned::ByHand.value());
+    }
+    let captured = at.result(CAPTURE).unwrap_or(Returned::Free);
+    let words = if captured == Returned::Free { FREE } else { CHARGED };
+    record::<Payment>(shop, at, words, at.evidence(CAPTURE), &captured).await
+}
+
+/// Records the shipment, unless a person did.
+pub(super) async fn record_shipment(shop: &Shop, at: &Progress<'_>) -> Outcome {
+    if at.is_shipped_by_hand() {
+        return Outcome::Done(Returned::ByHand.value());
+    }
+    let shipped = at.result(SHIP).unwrap_or(Returned::ByHand);
+    record::<Shipment>(shop, at, SHIPPED, at.evidence(SHIP), &shipped).await
+}
+
+async fn record<H: Happening>(
+    shop: &Shop,
+    at: &Progress<'_>,
+    words: &str,
+    evidence: Option<Evidence>,
+    returned: &Returned,
+) -> Outcome {
+    let note = match note(words, evidence) {
+        Ok(note) => note,
+        Err(error) => return Outcome::unavailable(error.to_string()),
+    };
+    match shop.decide(&RecordOrder::<H>::noted(at.order_id(), note), at.call).await {
+        Ok(work) => Outcome::Append(work, returned.value()),
+        Err(error) => refused(&error),
+    }
+}
+
+/// Ends an order that cannot be fulfilled. What was captured has been given back by then.
+pub(super) async fn end(shop: &Shop, at: &Progress<'_>) -> Outcome {
+    let why = at.why();
+    if why == Why::TakenOver {
+        return Outcome::Done(Value::Null);
+    }
+    let is_refunded = at.is_refunded() && at.is_payment_recorded();
+    let refunded = match is_refunded.then(|| note(GIVEN_BACK, at.evidence(CAPTURE))).transpose() {
+        Ok(refunded) => refunded,
+        Err(error) => return Outcome::unavailable(error.to_string()),
+    };
+    let cancellation = why.cancellation();
+    let ended = EndUnfulfilled { order_id: at.order_id(), cancellation, refunded };
+    match shop.decide(&ended, at.call).await {
+        Ok(work) => Outcome::Append(work, Value::Null),
+        Err(error) => Outcome::unavailable(cli_kit::describe(&error)),
+    }
+}
+
+fn note(words: &str, evidence: Option<Evidence>) -> Result<Note, ReasonError> {
+    Ok(Note { reason: Reason::parse(words)?, evidence })
+}
+
+/// What the refusal of a use case means for its step.
+fn refused(error: &CommandError) -> Outcome {
+    match error {
+        CommandError::OutOfStock(lines) => Outcome::Rejected(Why::short(lines).to_string()),
+        CommandError::Refused(AggregateError::Order(OrderError::OtherStatus {
+            status, ..
+        })) => Outcome::Rejected(Why::of_status(*status).to_string()),
+        // It passes, or a person has to look.
+        error => Outcome::unavailable(cli_kit::describe(error)),
+    }
+}

@@ -1,0 +1,106 @@
+//! What the steps so far returned.
+
+use domain::value::{Evidence, Money};
+use saga::Call;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{AUTHORISE, CAPTURE, Facts, RECORD_PAYMENT, SHIP, Why};
+use crate::port::payment::PaymentId;
+
+/// What a step returned. It is stored for ever: ids only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Returned {
+    /// The provider's id of the payment.
+    Payment(String),
+    /// The shipper's id of the shipment.
+    Shipment(String),
+    /// A person recorded it by hand.
+    ByHand,
+    /// There is nothing to pay.
+    Free,
+}
+
+impl Returned {
+    pub(super) fn value(&self) -> Value {
+        json!(self)
+    }
+}
+
+/// One call, with what is known so far.
+pub(super) struct Progress<'c> {
+    pub(super) call: &'c Call,
+    pub(super) facts: Facts,
+}
+
+impl<'c> Progress<'c> {
+    /// Reads what the instance began with.
+    ///
+    /// # Errors
+    /// Another version of this program wrote it.
+    pub(super) fn of(call: &'c Call) -> Result<Self, serde_json::Error> {
+        Ok(Self { call, facts: serde_json::from_value(call.data.clone())? })
+    }
+
+    pub(super) const fn order_id(&self) -> Uuid {
+        self.facts.order_id
+    }
+
+    pub(super) const fn total(&self) -> Money {
+        self.facts.total
+    }
+
+    /// What a step returned; `None` if it did not succeed.
+    pub(super) fn result(&self, step: &str) -> Option<Returned> {
+        let value = self.call.results.get(step)?;
+        serde_json::from_value(value.clone()).ok()
+    }
+
+    /// The authorised payment; `None` if there is none, or it is not known.
+    pub(super) fn payment(&self) -> Option<PaymentId> {
+        match self.result(AUTHORISE)? {
+            Returned::Payment(id) => PaymentId::parse(&id).ok(),
+            Returned::Shipment(_) | Returned::ByHand | Returned::Free => None,
+        }
+    }
+
+    /// The payment as evidence of what the saga records.
+    pub(super) fn evidence(&self, step: &str) -> Option<Evidence> {
+        match self.result(step)? {
+            Returned::Payment(id) | Returned::Shipment(id) => Evidence::parse(&id).ok(),
+            Returned::ByHand | Returned::Free => None,
+        }
+    }
+
+    /// Whether a person recorded the payment by hand.
+    pub(super) fn is_paid_by_hand(&self) -> bool {
+        [AUTHORISE, CAPTURE].iter().any(|step| self.result(step) == Some(Returned::ByHand))
+    }
+
+    /// Whether a person recorded the shipment by hand.
+    pub(super) fn is_shipped_by_hand(&self) -> bool {
+        self.result(SHIP) == Some(Returned::ByHand)
+    }
+
+    /// Why the instance is undone.
+    pub(super) fn why(&self) -> Why {
+        Why::read(self.call.reason.as_deref().unwrap_or_default())
+    }
+
+    /// Whether what was captured has been given back.
+    pub(super) fn is_refunded(&self) -> bool {
+        self.call.undone.get(CAPTURE).is_some_and(|returned| !returned.is_null())
+    }
+
+    /// Whether the saga has recorded its own payment.
+    pub(super) fn is_payment_recorded(&self) -> bool {
+        matches!(self.result(RECORD_PAYMENT), Some(Returned::Payment(_)))
+    }
+
+    /// Whether the saga's own payment stays: it is recorded, and the order is left to people.
+    pub(super) fn is_payment_kept(&self) -> bool {
+        self.is_payment_recorded() && self.why() == Why::TakenOver
+    }
+}

@@ -1,0 +1,66 @@
+//! Tests of what staff record by hand while the saga is at work.
+
+use domain::order::OrderStatus;
+use saga::instance::Status;
+
+use super::gateways::{Fault, Standing};
+use super::story::{STOCK, Story};
+
+#[tokio::test]
+async fn a_payment_by_hand_ends_the_wait_for_the_bank_and_the_order_is_shipped() {
+    let story = Story::of(2).await;
+    story.world.meets(&[("authorise", Fault::Pending)]);
+    story.confirmed().await;
+    story.record("record-payment").await;
+    assert_eq!(story.ends().await, Status::Completed);
+    let standing = story.world.standing();
+    assert_eq!(standing, Standing { shipped: 1, ..Standing::default() }, "nothing is set aside");
+    assert_eq!(story.order_status().await, OrderStatus::Shipped);
+}
+
+#[tokio::test]
+async fn a_payment_by_hand_between_authorisation_and_capture_releases_the_money() {
+    let story = Story::of(2).await;
+    story.world.meets(&[("capture", Fault::Away)]);
+    story.confirmed().await;
+    story.record("record-payment").await;
+    assert_eq!(story.ends().await, Status::Completed);
+    assert_eq!(story.world.standing(), Standing { shipped: 1, ..Standing::default() });
+}
+
+#[tokio::test]
+async fn a_payment_by_hand_after_the_capture_is_given_back_and_the_order_left_to_people() {
+    let story = Story::of(2).await;
+    story.world.meets(&[("capture", Fault::Lost)]);
+    story.confirmed().await;
+    story.record("record-payment").await;
+    assert_eq!(story.ends().await, Status::Compensated);
+    let standing = story.world.standing();
+    assert_eq!((standing.captured, standing.refunded, standing.shipped), (2_000, 2_000, 0));
+    assert_eq!(story.order_status().await, OrderStatus::Paid, "people go on");
+    assert_eq!(story.stock().await, (STOCK, 2), "its units are still reserved");
+    story.record("ship").await;
+    assert_eq!(story.stock().await, (STOCK - 2, 0));
+}
+
+#[tokio::test]
+async fn a_shipment_by_hand_calls_off_the_shipper() {
+    let story = Story::of(2).await;
+    story.world.meets(&[("request", Fault::Lost)]);
+    story.confirmed().await;
+    story.record("ship").await;
+    assert_eq!(story.ends().await, Status::Completed);
+    assert_eq!(story.world.standing(), Standing { captured: 2_000, ..Standing::default() });
+    assert_eq!(story.stock().await, (STOCK - 2, 0));
+}
+
+#[tokio::test]
+async fn staff_may_do_all_of_it_before_the_saga_begins() {
+    let story = Story::of(2).await;
+    story.act("confirm").await;
+    story.record("record-payment").await;
+    story.record("ship").await;
+    assert_eq!(story.ends().await, Status::Completed);
+    assert_eq!(story.world.standing(), Standing::default());
+    assert_eq!(story.stock().await, (STOCK - 2, 0));
+}

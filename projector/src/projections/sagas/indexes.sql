@@ -1,0 +1,6 @@
+-- Serves GET /sagas sorted by the start.
+CREATE INDEX sagas_started_at ON sagas (started_at, id);
+-- Serves GET /sagas?status=…
+CREATE INDEX sagas_status ON sagas (status, started_at, id);
+-- Serves GET /sagas?key=…
+CREATE INDEX sagas_key ON sagas (key, started_at, id);
