@@ -109,7 +109,7 @@ impl Reports {
     /// Runs a use case as this part of the system.
     async fn run<U: UseCase>(&self, use_case: U) -> Result<(), Refusal> {
         let caller = Caller::system(Principal::system(PRINCIPAL)?);
-        let permit = Permit::of::<U>(&Policy::default(), &caller).map_err(CommandError::from)?;
+        let permit = Permit::of::<U>(&Policy::default(), &caller)?;
         self.commands.run(use_case, permit, Context::new(caller)).await?;
         Ok(())
     }
