@@ -209,7 +209,8 @@ mod tests {
 
     #[test]
     fn a_parked_saga_goes_on_as_what_it_was() {
-        let parked = || SagaEvent::Parked(Parked { reason: "away".to_owned() });
+        let parked =
+            || SagaEvent::Parked(Parked { reason: "away".to_owned(), lacks_definition: false });
         let compensating = || undone().remove(0);
         let row = row_after(vec![compensating(), parked()]);
         assert_eq!((row.status.as_str(), row.parked_for.as_deref()), ("parked", Some("away")));
