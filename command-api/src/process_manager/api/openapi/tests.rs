@@ -11,6 +11,9 @@ use super::super::view::{Entry, Row, Shown, StepRow};
 use super::super::{Reasoned, Resuming, Retrying, Skipping};
 use super::*;
 
+/// Whether the code takes this body.
+type Takes = fn(Value) -> bool;
+
 fn names(object: &Value) -> BTreeSet<String> {
     object.as_object().unwrap().keys().cloned().collect()
 }
@@ -76,7 +79,7 @@ fn every_body_is_described_with_the_fields_that_the_code_takes() {
         let fields = names(&schema["properties"]).into_iter();
         fields.map(|name| (name, json!("x"))).collect::<Map<_, _>>().into()
     };
-    let takes: [(&str, fn(Value) -> bool); 5] = [
+    let takes: [(&str, Takes); 5] = [
         ("retry", |body| serde_json::from_value::<Retrying>(body).is_ok()),
         ("skip-compensation", |body| serde_json::from_value::<Skipping>(body).is_ok()),
         ("give-up", |body| serde_json::from_value::<Reasoned>(body).is_ok()),
