@@ -7,7 +7,7 @@
 //! | `GET /shipping/v1/shipments/{id}` | one shipment |
 //! | `GET /shipping/v1/shipments?key=…` | the shipment that a request with this key asked for |
 //!
-//! A shipment is on its way when a test says that it arrived; see [`super::arrivals`].
+//! A shipment is on its way when a test says that it arrived; see `arrivals.rs`.
 //!
 //! An error is `{"code", "message"}`; 422 means that the shipper declines. It does not ship to
 //! Antarctica (`AQ`).
