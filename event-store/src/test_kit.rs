@@ -32,11 +32,13 @@
     reason = "for tests: an unexpected value fails them"
 )]
 
+mod around;
 mod caught_up;
 pub mod contract;
 mod make;
 mod outcome;
 
+pub use around::Interfering;
 pub use caught_up::{NotCaughtUp, wait_until_caught_up};
 pub use make::{
     append_to, behind, event, key, metadata, one, query, release, reservation, stream, tagged, take,

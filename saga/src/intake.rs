@@ -25,8 +25,8 @@ mod take;
 
 pub(crate) use handover::{Handed, Handover, handover};
 
-/// The name of the checkpoint, and of the consumer's lease.
-pub(crate) const NAME: &str = "sagas";
+pub(crate) use crate::work::fold::NAME;
+
 /// How long connecting may take, and how long a transaction.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 const CALL_LIMIT: Duration = Duration::from_secs(4);

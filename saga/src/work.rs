@@ -92,7 +92,7 @@ impl WorkTable {
 
     /// Deletes the checkpoint of the fold and ends its lease, so that the next owner begins again.
     pub(crate) async fn fold_again(&self) -> sqlx::Result<()> {
-        sqlx::query_file!("sql/fold_again.sql", crate::intake::NAME).execute(&self.pool).await?;
+        sqlx::query_file!("sql/fold_again.sql", fold::NAME).execute(&self.pool).await?;
         Ok(())
     }
 

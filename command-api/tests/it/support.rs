@@ -20,12 +20,11 @@ use command_api::application::{Application, Commands, Environment};
 use command_api::auth::Identity;
 use command_api::http::{Api, ApiParts, rates, router, versions};
 use event_store::stream::Version;
+use event_store::test_kit::Interfering;
 use event_store::{
-    Append, AppendOutcome, EventRef, EventStore, Filter, Head, Idempotency, MemoryStore, Position,
-    RecordedEvent, Refusal, Registry, ReservationKey, ReservedValue, StoreError, StreamName,
-    UpcastingLog, WrittenType,
+    Append, AppendOutcome, EventStore, Filter, MemoryStore, Position, RecordedEvent, Refusal,
+    Registry, ReservationKey, StoreError, StreamName, UpcastingLog,
 };
-use futures::stream::BoxStream;
 use graphql_kit::Introspection;
 use http_body_util::BodyExt;
 use identity::config::{AUDIENCE, ISSUER};
@@ -453,8 +452,12 @@ impl Stage {
 }
 
 #[async_trait]
-impl EventStore for Stage {
-    async fn append(&self, append: Append) -> Result<AppendOutcome, StoreError> {
+impl Interfering for Stage {
+    fn inner(&self) -> &MemoryStore {
+        &self.inner
+    }
+
+    async fn on_append(&self, append: Append) -> Result<AppendOutcome, StoreError> {
         let cue = self.cues.lock().unwrap().pop_front();
         let Some(cue) = cue else { return self.inner.append(append).await };
         self.reached.send(()).ok();
@@ -469,26 +472,7 @@ impl EventStore for Stage {
         }
     }
 
-    async fn repeated(
-        &self,
-        idempotency: &Idempotency,
-    ) -> Result<Option<AppendOutcome>, StoreError> {
-        self.inner.repeated(idempotency).await
-    }
-
-    async fn head(&self) -> Result<Head, StoreError> {
-        self.inner.head().await
-    }
-
-    fn known_position(&self) -> Position {
-        self.inner.known_position()
-    }
-
-    async fn event_ref_at(&self, position: Position) -> Result<Option<EventRef>, StoreError> {
-        self.inner.event_ref_at(position).await
-    }
-
-    async fn read_stream(
+    async fn on_read_stream(
         &self,
         stream: &StreamName,
         after: Version,
@@ -498,50 +482,5 @@ impl EventStore for Stage {
         let read = self.inner.read_stream(stream, after, limit).await;
         let _shown = self.reading.read().await;
         read
-    }
-
-    async fn read_stream_backward(
-        &self,
-        stream: &StreamName,
-        before: Option<Version>,
-        limit: u32,
-    ) -> Result<Vec<RecordedEvent>, StoreError> {
-        self.inner.read_stream_backward(stream, before, limit).await
-    }
-
-    async fn read(
-        &self,
-        filter: &Filter,
-        after: Position,
-        limit: u32,
-    ) -> Result<Vec<RecordedEvent>, StoreError> {
-        self.inner.read(filter, after, limit).await
-    }
-
-    async fn reservation_owners(
-        &self,
-        reservations: &[ReservedValue],
-    ) -> Result<Vec<Option<StreamName>>, StoreError> {
-        self.inner.reservation_owners(reservations).await
-    }
-
-    async fn written_types(&self) -> Result<Vec<WrittenType>, StoreError> {
-        self.inner.written_types().await
-    }
-
-    async fn reservations_of(
-        &self,
-        id: &str,
-        limit: u32,
-    ) -> Result<Vec<(ReservedValue, StreamName)>, StoreError> {
-        self.inner.reservations_of(id, limit).await
-    }
-
-    fn subscribe(
-        &self,
-        filter: Filter,
-        after: Position,
-    ) -> BoxStream<'static, Result<RecordedEvent, StoreError>> {
-        self.inner.subscribe(filter, after)
     }
 }

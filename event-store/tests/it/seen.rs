@@ -4,13 +4,12 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use event_store::test_kit::Interfering;
 use event_store::{
-    Append, AppendCondition, AppendOutcome, CacheLimits, Current, EventRef, EventStore,
-    ExpectedVersion, Filter, Head, Idempotency, MemoryStore, Position, RecordedEvent, Refusal,
-    Registry, ReservedValue, StateLoader, StoreError, StreamName, StreamState, UpcastingLog,
-    Version, WrittenType,
+    Append, AppendCondition, AppendOutcome, CacheLimits, Current, EventStore, ExpectedVersion,
+    MemoryStore, Position, RecordedEvent, Refusal, Registry, StateLoader, StoreError, StreamName,
+    StreamState, UpcastingLog, Version,
 };
-use futures::stream::BoxStream;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::support::{append_to, appended, one, query, refused, stream, tagged};
@@ -22,31 +21,12 @@ struct Interrupted {
 }
 
 #[async_trait]
-impl EventStore for Interrupted {
-    async fn append(&self, append: Append) -> Result<AppendOutcome, StoreError> {
-        self.inner.append(append).await
+impl Interfering for Interrupted {
+    fn inner(&self) -> &MemoryStore {
+        &self.inner
     }
 
-    async fn repeated(
-        &self,
-        idempotency: &Idempotency,
-    ) -> Result<Option<AppendOutcome>, StoreError> {
-        self.inner.repeated(idempotency).await
-    }
-
-    async fn head(&self) -> Result<Head, StoreError> {
-        self.inner.head().await
-    }
-
-    fn known_position(&self) -> Position {
-        self.inner.known_position()
-    }
-
-    async fn event_ref_at(&self, position: Position) -> Result<Option<EventRef>, StoreError> {
-        self.inner.event_ref_at(position).await
-    }
-
-    async fn read_stream(
+    async fn on_read_stream(
         &self,
         stream: &StreamName,
         after: Version,
@@ -58,51 +38,6 @@ impl EventStore for Interrupted {
             appended(self.inner.append(append).await?);
         }
         read
-    }
-
-    async fn read_stream_backward(
-        &self,
-        stream: &StreamName,
-        before: Option<Version>,
-        limit: u32,
-    ) -> Result<Vec<RecordedEvent>, StoreError> {
-        self.inner.read_stream_backward(stream, before, limit).await
-    }
-
-    async fn read(
-        &self,
-        filter: &Filter,
-        after: Position,
-        limit: u32,
-    ) -> Result<Vec<RecordedEvent>, StoreError> {
-        self.inner.read(filter, after, limit).await
-    }
-
-    async fn reservation_owners(
-        &self,
-        reservations: &[ReservedValue],
-    ) -> Result<Vec<Option<StreamName>>, StoreError> {
-        self.inner.reservation_owners(reservations).await
-    }
-
-    async fn written_types(&self) -> Result<Vec<WrittenType>, StoreError> {
-        self.inner.written_types().await
-    }
-
-    async fn reservations_of(
-        &self,
-        id: &str,
-        limit: u32,
-    ) -> Result<Vec<(ReservedValue, StreamName)>, StoreError> {
-        self.inner.reservations_of(id, limit).await
-    }
-
-    fn subscribe(
-        &self,
-        filter: Filter,
-        after: Position,
-    ) -> BoxStream<'static, Result<RecordedEvent, StoreError>> {
-        self.inner.subscribe(filter, after)
     }
 }
 

@@ -8,8 +8,9 @@ use event_store::{Epoch, EventRef, Position};
 use postgres_kit::Connection;
 use uuid::Uuid;
 
+use super::Intake;
 use super::resume::Folded;
-use super::{Intake, NAME};
+use crate::work::fold::NAME;
 
 impl Checkpoints for Intake {
     async fn take(&mut self, term: Term) -> Result<Option<Checkpoint>, BoxError> {

@@ -13,6 +13,9 @@ use crate::id;
 use crate::instance::Signal;
 use crate::sagas::{Begun, Sagas};
 
+/// The name of the fold's checkpoint, and of its lease.
+pub(crate) const NAME: &str = "sagas";
+
 /// What a batch says about one instance.
 #[derive(Debug, Default)]
 struct News {

@@ -8,12 +8,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::DateTime;
+use event_store::test_kit::Interfering;
 use event_store::{
-    Append, AppendOutcome, EventRef, EventStore, Filter, Head, Idempotency, MemoryStore, Metadata,
-    Position, RecordedEvent, Registry, ReservedValue, StoreError, StreamName, UpcastingLog,
-    Version, WrittenType,
+    Append, AppendOutcome, EventStore, Filter, MemoryStore, Metadata, Position, RecordedEvent,
+    Registry, StoreError, StreamName, UpcastingLog, Version,
 };
-use futures::stream::BoxStream;
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -76,27 +75,19 @@ struct Mortal {
 }
 
 #[async_trait]
-impl EventStore for Mortal {
-    async fn append(&self, append: Append) -> Result<AppendOutcome, StoreError> {
+impl Interfering for Mortal {
+    fn inner(&self) -> &MemoryStore {
+        &self.inner
+    }
+
+    async fn on_append(&self, append: Append) -> Result<AppendOutcome, StoreError> {
         self.fuse.point().await;
         let outcome = self.inner.append(append).await;
         self.fuse.point().await;
         outcome
     }
 
-    async fn repeated(&self, key: &Idempotency) -> Result<Option<AppendOutcome>, StoreError> {
-        self.inner.repeated(key).await
-    }
-
-    async fn head(&self) -> Result<Head, StoreError> {
-        self.inner.head().await
-    }
-
-    async fn event_ref_at(&self, position: Position) -> Result<Option<EventRef>, StoreError> {
-        self.inner.event_ref_at(position).await
-    }
-
-    async fn read_stream(
+    async fn on_read_stream(
         &self,
         stream: &StreamName,
         after: Version,
@@ -104,51 +95,6 @@ impl EventStore for Mortal {
     ) -> Result<Vec<RecordedEvent>, StoreError> {
         self.fuse.point().await;
         self.inner.read_stream(stream, after, limit).await
-    }
-
-    async fn read_stream_backward(
-        &self,
-        stream: &StreamName,
-        before: Option<Version>,
-        limit: u32,
-    ) -> Result<Vec<RecordedEvent>, StoreError> {
-        self.inner.read_stream_backward(stream, before, limit).await
-    }
-
-    async fn read(
-        &self,
-        filter: &Filter,
-        after: Position,
-        limit: u32,
-    ) -> Result<Vec<RecordedEvent>, StoreError> {
-        self.inner.read(filter, after, limit).await
-    }
-
-    async fn reservation_owners(
-        &self,
-        reservations: &[ReservedValue],
-    ) -> Result<Vec<Option<StreamName>>, StoreError> {
-        self.inner.reservation_owners(reservations).await
-    }
-
-    async fn written_types(&self) -> Result<Vec<WrittenType>, StoreError> {
-        self.inner.written_types().await
-    }
-
-    async fn reservations_of(
-        &self,
-        id: &str,
-        limit: u32,
-    ) -> Result<Vec<(ReservedValue, StreamName)>, StoreError> {
-        self.inner.reservations_of(id, limit).await
-    }
-
-    fn subscribe(
-        &self,
-        filter: Filter,
-        after: Position,
-    ) -> BoxStream<'static, Result<RecordedEvent, StoreError>> {
-        self.inner.subscribe(filter, after)
     }
 }
 

@@ -8,7 +8,7 @@ use saga::{Definition, Retry, Signal, Step, id};
 use serde_json::{Value, json};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
-pub(crate) const MINUTE: Duration = Duration::from_mins(1);
+const MINUTE: Duration = Duration::from_mins(1);
 
 fn twice() -> Retry {
     Retry { attempts: 2, first: SECOND, most: SECOND }

@@ -10,7 +10,10 @@ use super::{files, none, root};
 
 /// Entries that may differ from what was committed once, with reasons: no event of that version
 /// was ever stored outside a test.
-const NEVER_STORED: &[(&str, &str)] = &[];
+const NEVER_STORED: &[(&str, &str)] = &[
+    ("saga.step_skipped v1", "nothing ever wrote it"),
+    ("saga.parked v1", "it got a field before any process ran a saga"),
+];
 
 /// The entries of a golden file by name, such as `letter.sent v1`.
 type Entries = BTreeMap<String, Value>;
