@@ -1,8 +1,8 @@
 //! The descriptions of the events, as tools of others see them: the AsyncAPI parser has nothing to
 //! complain of, and real events of every version are as their schemas say.
 //!
-//! The events are the golden ones of the domain and of the sagas. They go through the store that encrypts personal
-//! values, and become messages as the relay publishes them.
+//! The events are the golden ones of the domain and of the sagas. They go through the store that
+//! encrypts personal values, and become messages as the relay publishes them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -182,7 +182,7 @@ fn told(what: &str, events: &[RecordedEvent]) -> Result<Vec<Value>> {
 }
 
 /// The same message without one of its fields that its schema requires. All golden events of the
-/// domain have the id of their aggregate, and those of sagas one of [`OF_SAGAS`] or no field at all.
+/// domain have the id of their aggregate, and those of sagas one of [`OF_SAGAS`] or no field.
 fn damaged(message: &Value) -> Option<Value> {
     let mut damaged = message.clone();
     let fields = damaged["payload"].as_object_mut()?;

@@ -38,7 +38,11 @@ async fn orders_are_fulfilled_or_undone_and_say_why() -> Result<()> {
     assert_eq!((&shown["status"], &shown["paid"]), (&json!("shipped"), &shown["total"]));
     let count = shop.count(&sent).await?;
     assert_eq!((count.captured, count.refunded, count.shipped), (1, 0, 1));
-    let timeline = stack.run(&["run", "process-manager", "sagas", "show", &sent]).await?;
+    // The process may still be fetching the keys of access tokens.
+    let timeline = until("the saga is shown", ENDED, async || {
+        Ok(Some(stack.run(&["run", "process-manager", "sagas", "show", &sent]).await?))
+    })
+    .await?;
     ensure!(timeline.contains("  completed\n"), "{timeline}");
     shop.arrives(&sent).await?;
     shop.becomes(&sent, "delivered").await?;
