@@ -14,8 +14,8 @@ pub trait TableRow: Sized {
     /// Name and type of each column, in the same order.
     const SHAPE: &'static [Column];
 
-    /// Reads the columns of a result, starting at index `first`: those of `columns`, in the order of
-    /// [`TableRow::COLUMNS`]. The fields of others have the default of their type.
+    /// Reads the columns of a result, starting at index `first`: those of `columns`, in the order
+    /// of [`TableRow::COLUMNS`]. The fields of others have the default of their type.
     ///
     /// # Errors
     /// A value does not have its field's type, or is null and the field is not an `Option`.
@@ -30,8 +30,8 @@ pub trait TableRow: Sized {
         Self::read_some(row, first, Columns::ALL)
     }
 
-    /// Like [`TableRow::read_some`], for the right side of a `LEFT JOIN`. Returns `None` if the first
-    /// column, which must be part of the primary key, is null.
+    /// Like [`TableRow::read_some`], for the right side of a `LEFT JOIN`. Returns `None` if the
+    /// first column, which must be part of the primary key, is null.
     ///
     /// # Errors
     /// Those of [`TableRow::read_some`].
