@@ -319,7 +319,7 @@ async fn p6_events_that_come_twice_take_effect_once() {
 
 #[test]
 fn a_random_life_has_every_event_that_a_projection_handles() {
-    let life = Life::new(5).goes_on(3_000);
+    let life = Life::new(5).goes_on(20_000);
     let lived: BTreeSet<String> =
         life.iter().map(|(_, event)| event.event_type.to_string()).collect();
     for projection in projector::projections::all() {
