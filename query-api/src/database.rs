@@ -25,7 +25,7 @@ pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 pub struct UrlError;
 
 /// The maximum number of statements that a connection keeps prepared. A list has one for each set
-/// of conditions that is asked for.
+/// of conditions and columns that is asked for.
 const STATEMENTS: usize = 256;
 /// The planner settings for questions that few rows answer.
 ///
