@@ -36,7 +36,7 @@ pub struct Endpoints {
     pub command_api: String,
     /// The query API's address.
     pub query_api: String,
-    /// The address of the sandbox, which stands for the payment provider and the shipper.
+    /// The address of the sandbox, which stands in for the payment provider and the shipper.
     pub sandbox: String,
     /// The database's address for the superuser.
     pub postgres: String,

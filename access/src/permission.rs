@@ -55,7 +55,7 @@ permissions! {
     ImportWrite = "import:write",
     /// Rebuild, verify, pause and switch projections.
     ProjectionsOperate = "projections:operate",
-    /// Retry, skip, give up and resume sagas.
+    /// Look at sagas, and retry, skip, give up, park and resume them.
     SagasOperate = "sagas:operate",
     /// Begin epochs of the log.
     LogOperate = "log:operate",

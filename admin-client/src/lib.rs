@@ -270,7 +270,7 @@ impl Admin {
         })
     }
 
-    /// Returns what is at this path of the admin port.
+    /// Returns the `data` of the answer at this path of the admin port.
     ///
     /// # Errors
     /// [`RemoteError`].

@@ -1,7 +1,7 @@
 //! The process `process-manager`: runs the shop's sagas ([`crate::sagas`]), and lets operators look
 //! at them and decide about them.
 //!
-//! It appends as a part of the system of its own. Any number of processes share the sagas.
+//! Its events have the actor `system:process-manager`. Any number of processes share the sagas.
 
 mod api;
 pub mod config;

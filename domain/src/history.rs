@@ -45,7 +45,7 @@ pub const PAST: &[Past] = &[
         fields.insert("to_fulfil".to_owned(), false.into());
         Ok(vec![("order.confirmed", data)])
     }),
-    // Version 2 added the reason, which nobody knows of version 1.
+    // Version 2 added the reason. Events of version 1 have none.
     (("order.cancelled", 1), &[("order.cancelled", 2)], |data| Ok(vec![("order.cancelled", data)])),
     (("order.sale_cancelled", 1), &[("order.sale_cancelled", 2)], |data| {
         Ok(vec![("order.sale_cancelled", data)])

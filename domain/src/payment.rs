@@ -1,4 +1,4 @@
-//! What the payment provider reports of an order's payment by itself, when the bank has decided
+//! What the payment provider reports about an order's payment, for example when the bank decides
 //! late. The stream has the id of the order.
 //!
 //! Reports come late, more than once and out of order. Only one that goes beyond what was reported
@@ -78,7 +78,7 @@ pub struct PaymentReported {
 /// A command to a payment.
 #[derive(Debug, Clone)]
 pub enum PaymentCommand {
-    /// The provider reports it. What is not news changes nothing.
+    /// The provider reports a payment. A report that says nothing new changes nothing.
     Report(PaymentReported),
 }
 

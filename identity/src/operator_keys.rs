@@ -44,7 +44,7 @@ pub enum OperatorKeysError {
 
 /// The check of operators, and the source that keeps its keys up to date.
 pub struct OperatorKeys {
-    /// The check.
+    /// The check of the access tokens of those who ask for operations.
     pub operators: Operators,
     sources: Option<Sources>,
 }

@@ -44,26 +44,27 @@ pub trait TableRow: Sized {
     }
 }
 
-/// Some of the columns of a row. The first one, its id, always is one of them.
+/// Some of the columns of a row. The first column, the id, is always one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Columns(u64);
 
 impl Columns {
-    /// All columns.
+    /// All columns of a row.
     pub const ALL: Self = Self(u64::MAX);
     /// The maximum number of columns of a row.
     pub const MOST: usize = 64;
     /// The first column alone.
     pub const ID: Self = Self(1);
 
-    /// The columns with one of these names.
+    /// The columns whose names `is_one` accepts, and the first column.
     pub fn named<R: TableRow>(mut is_one: impl FnMut(&str) -> bool) -> Self {
         let all = R::SHAPE.iter().enumerate();
         let named = all.filter(|(_, column)| is_one(column.name)).map(|(at, _)| 1 << at);
         Self(named.fold(Self::ID.0, |set, column: u64| set | column))
     }
 
-    /// Whether the column at this place of [`TableRow::SHAPE`] is one of them.
+    /// Whether the column at this index of [`TableRow::SHAPE`] is one of them. The index is below
+    /// [`Columns::MOST`].
     pub const fn has(self, at: usize) -> bool {
         self.0 >> at & 1 == 1
     }

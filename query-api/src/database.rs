@@ -53,8 +53,8 @@ pub struct Pools {
     /// or of what belongs to one user. A statement is planned once for all values, which saves most
     /// of the work.
     pub lookup: Pool,
-    /// Connections for other lists, and for snapshots, which may ask for any. Each statement is
-    /// planned for its own values.
+    /// Connections for other lists, and for snapshots, in which any question may be asked. Each
+    /// statement is planned for its own values.
     pub scan: Pool,
 }
 

@@ -70,7 +70,7 @@ pub enum DriveError {
     /// The log did not answer.
     #[error("the log gave no answer")]
     Store(#[source] StoreError),
-    /// The log refuses the instance's events, whatever it holds.
+    /// The instance's events break a rule of the log, so no append of them can succeed.
     #[error(transparent)]
     Invalid(StoreError),
     /// The instance's stream cannot be read.

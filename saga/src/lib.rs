@@ -13,7 +13,8 @@
 //! - An outside action is called at least once, always under the same idempotency key
 //!   ([`id::of_call`]). The request is in the log before the call.
 //! - A saga that began ends completed or compensated, or is parked with a reason until a person
-//!   acts. Compensations run in reverse order, one after the other.
+//!   acts or a process has its definition again. Compensations run in reverse order, one after the
+//!   other.
 //! - The stream is the only truth. The work tables can be lost and are folded again from the log;
 //!   two owners of one instance do no harm, because appends name the exact version.
 //!

@@ -108,9 +108,10 @@ impl Operations {
         Ok(Some(Shown { instance: state, timeline }))
     }
 
-    /// Has the processes fold the log again, from where the sagas begin: the work tables are lost
-    /// or wrong, or the log was restored. The streams of the instances stay as they are, so nothing
-    /// is repeated. A process that stopped because of another history has to be started again.
+    /// Makes the processes fold the log again from where the sagas begin. Use it if the work tables
+    /// are lost or wrong, or if the log was restored. The streams of the instances stay as they
+    /// are, so nothing is repeated. A process that stopped because of another history has to be
+    /// started again.
     ///
     /// # Errors
     /// [`OperationError::Work`].

@@ -145,7 +145,7 @@ impl Saga {
         self.definitions.values().next_back().expect("a definition")
     }
 
-    /// What this event starts, wherever the saga begins.
+    /// Returns what this event starts, if anything. It does not check where the saga begins.
     pub fn start(&self, event: &RecordedEvent) -> Option<Start> {
         let (types, starts) = &self.starts;
         let start = types.contains(&event.event_type).then(|| starts(event)).flatten()?;
@@ -153,7 +153,7 @@ impl Saga {
         fits.then_some(start)
     }
 
-    /// The key of the instance that this event is for, and what it tells it.
+    /// Returns the key of the instance that this event is for, and its signal, if it is one.
     pub fn signal(&self, event: &RecordedEvent) -> Option<(String, Signal)> {
         let (types, signals) = &self.signals;
         let signal = types.contains(&event.event_type).then(|| signals(event)).flatten()?;

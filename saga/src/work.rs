@@ -7,7 +7,7 @@
 //! A driver claims rows that are due. The rows of a driver that is gone are free again.
 //!
 //! The checkpoint of the fold says how far each saga was folded (`intake/resume.rs`). It goes back
-//! if a program takes over that knows a saga which the last one did not know.
+//! if the program that takes over knows a saga that the last one did not know.
 
 use std::time::Duration;
 

@@ -81,7 +81,7 @@ async fn client_buys(language: &Language) -> Result<()> {
     let what = format!("a client in {}", language.name);
     let Some(tools) = language.tools.or_without(&what).await? else { return Ok(()) };
     let stack = RunningStack::start().await?;
-    // A confirmed order stays as it is.
+    // Without it, a confirmed order stays confirmed.
     stack.run(&["stop", "process-manager"]).await?;
     let since = Instant::now();
     let folder = enterable_folder()?;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use shop::{OrderCount, Shop};
 
-/// How long an order may take to its end, with processes that are killed in between.
+/// How long an order may take to reach its end, with processes that are killed in between.
 const ENDED: Duration = Duration::from_mins(3);
 const STEPS: [&str; 7] = [
     "accept_order",

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 async fn p9_p10_an_order_goes_from_a_command_to_the_dashboards_and_every_repeat_changes_nothing()
 -> Result<()> {
     let stack = RunningStack::start().await?;
-    // A confirmed order stays as it is.
+    // Without it, a confirmed order stays confirmed.
     stack.run(&["stop", "process-manager"]).await?;
     let client = stack.endpoints()?.client_of_front()?;
 

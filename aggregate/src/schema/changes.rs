@@ -131,7 +131,7 @@ impl Found {
         }
     }
 
-    /// Compares the kinds that a value may be. Those with one name are compared in their order.
+    /// Compares the kinds that a value may be. Kinds with one name are compared in their order.
     fn alternatives(&mut self, at: &str, then: &Map<String, Value>, now: &Map<String, Value>) {
         let (before, mut after) = (alternatives(then), alternatives(now));
         for Alternative { name, schema } in &before {

@@ -4,9 +4,10 @@
 //! New versions, and changes that break no reader, are accepted with `SCHEMAS=accept`. The file of
 //! a former version stays: its events are in the log for ever.
 //!
-//! If a new generator says more of the same payloads, such as a maximum that they always had, that
-//! counts as breaking. Then remove the files that the test names and accept the schemas as new. Do
-//! it only if `git diff` shows nothing but what the generator adds: a removed file protects nobody.
+//! A new generator may describe the same payloads more exactly, for example with a maximum that was
+//! always there. That counts as breaking. Remove the files that the test names and accept the
+//! schemas as new, but only if `git diff` shows nothing except what the generator adds: a removed
+//! file protects no reader.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "it fails tests")]
 

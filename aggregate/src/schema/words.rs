@@ -15,8 +15,8 @@ pub(super) fn rewrite(schema: &mut Schema) {
         *text = first_paragraph(text).replace("`None`", "`null`");
     }
     // These formats are not in any registry, and strict validators refuse unknown ones. Shorter
-    // numbers have their maximum already. That of longer ones is beyond what many readers count
-    // exactly, so no schema promises it.
+    // numbers have their maximum already. Many readers cannot count exactly to that of longer ones,
+    // so no schema promises it.
     let format = schema.get(FORMAT).and_then(Value::as_str);
     if format == Some("uint32") && schema.get(MAXIMUM).is_none() {
         schema.insert(MAXIMUM.to_owned(), u32::MAX.into());

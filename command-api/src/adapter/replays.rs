@@ -1,5 +1,5 @@
-//! Remembers which events came already, so that nobody can send one again. An event that nobody
-//! could act on is forgotten, so that it can come again.
+//! Remembers the events that came, so that a repeat has no effect. An event whose handling failed
+//! is forgotten, so that it counts when it is sent again.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -37,14 +37,14 @@ struct Known {
 pub(super) enum Claimed {
     /// It came for the first time.
     First(Claim),
-    /// Somebody is acting on it.
+    /// Another request is acting on it.
     UnderWay,
-    /// Somebody has acted on it.
+    /// It came before, and was acted on.
     Done,
 }
 
-/// The right to act on an event, which nobody else has at the same time. Dropped without
-/// [`done`](Self::done), it forgets the event, which can then come again.
+/// The right to act on an event. Only one request has it at a time. If it is dropped without
+/// [`done`](Self::done), the event is forgotten, and counts when it is sent again.
 pub struct Claim {
     seen: Arc<Mutex<Seen>>,
     number: u64,
@@ -91,7 +91,7 @@ impl Seen {
 }
 
 impl Claim {
-    /// Records that the event was acted on: nobody acts on a repeat of it.
+    /// Records that the event was acted on, so that a repeat has no effect.
     pub fn done(mut self) {
         self.is_done = true;
     }

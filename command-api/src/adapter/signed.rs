@@ -24,9 +24,10 @@ pub enum Received<N> {
     /// Act on it, call [`Claim::done`], and answer 200. If acting on it fails, drop the claim and
     /// answer 5xx: the event is sent again, and is new again.
     New(N, Claim),
-    /// It came before, and somebody is acting on it, who may fail. Answer 409: it is sent again.
+    /// It came before, and another request, which may fail, is acting on it. Answer 409, so that it
+    /// is sent again.
     UnderWay,
-    /// It came before, and somebody has acted on it. Only answer 200, or it is sent again.
+    /// It came before, and was acted on. Answer 200, so that it is not sent again.
     Repeated,
 }
 
@@ -67,14 +68,14 @@ impl Signed {
     pub(super) fn with(secrets: &SecretString) -> Self {
         let lines = secrets.expose_secret().lines().map(str::trim);
         let secrets = lines.filter(|line| !line.is_empty()).map(SecretString::from).collect();
-        // Longer than a signature is accepted before and after its time.
+        // This is longer than a signature is accepted, from before its time until after it.
         Self { secrets, replays: Replays::new(TOLERANCE * 3) }
     }
 
-    /// Checks that the body is as it was signed, and not long ago.
+    /// Checks that a signature fits the body, and that it was made lately.
     ///
     /// # Errors
-    /// [`WebhookError`], but not that it cannot be read.
+    /// [`WebhookError`], except [`WebhookError::Unreadable`].
     pub(super) fn check(
         &self,
         signature: &str,
@@ -94,7 +95,7 @@ impl Signed {
         if self.secrets.iter().any(fits) { Ok(()) } else { Err(WebhookError::Forged) }
     }
 
-    /// Tells a new event from one that came before. `notice` makes what it says of its id.
+    /// Distinguishes a new event from a repeat. `notice` makes the notice from the event's id.
     pub(super) fn received<N>(
         &self,
         id: String,
@@ -127,7 +128,7 @@ fn parse(header: &str) -> Result<(&str, Vec<Vec<u8>>), WebhookError> {
     time.filter(|_| is_fitting).map(|time| (time, signatures)).ok_or(WebhookError::Malformed)
 }
 
-/// Whether a signature fits a body. The comparison takes the same time wherever they differ.
+/// Whether a signature fits a body. The time of the comparison does not show where they differ.
 pub(super) fn fits(secret: &SecretString, time: &str, body: &[u8], signature: &[u8]) -> bool {
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes()) else {
         return false;

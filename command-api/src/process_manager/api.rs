@@ -52,7 +52,7 @@ const MAX_LIMIT: i64 = 1_000;
 const DEFAULT_LIMIT: i64 = 50;
 /// The maximum length of a reason, in characters. The saga keeps no more.
 const MAX_REASON: usize = 500;
-/// The maximum length of an opaque id of a person.
+/// The maximum length of an opaque id of a person, in characters.
 const MAX_BY: usize = 200;
 
 #[derive(Clone)]
@@ -91,7 +91,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Permitted {
 #[serde(deny_unknown_fields)]
 struct ListQuery {
     status: Option<String>,
-    /// Only those that have not moved for so many seconds.
+    /// Only sagas without progress for this number of seconds.
     not_moved_for: Option<u32>,
     limit: Option<i64>,
 }

@@ -82,10 +82,10 @@ pub struct RunArgs {
     /// The broker, for speed.
     #[command(flatten)]
     pub nats: NatsUrlArgs,
-    /// Who takes payments.
+    /// The provider that takes payments.
     #[command(flatten)]
     pub payment: PaymentArgs,
-    /// Who ships.
+    /// The provider that ships orders.
     #[command(flatten)]
     pub shipping: ShippingArgs,
     /// How long fulfilment may take, and how much of it runs at once.
@@ -118,12 +118,14 @@ pub struct FulfilmentArgs {
     #[arg(long, env = "PAYMENT_METHOD", value_name = "TOKEN", value_parser = MethodToken::parse,
         default_value = "pm_card_visa")]
     pub payment_method: MethodToken,
-    /// How long the payment provider may take, in seconds. After that the order is cancelled.
+    /// How long the payment provider may take to authorise, and again to capture, in seconds. After
+    /// that the order is cancelled.
     #[arg(long, env = "PAYMENT_WITHIN", value_name = "SECONDS",
         default_value_t = Times::default().payment.as_secs(),
         value_parser = clap::value_parser!(u64).range(1..))]
     pub payment_within: u64,
-    /// How long it may take until an order is shipped, in seconds. After that it is cancelled.
+    /// How long it may take from the payment to the shipment, in seconds. After that the order is
+    /// cancelled.
     #[arg(long, env = "SHIPMENT_WITHIN", value_name = "SECONDS",
         default_value_t = Times::default().shipment.as_secs(),
         value_parser = clap::value_parser!(u64).range(1..))]
@@ -168,11 +170,11 @@ pub(super) fn connect_options(url: &str) -> Result<PgConnectOptions, cli_kit::Us
 /// What to look at or decide.
 #[derive(Debug, Subcommand)]
 pub enum SagasAction {
-    /// List the sagas that have not ended, those that have not moved for longest first.
+    /// List the sagas that have not ended, the one without progress for longest first.
     List(ListArgs),
-    /// List the sagas that have not moved for so long, whatever they wait for.
+    /// List the sagas without progress for some time, whatever they wait for.
     Stuck(StuckArgs),
-    /// Show a saga with everything that happened to it.
+    /// Show a saga with its first 1,000 events.
     Show(ShowArgs),
     /// Begin the next attempt of a step, or of its compensation, now.
     Retry(RetryArgs),
@@ -182,7 +184,7 @@ pub enum SagasAction {
     GiveUp(WhyArgs),
     /// Let a parked saga go on.
     Resume(ResumeArgs),
-    /// Let a saga stand still until somebody resumes it.
+    /// Stop a saga until somebody resumes it.
     Park(WhyArgs),
 }
 
@@ -235,7 +237,7 @@ pub struct ListArgs {
 /// The settings of `sagas stuck`.
 #[derive(Debug, Args)]
 pub struct StuckArgs {
-    /// For how many seconds they have not moved.
+    /// The time without progress, in seconds.
     #[arg(long = "for", value_name = "SECONDS", default_value_t = 600)]
     pub seconds: u32,
     /// What to list.
@@ -259,10 +261,10 @@ pub struct ShowArgs {
 /// The settings of `sagas retry`.
 #[derive(Debug, Args)]
 pub struct RetryArgs {
-    /// The step.
+    /// The name of the step to repeat, such as ship.
     #[arg(long)]
     pub step: String,
-    /// The saga.
+    /// The saga to decide about, and who decides.
     #[command(flatten)]
     pub of: OfSagaArgs,
 }
@@ -270,13 +272,13 @@ pub struct RetryArgs {
 /// The settings of `sagas skip`.
 #[derive(Debug, Args)]
 pub struct SkipArgs {
-    /// The step whose compensation is not needed.
+    /// The name of the step whose compensation is not needed, such as ship.
     #[arg(long)]
     pub step: String,
     /// Why, for the record. It is not about a person.
     #[arg(long, value_name = "WHY")]
     pub reason: String,
-    /// The saga.
+    /// The saga to decide about, and who decides.
     #[command(flatten)]
     pub of: OfSagaArgs,
 }
@@ -287,7 +289,7 @@ pub struct WhyArgs {
     /// Why, for the record. It is not about a person.
     #[arg(long, value_name = "WHY")]
     pub reason: String,
-    /// The saga.
+    /// The saga to decide about, and who decides.
     #[command(flatten)]
     pub of: OfSagaArgs,
 }
@@ -295,7 +297,7 @@ pub struct WhyArgs {
 /// The settings of `sagas resume`.
 #[derive(Debug, Args)]
 pub struct ResumeArgs {
-    /// The saga.
+    /// The saga to decide about, and who decides.
     #[command(flatten)]
     pub of: OfSagaArgs,
 }

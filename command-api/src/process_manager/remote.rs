@@ -70,7 +70,7 @@ async fn decide(of: &OfSagaArgs, what: &str, body: Value) -> anyhow::Result<Stri
     Ok(format!("saga {} of order {} is {}\n", shown.id, shown.key, shown.status))
 }
 
-/// Tells an argument that is not valid from a failure.
+/// Distinguishes an argument that is not valid from a failure.
 fn usage(error: RemoteError) -> anyhow::Error {
     match error {
         RemoteError::Invalid(what) => cli_kit::Usage(what).into(),

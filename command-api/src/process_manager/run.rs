@@ -64,13 +64,13 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<()> {
     Box::pin(process.run(Ports { public, admin }, work)).await
 }
 
-/// What is there when the stores are open.
+/// What exists once the stores are open.
 struct Late {
     operations: Arc<OnceLock<Operations>>,
     reports: webhooks::Late,
 }
 
-/// The port for what the payment provider and the shipper tell, if their events are signed.
+/// The port for the events of the payment provider and the shipper; `None` if no secret is set.
 fn webhook_port(args: &RunArgs, late: &Late) -> anyhow::Result<Option<Port>> {
     let readers =
         Readers { payments: args.payment.webhooks()?, shipments: args.shipping.webhooks()? };
@@ -82,7 +82,7 @@ fn webhook_port(args: &RunArgs, late: &Late) -> anyhow::Result<Option<Port>> {
     Ok(Some(Port::public(listen, routes, args.limits.limits())))
 }
 
-/// What the settings say.
+/// The settings, after they were read.
 struct Manager {
     log: PostgresOptions,
     tables: PgConnectOptions,

@@ -1,4 +1,4 @@
-//! Opens the log and the keys of personal data, waits for whatever is away, and watches both.
+//! Opens the log and the keys of personal data, waits while one of them is away, and watches both.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +55,7 @@ pub(super) enum Unusable {
     /// The log or the keys cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The work tables are of another program.
+    /// The schema of the work tables is not the one that this program knows.
     #[error(transparent)]
     Tables(#[from] SchemaError),
 }

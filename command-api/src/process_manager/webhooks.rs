@@ -1,4 +1,4 @@
-//! What providers tell by themselves:
+//! Receives the events that providers send:
 //!
 //! | request | who | what it does |
 //! | --- | --- | --- |
@@ -34,7 +34,7 @@ use crate::sagas::order_fulfilment::NAME;
 mod payments;
 mod shipments;
 
-/// What records the events. It is there when the stores are open.
+/// What records the events. It exists once the stores are open.
 pub(super) type Late = Arc<OnceLock<Reports>>;
 
 /// The events of providers, for the log.
@@ -43,7 +43,7 @@ pub(super) struct Reports {
     pub(super) commands: Arc<Commands>,
 }
 
-/// Who reads the events of providers: those whose secrets are set.
+/// The readers of events, of the providers whose secrets are set.
 pub(super) struct Readers {
     pub(super) payments: Option<Webhooks>,
     pub(super) shipments: Option<ShipmentWebhooks>,
@@ -55,7 +55,7 @@ struct Api<W> {
     clock: SharedClock,
 }
 
-/// The routes of what providers tell; `None` if no secret is set.
+/// The routes for the events of providers; `None` if no secret is set.
 pub(super) fn routes(readers: Readers, reports: &Late, clock: &SharedClock) -> Option<Router> {
     let Readers { payments, shipments } = readers;
     let payments = payments.map(|webhooks| payments::routes(Api::new(webhooks, reports, clock)));
@@ -81,7 +81,7 @@ fn signature<'h>(headers: &'h HeaderMap, name: &str) -> Result<&'h str, WebhookE
     value.ok_or(WebhookError::Malformed)
 }
 
-/// The answer to an event that is not genuine.
+/// The answer to an event that is refused.
 fn refused(who: &str, error: WebhookError) -> Response {
     tracing::warn!(%error, "an event of the {who} is refused");
     Problem::new(StatusCode::BAD_REQUEST, "webhook/refused", "The event is refused")

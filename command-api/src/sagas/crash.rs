@@ -1,9 +1,9 @@
 //! Points at which a test lets the process die, in builds with debug assertions only.
 //!
 //! `CRASH_POINTS` names a file with one point per line: `before run ship`, `after run ship`,
-//! `before compensate capture_payment`, and so on. Whoever comes to a point takes it out of the
-//! file and ends as if killed: no destructor runs, and nothing is flushed. *After* is when the call
-//! has taken effect and its outcome is not in the log yet.
+//! `before compensate capture_payment`, and so on. A process that comes to a point removes it
+//! from the file and dies as if killed: no destructor runs, and nothing is flushed. *After* means
+//! that the call has taken effect and its outcome is not in the log yet.
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,7 @@ pub struct Crashing<A> {
 }
 
 impl<A: Actions> Crashing<A> {
-    /// The same actions, with the points of the environment. A release build has none.
+    /// The same actions, with the points that the environment names. A release build has none.
     pub fn as_told(actions: A) -> Self {
         let points = std::env::var_os(VARIABLE).filter(|_| cfg!(debug_assertions));
         Self { actions, points: points.map(PathBuf::from) }

@@ -1,6 +1,6 @@
 //! Order fulfilment: from a confirmed order to a shipped one. It reserves the stock, charges the
-//! payment and asks the shipper. If one of them says no, it undoes the others and cancels the order
-//! with a reason that the customer can read.
+//! payment and asks the shipper. If one of these steps fails, it undoes the others and cancels the
+//! order with a reason that the customer can read.
 //!
 //! | step | place | undone by |
 //! | --- | --- | --- |
@@ -15,9 +15,9 @@
 //! An accepted shipment counts as shipped. Delivery is not a part of the saga: the shipper reports
 //! it later, and the process manager records it ([`Shipped`]).
 //!
-//! **Cancelled in the middle.** Whoever cancels the order does so at once, by the usual command,
-//! which releases the stock in the same append. The saga hears of it and undoes the rest. A step
-//! that is under way meanwhile finds the order cancelled when it wants to record its outcome.
+//! **Cancelled in the middle.** The usual command cancels the order at once, and releases its stock
+//! in the same append. Its event is a signal to the saga, which undoes the rest. A step that is
+//! under way meanwhile finds the order cancelled when it records its outcome.
 //!
 //! **Recorded by hand in the middle.** Staff may record a payment or a shipment while the saga is
 //! at work. The step then counts as succeeded, and what the saga had begun for it is undone. If the
@@ -51,28 +51,29 @@ pub use why::Why;
 /// The name of the saga.
 pub const NAME: &str = "order_fulfilment";
 
-/// The steps. Their names are in stored events and in idempotency keys, so they are permanent.
+/// The step that accepts the order: from then on, a failure ends it. The names of the steps are in
+/// stored events and in idempotency keys, so they are permanent.
 pub const ACCEPT: &str = "accept_order";
-/// See [`ACCEPT`].
+/// The step that reserves the stock. See [`ACCEPT`].
 pub const RESERVE: &str = "reserve_stock";
-/// See [`ACCEPT`].
+/// The step that sets the money aside at the payment provider. See [`ACCEPT`].
 pub const AUTHORISE: &str = "authorise_payment";
-/// See [`ACCEPT`].
+/// The step that takes the money that was set aside. See [`ACCEPT`].
 pub const CAPTURE: &str = "capture_payment";
-/// See [`ACCEPT`].
+/// The step that records the payment of the order. See [`ACCEPT`].
 pub const RECORD_PAYMENT: &str = "record_payment";
-/// See [`ACCEPT`].
+/// The step that asks the shipper. See [`ACCEPT`].
 pub const SHIP: &str = "ship";
-/// See [`ACCEPT`].
+/// The step that records the shipment of the order. See [`ACCEPT`].
 pub const RECORD_SHIPMENT: &str = "record_shipment";
 
 /// The event that starts an instance.
 const CONFIRMED: &str = "order.confirmed";
 
-/// How a call to another system is repeated: until the deadline of its step.
+/// How a call to another system is repeated within the deadline of its step: for 8 hours at least.
 const CALLS: Retry =
     Retry { attempts: 1_000, first: Duration::from_millis(500), most: Duration::from_mins(1) };
-/// How a compensation is repeated before a person has to look: for about eight hours.
+/// How a compensation is repeated before a person has to look: for about four to eight hours.
 const UNDOING: Retry =
     Retry { attempts: 100, first: Duration::from_millis(500), most: Duration::from_mins(5) };
 /// How an inside step is repeated, for example while a product has too many reservations.
@@ -82,10 +83,11 @@ const INSIDE: Retry =
 /// How long the steps may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Times {
-    /// How long the payment provider may take to authorise, and then to capture.
+    /// How long the payment provider may take to authorise, and again to capture. Each step in the
+    /// log may take as long.
     pub payment: Duration,
-    /// How long it may take until the order is shipped. An order without a shipping address waits
-    /// for staff so long.
+    /// How long it may take from the payment to the shipment. An order without a shipping address
+    /// waits this long for staff.
     pub shipment: Duration,
 }
 
@@ -95,7 +97,7 @@ impl Default for Times {
     }
 }
 
-/// The definition in its only version so far.
+/// Returns the definition of the saga. It has one version so far.
 pub fn definition(times: Times) -> Definition {
     let inside = |name| Step::inside(name).within(times.payment).retried(INSIDE);
     let outside = |name, within| {
@@ -154,15 +156,15 @@ struct Confirmed {
     to_fulfil: bool,
 }
 
-/// What an order's confirmation starts. An imported order, which was fulfilled elsewhere, starts
-/// nothing.
+/// What an order's confirmation starts. Nothing starts for an imported order, which was fulfilled
+/// elsewhere, or for one that was confirmed by version 1.
 fn start(event: &RecordedEvent) -> Option<Start> {
     let read = serde_json::from_str::<Confirmed>(event.data.get());
     let Confirmed { order_id, total, to_fulfil } = match read {
         Ok(confirmed) => confirmed,
         Err(error) => {
             let position = event.position.0;
-            tracing::error!(position, %error, "a confirmed order cannot be read, nor fulfilled");
+            tracing::error!(position, %error, "a confirmed order cannot be read or fulfilled");
             return None;
         }
     };

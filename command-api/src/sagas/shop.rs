@@ -73,7 +73,7 @@ impl Shop {
         Ok(Work { streams, conditions, reservations, subjects, epoch })
     }
 
-    /// Reads where an order goes. `None` if it has no shipping address, or the address is erased.
+    /// Reads the shipping address of an order. `None` if it has none, or if it is erased.
     ///
     /// # Errors
     /// The log or the keys of personal data did not answer.

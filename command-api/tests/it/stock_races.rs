@@ -29,7 +29,7 @@ async fn placed(
     at_once(shops, count, request).await.iter().map(crate::support::Reply::made).collect()
 }
 
-/// Does this with each of the orders.
+/// Makes the request with this verb for each of the orders.
 fn each(orders: &[String], verb: &str) -> impl Fn(usize) -> Request<Body> {
     let paths: Vec<String> =
         orders.iter().map(|order| format!("/api/v1/orders/{order}/{verb}")).collect();

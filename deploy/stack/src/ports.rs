@@ -28,7 +28,7 @@ pub struct Ports {
     pub projector_admin: u16,
     /// The front's admin port, usually 9084.
     pub front_admin: u16,
-    /// The process manager's port for events of the payment provider, usually 8082.
+    /// The process manager's port for events of the payment provider and the shipper, usually 8082.
     pub webhooks: u16,
     /// The process manager's admin port, usually 9085.
     pub process_manager_admin: u16,

@@ -1,10 +1,10 @@
-//! Why an order is cancelled, in words that a customer can be told.
+//! Why an order is cancelled, in words for customers.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Makes the enum, the list of all and the words of one list.
+/// Makes the enum, the list of all reasons and their words from one list.
 macro_rules! reasons {
     ($($(#[doc = $doc:literal])+ $name:ident = $word:literal,)+) => {
         /// Why an order is cancelled. The words are stored in events, so they are permanent.
@@ -15,7 +15,7 @@ macro_rules! reasons {
         }
 
         impl CancelReason {
-            /// All reasons.
+            /// All reasons, in the sequence in which they are declared.
             pub const ALL: &[Self] = &[$(Self::$name,)+];
 
             /// The reason as a word, as stored and shown.
@@ -50,7 +50,7 @@ reasons! {
 /// What is known of a cancellation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cancellation {
-    /// Why.
+    /// Why the order is cancelled.
     pub reason: CancelReason,
     /// The products that it is about, such as those that lack units.
     pub products: Vec<Uuid>,

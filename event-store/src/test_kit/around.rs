@@ -1,4 +1,4 @@
-//! A store for tests in which something else happens around its appends and its reads of streams.
+//! A store for tests that does something else around its appends and its reads of streams.
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -8,8 +8,8 @@ use crate::{
     Position, RecordedEvent, ReservedValue, StoreError, StreamName, Version, WrittenType,
 };
 
-/// A store in memory that interferes. Whatever implements this is an [`EventStore`], so a test says
-/// only what is special about its own.
+/// A store in memory that interferes. Every type that implements this is an [`EventStore`], so a
+/// test writes only what is special about its own store.
 #[async_trait]
 pub trait Interfering: Send + Sync + 'static {
     /// The store that keeps the events.

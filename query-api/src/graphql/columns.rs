@@ -1,4 +1,4 @@
-//! The columns of a list's rows: only those that somebody asks for are read. A page of rows with
+//! The columns of a list's rows: only those that the query asks for are read. A page of rows with
 //! all of their columns costs several times as much.
 
 use async_graphql::Positioned;
@@ -8,8 +8,8 @@ use postgres_kit::{Columns, TableRow};
 /// A field of a row's object, and the columns that it shows.
 pub(super) type Shown = (&'static str, &'static [&'static str]);
 
-/// The columns that a connection's items need: `always`, and those of the fields that are asked for
-/// of them. All, if they are asked for in a fragment, or if `shown` does not know a field.
+/// The columns that a connection's items need: `always`, and those of the fields that the query
+/// asks for. All columns, if it asks for fields in a fragment, or for one that `shown` lacks.
 pub(super) fn columns<R: TableRow>(
     connection: &Field,
     shown: &[Shown],

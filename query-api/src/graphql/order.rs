@@ -32,7 +32,7 @@ struct OrderItem {
     at: usize,
 }
 
-/// The columns that each list of orders reads: those that it is sorted by, and of whom they are.
+/// The columns that each list of orders reads: those that it is sorted by, and the user's id.
 pub(super) const ALWAYS: &[&str] = &["id", "user_id", "created_at"];
 /// The fields, and the columns that they show.
 pub(super) const SHOWN: &[Shown] = &[

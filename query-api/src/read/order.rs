@@ -67,7 +67,7 @@ postgres_kit::row! {
         pub delivered_at: Option<DateTime<Utc>>,
         /// The time of the cancellation.
         pub cancelled_at: Option<DateTime<Utc>>,
-        /// Why it was cancelled; `None` if nobody knows.
+        /// Why it was cancelled; `None` if it was not, or if the event has no reason.
         pub cancel_reason: Option<String>,
         /// The products that the reason is about.
         pub cancel_products: Json<Vec<Uuid>>,
@@ -134,7 +134,7 @@ pub struct ListOrders {
     pub user_id: Option<Uuid>,
     /// Only orders with this status.
     pub status: Option<String>,
-    /// The columns to read of each row, with those that the list is sorted by.
+    /// The columns to read of each row. They include those that the list is sorted by.
     pub columns: Columns,
     /// The page to read, and its sort.
     pub page_request: PageRequest<OrderSort>,
@@ -166,7 +166,7 @@ pub struct ListOrdersOfUsers {
     pub user_ids: Vec<Uuid>,
     /// Only orders with this status.
     pub status: Option<String>,
-    /// The columns to read of each row, with those that the list is sorted by.
+    /// The columns to read of each row. They include those that the list is sorted by.
     pub columns: Columns,
     /// The page to read of each user's orders, and its sort. It has no number.
     pub page_request: PageRequest<OrderSort>,

@@ -35,7 +35,7 @@ postgres_kit::row! {
         pub parked_for: Option<String>,
         /// The time of its start.
         pub started_at: DateTime<Utc>,
-        /// The time of its end.
+        /// The time of its end; `None` before.
         pub ended_at: Option<DateTime<Utc>>,
         /// The time of the last change of the row.
         pub updated_at: DateTime<Utc>,

@@ -130,7 +130,7 @@ pub struct ListUsers {
     pub status: Option<String>,
     /// Only the user with this normalised e-mail address.
     pub email: Option<String>,
-    /// The columns to read of each row, with those that the list is sorted by.
+    /// The columns to read of each row. They include those that the list is sorted by.
     pub columns: Columns,
     /// The page to read, and its sort.
     pub page_request: PageRequest<UserSort>,

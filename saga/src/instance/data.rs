@@ -1,5 +1,5 @@
-//! What the log can keep of what calls return and events say. Actions are code of others, so the
-//! engine checks it: an append that the log refuses would be refused for ever.
+//! What the log can keep of what calls return and events say. The engine checks it, because actions
+//! are not its own code, and the log would refuse an append with other data again and again.
 
 use serde_json::Value;
 
@@ -65,7 +65,7 @@ pub(crate) fn short(reason: String) -> String {
 }
 
 impl Signal {
-    /// What can be kept of it. What happened counts even if its data cannot be kept.
+    /// The part of it that the log can keep. It counts even if its data cannot be kept.
     pub(crate) fn storable(self) -> Self {
         match self {
             Self::Cancel { reason } => Self::Cancel { reason: short(reason) },

@@ -1,8 +1,8 @@
 //! Where the fold continues when another program takes it over.
 //!
 //! A new version of a program may know a saga that the old one does not. While the old one folds,
-//! nobody notices what starts that saga. So the checkpoint says which sagas were folded, and how
-//! far each of the others was. A program that knows one of those folds again from there, which
+//! no process notices what starts that saga. So the checkpoint says which sagas were folded, and
+//! how far each of the others was. A program that knows one of those folds again from there, which
 //! repeats nothing: an instance has its stream, and its id follows from its key.
 
 use std::collections::{BTreeMap, BTreeSet};

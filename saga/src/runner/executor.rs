@@ -132,7 +132,7 @@ impl Executor {
     /// Renews, gives back and claims what is due.
     async fn keep_up(&mut self) -> Result<(), Trouble> {
         let now = Instant::now();
-        // What others hold up does not hold up the work of this process.
+        // A sweep that fails, because others hold locks, does not stop the work of this process.
         let mut swept = Ok(());
         if self.renew_at <= now {
             self.skew = self.registration.renew(&self.names, self.driver.clock.as_ref()).await?;

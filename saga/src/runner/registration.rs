@@ -1,4 +1,4 @@
-//! Shows to other processes that this one is alive.
+//! Shows other processes that this one is alive.
 
 use std::time::Duration;
 

@@ -14,7 +14,7 @@ use crate::work::WorkTable;
 pub(super) struct Strays(HashSet<Uuid>);
 
 impl Strays {
-    /// Frees the strays that were strays in the last round, too. Returns how many.
+    /// Frees the instances that are strays in the second round in a row. Returns how many.
     pub(super) async fn free(
         &mut self,
         (table, driver): (&WorkTable, Uuid),

@@ -13,8 +13,8 @@ use crate::sagas::Begun;
 
 /// The maximum number of signals that a driver takes with an instance.
 pub(crate) const MAX_SIGNALS: i64 = 100;
-/// How long an instance of a saga that no process knows is left to a process that may start and
-/// know it.
+/// How long an instance of a saga that no process knows waits for a process that does. After that,
+/// any process takes it.
 const OVERDUE: Duration = Duration::from_mins(1);
 /// The maximum number of strays that a driver looks at in one round.
 const MAX_STRAYS: i64 = 1_000;
@@ -26,7 +26,7 @@ pub(crate) struct Claimed {
     pub(crate) saga: String,
     pub(crate) begun: Option<Begun>,
     pub(crate) signals: Vec<(i64, Signal)>,
-    /// What the row had of news.
+    /// The `news` of the row when it was taken.
     pub(crate) news: i64,
     pub(crate) failures: i32,
 }
@@ -97,7 +97,8 @@ async fn add_signals(raw: &mut PgConnection, claimed: &mut [Claimed]) -> sqlx::R
     Ok(())
 }
 
-/// Reads what this library wrote. A row of another version of it is due for its stream alone.
+/// Reads what this library wrote. If another version of it wrote the row, only the stream of the
+/// instance counts.
 fn readable<T: serde::de::DeserializeOwned>(id: Uuid, value: serde_json::Value) -> Option<T> {
     serde_json::from_value(value)
         .inspect_err(|error| tracing::error!(saga = %id, %error, "work that cannot be read"))

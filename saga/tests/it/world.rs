@@ -29,7 +29,7 @@ use uuid::Uuid;
 
 use crate::toy::{self, Gateway, Mood, Moods, NoPoints, Points, Toy};
 
-/// Appends of tests are sent in pieces of this size.
+/// The maximum number of events in an append of a test.
 pub(crate) const PIECE: usize = 250;
 
 /// A log with work tables, and a gateway.
@@ -60,7 +60,7 @@ impl Default for Shape {
     }
 }
 
-/// A process in the test's own.
+/// A runner in the test's own process.
 pub(crate) struct Process {
     pub(crate) drain: CancellationToken,
     pub(crate) task: JoinHandle<End>,
@@ -221,7 +221,7 @@ impl World {
         sqlx::raw_sql(sql).execute(&mut self.connection().await).await.unwrap();
     }
 
-    /// A number that Postgres says.
+    /// The number that a query returns.
     pub(crate) async fn number(&self, sql: &'static str) -> i64 {
         let number = sqlx::query_scalar(sql);
         number.fetch_one(&mut self.connection().await).await.unwrap()

@@ -47,7 +47,7 @@ impl Sandbox {
         Ok(due.len())
     }
 
-    /// The event that tells of an arrival.
+    /// The event about an arrival.
     fn told(&self, world: &World, shipment: &Shipment) -> Hook {
         let (number, at) = (world.state.next_hook, self.now().timestamp_millis());
         let event = json!({

@@ -1,5 +1,5 @@
-//! Sends events, signed as Stripe signs them. An event is sent until somebody answers 2xx. Those of
-//! shipments have a header of their own.
+//! Sends events, signed as Stripe signs them. An event is sent until the receiver answers 2xx.
+//! Events of shipments have their own header.
 
 use std::time::Duration;
 

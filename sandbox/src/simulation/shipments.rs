@@ -7,7 +7,7 @@
 //! | `GET /shipping/v1/shipments/{id}` | one shipment |
 //! | `GET /shipping/v1/shipments?key=…` | the shipment that a request with this key asked for |
 //!
-//! A shipment is on its way when a test says that it arrived; see `arrivals.rs`.
+//! A shipment arrives when a test or a person says so (`arrivals.rs`). Then it cannot be cancelled.
 //!
 //! An error is `{"code", "message"}`; 422 means that the shipper declines. It does not ship to
 //! Antarctica (`AQ`).

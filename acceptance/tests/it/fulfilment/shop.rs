@@ -39,7 +39,7 @@ struct Counts {
     orders: BTreeMap<String, OrderCount>,
 }
 
-/// A shop.
+/// One product and one user of a running stack.
 pub(crate) struct Shop {
     client: Client,
     http: reqwest::Client,
@@ -50,7 +50,7 @@ pub(crate) struct Shop {
 }
 
 impl Shop {
-    /// A product with so many units, and a user.
+    /// Adds a product with this number of units, and a user.
     pub(crate) async fn open(stack: &RunningStack, stock: i64) -> Result<Self> {
         let endpoints = stack.endpoints()?;
         let client = endpoints.client()?;
@@ -135,7 +135,7 @@ impl Shop {
         Ok(keys.into_iter().map(|(key, count)| (key, count.effects)).collect())
     }
 
-    /// Has the shipper deliver the order, and tell so.
+    /// Makes the shipper deliver the order, and send the event.
     pub(crate) async fn arrives(&self, order: &str) -> Result<()> {
         let post = self.http.post(format!("{}/_arrivals/{order}", self.sandbox));
         post.send().await?.error_for_status().context("the arrival")?;
@@ -165,7 +165,7 @@ impl Shop {
         Ok(())
     }
 
-    /// Waits until the stock is what it was at first less what was sold.
+    /// Waits until the stock is the first stock less the sold units.
     pub(crate) async fn is_conserved(&self, sold: i64) -> Result<()> {
         let left = self.stock - sold;
         until("the stock adds up", ENDED, async || {

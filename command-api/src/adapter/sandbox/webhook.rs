@@ -15,7 +15,7 @@ pub const SIGNATURE: &str = "sandbox-signature";
 #[derive(Debug)]
 pub struct ShipmentWebhooks(Signed);
 
-/// What the shipper tells of a shipment. It may come late, more than once and out of order.
+/// What the shipper reports about a shipment. It may come late, more than once and out of order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShipmentNotice {
     /// The id of the event, the same in each repeat.

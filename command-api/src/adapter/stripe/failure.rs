@@ -47,8 +47,9 @@ pub(super) fn failure(answer: &Answer) -> Option<GatewayError> {
     let code = error.map_or("unspecified".to_owned(), |error| error.code().to_string());
     Some(match answer.status.as_u16() {
         402 => GatewayError::declined(&code),
-        // Statuses that tell nothing of the effect: of another attempt under the same key, say, or
-        // of something between us and Stripe. A final one stays so: nobody repeats it at once.
+        // These statuses say nothing about the effect. They come, for example, from another attempt
+        // under the same key, or from something between us and Stripe. A final one is not repeated
+        // at once.
         status @ (300..=399 | 408 | 409 | 425 | 429 | 500..=599) => {
             GatewayError::Unknown { why: format!("the provider answered {status}") }
         }

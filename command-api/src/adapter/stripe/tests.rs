@@ -101,7 +101,7 @@ fn an_answer_is_final_or_not_as_stripe_says() {
         let answer = answer(status, headers, "{}");
         assert_eq!(judge(&answer), verdict, "{status} {headers:?}");
     }
-    // What is final without an effect that we know is looked up.
+    // A final answer whose effect we do not know is looked up.
     let busy = r#"{"error": {"type": "idempotency_error", "code": "idempotency_key_in_use"}}"#;
     for status in [409, 429] {
         let answer = answer(status, &[NO], busy);

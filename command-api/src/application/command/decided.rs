@@ -1,4 +1,4 @@
-//! Decides a command whose events somebody else appends, together with events of their own.
+//! Decides a command whose events the caller appends, together with events of its own.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::application::use_case::{Turns, UseCase};
 
 impl Commands {
     /// Decides a command on the states in the store, without appending. It takes at most
-    /// [`DEADLINE`]. If the append is refused because somebody was faster, decide it again.
+    /// [`DEADLINE`]. If the append is refused because another one came first, decide it again.
     ///
     /// # Errors
     /// [`CommandError`] if the command is refused or cannot be decided.
@@ -25,7 +25,7 @@ impl Commands {
         let _place =
             Arc::clone(&self.permits).try_acquire_owned().map_err(|_| CommandError::Overloaded)?;
         let deciding = self.decide(use_case, permit, (context, Turns::none()));
-        // Nothing is changed, whatever it waits for.
+        // Nothing was appended, whatever the decision waited for.
         let overdue = |_| Err(StoreError::Unavailable(None).into());
         let Decided { epoch, decision, .. } =
             timeout(DEADLINE, deciding).await.unwrap_or_else(overdue)?;

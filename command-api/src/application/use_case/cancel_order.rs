@@ -12,7 +12,7 @@ use crate::application::repository::{Changes, Loaded};
 pub struct CancelOrder {
     /// The order's id.
     pub order_id: Uuid,
-    /// Why. `None` if the caller wants it: the user who ordered, or staff.
+    /// Why it is cancelled. `None` if the caller asks for it: the user who ordered, or staff.
     pub reason: Option<CancelReason>,
 }
 

@@ -45,7 +45,7 @@ impl UseCase for ReserveStock {
 pub struct EndUnfulfilled {
     /// The order's id.
     pub order_id: Uuid,
-    /// Why.
+    /// Why the order is cancelled, and which products that is about.
     pub cancellation: Cancellation,
     /// The note of the refund, if what was paid was given back.
     pub refunded: Option<Note>,

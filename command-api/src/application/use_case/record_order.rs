@@ -113,7 +113,7 @@ pub struct RecordOrder<H> {
 }
 
 impl<H: Happening> RecordOrder<H> {
-    /// Records it with this note.
+    /// The record of what happened to this order, with this note.
     pub const fn noted(order_id: Uuid, note: Note) -> Self {
         Self { order_id, note, happening: PhantomData }
     }

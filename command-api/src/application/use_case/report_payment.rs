@@ -1,4 +1,4 @@
-//! Records what the payment provider reports by itself of an order's payment.
+//! Records what the payment provider reports about an order's payment.
 
 use access::{Owner, Permission};
 use domain::payment::{Payment, PaymentCommand, PaymentReported};
@@ -7,9 +7,9 @@ use super::{Decision, UseCase, Work};
 use crate::application::error::CommandError;
 use crate::application::input::NewId;
 
-/// Records a report. What is not news changes nothing.
+/// Records a report. One that says nothing new changes nothing.
 pub struct ReportPayment {
-    /// The report.
+    /// What the provider reported about the payment.
     pub report: PaymentReported,
 }
 

@@ -69,7 +69,7 @@ pub(crate) fn document() -> Value {
 fn paths() -> Value {
     let mut paths = Map::new();
     paths.insert(PATH.to_owned(), json!({ "get": listed() }));
-    let shown = answered("showSaga", "Shows a saga with everything that happened to it.", &one());
+    let shown = answered("showSaga", "Shows a saga with its first 1,000 events.", &one());
     let (id, shown) = (id(), json!({"parameters": [id()], "get": shown}));
     paths.insert(format!("{PATH}/{{id}}"), shown);
     let step = || ("step", text("The step's name"), true);
@@ -116,7 +116,7 @@ fn listed() -> Value {
     let query = |name: &str, schema: Value| json!({"name": name, "in": "query", "schema": schema});
     let mut limit = integer("The maximum number of sagas", 1, MAX_LIMIT);
     limit["default"] = DEFAULT_LIMIT.into();
-    let seconds = "Only those without progress for so many seconds";
+    let seconds = "Only sagas without progress for this number of seconds";
     listed["parameters"] = json!([
         query(
             "status",
@@ -152,7 +152,7 @@ fn envelope(data: &Value) -> Value {
     object(&[("data", data.clone(), true), ("meta", json!({"type": "object"}), true)])
 }
 
-/// What a saga has in a list and alone.
+/// The fields that a saga has both in a list and alone.
 fn common() -> Vec<Field> {
     vec![
         ("id", uuid(), true),

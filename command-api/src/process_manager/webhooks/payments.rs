@@ -1,5 +1,5 @@
-//! `POST /webhooks/payments`: a report that the saga of its order waits for goes into the log, and
-//! the saga reads it there. Others are answered and forgotten.
+//! `POST /webhooks/payments`: records a report in the log if the saga of its order waits for it.
+//! The saga reads it there. Other reports are answered, but not recorded.
 //!
 //! A report that is lost costs time only: the saga asks the provider from time to time.
 
@@ -76,7 +76,7 @@ const fn is_open(leg: Leg) -> bool {
     matches!(leg, Leg::Requested { .. } | Leg::Resting { .. } | Leg::Failed { certain: false, .. })
 }
 
-/// What is worth a report.
+/// The state to report; `None` if the saga does not need to know it.
 const fn reported(state: &PaymentState) -> Option<ReportedState> {
     match state {
         PaymentState::Authorised => Some(ReportedState::Authorised),

@@ -22,7 +22,7 @@ use crate::port::shipping::{Shipment, ShipmentState};
 use crate::sagas::order_fulfilment::Shipped;
 
 const PATH: &str = "/webhooks/shipments";
-/// What the event of the order says of why it was recorded.
+/// The reason of the delivery in the event of the order.
 const DELIVERED: &str = "reported by the shipper";
 
 pub(super) fn routes(api: Api<ShipmentWebhooks>) -> Router {
@@ -58,7 +58,7 @@ async fn deliver(api: &Api<ShipmentWebhooks>, shipment: &Shipment) -> Result<(),
     }
     let Some(saga) = api.reports()?.saga(shipment.order).await? else { return Ok(()) };
     match Shipped::of(&saga) {
-        // The shipper was faster than the log. It tells us again.
+        // The shipper was faster than the log, and sends the event again.
         Shipped::NotYet => return Err(away()),
         Shipped::With(id) if id == shipment.id.as_str() => {}
         Shipped::With(_) | Shipped::Otherwise => {
@@ -74,7 +74,7 @@ async fn deliver(api: &Api<ShipmentWebhooks>, shipment: &Shipment) -> Result<(),
     };
     let note = Note { reason, evidence: Some(evidence) };
     match api.reports()?.run(RecordOrder::<Delivery>::noted(shipment.order, note)).await {
-        // A person recorded it, or something that came later.
+        // A person recorded the delivery, or a later step.
         Err(Refusal::Command(CommandError::Refused(AggregateError::Order(
             OrderError::OtherStatus { .. },
         )))) => Ok(()),

@@ -29,7 +29,7 @@ pub struct Gateways {
     pub payments: Arc<dyn PaymentGateway>,
     /// The shipper.
     pub shipping: Arc<dyn Shipping>,
-    /// What pays.
+    /// The provider's token of what pays. It is the same for every order.
     pub method: MethodToken,
 }
 
@@ -71,7 +71,7 @@ impl Actions for OrderFulfilment {
             Err(error) => return Outcome::unavailable(format!("its data cannot be read: {error}")),
         };
         match call.step {
-            // From here on, whatever fails ends the order.
+            // From here on, any failure ends the order.
             ACCEPT => Outcome::Done(Value::Null),
             RESERVE => inside::reserve(&self.shop, &at).await,
             AUTHORISE => payment::authorise(self, &at).await,
@@ -125,7 +125,8 @@ pub(super) fn failed(error: GatewayError, declined: impl FnOnce(&Code) -> Outcom
     }
 }
 
-/// A call that is repeated. Whoever mends the settings of a refused one finds the orders waiting.
+/// The outcome of a call that is repeated. A call that fails because of the settings is repeated,
+/// too, so that the orders go on once a person has corrected them.
 pub(super) fn unread(error: GatewayError) -> Outcome {
     match error {
         GatewayError::Unavailable { retry_after, why } => {

@@ -14,7 +14,7 @@ use crate::application::use_case::{
 };
 use crate::sagas::Shop;
 
-/// What the events of orders say of why the saga recorded something.
+/// The reasons of what the saga records, in the events of orders.
 const CHARGED: &str = "charged by order fulfilment";
 const FREE: &str = "nothing to pay";
 const SHIPPED: &str = "handed to the shipper by order fulfilment";
@@ -94,7 +94,7 @@ fn refused(error: &CommandError) -> Outcome {
         CommandError::Refused(AggregateError::Order(OrderError::OtherStatus {
             status, ..
         })) => Outcome::Rejected(Why::of_status(*status).to_string()),
-        // It passes, or a person has to look.
+        // The cause passes by itself, or a person has to look.
         error => Outcome::unavailable(cli_kit::describe(error)),
     }
 }

@@ -15,7 +15,7 @@ use crate::port::payment::{Authorisation, Made, Payment, PaymentId, PaymentState
 use crate::port::{Code, GatewayError};
 
 /// How long to wait until the provider is asked again for a payment that the bank decides on.
-/// Usually the provider tells before.
+/// Usually the provider's event comes first.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
 
 /// Sets the money aside.
@@ -40,7 +40,7 @@ pub(super) async fn authorise(own: &OrderFulfilment, at: &Progress<'_>) -> Outco
         (Err(error), _) => failed(error, declined),
         (Ok(Some(payment)), OrderStatus::Confirmed | OrderStatus::Cancelled) => authorised(payment),
         (Ok(None), OrderStatus::Cancelled) => Outcome::Rejected(Why::Cancelled.to_string()),
-        // It was paid otherwise.
+        // Somebody has recorded another payment.
         (Ok(Some(payment)), _) => set_free(own, at, &payment.id).await,
         (Ok(None), _) => Outcome::Done(Returned::ByHand.value()),
     }
@@ -57,7 +57,7 @@ fn authorised(payment: Payment) -> Outcome {
         PaymentState::Authorised | PaymentState::Captured => {
             Outcome::Done(Returned::Payment(payment.id.as_str().to_owned()).value())
         }
-        // The provider tells when the bank has decided; if that is lost, a look-up finds it.
+        // The provider sends an event when the bank has decided. If it gets lost, a look-up helps.
         PaymentState::Pending => Outcome::Unavailable {
             reason: "the bank has not decided".to_owned(),
             retry_after: Some(ASK_AGAIN),
@@ -71,7 +71,7 @@ fn declined(code: &Code) -> Outcome {
     Outcome::Rejected(Why::Declined(code.as_str().to_owned()).to_string())
 }
 
-/// Releases an authorisation that is not needed, because the order was paid otherwise.
+/// Releases an authorisation that is not needed, because somebody recorded another payment.
 async fn set_free(own: &OrderFulfilment, at: &Progress<'_>, payment: &PaymentId) -> Outcome {
     let key = Uuid::new_v5(&at.call.idempotency_key, b"release");
     match own.payments.release(&call_with(at, key), payment).await {

@@ -41,7 +41,7 @@ pub(super) async fn ship(own: &OrderFulfilment, at: &Progress<'_>) -> Outcome {
         (Ok(Requested::Not), OrderStatus::Cancelled) => {
             Outcome::Rejected(Why::Cancelled.to_string())
         }
-        // It was shipped otherwise.
+        // Somebody has recorded another shipment.
         (Ok(Requested::Shipment(shipment)), _) => call_off(own, at, shipment).await,
         (Ok(Requested::Not), _) => Outcome::Done(Returned::ByHand.value()),
     }
@@ -55,7 +55,7 @@ enum Requested {
     NoAddress,
     /// The address cannot be read now.
     Failed(Outcome),
-    /// There was no request, and is to be none.
+    /// There was no request, and none is made.
     Not,
 }
 
@@ -101,7 +101,7 @@ fn rejected(code: &Code) -> Outcome {
     Outcome::Rejected(Why::Rejected(code.as_str().to_owned()).to_string())
 }
 
-/// Cancels a shipment that is not needed, because the order was shipped otherwise.
+/// Cancels a shipment that is not needed, because somebody recorded another one.
 async fn call_off(own: &OrderFulfilment, at: &Progress<'_>, shipment: Shipment) -> Outcome {
     if shipment.state == ShipmentState::Cancelled {
         return Outcome::Done(Returned::ByHand.value());

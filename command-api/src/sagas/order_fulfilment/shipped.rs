@@ -1,4 +1,4 @@
-//! With which shipment an order was shipped.
+//! Finds the shipment of an order, so that a reported delivery can be compared with it.
 
 use saga::instance::Instance;
 

@@ -1,5 +1,5 @@
-//! The events of the log that an instance hears of: what people did to its order meanwhile, and
-//! what the payment provider reports.
+//! The events of the log that are signals to an instance: what people did to its order meanwhile,
+//! and what the payment provider reports.
 
 use domain::order::CancelReason;
 use domain::payment::{PaymentReported, ReportedState};
@@ -33,7 +33,7 @@ struct OfOrder {
     reason: Option<serde_json::Value>,
 }
 
-/// What an event tells the instance of its order. The saga's own events tell it nothing new.
+/// Reads the signal of an event, and the key of its instance. The saga's own events are no signals.
 pub(super) fn read(event: &RecordedEvent) -> Option<(String, Signal)> {
     if event.event_type.as_str() == REPORTED {
         return reported(&serde_json::from_str(event.data.get()).ok()?);
@@ -56,7 +56,7 @@ pub(super) fn read(event: &RecordedEvent) -> Option<(String, Signal)> {
     Some((order_id.to_string(), signal))
 }
 
-/// What the provider says of a payment. A step that has its outcome already ignores it.
+/// The provider's report of a payment as a signal. A step that has its outcome already ignores it.
 fn reported(report: &PaymentReported) -> Option<(String, Signal)> {
     let done = || Answer::Done(Returned::Payment(report.payment_id.as_str().to_owned()).value());
     let (step, answer) = match report.state {
@@ -72,7 +72,7 @@ fn reported(report: &PaymentReported) -> Option<(String, Signal)> {
     Some((report.order_id.to_string(), signal))
 }
 
-/// Has a step under way look at its order again, which a person has changed.
+/// Makes a step that is under way look at its order again, because a person has changed it.
 fn look_again(step: &str) -> Signal {
     let reason = "recorded by hand".to_owned();
     let answer = Answer::Unavailable { reason, retry_after: None };

@@ -1,4 +1,4 @@
-//! Tests of the definition, of what starts an instance, and of what it hears.
+//! Tests of the definition, of what starts an instance, and of its signals.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 

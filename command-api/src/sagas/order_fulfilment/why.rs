@@ -22,8 +22,8 @@ const REJECTED: &str = "shipping_rejected";
 pub enum Why {
     /// The order was cancelled by somebody else.
     Cancelled,
-    /// A person recorded by hand what the saga has done as well. The order stands, and is left to
-    /// people.
+    /// A person recorded by hand what the saga did, too. The order stays as it is, and people go on
+    /// with it.
     TakenOver,
     /// These products lack units.
     OutOfStock(Vec<Uuid>),
@@ -49,8 +49,8 @@ impl Why {
         Self::OutOfStock(lines.iter().map(|line| line.product_id).take(MAX_PRODUCTS).collect())
     }
 
-    /// Reads the reason of an instance: `STEP: CODE: MORE` if a step failed, `CODE` if the order
-    /// was cancelled, or the words of a person.
+    /// Reads the reason of an instance: `STEP failed: CODE: MORE` if a step failed,
+    /// `cancelled: MORE` if the order was cancelled, or the words of a person.
     pub fn read(reason: &str) -> Self {
         let mut parts = reason.split(": ");
         let Some(code) = parts.by_ref().find(|part| is_code(part)) else {
@@ -83,7 +83,8 @@ impl Why {
     }
 }
 
-/// The reason of an order whose step had no outcome in time. Without a step, a person gave up.
+/// The reason of an order whose step had no outcome in time. Any other text, such as that of a
+/// person who gave up, means staff.
 fn of_step(reason: &str) -> CancelReason {
     let is_of = |step: &str| reason.starts_with(step);
     if is_of(AUTHORISE) || is_of(CAPTURE) {

@@ -35,7 +35,7 @@ struct Books {
     calls: Vec<&'static str>,
 }
 
-/// Both.
+/// The payment provider and the shipper.
 #[derive(Debug, Default)]
 pub(crate) struct World(Mutex<Books>);
 

@@ -37,7 +37,7 @@ pub(crate) struct Story {
 }
 
 impl Story {
-    /// A placed order of so many units at 10 USD, with a shipping address.
+    /// Places an order of this number of units at 10 USD, with a shipping address.
     pub(crate) async fn of(units: u32) -> Self {
         Self::with(units, Some(address())).await
     }
@@ -92,7 +92,7 @@ impl Story {
         self.shop.store.read(&Filter::All, Position::START, 10_000).await.unwrap()
     }
 
-    /// Drives the saga as far as it goes now, with all that the log tells it.
+    /// Drives the saga as far as it goes now, with all signals that are in the log.
     pub(crate) async fn drive(&self) -> Rest {
         let events = self.events().await;
         let start = events.iter().find_map(|event| {
@@ -111,7 +111,7 @@ impl Story {
         self.driver.drive(self.instance(), &job).await.unwrap()
     }
 
-    /// So much time passes, and the saga is driven.
+    /// Lets this time pass, and drives the saga.
     pub(crate) async fn later(&self, time: Duration) -> Status {
         self.clock.set(self.clock.now() + time);
         self.drive().await.status

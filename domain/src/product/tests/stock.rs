@@ -110,7 +110,7 @@ fn units_without_a_reservation_are_shipped_if_they_are_available() {
         .when(ship(ORDER, 3))
         .then_error(&ProductError::NotEnoughStock { available: 2 });
     given::<Product>(history()).when(ship(ORDER, 0)).then_error(&ProductError::UnitsOutOfRange);
-    // What is reserved counts, whatever is asked for.
+    // The reserved units count, not those that the command names.
     given::<Product>(history()).when(ship(OTHER, 1)).then([shipped(OTHER, 3, 2, 0)]);
 }
 

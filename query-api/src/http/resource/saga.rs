@@ -21,7 +21,7 @@ use crate::wait::{QueryHeaders, WaitParams};
 
 /// The tag of these operations in the OpenAPI document.
 #[derive(OpenApi)]
-#[openapi(tags((name = "sagas", description = "What the process manager does by itself")))]
+#[openapi(tags((name = "sagas", description = "The flows that the process manager drives")))]
 struct Tag;
 
 /// The routes of this resource.
@@ -37,7 +37,7 @@ struct Saga {
     /// The kind of saga.
     #[schema(example = "order_fulfilment")]
     name: String,
-    /// What it is about: of order fulfilment, the id of the order.
+    /// What it is about: for order fulfilment, the id of the order.
     key: String,
     /// The version of its steps.
     definition: i32,
@@ -57,7 +57,7 @@ struct Saga {
     parked_for: Option<String>,
     /// The time of its start.
     started_at: DateTime<Utc>,
-    /// The time of its end.
+    /// The time of its end. Null before.
     #[schema(required = true)]
     ended_at: Option<DateTime<Utc>>,
     /// The time of the latest change.
