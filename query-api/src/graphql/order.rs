@@ -36,6 +36,8 @@ struct OrderItem {
 pub(super) const ALWAYS: &[&str] = &["id", "user_id", "created_at"];
 /// The fields, and the columns that they show.
 pub(super) const SHOWN: &[Shown] = &[
+    ("cancelProductIds", &["cancel_products"]),
+    ("cancelReason", &["cancel_reason"]),
     ("cancelledAt", &["cancelled_at"]),
     ("confirmedAt", &["confirmed_at"]),
     ("createdAt", &["created_at"]),

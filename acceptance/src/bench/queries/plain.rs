@@ -118,6 +118,8 @@ struct Order {
     paid_minor: i64,
     refunded_minor: i64,
     lines: Column<Vec<Line>>,
+    cancel_reason: Option<String>,
+    cancel_products: Column<Vec<Uuid>>,
     ordered_at: Option<DateTime<Utc>>,
     confirmed_at: Option<DateTime<Utc>>,
     payment_requested_at: Option<DateTime<Utc>>,
