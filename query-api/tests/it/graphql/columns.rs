@@ -53,12 +53,15 @@ fn selection(types: &[Value], field: &Value) -> Option<String> {
     let fields = find(types, &of["name"])["fields"].as_array().unwrap();
     let is_row = LISTS.iter().any(|(_, row)| of["name"] == *row);
     let is_list = fields.iter().any(|field| field["name"] == "pageInfo");
+    if is_row || is_list {
+        return None;
+    }
     let below: Vec<String> = fields
         .iter()
         .filter(|field| inner(&field["type"])["name"] != "Product")
         .filter_map(|field| selection(types, field))
         .collect();
-    (!is_row && !is_list).then(|| format!("{name} {{ {} }}", below.join(" ")))
+    Some(format!("{name} {{ {} }}", below.join(" ")))
 }
 
 /// Whether a field shows something.
