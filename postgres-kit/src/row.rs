@@ -63,6 +63,12 @@ impl Columns {
         Self(named.fold(Self::ID.0, |set, column: u64| set | column))
     }
 
+    /// These columns and others.
+    #[must_use]
+    pub const fn and(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
     /// Whether the column at this index of [`TableRow::SHAPE`] is one of them. The index is below
     /// [`Columns::MOST`].
     pub const fn has(self, at: usize) -> bool {

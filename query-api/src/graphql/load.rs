@@ -1,6 +1,6 @@
 //! The rows below others: what one level of the answer needs, in one statement for each kind.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use access::Permission;
@@ -57,7 +57,7 @@ rows_by_id! {
 pub(super) struct OrdersKey {
     /// The id of the user.
     pub(super) user_id: Uuid,
-    /// What the pages of several users may have in common.
+    /// The page. Those of several users are read together.
     pub(super) page: OrdersPage,
 }
 
@@ -82,26 +82,32 @@ impl Loader<OrdersKey> for Rows {
     ) -> Result<HashMap<OrdersKey, Self::Value>, Unanswered> {
         // Who may not read orders sees none.
         let Ok(scope) = self.0.scope(Permission::OrdersRead) else { return Ok(HashMap::new()) };
-        let mut users: HashMap<&OrdersPage, Vec<Uuid>> = HashMap::new();
-        for OrdersKey { user_id, page } in keys {
-            users.entry(page).or_default().push(*user_id);
+        // Pages that differ in their columns alone are read once.
+        let mut pages: HashMap<(Option<&str>, &PageRequest<OrderSort>), Vec<&OrdersKey>> =
+            HashMap::new();
+        for key in keys {
+            pages.entry((key.page.status, &key.page.request)).or_default().push(key);
         }
         let mut found = HashMap::with_capacity(keys.len());
-        for (page, user_ids) in users {
-            for user_ids in user_ids.chunks(MAX_IDS) {
+        for ((status, request), keys) in pages {
+            let columns = keys.iter().fold(Columns::ID, |all, key| all.and(key.page.columns));
+            let user_ids: BTreeSet<Uuid> = keys.iter().map(|key| key.user_id).collect();
+            let mut of_users = HashMap::with_capacity(user_ids.len());
+            for user_ids in Vec::from_iter(user_ids).chunks(MAX_IDS) {
                 let question = ListOrdersOfUsers {
                     scope,
                     user_ids: user_ids.to_vec(),
-                    status: page.status.map(str::to_owned),
-                    columns: page.columns,
-                    page_request: page.request.clone(),
+                    status: status.map(str::to_owned),
+                    columns,
+                    page_request: request.clone(),
                 };
                 for (user_id, Page { rows, has_more, total }) in self.0.ask(question).await? {
                     let rows = rows.into_iter().map(Arc::new).collect();
-                    let key = OrdersKey { user_id, page: page.clone() };
-                    found.insert(key, Arc::new(Page { rows, has_more, total }));
+                    of_users.insert(user_id, Arc::new(Page { rows, has_more, total }));
                 }
             }
+            let page_of = |key: &&OrdersKey| of_users.get(&key.user_id).cloned();
+            found.extend(keys.iter().filter_map(|key| Some(((*key).clone(), page_of(key)?))));
         }
         Ok(found)
     }

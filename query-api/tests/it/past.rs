@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use crate::support::described::{paths_as_of, rows as single_rows};
+use crate::support::described::paths_as_of;
 use crate::support::rows::fill;
 use crate::support::tokens::{admin, with_role};
 use crate::support::{Answer, App, UserSeed, moment, send_as};
@@ -161,6 +161,10 @@ async fn walked(app: &App, path: &str, sort: &str) -> Vec<Value> {
     }
 }
 
+fn is_row(path: &str) -> bool {
+    path.ends_with("/{id}")
+}
+
 #[tokio::test]
 async fn the_changes_of_every_history_lead_to_the_row_as_of_each_of_its_events() {
     let app = App::silent(1).await;
@@ -173,7 +177,9 @@ async fn the_changes_of_every_history_lead_to_the_row_as_of_each_of_its_events()
         },
         0,
     );
-    for path in single_rows() {
+    // What can be asked as of a moment has a history.
+    let rows = paths_as_of().into_iter().filter(|(path, is_as_of)| *is_as_of && is_row(path));
+    for (path, _) in rows {
         let parent = path.trim_end_matches("/{id}");
         for id in app.get(&format!("{parent}?page_size=100")).await.ids().into_iter().take(8) {
             let row = format!("{parent}/{id}");

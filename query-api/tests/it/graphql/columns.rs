@@ -15,7 +15,8 @@ const LISTS: &[(&str, &str)] = &[("orders", "Order"), ("users", "User")];
 const ROWS: i64 = 8;
 /// Values for the columns that have none yet.
 const VALUES: &str = r#"
-    UPDATE orders_g1.orders SET cancel_products = jsonb_build_array(id);
+    UPDATE orders_g1.orders SET cancel_products = jsonb_build_array(id),
+        cancel_reason = 'customer';
     UPDATE orders_g1.orders SET lines = jsonb_build_array(jsonb_build_object(
         'line_id', id, 'product_id', id, 'product_name', 'cd', 'quantity', 2,
         'unit_price_minor', 799));

@@ -141,6 +141,9 @@ fn text(name: &str, schemas: &[&Value]) -> String {
         let quoted: Vec<String> = values.map(|value| format!("'{value}'")).collect();
         return format!("(ARRAY[{}])[1 + n % {}]", quoted.join(", "), quoted.len());
     }
+    if schemas.iter().any(|schema| schema["format"] == "uuid") {
+        return "md5((n / 3)::text)::uuid::text".to_owned();
+    }
     if schemas.iter().any(|schema| schema["format"] == "email") {
         return "'row-' || n || '@example.com'".to_owned();
     }
