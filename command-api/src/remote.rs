@@ -84,7 +84,7 @@ async fn carry_out(
 }
 
 /// Tells an argument that is not valid from a failure.
-fn usage(error: RemoteError) -> anyhow::Error {
+pub(crate) fn usage(error: RemoteError) -> anyhow::Error {
     match error {
         RemoteError::Invalid(what) => cli_kit::Usage(what).into(),
         RemoteError::Setting(error) => error.into(),
@@ -95,7 +95,11 @@ fn usage(error: RemoteError) -> anyhow::Error {
     }
 }
 
-fn json(shown: &impl Serialize) -> anyhow::Result<String> {
+/// What is shown, as JSON for people: indented, and with a line break at its end.
+///
+/// # Errors
+/// It cannot be written as JSON.
+pub(crate) fn json(shown: &impl Serialize) -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(shown)? + "\n")
 }
 

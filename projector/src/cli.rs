@@ -146,7 +146,7 @@ pub struct StatusArgs {
     pub(crate) event_store: EventStoreUrl,
     #[command(flatten)]
     pub(crate) read_model: ReadModelUrl,
-    /// Print JSON.
+    /// Print JSON instead of a text for people.
     #[arg(long)]
     pub(crate) json: bool,
     /// Repeat until Ctrl-C; with --json, print one document per line.

@@ -29,7 +29,7 @@ pub enum AccessAction {
 pub struct UserArgs {
     /// The user's id or e-mail address.
     pub user: String,
-    /// Print JSON.
+    /// Print JSON instead of a text for people.
     #[arg(long)]
     pub json: bool,
     /// How to reach the event store, the keys and the credentials.

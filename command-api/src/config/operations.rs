@@ -55,7 +55,7 @@ pub struct OperationsArgs {
     /// The maximum number of operations to list, at most 100.
     #[arg(long, default_value_t = 20, conflicts_with = "id")]
     pub limit: u32,
-    /// Print JSON.
+    /// Print JSON instead of a text for people.
     #[arg(long)]
     pub json: bool,
     /// The command API to ask.

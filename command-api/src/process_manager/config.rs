@@ -226,7 +226,7 @@ pub struct ListArgs {
     /// The maximum number of sagas, at most 1000.
     #[arg(long, default_value_t = 50)]
     pub limit: u32,
-    /// Print JSON.
+    /// Print JSON instead of a text for people.
     #[arg(long)]
     pub json: bool,
     /// The process manager to ask.
@@ -250,7 +250,7 @@ pub struct StuckArgs {
 pub struct ShowArgs {
     /// The saga: its id, or the id of its order.
     pub id: Uuid,
-    /// Print JSON.
+    /// Print JSON instead of a text for people.
     #[arg(long)]
     pub json: bool,
     /// The process manager to ask.

@@ -2,16 +2,16 @@
 
 use std::fmt::Write as _;
 
-use admin_client::{Admin, RemoteError, Server};
+use admin_client::{Admin, Server};
 use chrono::{DateTime, SecondsFormat, Utc};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::NAME;
 use super::api::{PATH, Row, Shown};
 use super::config::{AdminArgs, ListArgs, OfSagaArgs, SagasAction, StuckArgs};
+use crate::remote::{self, usage};
 
 /// The program that these command lines ask.
 const PROCESS_MANAGER: Server = Server { noun: "process manager", program: NAME };
@@ -27,7 +27,7 @@ pub(super) async fn execute(action: &SagasAction) -> anyhow::Result<()> {
         SagasAction::Show(args) => {
             let shown = reach(&args.admin)?.get(&format!("{PATH}/{}", args.id)).await;
             let shown: Shown = shown.map_err(usage)?;
-            if args.json { as_json(&shown)? } else { as_text(&shown)? }
+            if args.json { remote::json(&shown)? } else { as_text(&shown)? }
         }
         SagasAction::Retry(args) => decide(&args.of, "retry", json!({"step": args.step})).await?,
         SagasAction::Skip(args) => {
@@ -60,7 +60,7 @@ async fn list(args: &ListArgs, stuck_for: Option<u32>) -> anyhow::Result<String>
         write!(query, "&not_moved_for={seconds}")?;
     }
     let rows: Vec<Row> = reach(&args.admin)?.get(&query).await.map_err(usage)?;
-    if args.json { as_json(&rows) } else { Ok(as_table(&rows)) }
+    if args.json { remote::json(&rows) } else { Ok(as_table(&rows)) }
 }
 
 async fn decide(of: &OfSagaArgs, what: &str, body: Value) -> anyhow::Result<String> {
@@ -68,22 +68,6 @@ async fn decide(of: &OfSagaArgs, what: &str, body: Value) -> anyhow::Result<Stri
     let decided = reach(&of.admin)?.post(&path, body, of.by.as_deref()).await;
     let shown: Shown = decided.map_err(usage)?;
     Ok(format!("saga {} of order {} is {}\n", shown.id, shown.key, shown.status))
-}
-
-/// Distinguishes an argument that is not valid from a failure.
-fn usage(error: RemoteError) -> anyhow::Error {
-    match error {
-        RemoteError::Invalid(what) => cli_kit::Usage(what).into(),
-        RemoteError::Setting(error) => error.into(),
-        error @ (RemoteError::NotAToken | RemoteError::Exposed(_)) => {
-            cli_kit::Usage(error.to_string()).into()
-        }
-        error => error.into(),
-    }
-}
-
-fn as_json(shown: &impl Serialize) -> anyhow::Result<String> {
-    Ok(serde_json::to_string_pretty(shown)? + "\n")
 }
 
 fn as_table(rows: &[Row]) -> String {

@@ -13,7 +13,7 @@ use projection::ops::account::Account;
 pub struct AccountArgs {
     /// The name of the projection; by default all.
     projection: Option<String>,
-    /// Print JSON.
+    /// Print JSON instead of a text for people.
     #[arg(long)]
     json: bool,
     #[command(flatten)]

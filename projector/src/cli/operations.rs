@@ -24,7 +24,7 @@ pub struct OperationsArgs {
     /// The maximum number of operations to list, at most 100.
     #[arg(long, default_value_t = 20, conflicts_with = "id")]
     limit: u32,
-    /// Print JSON.
+    /// Print JSON instead of a text for people.
     #[arg(long)]
     json: bool,
     #[command(flatten)]

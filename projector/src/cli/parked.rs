@@ -46,7 +46,7 @@ struct ListArgs {
     projection: Option<String>,
     #[command(flatten)]
     page: PageArgs,
-    /// Print JSON.
+    /// Print JSON instead of a text for people.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -83,7 +83,7 @@ struct RetryArgs {
     /// The number of seconds to wait for the outcome; 0 does not wait.
     #[arg(long, value_name = "SECONDS", default_value_t = RETRY_WAIT_SECONDS)]
     wait: u64,
-    /// Print JSON.
+    /// Print JSON instead of a text for people.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -105,7 +105,7 @@ struct ShowArgs {
     position: Option<i64>,
     #[command(flatten)]
     page: PageArgs,
-    /// Print JSON.
+    /// Print JSON instead of a text for people.
     #[arg(long)]
     json: bool,
     #[command(flatten)]

@@ -27,7 +27,7 @@ pub struct VerifyArgs {
     /// Print personal values in the rows that differ.
     #[arg(long)]
     pub(crate) reveal: bool,
-    /// Print JSON.
+    /// Print JSON instead of a text for people.
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]

@@ -16,7 +16,7 @@ const CLEAN_UP: Duration = Duration::from_mins(1);
 /// How often a process that lacks a definition looks at an instance again. Another process may have
 /// the definition.
 pub(super) const FOREIGN_AGAIN: Duration = Duration::from_secs(5);
-/// The number of such looks after which the instance is parked.
+/// The number of such looks. Then the instance is parked.
 pub(super) const FOREIGN_LOOKS: i32 = 12;
 /// The first pause after a failure, and the longest.
 const FAILED_FIRST: Duration = Duration::from_millis(200);
