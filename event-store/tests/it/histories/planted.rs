@@ -105,9 +105,11 @@ const OVERTAKEN: &str = "
 CREATE FUNCTION event_store.overtaken() RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     before bigint := (SELECT coalesce(max(e.position), 0) FROM event_store.events AS e);
+    checks int := 0;
 BEGIN
-    FOR n IN 1..20 LOOP
-        EXIT WHEN before < (SELECT coalesce(max(e.position), 0) FROM event_store.events AS e);
+    while checks < 20
+            AND before = (SELECT coalesce(max(e.position), 0) FROM event_store.events AS e) LOOP
+        checks := checks + 1;
         PERFORM pg_sleep(0.001);
     END LOOP;
 END $$";
