@@ -28,9 +28,20 @@ pub struct Call {
     /// What the compensations so far returned, by step.
     pub undone: BTreeMap<String, Value>,
     /// Why the saga is undone; `None` for an action.
-    pub reason: Option<String>,
+    pub undoing: Option<Undoing>,
     /// The origin for events of this call: flow, cause, actor and trace.
     pub metadata: Metadata,
+}
+
+/// Why a saga is undone.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Undoing {
+    /// The reason of the failed step, of the signal or of the person; of the expiry, a text.
+    pub reason: String,
+    /// The name of the step that failed, if one did.
+    pub step: Option<String>,
+    /// Who decided it, as an opaque id, if a person did.
+    pub by: Option<String>,
 }
 
 /// The unit of work of an inside action. The engine appends it together with the step's outcome.

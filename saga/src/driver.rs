@@ -172,7 +172,11 @@ impl Driver {
         let mut loaded = load(&self.log, instance).await?;
         if matches!(loaded.state.status, Status::Running | Status::Compensating) {
             let reason = format!("no process has version {version} of the saga {saga}");
-            loaded.push(vec![SagaEvent::Parked(Parked { reason, lacks_definition: true })]);
+            loaded.push(vec![SagaEvent::Parked(Parked {
+                reason,
+                lacks_definition: true,
+                by: None,
+            })]);
         }
         let moved = !loaded.pending.is_empty();
         match self.flush(&mut loaded, Work::default()).await? {

@@ -50,6 +50,9 @@ pub struct Requested {
     /// When the wait for an outcome ends.
     #[serde(deserialize_with = "time::whole")]
     pub deadline: DateTime<Utc>,
+    /// Who asked for this attempt, as an opaque id, if a person did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
 }
 
 /// An action or a compensation was accepted elsewhere, and its outcome comes later.
@@ -128,6 +131,9 @@ pub struct SignalReceived {
 pub struct Compensating {
     /// Why it is undone: a failed step, the expiry, a signal or a person.
     pub reason: String,
+    /// The name of the step whose failure is the reason, if one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
     /// Who decided it, as an opaque id, if a person did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
@@ -153,6 +159,9 @@ pub struct Parked {
     /// a process has it again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lacks_definition: bool,
+    /// Who decided it, as an opaque id, if a person did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
 }
 
 /// The instance goes on where it was parked.
@@ -276,7 +285,7 @@ impl fmt::Display for SagaEvent {
             Self::Started(it) => write!(f, " {} v{} {}", it.saga, it.definition, it.key),
             Self::StepDelayed(it) => write!(f, " {}", it.step),
             Self::StepRequested(it) | Self::CompensationRequested(it) => {
-                write!(f, " {} #{}", it.step, it.attempt)
+                write!(f, " {} #{}{}", it.step, it.attempt, By(it.by.as_deref()))
             }
             Self::StepPending(it) | Self::CompensationPending(it) => {
                 write!(f, " {} #{}", it.step, it.attempt)
@@ -290,20 +299,30 @@ impl fmt::Display for SagaEvent {
                 write!(f, " {} #{}: {}{again}{doubt}", it.step, it.attempt, it.reason)
             }
             Self::CompensationSkipped(it) => {
-                write!(f, " {}: {}", it.step, it.reason)
+                write!(f, " {}{}: {}", it.step, By(Some(&it.by)), it.reason)
             }
             Self::TimerFired(TimerFired { timer: what, step })
             | Self::SignalReceived(SignalReceived { signal: what, step, .. }) => {
                 write!(f, " {what}")?;
                 step.as_ref().map_or(Ok(()), |step| write!(f, " {step}"))
             }
-            Self::Compensating(it) => write!(f, ": {}", it.reason),
-            Self::Compensated(Compensated { reason }) | Self::Parked(Parked { reason, .. }) => {
-                write!(f, ": {reason}")
+            Self::Compensating(Compensating { reason, by, .. })
+            | Self::Parked(Parked { reason, by, .. }) => {
+                write!(f, "{}: {reason}", By(by.as_deref()))
             }
+            Self::Compensated(Compensated { reason }) => write!(f, ": {reason}"),
             Self::Completed(_) => Ok(()),
             Self::Resumed(it) => write!(f, " by {}", it.by),
         }
+    }
+}
+
+/// The person who decided it, if a person did.
+struct By<'e>(Option<&'e str>);
+
+impl fmt::Display for By<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |by| write!(f, " by {by}"))
     }
 }
 

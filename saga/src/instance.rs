@@ -149,8 +149,9 @@ pub struct StepState {
     pub undone: Value,
     /// Why the last attempt of the action or of the compensation failed.
     pub failure: Option<String>,
-    /// How often it succeeded after its compensation had been called: 0 for most. Each time, the
-    /// next call has another idempotency key.
+    /// How often it succeeded after its compensation had been called, and how often its
+    /// compensation was refused and wanted again: 0 for most. Each time, the next call of the
+    /// compensation has another idempotency key.
     pub rounds: u32,
     /// It succeeded while it was being compensated, so it must be compensated once more.
     pub again: bool,
@@ -181,6 +182,10 @@ pub struct Instance {
     pub steps: BTreeMap<String, StepState>,
     /// Why it is undone; `None` while it is not.
     pub reason: Option<String>,
+    /// The name of the step whose failure is the reason, if one is.
+    pub failed_step: Option<String>,
+    /// Who decided that it is undone, if a person did.
+    pub undone_by: Option<String>,
     /// Why it is parked, for people; `None` while it is not.
     pub parked_for: Option<String>,
     /// Whether it is parked because no process has its definition.

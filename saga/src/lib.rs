@@ -35,7 +35,7 @@ mod telemetry;
 pub mod test_kit;
 pub mod work;
 
-pub use action::{Actions, Call, Outcome, Work};
+pub use action::{Actions, Call, Outcome, Undoing, Work};
 pub use definition::{Definition, InvalidDefinition, Place, Retry, Step};
 pub use driver::Driver;
 pub use event::SagaEvent;

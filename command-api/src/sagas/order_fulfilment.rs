@@ -4,11 +4,11 @@
 //!
 //! | step | place | undone by |
 //! | --- | --- | --- |
-//! | `accept_order` | inside | cancelling the order: releases its stock, records the refund |
+//! | `accept_order` | inside | cancelling the order, releasing its stock, recording the refund |
 //! | `reserve_stock` | inside | (with the order) |
 //! | `authorise_payment` | outside | releasing the authorisation |
 //! | `capture_payment` | outside | a refund |
-//! | `record_payment` | inside | (with the order) |
+//! | `record_payment` | inside | cancelling the order, before its money is given back |
 //! | `ship` | outside | cancelling the shipment |
 //! | `record_shipment` | inside | nothing: it is the end |
 //!
@@ -70,9 +70,8 @@ pub const RECORD_SHIPMENT: &str = "record_shipment";
 /// The event that starts an instance.
 const CONFIRMED: &str = "order.confirmed";
 
-/// How a call to another system is repeated within the deadline of its step: for 8 hours at least.
-const CALLS: Retry =
-    Retry { attempts: 1_000, first: Duration::from_millis(500), most: Duration::from_mins(1) };
+/// How a call to the shipper is repeated: until the step's deadline, which may be weeks away.
+const SHIPPING: Retry = Retry { most: Duration::from_mins(15), ..Retry::DEFAULT };
 /// How a compensation is repeated before a person has to look: for about four to eight hours.
 const UNDOING: Retry =
     Retry { attempts: 100, first: Duration::from_millis(500), most: Duration::from_mins(5) };
@@ -100,16 +99,15 @@ impl Default for Times {
 /// Returns the definition of the saga. It has one version so far.
 pub fn definition(times: Times) -> Definition {
     let inside = |name| Step::inside(name).within(times.payment).retried(INSIDE);
-    let outside = |name, within| {
-        Step::outside(name).within(within).retried(CALLS).undone_outside().undo_retried(UNDOING)
-    };
+    let outside =
+        |name, within| Step::outside(name).within(within).undone_outside().undo_retried(UNDOING);
     Definition::version(1)
         .then(inside(ACCEPT).undone_inside().undo_retried(UNDOING))
         .then(inside(RESERVE))
         .then(outside(AUTHORISE, times.payment))
         .then(outside(CAPTURE, times.payment))
-        .then(inside(RECORD_PAYMENT))
-        .then(outside(SHIP, times.shipment))
+        .then(inside(RECORD_PAYMENT).undone_inside().undo_retried(UNDOING))
+        .then(outside(SHIP, times.shipment).retried(SHIPPING))
         .then(inside(RECORD_SHIPMENT))
 }
 

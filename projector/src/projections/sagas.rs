@@ -43,7 +43,7 @@ row! {
 
 impl Projection for Sagas {
     const NAME: &'static str = "sagas";
-    const FOLD_VERSION: i32 = 1;
+    const FOLD_VERSION: i32 = 2;
     const TABLES: &'static str = include_str!("sagas/tables.sql");
     const INDEXES: &'static str = include_str!("sagas/indexes.sql");
     const SPLIT: Split = Split::ByKey(1);
@@ -113,7 +113,12 @@ impl SagaRow {
                 self.step = Some(it.step.clone());
             }
             SagaEvent::Compensating(it) => {
-                "compensating".clone_into(&mut self.status);
+                // One that is parked is undone when it resumes.
+                let status = match self.status.as_str() {
+                    "parked" => &mut self.resumes_as,
+                    _ => &mut self.status,
+                };
+                "compensating".clone_into(status);
                 self.reason = Some(it.reason.clone());
             }
             SagaEvent::Completed(_) => self.end("completed", at),
@@ -193,7 +198,7 @@ mod tests {
     fn undone() -> Vec<SagaEvent> {
         let reason = || "no stock".to_owned();
         vec![
-            SagaEvent::Compensating(Compensating { reason: reason(), by: None }),
+            SagaEvent::Compensating(Compensating { reason: reason(), step: None, by: None }),
             SagaEvent::Compensated(Compensated { reason: reason() }),
         ]
     }
@@ -209,8 +214,13 @@ mod tests {
 
     #[test]
     fn a_parked_saga_goes_on_as_what_it_was() {
-        let parked =
-            || SagaEvent::Parked(Parked { reason: "away".to_owned(), lacks_definition: false });
+        let parked = || {
+            SagaEvent::Parked(Parked {
+                reason: "away".to_owned(),
+                lacks_definition: false,
+                by: None,
+            })
+        };
         let compensating = || undone().remove(0);
         let row = row_after(vec![compensating(), parked()]);
         assert_eq!((row.status.as_str(), row.parked_for.as_deref()), ("parked", Some("away")));
@@ -218,5 +228,20 @@ mod tests {
         let row = row_after(vec![compensating(), parked(), resumed]);
         assert_eq!((row.status.as_str(), row.parked_for), ("compensating", None));
         assert_eq!(row.reason.as_deref(), Some("no stock"));
+    }
+
+    #[test]
+    fn one_that_is_cancelled_while_it_is_parked_stays_parked_and_is_undone_when_it_resumes() {
+        let parked = SagaEvent::Parked(Parked {
+            reason: "away".to_owned(),
+            lacks_definition: false,
+            by: None,
+        });
+        let waits = vec![parked, undone().remove(0)];
+        let row = row_after(waits.clone());
+        assert_eq!((row.status.as_str(), row.parked_for.as_deref()), ("parked", Some("away")));
+        let resumed = SagaEvent::Resumed(Resumed { by: "clerk-7".to_owned() });
+        let row = row_after(waits.into_iter().chain([resumed]).collect());
+        assert_eq!((row.status.as_str(), row.parked_for), ("compensating", None));
     }
 }

@@ -156,7 +156,7 @@ impl Loaded {
             idempotency_key: self.state.call_of(step, due.part),
             results: results.map(|(name, step)| (name.clone(), step.data.clone())).collect(),
             undone: undone.map(|(name, step)| (name.clone(), step.undone.clone())).collect(),
-            reason: self.state.reason.clone().filter(|_| due.part == Part::Compensation),
+            undoing: self.state.undoing().filter(|_| due.part == Part::Compensation),
             metadata: self.metadata(),
         }
     }

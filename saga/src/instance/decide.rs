@@ -159,7 +159,7 @@ impl Instance {
         if self.status == Status::Running && expires_at.is_some_and(|at| at <= now) {
             events.push(fired("expiry", None));
             let reason = "it did not complete in time".to_owned();
-            events.push(SagaEvent::Compensating(Compensating { reason, by: None }));
+            events.push(SagaEvent::Compensating(Compensating { reason, step: None, by: None }));
         }
         events
     }
@@ -188,7 +188,7 @@ impl Instance {
             }
             (Leg::Resting { attempt, deadline, retry_at }, Part::Action) if retry_at <= now => {
                 let (step, attempt) = (step.name.to_owned(), attempt + 1);
-                vec![SagaEvent::StepRequested(Requested { step, attempt, deadline })]
+                vec![SagaEvent::StepRequested(Requested { step, attempt, deadline, by: None })]
             }
             (Leg::Resting { attempt, retry_at, .. }, Part::Compensation) if retry_at <= now => {
                 vec![undo(step, attempt + 1, now)]
@@ -241,9 +241,11 @@ impl Instance {
                 let failed = Failed { step: name, attempt, reason, retry_at: None, certain: true };
                 SagaEvent::StepFailed(failed)
             }
-            // What it should undo may still stand.
+            // What it should undo may still stand, but this call had no effect.
             (Answer::Rejected(reason), Part::Compensation) => {
-                failed(step, part, attempt, reason, None)
+                let reason = short(reason);
+                let failed = Failed { step: name, attempt, reason, retry_at: None, certain: true };
+                SagaEvent::CompensationFailed(failed)
             }
             (Answer::Unavailable { reason, retry_after }, _) => {
                 let retry = match part {
@@ -288,7 +290,7 @@ impl Instance {
                 let reason = short(reason);
                 vec![
                     received("cancel", None),
-                    SagaEvent::Compensating(Compensating { reason, by: None }),
+                    SagaEvent::Compensating(Compensating { reason, step: None, by: None }),
                 ]
             }
             Signal::Cancel { .. } => Vec::new(),

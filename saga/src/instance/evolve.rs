@@ -39,6 +39,8 @@ impl Instance {
                     _ => self.status = Status::Compensating,
                 }
                 self.reason = Some(it.reason.clone());
+                self.failed_step.clone_from(&it.step);
+                self.undone_by.clone_from(&it.by);
             }
             SagaEvent::Completed(_) => self.status = Status::Completed,
             SagaEvent::Compensated(_) => self.status = Status::Compensated,
@@ -119,14 +121,17 @@ impl Instance {
         self.entry(&failed.step).failure = Some(failed.reason.clone());
     }
 
-    /// A compensation that used up its attempts gets new ones: a person wants it.
+    /// A compensation that used up its attempts gets new ones: a person wants it. One that was
+    /// refused gets a new key, under which the other side does not repeat its refusal. Where the
+    /// outcome is not known, the key stays.
     fn resume(&mut self) {
         self.status = self.parked_from;
         self.parked_for = None;
         self.lacks_definition = false;
         for step in self.steps.values_mut() {
-            if matches!(step.compensation, Leg::Failed { .. }) {
+            if let Leg::Failed { certain, .. } = step.compensation {
                 step.compensation = Leg::Idle;
+                step.rounds += u32::from(certain);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::calls::prefix;
 use super::data::short;
 use super::{Instance, Leg, Status, StepState};
 use crate::definition::{Definition, Place, Step};
@@ -34,8 +35,9 @@ impl Instance {
                 if legs().any(|(step, leg)| is_under_way(step, leg)) {
                     return Vec::new();
                 }
-                let why = self.reason.clone().unwrap_or_else(|| self.failure(step));
-                return vec![SagaEvent::Compensating(Compensating { reason: why, by: None })];
+                let reason = self.reason.clone().unwrap_or_else(|| self.failure(step));
+                let step = Some(step.name.to_owned());
+                return vec![SagaEvent::Compensating(Compensating { reason, step, by: None })];
             }
             if legs().any(|(_, leg)| !leg.is_settled()) {
                 let idle = legs().filter(|(_, leg)| *leg == Leg::Idle);
@@ -48,7 +50,7 @@ impl Instance {
     /// Which step failed, and why.
     fn failure(&self, step: &Step) -> String {
         let why = self.step(step.name).failure.unwrap_or_default();
-        short(format!("{} failed: {why}", step.name))
+        short(format!("{}{why}", prefix(step.name)))
     }
 
     fn next_compensation(&self, definition: &Definition, now: DateTime<Utc>) -> Option<SagaEvent> {
@@ -64,8 +66,8 @@ impl Instance {
                 Leg::Delayed(_) | Leg::Requested { .. } | Leg::Resting { .. } => return None,
                 Leg::Failed { .. } => {
                     let reason = short(format!("the compensation of {}", self.failure(step)));
-                    let lacks_definition = false;
-                    return Some(SagaEvent::Parked(Parked { reason, lacks_definition }));
+                    let parked = Parked { reason, lacks_definition: false, by: None };
+                    return Some(SagaEvent::Parked(parked));
                 }
             }
         }
@@ -104,14 +106,16 @@ fn begin(step: &Step, now: DateTime<Utc>) -> SagaEvent {
 /// The first request of a step.
 pub(super) fn ask(step: &Step, now: DateTime<Utc>) -> SagaEvent {
     let deadline = after(now, step.deadline);
-    SagaEvent::StepRequested(Requested { step: step.name.to_owned(), attempt: 1, deadline })
+    let step = step.name.to_owned();
+    SagaEvent::StepRequested(Requested { step, attempt: 1, deadline, by: None })
 }
 
 /// A request of a compensation. Each attempt has a deadline of its own, and only a pending one can
 /// miss it.
 pub(super) fn undo(step: &Step, attempt: u32, now: DateTime<Utc>) -> SagaEvent {
     let deadline = after(now, step.deadline);
-    SagaEvent::CompensationRequested(Requested { step: step.name.to_owned(), attempt, deadline })
+    let step = step.name.to_owned();
+    SagaEvent::CompensationRequested(Requested { step, attempt, deadline, by: None })
 }
 
 fn vec_of(event: Option<SagaEvent>) -> Vec<SagaEvent> {

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::data::short;
-use super::next::undo;
+use super::next::after;
 use super::{Instance, Leg, Part, Status};
 use crate::definition::Definition;
 use crate::event::{Compensating, Parked, Requested, Resumed, SagaEvent, Skipped};
@@ -77,7 +77,9 @@ impl Instance {
             (Decision::Retry { step }, Status::Parked) => {
                 vec![self.retry_parked(definition, step, resumed())?]
             }
-            (Decision::Retry { step }, status) => self.retry(definition, step, status, now)?,
+            (Decision::Retry { step }, status) => {
+                vec![self.retry(definition, step, by, status, now)?]
+            }
             (Decision::SkipCompensation { step, reason }, status) => {
                 self.skip(definition, step, short(reason), by, status, resumed)?
             }
@@ -89,8 +91,8 @@ impl Instance {
             }
             (Decision::Resume, Status::Parked) => vec![resumed()],
             (Decision::Park { reason }, Status::Running | Status::Compensating) => {
-                let reason = short(reason);
-                vec![SagaEvent::Parked(Parked { reason, lacks_definition: false })]
+                let (reason, by) = (short(reason), Some(by.to_owned()));
+                vec![SagaEvent::Parked(Parked { reason, lacks_definition: false, by })]
             }
             (_, status) => return Err(Refused::Status(status)),
         };
@@ -102,9 +104,10 @@ impl Instance {
         &self,
         definition: &Definition,
         step: String,
+        by: &str,
         status: Status,
         now: DateTime<Utc>,
-    ) -> Result<Vec<SagaEvent>, Refused> {
+    ) -> Result<SagaEvent, Refused> {
         let Some(defined) = definition.step(&step) else { return Err(Refused::NoSuchStep(step)) };
         let part = match status {
             Status::Running => Part::Action,
@@ -114,11 +117,14 @@ impl Instance {
         let Leg::Resting { attempt, deadline, .. } = self.step(&step).leg(part) else {
             return Err(Refused::NotWaiting { step, part });
         };
-        let attempt = attempt + 1;
-        Ok(vec![match part {
-            Part::Action => SagaEvent::StepRequested(Requested { step, attempt, deadline }),
-            Part::Compensation => undo(defined, attempt, now),
-        }])
+        let (attempt, by) = (attempt + 1, Some(by.to_owned()));
+        Ok(match part {
+            Part::Action => SagaEvent::StepRequested(Requested { step, attempt, deadline, by }),
+            Part::Compensation => {
+                let deadline = after(now, defined.deadline);
+                SagaEvent::CompensationRequested(Requested { step, attempt, deadline, by })
+            }
+        })
     }
 
     /// A compensation that used up its attempts gets new ones when the instance resumes.
@@ -167,5 +173,5 @@ impl Instance {
 
 fn given_up(reason: String, by: &str) -> SagaEvent {
     let (reason, by) = (short(reason), Some(by.to_owned()));
-    SagaEvent::Compensating(Compensating { reason, by })
+    SagaEvent::Compensating(Compensating { reason, step: None, by })
 }

@@ -1,6 +1,7 @@
 //! What people decide about instances, and what follows, in virtual time.
 
-use saga::instance::{Decision, Leg, Part, Refused, Status};
+use saga::instance::{Answer, Decision, Leg, Part, Refused, Status};
+use saga::test_kit::Story;
 
 use crate::stories::{SECOND, cancel, delivering, lending, parked};
 
@@ -21,6 +22,31 @@ fn a_compensation_that_fails_is_repeated_and_then_parked_for_a_person() {
 }
 
 #[test]
+fn a_compensation_that_was_refused_resumes_with_a_new_key_and_one_without_an_answer_does_not() {
+    let definition = lending();
+    let key = |story: &Story<'_>| story.instance().call_of("deliver", Part::Compensation);
+    let undoing = || {
+        let failed = delivering(&definition).done("deliver").anyway();
+        failed.operated(Decision::GiveUp { reason: "hopeless".to_owned() })
+    };
+    let (part, no) = (Part::Compensation, Answer::Rejected("no such parcel".to_owned()));
+    let refused = undoing().answers("deliver", part, no).is(Status::Parked);
+    let first = key(&refused);
+    let again = refused.operated(Decision::Resume).is(Status::Compensating);
+    assert_ne!(key(&again), first, "the other side would repeat its refusal");
+    let mut unknown = undoing();
+    while unknown.instance().status == Status::Compensating {
+        unknown = unknown.undo_fails("deliver", "away");
+        if unknown.instance().due_at().is_some() {
+            unknown = unknown.later();
+        }
+    }
+    let first = key(&unknown);
+    let again = unknown.operated(Decision::Resume).is(Status::Compensating);
+    assert_eq!(key(&again), first, "an effect may have taken place under this key");
+}
+
+#[test]
 fn people_repeat_a_step_now_give_up_and_park() {
     let definition = lending();
     let resting = delivering(&definition)
@@ -30,7 +56,7 @@ fn people_repeat_a_step_now_give_up_and_park() {
     resting
         .clone()
         .operated(Decision::Retry { step: deliver() })
-        .then(&["step_requested deliver #2"])
+        .then(&["step_requested deliver #2 by somebody"])
         .refuses(
             Decision::Retry { step: deliver() },
             &Refused::NotWaiting { step: deliver(), part: Part::Action },
@@ -39,10 +65,10 @@ fn people_repeat_a_step_now_give_up_and_park() {
     resting
         .clone()
         .operated(Decision::GiveUp { reason: reason() })
-        .then(&["compensating: hopeless", "compensation_requested deliver #1"]);
+        .then(&["compensating by somebody: hopeless", "compensation_requested deliver #1"]);
     resting
         .operated(Decision::Park { reason: reason() })
-        .then(&["parked: hopeless"])
+        .then(&["parked by somebody: hopeless"])
         .operated(Decision::Resume)
         .then(&["resumed by somebody"])
         .later()
@@ -55,7 +81,7 @@ fn a_saga_that_is_cancelled_while_it_is_parked_is_undone_when_it_resumes() {
     delivering(&definition)
         .operated(Decision::Park { reason: "wait".to_owned() })
         .hears(cancel())
-        .then(&["parked: wait", "signal_received cancel", "compensating: not wanted"])
+        .then(&["parked by somebody: wait", "signal_received cancel", "compensating: not wanted"])
         .is(Status::Parked)
         .hears(cancel())
         .then(&[])

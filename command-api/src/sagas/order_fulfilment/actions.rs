@@ -90,6 +90,7 @@ impl Actions for OrderFulfilment {
         };
         match call.step {
             ACCEPT => inside::end(&self.shop, &at).await,
+            RECORD_PAYMENT => inside::close(&self.shop, &at).await,
             AUTHORISE => payment::undo_authorise(self, &at).await,
             CAPTURE => payment::undo_capture(self, &at).await,
             SHIP => shipment::undo_ship(self, &at).await,

@@ -1,6 +1,6 @@
 //! The steps in the log: their events are appended together with the outcome of the step.
 
-use domain::order::OrderError;
+use domain::order::{OrderError, OrderStatus};
 use domain::value::{Evidence, Reason, ReasonError};
 use saga::Outcome;
 use serde_json::Value;
@@ -60,7 +60,36 @@ async fn record<H: Happening>(
     };
     match shop.decide(&RecordOrder::<H>::noted(at.order_id(), note), at.call).await {
         Ok(work) => Outcome::Append(work, returned.value()),
+        // Nothing was charged, so what a person recorded stands.
+        Err(CommandError::Refused(AggregateError::Order(OrderError::OtherStatus {
+            status: OrderStatus::Paid | OrderStatus::Shipped | OrderStatus::Delivered,
+            ..
+        }))) if *returned == Returned::Free => Outcome::Done(Returned::ByHand.value()),
         Err(error) => refused(&error),
+    }
+}
+
+/// Cancels a paid order before its money is given back, so that nobody can ship it meanwhile. An
+/// order that was shipped already keeps its payment.
+pub(super) async fn close(shop: &Shop, at: &Progress<'_>) -> Outcome {
+    let why = at.why();
+    if why == Why::TakenOver {
+        return Outcome::Done(Value::Null);
+    }
+    let (order_id, cancellation) = (at.order_id(), why.cancellation());
+    let closed = EndUnfulfilled { order_id, cancellation, refunded: None };
+    let work = match shop.decide(&closed, at.call).await {
+        Ok(work) => work,
+        Err(error) => return Outcome::unavailable(cli_kit::describe(&error)),
+    };
+    // Read after the decision. If somebody ships it in between, the append is refused, and this is
+    // called again.
+    match shop.order(order_id).await.map(|order| order.state.status()) {
+        Ok(Some(OrderStatus::Shipped | OrderStatus::Delivered | OrderStatus::Refunded)) => {
+            Outcome::Append(work, Returned::Kept.value())
+        }
+        Ok(_) => Outcome::Append(work, Value::Null),
+        Err(error) => Outcome::unavailable(cli_kit::describe(&error)),
     }
 }
 

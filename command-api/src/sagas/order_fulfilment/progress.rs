@@ -21,6 +21,8 @@ pub(super) enum Returned {
     ByHand,
     /// There is nothing to pay.
     Free,
+    /// The order was shipped before it could be cancelled, so what was paid stays.
+    Kept,
 }
 
 impl Returned {
@@ -62,7 +64,7 @@ impl<'c> Progress<'c> {
     pub(super) fn payment(&self) -> Option<PaymentId> {
         match self.result(AUTHORISE)? {
             Returned::Payment(id) => PaymentId::parse(&id).ok(),
-            Returned::Shipment(_) | Returned::ByHand | Returned::Free => None,
+            Returned::Shipment(_) | Returned::ByHand | Returned::Free | Returned::Kept => None,
         }
     }
 
@@ -70,7 +72,7 @@ impl<'c> Progress<'c> {
     pub(super) fn evidence(&self, step: &str) -> Option<Evidence> {
         match self.result(step)? {
             Returned::Payment(id) | Returned::Shipment(id) => Evidence::parse(&id).ok(),
-            Returned::ByHand | Returned::Free => None,
+            Returned::ByHand | Returned::Free | Returned::Kept => None,
         }
     }
 
@@ -86,7 +88,7 @@ impl<'c> Progress<'c> {
 
     /// Why the instance is undone.
     pub(super) fn why(&self) -> Why {
-        Why::read(self.call.reason.as_deref().unwrap_or_default())
+        self.call.undoing.as_ref().map_or(Why::Late, Why::read)
     }
 
     /// Whether what was captured has been given back.
@@ -99,8 +101,11 @@ impl<'c> Progress<'c> {
         matches!(self.result(RECORD_PAYMENT), Some(Returned::Payment(_)))
     }
 
-    /// Whether the saga's own payment stays: it is recorded, and the order is left to people.
+    /// Whether the saga's own payment stays: it is recorded, and the order is left to people, or
+    /// was shipped before it could be cancelled.
     pub(super) fn is_payment_kept(&self) -> bool {
-        self.is_payment_recorded() && self.why() == Why::TakenOver
+        let kept = self.call.undone.get(RECORD_PAYMENT);
+        let is_shipped = kept.is_some_and(|value| *value == Returned::Kept.value());
+        self.is_payment_recorded() && (is_shipped || self.why() == Why::TakenOver)
     }
 }

@@ -69,12 +69,15 @@ fn a_rejected_shipment_is_undone_in_reverse_order() {
     let definition = definition(Times::default());
     after(&definition, RECORD_PAYMENT)
         .rejected(SHIP, "shipping_rejected: far")
+        .undone(RECORD_PAYMENT)
         .undone(CAPTURE)
         .undone(AUTHORISE)
         .undone(ACCEPT)
         .then(&[
             "step_failed ship #1: shipping_rejected: far",
             "compensating: ship failed: shipping_rejected: far",
+            "compensation_requested record_payment #1",
+            "compensation_succeeded record_payment #1",
             "compensation_requested capture_payment #1",
             "compensation_succeeded capture_payment #1",
             "compensation_requested authorise_payment #1",
@@ -128,7 +131,8 @@ fn a_cancellation_in_the_middle_undoes_what_was_done() {
 #[test]
 fn a_compensation_that_fails_for_hours_waits_for_a_person_who_may_skip_it() {
     let definition = definition(Times::default());
-    let mut story = after(&definition, RECORD_PAYMENT).rejected(SHIP, "shipping_rejected: far");
+    let rejected = after(&definition, RECORD_PAYMENT).rejected(SHIP, "shipping_rejected: far");
+    let mut story = rejected.undone(RECORD_PAYMENT);
     while story.instance().status == Status::Compensating {
         story = story.undo_fails(CAPTURE, "away");
         if story.instance().due_at().is_some() {
@@ -142,6 +146,21 @@ fn a_compensation_that_fails_for_hours_waits_for_a_person_who_may_skip_it() {
         .undone(AUTHORISE)
         .undone(ACCEPT)
         .is(Status::Compensated);
+}
+
+#[test]
+fn a_shipper_that_is_away_is_asked_until_the_deadline_and_not_given_up_before() {
+    let times = Times::default();
+    let definition = definition(times);
+    let mut story = after(&definition, RECORD_PAYMENT);
+    let mut attempts = 0;
+    while story.instance().status == Status::Running {
+        attempts += 1;
+        story = story.fails(SHIP, "away").later();
+    }
+    // With the longest pauses there are four an hour, with the shortest eight.
+    let hours = u32::try_from(times.shipment.as_secs() / 3_600).unwrap();
+    assert!((4 * hours..=9 * hours).contains(&attempts), "{attempts} attempts in {hours} hours");
 }
 
 fn event(event_type: &str, actor: Option<&str>, data: &Value) -> RecordedEvent {

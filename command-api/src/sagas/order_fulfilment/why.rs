@@ -1,11 +1,13 @@
-//! Why an instance is undone: a short code in its events, from which the order's reason follows.
+//! Why an instance is undone: a short code in the reason of the failed step or of the signal, from
+//! which the order's reason follows.
 
 use std::fmt;
 
 use domain::order::{CancelReason, Cancellation, OrderStatus};
+use saga::Undoing;
 use uuid::Uuid;
 
-use super::{AUTHORISE, CAPTURE, RESERVE, SHIP};
+use super::{AUTHORISE, CAPTURE};
 use crate::application::error::ShortLine;
 
 /// The maximum number of products that a reason names.
@@ -31,8 +33,12 @@ pub enum Why {
     Declined(String),
     /// The shipper does not ship it, with the shipper's code.
     Rejected(String),
-    /// A step did not end in time, or a person gave up.
-    Other(String),
+    /// The payment provider gave no answer in time.
+    Unanswered,
+    /// Another step did not end in time.
+    Late,
+    /// A person gave up.
+    GivenUp,
 }
 
 impl Why {
@@ -49,21 +55,24 @@ impl Why {
         Self::OutOfStock(lines.iter().map(|line| line.product_id).take(MAX_PRODUCTS).collect())
     }
 
-    /// Reads the reason of an instance: `STEP failed: CODE: MORE` if a step failed,
-    /// `cancelled: MORE` if the order was cancelled, or the words of a person.
-    pub fn read(reason: &str) -> Self {
-        let mut parts = reason.split(": ");
-        let Some(code) = parts.by_ref().find(|part| is_code(part)) else {
-            return Self::Other(reason.to_owned());
-        };
-        let more = parts.collect::<Vec<_>>().join(": ");
-        match code {
-            CANCELLED => Self::Cancelled,
-            TAKEN_OVER => Self::TakenOver,
-            DECLINED => Self::Declined(more),
-            REJECTED => Self::Rejected(more),
+    /// Reads why an instance is undone.
+    pub fn read(undoing: &Undoing) -> Self {
+        let Undoing { reason, step, by } = undoing;
+        if by.is_some() {
+            return Self::GivenUp;
+        }
+        let (code, more) = reason.split_once(": ").unwrap_or((reason, ""));
+        match (code, step.as_deref()) {
+            (CANCELLED, _) => Self::Cancelled,
+            (TAKEN_OVER, _) => Self::TakenOver,
+            (DECLINED, _) => Self::Declined(more.to_owned()),
+            (REJECTED, _) => Self::Rejected(more.to_owned()),
             // A long reason may end in the middle of an id.
-            _ => Self::OutOfStock(more.split(", ").filter_map(|id| id.parse().ok()).collect()),
+            (OUT_OF_STOCK, _) => {
+                Self::OutOfStock(more.split(", ").filter_map(|id| id.parse().ok()).collect())
+            }
+            (_, Some(AUTHORISE | CAPTURE)) => Self::Unanswered,
+            _ => Self::Late,
         }
     }
 
@@ -76,28 +85,12 @@ impl Why {
             }
             Self::Declined(_) => CancelReason::PaymentDeclined.into(),
             Self::Rejected(_) => CancelReason::ShippingRejected.into(),
-            Self::Other(reason) => of_step(reason).into(),
-            // The order has a reason already.
-            Self::Cancelled | Self::TakenOver => CancelReason::Staff.into(),
+            Self::Unanswered => CancelReason::PaymentUnanswered.into(),
+            Self::Late => CancelReason::Expired.into(),
+            // An order that was cancelled by somebody else has a reason already.
+            Self::GivenUp | Self::Cancelled | Self::TakenOver => CancelReason::Staff.into(),
         }
     }
-}
-
-/// The reason of an order whose step had no outcome in time. Any other text, such as that of a
-/// person who gave up, means staff.
-fn of_step(reason: &str) -> CancelReason {
-    let is_of = |step: &str| reason.starts_with(step);
-    if is_of(AUTHORISE) || is_of(CAPTURE) {
-        CancelReason::PaymentUnanswered
-    } else if is_of(SHIP) || is_of(RESERVE) {
-        CancelReason::Expired
-    } else {
-        CancelReason::Staff
-    }
-}
-
-fn is_code(part: &str) -> bool {
-    [CANCELLED, TAKEN_OVER, OUT_OF_STOCK, DECLINED, REJECTED].contains(&part)
 }
 
 impl fmt::Display for Why {
@@ -111,17 +104,44 @@ impl fmt::Display for Why {
             }
             Self::Declined(code) => write!(f, "{DECLINED}: {code}"),
             Self::Rejected(code) => write!(f, "{REJECTED}: {code}"),
-            Self::Other(reason) => f.write_str(reason),
+            Self::Unanswered => f.write_str("no answer in time"),
+            Self::Late => f.write_str("not in time"),
+            Self::GivenUp => f.write_str("given up"),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use saga::instance::{Decision, Status};
+    use saga::test_kit::Story;
+    use serde_json::json;
+
+    use super::super::{ACCEPT, RECORD_PAYMENT, RECORD_SHIPMENT, RESERVE, SHIP, Times, definition};
     use super::*;
 
+    const STEPS: [&str; 7] =
+        [ACCEPT, RESERVE, AUTHORISE, CAPTURE, RECORD_PAYMENT, SHIP, RECORD_SHIPMENT];
+
+    /// What the engine hands to the compensations of an instance that came to this step and met
+    /// this there.
+    fn undoing(last: &str, meets: impl Fn(Story<'_>) -> Story<'_>) -> Why {
+        let definition = definition(Times::default());
+        let mut story = Story::of(&definition).starts("17", json!({}));
+        for step in STEPS.iter().take_while(|step| **step != last) {
+            story = story.done(step);
+        }
+        let story = meets(story);
+        // The first step has nothing to undo.
+        let statuses = [Status::Compensating, Status::Compensated];
+        assert!(statuses.contains(&story.instance().status), "{:?}", story.instance());
+        Why::read(&story.instance().undoing().unwrap())
+    }
+
     #[test]
-    fn a_reason_is_read_back_after_the_step_that_failed() {
+    fn the_code_of_any_failed_step_is_read_from_what_the_engine_keeps() {
         let products = (1..4).map(Uuid::from_u128).collect();
         for why in [
             Why::Cancelled,
@@ -130,21 +150,48 @@ mod tests {
             Why::Declined("insufficient_funds".into()),
             Why::Rejected("not_deliverable".into()),
         ] {
-            assert_eq!(Why::read(&why.to_string()), why);
-            assert_eq!(Why::read(&format!("{SHIP}: {why}")), why);
+            for step in STEPS {
+                let read = undoing(step, |story| story.rejected(step, &why.to_string()));
+                assert_eq!(read, why, "{step}");
+            }
         }
-        let cut = format!("{RESERVE}: {OUT_OF_STOCK}: {}, 0000", Uuid::nil());
-        assert_eq!(Why::read(&cut), Why::OutOfStock(vec![Uuid::nil()]));
     }
 
     #[test]
-    fn without_a_code_the_step_says_the_reason_of_the_order() {
-        let reason = |text: &str| Why::read(text).cancellation().reason;
-        let late = |step: &str| format!("{step}: no outcome in time");
-        assert_eq!(reason(&late(AUTHORISE)), CancelReason::PaymentUnanswered);
-        assert_eq!(reason(&late(CAPTURE)), CancelReason::PaymentUnanswered);
-        assert_eq!(reason(&late(SHIP)), CancelReason::Expired);
-        assert_eq!(reason(&late(RESERVE)), CancelReason::Expired);
-        assert_eq!(reason("the customer called"), CancelReason::Staff);
+    fn a_reason_that_is_cut_off_keeps_the_whole_ids() {
+        let products: Vec<Uuid> = (1..30).map(Uuid::from_u128).collect();
+        let long = Why::OutOfStock(products.clone()).to_string();
+        let Why::OutOfStock(read) = undoing(RESERVE, |story| story.rejected(RESERVE, &long)) else {
+            panic!("another reason")
+        };
+        assert!(!read.is_empty() && products.starts_with(&read), "{read:?}");
+    }
+
+    #[test]
+    fn a_missed_deadline_is_never_said_to_be_a_decision_of_staff() {
+        for step in STEPS {
+            let missed = undoing(step, |mut story| {
+                while story.instance().status == Status::Running {
+                    story = story.fails(step, "away").later();
+                }
+                story
+            });
+            let expected = match step {
+                AUTHORISE | CAPTURE => CancelReason::PaymentUnanswered,
+                _ => CancelReason::Expired,
+            };
+            assert_eq!(missed.cancellation().reason, expected, "{step}");
+        }
+    }
+
+    #[test]
+    fn whatever_a_person_writes_is_a_decision_of_staff() {
+        for words in ["the customer called", "out_of_stock: 7", "ship it by hand"] {
+            let reason = words.to_owned();
+            let given_up =
+                undoing(SHIP, |story| story.operated(Decision::GiveUp { reason: reason.clone() }));
+            assert_eq!(given_up, Why::GivenUp, "{words}");
+            assert_eq!(given_up.cancellation().reason, CancelReason::Staff);
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use domain::order::OrderStatus;
 use saga::instance::Status;
+use serde_json::json;
 
 use super::gateways::{Fault, Standing};
 use super::story::{STOCK, Story};
@@ -63,4 +64,46 @@ async fn staff_may_do_all_of_it_before_the_saga_begins() {
     assert_eq!(story.ends().await, Status::Completed);
     assert_eq!(story.world.standing(), Standing::default());
     assert_eq!(story.stock().await, (STOCK - 2, 0));
+}
+
+#[tokio::test]
+async fn an_order_that_is_being_refunded_cannot_be_shipped_by_hand() {
+    let story = Story::of(2).await;
+    story.world.meets(&[("request", Fault::Declined), ("refund", Fault::Away)]);
+    assert_eq!(story.confirmed().await, Status::Compensating);
+    assert_eq!(story.world.standing().refunded, 0, "the refund waits");
+    assert_eq!(story.order_status().await, OrderStatus::Cancelled);
+    let answer = story.shop.post(&story.path("ship"), json!({"reason": "seen"})).await;
+    assert_eq!(answer.status, 409, "{answer:?}");
+    assert_eq!(story.ends().await, Status::Compensated);
+    assert_eq!(story.world.standing().refunded, 2_000);
+    assert_eq!(story.last("order.refunded").await.unwrap()["amount"]["minor"], 2_000);
+    assert_eq!(story.stock().await, (STOCK, 0));
+}
+
+#[tokio::test]
+async fn an_order_that_was_shipped_by_hand_before_it_could_be_cancelled_keeps_its_payment() {
+    let story = Story::of(2).await;
+    // The saga has asked the shipper, does not know the outcome, and is given up then.
+    story.world.meets(&[("request", Fault::Away), ("look_up_shipment", Fault::Away)]);
+    assert_eq!(story.confirmed().await, Status::Running);
+    story.give_up("the shipper is on strike").await;
+    story.record("ship").await;
+    assert_eq!(story.ends().await, Status::Compensated);
+    let standing = story.world.standing();
+    assert_eq!((standing.captured, standing.refunded), (2_000, 0));
+    assert_eq!(story.order_status().await, OrderStatus::Shipped);
+    assert_eq!(story.stock().await, (STOCK - 2, 0));
+}
+
+#[tokio::test]
+async fn an_order_that_costs_nothing_and_is_paid_by_hand_is_shipped() {
+    let story = Story::of(1).await;
+    let discount = json!({"id": uuid::Uuid::from_u128(1), "rate": 1_000_000});
+    story.shop.put("/api/v1/pricing/discounts", json!({"discounts": [discount]})).await.ok();
+    story.act("confirm").await;
+    story.record("record-payment").await;
+    assert_eq!(story.ends().await, Status::Completed);
+    assert_eq!(story.world.calls(), ["request"]);
+    assert_eq!(story.order_status().await, OrderStatus::Shipped);
 }

@@ -3,14 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aggregate::DomainEvent as _;
 use command_api::application::repository::registry;
 use command_api::port::payment::MethodToken;
 use command_api::sagas::order_fulfilment::{self, Gateways, NAME, Times};
 use command_api::sagas::{OrderFulfilment, Shop as SagaShop};
 use domain::order::OrderStatus;
-use event_store::{Filter, Metadata, Position, RecordedEvent, UpcastingLog};
+use event_store::test_kit::{append_to, appended};
+use event_store::{
+    ExpectedVersion, Filter, Metadata, NewEvent, Position, RecordedEvent, UpcastingLog, Version,
+};
 use saga::driver::{Job, Rest};
-use saga::instance::Status;
+use saga::instance::{Decision, Instance, Status};
 use saga::sagas::Begun;
 use saga::{Driver, Saga, Sagas};
 use serde_json::{Value, json};
@@ -151,6 +155,26 @@ impl Story {
     pub(crate) async fn last(&self, event_type: &str) -> Option<Value> {
         let found = self.shop.log().await.into_iter().rfind(|(name, _)| name == event_type);
         found.map(|(_, data)| data)
+    }
+
+    /// A person gives the saga up.
+    pub(crate) async fn give_up(&self, reason: &str) {
+        let stream = saga::id::stream(self.instance());
+        let store = &self.shop.store;
+        let events = store.read_stream(&stream, Version::NONE, 10_000).await.unwrap();
+        let read = |event| saga::event::read(event).unwrap().unwrap();
+        let absent = Instance::absent(self.instance());
+        let state = events.iter().map(read).fold(absent, |state, event| state.evolve(&event));
+        let decision = Decision::GiveUp { reason: reason.to_owned() };
+        let definition = order_fulfilment::definition(Times::default());
+        let decided = state.operate(&definition, decision, "clerk-7", self.clock.now()).unwrap();
+        let new = decided.iter().map(|event| {
+            let name = event.event_type().parse().unwrap();
+            NewEvent::json(name, 1, event, Metadata::new(Uuid::nil())).unwrap()
+        });
+        let exact = ExpectedVersion::Exact(events.last().unwrap().version);
+        let append = append_to(stream, exact, new.collect());
+        let _ = appended(store.append(append).await.unwrap());
     }
 
     /// The units on hand and the reserved ones, as the events say.
