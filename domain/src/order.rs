@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::aggregate::{Aggregate, SnapshotCodec};
-use crate::value::{Currency, Destination, Money};
+use crate::value::{Currency, Destination, Evidence, Money};
 
 mod cancellation;
 pub mod command;
@@ -54,6 +54,8 @@ struct Placed {
     sold_at: Option<DateTime<Utc>>,
     payment_requested: bool,
     paid: Option<Money>,
+    /// What proves the payment in another system.
+    paid_with: Option<Evidence>,
     refunded: Option<Money>,
 }
 
@@ -78,6 +80,11 @@ impl Order {
         let order = self.placed.as_ref()?;
         let (paid, refunded) = (order.paid?, order.refunded().minor());
         Money::from_minor(paid.minor().saturating_sub(refunded), paid.currency()).ok()
+    }
+
+    /// What proves the payment in another system; `None` if nothing was paid, or there is no proof.
+    pub fn paid_with(&self) -> Option<&Evidence> {
+        self.placed.as_ref()?.paid_with.as_ref()
     }
 
     fn place(&self, command: PlaceOrder) -> Result<OrderPlaced, OrderError> {
@@ -122,6 +129,7 @@ impl Placed {
             sold_at: None,
             payment_requested: false,
             paid: None,
+            paid_with: None,
             refunded: None,
         }
     }
@@ -190,11 +198,13 @@ impl Aggregate for Order {
     type Command = OrderCommand;
     type Event = OrderEvent;
     type Error = OrderError;
-    const SNAPSHOT: Option<SnapshotCodec<Self>> = Some(SnapshotCodec::with_shape(3));
+    const SNAPSHOT: Option<SnapshotCodec<Self>> = Some(SnapshotCodec::with_shape(4));
 
     fn heap_bytes(&self) -> usize {
-        let lines = self.placed.as_ref().map_or(&[][..], |order| &order.lines);
-        lines.iter().map(|line| size_of::<OrderLine>() + line.product_name.as_str().len()).sum()
+        let Some(order) = &self.placed else { return 0 };
+        let line = |line: &OrderLine| size_of::<OrderLine>() + line.product_name.as_str().len();
+        let proof = order.paid_with.as_ref().map_or(0, |proof| proof.as_str().len());
+        order.lines.iter().map(line).sum::<usize>() + proof
     }
 
     fn decide(&self, command: OrderCommand) -> Result<Vec<OrderEvent>, OrderError> {
@@ -247,6 +257,7 @@ impl Aggregate for Order {
             (Event::Paid(paid), Some(order)) => {
                 order.status = OrderStatus::Paid;
                 order.paid = Some(paid.amount);
+                order.paid_with = paid.evidence;
             }
             (Event::Shipped(_), Some(order)) => order.status = OrderStatus::Shipped,
             (Event::Delivered(_), Some(order)) => order.status = OrderStatus::Delivered,

@@ -8,6 +8,8 @@ use event_store::{AppendCondition, Epoch, Metadata, ReservationChange, StreamApp
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::reason::{Reason, Undoing};
+
 /// One call of an action or of a compensation.
 #[derive(Debug, Clone)]
 pub struct Call {
@@ -31,17 +33,6 @@ pub struct Call {
     pub undoing: Option<Undoing>,
     /// The origin for events of this call: flow, cause, actor and trace.
     pub metadata: Metadata,
-}
-
-/// Why a saga is undone.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Undoing {
-    /// The reason of the failed step, of the signal or of the person; of the expiry, a text.
-    pub reason: String,
-    /// The name of the step that failed, if one did.
-    pub step: Option<String>,
-    /// Who decided it, as an opaque id, if a person did.
-    pub by: Option<String>,
 }
 
 /// The unit of work of an inside action. The engine appends it together with the step's outcome.
@@ -70,7 +61,7 @@ pub enum Outcome {
     Append(Work, Value),
     /// It was refused for good, and surely had no effect. An action's saga is undone then, and a
     /// compensation's saga is parked.
-    Rejected(String),
+    Rejected(Reason),
     /// It failed, and may have had an effect. It is repeated under the same key.
     Unavailable {
         /// Why it failed, for people. It is cut off after 500 characters.
@@ -84,6 +75,11 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// A refusal for good.
+    pub fn rejected(reason: impl Into<Reason>) -> Self {
+        Self::Rejected(reason.into())
+    }
+
     /// A failure that may pass.
     pub fn unavailable(reason: impl Into<String>) -> Self {
         Self::Unavailable { reason: reason.into(), retry_after: None }

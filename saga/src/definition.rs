@@ -59,6 +59,7 @@ pub struct Step {
     pub(crate) name: &'static str,
     pub(crate) place: Place,
     pub(crate) compensation: Option<Place>,
+    pub(crate) undone_anyway: bool,
     pub(crate) deadline: Duration,
     pub(crate) call_limit: Duration,
     pub(crate) retry: Retry,
@@ -82,6 +83,7 @@ impl Step {
             name,
             place,
             compensation: None,
+            undone_anyway: false,
             deadline: Duration::from_mins(15),
             call_limit: Duration::from_secs(20),
             retry: Retry::DEFAULT,
@@ -104,6 +106,15 @@ impl Step {
         self
     }
 
+    /// Its compensation is called whenever the saga is undone, even if the step never began. Use it
+    /// for what has to happen before the steps in front of it are undone, such as closing something
+    /// to others.
+    #[must_use]
+    pub const fn undone_anyway(mut self) -> Self {
+        self.undone_anyway = true;
+        self
+    }
+
     /// How long the step may take from its first request until its outcome, over all attempts. A
     /// step without an outcome by then has failed, and may have had an effect. The default is 15
     /// minutes.
@@ -120,7 +131,8 @@ impl Step {
         self
     }
 
-    /// How the action is repeated within its deadline. The default is [`Retry::DEFAULT`].
+    /// How the action is repeated within its deadline. The default is [`Retry::DEFAULT`]. A number
+    /// of attempts may end the step long before its deadline, so it does not fit a step that waits.
     #[must_use]
     pub const fn retried(mut self, retry: Retry) -> Self {
         self.retry = retry;
@@ -162,6 +174,9 @@ pub enum InvalidDefinition {
     /// A name has another form than `[a-z][a-z0-9_]*`, or is too long.
     #[error("{0:?} is not a valid name of a saga or a step")]
     Name(String),
+    /// A step is undone in any case, and has no compensation.
+    #[error("the step {0} has no compensation that could be called in any case")]
+    NotUndone(&'static str),
     /// Two steps have one name.
     #[error("two steps have the name {0}")]
     Twice(&'static str),
@@ -237,6 +252,9 @@ impl Definition {
             if !names.insert(step.name) {
                 return Err(InvalidDefinition::Twice(step.name));
             }
+            if step.undone_anyway && step.compensation.is_none() {
+                return Err(InvalidDefinition::NotUndone(step.name));
+            }
             if step.retry.attempts == 0 || step.compensation_retry.attempts == 0 {
                 return Err(InvalidDefinition::BelowOne("the number of attempts of a step"));
             }
@@ -281,6 +299,8 @@ mod tests {
         assert_eq!(Definition::version(1).check(), Err(InvalidDefinition::Steps(0)));
         let none = Step::inside("a").retried(Retry { attempts: 0, ..Retry::DEFAULT });
         assert!(Definition::version(1).then(none).check().is_err());
+        let undone = Definition::version(1).then(Step::inside("a").undone_anyway());
+        assert_eq!(undone.check(), Err(InvalidDefinition::NotUndone("a")));
         assert!(Definition { version: 0, ..two("a", "b") }.check().is_err());
     }
 }

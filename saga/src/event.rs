@@ -91,6 +91,9 @@ pub struct Failed {
     pub retry_at: Option<DateTime<Utc>>,
     /// Whether it surely had no effect.
     pub certain: bool,
+    /// The same reason for programs, if it was refused for good.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub details: Value,
 }
 
 /// A person decided that a compensation is not needed.
@@ -129,8 +132,11 @@ pub struct SignalReceived {
 /// The instance undoes what it did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Compensating {
-    /// Why it is undone: a failed step, the expiry, a signal or a person.
+    /// Why it is undone, for people: a failed step, the expiry, a signal or a person.
     pub reason: String,
+    /// The same reason for programs, as the step or the signal gave it.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub details: Value,
     /// The name of the step whose failure is the reason, if one is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
@@ -313,6 +319,32 @@ impl fmt::Display for SagaEvent {
             Self::Compensated(Compensated { reason }) => write!(f, ": {reason}"),
             Self::Completed(_) => Ok(()),
             Self::Resumed(it) => write!(f, " by {}", it.by),
+        }
+    }
+}
+
+impl SagaEvent {
+    /// Who decided it, as an opaque id, if a person did; `definition` for an instance that resumed
+    /// by itself.
+    pub fn by(&self) -> Option<&str> {
+        match self {
+            Self::StepRequested(it) | Self::CompensationRequested(it) => it.by.as_deref(),
+            Self::Compensating(it) => it.by.as_deref(),
+            Self::Parked(it) => it.by.as_deref(),
+            Self::CompensationSkipped(it) => Some(&it.by),
+            Self::Resumed(it) => Some(&it.by),
+            Self::Started(_)
+            | Self::StepDelayed(_)
+            | Self::StepPending(_)
+            | Self::StepSucceeded(_)
+            | Self::StepFailed(_)
+            | Self::CompensationPending(_)
+            | Self::CompensationSucceeded(_)
+            | Self::CompensationFailed(_)
+            | Self::TimerFired(_)
+            | Self::SignalReceived(_)
+            | Self::Completed(_)
+            | Self::Compensated(_) => None,
         }
     }
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::event::Started;
+use crate::reason::Undoing;
 
 mod calls;
 pub(crate) mod data;
@@ -149,6 +150,8 @@ pub struct StepState {
     pub undone: Value,
     /// Why the last attempt of the action or of the compensation failed.
     pub failure: Option<String>,
+    /// What the last attempt of the action said of its refusal, for programs.
+    pub refusal: Value,
     /// How often it succeeded after its compensation had been called, and how often its
     /// compensation was refused and wanted again: 0 for most. Each time, the next call of the
     /// compensation has another idempotency key.
@@ -181,11 +184,7 @@ pub struct Instance {
     /// The steps that were asked for, by name.
     pub steps: BTreeMap<String, StepState>,
     /// Why it is undone; `None` while it is not.
-    pub reason: Option<String>,
-    /// The name of the step whose failure is the reason, if one is.
-    pub failed_step: Option<String>,
-    /// Who decided that it is undone, if a person did.
-    pub undone_by: Option<String>,
+    pub undoing: Option<Undoing>,
     /// Why it is parked, for people; `None` while it is not.
     pub parked_for: Option<String>,
     /// Whether it is parked because no process has its definition.

@@ -30,15 +30,17 @@ mod intake;
 pub mod ops;
 pub mod runner;
 pub mod sagas;
+mod reason;
 mod telemetry;
 #[cfg(feature = "test-kit")]
 pub mod test_kit;
 pub mod work;
 
-pub use action::{Actions, Call, Outcome, Undoing, Work};
+pub use action::{Actions, Call, Outcome, Work};
 pub use definition::{Definition, InvalidDefinition, Place, Retry, Step};
 pub use driver::Driver;
 pub use event::SagaEvent;
+pub use reason::{Reason, Undoing};
 pub use instance::{Instance, Signal};
 pub use runner::{Runner, RunnerSettings};
 pub use sagas::{Begin, Saga, Sagas, Start};

@@ -14,8 +14,8 @@ use crate::work::{Listed, Listing, WorkTable};
 
 /// How often a decision is made again because a driver moved the instance meanwhile.
 const MAX_ATTEMPTS: u32 = 8;
-/// The maximum number of events of a timeline.
-const MAX_TIMELINE: u32 = 1_000;
+/// The maximum number of events in a page of a timeline.
+pub const MAX_TIMELINE: u32 = 1_000;
 
 /// Why an operation was not done.
 #[derive(Debug, thiserror::Error)]
@@ -45,13 +45,30 @@ pub struct Entry {
     pub event: SagaEvent,
 }
 
+/// A page of a timeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// The version after which it begins; [`Version::NONE`] for the first page.
+    pub after: Version,
+    /// The maximum number of events, from 1 to [`MAX_TIMELINE`].
+    pub limit: u32,
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self { after: Version::NONE, limit: MAX_TIMELINE }
+    }
+}
+
 /// An instance with its history.
 #[derive(Debug, Clone)]
 pub struct Shown {
     /// Its state after all of its events.
     pub instance: Instance,
-    /// Its first events, at most a thousand.
+    /// The events of the page.
     pub timeline: Vec<Entry>,
+    /// The version after which the next page begins; `None` if there is no other page.
+    pub next_after: Option<Version>,
 }
 
 /// The operations of people. `by` is always an opaque id, which the log keeps.
@@ -88,30 +105,37 @@ impl Operations {
         self.list(&Listing { not_moved_since: Some(since), ..listing }).await
     }
 
-    /// Shows an instance; `None` if it never began.
+    /// The state of an instance; `None` if it never began.
     ///
     /// # Errors
     /// [`OperationError::Log`].
-    pub async fn show(&self, instance: Uuid) -> Result<Option<Shown>, OperationError> {
+    pub async fn state(&self, instance: Uuid) -> Result<Option<Instance>, OperationError> {
         let state = load(&self.driver.log, instance).await?.state;
-        if state.origin.is_none() {
-            return Ok(None);
-        }
-        let stream = id::stream(instance);
-        let page = self.driver.log.read_stream(&stream, Version::NONE, MAX_TIMELINE).await;
+        Ok(Some(state).filter(|state| state.origin.is_some()))
+    }
+
+    /// Shows an instance with a page of its timeline; `None` if it never began.
+    ///
+    /// # Errors
+    /// [`OperationError::Log`].
+    pub async fn show(&self, instance: Uuid, page: Page) -> Result<Option<Shown>, OperationError> {
+        let Some(state) = self.state(instance).await? else { return Ok(None) };
+        let (stream, limit) = (id::stream(instance), page.limit.clamp(1, MAX_TIMELINE));
+        let read = self.driver.log.read_stream(&stream, page.after, limit).await;
+        let read = read.map_err(DriveError::from)?;
+        let next_after = read.last.map(|(last, _)| last).filter(|_| !read.is_last);
         let mut timeline = Vec::new();
-        for stored in page.map_err(DriveError::from)?.events {
+        for stored in read.events {
             if let Some(event) = event::read(&stored).map_err(DriveError::from)? {
                 timeline.push(Entry { version: stored.version, at: stored.recorded_at, event });
             }
         }
-        Ok(Some(Shown { instance: state, timeline }))
+        Ok(Some(Shown { instance: state, timeline, next_after }))
     }
 
     /// Makes the processes fold the log again from where the sagas begin. Use it if the work tables
-    /// are lost or wrong, or if the log was restored. The streams of the instances stay as they
-    /// are, so nothing is repeated. A process that stopped because of another history has to be
-    /// started again.
+    /// are wrong. After a new epoch, and if the tables are lost, the processes do it by themselves.
+    /// The streams of the instances stay as they are, so nothing is repeated.
     ///
     /// # Errors
     /// [`OperationError::Work`].

@@ -38,6 +38,7 @@ use crate::definition::Definition;
 use crate::event::SagaEvent;
 use crate::id;
 use crate::instance::{Answer, Decision, Input, Instance, Part, Refused, Signal, Status};
+use crate::reason::Reason;
 
 /// The name of the saga in a story.
 const SAGA: &str = "lending";
@@ -112,8 +113,8 @@ impl<'d> Story<'d> {
 
     /// The action of a step is refused for good, so it had no effect.
     #[must_use]
-    pub fn rejected(self, step: &str, reason: &str) -> Self {
-        self.answers(step, Part::Action, Answer::Rejected(reason.to_owned()))
+    pub fn rejected(self, step: &str, reason: impl Into<Reason>) -> Self {
+        self.answers(step, Part::Action, Answer::Rejected(reason.into()))
     }
 
     /// The action of a step fails, and may have had an effect.
@@ -127,6 +128,12 @@ impl<'d> Story<'d> {
     #[must_use]
     pub fn undone(self, step: &str) -> Self {
         self.answers(step, Part::Compensation, Answer::Done(Value::Null))
+    }
+
+    /// The compensation of a step is refused for good, so it had no effect.
+    #[must_use]
+    pub fn undo_rejected(self, step: &str, reason: impl Into<Reason>) -> Self {
+        self.answers(step, Part::Compensation, Answer::Rejected(reason.into()))
     }
 
     /// The compensation of a step fails, and may have had an effect.

@@ -3,12 +3,13 @@
 //! | request | what it does |
 //! | --- | --- |
 //! | `GET /admin/v1/sagas` | lists those that have not ended |
-//! | `GET /admin/v1/sagas/{id}` | shows one with its timeline; the id may be that of its order |
+//! | `GET /admin/v1/sagas/{id}` | shows one with a page of its timeline; the id may be its order's |
 //! | `POST /admin/v1/sagas/{id}/retry` | begins the next attempt of a step now |
 //! | `POST /admin/v1/sagas/{id}/skip-compensation` | a compensation is not needed |
 //! | `POST /admin/v1/sagas/{id}/give-up` | undoes it from where it is |
 //! | `POST /admin/v1/sagas/{id}/resume` | a parked one goes on |
 //! | `POST /admin/v1/sagas/{id}/park` | it stands still until somebody resumes it |
+//! | `POST /admin/v1/sagas/fold-again` | makes the list of work from the log again |
 //! | `GET /admin/v1/openapi.json` | describes these |
 //!
 //! A decision is in the log before it is answered. Every request but that for the document takes
@@ -23,11 +24,13 @@ use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
+use event_store::Version;
 use identity::{Operator, Operators};
 use saga::instance::{Decision, Refused};
-use saga::ops::{OperationError, Operations};
+use saga::ops::{MAX_TIMELINE, OperationError, Operations, Page};
 use saga::work::Listing;
 use serde::Deserialize;
+use serde_json::json;
 use service_kit::extract::{Json, Path, Query};
 use service_kit::http::RequestId;
 use service_kit::input::Id;
@@ -47,6 +50,8 @@ pub(super) use view::{Row, Shown};
 
 /// The path of the sagas.
 pub(super) const PATH: &str = "/admin/v1/sagas";
+/// What makes the list of work from the log again, below [`PATH`].
+pub(super) const FOLD_AGAIN: &str = "fold-again";
 /// The maximum number of sagas in an answer.
 const MAX_LIMIT: i64 = 1_000;
 const DEFAULT_LIMIT: i64 = 50;
@@ -64,6 +69,7 @@ pub(super) fn routes(operations: Arc<OnceLock<Operations>>, operators: Operators
     let routes = Router::new()
         .route(PATH, get(list))
         .route(DOCUMENT_PATH, get(openapi::serve))
+        .route(&format!("{PATH}/{FOLD_AGAIN}"), post(fold_again))
         .route(&format!("{PATH}/{{id}}"), get(show))
         .route(&of_one("retry"), post(retry))
         .route(&of_one("skip-compensation"), post(skip))
@@ -96,6 +102,15 @@ struct ListQuery {
     limit: Option<i64>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ShowQuery {
+    /// The version after which the page of the timeline begins.
+    after: Option<u32>,
+    limit: Option<u32>,
+}
+
+/// What needs no words but who asks.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Resuming {
@@ -150,9 +165,29 @@ async fn show(
     _: Permitted,
     request_id: RequestId,
     Path(id): Path<Id>,
+    Query(query): Query<ShowQuery>,
 ) -> Result<Response, Problem> {
-    let found = api.find(id.get()).await?;
-    Ok(envelope(request_id, Shown::from(found)).into_response())
+    let limit = query.limit.unwrap_or(MAX_TIMELINE);
+    if !(1..=MAX_TIMELINE).contains(&limit) {
+        let detail = format!("expected 1 to {MAX_TIMELINE}");
+        return Err(Problem::invalid(vec![FieldError::new("/limit", "out-of-range", detail)]));
+    }
+    let page = Page { after: Version(query.after.unwrap_or(0).into()), limit };
+    let instance = api.find(id.get()).await?;
+    api.shown(request_id, instance, page).await
+}
+
+/// It is about no saga alone, so it is noted in the process's own log.
+async fn fold_again(
+    State(api): State<Api>,
+    Permitted(operator): Permitted,
+    request_id: RequestId,
+    Json(Resuming { by }): Json<Resuming>,
+) -> Result<Response, Problem> {
+    let by = signed(&operator, by, None)?;
+    api.operations()?.fold_again().await.map_err(problem)?;
+    tracing::warn!(by, "the log is folded again into the work tables, as somebody asked for");
+    Ok(envelope(request_id, json!({})).into_response())
 }
 
 async fn retry(
@@ -217,15 +252,26 @@ impl Api {
         })
     }
 
-    /// Finds a saga by its id, or by the id of its order.
-    async fn find(&self, id: Uuid) -> Result<saga::ops::Shown, Problem> {
+    /// Finds a saga by its id, or by the id of its order. Returns its id.
+    async fn find(&self, id: Uuid) -> Result<Uuid, Problem> {
         let of_order = saga::id::of_instance(order_fulfilment::NAME, &id.to_string());
         for id in [id, of_order] {
-            if let Some(found) = self.operations()?.show(id).await.map_err(problem)? {
-                return Ok(found);
+            if self.operations()?.state(id).await.map_err(problem)?.is_some() {
+                return Ok(id);
             }
         }
         Err(Problem::not_found())
+    }
+
+    async fn shown(
+        &self,
+        request_id: RequestId,
+        instance: Uuid,
+        page: Page,
+    ) -> Result<Response, Problem> {
+        let shown = self.operations()?.show(instance, page).await.map_err(problem)?;
+        let shown = shown.ok_or_else(Problem::not_found)?;
+        Ok(envelope(request_id, Shown::from(shown)).into_response())
     }
 
     async fn decide(
@@ -235,10 +281,9 @@ impl Api {
         decision: Decision,
         by: &str,
     ) -> Result<Response, Problem> {
-        let instance = self.find(id.get()).await?.instance.id;
+        let instance = self.find(id.get()).await?;
         self.operations()?.decide(instance, decision, by).await.map_err(problem)?;
-        let found = self.find(instance).await?;
-        Ok(envelope(request_id, Shown::from(found)).into_response())
+        self.shown(request_id, instance, Page::default()).await
     }
 }
 

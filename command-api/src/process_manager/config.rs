@@ -174,7 +174,7 @@ pub enum SagasAction {
     List(ListArgs),
     /// List the sagas without progress for some time, whatever they wait for.
     Stuck(StuckArgs),
-    /// Show a saga with its first 1,000 events.
+    /// Show a saga with a page of its timeline.
     Show(ShowArgs),
     /// Begin the next attempt of a step, or of its compensation, now.
     Retry(RetryArgs),
@@ -186,6 +186,8 @@ pub enum SagasAction {
     Resume(ResumeArgs),
     /// Stop a saga until somebody resumes it.
     Park(WhyArgs),
+    /// Make the processes fold the log into their list of work again, if the list is wrong.
+    FoldAgain(FoldAgainArgs),
 }
 
 /// Names the running process manager to ask.
@@ -250,9 +252,26 @@ pub struct StuckArgs {
 pub struct ShowArgs {
     /// The saga: its id, or the id of its order.
     pub id: Uuid,
+    /// The version after which the page of the timeline begins.
+    #[arg(long, value_name = "VERSION", default_value_t = 0)]
+    pub after: u32,
+    /// The maximum number of events, at most 1000.
+    #[arg(long, default_value_t = 1_000)]
+    pub limit: u32,
     /// Print JSON instead of a text for people.
     #[arg(long)]
     pub json: bool,
+    /// The process manager to ask.
+    #[command(flatten)]
+    pub admin: AdminArgs,
+}
+
+/// The settings of `sagas fold-again`.
+#[derive(Debug, Args)]
+pub struct FoldAgainArgs {
+    /// Who asks: an opaque id, for the record. Needed unless an access token says it.
+    #[arg(long, value_name = "WHO")]
+    pub by: Option<String>,
     /// The process manager to ask.
     #[command(flatten)]
     pub admin: AdminArgs,

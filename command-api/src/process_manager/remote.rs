@@ -9,7 +9,7 @@ use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use serde_json::{Value, json};
 
 use super::NAME;
-use super::api::{PATH, Row, Shown};
+use super::api::{FOLD_AGAIN, PATH, Row, Shown};
 use super::config::{AdminArgs, ListArgs, OfSagaArgs, SagasAction, StuckArgs};
 use crate::remote::{self, usage};
 
@@ -25,8 +25,8 @@ pub(super) async fn execute(action: &SagasAction) -> anyhow::Result<()> {
         SagasAction::List(args) => list(args, None).await?,
         SagasAction::Stuck(StuckArgs { seconds, list: args }) => list(args, Some(*seconds)).await?,
         SagasAction::Show(args) => {
-            let shown = reach(&args.admin)?.get(&format!("{PATH}/{}", args.id)).await;
-            let shown: Shown = shown.map_err(usage)?;
+            let path = format!("{PATH}/{}?after={}&limit={}", args.id, args.after, args.limit);
+            let shown: Shown = reach(&args.admin)?.get(&path).await.map_err(usage)?;
             if args.json { remote::json(&shown)? } else { as_text(&shown)? }
         }
         SagasAction::Retry(args) => decide(&args.of, "retry", json!({"step": args.step})).await?,
@@ -38,6 +38,12 @@ pub(super) async fn execute(action: &SagasAction) -> anyhow::Result<()> {
             decide(&args.of, "give-up", json!({"reason": args.reason})).await?
         }
         SagasAction::Resume(args) => decide(&args.of, "resume", json!({})).await?,
+        SagasAction::FoldAgain(args) => {
+            let path = format!("{PATH}/{FOLD_AGAIN}");
+            let asked = reach(&args.admin)?.post(&path, json!({}), args.by.as_deref()).await;
+            let _: Value = asked.map_err(usage)?;
+            "the log is folded again\n".to_owned()
+        }
         SagasAction::Park(args) => decide(&args.of, "park", json!({"reason": args.reason})).await?,
     };
     Ok(cli_kit::print(said)?)
@@ -105,6 +111,9 @@ fn as_text(shown: &Shown) -> anyhow::Result<String> {
             time(entry.at),
             cli_kit::visible(&entry.what)
         )?;
+    }
+    if let Some(after) = shown.next_after {
+        writeln!(text, "there is more: --after {after}")?;
     }
     Ok(text)
 }

@@ -97,13 +97,10 @@ impl Reports {
     /// The saga of an order; `None` if the order has none.
     async fn saga(&self, order_id: Uuid) -> Result<Option<Instance>, Problem> {
         let instance = saga::id::of_instance(NAME, &order_id.to_string());
-        match self.operations.show(instance).await {
-            Ok(shown) => Ok(shown.map(|shown| shown.instance)),
-            Err(error) => {
-                tracing::warn!(error = cli_kit::describe(&error), "a saga cannot be read");
-                Err(away())
-            }
-        }
+        self.operations.state(instance).await.map_err(|error| {
+            tracing::warn!(error = cli_kit::describe(&error), "a saga cannot be read");
+            away()
+        })
     }
 
     /// Runs a use case as this part of the system.

@@ -4,11 +4,11 @@
 //!
 //! | step | place | undone by |
 //! | --- | --- | --- |
-//! | `accept_order` | inside | cancelling the order, releasing its stock, recording the refund |
+//! | `accept_order` | inside | recording the refund |
 //! | `reserve_stock` | inside | (with the order) |
 //! | `authorise_payment` | outside | releasing the authorisation |
 //! | `capture_payment` | outside | a refund |
-//! | `record_payment` | inside | cancelling the order, before its money is given back |
+//! | `record_payment` | inside | cancelling the order, always, before its money is given back |
 //! | `ship` | outside | cancelling the shipment |
 //! | `record_shipment` | inside | nothing: it is the end |
 //!
@@ -19,10 +19,15 @@
 //! in the same append. Its event is a signal to the saga, which undoes the rest. A step that is
 //! under way meanwhile finds the order cancelled when it records its outcome.
 //!
+//! **Undone while people look.** An order is cancelled, and its stock released, before its money is
+//! given back, so that nobody can ship it meanwhile. If somebody ships it before that, its payment
+//! stays.
+//!
 //! **Recorded by hand in the middle.** Staff may record a payment or a shipment while the saga is
-//! at work. The step then counts as succeeded, and what the saga had begun for it is undone. If the
-//! saga's own step has succeeded meanwhile, the saga undoes what was done twice and leaves the
-//! order to people ([`Why::TakenOver`]).
+//! at work. The step then counts as succeeded, and what the saga had begun for it is undone: money
+//! that it has taken already is given back (`twice.rs`). If both the shipper and staff have shipped
+//! the order, the saga calls its shipment off and leaves the order to people
+//! ([`Why::TakenOver`]).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +47,7 @@ mod progress;
 mod shipment;
 mod shipped;
 mod signals;
+mod twice;
 mod why;
 
 pub use actions::{Gateways, OrderFulfilment};
@@ -71,13 +77,17 @@ pub const RECORD_SHIPMENT: &str = "record_shipment";
 const CONFIRMED: &str = "order.confirmed";
 
 /// How a call to the shipper is repeated: until the step's deadline, which may be weeks away.
-const SHIPPING: Retry = Retry { most: Duration::from_mins(15), ..Retry::DEFAULT };
+const SHIPPING: Retry = Retry { most: Duration::from_mins(30), ..Retry::DEFAULT };
 /// How a compensation is repeated before a person has to look: for about four to eight hours.
 const UNDOING: Retry =
     Retry { attempts: 100, first: Duration::from_millis(500), most: Duration::from_mins(5) };
-/// How an inside step is repeated, for example while a product has too many reservations.
-const INSIDE: Retry =
-    Retry { attempts: 100, first: Duration::from_millis(100), most: Duration::from_secs(30) };
+/// How an inside step is repeated until its deadline, for example while a product has too many
+/// reservations.
+const INSIDE: Retry = Retry {
+    first: Duration::from_millis(100),
+    most: Duration::from_secs(30),
+    ..Retry::DEFAULT
+};
 
 /// How long the steps may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +116,7 @@ pub fn definition(times: Times) -> Definition {
         .then(inside(RESERVE))
         .then(outside(AUTHORISE, times.payment))
         .then(outside(CAPTURE, times.payment))
-        .then(inside(RECORD_PAYMENT).undone_inside().undo_retried(UNDOING))
+        .then(inside(RECORD_PAYMENT).undone_inside().undone_anyway().undo_retried(UNDOING))
         .then(outside(SHIP, times.shipment).retried(SHIPPING))
         .then(inside(RECORD_SHIPMENT))
 }

@@ -198,7 +198,12 @@ mod tests {
     fn undone() -> Vec<SagaEvent> {
         let reason = || "no stock".to_owned();
         vec![
-            SagaEvent::Compensating(Compensating { reason: reason(), step: None, by: None }),
+            SagaEvent::Compensating(Compensating {
+                reason: reason(),
+                details: Value::Null,
+                step: None,
+                by: None,
+            }),
             SagaEvent::Compensated(Compensated { reason: reason() }),
         ]
     }

@@ -85,7 +85,7 @@ impl Driver {
                 }
                 Appended::Overtaken => return Ok(false),
                 Appended::Never(reason) => {
-                    let answer = Answer::Rejected(reason.to_owned());
+                    let answer = Answer::Rejected(reason.into());
                     loaded.answered(definition, &due, answer, self.clock.now());
                     return Ok(true);
                 }
@@ -156,7 +156,7 @@ impl Loaded {
             idempotency_key: self.state.call_of(step, due.part),
             results: results.map(|(name, step)| (name.clone(), step.data.clone())).collect(),
             undone: undone.map(|(name, step)| (name.clone(), step.undone.clone())).collect(),
-            undoing: self.state.undoing().filter(|_| due.part == Part::Compensation),
+            undoing: self.state.undoing.clone().filter(|_| due.part == Part::Compensation),
             metadata: self.metadata(),
         }
     }

@@ -55,7 +55,8 @@ impl Loaded {
     }
 
     pub(super) fn rest(&self, moved: bool) -> Rest {
-        let Instance { status, origin, reason, parked_for, .. } = &self.state;
+        let Instance { status, origin, undoing, parked_for, .. } = &self.state;
+        let why = undoing.as_ref().map(|undoing| undoing.text.clone());
         Rest {
             version: self.version,
             status: *status,
@@ -63,7 +64,7 @@ impl Loaded {
             definition: origin.as_ref().map_or(0, |origin| origin.definition),
             key: origin.as_ref().map(|origin| origin.key.clone()).unwrap_or_default(),
             waits_for: self.waits_for(),
-            reason: parked_for.clone().or_else(|| reason.clone()),
+            reason: parked_for.clone().or(why),
             lacks_definition: self.state.lacks_definition,
             last_signal: self.state.last_signal,
             moved,

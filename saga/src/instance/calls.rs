@@ -3,7 +3,6 @@
 use uuid::Uuid;
 
 use super::{Instance, Leg, Part, Status};
-use crate::action::Undoing;
 use crate::definition::{Definition, Place, Step};
 use crate::id;
 
@@ -29,15 +28,6 @@ impl Instance {
         }
     }
 
-    /// Why it is undone; `None` while it is not.
-    pub fn undoing(&self) -> Option<Undoing> {
-        let text = self.reason.as_ref()?;
-        let (step, by) = (self.failed_step.clone(), self.undone_by.clone());
-        let own = step.as_ref().and_then(|step| text.strip_prefix(&prefix(step)));
-        let reason = own.unwrap_or(text).to_owned();
-        Some(Undoing { reason, step, by })
-    }
-
     /// The calls to be made now, in the order of the steps.
     pub fn calls(&self, definition: &Definition) -> Vec<Due> {
         let part = match self.status {
@@ -58,9 +48,4 @@ impl Instance {
         });
         calls.collect()
     }
-}
-
-/// What the reason of a failed step begins with, for people.
-pub(super) fn prefix(step: &str) -> String {
-    format!("{step} failed: ")
 }

@@ -68,7 +68,7 @@ impl Signal {
     /// The part of it that the log can keep. It counts even if its data cannot be kept.
     pub(crate) fn storable(self) -> Self {
         match self {
-            Self::Cancel { reason } => Self::Cancel { reason: short(reason) },
+            Self::Cancel { reason } => Self::Cancel { reason: reason.storable() },
             Self::Answer { step, part, call, answer } => {
                 Self::Answer { step: short(step), part, call, answer: answer.storable() }
             }
@@ -86,7 +86,7 @@ impl Answer {
                     Self::Done(Value::Null)
                 }
             },
-            Self::Rejected(reason) => Self::Rejected(short(reason)),
+            Self::Rejected(reason) => Self::Rejected(reason.storable()),
             Self::Unavailable { reason, retry_after } => {
                 Self::Unavailable { reason: short(reason), retry_after }
             }

@@ -13,6 +13,7 @@ use crate::event::{
     Compensating, Failed, Pending, Requested, SagaEvent, SignalReceived, Started, Succeeded,
     TimerFired,
 };
+use crate::reason::Reason;
 
 /// The outcome of one attempt, or a later answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,7 +22,7 @@ pub enum Answer {
     /// It succeeded. The data is for later steps: ids, never personal data.
     Done(Value),
     /// It was refused for good, and surely had no effect.
-    Rejected(String),
+    Rejected(Reason),
     /// It failed, and may have had an effect. Another attempt may succeed.
     Unavailable {
         /// Why it failed, for people. It is cut off after 500 characters.
@@ -53,8 +54,8 @@ pub enum Signal {
     /// The instance is no longer wanted, and is undone: if it is parked, when it resumes. A saga
     /// that has ended or is being undone ignores it.
     Cancel {
-        /// Why it is not wanted. It is cut off after 500 characters.
-        reason: String,
+        /// Why it is not wanted.
+        reason: Reason,
     },
 }
 
@@ -159,7 +160,7 @@ impl Instance {
         if self.status == Status::Running && expires_at.is_some_and(|at| at <= now) {
             events.push(fired("expiry", None));
             let reason = "it did not complete in time".to_owned();
-            events.push(SagaEvent::Compensating(Compensating { reason, step: None, by: None }));
+            events.push(undoing(reason.into()));
         }
         events
     }
@@ -237,15 +238,11 @@ impl Instance {
                 SagaEvent::CompensationSucceeded(Succeeded { step: name, attempt, data })
             }
             (Answer::Rejected(reason), Part::Action) => {
-                let reason = short(reason);
-                let failed = Failed { step: name, attempt, reason, retry_at: None, certain: true };
-                SagaEvent::StepFailed(failed)
+                SagaEvent::StepFailed(refused(name, attempt, reason))
             }
             // What it should undo may still stand, but this call had no effect.
             (Answer::Rejected(reason), Part::Compensation) => {
-                let reason = short(reason);
-                let failed = Failed { step: name, attempt, reason, retry_at: None, certain: true };
-                SagaEvent::CompensationFailed(failed)
+                SagaEvent::CompensationFailed(refused(name, attempt, reason))
             }
             (Answer::Unavailable { reason, retry_after }, _) => {
                 let retry = match part {
@@ -287,11 +284,7 @@ impl Instance {
         };
         match signal {
             Signal::Cancel { reason } if self.ahead() == Status::Running => {
-                let reason = short(reason);
-                vec![
-                    received("cancel", None),
-                    SagaEvent::Compensating(Compensating { reason, step: None, by: None }),
-                ]
+                vec![received("cancel", None), undoing(reason)]
             }
             Signal::Cancel { .. } => Vec::new(),
             Signal::Answer { step, part, call, .. }
@@ -327,9 +320,7 @@ fn late(step: &Step, state: &StepState, answer: Answer) -> Option<SagaEvent> {
             Some(SagaEvent::StepSucceeded(Succeeded { step: name, attempt, data }))
         }
         Answer::Rejected(reason) if state.compensation == Leg::Idle => {
-            let reason = short(reason);
-            let known = Failed { step: name, attempt, reason, retry_at: None, certain: true };
-            Some(SagaEvent::StepFailed(known))
+            Some(SagaEvent::StepFailed(refused(name, attempt, reason)))
         }
         Answer::Rejected(_) | Answer::Unavailable { .. } | Answer::Pending => None,
     }
@@ -344,6 +335,18 @@ fn fired(timer: &str, step: Option<&Step>) -> SagaEvent {
     SagaEvent::TimerFired(TimerFired { timer, step })
 }
 
+/// The instance is undone for a reason that no step gave.
+fn undoing(reason: Reason) -> SagaEvent {
+    let Reason { text: reason, details } = reason.storable();
+    SagaEvent::Compensating(Compensating { reason, details, step: None, by: None })
+}
+
+/// An attempt that was refused for good, and surely had no effect.
+fn refused(step: String, attempt: u32, reason: Reason) -> Failed {
+    let Reason { text: reason, details } = reason.storable();
+    Failed { step, attempt, reason, retry_at: None, certain: true, details }
+}
+
 /// A failed attempt. Outside, nobody knows whether it had an effect; inside, it had none.
 fn failed(
     step: &Step,
@@ -352,15 +355,15 @@ fn failed(
     reason: String,
     retry_at: Option<DateTime<Utc>>,
 ) -> SagaEvent {
-    let (name, reason) = (step.name.to_owned(), short(reason));
+    let place = match part {
+        Part::Action => Some(step.place),
+        Part::Compensation => step.compensation,
+    };
+    let certain = place == Some(Place::Inside);
+    let (step, reason, details) = (step.name.to_owned(), short(reason), Value::Null);
+    let failed = Failed { step, attempt, reason, retry_at, certain, details };
     match part {
-        Part::Action => {
-            let certain = step.place == Place::Inside;
-            SagaEvent::StepFailed(Failed { step: name, attempt, reason, retry_at, certain })
-        }
-        Part::Compensation => {
-            let certain = step.compensation == Some(Place::Inside);
-            SagaEvent::CompensationFailed(Failed { step: name, attempt, reason, retry_at, certain })
-        }
+        Part::Action => SagaEvent::StepFailed(failed),
+        Part::Compensation => SagaEvent::CompensationFailed(failed),
     }
 }

@@ -2,7 +2,8 @@
 //! instance.
 
 use super::{Instance, Leg, Part, Status, StepState};
-use crate::event::{Failed, Requested, SagaEvent};
+use crate::event::{Compensating, Failed, Requested, SagaEvent};
+use crate::reason::Undoing;
 
 impl Instance {
     /// The state after `event`.
@@ -38,9 +39,8 @@ impl Instance {
                     Status::Parked => self.parked_from = Status::Compensating,
                     _ => self.status = Status::Compensating,
                 }
-                self.reason = Some(it.reason.clone());
-                self.failed_step.clone_from(&it.step);
-                self.undone_by.clone_from(&it.by);
+                let Compensating { reason, details, step, by } = it.clone();
+                self.undoing = Some(Undoing { text: reason, details, step, by });
             }
             SagaEvent::Completed(_) => self.status = Status::Completed,
             SagaEvent::Compensated(_) => self.status = Status::Compensated,
@@ -118,7 +118,11 @@ impl Instance {
             (None, _) => Leg::Failed { attempt, certain: failed.certain },
         };
         self.set(&failed.step, part, leg);
-        self.entry(&failed.step).failure = Some(failed.reason.clone());
+        let entry = self.entry(&failed.step);
+        entry.failure = Some(failed.reason.clone());
+        if part == Part::Action {
+            entry.refusal.clone_from(&failed.details);
+        }
     }
 
     /// A compensation that used up its attempts gets new ones: a person wants it. One that was

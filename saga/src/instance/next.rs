@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 
-use super::calls::prefix;
 use super::data::short;
 use super::{Instance, Leg, Status, StepState};
 use crate::definition::{Definition, Place, Step};
@@ -35,9 +34,9 @@ impl Instance {
                 if legs().any(|(step, leg)| is_under_way(step, leg)) {
                     return Vec::new();
                 }
-                let reason = self.reason.clone().unwrap_or_else(|| self.failure(step));
-                let step = Some(step.name.to_owned());
-                return vec![SagaEvent::Compensating(Compensating { reason, step, by: None })];
+                let (reason, details) = (self.failure(step), self.step(step.name).refusal);
+                let (step, by) = (Some(step.name.to_owned()), None);
+                return vec![SagaEvent::Compensating(Compensating { reason, details, step, by })];
             }
             if legs().any(|(_, leg)| !leg.is_settled()) {
                 let idle = legs().filter(|(_, leg)| *leg == Leg::Idle);
@@ -50,14 +49,15 @@ impl Instance {
     /// Which step failed, and why.
     fn failure(&self, step: &Step) -> String {
         let why = self.step(step.name).failure.unwrap_or_default();
-        short(format!("{}{why}", prefix(step.name)))
+        short(format!("{} failed: {why}", step.name))
     }
 
     fn next_compensation(&self, definition: &Definition, now: DateTime<Utc>) -> Option<SagaEvent> {
-        let reason = || self.reason.clone().unwrap_or_default();
+        let reason = || self.undoing.clone().unwrap_or_default().text;
         for step in definition.steps().rev() {
             let state = self.step(step.name);
-            if step.compensation.is_none() || !may_have_effect(step, &state) {
+            let is_due = step.undone_anyway || may_have_effect(step, &state);
+            if step.compensation.is_none() || !is_due {
                 continue;
             }
             match state.compensation {

@@ -1,6 +1,7 @@
 //! What people decide about an instance.
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 
 use super::data::short;
 use super::next::after;
@@ -173,5 +174,5 @@ impl Instance {
 
 fn given_up(reason: String, by: &str) -> SagaEvent {
     let (reason, by) = (short(reason), Some(by.to_owned()));
-    SagaEvent::Compensating(Compensating { reason, step: None, by })
+    SagaEvent::Compensating(Compensating { reason, details: Value::Null, step: None, by })
 }

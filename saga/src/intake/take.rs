@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use event_feed::Term;
+use event_feed::consumer::continuity::{self, Continuity};
 use event_feed::consumer::{BoxError, Checkpoint, Checkpoints};
 use event_store::{Epoch, EventRef, Position};
 use postgres_kit::Connection;
@@ -30,6 +31,7 @@ impl Intake {
         let known: BTreeMap<&'static str, i64> =
             self.begins.iter().map(|(saga, begin)| (*saga, begin.0)).collect();
         let names: Vec<String> = known.keys().map(ToString::to_string).collect();
+        self.leave_abandoned(connection, term).await?;
         sqlx::query_file!(
             "sql/take.sql",
             NAME,
@@ -79,5 +81,26 @@ impl Intake {
         } else {
             Err("another process took the checkpoint at the same time".into())
         }
+    }
+
+    /// Deletes a checkpoint whose end of the log was abandoned by a new epoch. The log is folded
+    /// again then, which repeats nothing. A log that lost its end without a new epoch is for a
+    /// person to decide about: the checkpoint stays, and the consumer stops.
+    async fn leave_abandoned(
+        &self,
+        connection: &mut Connection,
+        term: Term,
+    ) -> Result<(), BoxError> {
+        let look = sqlx::query_file!("sql/look.sql", NAME).fetch_optional(&mut *connection);
+        let Some(row) = look.await?.filter(|row| row.term <= term.0) else { return Ok(()) };
+        let at = EventRef { position: Position(row.position), event_id: row.event_id };
+        let epoch = row.epoch.map(Epoch);
+        if continuity::prove(self.log.as_ref(), epoch, at).await? != Continuity::Over {
+            return Ok(());
+        }
+        tracing::warn!(position = row.position, "a new epoch has begun before: folding again");
+        let gone = sqlx::query_file!("sql/abandon.sql", NAME, row.term, row.position);
+        gone.execute(connection).await?;
+        Ok(())
     }
 }

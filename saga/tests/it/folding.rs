@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use event_feed::consumer::{StopReason, WorkerSettings};
 use event_store::Position;
+use event_store::postgres::begin_epoch;
 use local_servers::until as eventually;
 use saga::instance::{Decision, Part};
 use saga::work::Listing;
@@ -110,9 +111,31 @@ async fn people_have_the_log_folded_again_and_rows_of_before_are_gone() {
         listed.len() == 1
             && listed[0].key == "a"
             && listed[0].status == "running"
-            && operations.show(listed[0].id).await.unwrap().is_some()
+            && operations.state(listed[0].id).await.unwrap().is_some()
     })
     .await;
+    process.drain().await;
+}
+
+#[tokio::test]
+async fn a_new_epoch_before_the_checkpoint_has_the_log_folded_again_without_help() {
+    let world = World::new().await;
+    let process = world.started(Shape::default()).await;
+    world.wanted(&["a".into()]).await;
+    world.ended(1).await;
+    world.idle().await;
+    process.drain().await;
+    // The end of the log that the checkpoint has seen is lost, and other events took its place.
+    world.wanted(&["b".into()]).await;
+    world.sql("UPDATE saga.checkpoints SET position = position + 1, event_id = gen_random_uuid()").await;
+    let stopped = world.start(Shape::default()).stopped_by_itself().await;
+    assert!(matches!(stopped, StopReason::OtherHistory { .. }), "{stopped:?}");
+    let mut connection = world.connection().await;
+    begin_epoch(&mut connection, "restored", &[]).await.unwrap();
+    let process = world.started(Shape::default()).await;
+    world.ended(2).await;
+    world.idle().await;
+    assert_eq!(world.gateway.calls(), 2, "a call was repeated");
     process.drain().await;
 }
 

@@ -1,6 +1,6 @@
 //! What people decide about instances, and what follows, in virtual time.
 
-use saga::instance::{Answer, Decision, Leg, Part, Refused, Status};
+use saga::instance::{Decision, Leg, Part, Refused, Status};
 use saga::test_kit::Story;
 
 use crate::stories::{SECOND, cancel, delivering, lending, parked};
@@ -29,8 +29,7 @@ fn a_compensation_that_was_refused_resumes_with_a_new_key_and_one_without_an_ans
         let failed = delivering(&definition).done("deliver").anyway();
         failed.operated(Decision::GiveUp { reason: "hopeless".to_owned() })
     };
-    let (part, no) = (Part::Compensation, Answer::Rejected("no such parcel".to_owned()));
-    let refused = undoing().answers("deliver", part, no).is(Status::Parked);
+    let refused = undoing().undo_rejected("deliver", "no such parcel").is(Status::Parked);
     let first = key(&refused);
     let again = refused.operated(Decision::Resume).is(Status::Compensating);
     assert_ne!(key(&again), first, "the other side would repeat its refusal");

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use event_store::{EventStore as _, Filter, Position};
+use event_store::{EventStore as _, Filter, Position, Version};
 use local_servers::until as eventually;
 use saga::definition::Definition;
 use saga::instance::{Decision, Status};
+use saga::ops::Page;
 use saga::work::Listing;
 use serde_json::json;
 use uuid::Uuid;
@@ -89,9 +90,20 @@ async fn a_refused_call_undoes_the_saga_and_people_see_it_while_it_is_parked() {
     let parked = &stuck[0];
     assert_eq!((parked.key.as_str(), parked.due_at), ("parked", None));
     assert!(parked.reason.as_deref().unwrap().contains("the compensation of ask failed"));
-    let shown = operations.show(parked.id).await.unwrap().unwrap();
-    assert_eq!(shown.instance.status, Status::Parked);
-    assert!(operations.show(Uuid::nil()).await.unwrap().is_none());
+    let shown = operations.show(parked.id, Page::default()).await.unwrap().unwrap();
+    assert_eq!((shown.instance.status, shown.next_after), (Status::Parked, None));
+    assert!(operations.show(Uuid::nil(), Page::default()).await.unwrap().is_none());
+    let (mut paged, mut after) = (Vec::new(), Version::NONE);
+    loop {
+        let page = operations.show(parked.id, Page { after, limit: 3 }).await.unwrap().unwrap();
+        assert!((1..=3).contains(&page.timeline.len()), "{page:?}");
+        paged.extend(page.timeline.iter().map(|entry| entry.version));
+        let Some(next) = page.next_after else { break };
+        after = next;
+    }
+    let whole: Vec<Version> = shown.timeline.iter().map(|entry| entry.version).collect();
+    assert!(paged.len() > 3, "{paged:?}");
+    assert_eq!(paged, whole);
     away.store(false, Ordering::Relaxed);
     operations.decide(parked.id, Decision::Resume, "somebody").await.unwrap();
     world.ended(2).await;

@@ -83,6 +83,14 @@ impl Process {
         }
     }
 
+    /// Waits until it ends by itself, and returns why.
+    pub(crate) async fn stopped_by_itself(self) -> StopReason {
+        match in_time("the end of the runner", self.task).await.unwrap() {
+            End::Stopped(reason) => reason,
+            End::Drained => panic!("nobody drained it"),
+        }
+    }
+
     /// Ends it at once, like SIGKILL.
     pub(crate) async fn kill(self) {
         self.task.abort();

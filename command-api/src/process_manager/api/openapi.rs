@@ -1,6 +1,7 @@
 //! The OpenAPI document of the operations on sagas. A test checks the fields of what is shown.
 
 use axum::response::{IntoResponse as _, Response};
+use saga::ops::MAX_TIMELINE;
 use serde_json::{Map, Value, json};
 use service_kit::operations::DOCUMENT_PATH;
 use service_kit::operations::document::{
@@ -9,7 +10,7 @@ use service_kit::operations::document::{
 use service_kit::problem::{FieldError, PROBLEM_JSON, ProblemBody};
 use utoipa::PartialSchema as _;
 
-use super::{DEFAULT_LIMIT, MAX_BY, MAX_LIMIT, MAX_REASON, PATH};
+use super::{DEFAULT_LIMIT, FOLD_AGAIN, MAX_BY, MAX_LIMIT, MAX_REASON, PATH};
 
 /// The name of the security scheme.
 const TOKEN: &str = "accessToken";
@@ -69,8 +70,7 @@ pub(crate) fn document() -> Value {
 fn paths() -> Value {
     let mut paths = Map::new();
     paths.insert(PATH.to_owned(), json!({ "get": listed() }));
-    let shown = answered("showSaga", "Shows a saga with its first 1,000 events.", &one());
-    let (id, shown) = (id(), json!({"parameters": [id()], "get": shown}));
+    let (id, shown) = (id(), json!({"parameters": [id()], "get": shown()}));
     paths.insert(format!("{PATH}/{{id}}"), shown);
     let step = || ("step", text("The step's name"), true);
     let reason = || ("reason", words("Why, without personal data", MAX_REASON), true);
@@ -91,6 +91,10 @@ fn paths() -> Value {
         let asked = json!({"parameters": [id.clone()], "post": asked});
         paths.insert(format!("{PATH}/{{id}}/{verb}"), asked);
     }
+    let summary = "Makes the processes fold the log into their list of work again.";
+    let mut again = answered("foldSagasAgain", summary, &envelope(&json!({"type": "object"})));
+    again["requestBody"] = body(vec![]);
+    paths.insert(format!("{PATH}/{FOLD_AGAIN}"), json!({ "post": again }));
     let document = answered("describeSagas", "Returns this document.", &json!({"type": "object"}));
     paths.insert(DOCUMENT_PATH.to_owned(), json!({ "get": document }));
     paths.into()
@@ -113,22 +117,30 @@ fn listed() -> Value {
     let rows = json!({"type": "array", "items": {"$ref": "#/components/schemas/Row"}});
     let summary = "Lists the sagas that have not ended, those without progress for longest first.";
     let mut listed = answered("listSagas", summary, &envelope(&rows));
-    let query = |name: &str, schema: Value| json!({"name": name, "in": "query", "schema": schema});
     let mut limit = integer("The maximum number of sagas", 1, MAX_LIMIT);
     limit["default"] = DEFAULT_LIMIT.into();
+    let status = "Only sagas in this status: absent, running, compensating, parked or failing";
     let seconds = "Only sagas without progress for this number of seconds";
     listed["parameters"] = json!([
-        query(
-            "status",
-            text(
-                "Only sagas in this status: absent, running, compensating, parked or \
-            failing"
-            )
-        ),
-        query("not_moved_for", integer(seconds, 0, u32::MAX.into())),
-        query("limit", limit),
+        query("status", &text(status)),
+        query("not_moved_for", &integer(seconds, 0, u32::MAX.into())),
+        query("limit", &limit),
     ]);
     listed
+}
+
+fn shown() -> Value {
+    let summary = "Shows a saga with a page of its timeline.";
+    let mut shown = answered("showSaga", summary, &one());
+    let after = integer("The version after which the page begins", 0, u32::MAX.into());
+    let mut limit = integer("The maximum number of events", 1, MAX_TIMELINE.into());
+    limit["default"] = MAX_TIMELINE.into();
+    shown["parameters"] = json!([query("after", &after), query("limit", &limit)]);
+    shown
+}
+
+fn query(name: &str, schema: &Value) -> Value {
+    json!({"name": name, "in": "query", "schema": schema})
 }
 
 fn body(mut fields: Vec<Field>) -> Value {
@@ -188,12 +200,16 @@ fn saga() -> Value {
         ("version", count("The place in the saga's stream"), true),
         ("at", json!({"type": "string", "format": "date-time"}), true),
         ("what", text("What happened, in a few words"), true),
+        ("by", perhaps("Who decided it: an opaque id; null if nobody did"), true),
     ]);
+    let next = json!({"type": ["integer", "null"], "format": "int64",
+        "description": "The version after which the next page begins; null on the last page"});
     let mut fields = common();
     fields.extend([
         ("parked_for", perhaps("Why it is parked"), true),
         ("steps", json!({"type": "array", "items": step}), true),
         ("timeline", json!({"type": "array", "items": entry}), true),
+        ("next_after", next, true),
     ]);
     object(&fields)
 }

@@ -37,6 +37,8 @@ pub(crate) struct Shown {
     pub(crate) due_at: Option<DateTime<Utc>>,
     pub(crate) steps: Vec<StepRow>,
     pub(crate) timeline: Vec<Entry>,
+    /// The version after which the next page of the timeline begins.
+    pub(crate) next_after: Option<i64>,
 }
 
 /// A step that was asked for.
@@ -53,6 +55,8 @@ pub(crate) struct Entry {
     pub(crate) version: i64,
     pub(crate) at: DateTime<Utc>,
     pub(crate) what: String,
+    /// Who decided it, as an opaque id, if a person did.
+    pub(crate) by: Option<String>,
 }
 
 impl From<Listed> for Row {
@@ -75,9 +79,9 @@ impl From<Listed> for Row {
 
 impl From<ops::Shown> for Shown {
     fn from(shown: ops::Shown) -> Self {
-        let ops::Shown { instance, timeline } = shown;
+        let ops::Shown { instance, timeline, next_after } = shown;
         let due_at = instance.due_at();
-        let Instance { id, status, origin, steps, reason, parked_for, .. } = instance;
+        let Instance { id, status, origin, steps, undoing, parked_for, .. } = instance;
         let (saga, key, definition) =
             origin.map(|it| (it.saga, it.key, it.definition)).unwrap_or_default();
         let steps = steps.into_iter().map(|(step, state)| step_row(step, &state)).collect();
@@ -85,6 +89,7 @@ impl From<ops::Shown> for Shown {
             version: entry.version.0,
             at: entry.at,
             what: entry.event.to_string(),
+            by: entry.event.by().map(str::to_owned),
         };
         Self {
             id,
@@ -92,11 +97,12 @@ impl From<ops::Shown> for Shown {
             key,
             status: status.as_str().to_owned(),
             definition,
-            reason,
+            reason: undoing.map(|undoing| undoing.text),
             parked_for,
             due_at,
             steps,
             timeline: timeline.into_iter().map(entry).collect(),
+            next_after: next_after.map(|version| version.0),
         }
     }
 }

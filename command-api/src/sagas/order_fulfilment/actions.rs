@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::progress::Progress;
 use super::{
     ACCEPT, AUTHORISE, CAPTURE, RECORD_PAYMENT, RECORD_SHIPMENT, RESERVE, SHIP, inside, payment,
-    shipment,
+    shipment, twice,
 };
 use crate::port::payment::MethodToken;
 use crate::port::{Call as GatewayCall, Code, GatewayError, PaymentGateway, Shipping};
@@ -77,7 +77,10 @@ impl Actions for OrderFulfilment {
             AUTHORISE => payment::authorise(self, &at).await,
             CAPTURE => payment::capture(self, &at).await,
             RECORD_PAYMENT => inside::record_payment(&self.shop, &at).await,
-            SHIP => shipment::ship(self, &at).await,
+            SHIP => match twice::give_back(self, &at).await {
+                Ok(()) => shipment::ship(self, &at).await,
+                Err(outcome) => outcome,
+            },
             RECORD_SHIPMENT => inside::record_shipment(&self.shop, &at).await,
             step => unknown(step),
         }
@@ -92,6 +95,7 @@ impl Actions for OrderFulfilment {
             ACCEPT => inside::end(&self.shop, &at).await,
             RECORD_PAYMENT => inside::close(&self.shop, &at).await,
             AUTHORISE => payment::undo_authorise(self, &at).await,
+            CAPTURE if at.is_given_back() => Outcome::Done(Value::Null),
             CAPTURE => payment::undo_capture(self, &at).await,
             SHIP => shipment::undo_ship(self, &at).await,
             step => unknown(step),
@@ -126,10 +130,12 @@ pub(super) fn failed(error: GatewayError, declined: impl FnOnce(&Code) -> Outcom
     }
 }
 
-/// The outcome of a call that is repeated. A call that fails because of the settings is repeated,
-/// too, so that the orders go on once a person has corrected them.
+/// The outcome of a call that is repeated under its key. A call that fails because of the settings
+/// is repeated, too, so that the orders go on once a person has corrected them. The provider keeps
+/// its refusal with the key, so a refused call is not repeated: a person looks first.
 pub(super) fn unread(error: GatewayError) -> Outcome {
     match error {
+        GatewayError::Declined { .. } => Outcome::rejected(error.to_string()),
         GatewayError::Unavailable { retry_after, why } => {
             Outcome::Unavailable { reason: why, retry_after }
         }

@@ -2,7 +2,7 @@
 
 use domain::order::{OrderError, OrderStatus};
 use domain::value::{Evidence, Reason, ReasonError};
-use saga::Outcome;
+use saga::{Outcome, Work};
 use serde_json::Value;
 
 use super::progress::{Progress, Returned};
@@ -35,7 +35,31 @@ pub(super) async fn record_payment(shop: &Shop, at: &Progress<'_>) -> Outcome {
     }
     let captured = at.result(CAPTURE).unwrap_or(Returned::Free);
     let words = if captured == Returned::Free { FREE } else { CHARGED };
-    record::<Payment>(shop, at, words, at.evidence(CAPTURE), &captured).await
+    let note = match note(words, at.evidence(CAPTURE)) {
+        Ok(note) => note,
+        Err(error) => return Outcome::unavailable(error.to_string()),
+    };
+    match record::<Payment>(shop, at, note).await {
+        Ok(work) => Outcome::Append(work, captured.value()),
+        Err(CommandError::Refused(AggregateError::Order(OrderError::OtherStatus {
+            status: OrderStatus::Paid | OrderStatus::Shipped | OrderStatus::Delivered,
+            ..
+        }))) => paid_by_hand(shop, at, &captured).await,
+        Err(other) => refused(&other),
+    }
+}
+
+/// A person has recorded a payment meanwhile: the same as the saga's, or another one.
+async fn paid_by_hand(shop: &Shop, at: &Progress<'_>, captured: &Returned) -> Outcome {
+    match shop.order(at.order_id()).await {
+        Ok(order) => {
+            let own = at.evidence(CAPTURE);
+            let is_same = own.is_some() && order.state.paid_with() == own.as_ref();
+            let returned = if is_same { captured } else { &Returned::ByHand };
+            Outcome::Done(returned.value())
+        }
+        Err(error) => Outcome::unavailable(cli_kit::describe(&error)),
+    }
 }
 
 /// Records the shipment, unless a person did.
@@ -44,33 +68,26 @@ pub(super) async fn record_shipment(shop: &Shop, at: &Progress<'_>) -> Outcome {
         return Outcome::Done(Returned::ByHand.value());
     }
     let shipped = at.result(SHIP).unwrap_or(Returned::ByHand);
-    record::<Shipment>(shop, at, SHIPPED, at.evidence(SHIP), &shipped).await
+    let note = match note(SHIPPED, at.evidence(SHIP)) {
+        Ok(note) => note,
+        Err(error) => return Outcome::unavailable(error.to_string()),
+    };
+    match record::<Shipment>(shop, at, note).await {
+        Ok(work) => Outcome::Append(work, shipped.value()),
+        Err(error) => refused(&error),
+    }
 }
 
 async fn record<H: Happening>(
     shop: &Shop,
     at: &Progress<'_>,
-    words: &str,
-    evidence: Option<Evidence>,
-    returned: &Returned,
-) -> Outcome {
-    let note = match note(words, evidence) {
-        Ok(note) => note,
-        Err(error) => return Outcome::unavailable(error.to_string()),
-    };
-    match shop.decide(&RecordOrder::<H>::noted(at.order_id(), note), at.call).await {
-        Ok(work) => Outcome::Append(work, returned.value()),
-        // Nothing was charged, so what a person recorded stands.
-        Err(CommandError::Refused(AggregateError::Order(OrderError::OtherStatus {
-            status: OrderStatus::Paid | OrderStatus::Shipped | OrderStatus::Delivered,
-            ..
-        }))) if *returned == Returned::Free => Outcome::Done(Returned::ByHand.value()),
-        Err(error) => refused(&error),
-    }
+    note: Note,
+) -> Result<Work, CommandError> {
+    shop.decide(&RecordOrder::<H>::noted(at.order_id(), note), at.call).await
 }
 
-/// Cancels a paid order before its money is given back, so that nobody can ship it meanwhile. An
-/// order that was shipped already keeps its payment.
+/// Cancels the order before its money is given back, so that nobody can ship it meanwhile. An order
+/// that was shipped already keeps its payment.
 pub(super) async fn close(shop: &Shop, at: &Progress<'_>) -> Outcome {
     let why = at.why();
     if why == Why::TakenOver {
@@ -93,7 +110,7 @@ pub(super) async fn close(shop: &Shop, at: &Progress<'_>) -> Outcome {
     }
 }
 
-/// Ends an order that cannot be fulfilled. What was captured has been given back by then.
+/// Records that what was captured has been given back.
 pub(super) async fn end(shop: &Shop, at: &Progress<'_>) -> Outcome {
     let why = at.why();
     if why == Why::TakenOver {
@@ -119,10 +136,10 @@ fn note(words: &str, evidence: Option<Evidence>) -> Result<Note, ReasonError> {
 /// What the refusal of a use case means for its step.
 fn refused(error: &CommandError) -> Outcome {
     match error {
-        CommandError::OutOfStock(lines) => Outcome::Rejected(Why::short(lines).to_string()),
+        CommandError::OutOfStock(lines) => Why::short(lines).refuses(),
         CommandError::Refused(AggregateError::Order(OrderError::OtherStatus {
             status, ..
-        })) => Outcome::Rejected(Why::of_status(*status).to_string()),
+        })) => Why::of_status(*status).refuses(),
         // The cause passes by itself, or a person has to look.
         error => Outcome::unavailable(cli_kit::describe(error)),
     }

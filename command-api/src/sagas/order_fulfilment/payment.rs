@@ -39,7 +39,7 @@ pub(super) async fn authorise(own: &OrderFulfilment, at: &Progress<'_>) -> Outco
     match (found, status) {
         (Err(error), _) => failed(error, declined),
         (Ok(Some(payment)), OrderStatus::Confirmed | OrderStatus::Cancelled) => authorised(payment),
-        (Ok(None), OrderStatus::Cancelled) => Outcome::Rejected(Why::Cancelled.to_string()),
+        (Ok(None), OrderStatus::Cancelled) => Why::Cancelled.refuses(),
         // Somebody has recorded another payment.
         (Ok(Some(payment)), _) => set_free(own, at, &payment.id).await,
         (Ok(None), _) => Outcome::Done(Returned::ByHand.value()),
@@ -68,7 +68,7 @@ fn authorised(payment: Payment) -> Outcome {
 }
 
 fn declined(code: &Code) -> Outcome {
-    Outcome::Rejected(Why::Declined(code.as_str().to_owned()).to_string())
+    Why::Declined(code.as_str().to_owned()).refuses()
 }
 
 /// Releases an authorisation that is not needed, because somebody recorded another payment.
@@ -111,7 +111,7 @@ pub(super) async fn capture(own: &OrderFulfilment, at: &Progress<'_>) -> Outcome
             reason: "the provider has not captured it".to_owned(),
             retry_after: Some(ASK_AGAIN),
         },
-        (Ok(None), OrderStatus::Cancelled) => Outcome::Rejected(Why::Cancelled.to_string()),
+        (Ok(None), OrderStatus::Cancelled) => Why::Cancelled.refuses(),
         (Ok(None), _) => set_free(own, at, &payment).await,
     }
 }

@@ -81,6 +81,17 @@ impl<'c> Progress<'c> {
         [AUTHORISE, CAPTURE].iter().any(|step| self.result(step) == Some(Returned::ByHand))
     }
 
+    /// Whether the saga has captured a payment although a person recorded another payment.
+    pub(super) fn is_paid_twice(&self) -> bool {
+        let is_captured = matches!(self.result(CAPTURE), Some(Returned::Payment(_)));
+        is_captured && self.result(RECORD_PAYMENT) == Some(Returned::ByHand)
+    }
+
+    /// Whether what was paid twice has been given back: the shipment begins with that.
+    pub(super) fn is_given_back(&self) -> bool {
+        self.is_paid_twice() && self.result(SHIP).is_some()
+    }
+
     /// Whether a person recorded the shipment by hand.
     pub(super) fn is_shipped_by_hand(&self) -> bool {
         self.result(SHIP) == Some(Returned::ByHand)

@@ -38,9 +38,7 @@ pub(super) async fn ship(own: &OrderFulfilment, at: &Progress<'_>) -> Outcome {
         (Ok(Requested::Shipment(shipment)), OrderStatus::Paid | OrderStatus::Cancelled) => {
             requested(&shipment)
         }
-        (Ok(Requested::Not), OrderStatus::Cancelled) => {
-            Outcome::Rejected(Why::Cancelled.to_string())
-        }
+        (Ok(Requested::Not), OrderStatus::Cancelled) => Why::Cancelled.refuses(),
         // Somebody has recorded another shipment.
         (Ok(Requested::Shipment(shipment)), _) => call_off(own, at, shipment).await,
         (Ok(Requested::Not), _) => Outcome::Done(Returned::ByHand.value()),
@@ -63,7 +61,7 @@ enum Requested {
 fn handed_over(status: OrderStatus) -> Outcome {
     match status {
         OrderStatus::Pending | OrderStatus::Confirmed | OrderStatus::Paid => Outcome::Pending,
-        OrderStatus::Cancelled => Outcome::Rejected(Why::Cancelled.to_string()),
+        OrderStatus::Cancelled => Why::Cancelled.refuses(),
         OrderStatus::Shipped | OrderStatus::Delivered | OrderStatus::Refunded => {
             Outcome::Done(Returned::ByHand.value())
         }
@@ -98,7 +96,7 @@ fn requested(shipment: &Shipment) -> Outcome {
 }
 
 fn rejected(code: &Code) -> Outcome {
-    Outcome::Rejected(Why::Rejected(code.as_str().to_owned()).to_string())
+    Why::Rejected(code.as_str().to_owned()).refuses()
 }
 
 /// Cancels a shipment that is not needed, because somebody recorded another one.
@@ -139,5 +137,5 @@ pub(super) async fn undo_ship(own: &OrderFulfilment, at: &Progress<'_>) -> Outco
 }
 
 fn on_its_way() -> Outcome {
-    Outcome::Rejected("the shipment is on its way".to_owned())
+    Outcome::rejected("the shipment is on its way")
 }

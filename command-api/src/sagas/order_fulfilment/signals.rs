@@ -4,7 +4,7 @@
 use domain::order::CancelReason;
 use domain::payment::{PaymentReported, ReportedState};
 use event_store::{EventType, InvalidName, RecordedEvent};
-use saga::Signal;
+use saga::{Reason, Signal};
 use saga::instance::{Answer, Part};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -47,7 +47,8 @@ pub(super) fn read(event: &RecordedEvent) -> Option<(String, Signal)> {
         CANCELLED => {
             let by = reason.and_then(|reason| serde_json::from_value::<CancelReason>(reason).ok());
             let by = by.map_or("unknown", CancelReason::as_str);
-            Signal::Cancel { reason: format!("{}: {by}", Why::Cancelled) }
+            let Reason { text, details } = Why::Cancelled.reason();
+            Signal::Cancel { reason: Reason { text: format!("{text}: {by}"), details } }
         }
         PAID => look_again(AUTHORISE),
         SHIPPED => look_again(SHIP),
@@ -64,7 +65,7 @@ fn reported(report: &PaymentReported) -> Option<(String, Signal)> {
         ReportedState::Captured => (CAPTURE, done()),
         ReportedState::Declined => {
             let code = report.code.as_ref().map_or("unspecified", |code| code.as_str());
-            (AUTHORISE, Answer::Rejected(Why::Declined(code.to_owned()).to_string()))
+            (AUTHORISE, Answer::Rejected(Why::Declined(code.to_owned()).reason()))
         }
         ReportedState::Pending | ReportedState::Released => return None,
     };

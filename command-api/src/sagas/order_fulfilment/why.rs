@@ -1,10 +1,11 @@
-//! Why an instance is undone: a short code in the reason of the failed step or of the signal, from
-//! which the order's reason follows.
+//! Why an instance is undone, as data in its events. The order's reason follows from it.
 
 use std::fmt;
 
 use domain::order::{CancelReason, Cancellation, OrderStatus};
-use saga::Undoing;
+use saga::{Outcome, Reason, Undoing};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{AUTHORISE, CAPTURE};
@@ -13,14 +14,9 @@ use crate::application::error::ShortLine;
 /// The maximum number of products that a reason names.
 const MAX_PRODUCTS: usize = 10;
 
-const CANCELLED: &str = "cancelled";
-const TAKEN_OVER: &str = "taken_over";
-const OUT_OF_STOCK: &str = "out_of_stock";
-const DECLINED: &str = "payment_declined";
-const REJECTED: &str = "shipping_rejected";
-
-/// Why an instance is undone.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Why an instance is undone. What is stored of it is in events, so it is permanent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Why {
     /// The order was cancelled by somebody else.
     Cancelled,
@@ -34,10 +30,13 @@ pub enum Why {
     /// The shipper does not ship it, with the shipper's code.
     Rejected(String),
     /// The payment provider gave no answer in time.
+    #[serde(skip)]
     Unanswered,
     /// Another step did not end in time.
+    #[serde(skip)]
     Late,
     /// A person gave up.
+    #[serde(skip)]
     GivenUp,
 }
 
@@ -55,29 +54,31 @@ impl Why {
         Self::OutOfStock(lines.iter().map(|line| line.product_id).take(MAX_PRODUCTS).collect())
     }
 
-    /// Reads why an instance is undone.
+    /// The reason as the saga's events keep it.
+    pub fn reason(&self) -> Reason {
+        Reason { text: self.to_string(), details: json!(self) }
+    }
+
+    /// A step is refused for good, for this reason.
+    pub(super) fn refuses(&self) -> Outcome {
+        Outcome::Rejected(self.reason())
+    }
+
+    /// Reads why an instance is undone. Without details, a time has run out.
     pub fn read(undoing: &Undoing) -> Self {
-        let Undoing { reason, step, by } = undoing;
+        let Undoing { details, step, by, .. } = undoing;
         if by.is_some() {
             return Self::GivenUp;
         }
-        let (code, more) = reason.split_once(": ").unwrap_or((reason, ""));
-        match (code, step.as_deref()) {
-            (CANCELLED, _) => Self::Cancelled,
-            (TAKEN_OVER, _) => Self::TakenOver,
-            (DECLINED, _) => Self::Declined(more.to_owned()),
-            (REJECTED, _) => Self::Rejected(more.to_owned()),
-            // A long reason may end in the middle of an id.
-            (OUT_OF_STOCK, _) => {
-                Self::OutOfStock(more.split(", ").filter_map(|id| id.parse().ok()).collect())
-            }
-            (_, Some(AUTHORISE | CAPTURE)) => Self::Unanswered,
+        let stored = serde_json::from_value(details.clone());
+        stored.unwrap_or_else(|_| match step.as_deref() {
+            Some(AUTHORISE | CAPTURE) => Self::Unanswered,
             _ => Self::Late,
-        }
+        })
     }
 
-    /// What the order says of its cancellation.
-    pub(super) fn cancellation(&self) -> Cancellation {
+    /// What the order is cancelled for.
+    pub fn cancellation(&self) -> Cancellation {
         match self {
             Self::OutOfStock(products) => {
                 let products = products.clone();
@@ -96,15 +97,15 @@ impl Why {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Cancelled => f.write_str(CANCELLED),
-            Self::TakenOver => f.write_str(TAKEN_OVER),
+            Self::Cancelled => f.write_str("cancelled"),
+            Self::TakenOver => f.write_str("recorded by hand"),
             Self::OutOfStock(products) => {
-                let products: Vec<_> = products.iter().map(Uuid::to_string).collect();
-                write!(f, "{OUT_OF_STOCK}: {}", products.join(", "))
+                let products: Vec<String> = products.iter().map(Uuid::to_string).collect();
+                write!(f, "out of stock: {}", products.join(", "))
             }
-            Self::Declined(code) => write!(f, "{DECLINED}: {code}"),
-            Self::Rejected(code) => write!(f, "{REJECTED}: {code}"),
-            Self::Unanswered => f.write_str("no answer in time"),
+            Self::Declined(code) => write!(f, "payment declined: {code}"),
+            Self::Rejected(code) => write!(f, "not shipped: {code}"),
+            Self::Unanswered => f.write_str("no answer about the payment in time"),
             Self::Late => f.write_str("not in time"),
             Self::GivenUp => f.write_str("given up"),
         }
@@ -133,15 +134,12 @@ mod tests {
         for step in STEPS.iter().take_while(|step| **step != last) {
             story = story.done(step);
         }
-        let story = meets(story);
-        // The first step has nothing to undo.
-        let statuses = [Status::Compensating, Status::Compensated];
-        assert!(statuses.contains(&story.instance().status), "{:?}", story.instance());
-        Why::read(&story.instance().undoing().unwrap())
+        let story = meets(story).is(Status::Compensating);
+        Why::read(story.instance().undoing.as_ref().unwrap())
     }
 
     #[test]
-    fn the_code_of_any_failed_step_is_read_from_what_the_engine_keeps() {
+    fn the_reason_of_any_failed_step_is_read_from_what_the_engine_keeps() {
         let products = (1..4).map(Uuid::from_u128).collect();
         for why in [
             Why::Cancelled,
@@ -151,20 +149,24 @@ mod tests {
             Why::Rejected("not_deliverable".into()),
         ] {
             for step in STEPS {
-                let read = undoing(step, |story| story.rejected(step, &why.to_string()));
+                let read = undoing(step, |story| story.rejected(step, why.reason()));
                 assert_eq!(read, why, "{step}");
             }
         }
     }
 
     #[test]
-    fn a_reason_that_is_cut_off_keeps_the_whole_ids() {
-        let products: Vec<Uuid> = (1..30).map(Uuid::from_u128).collect();
-        let long = Why::OutOfStock(products.clone()).to_string();
-        let Why::OutOfStock(read) = undoing(RESERVE, |story| story.rejected(RESERVE, &long)) else {
-            panic!("another reason")
-        };
-        assert!(!read.is_empty() && products.starts_with(&read), "{read:?}");
+    fn all_products_are_read_though_their_words_are_cut_off() {
+        let lines: Vec<ShortLine> = (1..30).map(short_line).collect();
+        let short = Why::short(&lines);
+        let Why::OutOfStock(products) = &short else { panic!("another reason") };
+        assert_eq!(products.len(), MAX_PRODUCTS);
+        assert_eq!(undoing(RESERVE, |story| story.rejected(RESERVE, short.reason())), short);
+    }
+
+    fn short_line(product: u128) -> ShortLine {
+        let (line_id, product_id) = (Uuid::nil(), Uuid::from_u128(product));
+        ShortLine { index: 0, line_id, product_id, wanted: 2, available: 1 }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use domain::order::OrderStatus;
 use saga::instance::Status;
 use serde_json::json;
 
+use super::fulfilled;
 use super::gateways::{Fault, Standing};
 use super::story::{STOCK, Story};
 
@@ -30,18 +31,40 @@ async fn a_payment_by_hand_between_authorisation_and_capture_releases_the_money(
 }
 
 #[tokio::test]
-async fn a_payment_by_hand_after_the_capture_is_given_back_and_the_order_left_to_people() {
+async fn a_payment_by_hand_after_the_capture_gives_the_money_back_and_ships_the_order() {
     let story = Story::of(2).await;
     story.world.meets(&[("capture", Fault::Lost)]);
+    story.confirmed().await;
+    story.record("record-payment").await;
+    assert_eq!(story.ends().await, Status::Completed);
+    let standing = story.world.standing();
+    assert_eq!((standing.captured, standing.refunded, standing.shipped), (2_000, 2_000, 1));
+    assert_eq!(story.order_status().await, OrderStatus::Shipped);
+    assert_eq!(story.stock().await, (STOCK - 2, 0));
+}
+
+#[tokio::test]
+async fn a_refund_of_what_was_paid_twice_is_repeated_under_one_key_whatever_comes_later() {
+    let story = Story::of(2).await;
+    story.world.meets(&[("capture", Fault::Lost), ("refund", Fault::Lost)]);
+    story.world.meets(&[("request", Fault::Declined)]);
     story.confirmed().await;
     story.record("record-payment").await;
     assert_eq!(story.ends().await, Status::Compensated);
     let standing = story.world.standing();
     assert_eq!((standing.captured, standing.refunded, standing.shipped), (2_000, 2_000, 0));
-    assert_eq!(story.order_status().await, OrderStatus::Paid, "people go on");
-    assert_eq!(story.stock().await, (STOCK, 2), "its units are still reserved");
-    story.record("ship").await;
-    assert_eq!(story.stock().await, (STOCK - 2, 0));
+    assert_eq!(story.order_status().await, OrderStatus::Cancelled);
+}
+
+#[tokio::test]
+async fn the_own_payment_that_a_person_recorded_by_hand_stays() {
+    let story = Story::of(2).await;
+    story.world.meets(&[("capture", Fault::Lost)]);
+    story.confirmed().await;
+    story.record_with("record-payment", "pi_1").await;
+    assert_eq!(story.ends().await, Status::Completed);
+    assert_eq!(story.world.standing(), fulfilled());
+    assert_eq!(story.order_status().await, OrderStatus::Shipped);
 }
 
 #[tokio::test]
@@ -73,12 +96,26 @@ async fn an_order_that_is_being_refunded_cannot_be_shipped_by_hand() {
     assert_eq!(story.confirmed().await, Status::Compensating);
     assert_eq!(story.world.standing().refunded, 0, "the refund waits");
     assert_eq!(story.order_status().await, OrderStatus::Cancelled);
-    let answer = story.shop.post(&story.path("ship"), json!({"reason": "seen"})).await;
-    assert_eq!(answer.status, 409, "{answer:?}");
+    story.refuses("ship").await;
     assert_eq!(story.ends().await, Status::Compensated);
     assert_eq!(story.world.standing().refunded, 2_000);
     assert_eq!(story.last("order.refunded").await.unwrap()["amount"]["minor"], 2_000);
     assert_eq!(story.stock().await, (STOCK, 0));
+}
+
+#[tokio::test]
+async fn an_order_whose_payment_is_not_recorded_is_closed_before_its_money_is_given_back() {
+    let story = Story::of(2).await;
+    // It is given up before the saga knows that the money was taken.
+    story.world.meets(&[("capture", Fault::Lost), ("look_up_payment", Fault::Away)]);
+    assert_eq!(story.confirmed().await, Status::Running);
+    story.give_up("the customer called").await;
+    assert_eq!(story.drive().await.status, Status::Compensating);
+    assert_eq!(story.world.standing().refunded, 0, "the refund waits");
+    story.refuses("record-payment").await;
+    assert_eq!(story.ends().await, Status::Compensated);
+    assert_eq!(story.world.standing().refunded, 2_000);
+    assert_eq!(story.order_status().await, OrderStatus::Cancelled);
 }
 
 #[tokio::test]

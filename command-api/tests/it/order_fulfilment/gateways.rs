@@ -1,7 +1,7 @@
 //! A payment provider and a shipper in memory. They keep idempotency keys as real ones do, and
 //! misbehave as a test asks for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -28,6 +28,8 @@ struct Books {
     /// By the key of the authorisation.
     payments: BTreeMap<Uuid, Payment>,
     refunds: BTreeMap<Uuid, (PaymentId, Money)>,
+    /// The keys of refunds that were refused: the refusal stays with the key.
+    refused: BTreeSet<Uuid>,
     /// By the key of the request.
     shipments: BTreeMap<Uuid, Shipment>,
     /// What the next calls meet, by operation.
@@ -182,7 +184,14 @@ impl PaymentGateway for World {
         payment: &PaymentId,
         amount: Money,
     ) -> Result<Refunded, GatewayError> {
-        let met = self.begin("refund")?;
+        let met = self.begin("refund");
+        if matches!(met, Err(GatewayError::Declined { .. })) {
+            self.books().refused.insert(call.key);
+        }
+        let met = met?;
+        if self.books().refused.contains(&call.key) {
+            return Err(GatewayError::Declined { code: Code::new("no_funds") });
+        }
         self.books().refunds.entry(call.key).or_insert((payment.clone(), amount));
         answer(met, Refunded::Done)
     }

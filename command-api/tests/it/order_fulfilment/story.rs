@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aggregate::DomainEvent as _;
 use command_api::application::repository::registry;
 use command_api::port::payment::MethodToken;
 use command_api::sagas::order_fulfilment::{self, Gateways, NAME, Times};
 use command_api::sagas::{OrderFulfilment, Shop as SagaShop};
+use domain::aggregate::DomainEvent as _;
 use domain::order::OrderStatus;
 use event_store::test_kit::{append_to, appended};
 use event_store::{
@@ -92,6 +92,18 @@ impl Story {
         self.shop.post(&self.path(verb), json!({"reason": "seen"})).await.ok();
     }
 
+    /// Staff record something by hand that has this id in the other system.
+    pub(crate) async fn record_with(&self, verb: &str, evidence: &str) {
+        let body = json!({"reason": "seen", "evidence": evidence});
+        self.shop.post(&self.path(verb), body).await.ok();
+    }
+
+    /// Staff cannot record something by hand.
+    pub(crate) async fn refuses(&self, verb: &str) {
+        let answer = self.shop.post(&self.path(verb), json!({"reason": "seen"})).await;
+        assert_eq!(answer.status, 409, "{verb}: {answer:?}");
+    }
+
     async fn events(&self) -> Vec<RecordedEvent> {
         self.shop.store.read(&Filter::All, Position::START, 10_000).await.unwrap()
     }
@@ -159,13 +171,17 @@ impl Story {
 
     /// A person gives the saga up.
     pub(crate) async fn give_up(&self, reason: &str) {
+        self.decided(Decision::GiveUp { reason: reason.to_owned() }).await;
+    }
+
+    /// A person decides about the saga.
+    pub(crate) async fn decided(&self, decision: Decision) {
         let stream = saga::id::stream(self.instance());
         let store = &self.shop.store;
         let events = store.read_stream(&stream, Version::NONE, 10_000).await.unwrap();
         let read = |event| saga::event::read(event).unwrap().unwrap();
         let absent = Instance::absent(self.instance());
         let state = events.iter().map(read).fold(absent, |state, event| state.evolve(&event));
-        let decision = Decision::GiveUp { reason: reason.to_owned() };
         let definition = order_fulfilment::definition(Times::default());
         let decided = state.operate(&definition, decision, "clerk-7", self.clock.now()).unwrap();
         let new = decided.iter().map(|event| {

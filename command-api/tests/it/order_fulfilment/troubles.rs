@@ -6,7 +6,7 @@ use command_api::application::{OpenOrders, Settlement};
 use command_api::port::Code;
 use command_api::port::payment::PaymentState;
 use domain::order::OrderStatus;
-use saga::instance::Status;
+use saga::instance::{Decision, Status};
 
 use super::fulfilled;
 use super::gateways::{Fault, Standing};
@@ -65,6 +65,19 @@ async fn compensations_without_an_answer_are_repeated_and_take_effect_once() {
         is_undone(&story, "shipping_rejected").await;
         assert_eq!(story.world.standing().refunded, 2_000);
     }
+}
+
+#[tokio::test]
+async fn a_refund_that_was_refused_waits_for_a_person_and_is_asked_for_again_under_a_new_key() {
+    let story = Story::of(2).await;
+    story.world.meets(&[("request", Fault::Declined), ("refund", Fault::Declined)]);
+    assert_eq!(story.confirmed().await, Status::Parked);
+    assert_eq!(story.order_status().await, OrderStatus::Cancelled);
+    assert_eq!(story.world.standing().refunded, 0);
+    story.decided(Decision::Resume).await;
+    assert_eq!(story.ends().await, Status::Compensated);
+    is_undone(&story, "shipping_rejected").await;
+    assert_eq!(story.world.standing().refunded, 2_000);
 }
 
 #[tokio::test]

@@ -45,7 +45,7 @@ fn what_is_shown_is_described_with_the_fields_that_it_has() {
     };
     let (step, entry) = (
         StepRow { step: text(), action: text(), compensation: text() },
-        Entry { version: 1, at, what: text() },
+        Entry { version: 1, at, what: text(), by: None },
     );
     let schemas = &document()["components"]["schemas"];
     assert_described(&schemas["Row"], &row);
@@ -63,6 +63,7 @@ fn what_is_shown_is_described_with_the_fields_that_it_has() {
         due_at: None,
         steps: vec![step],
         timeline: vec![entry],
+        next_after: None,
     };
     assert_described(saga, &shown);
 }
@@ -71,7 +72,8 @@ fn what_is_shown_is_described_with_the_fields_that_it_has() {
 fn every_body_is_described_with_the_fields_that_the_code_takes() {
     let document = document();
     let schema = |verb: &str| {
-        let path = format!("{PATH}/{{id}}/{verb}");
+        let of_one = format!("{PATH}/{{id}}/{verb}");
+        let path = if verb == FOLD_AGAIN { format!("{PATH}/{verb}") } else { of_one };
         let body = &document["paths"][path]["post"]["requestBody"];
         body["content"]["application/json"]["schema"].clone()
     };
@@ -79,7 +81,8 @@ fn every_body_is_described_with_the_fields_that_the_code_takes() {
         let fields = names(&schema["properties"]).into_iter();
         fields.map(|name| (name, json!("x"))).collect::<Map<_, _>>().into()
     };
-    let takes: [(&str, Takes); 5] = [
+    let takes: [(&str, Takes); 6] = [
+        (FOLD_AGAIN, |body| serde_json::from_value::<Resuming>(body).is_ok()),
         ("retry", |body| serde_json::from_value::<Retrying>(body).is_ok()),
         ("skip-compensation", |body| serde_json::from_value::<Skipping>(body).is_ok()),
         ("give-up", |body| serde_json::from_value::<Reasoned>(body).is_ok()),
