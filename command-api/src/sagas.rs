@@ -4,7 +4,7 @@ mod crash;
 pub mod order_fulfilment;
 mod shop;
 
-pub use crash::Crashing;
+pub use crash::{CrashPoints, Crashing};
 pub use order_fulfilment::OrderFulfilment;
 pub use shop::Shop;
 

@@ -158,6 +158,11 @@ impl Step {
     pub const fn name(&self) -> &'static str {
         self.name
     }
+
+    /// Where what undoes it takes effect; `None` if nothing undoes it.
+    pub const fn compensation(&self) -> Option<Place> {
+        self.compensation
+    }
 }
 
 /// One version of a saga: its steps in order.

@@ -18,6 +18,7 @@ use crate::action::Work;
 use crate::definition::{Definition, Place};
 use crate::event::{Parked, Resumed, SagaEvent};
 use crate::instance::{Due, Input, Instance, Signal, Status};
+use crate::probe::Probe;
 use crate::sagas::{Begun, Saga, Sagas};
 
 mod append;
@@ -111,6 +112,7 @@ pub struct Driver {
     pub(crate) log: UpcastingLog,
     pub(crate) sagas: Sagas,
     pub(crate) clock: SharedClock,
+    pub(crate) probe: Option<Arc<dyn Probe>>,
 }
 
 /// The result of one pass over an instance.
@@ -123,7 +125,7 @@ enum Pass {
 impl Driver {
     /// A driver of these sagas over this log.
     pub const fn new(log: UpcastingLog, sagas: Sagas, clock: SharedClock) -> Self {
-        Self { log, sagas, clock }
+        Self { log, sagas, clock, probe: None }
     }
 
     /// Runs the instance until it waits or has ended.

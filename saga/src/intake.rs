@@ -15,6 +15,7 @@ use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use uuid::Uuid;
 
+use crate::probe::{Point, Probe, When};
 use crate::sagas::Sagas;
 use crate::work::fold::Fold;
 
@@ -41,6 +42,7 @@ pub(crate) struct Intake {
     first: Checkpoint,
     handover: Handover,
     log: Arc<dyn EventStore>,
+    probe: Option<Arc<dyn Probe>>,
 }
 
 impl Intake {
@@ -49,10 +51,11 @@ impl Intake {
         sagas: Sagas,
         deployed: deployment::Deployments,
         handover: Handover,
+        probe: Option<Arc<dyn Probe>>,
     ) -> Self {
         let connect = crate::work::options(connect, "sagas intake");
         let deployment::Deployments { begins, first } = deployed;
-        Self { connect, connection: None, sagas, begins, first, handover, log }
+        Self { connect, connection: None, sagas, begins, first, handover, log, probe }
     }
 
     /// Takes the connection out, so that one that failed is not used again.
@@ -60,6 +63,12 @@ impl Intake {
         match self.connection.take().filter(Connection::is_open) {
             Some(connection) => Ok(connection),
             None => Connection::open(&self.connect, CONNECT_LIMIT, CALL_LIMIT).await,
+        }
+    }
+
+    fn pass(&self, when: When) {
+        if let Some(probe) = &self.probe {
+            probe.pass(when, Point::Checkpoint);
         }
     }
 
@@ -111,8 +120,10 @@ impl Handler for Intake {
         advance: &Advance,
     ) -> Result<Committed, HandleError> {
         let fold = Fold::of(events, &self.sagas, &self.begins);
+        self.pass(When::Before);
         let committed =
             self.commit(&fold, advance).await.map_err(|error| HandleError::Retry(error.into()))?;
+        self.pass(When::After);
         if fold.wakes() {
             self.handover.wake();
         }

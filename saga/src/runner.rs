@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 use crate::driver::{DriveError, Driver};
 use crate::intake::{self, Intake, deployment};
+use crate::probe::Probe;
 use crate::sagas::Sagas;
 use crate::telemetry;
 use crate::work::{self, WorkTable};
@@ -100,6 +101,13 @@ impl Runner {
         self
     }
 
+    /// Follows the engine from point to point. For tests.
+    #[must_use]
+    pub fn probed(mut self, probe: Arc<dyn Probe>) -> Self {
+        self.driver.probe = Some(probe);
+        self
+    }
+
     /// Runs until `drain` is cancelled, or until the log turns out to have another history, which a
     /// person must decide about. It waits for the databases and the broker while they are away.
     ///
@@ -112,7 +120,8 @@ impl Runner {
         let (handover, handed) = intake::handover(driver, self.settings.concurrency);
         let sagas = self.driver.sagas.clone();
         let log = Arc::clone(self.driver.log.store());
-        let intake = Intake::new((log, &self.connect), sagas, deployed, handover);
+        let probe = self.driver.probe.clone();
+        let intake = Intake::new((log, &self.connect), sagas, deployed, handover, probe);
         let lease = Lease::new(LeaseTable::Saga, intake::NAME, driver, self.settings.lease);
         let mut worker = Worker::new(
             self.driver.log.clone(),

@@ -7,23 +7,18 @@ use std::time::Duration;
 
 use acceptance::{RunningStack, until};
 use anyhow::{Context as _, Result, ensure};
+use command_api::sagas::order_fulfilment::{self, Times};
 use local_servers::test_run;
 use serde_json::{Value, json};
 
 use shop::{OrderCount, Shop};
 
 /// How long an order may take to reach its end, with processes that are killed in between.
-const ENDED: Duration = Duration::from_mins(3);
-const STEPS: [&str; 7] = [
-    "accept_order",
-    "reserve_stock",
-    "authorise_payment",
-    "capture_payment",
-    "record_payment",
-    "ship",
-    "record_shipment",
-];
-const UNDONE: [&str; 3] = ["accept_order", "authorise_payment", "capture_payment"];
+const ENDED: Duration = Duration::from_mins(5);
+/// In the short form, the process dies at the timers of each fourth call only.
+const TIMERS_OF_EACH: u64 = 4;
+/// The number of orders of each kind that are under way while the processes die.
+const ORDERS: usize = 10;
 /// The country that the sandbox's shipper does not ship to.
 const TOO_FAR: &str = "AQ";
 const NEAR: &str = "AT";
@@ -76,46 +71,64 @@ async fn orders_are_fulfilled_or_undone_and_say_why() -> Result<()> {
     stack.down().await
 }
 
-/// Every point before and after each step and each compensation.
-fn points() -> Vec<String> {
-    let of = |what: &str, steps: &[&str]| -> Vec<String> {
-        let each = steps
-            .iter()
-            .flat_map(|step| ["before", "after"].map(|when| format!("{when} {what} {step}")));
-        each.collect()
+/// The points of the saga's definition and of the fold of the log: every one with `step` 1, and with
+/// a higher one the timers of every such call alone, from the one at `first`.
+fn points(first: usize, step: usize) -> Vec<String> {
+    let definition = order_fulfilment::definition(Times::default());
+    let calls = definition.steps().flat_map(|step| {
+        let undone = step.compensation().map(|_| format!("compensate {}", step.name()));
+        [format!("run {}", step.name())].into_iter().chain(undone)
+    });
+    let of_call = |(at, call): (usize, String)| {
+        // A call that fails sets the timer of its next attempt.
+        let timers = ["fail", "before timer", "after timer"];
+        let timers = timers.into_iter().filter(move |_| at % step == first % step);
+        let points = ["before", "after"].into_iter().chain(timers);
+        points.map(|point| format!("{point} {call}")).collect::<Vec<_>>()
     };
-    [of("run", &STEPS), of("compensate", &UNDONE)].concat()
+    let fold = ["before checkpoint", "after checkpoint"].map(str::to_owned);
+    calls.enumerate().flat_map(of_call).chain(fold).collect()
 }
 
 #[tokio::test]
-async fn i11_killed_before_and_after_every_step_every_order_ends_and_nothing_happens_twice()
--> Result<()> {
+async fn i11_killed_at_every_point_every_order_ends_and_nothing_happens_twice() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("points");
     std::fs::write(&file, "")?;
     let stack = RunningStack::start_with(&[("CRASH_POINTS", file.as_path())]).await?;
     let run = test_run();
-    for round in 0..run.count(1, 20) {
+    let (rounds, step) = (run.count(1, 8), run.count(TIMERS_OF_EACH, 1));
+    for round in 0..rounds {
         let shop = Shop::open(&stack, 1_000).await?;
-        std::fs::write(&file, points().join("\n"))?;
-        let (mut near, mut far) = (Vec::new(), Vec::new());
-        // Each kill takes at most one order's attempt, and two orders may come to a point at once.
-        for _ in 0..points().len() {
+        let points = points(usize::try_from(run.seed + round)?, usize::try_from(step)?);
+        std::fs::write(&file, points.join("\n"))?;
+        // A process dies at a point once, and the order that was there goes on with the next point.
+        let (mut near, mut far, mut left) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..ORDERS {
             near.push(shop.confirmed(1, NEAR).await?);
             far.push(shop.confirmed(1, TOO_FAR).await?);
+            left.push(shop.confirmed_without_address(1).await?);
+        }
+        // Nobody hands these over. So the shipment is under way when they are cancelled.
+        for order in &left {
+            shop.becomes(order, "paid").await?;
+            shop.cancel(order).await?;
         }
         for order in &near {
             assert_eq!(shop.ended(order).await?["status"], "shipped", "round {round}");
             let count = shop.count(order).await?;
             assert_eq!((count.captured, count.refunded, count.shipped), (1, 0, 1), "{order}");
         }
-        for order in &far {
-            assert_eq!(shop.ended(order).await?["cancel_reason"], "shipping_rejected");
-            shop.is_undone(order).await?;
+        for (orders, reason) in [(&far, "shipping_rejected"), (&left, "staff")] {
+            for order in orders {
+                assert_eq!(shop.ended(order).await?["cancel_reason"], reason);
+                shop.is_undone(order).await?;
+            }
         }
         shop.is_conserved(i64::try_from(near.len())?).await?;
-        let left = std::fs::read_to_string(&file)?;
-        ensure!(left.is_empty(), "the process came to none of these points: {left}");
+        // Every point was taken, so each process that died has come back.
+        let missed = std::fs::read_to_string(&file)?;
+        ensure!(missed.is_empty(), "the process came to none of these points: {missed}");
         ensure!(shop.effects_of_keys().await?.values().all(|count| *count <= 1), "a key twice");
     }
     stack.down().await

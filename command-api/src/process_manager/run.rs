@@ -30,7 +30,7 @@ use crate::application::repository::{Repository, registry};
 use crate::application::{Commands, telemetry as commands_telemetry};
 use crate::erasure;
 use crate::sagas::order_fulfilment::{self, Gateways};
-use crate::sagas::{Crashing, OrderFulfilment, PRINCIPAL, Shop};
+use crate::sagas::{CrashPoints, Crashing, OrderFulfilment, PRINCIPAL, Shop};
 
 /// How the pools share the connections: lookups in the log, scans of it, and keys.
 const WEIGHTS: [u32; 3] = [3, 2, 1];
@@ -148,6 +148,10 @@ impl Manager {
         if let Some(nats) = nats {
             runner = runner.live(nats);
         }
+        let points = CrashPoints::of_environment();
+        if points.is_used() {
+            runner = runner.probed(Arc::new(points));
+        }
         tokio::select! {
             end = runner.run(drain) => match end {
                 End::Drained => Ok(()),
@@ -182,7 +186,8 @@ impl Manager {
         let repository = Repository::over(states).only_in(gate.clone());
         let commands = Arc::new(Commands::new(repository, clock::system()));
         let shop = Shop::new(Arc::clone(&commands), log.clone())?;
-        let actions = Crashing::as_told(OrderFulfilment::new(shop, self.gateways.clone()));
+        let actions = OrderFulfilment::new(shop, self.gateways.clone());
+        let actions = Crashing::at(CrashPoints::of_environment(), actions);
         let saga = order_fulfilment::saga(actions, args.fulfilment.times())?
             .acting_as(Principal::system(PRINCIPAL)?.to_string());
         Ok((log, Sagas::new([saga])?, commands))

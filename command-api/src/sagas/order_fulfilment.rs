@@ -83,11 +83,8 @@ const UNDOING: Retry =
     Retry { attempts: 100, first: Duration::from_millis(500), most: Duration::from_mins(5) };
 /// How an inside step is repeated until its deadline, for example while a product has too many
 /// reservations.
-const INSIDE: Retry = Retry {
-    first: Duration::from_millis(100),
-    most: Duration::from_secs(30),
-    ..Retry::DEFAULT
-};
+const INSIDE: Retry =
+    Retry { first: Duration::from_millis(100), most: Duration::from_secs(30), ..Retry::DEFAULT };
 
 /// How long the steps may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

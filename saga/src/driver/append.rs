@@ -10,6 +10,7 @@ use super::{DriveError, Driver};
 use crate::action::Work;
 use crate::event::SagaEvent;
 use crate::id;
+use crate::probe::{When, timers};
 
 /// How often an append whose outcome is unknown is sent again. Its event ids tell that it is the
 /// same.
@@ -51,6 +52,7 @@ impl Driver {
             && work.reservations.is_empty()
             && work.subjects.is_empty();
         let append = append_of(loaded, work)?;
+        self.tell(When::Before, &loaded.pending);
         let mut sent = 0;
         let outcome = loop {
             sent += 1;
@@ -63,6 +65,7 @@ impl Driver {
         match outcome {
             AppendOutcome::Appended(_) | AppendOutcome::Repeated { .. } => {
                 loaded.version += i64::try_from(loaded.pending.len()).unwrap_or(i64::MAX);
+                self.tell(When::After, &loaded.pending);
                 loaded.pending.clear();
                 Ok(Appended::Done)
             }
@@ -80,6 +83,14 @@ impl Driver {
                 Ok(Appended::Never("a stream that it writes to is closed"))
             }
             AppendOutcome::Refused(refusal) => Err(DriveError::Refused(refusal)),
+        }
+    }
+}
+
+impl Driver {
+    fn tell(&self, when: When, events: &[SagaEvent]) {
+        if let Some(probe) = &self.probe {
+            timers(events).for_each(|timer| probe.pass(when, timer));
         }
     }
 }

@@ -127,7 +127,9 @@ async fn a_new_epoch_before_the_checkpoint_has_the_log_folded_again_without_help
     process.drain().await;
     // The end of the log that the checkpoint has seen is lost, and other events took its place.
     world.wanted(&["b".into()]).await;
-    world.sql("UPDATE saga.checkpoints SET position = position + 1, event_id = gen_random_uuid()").await;
+    world
+        .sql("UPDATE saga.checkpoints SET position = position + 1, event_id = gen_random_uuid()")
+        .await;
     let stopped = world.start(Shape::default()).stopped_by_itself().await;
     assert!(matches!(stopped, StopReason::OtherHistory { .. }), "{stopped:?}");
     let mut connection = world.connection().await;

@@ -65,11 +65,24 @@ impl Shop {
 
     /// Places and confirms an order that goes to this country.
     pub(crate) async fn confirmed(&self, units: u32, country: &str) -> Result<String> {
-        let order = json!({"user_id": self.user,
-            "lines": [{"product_id": self.product, "quantity": units}],
-            "shipping_address": {"recipient": "Ada", "street": "Ring 1", "city": "Wien",
-                "country": country}});
-        let placed = self.client.post("/api/v1/orders", &order).await?;
+        let address = json!({"recipient": "Ada", "street": "Ring 1", "city": "Wien",
+            "country": country});
+        let mut order = self.order(units);
+        order["shipping_address"] = address;
+        self.placed(&order).await
+    }
+
+    /// Places and confirms an order that waits for staff to hand it over.
+    pub(crate) async fn confirmed_without_address(&self, units: u32) -> Result<String> {
+        self.placed(&self.order(units)).await
+    }
+
+    fn order(&self, units: u32) -> Value {
+        json!({"user_id": self.user, "lines": [{"product_id": self.product, "quantity": units}]})
+    }
+
+    async fn placed(&self, order: &Value) -> Result<String> {
+        let placed = self.client.post("/api/v1/orders", order).await?;
         let order = placed.expect(StatusCode::CREATED)?.id()?.to_owned();
         self.act(&order, "confirm").await?;
         Ok(order)

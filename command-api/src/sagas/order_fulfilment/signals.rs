@@ -4,8 +4,8 @@
 use domain::order::CancelReason;
 use domain::payment::{PaymentReported, ReportedState};
 use event_store::{EventType, InvalidName, RecordedEvent};
-use saga::{Reason, Signal};
 use saga::instance::{Answer, Part};
+use saga::{Reason, Signal};
 use serde::Deserialize;
 use uuid::Uuid;
 
