@@ -25,7 +25,8 @@ pub fn of_call(instance: Uuid, step: &str) -> Uuid {
 }
 
 /// The idempotency key under which `step` is compensated: the same for every attempt. Another
-/// `round` follows only if the step succeeded after it had been compensated.
+/// `round` follows only if the step succeeded after it had been compensated, or if the compensation
+/// was refused and a person resumes the saga.
 pub fn of_compensation(instance: Uuid, step: &str, round: u32) -> Uuid {
     let name = match round {
         0 | 1 => format!("{step}/compensation"),

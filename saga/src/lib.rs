@@ -11,7 +11,8 @@
 //! - An inside action takes effect exactly once. Its events and the step's outcome are in one
 //!   append, under the expected versions of both.
 //! - An outside action is called at least once, always under the same idempotency key
-//!   ([`id::of_call`]). The request is in the log before the call.
+//!   ([`id::of_call`]). The request is in the log before the call. A compensation keeps its key
+//!   ([`id::of_compensation`]) until it has succeeded or was refused.
 //! - A saga that began ends completed or compensated, or is parked with a reason until a person
 //!   acts or a process has its definition again. Compensations run in reverse order, one after the
 //!   other.
