@@ -13,15 +13,8 @@ use serde_json::Value;
 
 /// How long a change may take to be seen, also while other tests run.
 const LIMIT: Duration = Duration::from_mins(1);
-const NAMES: [&str; 7] = [
-    "command-api",
-    "event-relay",
-    "front",
-    "process-manager",
-    "projector",
-    "query-api",
-    "sandbox",
-];
+const NAMES: [&str; 7] =
+    ["command-api", "event-relay", "front", "process-manager", "projector", "query-api", "sandbox"];
 
 /// A list of processes, as it is printed.
 struct Listed(Value);
