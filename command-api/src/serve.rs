@@ -93,9 +93,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         operations::routes(options.clone(), Arc::clone(&wake), settlement.clone(), operators);
     let ports = Ports { public: vec![public], admin: process.admin_with(args.admin_listen, admin) };
     let nats = NatsHandle::connect_if(args.nats.optional()?.as_ref(), NAME).await?;
-    let registration = Registration::new(NAME, env!("CARGO_PKG_VERSION"))
-        .admin(args.admin_listen)
-        .address(args.listen);
+    let registration = registration(&args);
     let executor = Executor {
         options: options.clone(),
         keys: keys.url.clone(),
@@ -105,12 +103,11 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     };
     let (served, drain) = (process.served(), process.drain());
     let work = async {
-        let departures = departures.as_ref();
         let watching = keep_stores(
             options,
             (keys, args.states),
             registry,
-            departures,
+            departures.as_ref(),
             (&commands, &components),
         );
         let watching = Box::pin(watching);
@@ -121,7 +118,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
             }
         });
         let fetching = Box::pin(fetch_keys(outside, process.served()));
-        let registering = Box::pin(register(nats, registration, health.clone(), process.drain()));
+        let registering = register(nats, registration, health.clone(), process.drain());
         let all =
             async { tokio::join!(served.cancelled(), operating, sign_in, fetching, registering) };
         tokio::select! {
@@ -134,6 +131,12 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         anyhow::Ok(())
     };
     process.run(ports, work).await
+}
+
+/// What the process says about itself to others.
+fn registration(args: &ServeArgs) -> Registration {
+    let registration = Registration::new(NAME, env!("CARGO_PKG_VERSION"));
+    registration.admin(args.admin_listen).address(args.listen)
 }
 
 /// Keeps the keys of the outside issuer up to date until `served`, if there is one.

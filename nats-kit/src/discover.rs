@@ -93,9 +93,10 @@ impl Gathered {
         self.count += 1;
         // The server says with a status that nobody is there.
         if message.status.is_none() {
-            match Answer::read(&message.payload) {
-                Some(answer) => self.add(answer),
-                None => tracing::debug!("an answer of a service on NATS was ignored"),
+            if let Some(answer) = Answer::read(&message.payload) {
+                self.add(answer);
+            } else {
+                tracing::debug!("an answer of a service on NATS was ignored");
             }
         }
     }

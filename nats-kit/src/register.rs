@@ -58,14 +58,15 @@ pub async fn register(
     let Some(nats) = nats else { return };
     let component = health.optional_component("registry");
     let pulse = health.optional_pulse("registering", SILENCE_LIMIT);
-    let again = async {
+    // On the heap, because the futures of the client are large.
+    let again = Box::pin(async {
         loop {
             let error = once(&nats, &registration, &health, (&component, &pulse)).await;
             component.not_ready(error.to_string());
             pulse.beat();
             tokio::time::sleep(CHECK_SOON).await;
         }
-    };
+    });
     stop.run_until_cancelled(again).await;
     pulse.rest();
 }

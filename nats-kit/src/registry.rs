@@ -95,7 +95,8 @@ impl Registry {
         let Some(nats) = nats else { return self.missed(NOT_SET.to_owned()) };
         let component = health.optional_component("processes");
         let pulse = health.optional_pulse("discovering", SILENCE_LIMIT);
-        let looking = async {
+        // On the heap, because the futures of the client are large.
+        let looking = Box::pin(async {
             loop {
                 pulse.beat();
                 match discover(&nats).await {
@@ -110,7 +111,7 @@ impl Registry {
                 }
                 tokio::time::sleep(LOOK_EVERY).await;
             }
-        };
+        });
         stop.run_until_cancelled(looking).await;
         pulse.rest();
     }
