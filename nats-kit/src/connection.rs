@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_nats::connection::State;
 use async_nats::jetstream;
 use async_nats::{ConnectOptions, ServerAddr};
+use cli_kit::Usage;
 use secrecy::{ExposeSecret as _, SecretString};
 
 /// The interval of pings. A dead connection is noticed after two unanswered ones.
@@ -15,6 +16,8 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 const RECONNECT_FIRST: Duration = Duration::from_millis(100);
 const RECONNECT_MOST: Duration = Duration::from_secs(2);
+/// What an address looks like.
+const EXPECTED: &str = "expected nats://[user:password@]host[:port]";
 /// The number of messages that may wait in one subscription. The client drops further ones, and the
 /// follower then reads the store.
 const SUBSCRIPTION_CAPACITY: usize = 8_192;
@@ -23,9 +26,9 @@ const SUBSCRIPTION_CAPACITY: usize = 8_192;
 /// keeps trying.
 #[derive(Debug, thiserror::Error)]
 pub enum NatsError {
-    /// The address is not valid.
-    #[error("the NATS address is not valid (expected nats://[user:password@]host[:port])")]
-    Address,
+    /// The address is not valid. The text does not repeat it, because it may hold a password.
+    #[error("NATS_URL is not valid")]
+    Address(#[source] Usage),
     /// The client did not start, or no server answered in time.
     #[error("cannot connect to NATS")]
     Connect(#[source] async_nats::ConnectError),
@@ -101,7 +104,7 @@ impl NatsHandle {
 /// Reads addresses, separated by commas.
 fn servers(url: &str) -> Result<Vec<ServerAddr>, NatsError> {
     let servers = url.split(',').map(|server| server.trim().parse::<ServerAddr>());
-    servers.collect::<Result<_, _>>().map_err(|_| NatsError::Address)
+    servers.collect::<Result<_, _>>().map_err(|_| NatsError::Address(Usage(EXPECTED.to_owned())))
 }
 
 fn options(servers: &[ServerAddr], name: &str) -> ConnectOptions {

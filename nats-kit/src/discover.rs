@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use async_nats::{Message, PublishError, SubscribeError};
 use futures::StreamExt as _;
+use futures::stream::select_all;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::connection::{NatsHandle, REQUEST_TIMEOUT};
@@ -54,12 +55,14 @@ pub async fn discover(nats: &NatsHandle) -> Result<Vec<Found>, DiscoverError> {
     }
     let asking = async {
         let client = nats.client();
-        let inbox = client.new_inbox();
-        let answers = client.subscribe(inbox.clone()).await?;
+        let mut answers = Vec::new();
         for question in QUESTIONS {
-            client.publish_with_reply(question, inbox.clone(), "".into()).await?;
+            // An inbox for each: a server may allow one answer per subject and process.
+            let inbox = client.new_inbox();
+            answers.push(client.subscribe(inbox.clone()).await?);
+            client.publish_with_reply(question, inbox, "".into()).await?;
         }
-        Ok::<_, DiscoverError>(answers)
+        Ok::<_, DiscoverError>(select_all(answers))
     };
     let mut answers =
         timeout(REQUEST_TIMEOUT, asking).await.map_err(|_| DiscoverError::Stuck)??;

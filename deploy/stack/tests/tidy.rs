@@ -36,7 +36,7 @@ const EDGES: &[(&str, &str, &[&str])] = &[
     ("cli-kit", "cli-kit", &[]),
     ("event-store", "event-store", &["postgres-kit", "cli-kit"]),
     ("service-kit", "service-kit", &["formats", "postgres-kit", "cli-kit"]),
-    ("nats-kit", "nats-kit", &["service-kit"]),
+    ("nats-kit", "nats-kit", &["service-kit", "cli-kit"]),
     ("outward", "outward", &[]),
     ("admin-client", "admin-client", &["service-kit"]),
     ("graphql-kit", "graphql-kit", &["service-kit"]),

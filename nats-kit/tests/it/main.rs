@@ -177,6 +177,34 @@ async fn a_server_that_is_silent_is_not_an_empty_registry() {
     assert!(matches!(found, Err(DiscoverError::Silent)), "{found:?}");
 }
 
+/// The permissions of a process in `docs/operating.md`, and of the front.
+#[tokio::test]
+async fn the_permissions_of_the_book_are_enough() {
+    let user = |name: &str, publish: &str| {
+        format!(
+            r#"{{ user: {name}, password: secret, permissions: {{
+                publish: ["$SRV.PING.{name}.>"{publish}], subscribe: ["_INBOX.>", "$SRV.*",
+                    "$SRV.*.{name}", "$SRV.*.{name}.>", "health.{name}.>"],
+                allow_responses: {{ max: 1, expires: "5s" }} }} }}"#
+        )
+    };
+    let (one, two) = (user("one", ""), user("two", r#", "$SRV.INFO", "$SRV.STATS""#));
+    let config = format!("authorization {{ users: [ {one}, {two} ] }}");
+    let options = NatsOptions { config: Some(config), ..NatsOptions::default() };
+    let server = NatsServer::start(options).await.unwrap();
+    let one = Member::start(&server.url_as("one", "secret"), "one").await;
+    let two = Member::start(&server.url_as("two", "secret"), "two").await;
+    until("both are registered", async || one.is_registered() && two.is_registered()).await;
+    let front = NatsHandle::connect_now(&server.url_as("two", "secret"), "two").await.unwrap();
+    for _ in 0..5 {
+        let found = discover(&front).await.unwrap();
+        let are = found.iter().map(|one| (&*one.name, one.standing.state));
+        assert!(are.eq([("one", State::Ready), ("two", State::Ready)]), "{found:?}");
+    }
+    one.leave().await;
+    two.leave().await;
+}
+
 #[tokio::test]
 async fn a_process_that_may_not_register_says_so_and_stays_ready() {
     let config = "authorization { users: [ { user: me, password: secret, permissions: {
