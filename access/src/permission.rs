@@ -57,6 +57,10 @@ permissions! {
     ProjectionsOperate = "projections:operate",
     /// Look at sagas, and retry, skip, give up, park and resume them.
     SagasOperate = "sagas:operate",
+    /// Manage subscriptions of webhooks, their deliveries and replays.
+    WebhooksOperate = "webhooks:operate",
+    /// Let a subscription of webhooks have personal data in the clear.
+    WebhooksPersonal = "webhooks:personal",
     /// Begin epochs of the log.
     LogOperate = "log:operate",
     /// Read who did what.

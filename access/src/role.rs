@@ -105,7 +105,8 @@ mod tests {
                 "users:read users:write users:delete users:classify users:erase orders:read \
                  orders:write \
                  orders:fulfil products:read products:write sales:read import:write \
-                 projections:operate sagas:operate log:operate audit:read access:manage",
+                 projections:operate sagas:operate webhooks:operate webhooks:personal \
+                 log:operate audit:read access:manage",
             ),
             (
                 "support",

@@ -1,6 +1,7 @@
 //! Leases: a name that one owner at a time may hold, kept as a row with the owner, its term, its
 //! backend, and the time at which it expires by the database's clock. The relay keeps its lease in
-//! `event_store.leases`, the projector in `read_model.leases`, a runner of sagas in `saga.leases`.
+//! `event_store.leases`, the projector in `read_model.leases`, a runner of sagas in `saga.leases`,
+//! the sender of webhooks in `webhooks.leases`.
 //!
 //! The owner that takes over an expired lease ends the old owner's backend and raises the term. The
 //! term is the fence: what the old owner tries after it wakes up can be refused, because its term
@@ -32,6 +33,8 @@ pub enum LeaseTable {
     ReadModel,
     /// `saga.leases`, with the same rule.
     Saga,
+    /// `webhooks.leases`, with the same rule.
+    Webhooks,
 }
 
 /// The number of an ownership. It rises by one each time a lease is taken.
@@ -120,6 +123,16 @@ impl Lease {
                 .fetch_optional(connection)
                 .await?
             }
+            LeaseTable::Webhooks => {
+                sqlx::query_file_scalar!(
+                    "sql/webhooks/lease_take.sql",
+                    self.name,
+                    self.owner,
+                    self.duration.as_secs_f64()
+                )
+                .fetch_optional(connection)
+                .await?
+            }
         };
         Ok(term.map(Term))
     }
@@ -147,6 +160,11 @@ impl Lease {
             }
             LeaseTable::Saga => {
                 sqlx::query_file!("sql/saga/lease_renew.sql", name, owner, term.0, seconds)
+                    .execute(connection)
+                    .await?
+            }
+            LeaseTable::Webhooks => {
+                sqlx::query_file!("sql/webhooks/lease_renew.sql", name, owner, term.0, seconds)
                     .execute(connection)
                     .await?
             }
@@ -189,6 +207,11 @@ impl Lease {
                     .fetch_one(connection)
                     .await
             }
+            LeaseTable::Webhooks => {
+                sqlx::query_file_scalar!("sql/webhooks/lease_holds.sql", self.name, self.owner, term.0)
+                    .fetch_one(connection)
+                    .await
+            }
         }
     }
 
@@ -222,6 +245,11 @@ impl Lease {
                     .execute(connection)
                     .await?
             }
+            LeaseTable::Webhooks => {
+                sqlx::query_file!("sql/webhooks/lease_give_up.sql", self.name, self.owner, term.0)
+                    .execute(connection)
+                    .await?
+            }
         };
         Ok(())
     }
@@ -243,6 +271,11 @@ impl Lease {
                     .fetch_optional(connection)
                     .await
             }
+            LeaseTable::Webhooks => {
+                sqlx::query_file_scalar!("sql/webhooks/lease_look.sql", self.name, self.owner)
+                    .fetch_optional(connection)
+                    .await
+            }
         }
     }
 
@@ -260,6 +293,9 @@ impl Lease {
             }
             LeaseTable::Saga => {
                 sqlx::query_file!("sql/saga/lease_begin.sql", self.name).execute(connection).await?
+            }
+            LeaseTable::Webhooks => {
+                sqlx::query_file!("sql/webhooks/lease_begin.sql", self.name).execute(connection).await?
             }
         };
         Ok(())
@@ -292,6 +328,16 @@ impl Lease {
             LeaseTable::Saga => {
                 sqlx::query_file_scalar!(
                     "sql/saga/lease_end_owner.sql",
+                    self.name,
+                    self.owner,
+                    END_OWNER_LIMIT_MS
+                )
+                .fetch_optional(connection)
+                .await
+            }
+            LeaseTable::Webhooks => {
+                sqlx::query_file_scalar!(
+                    "sql/webhooks/lease_end_owner.sql",
                     self.name,
                     self.owner,
                     END_OWNER_LIMIT_MS

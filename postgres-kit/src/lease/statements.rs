@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 #[test]
-fn the_leases_of_sagas_work_as_those_of_projections() {
+fn the_leases_of_sagas_and_webhooks_work_as_those_of_projections() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql");
     let statements = |schema: &str| {
         let files = fs::read_dir(folder.join(schema)).unwrap().map(|entry| entry.unwrap().path());
@@ -21,4 +21,5 @@ fn the_leases_of_sagas_work_as_those_of_projections() {
         all
     };
     assert_eq!(statements("saga"), statements("read_model"));
+    assert_eq!(statements("webhooks"), statements("read_model"));
 }

@@ -1,0 +1,2 @@
+-- Deletes a subscription with its feeds and deliveries.
+DELETE FROM webhooks.subscriptions WHERE id = $1

@@ -1,0 +1,2 @@
+-- The subscription of a feed.
+SELECT subscription FROM webhooks.feeds WHERE id = $1
