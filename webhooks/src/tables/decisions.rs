@@ -197,36 +197,41 @@ async fn carry_out(
     decision: &Decision,
     by: &str,
 ) -> Result<(), DecisionError> {
-    let done = match decision {
+    let changed = match decision {
         Decision::Create(new) => return create(raw, new, by).await,
         Decision::Replay(new) => return begin_replay(raw, id, new, by).await,
         Decision::Pause { reason } => {
-            sqlx::query_file!("sql/pause.sql", id, reason).execute(raw).await?
+            sqlx::query_file!("sql/pause.sql", id, reason).execute(raw).await?.rows_affected()
         }
         Decision::Resume { from } => {
             if let Some(from) = from {
                 move_to(raw, id, *from).await?;
             }
-            sqlx::query_file!("sql/resume.sql", id).execute(raw).await?
+            sqlx::query_file!("sql/resume.sql", id).execute(raw).await?.rows_affected()
         }
         Decision::Rotate { secret, keep_old } => {
             let keep = keep_old.as_secs_f64();
             sqlx::query_file!("sql/rotate.sql", id, secret.master, secret.bytes, keep)
                 .execute(raw)
                 .await?
+                .rows_affected()
         }
-        Decision::Delete { .. } => sqlx::query_file!("sql/delete.sql", id).execute(raw).await?,
+        Decision::Delete { .. } => {
+            sqlx::query_file!("sql/delete.sql", id).execute(raw).await?.rows_affected()
+        }
         Decision::Retry { position } => {
-            sqlx::query_file!("sql/retry.sql", id, *position as Option<i64>).execute(raw).await?
+            let tried = sqlx::query_file!("sql/retry.sql", id, *position as Option<i64>);
+            tried.fetch_all(raw).await?.len() as u64
         }
         Decision::Skip { position, .. } => {
-            sqlx::query_file!("sql/skip.sql", id, position).execute(raw).await?
+            sqlx::query_file!("sql/skip.sql", id, position).execute(raw).await?.rows_affected()
         }
         Decision::CancelReplay { replay } => {
-            sqlx::query_file!("sql/end_feed.sql", replay, "cancelled").execute(raw).await?
+            let ended = sqlx::query_file!("sql/cancel.sql", replay, id);
+            u64::from(ended.fetch_optional(raw).await?.is_some())
         }
     };
-    if done.rows_affected() > 0 { Ok(()) } else { Err(DecisionError::NothingToDo) }
+    if changed > 0 { Ok(()) } else { Err(DecisionError::NothingToDo) }
 }
 
 async fn create(

@@ -156,7 +156,7 @@ impl Tables {
 
     /// Records that a replay has sent everything.
     pub(crate) async fn done(&self, replay: Uuid) -> sqlx::Result<()> {
-        sqlx::query_file!("sql/end_feed.sql", replay, "done").execute(&self.pool).await?;
+        sqlx::query_file!("sql/end_feed.sql", replay).execute(&self.pool).await?;
         Ok(())
     }
 }
