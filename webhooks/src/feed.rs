@@ -14,7 +14,7 @@ use event_store::store::is_last_page;
 use event_store::subject::SUBJECT_ERASED;
 use event_store::{
     Epoch, EventStore as _, EventType, Filter, Head, InvalidName, Position, RecordedEvent,
-    StoreError,
+    StoreError, erasure,
 };
 use postgres_kit::Pauses;
 use tokio::sync::watch;
@@ -47,6 +47,8 @@ enum RoundError {
     Receiver(#[from] ReceiverError),
     #[error("a type of the subscription is not one")]
     Type(#[from] InvalidName),
+    #[error("the key store holds keys of erased subjects: start the command API")]
+    NotErased,
 }
 
 /// What comes after a round.
@@ -194,8 +196,15 @@ impl Feed {
         Turn::Idle(plan.due_in.map_or(poll, |due| due.min(poll)))
     }
 
-    /// Proves that the log is the one that the feed was sent from. Returns why it is not.
+    /// Proves that the log is the one that the feed was sent from. Returns why it is not. Personal
+    /// data is sent only if all erasures of the log have reached the keys, which may come from an
+    /// older backup.
     async fn prove(&self, plan: &Plan) -> Result<Option<String>, RoundError> {
+        if let Some(vault) = self.sending.vault.as_ref().filter(|_| plan.personal)
+            && !erasure::is_settled(&*self.sending.log, &**vault.keys()).await?
+        {
+            return Err(RoundError::NotErased);
+        }
         let Checkpoint { epoch, at } = plan.from;
         let proven = continuity::prove(&*self.sending.log, epoch, at).await?;
         Ok(match proven {

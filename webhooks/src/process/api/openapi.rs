@@ -82,20 +82,7 @@ fn paths() -> Value {
     paths.insert(PATH.to_owned(), json!({"get": list, "post": create}));
     let show = answered("showSubscription", "Shows a subscription.", &one("Subscription"));
     paths.insert(format!("{PATH}/{{id}}"), json!({"parameters": [id()], "get": show}));
-    for (what, name, summary, schema, fields) in [
-        ("pause", "pauseSubscription", "Sends nothing until it is resumed.", "Subscription",
-            vec![reason()]),
-        ("resume", "resumeSubscription", "Lets it go on.", "Subscription", vec![after()]),
-        ("rotate", "rotateSecret", "Replaces its secret. Only this has the new one.", "Made",
-            vec![]),
-        ("delete", "deleteSubscription", "Deletes it with all that waits.", "Subscription",
-            vec![reason()]),
-        ("deliveries/retry", "retryDeliveries",
-            "Tries all parked deliveries again now, or the one of a position.", "Subscription",
-            vec![position(false)]),
-        ("deliveries/skip", "skipDelivery", "Gives up the delivery of a position.",
-            "Subscription", vec![position(true), reason()]),
-    ] {
+    for (what, name, summary, schema, fields) in decisions() {
         let mut asked = answered(name, summary, &one(schema));
         asked["requestBody"] = body(fields);
         let asked = json!({"parameters": [id()], "post": asked});
@@ -126,6 +113,24 @@ fn paths() -> Value {
         answered("describeWebhooks", "Returns this document.", &json!({"type": "object"}));
     paths.insert(DOCUMENT_PATH.to_owned(), json!({ "get": document }));
     paths.into()
+}
+
+/// The decisions about one subscription: path, name, summary, schema of the answer, and fields.
+fn decisions() -> Vec<(&'static str, &'static str, &'static str, &'static str, Vec<Field>)> {
+    const ROW: &str = "Subscription";
+    let pause = "Sends nothing until it is resumed.";
+    let rotate = "Replaces its secret. Only this has the new one.";
+    let delete = "Deletes it with all that waits.";
+    let retry = "Tries all parked deliveries again now, or the one of a position.";
+    let skip = "Gives up the delivery of a position.";
+    vec![
+        ("pause", "pauseSubscription", pause, ROW, vec![reason()]),
+        ("resume", "resumeSubscription", "Lets it go on.", ROW, vec![after()]),
+        ("rotate", "rotateSecret", rotate, "Made", vec![]),
+        ("delete", "deleteSubscription", delete, ROW, vec![reason()]),
+        ("deliveries/retry", "retryDeliveries", retry, ROW, vec![position(false)]),
+        ("deliveries/skip", "skipDelivery", skip, ROW, vec![position(true), reason()]),
+    ]
 }
 
 fn created(name: &str, summary: &str, schema: &str) -> Value {
