@@ -37,6 +37,8 @@ async fn a_reader_that_ends_first_ends_every_command_line_quietly() -> Result<()
         &["run", "command-api", "openapi"],
         &["run", "process-manager", "openapi"],
         &["run", "process-manager", "sagas", "list"],
+        &["run", "webhooks", "openapi"],
+        &["run", "webhooks", "subscriptions", "list"],
     ] {
         let mut command = stack.command()?;
         command.args(arguments);
@@ -114,6 +116,7 @@ async fn wrong_usage_has_an_exit_code_of_its_own_and_no_setting_is_shown() -> Re
         ("event-relay", &["run", "--admin-listen", "127.0.0.1:0"]),
         ("projector", &["run", "--admin-listen", "127.0.0.1:0"]),
         ("process-manager", &["run", "--admin-listen", "127.0.0.1:0"]),
+        ("webhooks", &["run", "--admin-listen", "127.0.0.1:0"]),
     ];
     for (name, arguments) in of_databases().into_iter().chain(long_running) {
         for url in ["canary", ""] {
@@ -165,7 +168,8 @@ async fn run(name: &str, arguments: &[&str], url: &str) -> Result<Output> {
         command.env(variable, url);
     }
     for variable in
-        ["MASTER_KEY", "TOKEN_KEY", "CURSOR_KEY", "RESERVATION_KEY", "ACCESS_TOKEN_KEYS"]
+        ["MASTER_KEY", "TOKEN_KEY", "CURSOR_KEY", "RESERVATION_KEY", "ACCESS_TOKEN_KEYS",
+            "WEBHOOK_KEY"]
     {
         command.env(variable, KEY);
     }

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 /// The limit includes creating a cluster and starting all processes, possibly while other tests
 /// run.
 const LIMIT: Duration = Duration::from_mins(3);
-const PROGRAMS: [&str; 8] = [
+const PROGRAMS: [&str; 9] = [
     "command-api",
     "query-api",
     "event-relay",
@@ -28,6 +28,7 @@ const PROGRAMS: [&str; 8] = [
     "front",
     "event-store",
     "process-manager",
+    "webhooks",
     "sandbox",
 ];
 

@@ -32,13 +32,14 @@ const PAGES: [&str; 8] = [
 /// The end of the tour.
 const LAST: &str = "cargo stack down\n";
 /// Our programs with commands for people.
-const PROGRAMS: [&str; 7] = [
+const PROGRAMS: [&str; 8] = [
     "command-api",
     "query-api",
     "event-relay",
     "projector",
     "front",
     "process-manager",
+    "webhooks",
     "event-store",
 ];
 /// The answers that the text promises.

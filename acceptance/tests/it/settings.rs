@@ -11,13 +11,14 @@ use crate::readme::page;
 
 const LIMIT: Duration = Duration::from_mins(1);
 /// The commands with settings.
-const PROCESSES: [&str; 7] = [
+const PROCESSES: [&str; 8] = [
     "command-api serve",
     "query-api serve",
     "event-relay run",
     "projector run",
     "front serve",
     "process-manager run",
+    "webhooks run",
     "stack up",
 ];
 

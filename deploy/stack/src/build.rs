@@ -21,13 +21,14 @@ pub struct Programs {
 }
 
 /// The packages and programs of a stack: the processes, and the event store's maintenance tool.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 9] = [
     ("command-api", "command-api"),
     ("query-api", "query-api"),
     ("event-feed", "event-relay"),
     ("projector", "projector"),
     ("front", "front"),
     ("command-api", "process-manager"),
+    ("webhooks", "webhooks"),
     ("sandbox", "sandbox"),
     ("event-store", "event-store"),
 ];
@@ -36,8 +37,16 @@ const PROGRAMS: [(&str, &str); 8] = [
 const ANSI: &str = "--message-format=json-diagnostic-rendered-ansi";
 
 /// The programs that run as long as the stack does.
-pub const PROCESSES: [&str; 7] =
-    ["command-api", "query-api", "event-relay", "projector", "front", "process-manager", "sandbox"];
+pub const PROCESSES: [&str; 8] = [
+    "command-api",
+    "query-api",
+    "event-relay",
+    "projector",
+    "front",
+    "process-manager",
+    "webhooks",
+    "sandbox",
+];
 
 impl Programs {
     /// Finds the programs in a folder.

@@ -7,7 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::check::Check;
 
 /// The programs with maintenance commands.
-pub const PROGRAMS: [&str; 4] = ["event-store", "projector", "command-api", "process-manager"];
+pub const PROGRAMS: [&str; 5] =
+    ["event-store", "projector", "command-api", "process-manager", "webhooks"];
 
 /// Runs the whole system on this machine, and its tests.
 #[derive(Debug, Parser)]
@@ -42,8 +43,8 @@ pub enum Command {
     Down(Output),
     /// Stop one process or server and keep it stopped, to see how the others cope.
     Stop {
-        /// command-api, query-api, event-relay, projector, front, process-manager, sandbox,
-        /// postgres or nats.
+        /// command-api, query-api, event-relay, projector, front, process-manager, webhooks,
+        /// sandbox, postgres or nats.
         name: String,
     },
     /// Start a stopped process or server again.
@@ -54,8 +55,8 @@ pub enum Command {
     /// Rebuild and restart one process, to see a change in the running system. The others keep
     /// running. A server is only restarted.
     Restart {
-        /// command-api, query-api, event-relay, projector, front, process-manager, sandbox,
-        /// postgres or nats.
+        /// command-api, query-api, event-relay, projector, front, process-manager, webhooks,
+        /// sandbox, postgres or nats.
         name: String,
     },
     /// Show what runs, where, and whether it is ready.

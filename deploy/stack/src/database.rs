@@ -46,7 +46,7 @@ pub async fn prepare(settings: &Settings) -> anyhow::Result<()> {
     }
     let mut database = PgConnection::connect(&settings.postgres_owner()).await?;
     let passwords = &settings.passwords;
-    let roles: [(&str, &SecretString, &[&str]); 5] = [
+    let roles: [(&str, &SecretString, &[&str]); 6] = [
         (
             "command_api",
             &passwords.command_api,
@@ -63,6 +63,11 @@ pub async fn prepare(settings: &Settings) -> anyhow::Result<()> {
             "process_manager",
             &passwords.process_manager,
             &["event_store_appender", "subject_keys_reader", "saga_worker"],
+        ),
+        (
+            "webhooks",
+            &passwords.webhooks,
+            &["event_store_reader", "subject_keys_reader", "webhooks_sender"],
         ),
     ];
     for (role, password, groups) in roles {

@@ -57,6 +57,8 @@ pub struct Admin {
     pub front: String,
     /// The process manager's admin port.
     pub process_manager: String,
+    /// The admin port of the sender of webhooks.
+    pub webhooks: String,
     /// The sandbox's admin port.
     pub sandbox: String,
 }
@@ -97,7 +99,7 @@ impl Endpoints {
     }
 
     /// The admin ports by process name.
-    pub fn admin_ports(&self) -> [(&'static str, &str); 7] {
+    pub fn admin_ports(&self) -> [(&'static str, &str); 8] {
         [
             ("command-api", &self.admin.command_api),
             ("query-api", &self.admin.query_api),
@@ -105,6 +107,7 @@ impl Endpoints {
             ("projector", &self.admin.projector),
             ("front", &self.admin.front),
             ("process-manager", &self.admin.process_manager),
+            ("webhooks", &self.admin.webhooks),
             ("sandbox", &self.admin.sandbox),
         ]
     }

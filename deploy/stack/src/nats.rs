@@ -21,8 +21,8 @@ pub fn write_config(layout: &Layout, port: u16, passwords: &Passwords) -> anyhow
     Ok(path)
 }
 
-/// Only the relay may publish events and manage the stream. Projector, query API and process
-/// manager read it; the projector may also announce checkpoints.
+/// Only the relay may publish events and manage the stream. Projector, query API, process manager
+/// and the sender of webhooks read it; the projector may also announce checkpoints.
 fn config(name: &str, store: &str, port: u16, passwords: &Passwords) -> String {
     let password = |secret: &secrecy::SecretString| secret.expose_secret().to_owned();
     let reading = [
@@ -59,6 +59,8 @@ authorization {{
         publish: [{reading}], subscribe: ["_INBOX.>", "relay.head", "checkpoints.>"] }} }}
     {{ user: process_manager, password: "{process_manager}", permissions: {{
         publish: [{reading}], subscribe: ["_INBOX.>", "relay.head"] }} }}
+    {{ user: webhooks, password: "{webhooks}", permissions: {{
+        publish: [{reading}], subscribe: ["_INBOX.>", "relay.head"] }} }}
   ]
 }}
 "#,
@@ -67,6 +69,7 @@ authorization {{
         projector_password = password(&passwords.projector),
         query_api = password(&passwords.query_api),
         process_manager = password(&passwords.process_manager),
+        webhooks = password(&passwords.webhooks),
         projector = list(&projector),
         reading = list(&reading),
     )

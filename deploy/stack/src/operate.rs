@@ -44,6 +44,7 @@ pub(crate) fn command(layout: &Layout, program: &str, args: &[String]) -> anyhow
         .env("MASTER_KEY_FILE", keys.master)
         .env("RESERVATION_KEY_FILE", keys.reservation);
     command.env("PROCESS_MANAGER_ADMIN_URL", &endpoints.admin.process_manager);
+    command.env("WEBHOOKS_ADMIN_URL", &endpoints.admin.webhooks);
     // The other commands do their work in their own process.
     if matches!(args.first().map(String::as_str), Some("pause" | "resume" | "operations")) {
         command.env("PROJECTOR_ADMIN_URL", &endpoints.admin.projector);

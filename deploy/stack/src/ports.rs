@@ -32,6 +32,8 @@ pub struct Ports {
     pub webhooks: u16,
     /// The process manager's admin port, usually 9085.
     pub process_manager_admin: u16,
+    /// The admin port of the sender of webhooks, usually 9087.
+    pub webhooks_admin: u16,
     /// The sandbox, usually 4010.
     pub sandbox: u16,
     /// The sandbox's admin port, usually 9086.
@@ -83,6 +85,7 @@ impl Ports {
             front_admin: next(9084)?,
             webhooks: next(8082)?,
             process_manager_admin: next(9085)?,
+            webhooks_admin: next(9087)?,
             sandbox: next(4010)?,
             sandbox_admin: next(9086)?,
             postgres: next(5433)?,
@@ -99,7 +102,7 @@ mod tests {
     use super::Ports;
 
     impl Ports {
-        fn all(&self) -> [u16; 14] {
+        fn all(&self) -> [u16; 15] {
             let Ports {
                 command_api,
                 query_api,
@@ -111,6 +114,7 @@ mod tests {
                 front_admin,
                 webhooks,
                 process_manager_admin,
+                webhooks_admin,
                 sandbox,
                 sandbox_admin,
                 postgres,
@@ -127,6 +131,7 @@ mod tests {
                 front_admin,
                 webhooks,
                 process_manager_admin,
+                webhooks_admin,
                 sandbox,
                 sandbox_admin,
                 postgres,

@@ -17,7 +17,8 @@ use crate::layout::Layout;
 use crate::tree::cargo;
 
 /// The schemas with migrations, each in a folder of the same name.
-const SCHEMAS: [&str; 5] = ["event_store", "read_model", "auth", "subject_keys", "saga"];
+const SCHEMAS: [&str; 6] =
+    ["event_store", "read_model", "auth", "subject_keys", "saga", "webhooks"];
 
 /// Refreshes the descriptions. With `check`, it only reports whether they are up to date.
 pub async fn run(layout: &Layout, check: bool) -> anyhow::Result<ExitCode> {
@@ -64,7 +65,8 @@ async fn migrate(layout: &Layout, url: &str) -> anyhow::Result<()> {
     let mut database = PgConnection::connect(url).await?;
     sqlx::raw_sql(
         "CREATE SCHEMA event_store; CREATE SCHEMA read_model; CREATE SCHEMA auth; \
-        CREATE SCHEMA subject_keys; CREATE SCHEMA saga",
+        CREATE SCHEMA subject_keys; CREATE SCHEMA saga; \
+        CREATE SCHEMA webhooks",
     )
     .execute(&mut database)
     .await?;

@@ -1,4 +1,4 @@
-//! Keys and passwords. The keys (reservation, token, cursor, master, access tokens) are created
+//! Keys and passwords. The keys (reservation, token, cursor, master, access tokens, webhooks) are created
 //! once per user, outside the checkout. All copies of the tree share them, so one copy can read
 //! another's data, and deleting `.stack` loses no key. The passwords belong to one cluster and are
 //! stored next to it.
@@ -30,6 +30,8 @@ pub struct KeyFiles {
     pub master: PathBuf,
     /// The keys that sign access tokens.
     pub access_tokens: PathBuf,
+    /// The key that encrypts the secrets of webhooks.
+    pub webhook: PathBuf,
 }
 
 impl KeyFiles {
@@ -52,6 +54,7 @@ impl KeyFiles {
             cursor: key("cursor.key")?,
             master: key("master.key")?,
             access_tokens: key("access-token.key")?,
+            webhook: key("webhook.key")?,
         })
     }
 }
@@ -111,6 +114,8 @@ pub struct Passwords {
     pub query_api: SecretString,
     /// The process manager's password.
     pub process_manager: SecretString,
+    /// The password of the sender of webhooks.
+    pub webhooks: SecretString,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -123,6 +128,8 @@ struct Stored {
     /// A stack of an earlier version has none.
     #[serde(default = "random")]
     process_manager: String,
+    #[serde(default = "random")]
+    webhooks: String,
 }
 
 impl Passwords {
@@ -137,6 +144,7 @@ impl Passwords {
                 projector: random(),
                 query_api: random(),
                 process_manager: random(),
+                webhooks: random(),
             };
             write_private(&path, &serde_json::to_string_pretty(&stored)?)?;
         }
@@ -145,7 +153,7 @@ impl Passwords {
         let stored: Stored = serde_json::from_str(&text).with_context(|| {
             format!("{} cannot be read: `cargo stack reset` creates a new one", path.display())
         })?;
-        if !text.contains("process_manager") {
+        if ["process_manager", "webhooks"].iter().any(|added| !text.contains(added)) {
             write_private(&path, &serde_json::to_string_pretty(&stored)?)?;
         }
         Ok(Passwords {
@@ -155,6 +163,7 @@ impl Passwords {
             projector: stored.projector.into(),
             query_api: stored.query_api.into(),
             process_manager: stored.process_manager.into(),
+            webhooks: stored.webhooks.into(),
         })
     }
 }
@@ -200,6 +209,6 @@ mod tests {
         assert_ne!(std::fs::read_to_string(&again.token).unwrap(), text);
         let mode = std::fs::metadata(&first.reservation).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 5, "no draft is left");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 6, "no draft is left");
     }
 }

@@ -28,7 +28,7 @@ pub(crate) const POSTGRES_CONNECTIONS: &str = "200";
 /// What signs the events of the sandbox. It protects nothing: the sandbox moves no money.
 const WEBHOOK_SECRET: &str = "whsec_sandbox";
 /// The number of our processes that share the machine.
-const PROCESSES: usize = 7;
+const PROCESSES: usize = 8;
 
 /// The data from which the processes' settings are made.
 #[derive(Debug)]
@@ -184,6 +184,23 @@ impl Settings {
         command
     }
 
+    /// The command `webhooks run`. Receivers may be on this machine.
+    pub fn webhooks(&self) -> Command {
+        let (mut command, password) =
+            (self.program("webhooks", &["run"]), &self.passwords.webhooks);
+        command.env("EVENT_STORE_URL", self.postgres("webhooks", password));
+        command.env("SUBJECT_KEYS_URL", self.subject_keys("webhooks", password));
+        command.env("MASTER_KEY_FILE", &self.keys.master);
+        command.env("WEBHOOK_KEY_FILE", &self.keys.webhook);
+        command.env("NATS_URL", self.nats("webhooks", password));
+        command.env("ADMIN_LISTEN", loopback(self.ports.webhooks_admin));
+        command.env("IDENTITY_URL", http(self.ports.command_api));
+        command.env("IDENTITY_CACHE", self.identity_cache.join("webhooks"));
+        command.env("WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8,::1/128");
+        share_postgres(&mut command, 8, 3);
+        command
+    }
+
     /// The command `sandbox`.
     pub fn sandbox(&self) -> Command {
         let mut command = self.program("sandbox", &[]);
@@ -196,7 +213,7 @@ impl Settings {
     }
 
     /// The commands that migrate the schemas, as the database owner.
-    pub fn migrations(&self) -> [Command; 5] {
+    pub fn migrations(&self) -> [Command; 6] {
         let owner = self.postgres_owner();
         let mut event_store = self.program("command-api", &["migrate", "event-store"]);
         event_store.env("EVENT_STORE_URL", &owner);
@@ -208,7 +225,9 @@ impl Settings {
         read_model.env("READ_MODEL_URL", &owner).env("EVENT_STORE_URL", &owner);
         let mut sagas = self.program("process-manager", &["migrate"]);
         sagas.env("EVENT_STORE_URL", &owner);
-        [event_store, auth, keys, read_model, sagas]
+        let mut webhooks = self.program("webhooks", &["migrate"]);
+        webhooks.env("EVENT_STORE_URL", &owner);
+        [event_store, auth, keys, read_model, sagas, webhooks]
     }
 
     /// All addresses, without the process ids.
@@ -231,6 +250,7 @@ impl Settings {
                 projector: http(self.ports.projector_admin),
                 front: http(self.ports.front_admin),
                 process_manager: http(self.ports.process_manager_admin),
+                webhooks: http(self.ports.webhooks_admin),
                 sandbox: http(self.ports.sandbox_admin),
             },
             pids: std::collections::BTreeMap::new(),

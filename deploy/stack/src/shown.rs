@@ -20,6 +20,7 @@ pub(crate) fn show(endpoints: &Endpoints, json: bool) -> anyhow::Result<()> {
     table.add_row(["event-relay", "", &endpoints.admin.event_relay]);
     table.add_row(["projector", "", &endpoints.admin.projector]);
     table.add_row(["process-manager", "", &endpoints.admin.process_manager]);
+    table.add_row(["webhooks", "", &endpoints.admin.webhooks]);
     table.add_row(["sandbox (payments, shipping)", &endpoints.sandbox, &endpoints.admin.sandbox]);
     table.add_row(["PostgreSQL", &without_password(&endpoints.postgres), "cargo stack psql"]);
     table.add_row(["NATS", &without_password(&endpoints.nats), ""]);

@@ -61,6 +61,21 @@ const EDGES: &[(&str, &str, &[&str])] = &[
     ("projection", "projection", &["event-store", "event-feed", "service-kit", "postgres-kit"]),
     ("saga", "saga", &["aggregate", "event-store", "event-feed", "service-kit", "postgres-kit"]),
     (
+        "webhooks",
+        "webhooks",
+        &[
+            "access",
+            "identity",
+            "event-store",
+            "event-feed",
+            "admin-client",
+            "service-kit",
+            "outward",
+            "postgres-kit",
+            "cli-kit",
+        ],
+    ),
+    (
         "projector",
         "projector",
         &[
@@ -140,6 +155,7 @@ const RUNNING: &[&str] = &[
     "saga/",
     "service-kit/",
     "outward/",
+    "webhooks/",
     "command-api/",
     "projector/",
     "query-api/",
@@ -176,6 +192,9 @@ const ENDS: &[&str] = &[
     "command-api/src/serve/api.rs",
     "projector/src/dispatch.rs",
     "projector/src/process.rs",
+    "webhooks/src/process.rs",
+    "webhooks/src/process/remote.rs",
+    "webhooks/src/process/run.rs",
 ];
 /// The only files that may notify. (The listener's test does too.) NOTIFY in an append would
 /// serialise commits.
@@ -374,8 +393,10 @@ fn no_word_of_the_shop_stands_in_the_general_crates() {
         "outward/",
         "projection/",
         "saga/",
+        "webhooks/",
         "migrations/event_store/",
         "migrations/saga/",
+        "migrations/webhooks/",
     ];
     let mut offences = Vec::new();
     for file in files()

@@ -1,7 +1,6 @@
 //! The settings of the process. Each is a flag and an environment variable, and is read once.
 
 use clap::{Args, Parser, Subcommand};
-use event_store::encryption::LocalMasterKeys;
 use identity::OperatorArgs;
 use ipnet::IpNet;
 use secrecy::SecretString;
@@ -9,7 +8,6 @@ use service_kit::config::{LogArgs, LoopbackAddr, NatsUrlArgs, SecretError, Write
 use sqlx::postgres::PgConnectOptions;
 
 use crate::reach::Reach;
-use crate::secret::Wrapping;
 
 mod actions;
 
@@ -134,36 +132,6 @@ impl RunArgs {
     pub fn reach(&self) -> Reach {
         Reach::with_allowed(self.allowed_networks.clone())
     }
-
-    /// The keys of secrets.
-    ///
-    /// # Errors
-    /// The setting is missing, or is not a list of keys.
-    pub(super) fn wrapping(&self) -> anyhow::Result<Wrapping> {
-        Ok(Wrapping::new(keys("WEBHOOK_KEY", &self.secrets.get()?)?))
-    }
-
-    /// The address of the keys of personal data and the master keys, if both are set.
-    ///
-    /// # Errors
-    /// Only one is set, or the master keys are not a list of keys.
-    pub(super) fn personal(&self) -> anyhow::Result<Option<(SecretString, LocalMasterKeys)>> {
-        match (self.keys.optional()?, self.master.optional()?) {
-            (None, None) => Ok(None),
-            (Some(url), Some(master)) => Ok(Some((url, keys("MASTER_KEY", &master)?))),
-            (Some(_), None) => {
-                anyhow::bail!(cli_kit::Usage("SUBJECT_KEYS_URL needs MASTER_KEY".to_owned()))
-            }
-            (None, Some(_)) => {
-                anyhow::bail!(cli_kit::Usage("MASTER_KEY needs SUBJECT_KEYS_URL".to_owned()))
-            }
-        }
-    }
-}
-
-fn keys(name: &str, text: &SecretString) -> Result<LocalMasterKeys, cli_kit::Usage> {
-    let parsed = LocalMasterKeys::parse(text);
-    parsed.map_err(|error| cli_kit::Usage(format!("{name}: {}", cli_kit::describe(&error))))
 }
 
 impl TablesUrlArgs {

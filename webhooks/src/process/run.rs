@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use super::config::{RunArgs, connect_options};
 use super::{NAME, api};
 use crate::ops::Operations;
+use crate::secret::Wrapping;
 use crate::tables::Tables;
 use crate::{Dispatcher, Limits, NO_CACHE, Sending};
 
@@ -64,12 +65,34 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<()> {
     Box::pin(process.run(Ports { public: Vec::new(), admin }, work)).await
 }
 
+/// The keys of the secrets of subscriptions.
+fn wrapping(args: &RunArgs) -> anyhow::Result<Wrapping> {
+    Ok(Wrapping::new(keys("WEBHOOK_KEY", &args.secrets.get()?)?))
+}
+
+/// The address of the keys of personal data and the master keys, if both are set.
+fn personal(args: &RunArgs) -> anyhow::Result<Option<(SecretString, LocalMasterKeys)>> {
+    let usage = |what: &str| anyhow::Error::from(cli_kit::Usage(what.to_owned()));
+    match (args.keys.optional()?, args.master.optional()?) {
+        (None, None) => Ok(None),
+        (Some(url), Some(master)) => Ok(Some((url, keys("MASTER_KEY", &master)?))),
+        (Some(_), None) => Err(usage("SUBJECT_KEYS_URL needs MASTER_KEY")),
+        (None, Some(_)) => Err(usage("MASTER_KEY needs SUBJECT_KEYS_URL")),
+    }
+}
+
+fn keys(name: &str, text: &SecretString) -> Result<LocalMasterKeys, cli_kit::Usage> {
+    let parsed = LocalMasterKeys::parse(text);
+    parsed.map_err(|error| cli_kit::Usage(format!("{name}: {}", cli_kit::describe(&error))))
+}
+
 /// The settings, after they were read.
 struct Sender {
     log: PostgresOptions,
     tables: PgConnectOptions,
     keys: PoolLimits,
     personal: Option<(SecretString, Arc<LocalMasterKeys>)>,
+    wrapping: Wrapping,
 }
 
 impl Sender {
@@ -78,7 +101,7 @@ impl Sender {
         let log = PostgresOptions::from_url(args.event_store.get()?.expose_secret())?
             .application_name(NAME)
             .read_pools([lookups, scans]);
-        let personal = args.personal()?.map(|(url, master)| (url, Arc::new(master)));
+        let personal = personal(args)?.map(|(url, master)| (url, Arc::new(master)));
         let of_keys = personal.as_ref().map_or(0, |_| PostgresKeys::most_connections(keys));
         let of_tables = Tables::CONNECTIONS + Dispatcher::OTHER_CONNECTIONS;
         for (of, most) in
@@ -87,7 +110,7 @@ impl Sender {
             telemetry::most_connections(of, most);
         }
         let tables = connect_options(args.tables.address(&args.event_store)?.expose_secret())?;
-        Ok(Self { log, tables, keys, personal })
+        Ok(Self { log, tables, keys, personal, wrapping: wrapping(args)? })
     }
 
     async fn work(
@@ -96,7 +119,7 @@ impl Sender {
         process: &Process,
         operations: &OnceLock<Operations>,
     ) -> anyhow::Result<()> {
-        let (drain, wrapping) = (process.drain(), args.wrapping()?);
+        let drain = process.drain();
         let nats = match args.nats.optional()? {
             Some(url) => Some(NatsHandle::connect(url.expose_secret(), NAME).await?),
             None => None,
@@ -109,7 +132,7 @@ impl Sender {
         let sending = Sending {
             log,
             tables,
-            wrapping,
+            wrapping: self.wrapping.clone(),
             vault,
             reach: args.reach(),
             limits: Limits::default(),

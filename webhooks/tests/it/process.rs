@@ -44,7 +44,7 @@ async fn the_program_sends_obeys_its_command_line_and_repeats_after_a_kill() {
         if answering.load(Ordering::Relaxed) { Reply::Status(200) } else { Reply::Silence }
     })
     .await;
-    let port = free_port();
+    let port = free_port().unwrap();
     let mut process = start(&world, port);
     let url = receiver.url();
     let create = [

@@ -94,6 +94,7 @@ async fn live(
         ("projector", settings.projector(), &endpoints.admin.projector),
         ("query-api", settings.query_api(), &endpoints.admin.query_api),
         ("front", settings.front(), &endpoints.admin.front),
+        ("webhooks", settings.webhooks(), &endpoints.admin.webhooks),
         ("sandbox", settings.sandbox(), &endpoints.admin.sandbox),
         ("process-manager", settings.process_manager(), &endpoints.admin.process_manager),
     ];
