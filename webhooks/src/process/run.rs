@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use event_feed::NatsHandle;
 use event_store::encryption::{LocalMasterKeys, Vault};
-use event_store::postgres::{PostgresKeys, PostgresOptions, PostgresStore};
+use event_store::postgres::{DIGESTING, PostgresKeys, PostgresOptions, PostgresStore};
 use event_store::{EventStore, StoreError};
 use identity::OperatorKeys;
 use postgres_kit::{Pauses, PoolLimits, SchemaError};
@@ -156,7 +156,8 @@ impl Sender {
     ) -> Result<(Arc<dyn EventStore>, Option<Arc<Vault>>), Unusable> {
         let attempt = || async { Ok(PostgresStore::connect(self.log.clone()).await?) };
         let log = patiently(&health.component("event_store"), "the event store", attempt).await?;
-        for task in log.tasks() {
+        // The command API writes the digests.
+        for task in log.tasks().into_iter().filter(|task| task.name != DIGESTING) {
             let pulse = task.pulse;
             health.watch(task.name, PULSE_LIMIT, true, move || pulse.silence());
         }

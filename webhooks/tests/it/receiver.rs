@@ -131,8 +131,11 @@ impl Receiver {
         self.shared.received.lock().unwrap().clone()
     }
 
+    /// The positions of all messages, ascending: several are under way at once.
     pub(crate) fn positions(&self) -> Vec<i64> {
-        self.all().iter().map(Received::position).collect()
+        let mut positions: Vec<i64> = self.all().iter().map(Received::position).collect();
+        positions.sort_unstable();
+        positions
     }
 
     /// Waits until so many messages came, at least.

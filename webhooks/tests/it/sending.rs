@@ -12,7 +12,7 @@ use crate::receiver::{Receiver, Reply};
 use crate::world::{BY, LETTER, World};
 
 #[tokio::test]
-async fn events_of_its_types_arrive_in_order_signed_and_without_what_is_private() {
+async fn events_of_its_types_arrive_signed_and_without_what_is_private() {
     let (world, receiver) = (World::new().await, Receiver::new().await);
     world.append("parcel.sent", 2).await;
     let person = Uuid::now_v7();

@@ -79,12 +79,14 @@ pub(crate) fn master() -> LocalMasterKeys {
 
 /// Limits with short pauses.
 pub(crate) fn limits() -> Limits {
-    Limits {
+    let mut limits = Limits {
         attempt_limit: Duration::from_secs(2),
         pauses: vec![Duration::from_millis(50); 2],
         poll: Duration::from_millis(50),
         ..Limits::default()
-    }
+    };
+    limits.breaker.open_for = Duration::from_millis(200);
+    limits
 }
 
 impl World {
