@@ -208,9 +208,14 @@ impl Lease {
                     .await
             }
             LeaseTable::Webhooks => {
-                sqlx::query_file_scalar!("sql/webhooks/lease_holds.sql", self.name, self.owner, term.0)
-                    .fetch_one(connection)
-                    .await
+                sqlx::query_file_scalar!(
+                    "sql/webhooks/lease_holds.sql",
+                    self.name,
+                    self.owner,
+                    term.0
+                )
+                .fetch_one(connection)
+                .await
             }
         }
     }
@@ -295,7 +300,9 @@ impl Lease {
                 sqlx::query_file!("sql/saga/lease_begin.sql", self.name).execute(connection).await?
             }
             LeaseTable::Webhooks => {
-                sqlx::query_file!("sql/webhooks/lease_begin.sql", self.name).execute(connection).await?
+                sqlx::query_file!("sql/webhooks/lease_begin.sql", self.name)
+                    .execute(connection)
+                    .await?
             }
         };
         Ok(())

@@ -157,7 +157,7 @@ impl Dispatcher {
         let mut listing = std::pin::pin!(self.list(&found, &heads, &receivers));
         let mut following = std::pin::pin!(self.follow(&heads));
         let (mut feeds, mut running) = (FuturesUnordered::new(), HashSet::new());
-        // All of it is one task: every call of a feed has a deadline, and no feed computes for long.
+        // All of it is one task: every call of a feed has a deadline, and none computes for long.
         loop {
             tokio::select! {
                 () = lost.cancelled() => return Turn::StandBy,

@@ -1,8 +1,9 @@
 //! One feed: what is sent to a subscription, live or as a replay, round by round.
 //!
 //! A round repeats what is due, then sends the next events of the log, and records both. Attempts
-//! begin in the log's order; several are under way at once, and what failed comes later. While too much waits for another attempt, no new events are taken: the feed stays
-//! where it is in the log, so a receiver that is away for long costs a bounded number of rows.
+//! begin in the log's order; several are under way at once, and what failed comes later. While too
+//! much waits for another attempt, no new events are taken: the feed stays where it is in the log,
+//! so a receiver that is away for long costs a bounded number of rows.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -282,10 +282,7 @@ impl Operations {
     }
 }
 
-async fn read_at(
-    log: &dyn EventStore,
-    position: i64,
-) -> Result<Option<RecordedEvent>, StoreError> {
+async fn read_at(log: &dyn EventStore, position: i64) -> Result<Option<RecordedEvent>, StoreError> {
     Ok(log.read(&Filter::All, Position(position - 1), 1).await?.into_iter().next())
 }
 

@@ -92,8 +92,8 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     (is_global && !is_special) || embedded(IpAddr::V6(address)).is_some()
 }
 
-/// The IPv4 address that an IPv6 address stands for: mapped, compatible, translated (NAT64) or 6to4.
-/// A local prefix of NAT64 is not public at all.
+/// The IPv4 address that an IPv6 address stands for: mapped, compatible, translated (NAT64) or
+/// 6to4. A local prefix of NAT64 is not public at all.
 fn embedded(address: IpAddr) -> Option<Ipv4Addr> {
     let IpAddr::V6(address) = address else { return None };
     let segments = address.segments();

@@ -1,6 +1,5 @@
 //! A receiver of webhooks: signs messages by Standard Webhooks, and sends them over HTTP.
 
-use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
@@ -172,7 +171,7 @@ impl Transport for Http {
         let sending = sending.headers(request.headers.clone()).body(request.body.clone());
         let mut answer = sending.send().await.map_err(|error| {
             if error.is_connect() {
-                SendError::Unreachable(Box::new(error.without_url()) as Box<dyn Error + Send + Sync>)
+                SendError::Unreachable(Box::new(error.without_url()))
             } else {
                 lost(error)
             }

@@ -1,4 +1,5 @@
-//! The secrets that sign webhooks, by the rules of [Standard Webhooks](https://www.standardwebhooks.com).
+//! The secrets that sign webhooks, by the rules of [Standard
+//! Webhooks](https://www.standardwebhooks.com).
 //!
 //! A secret is 32 random bytes. Its owner sees it once, when it is made. The database keeps it
 //! wrapped by a key of the process, bound to its subscription.

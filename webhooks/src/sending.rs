@@ -36,11 +36,10 @@ pub struct Sending {
 }
 
 /// The options of a vault that asks the key store for every message.
-pub const NO_CACHE: event_store::encryption::VaultOptions =
-    event_store::encryption::VaultOptions {
-        cached_keys: 1,
-        key_lifetime: std::time::Duration::ZERO,
-    };
+pub const NO_CACHE: event_store::encryption::VaultOptions = event_store::encryption::VaultOptions {
+    cached_keys: 1,
+    key_lifetime: std::time::Duration::ZERO,
+};
 
 impl fmt::Debug for Sending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

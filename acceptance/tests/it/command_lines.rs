@@ -167,10 +167,14 @@ async fn run(name: &str, arguments: &[&str], url: &str) -> Result<Output> {
     for variable in ["EVENT_STORE_URL", "READ_MODEL_URL", "SUBJECT_KEYS_URL", "AUTH_URL"] {
         command.env(variable, url);
     }
-    for variable in
-        ["MASTER_KEY", "TOKEN_KEY", "CURSOR_KEY", "RESERVATION_KEY", "ACCESS_TOKEN_KEYS",
-            "WEBHOOK_KEY"]
-    {
+    for variable in [
+        "MASTER_KEY",
+        "TOKEN_KEY",
+        "CURSOR_KEY",
+        "RESERVATION_KEY",
+        "ACCESS_TOKEN_KEYS",
+        "WEBHOOK_KEY",
+    ] {
         command.env(variable, KEY);
     }
     command.env("PAYMENT_PROVIDER", "sandbox").env("SHIPPING_PROVIDER", "sandbox");

@@ -12,8 +12,9 @@ use crate::reach::Reach;
 mod actions;
 
 pub use actions::{
-    AdminArgs, ByArgs, CancelArgs, CreateArgs, DeliveriesAction, DeliveriesListArgs, ListArgs, OfArgs,
-    ReplayArgs, ReplaysAction, ResumeArgs, RetryArgs, SkipArgs, SubscriptionsAction, WhyArgs,
+    AdminArgs, ByArgs, CancelArgs, CreateArgs, DeliveriesAction, DeliveriesListArgs, ListArgs,
+    OfArgs, ReplayArgs, ReplaysAction, ResumeArgs, RetryArgs, SkipArgs, SubscriptionsAction,
+    WhyArgs,
 };
 
 service_kit::secret_args!(

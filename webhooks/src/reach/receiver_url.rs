@@ -19,7 +19,7 @@ pub struct ReceiverUrl(Url);
 /// The error for a text that is no [`ReceiverUrl`]. It does not repeat the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "expected a URL such as https://hooks.example.com/orders of at most {MAX_URL_LEN} bytes, \
+    "expected a URL such as https://hooks.example.com/in of at most {MAX_URL_LEN} bytes, \
         without user, password or fragment"
 )]
 pub struct InvalidReceiverUrl;

@@ -108,8 +108,7 @@ impl Tables {
 
     async fn listed(&self, id: Option<Uuid>) -> sqlx::Result<Vec<SubscriptionRow>> {
         let most = crate::limits::MAX_SUBSCRIPTIONS * 2;
-        let rows =
-            sqlx::query_file_as!(SubscriptionRow, "sql/list.sql", id as Option<Uuid>, most);
+        let rows = sqlx::query_file_as!(SubscriptionRow, "sql/list.sql", id as Option<Uuid>, most);
         rows.fetch_all(&self.pool).await
     }
 
@@ -123,13 +122,8 @@ impl Tables {
         after: i64,
         limit: i64,
     ) -> sqlx::Result<Vec<DeliveryRow>> {
-        let rows = sqlx::query_file_as!(
-            DeliveryRow,
-            "sql/deliveries.sql",
-            subscription,
-            after,
-            limit
-        );
+        let rows =
+            sqlx::query_file_as!(DeliveryRow, "sql/deliveries.sql", subscription, after, limit);
         rows.fetch_all(&self.pool).await
     }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::receiver::{Receiver, Received, Reply};
+use crate::receiver::{Received, Receiver, Reply};
 use crate::world::{LETTER, World};
 
 fn data_at(all: &[Received], position: i64) -> Vec<Value> {

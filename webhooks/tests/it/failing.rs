@@ -66,8 +66,7 @@ async fn a_receiver_that_is_away_costs_a_bounded_number_of_rows_and_holds_up_no_
     world.limits.max_waiting = 20;
     world.limits.pauses = vec![Duration::from_millis(200); 500];
     world.limits.attempt_limit = Duration::from_millis(500);
-    let (silent, well) =
-        (Receiver::answering(|_, _| Reply::Silence).await, Receiver::new().await);
+    let (silent, well) = (Receiver::answering(|_, _| Reply::Silence).await, Receiver::new().await);
     let (stuck, fine) = (world.subscribe(&silent).await, world.subscribe(&well).await);
     let process = world.start();
     let last = world.append(LETTER, 200).await;

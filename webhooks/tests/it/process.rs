@@ -48,8 +48,18 @@ async fn the_program_sends_obeys_its_command_line_and_repeats_after_a_kill() {
     let mut process = start(&world, port);
     let url = receiver.url();
     let create = [
-        "subscriptions", "create", "--name", "Letters", "--url", &url, "--types", LETTER,
-        "--after", "0", "--by", "clerk-7",
+        "subscriptions",
+        "create",
+        "--name",
+        "Letters",
+        "--url",
+        &url,
+        "--types",
+        LETTER,
+        "--after",
+        "0",
+        "--by",
+        "clerk-7",
     ];
     eventually("it is created", async || said(port, &create).await.1).await;
     let (listed, _) = said(port, &["subscriptions", "list", "--json"]).await;
@@ -68,9 +78,8 @@ async fn the_program_sends_obeys_its_command_line_and_repeats_after_a_kill() {
     let personal = [&create[..], &["--personal"]].concat();
     let (refused, done) = said(port, &personal).await;
     assert!(!done && refused.contains("SUBJECT_KEYS_URL"), "{refused}");
-    let replay = [
-        "replays", "start", &id, "--from", "1", "--reason", "they lost it", "--by", "clerk-7",
-    ];
+    let replay =
+        ["replays", "start", &id, "--from", "1", "--reason", "they lost it", "--by", "clerk-7"];
     let (begun, done) = said(port, &replay).await;
     assert!(done, "{begun}");
     assert!(receiver.got(3).await[2].replay().is_some());

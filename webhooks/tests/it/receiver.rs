@@ -47,8 +47,7 @@ impl Received {
     /// Checks the signature as Standard Webhooks says, and returns the number of those that fit.
     pub(crate) fn signed_with(&self, secret: &str) -> usize {
         let key = STANDARD.decode(secret.strip_prefix("whsec_").unwrap()).unwrap();
-        let content =
-            format!("{}.{}.{}", self.id(), self.headers["webhook-timestamp"], self.body);
+        let content = format!("{}.{}.{}", self.id(), self.headers["webhook-timestamp"], self.body);
         let signatures = self.headers["webhook-signature"].split(' ');
         let fits = signatures.filter(|signature| {
             let tag = STANDARD.decode(signature.strip_prefix("v1,").unwrap()).unwrap();
@@ -106,10 +105,8 @@ impl Receiver {
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Shared {
-            answers: Arc::new(Mutex::new(Arc::new(answers))),
-            received: Arc::default(),
-        };
+        let shared =
+            Shared { answers: Arc::new(Mutex::new(Arc::new(answers))), received: Arc::default() };
         let routes = Router::new().route("/in", post(take)).with_state(shared.clone());
         let serving = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
         Self { address, shared, serving }
@@ -120,10 +117,7 @@ impl Receiver {
     }
 
     /// Answers in this way from now on.
-    pub(crate) fn now(
-        &self,
-        answers: impl Fn(&Received, usize) -> Reply + Send + Sync + 'static,
-    ) {
+    pub(crate) fn now(&self, answers: impl Fn(&Received, usize) -> Reply + Send + Sync + 'static) {
         *self.shared.answers.lock().unwrap() = Arc::new(answers);
     }
 

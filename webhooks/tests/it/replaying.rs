@@ -35,8 +35,7 @@ async fn a_replay_sends_its_part_of_the_past_marked_and_under_the_same_ids() {
     })
     .await;
     receiver.got_positions(&[11, 12]).await;
-    let again: Vec<_> =
-        receiver.all().into_iter().filter(|one| one.replay().is_some()).collect();
+    let again: Vec<_> = receiver.all().into_iter().filter(|one| one.replay().is_some()).collect();
     let positions: Vec<i64> = again.iter().map(|one| one.position()).collect();
     assert_eq!(positions.iter().copied().collect::<BTreeSet<_>>(), (4..=10).collect());
     assert_eq!(positions.len(), 7, "each once");
@@ -58,10 +57,8 @@ async fn a_replay_keeps_its_rate_and_a_killed_one_goes_on_where_it_was() {
     let began = Instant::now();
     let begun = world.operations().replay(subscribed.id, wanted(Start::Position(1), 10), BY);
     begun.await.unwrap();
-    eventually("a part is recorded", async || {
-        replay(&world, subscribed.id).await.position >= 10
-    })
-    .await;
+    eventually("a part is recorded", async || replay(&world, subscribed.id).await.position >= 10)
+        .await;
     process.kill().await;
     let at = replay(&world, subscribed.id).await.position;
     let before = receiver.all().len();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use event_feed::NatsHandle;
 use event_store::encryption::{LocalMasterKeys, MemoryKeys, SubjectKeyStore, Vault};
 use event_store::erasure::{EraseRequest, erase};
 use event_store::postgres::{PostgresOptions, migrate, schema_fingerprint};
@@ -127,12 +128,22 @@ impl World {
         }
     }
 
-    /// Starts a process.
+    /// Starts a process that polls.
     pub(crate) fn start(&self) -> Process {
+        self.start_with(|dispatcher| dispatcher)
+    }
+
+    /// Starts a process with this broker.
+    pub(crate) fn start_live(&self, nats: NatsHandle) -> Process {
+        self.start_with(|dispatcher| dispatcher.live(nats))
+    }
+
+    fn start_with(&self, with: impl FnOnce(Dispatcher) -> Dispatcher) -> Process {
         let (health, drain) = (Health::new(), CancellationToken::new());
         let connect = self.database.url().parse().unwrap();
         let dispatcher =
             Dispatcher::new(self.sending(), &connect, &health, self.changed.subscribe());
+        let dispatcher = with(dispatcher);
         let task = tokio::spawn(dispatcher.run(drain.clone()));
         Process { drain, task, health }
     }

@@ -93,9 +93,8 @@ fn paths() -> Value {
         "Lists the deliveries that have not succeeded, in the log's order.",
         &many("Delivery"),
     );
-    deliveries["parameters"] = json!([
-        query("after", count("Only those after this position")), query("limit", limit()),
-    ]);
+    deliveries["parameters"] =
+        json!([query("after", count("Only those after this position")), query("limit", limit()),]);
     let deliveries = json!({"parameters": [id()], "get": deliveries});
     paths.insert(format!("{PATH}/{{id}}/deliveries"), deliveries);
     let mut replays =

@@ -177,7 +177,12 @@ pub struct SkipArgs {
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
     /// The position of the first event.
-    #[arg(long, value_name = "POSITION", conflicts_with = "since", required_unless_present = "since")]
+    #[arg(
+        long,
+        value_name = "POSITION",
+        conflicts_with = "since",
+        required_unless_present = "since"
+    )]
     pub from: Option<i64>,
     /// The time of the first event (RFC 3339).
     #[arg(long, value_name = "TIME")]

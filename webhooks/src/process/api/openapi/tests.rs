@@ -107,9 +107,7 @@ fn every_body_is_described_with_the_fields_that_the_code_takes() {
         (of_one("deliveries/retry"), |body| serde_json::from_value::<Retrying>(body).is_ok()),
         (of_one("deliveries/skip"), |body| serde_json::from_value::<Skipping>(body).is_ok()),
         (of_one("replays"), |body| serde_json::from_value::<Replaying>(body).is_ok()),
-        (format!("{REPLAYS}/{{id}}/cancel"), |body| {
-            serde_json::from_value::<Plain>(body).is_ok()
-        }),
+        (format!("{REPLAYS}/{{id}}/cancel"), |body| serde_json::from_value::<Plain>(body).is_ok()),
     ];
     for (path, takes) in takes {
         let schema = schema(&path);
