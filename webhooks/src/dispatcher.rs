@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_feed::{FollowError, Follower, FollowerSettings, NatsHandle};
-use event_store::{EventRef, EventStore as _, Head};
+use event_store::{EventRef, Head};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use postgres_kit::{Connection, Keeper, Lease, LeaseTable, Pauses, Term};

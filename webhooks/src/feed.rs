@@ -13,8 +13,7 @@ use event_feed::consumer::continuity::{self, Continuity};
 use event_store::store::is_last_page;
 use event_store::subject::SUBJECT_ERASED;
 use event_store::{
-    Epoch, EventStore as _, EventType, Filter, Head, InvalidName, Position, RecordedEvent,
-    StoreError, erasure,
+    Epoch, EventType, Filter, Head, InvalidName, Position, RecordedEvent, StoreError, erasure,
 };
 use postgres_kit::Pauses;
 use tokio::sync::watch;

@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use event_store::KeyError;
 use event_store::encryption::{LocalMasterKeys, MasterKeys as _, SubjectKey, WrappedKey};
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use hmac::{Hmac, Mac as _};
 use secrecy::SecretString;
 use sha2::Sha256;
 use uuid::Uuid;

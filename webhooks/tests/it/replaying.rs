@@ -26,8 +26,8 @@ async fn a_replay_sends_its_part_of_the_past_marked_and_under_the_same_ids() {
     let last = world.append(LETTER, 10).await;
     world.sent(subscribed.id, last).await;
     let before = receiver.all();
-    let begun = world.operations().replay(subscribed.id, wanted(Start::Position(4), 500), BY);
-    let id = begun.await.unwrap();
+    let (operations, wanted) = (world.operations(), wanted(Start::Position(4), 500));
+    let id = operations.replay(subscribed.id, wanted, BY).await.unwrap();
     // These come live, and are no part of it.
     world.append(LETTER, 2).await;
     eventually("it is done", async || {
@@ -55,8 +55,8 @@ async fn a_replay_keeps_its_rate_and_a_killed_one_goes_on_where_it_was() {
     let last = world.append(LETTER, 30).await;
     world.sent(subscribed.id, last).await;
     let began = Instant::now();
-    let begun = world.operations().replay(subscribed.id, wanted(Start::Position(1), 10), BY);
-    begun.await.unwrap();
+    let (operations, wanted) = (world.operations(), wanted(Start::Position(1), 10));
+    operations.replay(subscribed.id, wanted, BY).await.unwrap();
     eventually("a part is recorded", async || replay(&world, subscribed.id).await.position >= 10)
         .await;
     process.kill().await;
