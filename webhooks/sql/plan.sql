@@ -15,4 +15,6 @@ SELECT feed.id, feed.subscription, feed.epoch, feed.position, feed.event_id,
      WHERE other.subscription = feed.subscription AND delivery.next_at IS NULL) AS "parked!"
 FROM webhooks.feeds AS feed
 JOIN webhooks.subscriptions AS subscription ON subscription.id = feed.subscription
-WHERE feed.id = $1 AND feed.ended IS NULL AND subscription.paused_for IS NULL
+WHERE feed.id = $1 AND subscription.paused_for IS NULL
+  AND (feed.ended IS NULL OR EXISTS (SELECT FROM webhooks.deliveries
+                                     WHERE feed = $1 AND next_at IS NOT NULL))

@@ -221,14 +221,18 @@ async fn carry_out(
         }
         Decision::Retry { position } => {
             let tried = sqlx::query_file!("sql/retry.sql", id, *position as Option<i64>);
-            tried.fetch_all(raw).await?.len() as u64
+            tried.execute(raw).await?.rows_affected()
         }
         Decision::Skip { position, .. } => {
             sqlx::query_file!("sql/skip.sql", id, position).execute(raw).await?.rows_affected()
         }
         Decision::CancelReplay { replay } => {
             let ended = sqlx::query_file!("sql/cancel.sql", replay, id);
-            u64::from(ended.fetch_optional(raw).await?.is_some())
+            let ended = ended.execute(&mut *raw).await?.rows_affected();
+            if ended > 0 {
+                sqlx::query_file!("sql/drop.sql", replay).execute(raw).await?;
+            }
+            ended
         }
     };
     if changed > 0 { Ok(()) } else { Err(DecisionError::NothingToDo) }

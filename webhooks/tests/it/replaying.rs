@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use local_servers::until as eventually;
 use webhooks::ops::{OperationError, Start, WantedReplay};
-use webhooks::tables::ReplayRow;
+use webhooks::tables::{Decision, ReplayRow};
 
 use crate::receiver::{Receiver, Reply};
 use crate::world::{BY, LETTER, World};
@@ -139,5 +139,30 @@ async fn a_replay_is_cancelled_with_what_waits_and_there_are_only_so_many() {
     .await;
     let beyond = operations.replay(subscribed.id, wanted(Start::Position(99), 100), BY).await;
     assert!(matches!(beyond, Err(OperationError::Invalid("/from", _))), "{beyond:?}");
+    process.drain().await;
+}
+
+#[tokio::test]
+async fn what_a_finished_replay_could_not_deliver_is_tried_again_when_a_person_asks() {
+    let mut world = World::new().await;
+    world.limits.pauses = Vec::new();
+    let receiver = Receiver::answering(|one, _| match one.replay() {
+        Some(_) => Reply::Status(422),
+        None => Reply::Status(200),
+    })
+    .await;
+    let subscribed = world.subscribe(&receiver).await;
+    let process = world.start();
+    let last = world.append(LETTER, 2).await;
+    world.sent(subscribed.id, last).await;
+    let operations = world.operations();
+    let wanted = wanted(Start::Position(2), 100);
+    operations.replay(subscribed.id, wanted, BY).await.unwrap();
+    eventually("it is done", async || replay(&world, subscribed.id).await.ended.is_some()).await;
+    assert_eq!(world.row(subscribed.id).await.parked, 1);
+    receiver.now(|_, _| Reply::Status(200));
+    world.decide(subscribed.id, Decision::Retry { position: Some(2) }).await;
+    world.sent(subscribed.id, last).await;
+    assert_eq!(receiver.all().iter().filter(|one| one.replay().is_some()).count(), 2);
     process.drain().await;
 }
