@@ -137,13 +137,11 @@ impl Dispatcher {
     async fn acquire(&self) -> sqlx::Result<Option<(Connection, Term)>> {
         let mut connection = Connection::open(&self.connect, CONNECT_LIMIT, CALL_LIMIT).await?;
         let take = async |raw: &mut PgConnection| self.lease.take(raw).await;
-        match connection.run_within(TAKE_LIMIT, take).await? {
-            Some(term) => Ok(Some((connection, term))),
-            None => {
-                connection.close().await;
-                Ok(None)
-            }
+        if let Some(term) = connection.run_within(TAKE_LIMIT, take).await? {
+            return Ok(Some((connection, term)));
         }
+        connection.close().await;
+        Ok(None)
     }
 
     /// Sends as long as the lease is held.
@@ -241,9 +239,7 @@ impl Dispatcher {
                         follower.seek(mark);
                         is_sought = true;
                     }
-                    heads.send_if_modified(|known| {
-                        std::mem::replace(known, Some(head)) != Some(head)
-                    });
+                    heads.send_if_modified(|known| known.replace(head) != Some(head));
                 }
                 Err(error) => {
                     let error = cli_kit::describe(&error);

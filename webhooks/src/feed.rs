@@ -169,19 +169,18 @@ impl Feed {
         if is_gone {
             return self.stop(&plan, "the receiver answered 410 Gone").await;
         }
-        Ok(match (rest, taken) {
-            (Some(rest), _) => Turn::Rest(rest),
-            (None, Taken::Events) => Turn::Again,
-            (None, Taken::Nothing) if repeats => Turn::Again,
-            (None, Taken::Nothing) => self.idle(&plan),
-            (None, Taken::End) if plan.waiting == 0 && !repeats => {
-                self.sending.tables.done(self.id).await?;
-                tracing::info!(replay = %self.id, "a replay is done");
-                Turn::Over
-            }
-            (None, Taken::End) if repeats => Turn::Again,
-            (None, Taken::End) => self.idle(&plan),
-        })
+        if let Some(rest) = rest {
+            return Ok(Turn::Rest(rest));
+        }
+        if repeats || taken == Taken::Events {
+            return Ok(Turn::Again);
+        }
+        if taken == Taken::End && plan.waiting == 0 {
+            self.sending.tables.done(self.id).await?;
+            tracing::info!(replay = %self.id, "a replay is done");
+            return Ok(Turn::Over);
+        }
+        Ok(self.idle(&plan))
     }
 
     fn form(&self, plan: &Plan) -> crate::message::Form {
@@ -274,7 +273,8 @@ async fn take(
     if marks.is_empty() && plan.until.is_some() {
         return Ok(Taken::End);
     }
-    let results = attempts.make(events.into_iter().map(Job::First).collect()).await;
+    let results =
+        attempts.make(events.into_iter().map(|event| Job::First(Box::new(event))).collect()).await;
     let made = results.delivered.len() + results.failed.len();
     let last = made.checked_sub(1).and_then(|last| marks.get(last)).copied();
     let is_quiet = marks.is_empty() && is_last;

@@ -140,12 +140,11 @@ impl Operations {
             let why = "this process has no keys of personal data: set SUBJECT_KEYS_URL".to_owned();
             return Err(OperationError::Invalid("/personal", why));
         }
-        let from = match after {
-            Some(position) => self.place(position, "/after").await?,
-            None => {
-                let head = self.sending.log.head().await?;
-                Checkpoint { epoch: Some(head.epoch), at: head.mark }
-            }
+        let from = if let Some(position) = after {
+            self.place(position, "/after").await?
+        } else {
+            let head = self.sending.log.head().await?;
+            Checkpoint { epoch: Some(head.epoch), at: head.mark }
         };
         let (id, secret) = (Uuid::now_v7(), Secret::random());
         let wrapped = self.sending.wrapping.wrap(id, &secret).await?;

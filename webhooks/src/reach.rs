@@ -51,6 +51,28 @@ impl Reach {
     }
 }
 
+/// The IPv4 networks that are not public, with the lengths of their prefixes.
+const SPECIAL_V4: [([u8; 4], u32); 18] = [
+    ([0, 0, 0, 0], 8),       // this network
+    ([10, 0, 0, 0], 8),      // private
+    ([100, 64, 0, 0], 10),   // shared with a provider
+    ([127, 0, 0, 0], 8),     // loopback
+    ([169, 254, 0, 0], 16),  // link-local, where clouds have their metadata
+    ([172, 16, 0, 0], 12),   // private
+    ([192, 0, 0, 0], 24),    // protocol assignments
+    ([192, 0, 2, 0], 24),    // documentation
+    ([192, 31, 196, 0], 24), // AS112
+    ([192, 52, 193, 0], 24), // AMT
+    ([192, 88, 99, 0], 24),  // 6to4 relays
+    ([192, 168, 0, 0], 16),  // private
+    ([192, 175, 48, 0], 24), // AS112
+    ([198, 18, 0, 0], 15),   // benchmarks
+    ([198, 51, 100, 0], 24), // documentation
+    ([203, 0, 113, 0], 24),  // documentation
+    ([224, 0, 0, 0], 4),     // multicast
+    ([240, 0, 0, 0], 4),     // reserved, and broadcast
+];
+
 /// Whether an address belongs to the public internet, by the registries of special-purpose
 /// addresses (RFC 6890). An address that is not surely public does not.
 fn is_public(address: IpAddr) -> bool {
@@ -61,20 +83,11 @@ fn is_public(address: IpAddr) -> bool {
 }
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [a, b, c, _] = address.octets();
-    let is_special = match (a, b, c) {
-        // This network, private, shared, loopback, link-local and private once more.
-        (0 | 10 | 127, ..) | (169, 254, _) | (192, 168, _) => true,
-        (100, b, _) => (64..128).contains(&b),
-        (172, b, _) => (16..32).contains(&b),
-        // Protocol assignments, documentation, 6to4 relays, AS112 and benchmarks.
-        (192, 0, 0 | 2) | (192, 31, 196) | (192, 52, 193) | (192, 88, 99) | (192, 175, 48) => true,
-        (198, 18 | 19, _) | (198, 51, 100) | (203, 0, 113) => true,
-        // Multicast, reserved and broadcast.
-        (224.., ..) => true,
-        _ => false,
+    let is_in = |(network, length): &([u8; 4], u32)| {
+        let beyond = 32 - length;
+        address.to_bits() >> beyond == Ipv4Addr::from(*network).to_bits() >> beyond
     };
-    !is_special
+    !SPECIAL_V4.iter().any(is_in)
 }
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
@@ -103,10 +116,9 @@ fn embedded(address: IpAddr) -> Option<Ipv4Addr> {
         Some(Ipv4Addr::new(a, b, c, d))
     };
     match segments {
-        [0, 0, 0, 0, 0, 0xffff, high, low]
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
         | [0, 0, 0, 0, 0xffff, 0, high, low]
         | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
-        | [0, 0, 0, 0, 0, 0, high, low]
         | [0x2002, high, low, ..] => of(high, low),
         _ => None,
     }

@@ -25,7 +25,7 @@ const AWAY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) enum Job {
     /// An event that was not tried before.
-    First(RecordedEvent),
+    First(Box<RecordedEvent>),
     /// A delivery that failed before. Its event is read from the log again.
     Repeat(Due),
 }
@@ -139,7 +139,7 @@ impl<D: Destination> Attempts<'_, D> {
             Outcome::Unsent { after: AWAY }
         };
         let event = match job {
-            Job::First(event) => event.clone(),
+            Job::First(event) => (**event).clone(),
             Job::Repeat(due) => event_at(self.sending, due.position, due.event_id)
                 .await
                 .map_err(|error| away(&error))?

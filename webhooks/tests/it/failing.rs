@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use local_servers::until as eventually;
 use webhooks::tables::Decision;
 
-use crate::receiver::{Receiver, Reply};
+use crate::receiver::{Received, Receiver, Reply};
 use crate::world::{BY, LETTER, World, limits};
 
 #[tokio::test]
@@ -22,8 +22,7 @@ async fn a_failed_attempt_is_repeated_under_the_same_id_while_later_events_go_on
     let last = world.append(LETTER, 3).await;
     world.sent(subscribed.id, last).await;
     let all = receiver.all();
-    let first: Vec<&str> =
-        all.iter().filter(|one| one.position() == 1).map(|one| one.id()).collect();
+    let first: Vec<&str> = all.iter().filter(|one| one.position() == 1).map(Received::id).collect();
     assert!(first.len() >= 2 && first.iter().all(|id| *id == first[0]), "{first:?}");
     assert_eq!(world.row(subscribed.id).await.failing_since, None);
     process.drain().await;

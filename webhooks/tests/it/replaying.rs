@@ -7,7 +7,7 @@ use local_servers::until as eventually;
 use webhooks::ops::{OperationError, Start, WantedReplay};
 use webhooks::tables::{Decision, ReplayRow};
 
-use crate::receiver::{Receiver, Reply};
+use crate::receiver::{Received, Receiver, Reply};
 use crate::world::{BY, LETTER, World};
 
 fn wanted(from: Start, rate: i32) -> WantedReplay {
@@ -36,7 +36,7 @@ async fn a_replay_sends_its_part_of_the_past_marked_and_under_the_same_ids() {
     .await;
     receiver.got_positions(&[11, 12]).await;
     let again: Vec<_> = receiver.all().into_iter().filter(|one| one.replay().is_some()).collect();
-    let positions: Vec<i64> = again.iter().map(|one| one.position()).collect();
+    let positions: Vec<i64> = again.iter().map(Received::position).collect();
     assert_eq!(positions.iter().copied().collect::<BTreeSet<_>>(), (4..=10).collect());
     assert_eq!(positions.len(), 7, "each once");
     for one in &again {
@@ -66,13 +66,13 @@ async fn a_replay_keeps_its_rate_and_a_killed_one_goes_on_where_it_was() {
     eventually("it is done", async || replay(&world, subscribed.id).await.ended.is_some()).await;
     assert!(began.elapsed() >= Duration::from_secs(2), "30 events at 10 a second");
     let later = receiver.all().split_off(before);
-    let first = later.iter().map(|one| one.position()).min().unwrap();
+    let first = later.iter().map(Received::position).min().unwrap();
     assert_eq!(first, at + 1, "it goes on after what was recorded");
     let all: BTreeSet<i64> = receiver
         .all()
         .iter()
         .filter(|one| one.replay().is_some())
-        .map(|one| one.position())
+        .map(Received::position)
         .collect();
     assert_eq!(all, (1..=30).collect());
     process.drain().await;
@@ -101,7 +101,7 @@ async fn a_replay_begins_at_a_time_and_sends_other_types_if_asked() {
         .all()
         .iter()
         .filter(|one| one.replay().is_some())
-        .map(|one| one.position())
+        .map(Received::position)
         .collect();
     assert_eq!(again, [3]);
     process.drain().await;

@@ -8,7 +8,7 @@ use local_servers::until as eventually;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::receiver::{Receiver, Reply};
+use crate::receiver::{Received, Receiver, Reply};
 use crate::world::{BY, LETTER, World};
 
 #[tokio::test]
@@ -35,7 +35,7 @@ async fn events_of_its_types_arrive_signed_and_without_what_is_private() {
     let first = received.iter().find(|one| one.position() == 3).unwrap().event();
     assert_eq!(first["data"], json!({"n": 7}), "personal fields are left out");
     assert_eq!(first["specversion"], "1.0");
-    let ids: BTreeSet<&str> = received.iter().map(|one| one.id()).collect();
+    let ids: BTreeSet<&str> = received.iter().map(Received::id).collect();
     assert_eq!(ids.len(), 21);
     assert_eq!(world.number("SELECT count(*) FROM webhooks.deliveries").await, 0);
     process.drain().await;
@@ -59,11 +59,11 @@ async fn a_process_killed_after_a_delivery_repeats_it_under_the_same_id_and_lose
     let process = world.start();
     world.sent(subscribed.id, last).await;
     let all = receiver.all();
-    let positions: BTreeSet<i64> = all.iter().map(|one| one.position()).collect();
+    let positions: BTreeSet<i64> = all.iter().map(Received::position).collect();
     assert_eq!(positions, (1..=30).collect());
     for one in &before {
         let same = all.iter().filter(|other| other.position() == one.position());
-        let ids: Vec<&str> = same.map(|other| other.id()).collect();
+        let ids: Vec<&str> = same.map(Received::id).collect();
         assert!(ids.len() >= 2 && ids.iter().all(|id| *id == one.id()), "{ids:?}");
     }
     process.drain().await;

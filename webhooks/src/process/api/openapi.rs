@@ -94,12 +94,14 @@ fn paths() -> Value {
         &many("Delivery"),
     );
     deliveries["parameters"] =
-        json!([query("after", count("Only those after this position")), query("limit", limit()),]);
+        json!(
+            [query("after", &count("Only those after this position")), query("limit", &limit()),]
+        );
     let deliveries = json!({"parameters": [id()], "get": deliveries});
     paths.insert(format!("{PATH}/{{id}}/deliveries"), deliveries);
     let mut replays =
         answered("listReplays", "Lists the replays, the newest first.", &many("Replay"));
-    replays["parameters"] = json!([query("limit", limit())]);
+    replays["parameters"] = json!([query("limit", &limit())]);
     let mut begin = created("beginReplay", "Sends events of the past once more.", "Begun");
     begin["requestBody"] = body(replaying());
     let replays = json!({"parameters": [id()], "get": replays, "post": begin});
@@ -168,7 +170,7 @@ fn envelope(data: &Value) -> Value {
     object(&[("data", data.clone(), true), ("meta", json!({"type": "object"}), true)])
 }
 
-fn query(name: &str, schema: Value) -> Value {
+fn query(name: &str, schema: &Value) -> Value {
     json!({"name": name, "in": "query", "schema": schema})
 }
 
