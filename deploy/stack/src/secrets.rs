@@ -1,7 +1,7 @@
-//! Keys and passwords. The keys (reservation, token, cursor, master, access tokens, webhooks) are created
-//! once per user, outside the checkout. All copies of the tree share them, so one copy can read
-//! another's data, and deleting `.stack` loses no key. The passwords belong to one cluster and are
-//! stored next to it.
+//! Keys and passwords. The keys (reservation, token, cursor, master, access tokens, webhooks) are
+//! created once per user, outside the checkout. All copies of the tree share them, so one copy can
+//! read another's data, and deleting `.stack` loses no key. The passwords belong to one cluster and
+//! are stored next to it.
 
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};

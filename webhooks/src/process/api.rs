@@ -27,10 +27,9 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use identity::{Operator, Operators, Signature};
-use serde::Deserialize;
 use service_kit::extract::{Json, Path, Query};
 use service_kit::http::RequestId;
-use service_kit::input::{Id, Time};
+use service_kit::input::Id;
 use service_kit::operations::answer::{RETRY_LATER, envelope, unavailable};
 use service_kit::operations::{DOCUMENT_PATH, check_id, check_words};
 use service_kit::{FieldError, Problem};
@@ -39,9 +38,13 @@ use super::NAME;
 use crate::ops::{MAX_NAME, OperationError, Operations, Start, Wanted, WantedReplay};
 use crate::tables::{Decision, DecisionError};
 
+mod body;
 mod openapi;
 mod view;
 
+use body::{
+    Creating, LimitQuery, PageQuery, Plain, Reasoned, Replaying, Resuming, Retrying, Skipping,
+};
 pub(super) use openapi::document;
 pub(super) use view::{Made, Replayed};
 
@@ -93,77 +96,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Permitted {
         operator.check(Permission::WebhooksOperate)?;
         Ok(Self(operator))
     }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Creating {
-    by: Option<String>,
-    name: String,
-    url: String,
-    types: Vec<String>,
-    #[serde(default)]
-    personal: bool,
-    after: Option<i64>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Plain {
-    by: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Reasoned {
-    by: Option<String>,
-    reason: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Resuming {
-    by: Option<String>,
-    after: Option<i64>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Retrying {
-    by: Option<String>,
-    position: Option<i64>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Skipping {
-    by: Option<String>,
-    position: i64,
-    reason: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Replaying {
-    by: Option<String>,
-    reason: String,
-    from: Option<i64>,
-    since: Option<Time>,
-    types: Option<Vec<String>>,
-    rate: Option<i32>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PageQuery {
-    after: Option<i64>,
-    limit: Option<i64>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LimitQuery {
-    limit: Option<i64>,
 }
 
 async fn list(

@@ -7,7 +7,8 @@ use chrono::DateTime;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::super::{Creating, Made, Plain, Reasoned, Replaying, Resuming, Retrying, Skipping};
+use super::super::Made;
+use super::super::body::{Creating, Plain, Reasoned, Replaying, Resuming, Retrying, Skipping};
 use super::*;
 use crate::tables::{DeliveryRow, ReplayRow, SubscriptionRow};
 
