@@ -30,6 +30,7 @@ mod readme;
 mod settings;
 mod silence;
 mod tools;
+mod webhooks;
 
 /// The purchase history in the repository.
 fn sample() -> anyhow::Result<acceptance::Purchases> {
