@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::destination::Destination;
 use crate::limits::Limits;
 use crate::sending::{ReceiverError, Receivers, Sending};
 use crate::tables::{Plan, Recorded};
@@ -252,8 +253,8 @@ enum Taken {
 }
 
 /// Sends the next events of the log, records how that ended, and moves the feed.
-async fn take(
-    attempts: &mut Attempts<'_, crate::receiver::Receiver>,
+async fn take<D: Destination>(
+    attempts: &mut Attempts<'_, D>,
     feed: (Uuid, Uuid),
     plan: &Plan,
     head: Head,
