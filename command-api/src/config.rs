@@ -6,7 +6,7 @@ use identity::OidcArgs;
 use identity::config::{CacheArgs, PolicyArgs};
 use service_kit::config::{
     AllowedArgs, Callers, LimitArgs, Listen, ListenAddr, ListenRefused, LogArgs, LoopbackAddr,
-    PublicUrl, RateArgs, Switch, TlsArgs, TokenKeyArgs, VersionArgs, WriterPoolArgs,
+    NatsUrlArgs, PublicUrl, RateArgs, Switch, TlsArgs, TokenKeyArgs, VersionArgs, WriterPoolArgs,
 };
 
 use crate::http::Version;
@@ -208,6 +208,9 @@ pub struct ServeArgs {
     /// Whether clients may ask for the GraphQL schema.
     #[arg(long, env = "GRAPHQL_INTROSPECTION", value_enum, default_value_t = Switch::Enabled)]
     pub graphql_introspection: Switch,
+    /// NATS. The process registers there, and needs it for nothing else.
+    #[command(flatten)]
+    pub nats: NatsUrlArgs,
     /// The database of the event store.
     #[command(flatten)]
     pub event_store: EventStoreUrlArgs,

@@ -18,6 +18,7 @@ use event_store::{
     EventStore as _, Head, Registry, StateLoader, StoreError, Task, UpcastingLog, WrittenType,
 };
 use identity::KeySource;
+use nats_kit::{NatsHandle, Registration, register};
 use postgres_kit::{Pauses, PoolLimits};
 use secrecy::{ExposeSecret, SecretString};
 use service_kit::clock;
@@ -42,6 +43,8 @@ mod pools;
 use api::{api, operators};
 use pools::Pools;
 
+/// The name of the process to others.
+const NAME: &str = "command-api";
 /// The first pause after a failed attempt to reach the event store. The pauses double up to
 /// [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -60,7 +63,7 @@ const SLOW_PULSE_LIMIT: Duration = Duration::from_secs(30);
 /// A setting is invalid, an address cannot be bound, or the event store has a schema that this
 /// program does not know.
 pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
-    let process = Process::start("command-api", &args.log.log)?;
+    let process = Process::start(NAME, &args.log.log)?;
     let listen = args.public(args.auth.optional()?.is_some())?;
     telemetry::describe();
     event_store::telemetry::describe_metrics();
@@ -70,7 +73,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let (api, signing_in, outside) = api(&args, pools.credentials, &commands, health)?;
     let departures = signing_in.as_ref().map(SigningIn::departures);
     let options = PostgresOptions::from_url(args.event_store.get()?.expose_secret())?
-        .application_name("command-api")
+        .application_name(NAME)
         .read_pools(pools.reads);
     pools.tell(&options);
     let keys = KeyOptions {
@@ -89,6 +92,8 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let admin =
         operations::routes(options.clone(), Arc::clone(&wake), settlement.clone(), operators);
     let ports = Ports { public: vec![public], admin: process.admin_with(args.admin_listen, admin) };
+    let nats = NatsHandle::connect_if(args.nats.optional()?.as_ref(), NAME).await?;
+    let registration = registration(&args);
     let executor = Executor {
         options: options.clone(),
         keys: keys.url.clone(),
@@ -98,12 +103,11 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     };
     let (served, drain) = (process.served(), process.drain());
     let work = async {
-        let departures = departures.as_ref();
         let watching = keep_stores(
             options,
             (keys, args.states),
             registry,
-            departures,
+            departures.as_ref(),
             (&commands, &components),
         );
         let watching = Box::pin(watching);
@@ -114,9 +118,11 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
             }
         });
         let fetching = Box::pin(fetch_keys(outside, process.served()));
-        let all = async { tokio::join!(served.cancelled(), operating, sign_in, fetching) };
+        let registering = register(nats, registration, health.clone(), process.drain());
+        let all =
+            async { tokio::join!(served.cancelled(), operating, sign_in, fetching, registering) };
         tokio::select! {
-            ((), (), (), ()) = all => {}
+            ((), (), (), (), ()) = all => {}
             unusable = watching => return Err(unusable.into()),
         }
         if let Some(commands) = commands.get() {
@@ -125,6 +131,12 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         anyhow::Ok(())
     };
     process.run(ports, work).await
+}
+
+/// What the process says about itself to others.
+fn registration(args: &ServeArgs) -> Registration {
+    let registration = Registration::new(NAME, env!("CARGO_PKG_VERSION"));
+    registration.admin(args.admin_listen).address(args.listen)
 }
 
 /// Keeps the keys of the outside issuer up to date until `served`, if there is one.
@@ -322,7 +334,7 @@ async fn reach(
 ) -> Result<(Arc<PostgresStore>, Arc<PostgresKeys>), StoreError> {
     let attempt = || async {
         let url = keys.url.expose_secret();
-        let found = PostgresKeys::connect_with(url, "command-api", keys.limits).await?;
+        let found = PostgresKeys::connect_with(url, NAME, keys.limits).await?;
         encryption::check(&found, keys.master.as_ref()).await?;
         Ok(found)
     };

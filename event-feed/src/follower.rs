@@ -12,9 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_store::{EventRef, EventStore, Head, RecordedEvent, StoreError};
+use nats_kit::NatsHandle;
 use tokio::time::Instant;
-
-use crate::nats::NatsHandle;
 
 mod catch_up;
 mod join;

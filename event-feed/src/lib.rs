@@ -10,12 +10,11 @@ pub mod cloud_event;
 pub mod consumer;
 pub mod follower;
 pub mod message;
-pub mod nats;
 pub mod relay;
 
 pub use follower::{Batch, FollowError, Follower, FollowerSettings, Mode};
-pub use nats::{NatsError, NatsHandle};
 // These are part of this crate's ports.
+pub use nats_kit::{NatsError, NatsHandle};
 pub use postgres_kit::{LeaseLost, Term};
 
 /// Compiles the examples of `docs/libraries.md`.

@@ -2,7 +2,7 @@
 
 use service_kit::config::{
     AllowedArgs, Callers, LimitArgs, Listen, ListenAddr, ListenRefused, LogArgs, LoopbackAddr,
-    TlsArgs,
+    NatsUrlArgs, TlsArgs,
 };
 
 use crate::address::Address;
@@ -50,6 +50,9 @@ pub struct ServeArgs {
         default_value = "http://127.0.0.1:8081"
     )]
     pub query_api_url: Address,
+    /// NATS. The front registers there, and shows at `/processes` of its admin port who else does.
+    #[command(flatten)]
+    pub nats: NatsUrlArgs,
     /// Maximum number of requests to each API at once. Beyond it, a request gets a 503.
     #[arg(long, env = "UPSTREAM_REQUESTS", default_value_t = 512,
         value_parser = clap::value_parser!(u32).range(1..=1_000_000))]

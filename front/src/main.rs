@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser as _;
 use front::config::{Cli, Command, ServeArgs};
-use front::{Front, Reports, keep_asking, router};
+use front::{Front, Reports, keep_asking, processes, router};
+use nats_kit::{NatsHandle, Registration, Registry, register};
 use service_kit::http::{Port, Ports};
 use service_kit::process::{self, Process};
 
@@ -31,10 +32,18 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let reports = Reports::new(process.health());
     let routes = router(front.clone(), &args.allowed.allowed());
     let public = Port::public(listen, routes, args.limits.limits());
-    let ports = Ports { public: vec![public], admin: process.admin(args.admin_listen) };
-    let served = process.served();
+    let nats = NatsHandle::connect_if(args.nats.optional()?.as_ref(), "front").await?;
+    let (registry, health) = (Registry::new(), process.health());
+    let registration = Registration::new("front", env!("CARGO_PKG_VERSION"))
+        .admin(args.admin_listen)
+        .address(args.listen);
+    let admin = process.admin_with(args.admin_listen, processes(registry.clone()));
+    let ports = Ports { public: vec![public], admin };
+    let (served, drain) = (process.served(), process.drain());
     let work = async {
-        keep_asking(&front, &reports, served).await;
+        let registering = register(nats.clone(), registration, health.clone(), drain);
+        let looking = registry.keep(nats.clone(), health, served.clone());
+        tokio::join!(keep_asking(&front, &reports, served), registering, looking);
         anyhow::Ok(())
     };
     process.run(ports, work).await

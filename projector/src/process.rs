@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_feed::{Follower, FollowerSettings, NatsHandle};
+use event_feed::{Follower, FollowerSettings};
 use event_store::encryption::{LocalMasterKeys, SubjectKeyStore, Vault, VaultOptions};
 use event_store::erasure::{self};
 use event_store::postgres::PostgresKeys;
@@ -12,6 +12,7 @@ use event_store::{
     EventStore, PostgresOptions, PostgresStore, Registry, StoreError, UpcastingLog, WrittenType,
 };
 use identity::OperatorKeys;
+use nats_kit::{NatsHandle, Registration, register};
 use postgres_kit::{Pauses, PoolLimits};
 use secrecy::{ExposeSecret as _, SecretString};
 use service_kit::clock;
@@ -59,14 +60,23 @@ pub async fn run(args: RunArgs) -> Result<(), CommandError> {
     let operators = identity.operators.clone();
     let api = operations::routes(reach.clone(), projections::all(), Arc::clone(&wake), operators);
     let admin = process.admin_with(args.admin_listen, api);
+    let nats = NatsHandle::connect_if(args.nats.optional()?.as_ref(), "projector").await?;
     let work = async {
         // Requests in flight may still need the keys.
         let keeping = async {
             identity.keep(process.served()).await;
             Ok::<(), CommandError>(())
         };
+        let registering = async {
+            let registration =
+                Registration::new("projector", env!("CARGO_PKG_VERSION")).admin(args.admin_listen);
+            let health = process.health().clone();
+            register(nats.clone(), registration, health, process.drain()).await;
+            Ok(())
+        };
         let pools = ([lookups, scans], keys);
-        tokio::try_join!(project(&args, (reach, pools), &process, wake), keeping).map(drop)
+        let projecting = project(&args, (reach, pools), (&process, nats.clone()), wake);
+        tokio::try_join!(projecting, keeping, registering).map(drop)
     };
     Box::pin(process.run(Ports { public: Vec::new(), admin }, work)).await
 }
@@ -74,15 +84,11 @@ pub async fn run(args: RunArgs) -> Result<(), CommandError> {
 async fn project(
     args: &RunArgs,
     (reach, (reads, keys)): (Reach, ([PoolLimits; 2], PoolLimits)),
-    process: &Process,
+    (process, nats): (&Process, Option<NatsHandle>),
     wake: Arc<Notify>,
 ) -> Result<(), CommandError> {
     let health = process.health();
     let watch = Watch::new(health, clock::system());
-    let nats = match args.nats.optional()? {
-        Some(url) => Some(NatsHandle::connect(url.expose_secret(), "projector").await?),
-        None => None,
-    };
     let Reach { options, registry, .. } = reach.clone();
     let log_options = store_options(&args.event_store.get()?)?.read_pools(reads);
     tell_connections(&log_options, keys, &reach);

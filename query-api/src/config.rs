@@ -114,7 +114,8 @@ pub struct ServeArgs {
     /// A replica of that database.
     #[command(flatten)]
     pub replica: ReadModelReplicaUrl,
-    /// NATS. It only shortens the wait of queries that wait for a position, and of live updates.
+    /// NATS. It shortens the wait of queries that wait for a position, and of live updates; and the
+    /// process registers there.
     #[command(flatten)]
     pub nats: NatsUrlArgs,
     /// The key of consistency tokens.

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use identity::published::{Reports, Source};
 use identity::{Gate, KeySource, Revocations};
+use nats_kit::{NatsHandle, Registration, register};
 use query_api::config::{Cli, Command, IdentityArgs, ServeArgs};
 use query_api::database::Pools;
 use query_api::http::{Api, ApiParts, Version, versions};
@@ -173,18 +174,21 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         live.run(&reader, |name| health.pulse(name, live::SILENCE), &background).await;
         anyhow::Ok(())
     });
+    let nats = NatsHandle::connect_if(args.nats.optional()?.as_ref(), "query-api").await?;
     let listening = async {
-        if let Some(url) = args.nats.optional()? {
-            position::listen(
-                watcher.clone(),
-                url,
-                health.optional_component("nats"),
-                background.clone(),
-            )
-            .await;
+        if let Some(nats) = nats.clone() {
+            let component = health.optional_component("nats");
+            position::listen(watcher.clone(), nats, component, background.clone()).await;
         }
         anyhow::Ok(())
     };
+    let registering = Box::pin(async {
+        let registration = Registration::new("query-api", env!("CARGO_PKG_VERSION"))
+            .admin(args.admin_listen)
+            .address(args.listen);
+        register(nats.clone(), registration, health.clone(), process.drain()).await;
+        anyhow::Ok(())
+    });
     let knowing = keep_published(&args.identity, folder, gate, health, background.clone())?;
     let fetching = async {
         if let Some(outside) = outside {
@@ -194,8 +198,9 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     };
     let following = Box::pin(follow(&args, servers.clone(), health, background.clone()));
     let work = async {
-        tokio::try_join!(ready, polling, streaming, listening, knowing, fetching, following)
-            .map(drop)
+        let serving =
+            async { tokio::try_join!(ready, polling, streaming, knowing, fetching, following) };
+        tokio::try_join!(serving, listening, registering).map(drop)
     };
     let ended = Box::pin(process.run(ports, work)).await;
     let closing = async { tokio::join!(servers.close(), exports.close()) };

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use nats_kit::{NatsHandle, Registration, register};
 use sandbox::{Faults, HookSettings, Sandbox, Settings};
-use service_kit::config::{LogArgs, LoopbackAddr};
+use service_kit::config::{LogArgs, LoopbackAddr, NatsUrlArgs};
 use service_kit::http::{Limits, Port, Ports};
 use service_kit::process::{self, Process};
 
@@ -38,6 +39,8 @@ struct Cli {
     #[arg(long, env = "SANDBOX_WEBHOOK_SECRET", default_value = "whsec_sandbox")]
     webhook_secret: String,
     #[command(flatten)]
+    nats: NatsUrlArgs,
+    #[command(flatten)]
     faults: Faults,
     #[command(flatten)]
     log: LogArgs,
@@ -53,6 +56,7 @@ async fn main() -> ExitCode {
 
 async fn serve(cli: Cli) -> anyhow::Result<()> {
     let process = Process::start("sandbox", &cli.log.log)?;
+    let nats = NatsHandle::connect_if(cli.nats.optional()?.as_ref(), "sandbox").await?;
     let (payments, shipments) = (cli.webhook_path, cli.shipment_webhook_path);
     let secret = cli.webhook_secret;
     let hooks =
@@ -61,7 +65,17 @@ async fn serve(cli: Cli) -> anyhow::Result<()> {
     let sandbox = Sandbox::open(Settings { state: cli.state, seed: cli.seed, faults, hooks })?;
     let public = Port::public(cli.listen, sandbox.routes(), Limits::default());
     let ports = Ports { public: vec![public], admin: process.admin(cli.admin_listen) };
-    let served = process.served();
-    let work = async { Ok(sandbox.deliver(served).await?) };
+    let registration = Registration::new("sandbox", env!("CARGO_PKG_VERSION"))
+        .admin(cli.admin_listen)
+        .address(cli.listen);
+    let (served, drain, health) = (process.served(), process.drain(), process.health().clone());
+    let work = async {
+        let registering = async {
+            register(nats, registration, health, drain).await;
+            anyhow::Ok(())
+        };
+        let delivering = async { Ok(sandbox.deliver(served).await?) };
+        tokio::try_join!(delivering, registering).map(drop)
+    };
     process.run(ports, work).await
 }

@@ -27,6 +27,7 @@ mod outage;
 mod outside;
 mod proxies;
 mod readme;
+mod registry;
 mod settings;
 mod silence;
 mod tools;

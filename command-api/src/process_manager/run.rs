@@ -3,12 +3,12 @@
 use std::sync::{Arc, OnceLock};
 
 use access::Principal;
-use event_feed::NatsHandle;
 use event_feed::consumer::End;
 use event_store::encryption::{Vault, VaultOptions};
 use event_store::postgres::{DIGESTING, PostgresKeys, PostgresOptions};
 use event_store::{EncryptingStore, Registry, StateLoader, Task, UpcastingLog};
 use identity::OperatorKeys;
+use nats_kit::{NatsHandle, Registration, register};
 use postgres_kit::PoolLimits;
 use saga::ops::Operations;
 use saga::work::WorkTable;
@@ -54,12 +54,19 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<()> {
     let manager = Manager::new(&args, health)?;
     let late = Late { operations, reports: webhooks::Late::default() };
     let public = webhook_port(&args, &late)?.into_iter().collect();
+    let nats = NatsHandle::connect_if(args.nats.optional()?.as_ref(), NAME).await?;
     let work = async {
         let keeping = async {
             operators.keep(process.served()).await;
             anyhow::Ok(())
         };
-        tokio::try_join!(manager.work(&args, &process, &late), keeping).map(drop)
+        let registering = async {
+            let registration = registration(&args)?;
+            register(nats.clone(), registration, health.clone(), process.drain()).await;
+            anyhow::Ok(())
+        };
+        let working = manager.work(&args, nats.clone(), &process, &late);
+        tokio::try_join!(working, keeping, registering).map(drop)
     };
     Box::pin(process.run(Ports { public, admin }, work)).await
 }
@@ -68,6 +75,13 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<()> {
 struct Late {
     operations: Arc<OnceLock<Operations>>,
     reports: webhooks::Late,
+}
+
+/// What the process says about itself to others.
+fn registration(args: &RunArgs) -> anyhow::Result<Registration> {
+    let registration = Registration::new(NAME, env!("CARGO_PKG_VERSION")).admin(args.admin_listen);
+    let has_port = args.payment.webhooks()?.is_some() || args.shipping.webhooks()?.is_some();
+    Ok(if has_port { registration.address(args.webhook_listen) } else { registration })
 }
 
 /// The port for the events of the payment provider and the shipper; `None` if no secret is set.
@@ -121,12 +135,14 @@ impl Manager {
         })
     }
 
-    async fn work(&self, args: &RunArgs, process: &Process, late: &Late) -> anyhow::Result<()> {
+    async fn work(
+        &self,
+        args: &RunArgs,
+        nats: Option<NatsHandle>,
+        process: &Process,
+        late: &Late,
+    ) -> anyhow::Result<()> {
         let (drain, tables) = (process.drain(), WorkTable::new(&self.tables));
-        let nats = match args.nats.optional()? {
-            Some(url) => Some(NatsHandle::connect(url.expose_secret(), NAME).await?),
-            None => None,
-        };
         let url = args.keys.url.get()?;
         let keys = (&url, self.keys);
         let opening = stores::open(&self.log, keys, &tables, &self.registry, &self.components);

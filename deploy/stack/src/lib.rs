@@ -25,6 +25,7 @@ mod pauses;
 pub mod ports;
 pub mod prepare;
 pub mod psql;
+mod registered;
 pub mod reset;
 pub mod restart;
 pub mod secrets;

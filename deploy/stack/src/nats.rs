@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::layout::{Layout, private_folder, write_private};
 use crate::secrets::Passwords;
@@ -22,10 +22,75 @@ pub fn write_config(layout: &Layout, port: u16, passwords: &Passwords) -> anyhow
 }
 
 /// Only the relay may publish events and manage the stream. Projector, query API and process
-/// manager read it; the projector may also announce checkpoints.
+/// manager read it; the projector may also announce checkpoints. Each process may register under
+/// its own name, and the front may ask who is registered.
 fn config(name: &str, store: &str, port: u16, passwords: &Passwords) -> String {
-    let password = |secret: &secrecy::SecretString| secret.expose_secret().to_owned();
-    let reading = [
+    let reading = reading();
+    let and = |more: &[&str]| {
+        reading.iter().cloned().chain(more.iter().map(ToString::to_string)).collect::<Vec<_>>()
+    };
+    let users = [
+        User {
+            name: "event_relay",
+            password: &passwords.event_relay,
+            publish: owned(&["events.>", "relay.head", "$JS.API.>"]),
+            subscribe: owned(&[]),
+        },
+        User {
+            name: "projector",
+            password: &passwords.projector,
+            publish: and(&["checkpoints.>"]),
+            subscribe: owned(&["relay.head", "checkpoints.>"]),
+        },
+        User {
+            name: "query_api",
+            password: &passwords.query_api,
+            publish: and(&[]),
+            subscribe: owned(&["relay.head", "checkpoints.>"]),
+        },
+        User {
+            name: "process_manager",
+            password: &passwords.process_manager,
+            publish: and(&[]),
+            subscribe: owned(&["relay.head"]),
+        },
+        User {
+            name: "command_api",
+            password: &passwords.command_api,
+            publish: owned(&[]),
+            subscribe: owned(&[]),
+        },
+        User {
+            name: "front",
+            password: &passwords.front,
+            publish: owned(&["$SRV.INFO", "$SRV.STATS"]),
+            subscribe: owned(&[]),
+        },
+        User {
+            name: "sandbox",
+            password: &passwords.sandbox,
+            publish: owned(&[]),
+            subscribe: owned(&[]),
+        },
+    ];
+    let users: String = users.iter().map(User::entry).collect();
+    format!(
+        r#"listen: "127.0.0.1:{port}"
+server_name: "{name}"
+jetstream {{ store_dir: "{store}", sync_interval: always }}
+authorization {{
+  users: [
+    {{ user: ops, password: "{ops}" }}
+{users}  ]
+}}
+"#,
+        ops = passwords.owner.expose_secret(),
+    )
+}
+
+/// The subjects to which a reader of the stream publishes.
+fn reading() -> [String; 12] {
+    [
         "$JS.API.INFO".to_owned(),
         format!("$JS.API.STREAM.INFO.{STREAM}"),
         format!("$JS.API.STREAM.MSG.GET.{STREAM}"),
@@ -38,36 +103,48 @@ fn config(name: &str, store: &str, port: u16, passwords: &Passwords) -> String {
         format!("$JS.API.CONSUMER.MSG.NEXT.{STREAM}.>"),
         format!("$JS.ACK.{STREAM}.>"),
         "$JS.FC.>".to_owned(),
-    ];
-    let list = |subjects: &[String]| {
-        subjects.iter().map(|subject| format!("\"{subject}\"")).collect::<Vec<_>>().join(", ")
-    };
-    let projector: Vec<String> =
-        reading.iter().cloned().chain(["checkpoints.>".to_owned()]).collect();
-    format!(
-        r#"listen: "127.0.0.1:{port}"
-server_name: "{name}"
-jetstream {{ store_dir: "{store}", sync_interval: always }}
-authorization {{
-  users: [
-    {{ user: ops, password: "{ops}" }}
-    {{ user: event_relay, password: "{event_relay}", permissions: {{
-        publish: ["events.>", "relay.head", "$JS.API.>"], subscribe: ["_INBOX.>"] }} }}
-    {{ user: projector, password: "{projector_password}", permissions: {{
-        publish: [{projector}], subscribe: ["_INBOX.>", "relay.head", "checkpoints.>"] }} }}
-    {{ user: query_api, password: "{query_api}", permissions: {{
-        publish: [{reading}], subscribe: ["_INBOX.>", "relay.head", "checkpoints.>"] }} }}
-    {{ user: process_manager, password: "{process_manager}", permissions: {{
-        publish: [{reading}], subscribe: ["_INBOX.>", "relay.head"] }} }}
-  ]
-}}
+    ]
+}
+
+fn owned(subjects: &[&str]) -> Vec<String> {
+    subjects.iter().map(ToString::to_string).collect()
+}
+
+/// A user of a process, and the subjects that it needs for its work.
+struct User<'p> {
+    name: &'static str,
+    password: &'p SecretString,
+    publish: Vec<String>,
+    subscribe: Vec<String>,
+}
+
+impl User<'_> {
+    /// The user's line. Besides its work, the process gets answers, registers under its own name,
+    /// asks for itself, and answers those who ask it. A short time for answers keeps the server's
+    /// list of open ones short, because each message of the stream may be answered, too.
+    fn entry(&self) -> String {
+        let process = self.name.replace('_', "-");
+        let list = |subjects: &[String], more: &[String]| {
+            let quoted = subjects.iter().chain(more).map(|subject| format!("\"{subject}\""));
+            quoted.collect::<Vec<_>>().join(", ")
+        };
+        let publish = list(&self.publish, &[format!("$SRV.PING.{process}.>")]);
+        let registering = [
+            "_INBOX.>".to_owned(),
+            "$SRV.*".to_owned(),
+            format!("$SRV.*.{process}"),
+            format!("$SRV.*.{process}.>"),
+            format!("health.{process}.>"),
+        ];
+        let subscribe = list(&self.subscribe, &registering);
+        format!(
+            r#"    {{ user: {name}, password: "{password}", permissions: {{
+        publish: [{publish}],
+        subscribe: [{subscribe}],
+        allow_responses: {{ max: 1, expires: "5s" }} }} }}
 "#,
-        ops = password(&passwords.owner),
-        event_relay = password(&passwords.event_relay),
-        projector_password = password(&passwords.projector),
-        query_api = password(&passwords.query_api),
-        process_manager = password(&passwords.process_manager),
-        projector = list(&projector),
-        reading = list(&reading),
-    )
+            name = self.name,
+            password = self.password.expose_secret(),
+        )
+    }
 }

@@ -111,6 +111,10 @@ pub struct Passwords {
     pub query_api: SecretString,
     /// The process manager's password.
     pub process_manager: SecretString,
+    /// The front's password.
+    pub front: SecretString,
+    /// The sandbox's password.
+    pub sandbox: SecretString,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -123,7 +127,14 @@ struct Stored {
     /// A stack of an earlier version has none.
     #[serde(default = "random")]
     process_manager: String,
+    #[serde(default = "random")]
+    front: String,
+    #[serde(default = "random")]
+    sandbox: String,
 }
+
+/// The passwords that a stack of an earlier version may not have.
+const LATER: [&str; 3] = ["\"process_manager\"", "\"front\"", "\"sandbox\""];
 
 impl Passwords {
     /// Finds this stack's passwords, or creates them.
@@ -137,6 +148,8 @@ impl Passwords {
                 projector: random(),
                 query_api: random(),
                 process_manager: random(),
+                front: random(),
+                sandbox: random(),
             };
             write_private(&path, &serde_json::to_string_pretty(&stored)?)?;
         }
@@ -145,7 +158,7 @@ impl Passwords {
         let stored: Stored = serde_json::from_str(&text).with_context(|| {
             format!("{} cannot be read: `cargo stack reset` creates a new one", path.display())
         })?;
-        if !text.contains("process_manager") {
+        if !LATER.iter().all(|name| text.contains(name)) {
             write_private(&path, &serde_json::to_string_pretty(&stored)?)?;
         }
         Ok(Passwords {
@@ -155,6 +168,8 @@ impl Passwords {
             projector: stored.projector.into(),
             query_api: stored.query_api.into(),
             process_manager: stored.process_manager.into(),
+            front: stored.front.into(),
+            sandbox: stored.sandbox.into(),
         })
     }
 }

@@ -90,6 +90,7 @@ impl Settings {
         let mut command = self.program("command-api", &["serve"]);
         let url = self.postgres("command_api", &self.passwords.command_api);
         command.env("EVENT_STORE_URL", &url).env("AUTH_URL", &url);
+        command.env("NATS_URL", self.nats("command_api", &self.passwords.command_api));
         command.env("COMMAND_API_LISTEN", loopback(self.ports.command_api));
         command.env("ADMIN_LISTEN", loopback(self.ports.command_api_admin));
         command
@@ -154,6 +155,7 @@ impl Settings {
     /// The command `front serve`.
     pub fn front(&self) -> Command {
         let mut command = self.program("front", &["serve"]);
+        command.env("NATS_URL", self.nats("front", &self.passwords.front));
         command.env("FRONT_LISTEN", loopback(self.ports.front));
         command.env("ADMIN_LISTEN", loopback(self.ports.front_admin));
         command.env("COMMAND_API_URL", http(self.ports.command_api));
@@ -187,6 +189,7 @@ impl Settings {
     /// The command `sandbox`.
     pub fn sandbox(&self) -> Command {
         let mut command = self.program("sandbox", &[]);
+        command.env("NATS_URL", self.nats("sandbox", &self.passwords.sandbox));
         command.env("SANDBOX_LISTEN", loopback(self.ports.sandbox));
         command.env("ADMIN_LISTEN", loopback(self.ports.sandbox_admin));
         command.env("SANDBOX_STATE", &self.sandbox);

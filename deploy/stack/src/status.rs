@@ -11,6 +11,7 @@ use crate::down::running;
 use crate::endpoints::Endpoints;
 use crate::layout::Layout;
 use crate::output::answer;
+use crate::registered::{self, registered};
 use crate::shown::show;
 use crate::supervisor::{NotReady, Probe, Readiness, Running, RunningFile};
 
@@ -24,7 +25,9 @@ pub async fn run(layout: &Layout, json: bool) -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::FAILURE);
     };
-    let rows = states(layout, &endpoints, &running).await?;
+    let (rows, listing) =
+        tokio::join!(states(layout, &endpoints, &running), registered(&endpoints));
+    let rows = rows?;
     let all_ready = rows.iter().all(|(_, _, state)| state.is_ok());
     if json {
         let processes = rows.iter().map(|(name, process, state)| {
@@ -35,7 +38,8 @@ pub async fn run(layout: &Layout, json: bool) -> anyhow::Result<ExitCode> {
         });
         let processes: Vec<_> = processes.collect();
         answer(serde_json::to_string_pretty(
-            &json!({ "up": true, "ready": all_ready, "processes": processes }),
+            &json!({ "up": true, "ready": all_ready, "processes": processes,
+                "registered": listing }),
         )?)?;
     } else {
         let mut table = Table::new();
@@ -49,6 +53,7 @@ pub async fn run(layout: &Layout, json: bool) -> anyhow::Result<ExitCode> {
             table.add_row([(*name).to_owned(), pid, process.restarts.to_string(), state]);
         }
         answer(table)?;
+        registered::show(&listing)?;
         show(&endpoints, false)?;
     }
     Ok(if all_ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -13,6 +13,7 @@ use event_feed::relay::{
 };
 use event_store::postgres::{PostgresOptions, PostgresStore, WAKE_CHANNEL};
 use event_store::{EventStore, StoreError};
+use nats_kit::{Registration, register};
 use secrecy::ExposeSecret as _;
 use service_kit::clock;
 use service_kit::config::{LogArgs, LoopbackAddr, NatsUrlArgs, WriterPoolArgs};
@@ -108,6 +109,14 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     telemetry::most_connections("store", options.most_connections());
     telemetry::most_connections("lease", OTHERS);
     let nats = NatsHandle::connect(args.nats.get()?.expose_secret(), "event-relay").await?;
+    let registration =
+        Registration::new("event-relay", env!("CARGO_PKG_VERSION")).admin(args.admin_listen);
+    let (registry, health) = (Some(nats.clone()), process.health().clone());
+    let drain = process.drain();
+    let registering = async {
+        register(registry, registration, health, drain).await;
+        anyhow::Ok(())
+    };
     let relay = Relay::new(
         opener(options.clone()),
         connect,
@@ -119,9 +128,12 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     );
     let ports = Ports { public: Vec::new(), admin: process.admin(args.admin_listen) };
     let working = async {
-        refuse_unknown_schema(options).await?;
-        relay.run(process.drain()).await;
-        anyhow::Ok(())
+        let relaying = async {
+            refuse_unknown_schema(options).await?;
+            relay.run(process.drain()).await;
+            anyhow::Ok(())
+        };
+        tokio::try_join!(relaying, registering).map(drop)
     };
     Box::pin(process.run(ports, working)).await
 }

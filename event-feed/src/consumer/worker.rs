@@ -19,6 +19,7 @@ use std::time::Duration;
 use event_store::UpcastingLog;
 use event_store::encryption::Vault;
 use futures::FutureExt as _;
+use nats_kit::NatsHandle;
 use postgres_kit::{Connection, Lease, Pauses, Term, ended_when_lost};
 use service_kit::Pulse;
 use service_kit::health::{Component, Health};
@@ -31,7 +32,6 @@ use super::continuity::{self, Continuity};
 use super::handler::Handler;
 use super::{Consumer, Held};
 use crate::follower::{Follower, FollowerSettings};
-use crate::nats::NatsHandle;
 
 mod end;
 mod metrics;

@@ -9,13 +9,13 @@ use async_nats::Subscriber;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use event_store::{Head, Position};
 use futures::StreamExt as _;
+use nats_kit::NatsHandle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::beacon::{BEACON_SUBJECT, Beacon};
 use crate::message::{Decoded, STREAM, decode};
-use crate::nats::NatsHandle;
 
 /// The interval of the server's heartbeats. After twice this time in silence, the consumer is
 /// dropped.

@@ -8,6 +8,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use event_store::{Epoch, EventRef, Head, RecordedEvent};
+use nats_kit::{NatsHandle, REQUEST_TIMEOUT};
 use postgres_kit::Term;
 use tokio::time::timeout;
 
@@ -15,7 +16,6 @@ use super::resume::{ResumeError, Resumed, Resuming};
 use super::target::{EncodedBatch, NotPublished, RelayTarget, TargetError};
 use crate::beacon::{BEACON_SUBJECT, Beacon};
 use crate::message;
-use crate::nats::{NatsHandle, REQUEST_TIMEOUT};
 
 mod publish;
 mod resume;

@@ -1,11 +1,11 @@
 //! Why a command failed.
 
-use event_feed::NatsError;
 use event_store::KeyError;
 use event_store::StoreError;
 use event_store::encryption::InvalidMasterKey;
 use event_store::registry::InvalidRegistry;
 use identity::OperatorKeysError;
+use nats_kit::NatsError;
 use service_kit::config::SecretError;
 use service_kit::process::ProcessError;
 

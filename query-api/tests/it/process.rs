@@ -221,6 +221,7 @@ fn a_setting_that_is_wrong_is_named_and_no_key_is_shown() {
         ("TOKEN_KEY", "", "TOKEN_KEY is empty"),
         ("CURSOR_KEY", "c2hvcnQ=", "fewer than 32 bytes"),
         ("RATE_LIMITS", "100, listOders=1", "RATE_LIMITS: there is no operation listOders"),
+        ("NATS_URL", "nats://me:canary@[:1", "NATS_URL is not valid: expected nats://"),
         ("OIDC_ISSUER", "https://id.example.com", "OIDC_AUDIENCE is not set, and OIDC_ISSUER is"),
     ] {
         let mut command = command();
@@ -231,5 +232,6 @@ fn a_setting_that_is_wrong_is_named_and_no_key_is_shown() {
         let error = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{error}");
         assert!(error.contains(hint) && !error.contains("c2hvcnQ"), "{error}");
+        assert!(!error.contains("canary"), "{error}");
     }
 }

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use local_servers::{NatsOptions, NatsServer, until};
+use nats_kit::NatsHandle;
 use query_api::position::{self, CheckpointUpdate, Watcher};
 use secrecy::SecretString;
 use service_kit::consistency::{ConsistencyToken, TokenKey};
@@ -206,7 +207,7 @@ async fn an_announcement_wakes_at_once_without_asking_the_database() {
     let stop = CancellationToken::new();
     tokio::spawn(position::listen(
         app.watcher.clone(),
-        SecretString::from(server.url()),
+        NatsHandle::connect(&server.url(), "query-api").await.unwrap(),
         component.clone(),
         stop.clone(),
     ));

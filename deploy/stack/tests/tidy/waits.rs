@@ -68,7 +68,7 @@ fn what_tests_and_their_kits_wait_for_comes_in_time_or_fails_by_name() {
 /// Growing pauses that are made in another way, with the reasons.
 const NO_RETRIES: &[(&str, &str)] = &[
     ("event-feed/src/consumer/held.rs", "the size of a batch"),
-    ("event-feed/src/nats.rs", "the NATS client counts its attempts and asks for each pause"),
+    ("nats-kit/src/connection.rs", "the NATS client counts its attempts and asks for each pause"),
     ("event-store/src/postgres/wake.rs", "gathers wake-ups while appends keep coming"),
     ("projection/src/runner/backoff.rs", "counts how long the silent attempt took"),
     ("projection/src/runner/parked.rs", "a time in a table, which no process waits for"),

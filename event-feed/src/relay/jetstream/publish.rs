@@ -18,10 +18,10 @@ use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::response::Response;
 use async_nats::{Request, RequestErrorKind};
 use event_store::{Epoch, Position, RecordedEvent};
+use nats_kit::NatsHandle;
 use uuid::Uuid;
 
 use crate::message::{Encoded, STREAM, encode};
-use crate::nats::NatsHandle;
 use crate::relay::target::NotPublished;
 
 #[cfg(test)]

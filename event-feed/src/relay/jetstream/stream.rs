@@ -12,12 +12,12 @@ use async_nats::jetstream::stream::{
 };
 use async_nats::{HeaderMap, jetstream};
 use event_store::{Epoch, Position};
+use nats_kit::{NatsHandle, REQUEST_TIMEOUT};
 use postgres_kit::Term;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::message::{MIN_MAX_PAYLOAD, STREAM, SUBJECTS};
-use crate::nats::{NatsHandle, REQUEST_TIMEOUT};
 use crate::relay::resume::ResumeError;
 use crate::relay::target::TargetError;
 
