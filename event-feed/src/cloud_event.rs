@@ -36,7 +36,7 @@ use uuid::Uuid;
 /// The version of CloudEvents.
 const SPEC_VERSION: &str = "1.0";
 /// The content type of the data.
-const DATA_CONTENT_TYPE: &str = "application/json";
+pub(crate) const DATA_CONTENT_TYPE: &str = "application/json";
 /// The separator of tags, which contain no blanks.
 const BETWEEN_TAGS: char = ' ';
 

@@ -1,6 +1,7 @@
 //! Delivers the log's events to other systems and processes. It has a neutral event format, a relay
-//! that publishes the log to a target (JetStream is the first), a follower that reads the log live
-//! or from the store, and a durable consumer ([`consumer::Worker`]).
+//! that publishes the log to targets (JetStream and RabbitMQ), a follower that reads the log live or
+//! from the store, a durable consumer ([`consumer::Worker`]), and consumers for programs that have
+//! only a broker ([`outside`]).
 //!
 //! It knows no business terms. A target holds a copy that may be lost at any time; only the store
 //! is authoritative.
@@ -11,6 +12,8 @@ pub mod consumer;
 pub mod follower;
 pub mod message;
 pub mod nats;
+pub mod outside;
+pub mod rabbitmq;
 pub mod relay;
 
 pub use follower::{Batch, FollowError, Follower, FollowerSettings, Mode};

@@ -31,7 +31,8 @@ pub const SUBJECTS: &str = "events.>";
 const SUBJECT_PREFIX: &str = "events.";
 
 const STUB: HeaderName = HeaderName::from_static("daybook-stub");
-const STUB_REASON: &str = "too-large-read-the-store";
+/// The value of that header, on every target.
+pub(crate) const STUB_REASON: &str = "too-large-read-the-store";
 /// The header of the trace context outside CloudEvents.
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
@@ -108,6 +109,11 @@ pub fn subject_of(event_type: &str) -> String {
     format!("{SUBJECT_PREFIX}{event_type}")
 }
 
+/// Whether this is the subject of the events of a type.
+pub(crate) fn is_subject_of(subject: &str, event_type: &EventType) -> bool {
+    subject.strip_prefix(SUBJECT_PREFIX) == Some(event_type.as_str())
+}
+
 /// The subjects of all stored types that may become an event of one of these types. A consumer
 /// subscribes to them, and filters again after upcasting.
 pub fn subjects(types: &[EventType], registry: &Registry) -> Vec<String> {
@@ -122,7 +128,7 @@ pub fn decode(subject: &str, headers: &HeaderMap, payload: &[u8]) -> Result<Deco
     let attributes = Headers(headers);
     let (epoch, mark) = event_ref(&attributes)?;
     let event_type: EventType = parsed(&attributes, Attribute::Type)?;
-    if subject.strip_prefix(SUBJECT_PREFIX) != Some(event_type.as_str()) {
+    if !is_subject_of(subject, &event_type) {
         return Err(DecodeError::Subject);
     }
     let is_stub = headers.get(STUB).is_some();

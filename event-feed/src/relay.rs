@@ -1,5 +1,7 @@
 //! The outbox relay: publishes the log, in order, to a target. The first target is the JetStream
-//! stream `EVENTS` ([`JetStream`]); other targets implement [`RelayTarget`].
+//! stream `EVENTS` ([`JetStream`]), the second one an exchange of RabbitMQ ([`RabbitMq`]); other
+//! targets implement [`RelayTarget`]. One process may run a relay for each target. They share
+//! nothing, so one target that is away does not hold up another.
 //!
 //! States: *standing by* (another relay holds the lease) → *resuming* (find where the target ends,
 //! and check that it belongs to this log) → *publishing* (read the next events, check the term,
@@ -30,11 +32,13 @@ mod jetstream;
 mod lag;
 mod leader;
 mod metrics;
+mod rabbitmq;
 mod resume;
 mod target;
 mod wake;
 
 pub use jetstream::{JetStream, JetStreamSettings, PublishMode, StreamLimits};
+pub use rabbitmq::RabbitMq;
 pub use resume::{LostCommits, ResumeError, Resumed, Resuming};
 pub use target::{EncodedBatch, NotPublished, RelayTarget, TargetError};
 
@@ -135,9 +139,8 @@ impl<T: RelayTarget> Relay<T> {
         health: &Health,
         settings: RelaySettings,
     ) -> Self {
-        metrics::describe();
-        metrics::leading(false);
-        metrics::unknown();
+        let name = target.name();
+        metrics::start(name);
         let connect = connect.options([
             ("tcp_user_timeout", "5s"),
             ("statement_timeout", STATEMENT_TIMEOUT),
@@ -149,12 +152,12 @@ impl<T: RelayTarget> Relay<T> {
             lease_connect: connect.clone().application_name("event-relay lease"),
             wake_connect: connect.application_name("event-relay wake"),
             wake_channel,
-            postgres: health.component("postgres"),
-            reach: health.component(target.name()),
+            postgres: health.component(format!("postgres/{name}")),
+            reach: health.component(name),
             target,
             clock,
             settings,
-            pulse: health.pulse("relay", PULSE_LIMIT),
+            pulse: health.pulse(format!("relay/{name}"), PULSE_LIMIT),
         }
     }
 
@@ -167,11 +170,13 @@ impl<T: RelayTarget> Relay<T> {
                 Ok(None) => return,
                 Ok(Some(keeper)) => {
                     pauses.reset();
-                    metrics::leading(true);
-                    metrics::term(keeper.term().0);
-                    tracing::info!(term = keeper.term().0, owner = %self.owner, "leading");
+                    let (target, term) = (self.target.name(), keeper.term().0);
+                    metrics::leading(target, true);
+                    metrics::term(target, term);
+                    tracing::info!(relay = target, term, owner = %self.owner, "leading");
                     let ended = self.lead(&keeper, &drain).await;
-                    metrics::leading(false);
+                    metrics::leading(target, false);
+                    self.target.leave().await;
                     keeper.give_up().await;
                     match ended {
                         Ended::Draining => return,
@@ -205,7 +210,8 @@ impl<T: RelayTarget> Relay<T> {
             if let Some(term) = taken.await? {
                 // The metric changes at once: a publisher in a batch notices the loss only
                 // afterwards.
-                let on_loss = || metrics::leading(false);
+                let target = self.target.name();
+                let on_loss = move || metrics::leading(target, false);
                 return Ok(Some(Keeper::start(lease, term, connection, on_loss)));
             }
             self.postgres.ready();
@@ -226,7 +232,7 @@ impl<T: RelayTarget> Relay<T> {
             }
         };
         let wake = Wake::start(self.wake_connect.clone(), self.wake_channel);
-        let lag = Lag::new(Arc::clone(&self.clock));
+        let lag = Lag::new(self.target.name(), Arc::clone(&self.clock));
         let leader = Leader::new(
             &self.target,
             Arc::clone(&store),
@@ -295,7 +301,8 @@ impl<T: RelayTarget> Relay<T> {
     /// Logs an interruption. A single refusal is normal and is resolved in the next round; a
     /// lasting one makes the process not ready.
     fn note(&self, error: &RelayError, failures: u32) {
-        tracing::warn!(%error, failures, "publishing was interrupted");
+        let relay = self.target.name();
+        tracing::warn!(relay, %error, failures, "publishing was interrupted");
         match error {
             RelayError::Lost => {}
             // A single silent connection, or a refused publish: the next attempt starts from the

@@ -25,6 +25,7 @@
 //! - The keys and the ledger of erasures are in a separate database, wrapped by a master key. A
 //!   backup of the log alone reveals nothing.
 
+mod blank;
 mod cache;
 mod envelope;
 pub(crate) mod keys;
@@ -32,6 +33,7 @@ pub(crate) mod marked;
 mod master;
 pub(crate) mod vault;
 
+pub use blank::{blanked, subjects_in};
 pub use keys::{LedgerEntry, MemoryKeys, StoredKey, SubjectKeyStore, WrappedKey};
 pub use master::{InvalidMasterKey, LocalMasterKeys, MasterKeys, SubjectKey, check, rotate};
 pub use vault::{Unreadable, Vault, VaultOptions};

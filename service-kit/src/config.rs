@@ -54,8 +54,8 @@ pub enum SecretError {
 /// can answer.
 const DEFAULT_RATES: &str = "100/1000";
 
-/// The one secret named `…_URL` that is not a database address.
-const NATS_URL: &str = "NATS_URL";
+/// The secrets named `…_URL` that are not database addresses.
+const BROKER_URLS: [&str; 2] = ["NATS_URL", "RABBITMQ_URL"];
 
 /// Reads a secret from its value or its file. Trailing line ends of the file are dropped.
 ///
@@ -83,7 +83,7 @@ pub fn resolve_secret(
         return Err(SecretError::Empty(env));
     }
     // Checked here so that a typo is reported as a wrong setting.
-    let is_database = env.ends_with("_URL") && env != NATS_URL;
+    let is_database = env.ends_with("_URL") && !BROKER_URLS.contains(&env);
     if is_database && !postgres_kit::is_address(secret.expose_secret()) {
         return Err(SecretError::NotAnAddress(env));
     }

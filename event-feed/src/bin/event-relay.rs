@@ -1,18 +1,21 @@
-//! The process `event-relay`: publishes the log to NATS. See `event_feed::relay` for its
-//! guarantees.
+//! The process `event-relay`: publishes the log to NATS, RabbitMQ or both. See `event_feed::relay`
+//! for its guarantees.
 
 use std::process::ExitCode;
 use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use event_feed::NatsHandle;
+use event_feed::rabbitmq::{Queues, RabbitAddress};
 use event_feed::relay::{
-    JetStream, JetStreamSettings, OpenStore, PublishMode, Relay, RelaySettings, StreamLimits,
+    JetStream, JetStreamSettings, OpenStore, PublishMode, RabbitMq, Relay, RelaySettings,
+    RelayTarget, StreamLimits,
 };
 use event_store::postgres::{PostgresOptions, PostgresStore, WAKE_CHANNEL};
 use event_store::{EventStore, StoreError};
+use futures::future::OptionFuture;
 use secrecy::ExposeSecret as _;
 use service_kit::clock;
 use service_kit::config::{LogArgs, LoopbackAddr, NatsUrlArgs, WriterPoolArgs};
@@ -28,7 +31,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// How the read pools share the connections: of lookups, and of scans.
 const WEIGHTS: [u32; 2] = [1, 1];
-/// The connections besides those of the store: that of the lease, and the one that listens.
+/// The connections of a relay besides those of its store: that of the lease, and the one that
+/// listens.
 const OTHERS: u32 = 2;
 
 service_kit::secret_args!(
@@ -37,7 +41,21 @@ service_kit::secret_args!(
         "EVENT_STORE_URL_FILE"
 );
 
-/// Publishes the events of the log to NATS JetStream, in order.
+service_kit::secret_args!(
+    /// The address of RabbitMQ: amqp://user:password@host:port/vhost, or amqps.
+    RabbitmqUrlArgs, "rabbitmq-url", "RABBITMQ_URL", "rabbitmq-url-file", "RABBITMQ_URL_FILE"
+);
+
+/// Where the log is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Target {
+    /// The JetStream stream `EVENTS`.
+    Nats,
+    /// The exchange `events` of RabbitMQ.
+    Rabbitmq,
+}
+
+/// Publishes the events of the log to NATS JetStream, RabbitMQ or both, in order.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli {
@@ -47,7 +65,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs until it is stopped. Any number of copies may run; one of them publishes.
+    /// Runs until it is stopped. Any number of copies may run; one of them publishes to each
+    /// target.
     Run(Box<RunArgs>),
 }
 
@@ -55,12 +74,21 @@ enum Command {
 struct RunArgs {
     #[command(flatten)]
     event_store: EventStoreUrlArgs,
+    /// Where to publish, separated by commas. The targets do not wait for each other.
+    #[arg(long, env = "RELAY_TARGETS", value_enum, value_delimiter = ',', default_value = "nats")]
+    relay_targets: Vec<Target>,
     #[command(flatten)]
     nats: NatsUrlArgs,
+    #[command(flatten)]
+    rabbitmq: RabbitmqUrlArgs,
+    /// The queues of RabbitMQ that lose no event even if its data is deleted, with the events that
+    /// they get, such as shipping=events.order.*,events.product.*;audit=events.#.
+    #[arg(long, env = "RABBITMQ_QUEUES", default_value = "")]
+    rabbitmq_queues: Queues,
     /// Address of the port for health and metrics.
     #[arg(long, env = "ADMIN_LISTEN", default_value = "127.0.0.1:9082")]
     admin_listen: LoopbackAddr,
-    /// How many events before the head a newly created stream begins.
+    /// How many events before the head a new or emptied target begins.
     #[arg(long, env = "REFILL_WINDOW", default_value_t = 1_000_000,
         value_parser = clap::value_parser!(i64).range(1..))]
     refill_window: i64,
@@ -99,31 +127,86 @@ async fn main() -> ExitCode {
 
 async fn run(args: RunArgs) -> anyhow::Result<()> {
     let process = Process::start("event-relay", &args.log.log)?;
-    let url = args.event_store.get()?;
-    let connect = PgConnectOptions::from_str(url.expose_secret())
-        .map_err(|_| cli_kit::Usage("EVENT_STORE_URL is not a Postgres URL".to_owned()))?;
-    let options = PostgresOptions::from_url(url.expose_secret())?
-        .application_name("event-relay")
-        .read_pools(args.pools.limits()?.divided(WEIGHTS));
-    telemetry::most_connections("store", options.most_connections());
-    telemetry::most_connections("lease", OTHERS);
-    let nats = NatsHandle::connect(args.nats.get()?.expose_secret(), "event-relay").await?;
-    let relay = Relay::new(
-        opener(options.clone()),
-        connect,
-        WAKE_CHANNEL,
-        JetStream::new(nats, jetstream_settings(&args)),
-        clock::system(),
-        process.health(),
-        settings(&args),
-    );
+    let targets = distinct(&args.relay_targets)?;
+    let relays = Relays::new(&args, &process, u32::try_from(targets.len())?)?;
+    let nats = if targets.contains(&Target::Nats) {
+        let nats = NatsHandle::connect(args.nats.get()?.expose_secret(), "event-relay").await?;
+        Some(relays.to(JetStream::new(nats, jetstream_settings(&args))))
+    } else {
+        None
+    };
+    let rabbitmq = if targets.contains(&Target::Rabbitmq) {
+        Some(relays.to(rabbitmq(&args)?))
+    } else {
+        None
+    };
     let ports = Ports { public: Vec::new(), admin: process.admin(args.admin_listen) };
+    let (options, drain) = (relays.options, process.drain());
     let working = async {
         refuse_unknown_schema(options).await?;
-        relay.run(process.drain()).await;
+        tokio::join!(
+            OptionFuture::from(nats.map(|relay| relay.run(drain.clone()))),
+            OptionFuture::from(rabbitmq.map(|relay| relay.run(drain.clone()))),
+        );
         anyhow::Ok(())
     };
     Box::pin(process.run(ports, working)).await
+}
+
+/// The targets, of which none is named twice.
+fn distinct(targets: &[Target]) -> Result<&[Target], cli_kit::Usage> {
+    let twice = targets.iter().enumerate().any(|(at, target)| targets[..at].contains(target));
+    if twice {
+        return Err(cli_kit::Usage("RELAY_TARGETS names a target twice".to_owned()));
+    }
+    Ok(targets)
+}
+
+fn rabbitmq(args: &RunArgs) -> anyhow::Result<RabbitMq> {
+    let address: RabbitAddress = args
+        .rabbitmq
+        .get()?
+        .expose_secret()
+        .parse()
+        .map_err(|error| cli_kit::Usage(format!("RABBITMQ_URL: {error}")))?;
+    Ok(RabbitMq::new(address, args.rabbitmq_queues.0.clone()))
+}
+
+/// What the relays of one process have in common.
+struct Relays<'a> {
+    process: &'a Process,
+    connect: PgConnectOptions,
+    options: PostgresOptions,
+    settings: RelaySettings,
+}
+
+impl<'a> Relays<'a> {
+    /// Reads the settings. The relays share the connections of the process.
+    fn new(args: &RunArgs, process: &'a Process, relays: u32) -> anyhow::Result<Self> {
+        let url = args.event_store.get()?;
+        let connect = PgConnectOptions::from_str(url.expose_secret())
+            .map_err(|_| cli_kit::Usage("EVENT_STORE_URL is not a Postgres URL".to_owned()))?;
+        let whole = args.pools.limits()?;
+        let [share, _] = if relays > 1 { whole.divided([1; 2]) } else { [whole; 2] };
+        let options = PostgresOptions::from_url(url.expose_secret())?
+            .application_name("event-relay")
+            .read_pools(share.divided(WEIGHTS));
+        telemetry::most_connections("store", relays * options.most_connections());
+        telemetry::most_connections("lease", relays * OTHERS);
+        Ok(Self { process, connect, options, settings: settings(args) })
+    }
+
+    fn to<T: RelayTarget>(&self, target: T) -> Relay<T> {
+        Relay::new(
+            opener(self.options.clone()),
+            self.connect.clone(),
+            WAKE_CHANNEL,
+            target,
+            clock::system(),
+            self.process.health(),
+            self.settings.clone(),
+        )
+    }
 }
 
 /// Refuses a database with an unknown schema at once. If the database is away, the relay waits for

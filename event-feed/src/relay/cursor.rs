@@ -62,7 +62,8 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    async fn begin(&self, resuming: &Resuming<'_>) -> Result<EventRef, ResumeError> {
+    /// Begins, or begins again, one refill window before the head.
+    pub(super) async fn begin(&self, resuming: &Resuming<'_>) -> Result<EventRef, ResumeError> {
         let before_first = resuming.before_refill().await?;
         self.move_to(resuming.head().epoch, before_first).await?;
         tracing::warn!(cursor = self.target, after = %before_first.position, "the target begins");

@@ -1,4 +1,4 @@
-//! Measures how far the stream is behind the log.
+//! Measures how far a target is behind the log.
 //!
 //! The leader reports the lag with every batch. While it cannot publish, for example because the
 //! broker is away, a task measures the lag against the store's head. If that fails too, the metrics
@@ -20,18 +20,19 @@ const LIMIT: Duration = Duration::from_secs(2);
 
 /// The lag as reported by the leader.
 pub(super) struct Lag {
+    target: &'static str,
     clock: SharedClock,
     told: Mutex<Told>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
 struct Told {
-    /// The last event known to be in the stream; unknown at first.
+    /// The last event known to be in the target; unknown at first.
     position: Option<Position>,
     at: Option<Instant>,
 }
 
-/// The events in the log that are not known to be in the stream.
+/// The events in the log that are not known to be in the target.
 struct Waiting {
     head: Position,
     /// The time at which the first of them was recorded; `None` if there are none.
@@ -39,13 +40,13 @@ struct Waiting {
 }
 
 impl Lag {
-    /// Creates an unknown lag, until the leader reports where the stream ends.
-    pub(super) fn new(clock: SharedClock) -> Self {
-        metrics::unknown();
-        Self { clock, told: Mutex::new(Told { position: None, at: None }) }
+    /// Creates an unknown lag, until the leader reports where the target ends.
+    pub(super) fn new(target: &'static str, clock: SharedClock) -> Self {
+        metrics::unknown(target);
+        Self { target, clock, told: Mutex::new(Told { position: None, at: None }) }
     }
 
-    /// Reports that the stream has all events up to `position`. `oldest_left` is the time of the
+    /// Reports that the target has all events up to `position`. `oldest_left` is the time of the
     /// oldest known event after it.
     pub(super) fn tell(
         &self,
@@ -77,7 +78,7 @@ impl Lag {
             if *self.told() == told {
                 match told.position.zip(waiting) {
                     Some((position, Waiting { head, since })) => self.show(position, head, since),
-                    None => metrics::unknown(),
+                    None => metrics::unknown(self.target),
                 }
             }
         }
@@ -85,7 +86,7 @@ impl Lag {
 
     fn show(&self, position: Position, head: Position, oldest: Option<DateTime<Utc>>) {
         let age = oldest.map_or(0.0, |at| (self.clock.now() - at).as_seconds_f64());
-        metrics::progress(position.0, head.0, age);
+        metrics::progress(self.target, position.0, head.0, age);
     }
 
     fn told(&self) -> MutexGuard<'_, Told> {
@@ -94,9 +95,9 @@ impl Lag {
 }
 
 impl Drop for Lag {
-    /// A former leader does not know the state of the stream.
+    /// A former leader does not know the state of the target.
     fn drop(&mut self) {
-        metrics::unknown();
+        metrics::unknown(self.target);
     }
 }
 

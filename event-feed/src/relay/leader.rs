@@ -165,6 +165,12 @@ impl<'a, T: RelayTarget> Leader<'a, T> {
                 let cursor = Cursor::new(self.keeper, self.target.name());
                 (cursor.resume(&resuming).await?, Some(cursor))
             }
+            Resumed::Emptied => {
+                let cursor = Cursor::new(self.keeper, self.target.name());
+                let last = cursor.begin(&resuming).await?;
+                self.target.begin().await?;
+                (last, Some(cursor))
+            }
         };
         tracing::info!(position = %last.position, head = %head.mark.position,
             epoch = %head.epoch, "resuming publication");
@@ -207,10 +213,10 @@ impl<'a, T: RelayTarget> Leader<'a, T> {
     ) -> Result<(), RelayError> {
         let EncodedBatch { batch, count, stubs } = encoded;
         if let Err(error) = self.target.publish(batch, last, self.keeper.term()).await {
-            metrics::published(error.kind, count, 0);
+            metrics::published(self.target.name(), error.kind, count, 0);
             return Err(error.into());
         }
-        metrics::published("ok", count, stubs);
+        metrics::published(self.target.name(), "ok", count, stubs);
         if let Some(cursor) = &self.cursor {
             cursor.move_to(epoch, new_last).await?;
         }

@@ -20,6 +20,9 @@ pub enum Resumed {
     After(EventRef),
     /// After the relay's own cursor, because the target cannot tell.
     ByCursor,
+    /// One refill window before the head, because the target cannot tell and has lost what the
+    /// cursor counts, or never had it.
+    Emptied,
 }
 
 /// Why the relay could not find out where to continue.

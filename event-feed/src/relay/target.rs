@@ -4,7 +4,8 @@
 //! A target may tell where it ends ([`Resumed::After`]). If it also refuses what does not follow,
 //! it gets every event exactly once. A target that cannot tell ([`Resumed::ByCursor`]) gets events
 //! at least once: the relay keeps a cursor next to its lease, and repeats the current batch after a
-//! fault. In any case, events first arrive in log order, and none is skipped.
+//! fault. If it lost everything ([`Resumed::Emptied`]), the cursor begins again. In any case, events
+//! first arrive in log order, and none is skipped.
 //!
 //! Every call to a target must end by itself within a few seconds. The relay waits without a
 //! separate limit; a call that hangs shows in the relay's pulse.
@@ -50,6 +51,12 @@ pub trait RelayTarget: Send + Sync + 'static {
         resuming: &Resuming<'_>,
     ) -> impl Future<Output = Result<Resumed, ResumeError>> + Send;
 
+    /// Prepares a target that [`Resumed::Emptied`] described, after its cursor began again. Only now
+    /// may the target look as if it had what the cursor says.
+    fn begin(&self) -> impl Future<Output = Result<(), TargetError>> + Send {
+        async { Ok(()) }
+    }
+
     /// Encodes the first of these events: at least one, and as many as one publish may hold.
     fn encode(&self, events: &[RecordedEvent], epoch: Epoch) -> EncodedBatch<Self::Batch>;
 
@@ -61,6 +68,11 @@ pub trait RelayTarget: Send + Sync + 'static {
         after: EventRef,
         term: Term,
     ) -> impl Future<Output = Result<(), NotPublished>> + Send;
+
+    /// Releases what only a leader may hold. The relay does not lead any more.
+    fn leave(&self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
 
     /// Announces the log's head to the target's readers, apart from the events. A target without a
     /// way to do so does nothing.

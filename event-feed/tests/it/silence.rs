@@ -163,10 +163,10 @@ async fn p5_a_standby_says_that_the_broker_is_silent_though_its_connection_stand
     standby.stop().await;
 }
 
-/// Reads a gauge; `None` while its value is unknown.
+/// Reads a gauge of the target; `None` while its value is unknown.
 fn gauge(metrics: &Metrics, name: &str) -> Option<f64> {
-    let text = metrics.render();
-    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+    let (text, start) = (metrics.render(), format!("{name}{{target=\"nats\"}}"));
+    text.lines().find_map(|line| line.strip_prefix(&start)?.trim().parse().ok())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
