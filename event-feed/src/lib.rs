@@ -21,6 +21,11 @@ pub use nats::{NatsError, NatsHandle};
 // These are part of this crate's ports.
 pub use postgres_kit::{LeaseLost, Term};
 
+/// Compiles the example of `docs/events.md`.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/events.md")]
+mod events {}
+
 /// Compiles the examples of `docs/libraries.md`.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/libraries.md")]

@@ -108,6 +108,14 @@ pub enum ServerError {
         /// A command that installs the server.
         hint: String,
     },
+    /// The packages of a server cannot be had here.
+    #[error("{server} is missing, and there is no apt to fetch it; install it: {hint}")]
+    NoPackages {
+        /// The server's name.
+        server: &'static str,
+        /// A command that installs the server.
+        hint: String,
+    },
     /// No program was found that can download the server.
     #[error("{server} is missing, and so is pip, which could fetch it; install either: {hint}")]
     NoPip {

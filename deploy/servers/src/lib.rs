@@ -1,5 +1,5 @@
-//! Real servers for the local stack and for tests. It finds or downloads PostgreSQL and
-//! nats-server, starts private ones that never outlive the process that started them, and gives
+//! Real servers for the local stack and for tests. It finds or downloads PostgreSQL,
+//! nats-server and RabbitMQ, starts private ones that never outlive the process that started them, and gives
 //! every test a separate database.
 //!
 //! Deployments do not use this crate; only the stack tool and the tests do.
@@ -17,6 +17,7 @@ mod nats;
 mod port;
 mod postgres;
 mod program;
+mod rabbitmq;
 mod run;
 mod stopped;
 mod wait;
@@ -40,6 +41,7 @@ pub use postgres::{
     ClusterOptions, PostgresBinaries, PostgresCluster, PostmasterState, postmaster_data,
     postmaster_state,
 };
+pub use rabbitmq::{RabbitMqNode, RabbitMqPrograms, RabbitMqServer};
 pub use run::{TestRun, test_run};
 pub use stopped::Stopped;
 pub use wait::{PATIENCE, in_time, locked, until, until_within, within};

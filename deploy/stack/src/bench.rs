@@ -94,7 +94,7 @@ async fn one(
             None
         }
         On::OwnCluster | On::LargeCluster => {
-            let servers = choose::for_tests(layout, args.bundled)?;
+            let servers = choose::for_tests(layout, choose::Wanted { bundled: args.bundled, rabbitmq: false })?;
             // Some benchmarks start a broker.
             command.env("DAYBOOK_TEST_NATS_SERVER", &servers.nats);
             let binaries = Some(servers.postgres);

@@ -15,6 +15,9 @@ pub enum Check {
     /// Pay and refund through the adapter of Stripe at localstripe, a double of Stripe that
     /// somebody else wrote. It checks shapes only. It needs Python 3.11 or later, with pip.
     Localstripe,
+    /// Publish to RabbitMQ and consume from it while it is killed and loses its data, and blank what
+    /// it holds of an erased person. It needs RabbitMQ, or Debian's apt.
+    Rabbitmq,
 }
 
 impl Check {
@@ -23,6 +26,7 @@ impl Check {
         match self {
             Self::Schemathesis => "schemathesis",
             Self::Localstripe => "localstripe",
+            Self::Rabbitmq => "rabbitmq",
         }
     }
 

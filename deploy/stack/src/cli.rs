@@ -43,7 +43,7 @@ pub enum Command {
     /// Stop one process or server and keep it stopped, to see how the others cope.
     Stop {
         /// command-api, query-api, event-relay, projector, front, process-manager, sandbox,
-        /// postgres or nats.
+        /// postgres, nats or rabbitmq.
         name: String,
     },
     /// Start a stopped process or server again.
@@ -55,7 +55,7 @@ pub enum Command {
     /// running. A server is only restarted.
     Restart {
         /// command-api, query-api, event-relay, projector, front, process-manager, sandbox,
-        /// postgres or nats.
+        /// postgres, nats or rabbitmq.
         name: String,
     },
     /// Show what runs, where, and whether it is ready.
@@ -91,7 +91,7 @@ pub enum Command {
     /// Print a process's log.
     Logs {
         /// command-api, query-api, event-relay, projector, front, process-manager, sandbox,
-        /// postgres, nats or stack.
+        /// postgres, nats, rabbitmq or stack.
         name: String,
         /// Keep printing new lines.
         #[arg(long, short)]
@@ -127,6 +127,10 @@ pub struct UpArgs {
     /// Ignore installed servers; use the pinned ones and download them if needed.
     #[arg(long)]
     pub bundled: bool,
+    /// Also run RabbitMQ, as a second target of the relay. It uses an installed one, or Debian's
+    /// packages. RABBITMQ_QUEUES is passed on to the relay.
+    #[arg(long)]
+    pub rabbitmq: bool,
     /// The output format.
     #[command(flatten)]
     pub output: Output,
@@ -150,6 +154,9 @@ pub struct SuperviseArgs {
     /// Ignore installed servers.
     #[arg(long)]
     pub bundled: bool,
+    /// Also run RabbitMQ.
+    #[arg(long)]
+    pub rabbitmq: bool,
 }
 
 /// The arguments of `test`.

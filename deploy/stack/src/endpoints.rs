@@ -36,6 +36,9 @@ pub struct Endpoints {
     pub profile: Option<String>,
     /// NATS's address for a user with all permissions.
     pub nats: String,
+    /// RabbitMQ's address for a user with all permissions, if it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rabbitmq: Option<String>,
     /// The base URLs of the admin ports.
     pub admin: Admin,
     /// The process ids by service name.

@@ -108,6 +108,11 @@ impl Layout {
         self.servers.join("nats")
     }
 
+    /// The folder of RabbitMQ.
+    pub fn rabbitmq(&self) -> PathBuf {
+        self.servers.join("rabbitmq")
+    }
+
     /// The folder of downloaded servers.
     pub fn fetched(&self) -> PathBuf {
         self.servers.join("bin")

@@ -12,8 +12,19 @@ use crate::layout::Layout;
 use crate::output::answer;
 
 /// The processes and servers that have a log.
-const NAMES: [&str; 8] =
-    ["command-api", "query-api", "event-relay", "projector", "front", "postgres", "nats", "stack"];
+const NAMES: [&str; 11] = [
+    "command-api",
+    "query-api",
+    "event-relay",
+    "projector",
+    "front",
+    "process-manager",
+    "sandbox",
+    "postgres",
+    "nats",
+    "rabbitmq",
+    "stack",
+];
 const POLL: Duration = Duration::from_millis(200);
 
 /// Prints a log.

@@ -40,6 +40,10 @@ pub struct Ports {
     pub postgres: u16,
     /// NATS, usually 4223.
     pub nats: u16,
+    /// RabbitMQ, usually 5673.
+    pub rabbitmq: u16,
+    /// RabbitMQ's port for its own tools, usually 25673.
+    pub rabbitmq_tools: u16,
 }
 
 /// Locks on the picked ports against the user's other stacks and tests.
@@ -87,6 +91,8 @@ impl Ports {
             sandbox_admin: next(9086)?,
             postgres: next(5433)?,
             nats: next(4223)?,
+            rabbitmq: next(5673)?,
+            rabbitmq_tools: next(25_673)?,
         })
     }
 }
@@ -99,7 +105,7 @@ mod tests {
     use super::Ports;
 
     impl Ports {
-        fn all(&self) -> [u16; 14] {
+        fn all(&self) -> [u16; 16] {
             let Ports {
                 command_api,
                 query_api,
@@ -115,6 +121,8 @@ mod tests {
                 sandbox_admin,
                 postgres,
                 nats,
+                rabbitmq,
+                rabbitmq_tools,
             } = *self;
             [
                 command_api,
@@ -131,6 +139,8 @@ mod tests {
                 sandbox_admin,
                 postgres,
                 nats,
+                rabbitmq,
+                rabbitmq_tools,
             ]
         }
     }

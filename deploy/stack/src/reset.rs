@@ -12,6 +12,7 @@ pub async fn run(layout: &Layout, yes: bool, json: bool) -> anyhow::Result<ExitC
     let what = [
         layout.postgres_data(),
         layout.nats(),
+        layout.rabbitmq(),
         layout.identity_cache(),
         layout.mails(),
         layout.logs(),

@@ -25,6 +25,8 @@ const NATS_THREADS: &str = "GOMAXPROCS";
 const MAX_CONNECTIONS: &str = "1024";
 /// The maximum number of connections of Postgres. Those of all processes must fit.
 pub(crate) const POSTGRES_CONNECTIONS: &str = "200";
+/// The user that RabbitMQ creates with its data.
+pub(crate) const RABBITMQ_USER: &str = "ops";
 /// What signs the events of the sandbox. It protects nothing: the sandbox moves no money.
 const WEBHOOK_SECRET: &str = "whsec_sandbox";
 /// The number of our processes that share the machine.
@@ -48,6 +50,8 @@ pub struct Settings {
     pub mails: PathBuf,
     /// The file of the payments and shipments of the sandbox.
     pub sandbox: PathBuf,
+    /// Whether RabbitMQ runs.
+    pub rabbitmq: bool,
 }
 
 impl Settings {
@@ -73,6 +77,11 @@ impl Settings {
 
     fn nats(&self, user: &str, password: &SecretString) -> String {
         address("nats", user, password, self.ports.nats, "")
+    }
+
+    /// RabbitMQ's address for its one user.
+    fn rabbitmq(&self) -> String {
+        address("amqp", RABBITMQ_USER, &self.passwords.owner, self.ports.rabbitmq, "")
     }
 
     fn program(&self, name: &str, arguments: &[&str]) -> Command {
@@ -132,6 +141,9 @@ impl Settings {
         command.env("EVENT_STORE_URL", self.postgres("event_relay", &self.passwords.event_relay));
         command.env("NATS_URL", self.nats("event_relay", &self.passwords.event_relay));
         command.env("ADMIN_LISTEN", loopback(self.ports.event_relay_admin));
+        if self.rabbitmq {
+            command.env("RELAY_TARGETS", "nats,rabbitmq").env("RABBITMQ_URL", self.rabbitmq());
+        }
         share_postgres(&mut command, 8, 2);
         command
     }
@@ -224,6 +236,7 @@ impl Settings {
             programs: self.programs.folder.clone(),
             profile: self.programs.profile.clone(),
             nats: self.nats("ops", &self.passwords.owner),
+            rabbitmq: self.rabbitmq.then(|| self.rabbitmq()),
             admin: Admin {
                 command_api: http(self.ports.command_api_admin),
                 query_api: http(self.ports.query_api_admin),

@@ -23,6 +23,9 @@ pub(crate) fn show(endpoints: &Endpoints, json: bool) -> anyhow::Result<()> {
     table.add_row(["sandbox (payments, shipping)", &endpoints.sandbox, &endpoints.admin.sandbox]);
     table.add_row(["PostgreSQL", &without_password(&endpoints.postgres), "cargo stack psql"]);
     table.add_row(["NATS", &without_password(&endpoints.nats), ""]);
+    if let Some(rabbitmq) = &endpoints.rabbitmq {
+        table.add_row(["RabbitMQ", &without_password(rabbitmq), ""]);
+    }
     answer(table)?;
     Ok(())
 }

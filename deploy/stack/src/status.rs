@@ -112,6 +112,11 @@ pub fn readiness(layout: &Layout, endpoints: &Endpoints, name: &str) -> Option<R
             .parse()
             .ok()
             .map(|port| Readiness::Nats(port, layout.name())),
+        "rabbitmq" => {
+            let address = endpoints.rabbitmq.as_ref()?;
+            let port = address.rsplit(':').next()?.parse().ok()?;
+            Some(Readiness::RabbitMq(port, layout.name()))
+        }
         _ => None,
     }
 }

@@ -187,7 +187,7 @@ impl Supervisor {
     /// Stops everything cleanly: first all processes that use the servers, at the same time, then
     /// the servers.
     pub async fn stop(mut self) {
-        let servers = ["nats", "postgres"];
+        let servers = ["nats", "rabbitmq", "postgres"];
         let (last, first): (Vec<Supervised>, Vec<Supervised>) =
             self.services.drain(..).partition(|kept| servers.contains(&kept.name));
         end(first).await;

@@ -6,11 +6,12 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use anyhow::Context;
-use local_servers::{ClusterOptions, Launch, PostgresCluster, Process};
+use local_servers::{ClusterOptions, Launch, PostgresCluster, Process, RabbitMqPrograms};
 use nix::sys::signal::Signal;
 use rand::Rng;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::check::Check;
 use crate::cli::TestArgs;
 use crate::layout::Layout;
 use crate::tree::cargo;
@@ -29,7 +30,9 @@ const EXAMPLES_LIMIT: Duration = Duration::from_mins(45);
 
 /// Runs the suite.
 pub async fn run(layout: &Layout, args: &TestArgs) -> anyhow::Result<ExitCode> {
-    let servers = choose::for_tests(layout, args.bundled)?;
+    let rabbitmq = args.only == Some(Check::Rabbitmq);
+    let wanted = choose::Wanted { bundled: args.bundled, rabbitmq };
+    let servers = choose::for_tests(layout, wanted)?;
     eprintln!(
         "stack: testing on {} and {}",
         servers.postgres.bin().display(),
@@ -47,6 +50,9 @@ pub async fn run(layout: &Layout, args: &TestArgs) -> anyhow::Result<ExitCode> {
         command.env("DAYBOOK_TEST_POSTGRES_URL", cluster.url());
         command.env("DAYBOOK_TEST_PG_BIN", servers.postgres.bin());
         command.env("DAYBOOK_TEST_NATS_SERVER", &servers.nats);
+        if let Some((rabbitmq, erlang)) = servers.rabbitmq.as_ref().map(RabbitMqPrograms::folders) {
+            command.env("DAYBOOK_TEST_RABBITMQ", rabbitmq).env("DAYBOOK_TEST_ERLANG", erlang);
+        }
         command.env("DAYBOOK_TEST_PROGRAMS", &programs.folder);
         command.env("DAYBOOK_TEST_SEED", seed.to_string());
         command.env("DAYBOOK_TEST_COUNT", if args.long { "long" } else { "short" });

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use crate::build::{self, Build, Programs};
+use crate::choose::{self, Wanted};
 use crate::cli::{ImportArgs, SuperviseArgs, UpArgs};
 use crate::down::running;
 use crate::endpoints::Endpoints;
@@ -16,7 +17,7 @@ use crate::layout::Layout;
 use crate::secrets::{KeyFiles, Passwords};
 use crate::shown::show;
 use crate::supervisor::LogView;
-use crate::{administrator, choose, down, status};
+use crate::{administrator, down, status};
 
 /// Starts the stack. A running stack keeps running, unless it runs other builds than the current
 /// ones: rebuilt since, or in another folder.
@@ -27,6 +28,10 @@ pub async fn run(layout: &Layout, args: &UpArgs) -> anyhow::Result<ExitCode> {
             .context("another `cargo stack` is starting or stopping the stack")?;
         let other = other_programs(layout, programs.insert(self::programs(layout, args)?))?;
         if other.is_empty() {
+            anyhow::ensure!(
+                !args.rabbitmq || endpoints.rabbitmq.is_some(),
+                "the stack runs without RabbitMQ: run `cargo stack down` first"
+            );
             progress("the stack is already running");
             show(&endpoints, args.output.json)?;
             return once_ready(layout, args).await;
@@ -38,7 +43,8 @@ pub async fn run(layout: &Layout, args: &UpArgs) -> anyhow::Result<ExitCode> {
     }
     // Missing prerequisites are reported now, in the foreground, before anything starts.
     progress("looking for PostgreSQL and nats-server");
-    let servers = choose::choose(layout, args.bundled)?;
+    let wanted = Wanted { bundled: args.bundled, rabbitmq: args.rabbitmq };
+    let servers = choose::choose(layout, wanted)?;
     progress(&format!("using {} and {}", servers.postgres.bin().display(), servers.nats.display()));
     KeyFiles::ensure()?;
     Passwords::ensure(layout)?;
@@ -49,16 +55,17 @@ pub async fn run(layout: &Layout, args: &UpArgs) -> anyhow::Result<ExitCode> {
         show(&endpoints, args.output.json)?;
         return once_ready(layout, args).await;
     }
-    foreground(layout, args, programs).await
+    foreground(layout, args, wanted, programs).await
 }
 
 async fn foreground(
     layout: &Layout,
     args: &UpArgs,
+    wanted: Wanted,
     programs: Programs,
 ) -> anyhow::Result<ExitCode> {
     let (samples, for_import, json) = (args.clone(), layout.clone(), args.output.json);
-    supervise::run(layout, args.bundled, programs, LogView::Merged, move |endpoints| {
+    supervise::run(layout, wanted, programs, LogView::Merged, move |endpoints| {
         match show(endpoints, json) {
             // Nothing reads the output any more, which is no reason to stop the processes.
             Err(error) if cli_kit::is_reader_gone(error.as_ref()) => {}
@@ -94,7 +101,8 @@ fn other_programs(layout: &Layout, programs: &Programs) -> anyhow::Result<Vec<&'
 pub async fn supervise(layout: &Layout, args: SuperviseArgs) -> anyhow::Result<ExitCode> {
     let mut programs = Programs::in_folder(&args.programs)?;
     programs.profile = args.profile;
-    supervise::run(layout, args.bundled, programs, LogView::Hidden, |_| Ok(())).await
+    let wanted = Wanted { bundled: args.bundled, rabbitmq: args.rabbitmq };
+    supervise::run(layout, wanted, programs, LogView::Hidden, |_| Ok(())).await
 }
 
 fn programs(layout: &Layout, args: &UpArgs) -> anyhow::Result<Programs> {

@@ -8,6 +8,7 @@
 //! letters have to be blanked. A stream that was lost and created again begins one refill window
 //! before the head, and the consumer with it.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
@@ -237,19 +238,20 @@ impl<R: Receiver> NatsConsumer<R> {
 
 /// Shows NATS that the consumer works on a message, until the work ends.
 async fn working_on<T>(message: &Message, work: impl Future<Output = T>) -> T {
-    let progress = async {
-        let mut ticks = interval(PROGRESS);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        ticks.tick().await;
-        loop {
-            ticks.tick().await;
-            if let Err(error) = message.ack_with(AckKind::Progress).await {
-                tracing::debug!(%error, "NATS did not hear that an event is worked on");
-            }
-        }
-    };
     tokio::select! {
         done = work => done,
-        () = progress => unreachable!("it never ends"),
+        never = show_progress(message) => match never {},
+    }
+}
+
+async fn show_progress(message: &Message) -> Infallible {
+    let mut ticks = interval(PROGRESS);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        if let Err(error) = message.ack_with(AckKind::Progress).await {
+            tracing::debug!(%error, "NATS cannot be told that an event is worked on");
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use local_servers::{PostmasterState, loopback_client, postmaster_state};
 use serde::Deserialize;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::cli::PROGRAMS;
 
@@ -23,6 +23,8 @@ pub enum Readiness {
     /// The server on this port must report this name. Another stack's server might have taken the
     /// port first.
     Nats(u16, String),
+    /// The server on this port must report a node with this name.
+    RabbitMq(u16, String),
     /// The admin port must report it with the expected process id. Another process might have taken
     /// the port first.
     Http(String),
@@ -65,6 +67,9 @@ impl Probe {
                 PostmasterState::NotReady => Err(NotReady::now("it does not accept connections")),
             },
             Readiness::Nats(port, name) => nats(*port, name).await.map_err(NotReady::now),
+            Readiness::RabbitMq(port, name) => {
+                rabbitmq(*port, name).await.map_err(NotReady::now)
+            }
             Readiness::Http(url) => self.http(url, pid).await,
         }
     }
@@ -121,6 +126,31 @@ fn for_this_stack(text: &str) -> String {
     PROGRAMS.iter().fold(text.to_owned(), |text, program| {
         text.replace(&format!("`{program} "), &format!("`cargo stack run {program} "))
     })
+}
+
+/// Begins a conversation in AMQP. The server's first frame has its name.
+async fn rabbitmq(port: u16, name: &str) -> Result<(), String> {
+    const GREETING: &[u8] = b"AMQP\x00\x00\x09\x01";
+    /// The type, channel and length of a frame.
+    const HEAD: usize = 7;
+    let asked = async {
+        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+        stream.write_all(GREETING).await?;
+        let mut head = [0; HEAD];
+        stream.read_exact(&mut head).await?;
+        let length = u16::from_be_bytes([head[5], head[6]]);
+        let mut frame = vec![0; length.into()];
+        stream.read_exact(&mut frame).await?;
+        std::io::Result::Ok(frame)
+    };
+    let answered = tokio::time::timeout(CHECK_LIMIT, asked).await;
+    let frame = answered.map_err(|_| "no answer in time".to_owned())?;
+    let frame = frame.map_err(|error| error.to_string())?;
+    if frame.windows(name.len()).any(|part| part == name.as_bytes()) {
+        Ok(())
+    } else {
+        Err(format!("another server answers on port {port}"))
+    }
 }
 
 async fn nats(port: u16, name: &str) -> Result<(), String> {

@@ -14,8 +14,8 @@ use crate::layout::{Layout, open_private, private_folder};
 use crate::supervisor::READY_LIMIT;
 
 const POLL: Duration = Duration::from_millis(50);
-/// The worst case: two servers and seven processes, one after another.
-const LIMIT: Duration = Duration::from_secs(9 * READY_LIMIT.as_secs());
+/// The worst case: three servers and seven processes, one after another.
+const LIMIT: Duration = Duration::from_secs(10 * READY_LIMIT.as_secs());
 const SHOWN_LINES: usize = 20;
 
 /// Starts the supervisor. Waits until everything is ready, or until waiting longer is useless.
@@ -40,6 +40,9 @@ pub(super) async fn start(
     }
     if args.bundled {
         command.arg("--bundled");
+    }
+    if args.rabbitmq {
+        command.arg("--rabbitmq");
     }
     // The supervisor has its own process group and no input, so Ctrl-C or a closed terminal does
     // not reach it.

@@ -9,20 +9,20 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::Context;
-use local_servers::{Account, postmaster_data};
+use local_servers::{Account, RabbitMqNode, postmaster_data};
 use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
 use secrecy::ExposeSecret;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::build::Programs;
-use crate::choose::{Servers, choose};
+use crate::choose::{Servers, Wanted, choose};
 use crate::endpoints::Endpoints;
 use crate::identity::Holder;
-use crate::layout::{Layout, remove_file, remove_folder};
+use crate::layout::{Layout, private_folder, remove_file, remove_folder};
 use crate::ports::Ports;
 use crate::secrets::{KeyFiles, Passwords};
-use crate::settings::{POSTGRES_CONNECTIONS, Settings};
+use crate::settings::{POSTGRES_CONNECTIONS, RABBITMQ_USER, Settings};
 use crate::supervisor::{LogView, Readiness, Service, Supervisor};
 use crate::{database, down, nats};
 
@@ -33,7 +33,7 @@ const OTHERS: u32 = 0o077;
 /// waiting longer is useless. The stack then keeps running, so that the cause can be fixed.
 pub(super) async fn run(
     layout: &Layout,
-    bundled: bool,
+    wanted: Wanted,
     programs: Programs,
     view: LogView,
     settled: impl FnOnce(&Endpoints) -> anyhow::Result<()>,
@@ -45,7 +45,7 @@ pub(super) async fn run(
     remove_file(&layout.endpoints())?;
     remove_folder(&layout.resting())?;
     down::end_leftovers(layout).await?;
-    let servers = choose(layout, bundled)?;
+    let servers = choose(layout, wanted)?;
     let (ports, locks) = Ports::pick()?;
     let settings = Settings {
         programs,
@@ -55,6 +55,7 @@ pub(super) async fn run(
         identity_cache: layout.identity_cache(),
         mails: layout.mails(),
         sandbox: layout.sandbox(),
+        rabbitmq: wanted.rabbitmq,
     };
     std::fs::create_dir_all(&settings.mails).context("the folder of mails cannot be made")?;
     let holder = Holder::own(layout)?;
@@ -87,6 +88,10 @@ async fn live(
     supervisor.start(nats_service(layout, servers, settings)?)?;
     database::prepare(settings).await?;
     supervisor.ready("nats").await?;
+    if let Some(service) = rabbitmq_service(layout, servers, settings)? {
+        supervisor.start(service)?;
+        supervisor.ready("rabbitmq").await?;
+    }
     let endpoints = settings.endpoints(holder);
     let services = [
         ("command-api", settings.command_api(), &endpoints.admin.command_api),
@@ -193,6 +198,32 @@ fn nats_service(
         stop: Signal::SIGTERM,
         readiness: Readiness::Nats(port, layout.name()),
     })
+}
+
+/// RabbitMQ, if it is to run.
+fn rabbitmq_service(
+    layout: &Layout,
+    servers: &Servers,
+    settings: &Settings,
+) -> anyhow::Result<Option<Service>> {
+    let Some(programs) = &servers.rabbitmq else { return Ok(None) };
+    let (home, name) = (layout.rabbitmq(), layout.name());
+    private_folder(&home)?;
+    let node = RabbitMqNode {
+        home: &home,
+        name: &name,
+        port: settings.ports.rabbitmq,
+        tools_port: settings.ports.rabbitmq_tools,
+        user: RABBITMQ_USER,
+        password: settings.passwords.owner.expose_secret(),
+    };
+    Ok(Some(Service {
+        name: "rabbitmq",
+        command: programs.server(&node)?,
+        account: Account::Own,
+        stop: Signal::SIGTERM,
+        readiness: Readiness::RabbitMq(node.port, name.clone()),
+    }))
 }
 
 /// The signals that stop the supervisor.
