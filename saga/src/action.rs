@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use event_store::{AppendCondition, Epoch, Metadata, ReservationChange, StreamAppend};
 use serde_json::Value;
 use uuid::Uuid;
@@ -27,6 +28,9 @@ pub struct Call {
     pub idempotency_key: Uuid,
     /// What the steps so far returned, by step.
     pub results: BTreeMap<String, Value>,
+    /// When the wait for the outcome of each action that was asked for ends, or ended, by step. No
+    /// call of that action began later.
+    pub deadlines: BTreeMap<String, DateTime<Utc>>,
     /// What the compensations so far returned, by step.
     pub undone: BTreeMap<String, Value>,
     /// Why the saga is undone; `None` for an action.

@@ -144,6 +144,8 @@ pub struct StepState {
     pub action: Leg,
     /// How far its compensation is.
     pub compensation: Leg,
+    /// When the wait for the action's outcome ends, or ended; `None` before the first request.
+    pub deadline: Option<DateTime<Utc>>,
     /// What the action returned; null before it succeeded.
     pub data: Value,
     /// What the compensation returned; null before it succeeded.

@@ -156,13 +156,15 @@ impl Stripe {
         self.get(call, format!("{PAYMENTS}/{}", id.as_str())).await
     }
 
-    /// The payment that a call with this key made, among those since the call. (Stripe's search
-    /// would find it by its metadata, but only a while after it was made.)
+    /// The payment that a call with this key made, among those of the time of the call. (Stripe's
+    /// search would find it by its metadata, but only a while after it was made.)
     async fn made_by(&self, call: &Call) -> Result<Option<PaymentIntent>, GatewayError> {
         let since = (call.since - CLOCKS_APART).timestamp();
+        let until = call.until.map(|until| (until + CLOCKS_APART).timestamp());
+        let until = until.map(|until| format!("&created[lte]={until}")).unwrap_or_default();
         let mut after = String::new();
         for _ in 0..MAX_PAGES {
-            let path = format!("{PAYMENTS}?limit={PAGE}&created[gte]={since}{after}");
+            let path = format!("{PAYMENTS}?limit={PAGE}&created[gte]={since}{until}{after}");
             let page: Page<PaymentIntent> = self.get(call, path).await?;
             let last = page.data.last().map(|intent| intent.id.clone());
             let made = |intent: &PaymentIntent| is_made_by(&intent.metadata, call.key);
@@ -174,7 +176,7 @@ impl Stripe {
                 _ => return Ok(None),
             }
         }
-        let why = format!("more than {} payments since the call", MAX_PAGES * PAGE);
+        let why = format!("more than {} payments in the time of the call", MAX_PAGES * PAGE);
         Err(GatewayError::Unavailable { retry_after: None, why })
     }
 

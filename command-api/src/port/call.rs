@@ -13,6 +13,8 @@ pub struct Call {
     pub key: Uuid,
     /// When the first attempt was sent, or earlier. Look-ups search from here on.
     pub since: DateTime<Utc>,
+    /// When the last attempt began, or later. Look-ups search up to here; `None` for now.
+    pub until: Option<DateTime<Utc>>,
     /// The W3C trace context that the call belongs to.
     pub traceparent: Option<String>,
     /// The time limit of the call with all its attempts, if it is shorter than that of the target.
@@ -22,6 +24,6 @@ pub struct Call {
 impl Call {
     /// A call outside any trace, with the time limit of its target.
     pub const fn new(key: Uuid, since: DateTime<Utc>) -> Self {
-        Self { key, since, traceparent: None, limit: None }
+        Self { key, since, until: None, traceparent: None, limit: None }
     }
 }

@@ -146,6 +146,8 @@ impl Loaded {
     fn call(&self, due: &Due) -> Call {
         let (instance, step) = (self.state.id, due.step.name);
         let results = self.state.steps.iter().filter(|(_, step)| !step.data.is_null());
+        let deadlines = self.state.steps.iter();
+        let deadlines = deadlines.filter_map(|(name, step)| Some((name.clone(), step.deadline?)));
         let undone = self.state.steps.iter().filter(|(_, step)| !step.undone.is_null());
         Call {
             instance,
@@ -155,6 +157,7 @@ impl Loaded {
             attempt: due.attempt,
             idempotency_key: self.state.call_of(step, due.part),
             results: results.map(|(name, step)| (name.clone(), step.data.clone())).collect(),
+            deadlines: deadlines.collect(),
             undone: undone.map(|(name, step)| (name.clone(), step.undone.clone())).collect(),
             undoing: self.state.undoing.clone().filter(|_| due.part == Part::Compensation),
             metadata: self.metadata(),

@@ -17,7 +17,10 @@ impl Instance {
             SagaEvent::StepDelayed(it) => {
                 self.set(&it.step, Part::Action, Leg::Delayed(it.until));
             }
-            SagaEvent::StepRequested(it) => self.set(&it.step, Part::Action, requested(it)),
+            SagaEvent::StepRequested(it) => {
+                self.set(&it.step, Part::Action, requested(it));
+                self.entry(&it.step).deadline = Some(it.deadline);
+            }
             SagaEvent::CompensationRequested(it) => {
                 self.set(&it.step, Part::Compensation, requested(it));
             }

@@ -117,8 +117,24 @@ pub(super) fn call_with(at: &Progress<'_>, key: Uuid) -> GatewayCall {
     GatewayCall {
         key,
         since: at.facts.since,
+        until: None,
         traceparent: at.call.metadata.traceparent.clone(),
         limit: Some(CALL_LIMIT),
+    }
+}
+
+/// The call of an action that may have been made, to look up what became of it.
+pub(super) fn made(at: &Progress<'_>, step: &str) -> GatewayCall {
+    let until = at.call.deadlines.get(step).copied();
+    GatewayCall { until, ..call_with(at, saga::id::of_call(at.call.instance, step)) }
+}
+
+/// The outcome of a change that undoes something. A person looks at one that is not accepted: the
+/// provider keeps its refusal with the key.
+pub(super) fn not_undone(error: GatewayError) -> Outcome {
+    match error {
+        GatewayError::Invalid { .. } => Outcome::rejected(error.to_string()),
+        error => unread(error),
     }
 }
 

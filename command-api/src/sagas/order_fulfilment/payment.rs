@@ -8,11 +8,11 @@ use saga::Outcome;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::actions::{OrderFulfilment, call, call_with, failed, unread};
+use super::actions::{OrderFulfilment, call, call_with, failed, made, not_undone, unread};
 use super::progress::{Progress, Returned};
 use super::{AUTHORISE, CAPTURE, Why};
 use crate::port::payment::{Authorisation, Made, Payment, PaymentId, PaymentState};
-use crate::port::{Code, GatewayError};
+use crate::port::{Call, Code, GatewayError};
 
 /// How long to wait until the provider is asked again for a payment that the bank decides on.
 /// Usually the provider's event comes first.
@@ -122,26 +122,50 @@ pub(super) async fn undo_authorise(own: &OrderFulfilment, at: &Progress<'_>) -> 
     if matches!(returned, Some(Returned::ByHand | Returned::Free)) || at.is_payment_kept() {
         return Outcome::Done(Value::Null);
     }
-    let made = call_with(at, saga::id::of_call(at.call.instance, AUTHORISE));
-    let payment = match own.payments.look_up(&made, &Made::Authorisation).await {
+    let made = made(at, AUTHORISE);
+    let found = match at.payment() {
+        Some(id) => return release_known(own, at, &made, &id).await,
+        None => own.payments.look_up(&made, &Made::Authorisation).await,
+    };
+    let payment = match found {
         Ok(Some(payment)) => payment,
         Ok(None) => return Outcome::Done(Value::Null),
         Err(error) => return unread(error),
     };
     match payment.state {
-        PaymentState::Authorised | PaymentState::Pending => {
-            match own.payments.release(&call(at), &payment.id).await {
-                Ok(Payment {
-                    state: PaymentState::Released | PaymentState::Declined(_), ..
-                }) => Outcome::Done(Value::Null),
-                Ok(_) => Outcome::unavailable("the authorisation is not released yet"),
-                Err(error) => unread(error),
-            }
-        }
+        PaymentState::Authorised | PaymentState::Pending => released(own, at, &payment.id).await,
         // What was captured was given back before.
         PaymentState::Captured | PaymentState::Released | PaymentState::Declined(_) => {
             Outcome::Done(Value::Null)
         }
+    }
+}
+
+/// Releases a payment whose id is known, so that nobody has to search for it.
+async fn release_known(
+    own: &OrderFulfilment,
+    at: &Progress<'_>,
+    made: &Call,
+    id: &PaymentId,
+) -> Outcome {
+    // What was captured was given back before.
+    for became in [Made::Capture(id.clone()), Made::Release(id.clone())] {
+        match own.payments.look_up(made, &became).await {
+            Ok(Some(_)) => return Outcome::Done(Value::Null),
+            Ok(None) => {}
+            Err(error) => return unread(error),
+        }
+    }
+    released(own, at, id).await
+}
+
+async fn released(own: &OrderFulfilment, at: &Progress<'_>, id: &PaymentId) -> Outcome {
+    match own.payments.release(&call(at), id).await {
+        Ok(Payment { state: PaymentState::Released | PaymentState::Declined(_), .. }) => {
+            Outcome::Done(Value::Null)
+        }
+        Ok(_) => Outcome::unavailable("the authorisation is not released yet"),
+        Err(error) => unread(error),
     }
 }
 
@@ -150,7 +174,7 @@ pub(super) async fn undo_capture(own: &OrderFulfilment, at: &Progress<'_>) -> Ou
     let Some(payment) = at.payment().filter(|_| !at.is_payment_kept()) else {
         return Outcome::Done(Value::Null);
     };
-    let made = call_with(at, saga::id::of_call(at.call.instance, CAPTURE));
+    let made = made(at, CAPTURE);
     let captured = match own.payments.look_up(&made, &Made::Capture(payment.clone())).await {
         Ok(Some(found)) if found.state == PaymentState::Captured => found.captured,
         Ok(_) => return Outcome::Done(Value::Null),
@@ -168,6 +192,6 @@ pub(super) async fn undo_capture(own: &OrderFulfilment, at: &Progress<'_>) -> Ou
     }
     match own.payments.refund(&call(at), &payment, amount).await {
         Ok(_) => refunded,
-        Err(error) => unread(error),
+        Err(error) => not_undone(error),
     }
 }

@@ -6,7 +6,7 @@ use saga::Outcome;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::actions::{OrderFulfilment, call, call_with, failed, unread};
+use super::actions::{OrderFulfilment, call, call_with, failed, made, not_undone, unread};
 use super::progress::{Progress, Returned};
 use super::{SHIP, Why};
 use crate::port::shipping::{Made, Parcel, Shipment, ShipmentState};
@@ -119,7 +119,7 @@ pub(super) async fn undo_ship(own: &OrderFulfilment, at: &Progress<'_>) -> Outco
     if at.is_shipped_by_hand() {
         return Outcome::Done(Value::Null);
     }
-    let made = call_with(at, saga::id::of_call(at.call.instance, SHIP));
+    let made = made(at, SHIP);
     let shipment = match own.shipping.look_up(&made, &Made::Request).await {
         Ok(Some(shipment)) => shipment,
         Ok(None) => return Outcome::Done(Value::Null),
@@ -131,7 +131,7 @@ pub(super) async fn undo_ship(own: &OrderFulfilment, at: &Progress<'_>) -> Outco
         ShipmentState::Requested => match own.shipping.cancel(&call(at), &shipment.id).await {
             Ok(_) => Outcome::Done(Value::Null),
             Err(GatewayError::Declined { .. }) => on_its_way(),
-            Err(error) => unread(error),
+            Err(error) => not_undone(error),
         },
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use command_api::port::payment::{Authorisation, Made, Payment, PaymentId, PaymentState, Refunded};
 use command_api::port::shipping::{self, Parcel, Shipment, ShipmentId, ShipmentState};
 use command_api::port::{Call, Code, GatewayError, PaymentGateway, Shipping};
@@ -35,6 +36,8 @@ struct Books {
     /// What the next calls meet, by operation.
     faults: Vec<(&'static str, Fault)>,
     calls: Vec<&'static str>,
+    /// Until when the calls ended whose payments were searched for.
+    searched: Vec<Option<DateTime<Utc>>>,
 }
 
 /// The payment provider and the shipper.
@@ -61,6 +64,12 @@ impl World {
 
     pub(crate) fn calls(&self) -> Vec<&'static str> {
         self.books().calls.clone()
+    }
+
+    /// The searches for payments since the last question: until when their calls ended, if that is
+    /// known.
+    pub(crate) fn searched(&self) -> Vec<Option<DateTime<Utc>>> {
+        std::mem::take(&mut self.books().searched)
     }
 
     /// The bank decides about a pending payment.
@@ -198,7 +207,10 @@ impl PaymentGateway for World {
 
     async fn look_up(&self, call: &Call, made: &Made) -> Result<Option<Payment>, GatewayError> {
         self.begin("look_up_payment")?;
-        let books = self.books();
+        let mut books = self.books();
+        if *made == Made::Authorisation {
+            books.searched.push(call.until);
+        }
         let by_id = |id: &PaymentId| books.payments.values().find(|one| one.id == *id).cloned();
         Ok(match made {
             Made::Authorisation => books.payments.get(&call.key).cloned(),

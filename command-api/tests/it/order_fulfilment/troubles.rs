@@ -5,12 +5,14 @@ use std::time::Duration;
 use command_api::application::{OpenOrders, Settlement};
 use command_api::port::Code;
 use command_api::port::payment::PaymentState;
+use command_api::sagas::order_fulfilment::Times;
 use domain::order::OrderStatus;
 use saga::instance::{Decision, Status};
 
 use super::fulfilled;
 use super::gateways::{Fault, Standing};
 use super::story::{STOCK, Story};
+use crate::support::now;
 
 /// Checks that the order was cancelled for this reason, and that nothing is left of it.
 async fn is_undone(story: &Story, reason: &str) {
@@ -104,6 +106,23 @@ async fn a_payment_without_an_answer_in_time_is_released_and_the_order_cancelled
     story.confirmed().await;
     assert_eq!(story.ends().await, Status::Compensated);
     is_undone(&story, "payment_unanswered").await;
+}
+
+#[tokio::test]
+async fn an_undone_payment_is_searched_for_within_the_time_of_its_call_alone_or_not_at_all() {
+    let story = Story::of(2).await;
+    story.world.meets(&[("authorise", Fault::Pending)]);
+    story.confirmed().await;
+    assert_eq!(story.ends().await, Status::Compensated);
+    let searched = story.world.searched();
+    let latest = now() + Times::default().payment;
+    assert_eq!(searched.last(), Some(&Some(latest)), "{searched:?}");
+    // With its id, nobody has to search.
+    let story = Story::of(2).await;
+    story.world.meets(&[("capture", Fault::Declined)]);
+    assert_eq!(story.confirmed().await, Status::Compensated);
+    is_undone(&story, "payment_declined").await;
+    assert!(story.world.searched().is_empty());
 }
 
 #[tokio::test]
