@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use saga::instance::{Answer, Decision, Part, Status};
 use saga::test_kit::Story;
-use saga::{Definition, Retry, Signal, Step, id};
+use saga::{Definition, Reason, Retry, Signal, Step, id};
 use serde_json::{Value, json};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -374,4 +374,28 @@ fn without_settings_a_short_absence_is_waited_for_and_a_long_one_needs_no_person
     assert_eq!(after_away(MINUTE * 10), Status::Completed);
     assert_eq!(after_away(MINUTE * 30), Status::Compensated);
     assert_eq!(after_away(MINUTE * 60 * 12), Status::Compensated);
+}
+
+#[test]
+fn what_is_undone_anyway_is_undone_before_the_steps_in_front_of_it_though_it_never_began() {
+    let definition = Definition::version(1)
+        .then(Step::outside("charge").undone_outside())
+        .then(Step::inside("open").undone_inside().undone_anyway());
+    let why = Reason { text: "no funds".into(), details: json!({"code": 7}) };
+    let undoing = Story::of(&definition).starts("17", json!({})).rejected("charge", why);
+    assert_eq!(undoing.instance().undoing.as_ref().unwrap().details, json!({"code": 7}));
+    undoing
+        .anyway()
+        .undone("open")
+        .then(&["compensation_succeeded open #1", "compensated: charge failed: no funds"])
+        .is(Status::Compensated);
+    Story::of(&definition)
+        .starts("17", json!({}))
+        .fails("charge", "away")
+        .hears(cancel())
+        .anyway()
+        .undone("open")
+        .then(&["compensation_succeeded open #1", "compensation_requested charge #1"])
+        .undone("charge")
+        .is(Status::Compensated);
 }
