@@ -73,6 +73,10 @@ pub enum Outcome {
         /// How long the other side asks to wait, if it does.
         retry_after: Option<Duration>,
     },
+    /// It cannot go on until a person has changed something, such as a setting, and it may have had
+    /// an effect. The saga is parked for this reason, which is for people and is cut off after 500
+    /// characters. It is repeated under the same key once the saga resumes.
+    Stuck(String),
     /// It was accepted, and the outcome comes as a signal. Only for outside actions and
     /// compensations.
     Pending,

@@ -43,6 +43,7 @@ pub(crate) fn call(saga: &'static str, due: &Due, outcome: &Outcome, took: Durat
         Outcome::Done(_) | Outcome::Append(..) => "done",
         Outcome::Rejected(_) => "rejected",
         Outcome::Unavailable { .. } => "unavailable",
+        Outcome::Stuck(_) => "stuck",
         Outcome::Pending => "pending",
     };
     let (step, part) = (due.step.name(), due.part.as_str());

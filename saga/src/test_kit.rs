@@ -130,6 +130,18 @@ impl<'d> Story<'d> {
         self.answers(step, Part::Compensation, Answer::Done(Value::Null))
     }
 
+    /// The action of a step cannot go on until a person has changed something.
+    #[must_use]
+    pub fn stuck(self, step: &str, reason: &str) -> Self {
+        self.answers(step, Part::Action, Answer::Stuck(reason.to_owned()))
+    }
+
+    /// The compensation of a step cannot go on until a person has changed something.
+    #[must_use]
+    pub fn undo_stuck(self, step: &str, reason: &str) -> Self {
+        self.answers(step, Part::Compensation, Answer::Stuck(reason.to_owned()))
+    }
+
     /// The compensation of a step is refused for good, so it had no effect.
     #[must_use]
     pub fn undo_rejected(self, step: &str, reason: impl Into<Reason>) -> Self {

@@ -3,25 +3,25 @@
 //!
 //! Every change carries the call's key as `Idempotency-Key` and in the object's metadata. Stripe
 //! forgets the first after a day or more; the second stays, and look-ups find it.
+//!
+//! A failure of the server (5xx) is never a refusal, also if it is stored under the key: the call
+//! may have taken effect, and may still.
 
 use std::fmt;
 
 use chrono::TimeDelta;
-use domain::value::Money;
 use outward::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use outward::{Address, Answer, Http, Repeat, Report, Request, Settings, Target};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
-use uuid::Uuid;
 
-use self::wire::{CALL_KEY, ORDER_ID, Page, PaymentIntent, Refund, is_made_by};
-use crate::port::payment::{
-    Authorisation, Made, Payment, PaymentGateway, PaymentId, PaymentState, Refunded,
-};
+use self::wire::{Page, PaymentIntent, WireRefund, is_made_by};
+use crate::port::payment::{Payment, PaymentId, PaymentState, Refund};
 use crate::port::{Call, GatewayError};
 
 mod amount;
 mod failure;
+mod gateway;
 #[cfg(test)]
 mod tests;
 pub mod webhook;
@@ -40,8 +40,11 @@ const REFUNDS: &str = "/v1/refunds";
 const PAGE: usize = 100;
 /// The maximum number of pages that a look-up reads.
 const MAX_PAGES: usize = 50;
-/// How far our clock may be ahead of Stripe's.
+/// How far our clock may be from Stripe's.
 const CLOCKS_APART: TimeDelta = TimeDelta::minutes(10);
+/// How long a request may be under way after its last attempt began, and its effect may take to
+/// show in lists. Stripe states no time; its own requests end within minutes.
+const HORIZON: TimeDelta = TimeDelta::hours(1);
 
 /// Payments by Stripe's API.
 pub struct Stripe {
@@ -129,11 +132,11 @@ impl Stripe {
         call: &Call,
         path: String,
         form: &[(&str, &str)],
-        made: Made,
+        made: Made<'_>,
     ) -> Result<Payment, GatewayError> {
         let answer = self.post(call, path, form).await?;
         if failure::is_stored_failure(&answer) {
-            return self.settle(call, &made).await;
+            return self.settle(call, made).await;
         }
         if let Some(error) = failure::failure(&answer) {
             return Err(error);
@@ -143,24 +146,33 @@ impl Stripe {
         payment.ok_or_else(|| GatewayError::unknown(UNREADABLE))
     }
 
-    /// What became of a call whose stored answer is a failure of the server. If it took no effect,
-    /// it never will: Stripe answers every repeat with the stored failure.
-    async fn settle(&self, call: &Call, made: &Made) -> Result<Payment, GatewayError> {
-        let found = self.look_up(call, made).await;
-        // The change itself may have taken effect, whatever happened to the look-up.
-        let found = found.map_err(|error| GatewayError::Unknown { why: error.to_string() })?;
-        found.ok_or_else(|| GatewayError::declined("provider_error"))
+    /// What became of a call whose stored answer is a failure of the server. If no effect shows, it
+    /// may still come.
+    async fn settle(&self, call: &Call, made: Made<'_>) -> Result<Payment, GatewayError> {
+        let found = match made {
+            Made::Authorisation => self.made_by(call).await.and_then(shown),
+            Made::Capture(id) => {
+                self.payment(call, id).await.map(|it| is_now(it, &PaymentState::Captured))
+            }
+            Made::Release(id) => {
+                self.payment(call, id).await.map(|it| is_now(it, &PaymentState::Released))
+            }
+        };
+        found.map_err(undecided)?.ok_or_else(|| GatewayError::unknown(STORED))
     }
 
-    async fn intent(&self, call: &Call, id: &PaymentId) -> Result<PaymentIntent, GatewayError> {
-        self.get(call, format!("{PAYMENTS}/{}", id.as_str())).await
+    async fn payment(&self, call: &Call, id: &PaymentId) -> Result<Payment, GatewayError> {
+        let intent: PaymentIntent =
+            self.get(call, format!("{PAYMENTS}/{}", id.as_str())).await?;
+        let payment = intent.payment().filter(|payment| payment.id == *id);
+        payment.ok_or_else(|| unread(GatewayError::unknown(UNREADABLE)))
     }
 
     /// The payment that a call with this key made, among those of the time of the call. (Stripe's
     /// search would find it by its metadata, but only a while after it was made.)
     async fn made_by(&self, call: &Call) -> Result<Option<PaymentIntent>, GatewayError> {
         let since = (call.since - CLOCKS_APART).timestamp();
-        let until = call.until.map(|until| (until + CLOCKS_APART).timestamp());
+        let until = call.until.map(|until| (until + HORIZON + CLOCKS_APART).timestamp());
         let until = until.map(|until| format!("&created[lte]={until}")).unwrap_or_default();
         let mut after = String::new();
         for _ in 0..MAX_PAGES {
@@ -180,137 +192,63 @@ impl Stripe {
         Err(GatewayError::Unavailable { retry_after: None, why })
     }
 
-    /// The refund that a call with this key made.
-    async fn refund_by(
+    /// All refunds of a payment.
+    async fn refunds_of(
         &self,
         call: &Call,
         payment: &PaymentId,
-    ) -> Result<Option<Refund>, GatewayError> {
+    ) -> Result<Vec<Refund>, GatewayError> {
         let path = format!("{REFUNDS}?payment_intent={}&limit={PAGE}", payment.as_str());
-        let page: Page<Refund> = self.get(call, path).await?;
-        let made = |refund: &Refund| is_made_by(&refund.metadata, call.key);
-        Ok(page.data.into_iter().find(made))
+        let page: Page<WireRefund> = self.get(call, path).await?;
+        if page.has_more {
+            let why = format!("a payment has more than {PAGE} refunds");
+            return Err(GatewayError::Unavailable { retry_after: None, why });
+        }
+        let refunds = page.data.iter().map(WireRefund::refund).collect::<Option<_>>();
+        refunds.ok_or_else(|| unread(GatewayError::unknown(UNREADABLE)))
     }
 }
 
+/// What a change made, to find it if Stripe's answer does not show it.
+#[derive(Debug, Clone, Copy)]
+enum Made<'p> {
+    /// A payment of its own.
+    Authorisation,
+    /// A capture of this payment.
+    Capture(&'p PaymentId),
+    /// A release of this payment.
+    Release(&'p PaymentId),
+}
+
+const STORED: &str = "the provider failed, and repeats that under this key";
 const UNREADABLE: &str = "the provider's answer cannot be read";
 
 /// A look-up takes no effect, so its outcome is never unknown.
 fn unread(error: GatewayError) -> GatewayError {
     match error {
-        GatewayError::Unknown { why } => GatewayError::Unavailable { retry_after: None, why },
+        GatewayError::Unknown { retry_after, why } => {
+            GatewayError::Unavailable { retry_after, why }
+        }
         other => other,
     }
 }
 
-/// How far a refund is, by its state.
-fn refunded(refund: &Refund) -> Result<Refunded, GatewayError> {
-    match refund.status.as_deref() {
-        Some("succeeded") => Ok(Refunded::Done),
-        Some("pending" | "requires_action") | None => Ok(Refunded::Pending),
-        Some("failed" | "canceled") => {
-            let reason = refund.failure_reason.as_deref().unwrap_or("refund_failed");
-            Err(GatewayError::declined(reason))
-        }
-        Some(_) => Err(GatewayError::unknown(UNREADABLE)),
-    }
+/// The outcome of a change stays unknown, whatever happened to the look-up.
+fn undecided(error: GatewayError) -> GatewayError {
+    let retry_after = match &error {
+        GatewayError::Unavailable { retry_after, .. } => *retry_after,
+        _ => None,
+    };
+    GatewayError::Unknown { retry_after, why: error.to_string() }
 }
 
-#[async_trait::async_trait]
-impl PaymentGateway for Stripe {
-    async fn authorise(&self, call: &Call, asked: &Authorisation) -> Result<Payment, GatewayError> {
-        let amount = amount::to_stripe(asked.amount)?.to_string();
-        let currency = asked.amount.currency().code().to_ascii_lowercase();
-        let form = [
-            ("amount", amount.as_str()),
-            ("currency", &currency),
-            ("capture_method", "manual"),
-            ("confirm", "true"),
-            ("payment_method", asked.method.expose()),
-            // The customer is not there to prove who they are: a bank that wants it declines.
-            ("off_session", "true"),
-            ("payment_method_types[]", "card"),
-            (&metadata(ORDER_ID), &asked.order.to_string()),
-            (&metadata(CALL_KEY), &call.key.to_string()),
-        ];
-        let path = PAYMENTS.to_owned();
-        let payment = self.change(call, path, &form, Made::Authorisation).await?;
-        match payment.state {
-            PaymentState::Declined(code) => Err(GatewayError::Declined { code }),
-            _ => Ok(payment),
-        }
-    }
-
-    async fn capture(
-        &self,
-        call: &Call,
-        payment: &PaymentId,
-        amount: Money,
-    ) -> Result<Payment, GatewayError> {
-        let amount = amount::to_stripe(amount)?.to_string();
-        let path = format!("{PAYMENTS}/{}/capture", payment.as_str());
-        let form = [("amount_to_capture", amount.as_str())];
-        self.change(call, path, &form, Made::Capture(payment.clone())).await
-    }
-
-    async fn release(&self, call: &Call, payment: &PaymentId) -> Result<Payment, GatewayError> {
-        let path = format!("{PAYMENTS}/{}/cancel", payment.as_str());
-        self.change(call, path, &[], Made::Release(payment.clone())).await
-    }
-
-    async fn refund(
-        &self,
-        call: &Call,
-        payment: &PaymentId,
-        amount: Money,
-    ) -> Result<Refunded, GatewayError> {
-        let amount = amount::to_stripe(amount)?.to_string();
-        let form = [
-            ("payment_intent", payment.as_str()),
-            ("amount", &amount),
-            (&metadata(CALL_KEY), &call.key.to_string()),
-        ];
-        let answer = self.post(call, REFUNDS.to_owned(), &form).await?;
-        if failure::is_stored_failure(&answer) {
-            let found = self.refund_by(call, payment).await;
-            let found = found.map_err(|error| GatewayError::Unknown { why: error.to_string() })?;
-            let none = || GatewayError::declined("provider_error");
-            return found.as_ref().ok_or_else(none).and_then(refunded);
-        }
-        if let Some(error) = failure::failure(&answer) {
-            return Err(error);
-        }
-        let read: Option<Refund> = serde_json::from_slice(&answer.body).ok();
-        let read = read.ok_or_else(|| GatewayError::unknown(UNREADABLE))?;
-        refunded(&read)
-    }
-
-    async fn look_up(&self, call: &Call, made: &Made) -> Result<Option<Payment>, GatewayError> {
-        let found = match made {
-            Made::Authorisation => self.made_by(call).await?,
-            Made::Capture(id) => is_now(self.intent(call, id).await?, "succeeded"),
-            Made::Release(id) => is_now(self.intent(call, id).await?, "canceled"),
-            Made::Refund(id) => match self.refund_by(call, id).await? {
-                Some(_) => Some(self.intent(call, id).await?),
-                None => None,
-            },
-        };
-        let unreadable = || unread(GatewayError::unknown(UNREADABLE));
-        found.map(|intent| intent.payment().ok_or_else(unreadable)).transpose()
-    }
+/// The payment that was found, if it can be read.
+fn shown(found: Option<PaymentIntent>) -> Result<Option<Payment>, GatewayError> {
+    let unreadable = || unread(GatewayError::unknown(UNREADABLE));
+    found.map(|intent| intent.payment().ok_or_else(unreadable)).transpose()
 }
 
 /// The payment, if it is in this state.
-fn is_now(intent: PaymentIntent, status: &str) -> Option<PaymentIntent> {
-    (intent.status == status).then_some(intent)
-}
-
-/// The name of a form field in the metadata of an object.
-fn metadata(key: &str) -> String {
-    format!("metadata[{key}]")
-}
-
-/// The key of the call that made an object, if its metadata has one.
-fn call_key(metadata: &std::collections::HashMap<String, String>) -> Option<Uuid> {
-    metadata.get(CALL_KEY).and_then(|text| text.parse().ok())
+fn is_now(payment: Payment, state: &PaymentState) -> Option<Payment> {
+    (payment.state == *state).then_some(payment)
 }

@@ -15,8 +15,9 @@ pub enum GatewayError {
         /// The provider's short word for its reason.
         code: Code,
     },
-    /// The provider does not accept the request. It took no effect, and sending it again is useless
-    /// until somebody changes the program or the settings.
+    /// The provider does not accept the request, for example with our secret key. This attempt took
+    /// no effect; an earlier one under the same key may have. Sending it again is useless until
+    /// somebody changes the program or the settings.
     #[error("the provider does not accept the request: {code}")]
     Invalid {
         /// The provider's short word for its reason.
@@ -34,6 +35,8 @@ pub enum GatewayError {
     /// looks up what became of it.
     #[error("it is unknown whether the call took effect: {why}")]
     Unknown {
+        /// After what time it makes sense to ask again, if that is known.
+        retry_after: Option<Duration>,
         /// What happened, for operators.
         why: String,
     },
@@ -77,17 +80,17 @@ impl GatewayError {
 
     /// Nobody knows whether the call took effect.
     pub(crate) fn unknown(why: &str) -> Self {
-        Self::Unknown { why: why.to_owned() }
+        Self::Unknown { retry_after: None, why: why.to_owned() }
     }
 }
 
 impl From<outward::CallError> for GatewayError {
     fn from(error: outward::CallError) -> Self {
-        let why = cli_kit::describe(&error);
+        let (why, retry_after) = (cli_kit::describe(&error), error.retry_after);
         match (error.effect, error.reason) {
-            (outward::Effect::Unknown, _) => Self::Unknown { why },
+            (outward::Effect::Unknown, _) => Self::Unknown { retry_after, why },
             (_, outward::Reason::Path(_) | outward::Reason::Key) => Self::invalid("request"),
-            _ => Self::Unavailable { retry_after: error.retry_after, why },
+            _ => Self::Unavailable { retry_after, why },
         }
     }
 }

@@ -2,15 +2,20 @@
 
 use std::fmt;
 
+use chrono::TimeDelta;
 use domain::value::Money;
 use uuid::Uuid;
 
-use super::{Call, Code, GatewayError};
+use super::{Call, Code, Fate, GatewayError};
 
 /// A payment provider. Money is first authorised (set aside on the customer's card), then captured
 /// (taken), and perhaps refunded. An authorisation that is not captured is released.
 #[async_trait::async_trait]
 pub trait PaymentGateway: fmt::Debug + Send + Sync {
+    /// How long after the last attempt of a call its effect may take to show. What a look-up does
+    /// not find after that time was never done, and never will be.
+    fn horizon(&self) -> TimeDelta;
+
     /// Sets money aside.
     ///
     /// # Errors
@@ -29,42 +34,44 @@ pub trait PaymentGateway: fmt::Debug + Send + Sync {
     ) -> Result<Payment, GatewayError>;
 
     /// Releases money that is set aside and was not captured. A payment that was declined needs no
-    /// release.
+    /// release. A payment that is released can never be captured.
     ///
     /// # Errors
-    /// [`GatewayError`].
+    /// [`GatewayError`]. `Invalid` may mean that it was captured before.
     async fn release(&self, call: &Call, payment: &PaymentId) -> Result<Payment, GatewayError>;
 
-    /// Gives captured money back: all of it or a part.
+    /// Gives captured money back: all of it or a part. The amount of a key never changes.
     ///
     /// # Errors
     /// [`GatewayError`].
-    async fn refund(
-        &self,
-        call: &Call,
-        payment: &PaymentId,
-        amount: Money,
-    ) -> Result<Refunded, GatewayError>;
+    async fn refund(&self, call: &Call, asked: &Repayment) -> Result<Refund, GatewayError>;
 
-    /// Looks up what became of the call with this key. Returns the payment as it is now if the call
-    /// took effect, and `None` if it did not.
+    /// Makes sure that an authorisation under this key never takes effect, if none did yet. No
+    /// money is set aside for it.
+    ///
+    /// # Errors
+    /// [`GatewayError`].
+    async fn forbid(&self, call: &Call, asked: &Authorisation) -> Result<Fate, GatewayError>;
+
+    /// The payment that an authorisation with this key made, as it is now. `None` says only that it
+    /// does not show yet: the call may still be under way. See [`PaymentGateway::horizon`].
     ///
     /// # Errors
     /// [`GatewayError::Unavailable`] and [`GatewayError::Invalid`]: a look-up takes no effect.
-    async fn look_up(&self, call: &Call, made: &Made) -> Result<Option<Payment>, GatewayError>;
-}
+    async fn find(&self, call: &Call) -> Result<Option<Payment>, GatewayError>;
 
-/// A call whose outcome is looked up, by its key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Made {
-    /// An authorisation, which made a payment of its own.
-    Authorisation,
-    /// A capture of this payment.
-    Capture(PaymentId),
-    /// A release of this payment.
-    Release(PaymentId),
-    /// A refund of this payment.
-    Refund(PaymentId),
+    /// The payment with this id, as it is now.
+    ///
+    /// # Errors
+    /// [`GatewayError::Unavailable`], and [`GatewayError::Invalid`] if there is none.
+    async fn read(&self, call: &Call, payment: &PaymentId) -> Result<Payment, GatewayError>;
+
+    /// All refunds of a payment that show, whoever asked for them.
+    ///
+    /// # Errors
+    /// [`GatewayError::Unavailable`] and [`GatewayError::Invalid`].
+    async fn refunds(&self, call: &Call, payment: &PaymentId)
+    -> Result<Vec<Refund>, GatewayError>;
 }
 
 /// What an authorisation asks for. It names no person: the token stands for the card.
@@ -72,10 +79,23 @@ pub enum Made {
 pub struct Authorisation {
     /// The order that is paid.
     pub order: Uuid,
+    /// The instance of the saga that asks. The provider keeps it with the payment.
+    pub saga: Uuid,
     /// The amount to set aside.
     pub amount: Money,
     /// The card or other means that pays.
     pub method: MethodToken,
+}
+
+/// What a refund asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repayment {
+    /// The payment that is given back.
+    pub payment: PaymentId,
+    /// The amount that is given back.
+    pub amount: Money,
+    /// The instance of the saga that asks. The provider keeps it with the refund.
+    pub saga: Uuid,
 }
 
 /// The provider's token for a card or another way to pay. With it and our secret key, the card can
@@ -102,6 +122,10 @@ pub struct Payment {
     pub id: PaymentId,
     /// The order that is paid, if the provider knows it.
     pub order: Option<Uuid>,
+    /// The instance of the saga that asked for it, if the provider knows it.
+    pub saga: Option<Uuid>,
+    /// The key of the call that made it, if the provider knows it.
+    pub key: Option<Uuid>,
     /// The amount that was asked for.
     pub amount: Money,
     /// The amount that was captured. What was refunded of it still counts.
@@ -113,7 +137,8 @@ pub struct Payment {
 /// What became of a payment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PaymentState {
-    /// The bank decides later, and the provider tells then.
+    /// It is not decided: the bank or the customer still has to act, and the provider tells later.
+    /// Money may be set aside.
     Pending,
     /// Money is set aside.
     Authorised,
@@ -125,13 +150,28 @@ pub enum PaymentState {
     Declined(Code),
 }
 
+/// A refund, as the provider shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refund {
+    /// The amount that is given back.
+    pub amount: Money,
+    /// How far it is.
+    pub state: RefundState,
+    /// The instance of the saga that asked for it, if one did.
+    pub saga: Option<Uuid>,
+    /// The key of the call that asked for it, if the provider knows it.
+    pub key: Option<Uuid>,
+}
+
 /// How far a refund is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refunded {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RefundState {
     /// The money is on its way to the customer.
-    Done,
-    /// The provider began it and tells when it is done.
+    Succeeded,
+    /// The provider has not done it yet, and may still fail to.
     Pending,
+    /// It failed or was cancelled: the customer does not get this money.
+    Failed(Code),
 }
 
 fn checked(text: &str) -> Result<String, InvalidId> {

@@ -6,7 +6,7 @@ use domain::value::{Destination, PostalAddress, Quantity};
 use uuid::Uuid;
 
 use super::payment::InvalidId;
-use super::{Call, GatewayError};
+use super::{Call, Fate, GatewayError};
 
 /// A shipper, which fetches parcels and delivers them.
 #[async_trait::async_trait]
@@ -23,21 +23,24 @@ pub trait Shipping: fmt::Debug + Send + Sync {
     /// [`GatewayError`]. `Declined`: it is on its way.
     async fn cancel(&self, call: &Call, shipment: &ShipmentId) -> Result<Shipment, GatewayError>;
 
-    /// Looks up what became of the call with this key. Returns the shipment as it is now if the
-    /// call took effect, and `None` if it did not.
+    /// Makes sure that a request under this key never becomes a shipment, if it did not yet.
+    ///
+    /// # Errors
+    /// [`GatewayError`].
+    async fn forbid(&self, call: &Call) -> Result<Fate, GatewayError>;
+
+    /// The shipment that a request with this key asked for, as it is now. `None` says only that it
+    /// does not show yet: the call may still be under way.
     ///
     /// # Errors
     /// [`GatewayError::Unavailable`] and [`GatewayError::Invalid`]: a look-up takes no effect.
-    async fn look_up(&self, call: &Call, made: &Made) -> Result<Option<Shipment>, GatewayError>;
-}
+    async fn find(&self, call: &Call) -> Result<Option<Shipment>, GatewayError>;
 
-/// A call whose outcome is looked up, by its key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Made {
-    /// A request for a shipment.
-    Request,
-    /// A cancellation of this shipment.
-    Cancellation(ShipmentId),
+    /// The shipment with this id, as it is now.
+    ///
+    /// # Errors
+    /// [`GatewayError::Unavailable`], and [`GatewayError::Invalid`] if there is none.
+    async fn read(&self, call: &Call, shipment: &ShipmentId) -> Result<Shipment, GatewayError>;
 }
 
 /// What is shipped, and where to. The address is personal data: it is sent to the shipper and kept
@@ -80,7 +83,7 @@ pub enum ShipmentState {
     Dispatched,
     /// The recipient has it.
     Delivered,
-    /// It was cancelled before it was on its way.
+    /// It was cancelled before it was on its way, by us or by the shipper.
     Cancelled,
 }
 

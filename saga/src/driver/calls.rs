@@ -182,6 +182,7 @@ fn answer_of(outcome: Outcome) -> Answer {
         Outcome::Done(data) | Outcome::Append(_, data) => done(data),
         Outcome::Rejected(reason) => Answer::Rejected(reason),
         Outcome::Unavailable { reason, retry_after } => Answer::Unavailable { reason, retry_after },
+        Outcome::Stuck(reason) => Answer::Stuck(reason),
         Outcome::Pending => Answer::Pending,
     }
 }

@@ -90,6 +90,7 @@ impl Answer {
             Self::Unavailable { reason, retry_after } => {
                 Self::Unavailable { reason: short(reason), retry_after }
             }
+            Self::Stuck(reason) => Self::Stuck(short(reason)),
             Self::Pending => Self::Pending,
         }
     }

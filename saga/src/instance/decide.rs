@@ -10,7 +10,7 @@ use super::next::{after, ask, undo};
 use super::{Instance, Leg, Part, Status, StepState};
 use crate::definition::{Definition, Place, Step};
 use crate::event::{
-    Compensating, Failed, Pending, Requested, SagaEvent, SignalReceived, Started, Succeeded,
+    Compensating, Failed, Parked, Pending, Requested, SagaEvent, SignalReceived, Started, Succeeded,
     TimerFired,
 };
 use crate::reason::Reason;
@@ -30,6 +30,9 @@ pub enum Answer {
         /// How long the next attempt has to wait at least; `None` for the step's own pause.
         retry_after: Option<std::time::Duration>,
     },
+    /// It cannot go on until a person has changed something, for this reason, which is cut off after
+    /// 500 characters. It may have had an effect.
+    Stuck(String),
     /// It was accepted. The outcome comes later, as a signal.
     Pending,
 }
@@ -213,13 +216,13 @@ impl Instance {
         }
         match state.leg(part) {
             Leg::Requested { attempt, deadline, .. } | Leg::Resting { attempt, deadline, .. } => {
-                vec_of(self.attempt_ended(step, part, attempt, deadline, answer, now))
+                self.attempt_ended(step, part, attempt, deadline, answer, now)
             }
             _ => Vec::new(),
         }
     }
 
-    /// The event that ends an attempt.
+    /// The events that end an attempt.
     fn attempt_ended(
         &self,
         step: &Step,
@@ -228,9 +231,9 @@ impl Instance {
         deadline: DateTime<Utc>,
         answer: Answer,
         now: DateTime<Utc>,
-    ) -> Option<SagaEvent> {
+    ) -> Vec<SagaEvent> {
         let name = step.name.to_owned();
-        Some(match (answer, part) {
+        vec![match (answer, part) {
             (Answer::Done(data), Part::Action) => {
                 SagaEvent::StepSucceeded(Succeeded { step: name, attempt, data })
             }
@@ -255,9 +258,16 @@ impl Instance {
                 let retry_at = (attempt < retry.attempts && in_time).then_some(at);
                 failed(step, part, attempt, reason, retry_at)
             }
+            (Answer::Stuck(reason), Part::Action) => {
+                return self.stuck(step, attempt, reason, now);
+            }
+            // A compensation without another attempt parks the saga.
+            (Answer::Stuck(reason), Part::Compensation) => {
+                failed(step, part, attempt, reason, None)
+            }
             (Answer::Pending, _) => {
                 if let Leg::Requested { pending: true, .. } = self.step(step.name).leg(part) {
-                    return None;
+                    return Vec::new();
                 }
                 let pending = Pending { step: name, attempt };
                 match part {
@@ -265,7 +275,22 @@ impl Instance {
                     Part::Compensation => SagaEvent::CompensationPending(pending),
                 }
             }
-        })
+        }]
+    }
+
+    /// The saga is parked, and the action rests until it resumes.
+    fn stuck(
+        &self,
+        step: &Step,
+        attempt: u32,
+        reason: String,
+        now: DateTime<Utc>,
+    ) -> Vec<SagaEvent> {
+        let why = short(format!("{} cannot go on: {reason}", step.name));
+        let parked = Parked { reason: why, lacks_definition: false, by: None };
+        let parked = (self.status == Status::Running).then_some(SagaEvent::Parked(parked));
+        let rests = failed(step, Part::Action, attempt, reason, Some(now));
+        std::iter::once(rests).chain(parked).collect()
     }
 
     fn signal(
@@ -322,7 +347,10 @@ fn late(step: &Step, state: &StepState, answer: Answer) -> Option<SagaEvent> {
         Answer::Rejected(reason) if state.compensation == Leg::Idle => {
             Some(SagaEvent::StepFailed(refused(name, attempt, reason)))
         }
-        Answer::Rejected(_) | Answer::Unavailable { .. } | Answer::Pending => None,
+        Answer::Rejected(_)
+        | Answer::Unavailable { .. }
+        | Answer::Stuck(_)
+        | Answer::Pending => None,
     }
 }
 

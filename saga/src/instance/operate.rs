@@ -90,7 +90,9 @@ impl Instance {
             {
                 vec![resumed(), given_up(reason, by)]
             }
-            (Decision::Resume, Status::Parked) => vec![resumed()],
+            (Decision::Resume, Status::Parked) => {
+                std::iter::once(resumed()).chain(self.go_on(definition, by, now)).collect()
+            }
             (Decision::Park { reason }, Status::Running | Status::Compensating) => {
                 let (reason, by) = (short(reason), Some(by.to_owned()));
                 vec![SagaEvent::Parked(Parked { reason, lacks_definition: false, by })]
@@ -125,6 +127,26 @@ impl Instance {
                 let deadline = after(now, defined.deadline);
                 SagaEvent::CompensationRequested(Requested { step, attempt, deadline, by })
             }
+        })
+    }
+
+    /// The actions of a parked instance whose next attempts are due begin them. Their deadlines begin
+    /// again, because the time for which they waited for a person does not count.
+    fn go_on(
+        &self,
+        definition: &Definition,
+        by: &str,
+        now: DateTime<Utc>,
+    ) -> impl Iterator<Item = SagaEvent> {
+        let is_running = self.parked_from == Status::Running;
+        definition.steps().filter_map(move |step| {
+            let Leg::Resting { attempt, retry_at, .. } = self.step(step.name).action else {
+                return None;
+            };
+            let (deadline, by) = (after(now, step.deadline), Some(by.to_owned()));
+            let (step, attempt) = (step.name.to_owned(), attempt.saturating_add(1));
+            let asked = Requested { step, attempt, deadline, by };
+            (is_running && retry_at <= now).then_some(SagaEvent::StepRequested(asked))
         })
     }
 

@@ -46,6 +46,58 @@ fn a_compensation_that_was_refused_resumes_with_a_new_key_and_one_without_an_ans
 }
 
 #[test]
+fn a_step_that_cannot_go_on_waits_for_a_person_however_long_and_goes_on_under_its_key() {
+    let definition = lending();
+    let key = |story: &Story<'_>| story.instance().call_of("deliver", Part::Action);
+    let stuck = delivering(&definition).stuck("deliver", "the address is refused").then(&[
+        "step_failed deliver #1: the address is refused, again, unknown effect",
+        "parked: deliver cannot go on: the address is refused",
+    ]);
+    let first = key(&stuck);
+    let days = SECOND * 86_400 * 3;
+    let resumed = stuck
+        .clone()
+        .after(days)
+        .then(&[])
+        .operated(Decision::Resume)
+        .then(&["resumed by somebody", "step_requested deliver #2 by somebody"])
+        .after(SECOND)
+        .then(&[]);
+    assert_eq!(key(&resumed), first);
+    resumed.done("deliver").then(&["step_succeeded deliver #2", "step_requested note #1"]);
+    // It may have had an effect, so giving up undoes it.
+    stuck.operated(Decision::GiveUp { reason: "hopeless".to_owned() }).then(&[
+        "resumed by somebody",
+        "compensating by somebody: hopeless",
+        "compensation_requested deliver #1",
+    ]);
+}
+
+#[test]
+fn a_step_that_gets_stuck_in_a_parked_saga_leaves_it_parked_as_it_was() {
+    let definition = lending();
+    delivering(&definition)
+        .operated(Decision::Park { reason: "wait".to_owned() })
+        .anyway()
+        .stuck("deliver", "refused")
+        .then(&["step_failed deliver #1: refused, again, unknown effect"])
+        .operated(Decision::Resume)
+        .is(Status::Running);
+}
+
+#[test]
+fn a_compensation_that_cannot_go_on_is_parked_at_once_and_keeps_its_key() {
+    let definition = lending();
+    let key = |story: &Story<'_>| story.instance().call_of("deliver", Part::Compensation);
+    let undoing = delivering(&definition).hears(cancel());
+    let stuck = undoing.undo_stuck("deliver", "no access").is(Status::Parked);
+    let first = key(&stuck);
+    let again = stuck.operated(Decision::Resume).is(Status::Compensating);
+    assert_eq!(key(&again), first, "an effect may have taken place under this key");
+    again.undone("deliver").undone("reserve").is(Status::Compensated);
+}
+
+#[test]
 fn people_repeat_a_step_now_give_up_and_park() {
     let definition = lending();
     let resting = delivering(&definition)

@@ -11,10 +11,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::port::shipping::{Made, Parcel, Shipment, ShipmentId, ShipmentState};
-use crate::port::{Call, Code, GatewayError, Shipping};
+use crate::port::shipping::{Parcel, Shipment, ShipmentId, ShipmentState};
+use crate::port::{Call, Code, Fate, GatewayError, Shipping};
 
 const SHIPMENTS: &str = "/shipping/v1/shipments";
+const FORBIDDEN: &str = "/shipping/v1/forbidden";
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const UNREADABLE: &str = "the shipper's answer cannot be read";
 
@@ -87,36 +88,55 @@ impl SandboxShipping {
         call: &Call,
         path: String,
         body: String,
-    ) -> Result<Shipment, GatewayError> {
+    ) -> Result<Answer, GatewayError> {
         let request = Request::post(path, body)
             .header(CONTENT_TYPE, JSON)
             .repeat(Repeat::with_key(call.key.to_string()));
         let answer = self.send(call, request).await?;
-        if answer.status.is_success() {
-            return shipment(&answer).ok_or_else(|| GatewayError::unknown(UNREADABLE));
-        }
-        let failure: Option<Failure> = serde_json::from_slice(&answer.body).ok();
-        let code = Code::new(failure.map_or(String::new(), |failure| failure.code).as_str());
-        Err(match answer.status {
-            StatusCode::UNPROCESSABLE_ENTITY => GatewayError::Declined { code },
-            status if status.is_client_error() => GatewayError::Invalid { code },
-            status => GatewayError::Unknown { why: format!("the shipper answered {status}") },
-        })
+        failure(&answer).map_or(Ok(answer), Err)
     }
 
     /// Reads one shipment; `None` if there is none.
-    async fn read(&self, call: &Call, path: String) -> Result<Option<Shipment>, GatewayError> {
-        let answer = self.send(call, Request::get(path)).await?;
-        match answer.status {
-            StatusCode::NOT_FOUND => Ok(None),
-            status if status.is_success() => {
-                let unreadable =
-                    || GatewayError::Unavailable { retry_after: None, why: UNREADABLE.to_owned() };
-                shipment(&answer).map(Some).ok_or_else(unreadable)
-            }
-            status => Err(GatewayError::invalid(status.as_str())),
+    async fn look_up(&self, call: &Call, path: String) -> Result<Option<Shipment>, GatewayError> {
+        let answer = self.send(call, Request::get(path)).await.map_err(unread)?;
+        if answer.status == StatusCode::NOT_FOUND {
+            return Ok(None);
         }
+        failure(&answer).map_or(Ok(()), |error| Err(unread(error)))?;
+        let unreadable = || unread(GatewayError::unknown(UNREADABLE));
+        shipment(&answer).map(Some).ok_or_else(unreadable)
     }
+}
+
+/// A look-up takes no effect, so its outcome is never unknown.
+fn unread(error: GatewayError) -> GatewayError {
+    match error {
+        GatewayError::Unknown { retry_after, why } => {
+            GatewayError::Unavailable { retry_after, why }
+        }
+        other => other,
+    }
+}
+
+/// The error that a final answer means, unless it is a success.
+fn failure(answer: &Answer) -> Option<GatewayError> {
+    if answer.status.is_success() {
+        return None;
+    }
+    let failure: Option<Failure> = serde_json::from_slice(&answer.body).ok();
+    let code = Code::new(failure.map_or(String::new(), |failure| failure.code).as_str());
+    Some(match answer.status.as_u16() {
+        422 => GatewayError::Declined { code },
+        401 | 403 => GatewayError::invalid("access_refused"),
+        // These say nothing about the effect, and pass by themselves.
+        408 | 409 | 425 | 429 => unknown(answer.status),
+        400..=499 => GatewayError::Invalid { code },
+        _ => unknown(answer.status),
+    })
+}
+
+fn unknown(status: StatusCode) -> GatewayError {
+    GatewayError::unknown(&format!("the shipper answered {}", status.as_u16()))
 }
 
 /// Whether an answer is final. A conflict (409) is not: another attempt under the same key is still
@@ -163,23 +183,34 @@ impl Shipping for SandboxShipping {
             "region": to.region.as_ref().map(Region::as_str),
             "items": parcel.items.iter().map(item).collect::<Vec<_>>(),
         });
-        self.change(call, SHIPMENTS.to_owned(), body.to_string()).await
+        read(&self.change(call, SHIPMENTS.to_owned(), body.to_string()).await?)
     }
 
     async fn cancel(&self, call: &Call, shipment: &ShipmentId) -> Result<Shipment, GatewayError> {
         let path = format!("{SHIPMENTS}/{}/cancel", shipment.as_str());
-        self.change(call, path, String::new()).await
+        read(&self.change(call, path, String::new()).await?)
     }
 
-    async fn look_up(&self, call: &Call, made: &Made) -> Result<Option<Shipment>, GatewayError> {
-        match made {
-            Made::Request => self.read(call, format!("{SHIPMENTS}?key={}", call.key)).await,
-            Made::Cancellation(id) => {
-                let found = self.read(call, format!("{SHIPMENTS}/{}", id.as_str())).await?;
-                Ok(found.filter(|shipment| shipment.state == ShipmentState::Cancelled))
-            }
-        }
+    async fn forbid(&self, call: &Call) -> Result<Fate, GatewayError> {
+        let body = json!({ "key": call.key }).to_string();
+        let answer = self.change(call, FORBIDDEN.to_owned(), body).await?;
+        // There is a shipment already, or there never will be one.
+        Ok(if answer.status == StatusCode::OK { Fate::Used } else { Fate::Never })
     }
+
+    async fn find(&self, call: &Call) -> Result<Option<Shipment>, GatewayError> {
+        self.look_up(call, format!("{SHIPMENTS}?key={}", call.key)).await
+    }
+
+    async fn read(&self, call: &Call, shipment: &ShipmentId) -> Result<Shipment, GatewayError> {
+        let found = self.look_up(call, format!("{SHIPMENTS}/{}", shipment.as_str())).await?;
+        found.ok_or_else(|| GatewayError::invalid("not_found"))
+    }
+}
+
+/// The shipment in an answer to a change.
+fn read(answer: &Answer) -> Result<Shipment, GatewayError> {
+    shipment(answer).ok_or_else(|| GatewayError::unknown(UNREADABLE))
 }
 
 /// An item of a shipment.

@@ -36,6 +36,13 @@ pub(super) fn is_stored_failure(answer: &Answer) -> bool {
     answer.status.is_server_error() && says(answer, REPLAYED, "true")
 }
 
+/// Whether the key was used before, for another request.
+pub(super) fn is_key_reused(answer: &Answer) -> bool {
+    let body: Option<ErrorBody> = serde_json::from_slice(&answer.body).ok();
+    let kind = body.and_then(|body| body.error.kind);
+    answer.status == StatusCode::BAD_REQUEST && kind.as_deref() == Some("idempotency_error")
+}
+
 /// The error that a final answer means, unless it is a success.
 pub(super) fn failure(answer: &Answer) -> Option<GatewayError> {
     if answer.status.is_success() {
@@ -51,14 +58,11 @@ pub(super) fn failure(answer: &Answer) -> Option<GatewayError> {
         // under the same key, or from something between us and Stripe. A final one is not repeated
         // at once.
         status @ (300..=399 | 408 | 409 | 425 | 429 | 500..=599) => {
-            GatewayError::Unknown { why: format!("the provider answered {status}") }
+            GatewayError::unknown(&format!("the provider answered {status}"))
         }
-        _ if kind == "card_error" => GatewayError::declined(&code),
         // A wrong key is a wrong setting of ours, and no reason to cancel anybody's order.
-        401 | 403 => GatewayError::Unavailable {
-            retry_after: None,
-            why: "the provider refuses our secret key".to_owned(),
-        },
+        401 | 403 => GatewayError::invalid("secret_key_refused"),
+        _ if kind == "card_error" => GatewayError::declined(&code),
         _ if kind == "idempotency_error" => GatewayError::invalid("key_reused"),
         _ => GatewayError::invalid(&code),
     })

@@ -6,10 +6,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::call_key;
-use super::wire::{CALL_KEY, ORDER_ID, PaymentIntent};
+use super::wire::{CALL_KEY, ORDER_ID};
 use crate::adapter::signed::{Received, Signed, WebhookError};
-use crate::port::payment::{Payment, PaymentId};
+use crate::port::payment::PaymentId;
 
 /// The header with the signature.
 pub const SIGNATURE: &str = "stripe-signature";
@@ -27,14 +26,17 @@ pub struct Notice {
     pub about: About,
 }
 
-/// What an event is about.
+/// What an event is about. It is a hint only: read the payment before you act on it. Another
+/// program with the same account may have made it, and newer states may have come first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum About {
-    /// A payment of ours changed. This is what it was then: newer states may have come first.
+    /// A payment that may be ours changed.
     Payment {
-        /// The payment, in the state that the event tells of.
-        payment: Payment,
-        /// The key of the call that made it, if its metadata has one.
+        /// The id of the payment.
+        id: PaymentId,
+        /// The order in its metadata, if there is one.
+        order: Option<Uuid>,
+        /// The key of the call in its metadata, if there is one.
         key: Option<Uuid>,
     },
     /// A charge or a refund of this payment changed.
@@ -73,22 +75,24 @@ impl Webhooks {
     ) -> Result<Received<Notice>, WebhookError> {
         self.0.check(signature, body, now)?;
         let event: Event = serde_json::from_slice(body).map_err(|_| WebhookError::Unreadable)?;
-        let about = about(event.data.object).ok_or(WebhookError::Unreadable)?;
+        let about = about(&event.data.object).ok_or(WebhookError::Unreadable)?;
         Ok(self.0.received(event.id, now, |id| Notice { id, about }))
     }
 }
 
-/// What an event with this object is about. `None` if a payment of ours cannot be read.
-fn about(object: Value) -> Option<About> {
+/// What an event with this object is about. `None` if the payment has no id.
+fn about(object: &Value) -> Option<About> {
     let text = |name: &str| object.get(name).and_then(Value::as_str);
-    let marks = |name: &str| object["metadata"].get(name).is_some();
+    let mark = |name: &str| object["metadata"].get(name).and_then(Value::as_str);
+    let id = |name: &str| mark(name).and_then(|text| text.parse().ok());
     match text("object") {
-        // Another program with the same account made it, perhaps in a currency that we do not know.
-        Some("payment_intent") if !marks(CALL_KEY) && !marks(ORDER_ID) => Some(About::Other),
+        // Another program with the same account made it.
+        Some("payment_intent") if mark(CALL_KEY).is_none() && mark(ORDER_ID).is_none() => {
+            Some(About::Other)
+        }
         Some("payment_intent") => {
-            let intent: PaymentIntent = serde_json::from_value(object).ok()?;
-            let key = call_key(&intent.metadata);
-            Some(About::Payment { payment: intent.payment()?, key })
+            let payment = PaymentId::parse(text("id")?).ok()?;
+            Some(About::Payment { id: payment, order: id(ORDER_ID), key: id(CALL_KEY) })
         }
         Some("charge" | "refund") => {
             let payment = text("payment_intent").and_then(|id| PaymentId::parse(id).ok());
