@@ -110,6 +110,7 @@ impl Manager {
             payments: args.payment.gateway(limits.clone())?,
             shipping: args.shipping.gateway(limits)?,
             method: args.fulfilment.payment_method.clone(),
+            clock: clock::system(),
         };
         Ok(Self {
             log,
@@ -138,7 +139,9 @@ impl Manager {
         let (log, sagas, commands) = self.sagas(args, &stores, &gate)?;
         let driver = Driver::new(log.clone(), sagas.clone(), clock::system());
         let operations = late.operations.get_or_init(|| Operations::new(driver, tables)).clone();
-        late.reports.get_or_init(|| Reports { operations, commands });
+        let (payments, shipping) = (&self.gateways.payments, &self.gateways.shipping);
+        let (payments, shipping) = (Arc::clone(payments), Arc::clone(shipping));
+        late.reports.get_or_init(|| Reports { operations, commands, payments, shipping });
         let settings = RunnerSettings {
             concurrency: args.fulfilment.sagas_at_once.get(),
             ..RunnerSettings::default()

@@ -5,16 +5,19 @@
 //! | `POST /webhooks/payments` | the payment provider | reports a payment to its saga |
 //! | `POST /webhooks/shipments` | the shipper | records that an order is delivered |
 //!
-//! The adapters check the signature, the age and whether the event came before. An event that
-//! cannot be recorded now is answered with 503, so that it is sent again.
+//! The adapters check the signature, the age and whether the event came before. An event is a hint
+//! only: what counts is read from the provider, and compared with what the saga asked for. An event
+//! that cannot be recorded now is answered with 503, so that it is sent again.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use access::{Caller, InvalidName, Policy, Principal};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use chrono::{DateTime, Utc};
 use saga::instance::Instance;
 use saga::ops::Operations;
 use service_kit::Problem;
@@ -28,11 +31,16 @@ use crate::adapter::stripe::webhook::Webhooks;
 use crate::application::access::Permit;
 use crate::application::use_case::UseCase;
 use crate::application::{CommandError, Commands, Context};
+use crate::port::{Call, GatewayError, PaymentGateway, Shipping};
 use crate::sagas::PRINCIPAL;
 use crate::sagas::order_fulfilment::NAME;
 
 mod payments;
 mod shipments;
+
+/// The time limit for reading what an event is about, with all attempts. Providers wait longer for
+/// an answer.
+const READING: Duration = Duration::from_secs(5);
 
 /// What records the events. It exists once the stores are open.
 pub(super) type Late = Arc<OnceLock<Reports>>;
@@ -41,6 +49,8 @@ pub(super) type Late = Arc<OnceLock<Reports>>;
 pub(super) struct Reports {
     pub(super) operations: Operations,
     pub(super) commands: Arc<Commands>,
+    pub(super) payments: Arc<dyn PaymentGateway>,
+    pub(super) shipping: Arc<dyn Shipping>,
 }
 
 /// The readers of events, of the providers whose secrets are set.
@@ -87,6 +97,19 @@ fn refused(who: &str, error: WebhookError) -> Response {
     Problem::new(StatusCode::BAD_REQUEST, "webhook/refused", "The event is refused")
         .detail(error.to_string())
         .into_response()
+}
+
+/// The call that reads what an event is about.
+fn reading(key: Uuid, since: DateTime<Utc>) -> Call {
+    Call { limit: Some(READING), ..Call::new(key, since) }
+}
+
+/// What follows if it cannot be read: nothing if the provider does not have it, or else the event is
+/// sent again.
+fn unread(error: GatewayError) -> Option<Problem> {
+    let is_nothing = matches!(error, GatewayError::Invalid { .. });
+    tracing::warn!(%error, "what an event is about cannot be read");
+    (!is_nothing).then(away)
 }
 
 fn away() -> Problem {

@@ -41,6 +41,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 mod actions;
+mod expected;
 mod inside;
 mod payment;
 mod progress;
@@ -51,6 +52,7 @@ mod twice;
 mod why;
 
 pub use actions::{Gateways, OrderFulfilment};
+pub use expected::{Expected, NotOurs};
 pub use shipped::Shipped;
 pub use why::Why;
 
@@ -81,6 +83,10 @@ const SHIPPING: Retry = Retry { most: Duration::from_mins(30), ..Retry::DEFAULT 
 /// How a compensation is repeated before a person has to look: for about four to eight hours.
 const UNDOING: Retry =
     Retry { attempts: 100, first: Duration::from_millis(500), most: Duration::from_mins(5) };
+/// How a refund is repeated: long enough for one that the provider does days later. A pending refund
+/// is looked at hourly, so this is about three weeks for it, and a day or two for a provider that
+/// does not answer.
+const REFUNDING: Retry = Retry { attempts: 500, ..UNDOING };
 /// How an inside step is repeated until its deadline, for example while a product has too many
 /// reservations.
 const INSIDE: Retry =
@@ -112,7 +118,7 @@ pub fn definition(times: Times) -> Definition {
         .then(inside(ACCEPT).undone_inside().undo_retried(UNDOING))
         .then(inside(RESERVE))
         .then(outside(AUTHORISE, times.payment))
-        .then(outside(CAPTURE, times.payment))
+        .then(outside(CAPTURE, times.payment).undo_retried(REFUNDING))
         .then(inside(RECORD_PAYMENT).undone_inside().undone_anyway().undo_retried(UNDOING))
         .then(outside(SHIP, times.shipment).retried(SHIPPING))
         .then(inside(RECORD_SHIPMENT))

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use domain::order::OrderStatus;
 use saga::{Actions, Call, Outcome};
 use serde_json::Value;
+use service_kit::clock::SharedClock;
 use uuid::Uuid;
 
 use super::progress::Progress;
@@ -15,7 +16,9 @@ use super::{
     shipment, twice,
 };
 use crate::port::payment::MethodToken;
-use crate::port::{Call as GatewayCall, Code, GatewayError, PaymentGateway, Shipping};
+use crate::port::{
+    Call as GatewayCall, Code, GatewayError, KEYS_LAST, PaymentGateway, Shipping,
+};
 use crate::sagas::Shop;
 
 /// How long a call to another system may take, with all its attempts. It is less than the saga
@@ -31,6 +34,8 @@ pub struct Gateways {
     pub shipping: Arc<dyn Shipping>,
     /// The provider's token of what pays. It is the same for every order.
     pub method: MethodToken,
+    /// The clock by which look-ups become proof.
+    pub clock: SharedClock,
 }
 
 /// The actions of the saga.
@@ -39,13 +44,22 @@ pub struct OrderFulfilment {
     pub(super) payments: Arc<dyn PaymentGateway>,
     pub(super) shipping: Arc<dyn Shipping>,
     pub(super) method: MethodToken,
+    pub(super) clock: SharedClock,
 }
 
 impl OrderFulfilment {
     /// The actions in this shop, with these gateways.
     pub fn new(shop: Shop, gateways: Gateways) -> Self {
-        let Gateways { payments, shipping, method } = gateways;
-        Self { shop, payments, shipping, method }
+        let Gateways { payments, shipping, method, clock } = gateways;
+        Self { shop, payments, shipping, method, clock }
+    }
+
+    /// Whether the call of this step may have been made before. A process that died after the call
+    /// makes it again as the same attempt, under the same key. That is safe while the provider
+    /// keeps the key: half of that time leaves room for slow calls and wrong clocks.
+    pub(super) fn is_repeat(&self, at: &Progress<'_>) -> bool {
+        let age = (self.clock.now() - at.facts.since).to_std().unwrap_or_default();
+        at.call.attempt > 1 || age > KEYS_LAST / 2
     }
 
     /// The status of the order now.
@@ -129,6 +143,18 @@ pub(super) fn made(at: &Progress<'_>, step: &str) -> GatewayCall {
     GatewayCall { until, ..call_with(at, saga::id::of_call(at.call.instance, step)) }
 }
 
+/// The order of a step was cancelled meanwhile. Its event undoes the saga. This is no refusal: an
+/// earlier attempt may be under way, and what undoes the step has to see to it.
+pub(super) fn called_off() -> Outcome {
+    Outcome::unavailable("the order is cancelled")
+}
+
+/// The other system does not accept the call. That is no decision about the customer, and another
+/// attempt helps only after a person has changed something.
+pub(super) fn stuck(error: &GatewayError) -> Outcome {
+    Outcome::Stuck(error.to_string())
+}
+
 /// The outcome of a change that undoes something. A person looks at one that is not accepted: the
 /// provider keeps its refusal with the key.
 pub(super) fn not_undone(error: GatewayError) -> Outcome {
@@ -146,15 +172,16 @@ pub(super) fn failed(error: GatewayError, declined: impl FnOnce(&Code) -> Outcom
     }
 }
 
-/// The outcome of a call that is repeated under its key. A call that fails because of the settings
-/// is repeated, too, so that the orders go on once a person has corrected them. The provider keeps
-/// its refusal with the key, so a refused call is not repeated: a person looks first.
+/// The outcome of a call that is repeated under its key. A person looks first at one that is
+/// refused: the provider keeps its refusal with the key, or refuses our settings.
 pub(super) fn unread(error: GatewayError) -> Outcome {
+    let reason = error.to_string();
     match error {
-        GatewayError::Declined { .. } => Outcome::rejected(error.to_string()),
-        GatewayError::Unavailable { retry_after, why } => {
-            Outcome::Unavailable { reason: why, retry_after }
+        GatewayError::Declined { .. } => Outcome::rejected(reason),
+        GatewayError::Invalid { .. } => Outcome::Stuck(reason),
+        GatewayError::Unavailable { retry_after, .. }
+        | GatewayError::Unknown { retry_after, .. } => {
+            Outcome::Unavailable { reason, retry_after }
         }
-        error => Outcome::unavailable(error.to_string()),
     }
 }

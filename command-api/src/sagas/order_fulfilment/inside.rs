@@ -101,13 +101,18 @@ pub(super) async fn close(shop: &Shop, at: &Progress<'_>) -> Outcome {
     };
     // Read after the decision. If somebody ships it in between, the append is refused, and this is
     // called again.
-    match shop.order(order_id).await.map(|order| order.state.status()) {
-        Ok(Some(OrderStatus::Shipped | OrderStatus::Delivered | OrderStatus::Refunded)) => {
-            Outcome::Append(work, Returned::Kept.value())
+    let order = match shop.order(order_id).await {
+        Ok(order) => order.state,
+        Err(error) => return Outcome::unavailable(cli_kit::describe(&error)),
+    };
+    let returned = match order.status() {
+        Some(OrderStatus::Shipped | OrderStatus::Delivered | OrderStatus::Refunded) => {
+            Returned::Kept.value()
         }
-        Ok(_) => Outcome::Append(work, Value::Null),
-        Err(error) => Outcome::unavailable(cli_kit::describe(&error)),
-    }
+        // The amount of the refund is fixed here, in the log.
+        _ => order.held().map_or(Value::Null, |held| Returned::Held(held.minor()).value()),
+    };
+    Outcome::Append(work, returned)
 }
 
 /// Records that what was captured has been given back.

@@ -1,21 +1,29 @@
-//! The steps at the payment provider: authorise, then capture. Their compensations first look at
-//! what is there, because the outcome of a call may have been lost.
+//! The steps at the payment provider: authorise, then capture. What undoes them is in `undo.rs`.
+//!
+//! A look-up that finds nothing proves nothing: an earlier attempt may still be under way. So no
+//! step is refused because of one. An order that is cancelled meanwhile is undone by its event, and
+//! that ends with proof.
 
 use std::time::Duration;
 
 use domain::order::OrderStatus;
 use saga::Outcome;
-use serde_json::Value;
-use uuid::Uuid;
 
-use super::actions::{OrderFulfilment, call, call_with, failed, made, not_undone, unread};
+use self::undo::{Settled, settled};
+use super::actions::{OrderFulfilment, call, called_off, failed, stuck, unread};
+use super::expected::Expected;
 use super::progress::{Progress, Returned};
-use super::{AUTHORISE, CAPTURE, Why};
-use crate::port::payment::{Authorisation, Made, Payment, PaymentId, PaymentState};
-use crate::port::{Call, Code, GatewayError};
+use super::{AUTHORISE, Why};
+use crate::port::payment::{Authorisation, Payment, PaymentId, PaymentState};
+use crate::port::{Code, Fate, GatewayError};
 
-/// How long to wait until the provider is asked again for a payment that the bank decides on.
-/// Usually the provider's event comes first.
+mod refund;
+mod undo;
+
+pub(super) use undo::{undo_authorise, undo_capture};
+
+/// How long to wait until the provider is asked again for a payment that is not decided. Usually
+/// the provider's event comes first.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
 
 /// Sets the money aside.
@@ -27,66 +35,81 @@ pub(super) async fn authorise(own: &OrderFulfilment, at: &Progress<'_>) -> Outco
         Ok(status) => status,
         Err(outcome) => return outcome,
     };
-    let is_first = at.call.attempt == 1;
-    let found = match (is_first, status) {
-        (true, OrderStatus::Confirmed) => authorise_now(own, at).await.map(Some),
-        (true, _) => Ok(None),
-        (false, status) => match own.payments.look_up(&call(at), &Made::Authorisation).await {
-            Ok(None) if status == OrderStatus::Confirmed => authorise_now(own, at).await.map(Some),
-            found => found,
-        },
+    let found =
+        if own.is_repeat(at) { own.payments.find(&call(at)).await } else { Ok(None) };
+    let found = match found {
+        Ok(None) if status == OrderStatus::Confirmed => {
+            own.payments.authorise(&call(at), &asked(own, at)).await.map(Some)
+        }
+        found => found,
     };
     match (found, status) {
         (Err(error), _) => failed(error, declined),
-        (Ok(Some(payment)), OrderStatus::Confirmed | OrderStatus::Cancelled) => authorised(payment),
-        (Ok(None), OrderStatus::Cancelled) => Why::Cancelled.refuses(),
+        (Ok(Some(payment)), OrderStatus::Confirmed | OrderStatus::Cancelled) => {
+            authorised(at, payment)
+        }
+        (Ok(None), OrderStatus::Cancelled) => called_off(),
         // Somebody has recorded another payment.
         (Ok(Some(payment)), _) => set_free(own, at, &payment.id).await,
-        (Ok(None), _) => Outcome::Done(Returned::ByHand.value()),
+        (Ok(None), _) => not_needed(own, at).await,
     }
 }
 
-async fn authorise_now(own: &OrderFulfilment, at: &Progress<'_>) -> Result<Payment, GatewayError> {
-    let asked =
-        Authorisation { order: at.order_id(), amount: at.total(), method: own.method.clone() };
-    own.payments.authorise(&call(at), &asked).await
+/// What the saga asks the provider for.
+fn asked(own: &OrderFulfilment, at: &Progress<'_>) -> Authorisation {
+    let (order, saga, amount) = (at.order_id(), at.call.instance, at.total());
+    Authorisation { order, saga, amount, method: own.method.clone() }
 }
 
-fn authorised(payment: Payment) -> Outcome {
+fn authorised(at: &Progress<'_>, payment: Payment) -> Outcome {
+    if let Err(why) = Expected::at(at).check(&payment) {
+        return Outcome::Stuck(why.to_string());
+    }
     match payment.state {
-        PaymentState::Authorised | PaymentState::Captured => {
-            Outcome::Done(Returned::Payment(payment.id.as_str().to_owned()).value())
-        }
-        // The provider sends an event when the bank has decided. If it gets lost, a look-up helps.
-        PaymentState::Pending => Outcome::Unavailable {
-            reason: "the bank has not decided".to_owned(),
-            retry_after: Some(ASK_AGAIN),
-        },
+        PaymentState::Authorised | PaymentState::Captured => known(&payment.id),
+        PaymentState::Pending => undecided("the payment is not decided"),
         PaymentState::Declined(code) => declined(&code),
         PaymentState::Released => declined(&Code::new("released")),
     }
+}
+
+fn known(payment: &PaymentId) -> Outcome {
+    Outcome::Done(Returned::Payment(payment.as_str().to_owned()).value())
+}
+
+/// The provider sends an event when it is decided. If that gets lost, a look-up helps.
+fn undecided(reason: &str) -> Outcome {
+    Outcome::Unavailable { reason: reason.to_owned(), retry_after: Some(ASK_AGAIN) }
 }
 
 fn declined(code: &Code) -> Outcome {
     Why::Declined(code.as_str().to_owned()).refuses()
 }
 
+/// The payment is not needed, because somebody recorded another one. None shows at the provider, and
+/// none may come later.
+async fn not_needed(own: &OrderFulfilment, at: &Progress<'_>) -> Outcome {
+    match own.payments.forbid(&call(at), &asked(own, at)).await {
+        Ok(Fate::Never) => Outcome::Done(Returned::ByHand.value()),
+        // The next attempt looks it up.
+        Ok(Fate::Used) => undecided("the payment does not show yet"),
+        Err(error) => failed(error, declined),
+    }
+}
+
 /// Releases an authorisation that is not needed, because somebody recorded another payment.
 async fn set_free(own: &OrderFulfilment, at: &Progress<'_>, payment: &PaymentId) -> Outcome {
-    let key = Uuid::new_v5(&at.call.idempotency_key, b"release");
-    match own.payments.release(&call_with(at, key), payment).await {
-        Ok(Payment { state: PaymentState::Captured, .. }) | Err(GatewayError::Declined { .. }) => {
-            // The next step finds that it was paid twice.
-            Outcome::Done(Returned::Payment(payment.as_str().to_owned()).value())
-        }
-        Ok(_) => Outcome::Done(Returned::ByHand.value()),
-        Err(error) => failed(error, declined),
+    match settled(own, at, payment).await {
+        Ok(Settled::Free) => Outcome::Done(Returned::ByHand.value()),
+        // The next step finds that it was paid twice.
+        Ok(Settled::Taken(_)) => known(payment),
+        Err(outcome) => outcome,
     }
 }
 
 /// Takes the money that is set aside.
 pub(super) async fn capture(own: &OrderFulfilment, at: &Progress<'_>) -> Outcome {
-    let Some(payment) = at.payment() else {
+    let Some(id) = at.payment() else {
         let authorised = at.result(AUTHORISE).unwrap_or(Returned::ByHand);
         return Outcome::Done(authorised.value());
     };
@@ -94,104 +117,47 @@ pub(super) async fn capture(own: &OrderFulfilment, at: &Progress<'_>) -> Outcome
         Ok(status) => status,
         Err(outcome) => return outcome,
     };
-    let found = match (status, at.call.attempt) {
-        (OrderStatus::Confirmed, _) => {
-            own.payments.capture(&call(at), &payment, at.total()).await.map(Some)
-        }
-        (_, 1) => Ok(None),
-        _ => own.payments.look_up(&call(at), &Made::Capture(payment.clone())).await,
-    };
-    let found = found.map(|found| found.filter(|found| found.state == PaymentState::Captured));
-    match (found, status) {
-        (Err(error), _) => failed(error, declined),
-        (Ok(Some(payment)), _) => {
-            Outcome::Done(Returned::Payment(payment.id.as_str().to_owned()).value())
-        }
-        (Ok(None), OrderStatus::Confirmed) => Outcome::Unavailable {
-            reason: "the provider has not captured it".to_owned(),
-            retry_after: Some(ASK_AGAIN),
-        },
-        (Ok(None), OrderStatus::Cancelled) => Why::Cancelled.refuses(),
-        (Ok(None), _) => set_free(own, at, &payment).await,
-    }
-}
-
-/// Releases the authorisation, if there is one.
-pub(super) async fn undo_authorise(own: &OrderFulfilment, at: &Progress<'_>) -> Outcome {
-    let returned = at.result(AUTHORISE);
-    if matches!(returned, Some(Returned::ByHand | Returned::Free)) || at.is_payment_kept() {
-        return Outcome::Done(Value::Null);
-    }
-    let made = made(at, AUTHORISE);
-    let found = match at.payment() {
-        Some(id) => return release_known(own, at, &made, &id).await,
-        None => own.payments.look_up(&made, &Made::Authorisation).await,
-    };
-    let payment = match found {
-        Ok(Some(payment)) => payment,
-        Ok(None) => return Outcome::Done(Value::Null),
+    let is_wanted = status == OrderStatus::Confirmed;
+    // A repeat finds what an earlier attempt did: the stored answer may be older.
+    let is_read = own.is_repeat(at) || !is_wanted;
+    let before = if is_read { own.payments.read(&call(at), &id).await.map(Some) } else { Ok(None) };
+    let payment = match before {
         Err(error) => return unread(error),
+        Ok(Some(payment)) if !is_wanted || payment.state != PaymentState::Authorised => payment,
+        Ok(_) => match capture_now(own, at, &id).await {
+            Ok(payment) => payment,
+            Err(outcome) => return outcome,
+        },
     };
-    match payment.state {
-        PaymentState::Authorised | PaymentState::Pending => released(own, at, &payment.id).await,
-        // What was captured was given back before.
-        PaymentState::Captured | PaymentState::Released | PaymentState::Declined(_) => {
-            Outcome::Done(Value::Null)
-        }
+    match (&payment.state, status) {
+        (PaymentState::Captured, _) => match Expected::at(at).check(&payment) {
+            Ok(()) => known(&id),
+            Err(why) => Outcome::Stuck(why.to_string()),
+        },
+        (PaymentState::Declined(code), OrderStatus::Confirmed) => declined(code),
+        (PaymentState::Released, OrderStatus::Confirmed) => declined(&Code::new("released")),
+        (_, OrderStatus::Confirmed) => undecided("the provider has not captured it"),
+        (_, OrderStatus::Cancelled) => called_off(),
+        (_, _) => set_free(own, at, &id).await,
     }
 }
 
-/// Releases a payment whose id is known, so that nobody has to search for it.
-async fn release_known(
+/// Captures the payment. One that was captured or released before is returned as it is.
+///
+/// # Errors
+/// What the step returns if the provider captures nothing.
+async fn capture_now(
     own: &OrderFulfilment,
     at: &Progress<'_>,
-    made: &Call,
     id: &PaymentId,
-) -> Outcome {
-    // What was captured was given back before.
-    for became in [Made::Capture(id.clone()), Made::Release(id.clone())] {
-        match own.payments.look_up(made, &became).await {
-            Ok(Some(_)) => return Outcome::Done(Value::Null),
-            Ok(None) => {}
-            Err(error) => return unread(error),
-        }
-    }
-    released(own, at, id).await
-}
-
-async fn released(own: &OrderFulfilment, at: &Progress<'_>, id: &PaymentId) -> Outcome {
-    match own.payments.release(&call(at), id).await {
-        Ok(Payment { state: PaymentState::Released | PaymentState::Declined(_), .. }) => {
-            Outcome::Done(Value::Null)
-        }
-        Ok(_) => Outcome::unavailable("the authorisation is not released yet"),
-        Err(error) => unread(error),
-    }
-}
-
-/// Gives back what was captured, if anything was.
-pub(super) async fn undo_capture(own: &OrderFulfilment, at: &Progress<'_>) -> Outcome {
-    let Some(payment) = at.payment().filter(|_| !at.is_payment_kept()) else {
-        return Outcome::Done(Value::Null);
+) -> Result<Payment, Outcome> {
+    let refused = match own.payments.capture(&call(at), id, at.total()).await {
+        Err(refused @ GatewayError::Invalid { .. }) => refused,
+        done => return done.map_err(|error| failed(error, declined)),
     };
-    let made = made(at, CAPTURE);
-    let captured = match own.payments.look_up(&made, &Made::Capture(payment.clone())).await {
-        Ok(Some(found)) if found.state == PaymentState::Captured => found.captured,
-        Ok(_) => return Outcome::Done(Value::Null),
-        Err(error) => return unread(error),
-    };
-    let amount = match own.shop.order(at.order_id()).await {
-        // Staff may have given back a part of it by hand.
-        Ok(order) if at.is_payment_recorded() => order.state.held().unwrap_or(captured),
-        Ok(_) => captured,
-        Err(error) => return Outcome::unavailable(cli_kit::describe(&error)),
-    };
-    let refunded = Outcome::Done(Returned::Payment(payment.as_str().to_owned()).value());
-    if amount.minor() == 0 {
-        return refunded;
-    }
-    match own.payments.refund(&call(at), &payment, amount).await {
-        Ok(_) => refunded,
-        Err(error) => not_undone(error),
+    match own.payments.read(&call(at), id).await {
+        Ok(payment) if payment.state != PaymentState::Authorised => Ok(payment),
+        Ok(_) => Err(stuck(&refused)),
+        Err(error) => Err(unread(error)),
     }
 }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{AUTHORISE, CAPTURE, Facts, RECORD_PAYMENT, SHIP, Why};
 use crate::port::payment::PaymentId;
+use crate::port::shipping::ShipmentId;
 
 /// What a step returned. It is stored for ever: ids only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +24,10 @@ pub(super) enum Returned {
     Free,
     /// The order was shipped before it could be cancelled, so what was paid stays.
     Kept,
+    /// The payment was not captured, and cannot be any more.
+    Released,
+    /// What was paid and not given back when the order was closed, in minor units.
+    Held(i64),
 }
 
 impl Returned {
@@ -64,7 +69,15 @@ impl<'c> Progress<'c> {
     pub(super) fn payment(&self) -> Option<PaymentId> {
         match self.result(AUTHORISE)? {
             Returned::Payment(id) => PaymentId::parse(&id).ok(),
-            Returned::Shipment(_) | Returned::ByHand | Returned::Free | Returned::Kept => None,
+            _ => None,
+        }
+    }
+
+    /// The shipment; `None` if there is none, or it is not known.
+    pub(super) fn shipment(&self) -> Option<ShipmentId> {
+        match self.result(SHIP)? {
+            Returned::Shipment(id) => ShipmentId::parse(&id).ok(),
+            _ => None,
         }
     }
 
@@ -72,7 +85,7 @@ impl<'c> Progress<'c> {
     pub(super) fn evidence(&self, step: &str) -> Option<Evidence> {
         match self.result(step)? {
             Returned::Payment(id) | Returned::Shipment(id) => Evidence::parse(&id).ok(),
-            Returned::ByHand | Returned::Free | Returned::Kept => None,
+            _ => None,
         }
     }
 
@@ -83,8 +96,7 @@ impl<'c> Progress<'c> {
 
     /// Whether the saga has captured a payment although a person recorded another payment.
     pub(super) fn is_paid_twice(&self) -> bool {
-        let is_captured = matches!(self.result(CAPTURE), Some(Returned::Payment(_)));
-        is_captured && self.result(RECORD_PAYMENT) == Some(Returned::ByHand)
+        self.is_captured() && self.result(RECORD_PAYMENT) == Some(Returned::ByHand)
     }
 
     /// Whether what was paid twice has been given back: the shipment begins with that.
@@ -104,7 +116,26 @@ impl<'c> Progress<'c> {
 
     /// Whether what was captured has been given back.
     pub(super) fn is_refunded(&self) -> bool {
-        self.call.undone.get(CAPTURE).is_some_and(|returned| !returned.is_null())
+        matches!(self.undone(CAPTURE), Some(Returned::Payment(_)))
+    }
+
+    /// Whether the saga knows that it has captured its payment.
+    pub(super) fn is_captured(&self) -> bool {
+        matches!(self.result(CAPTURE), Some(Returned::Payment(_)))
+    }
+
+    /// What was paid and not given back when the order was closed, in minor units. `None` if the
+    /// order was not closed, or not paid.
+    pub(super) fn held_when_closed(&self) -> Option<i64> {
+        match self.undone(RECORD_PAYMENT)? {
+            Returned::Held(minor) => Some(minor),
+            _ => None,
+        }
+    }
+
+    /// What a compensation returned; `None` if it did not succeed, or returned nothing.
+    fn undone(&self, step: &str) -> Option<Returned> {
+        serde_json::from_value(self.call.undone.get(step)?.clone()).ok()
     }
 
     /// Whether the saga has recorded its own payment.
@@ -115,8 +146,7 @@ impl<'c> Progress<'c> {
     /// Whether the saga's own payment stays: it is recorded, and the order is left to people, or
     /// was shipped before it could be cancelled.
     pub(super) fn is_payment_kept(&self) -> bool {
-        let kept = self.call.undone.get(RECORD_PAYMENT);
-        let is_shipped = kept.is_some_and(|value| *value == Returned::Kept.value());
+        let is_shipped = self.undone(RECORD_PAYMENT) == Some(Returned::Kept);
         self.is_payment_recorded() && (is_shipped || self.why() == Why::TakenOver)
     }
 }

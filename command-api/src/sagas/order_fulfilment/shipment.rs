@@ -6,11 +6,13 @@ use saga::Outcome;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::actions::{OrderFulfilment, call, call_with, failed, made, not_undone, unread};
+use super::actions::{
+    OrderFulfilment, call, call_with, called_off, failed, made, not_undone, unread,
+};
 use super::progress::{Progress, Returned};
 use super::{SHIP, Why};
-use crate::port::shipping::{Made, Parcel, Shipment, ShipmentState};
-use crate::port::{Code, GatewayError};
+use crate::port::shipping::{Parcel, Shipment, ShipmentState};
+use crate::port::{Call, Code, Fate, GatewayError};
 
 /// Asks the shipper to fetch the order.
 pub(super) async fn ship(own: &OrderFulfilment, at: &Progress<'_>) -> Outcome {
@@ -23,27 +25,49 @@ pub(super) async fn ship(own: &OrderFulfilment, at: &Progress<'_>) -> Outcome {
         return handed_over(status);
     };
     let is_open = status == OrderStatus::Paid;
-    let found = match (at.call.attempt, is_open) {
-        (1, true) => request(own, at, &order, destination).await,
-        (1, false) => Ok(Requested::Not),
-        _ => match own.shipping.look_up(&call(at), &Made::Request).await {
-            Ok(None) if is_open => request(own, at, &order, destination).await,
-            found => found.map(|found| found.map_or(Requested::Not, Requested::Shipment)),
-        },
+    let found = if own.is_repeat(at) { own.shipping.find(&call(at)).await } else { Ok(None) };
+    let found = match found {
+        Ok(None) if is_open => request(own, at, &order, destination).await,
+        found => found.map(|found| found.map_or(Requested::Not, Requested::Shipment)),
     };
     match (found, status) {
         (Err(error), _) => failed(error, rejected),
-        (Ok(Requested::NoAddress), _) => rejected(&Code::new("no_address")),
+        (Ok(Requested::NoAddress), _) => without_address(own, at).await,
         (Ok(Requested::Failed(outcome)), _) => outcome,
+        (Ok(Requested::Shipment(shipment)), _) if shipment.order != at.order_id() => {
+            Outcome::Stuck("the shipper shows the shipment of another order".to_owned())
+        }
         (Ok(Requested::Shipment(shipment)), OrderStatus::Paid | OrderStatus::Cancelled) => {
             requested(&shipment)
         }
-        (Ok(Requested::Not), OrderStatus::Cancelled) => Why::Cancelled.refuses(),
+        (Ok(Requested::Not), OrderStatus::Cancelled) => called_off(),
         // Somebody has recorded another shipment.
         (Ok(Requested::Shipment(shipment)), _) => call_off(own, at, shipment).await,
-        (Ok(Requested::Not), _) => Outcome::Done(Returned::ByHand.value()),
+        (Ok(Requested::Not), _) => not_needed(own, at).await,
     }
 }
+
+/// The shipment is not needed, because somebody recorded another one. None shows at the shipper, and
+/// none may come later.
+async fn not_needed(own: &OrderFulfilment, at: &Progress<'_>) -> Outcome {
+    match own.shipping.forbid(&call(at)).await {
+        Ok(Fate::Never) => Outcome::Done(Returned::ByHand.value()),
+        // The next attempt looks it up.
+        Ok(Fate::Used) => Outcome::unavailable(NOT_SHOWN),
+        Err(error) => failed(error, rejected),
+    }
+}
+
+/// The address is erased. An earlier attempt may still be under way, so it is forbidden first.
+async fn without_address(own: &OrderFulfilment, at: &Progress<'_>) -> Outcome {
+    match own.shipping.forbid(&call(at)).await {
+        Ok(Fate::Never) => rejected(&Code::new("no_address")),
+        Ok(Fate::Used) => Outcome::unavailable(NOT_SHOWN),
+        Err(error) => failed(error, rejected),
+    }
+}
+
+const NOT_SHOWN: &str = "the shipment does not show yet";
 
 /// What became of a request.
 enum Requested {
@@ -53,7 +77,7 @@ enum Requested {
     NoAddress,
     /// The address cannot be read now.
     Failed(Outcome),
-    /// There was no request, and none is made.
+    /// No request shows, and none is made now.
     Not,
 }
 
@@ -101,41 +125,61 @@ fn rejected(code: &Code) -> Outcome {
 
 /// Cancels a shipment that is not needed, because somebody recorded another one.
 async fn call_off(own: &OrderFulfilment, at: &Progress<'_>, shipment: Shipment) -> Outcome {
-    if shipment.state == ShipmentState::Cancelled {
-        return Outcome::Done(Returned::ByHand.value());
-    }
     let key = Uuid::new_v5(&at.call.idempotency_key, b"cancel");
-    match own.shipping.cancel(&call_with(at, key), &shipment.id).await {
-        Ok(_) => Outcome::Done(Returned::ByHand.value()),
+    match cancelled(own, at, &shipment, key).await {
+        Ok(true) => Outcome::Done(Returned::ByHand.value()),
         // The next step finds that it was shipped twice.
-        Err(GatewayError::Declined { .. }) => requested(&shipment),
+        Ok(false) => requested(&shipment),
         Err(error) => failed(error, rejected),
     }
 }
 
-/// Cancels the shipment, if there is one. One that is on its way cannot be cancelled: a person has
-/// to look.
+/// Cancels a shipment. Returns whether it is cancelled: one that is on its way cannot be.
+async fn cancelled(
+    own: &OrderFulfilment,
+    at: &Progress<'_>,
+    shipment: &Shipment,
+    key: Uuid,
+) -> Result<bool, GatewayError> {
+    let now = match shipment.state {
+        ShipmentState::Requested => match own.shipping.cancel(&call_with(at, key), &shipment.id).await {
+            // It is on its way, or the shipper has cancelled it.
+            Err(GatewayError::Declined { .. }) => own.shipping.read(&call(at), &shipment.id).await?,
+            cancelled => cancelled?,
+        },
+        _ => shipment.clone(),
+    };
+    Ok(now.state == ShipmentState::Cancelled)
+}
+
+/// Cancels the shipment, if there is one, and makes sure that there will be none. One that is on its
+/// way cannot be cancelled: a person has to look.
 pub(super) async fn undo_ship(own: &OrderFulfilment, at: &Progress<'_>) -> Outcome {
     if at.is_shipped_by_hand() {
         return Outcome::Done(Value::Null);
     }
     let made = made(at, SHIP);
-    let shipment = match own.shipping.look_up(&made, &Made::Request).await {
+    let found = match at.shipment() {
+        Some(id) => own.shipping.read(&made, &id).await.map(Some),
+        None => own.shipping.find(&made).await,
+    };
+    let shipment = match found {
         Ok(Some(shipment)) => shipment,
-        Ok(None) => return Outcome::Done(Value::Null),
+        Ok(None) => return never(own, &made).await,
         Err(error) => return unread(error),
     };
-    match shipment.state {
-        ShipmentState::Cancelled => Outcome::Done(Value::Null),
-        ShipmentState::Dispatched | ShipmentState::Delivered => on_its_way(),
-        ShipmentState::Requested => match own.shipping.cancel(&call(at), &shipment.id).await {
-            Ok(_) => Outcome::Done(Value::Null),
-            Err(GatewayError::Declined { .. }) => on_its_way(),
-            Err(error) => not_undone(error),
-        },
+    match cancelled(own, at, &shipment, at.call.idempotency_key).await {
+        Ok(true) => Outcome::Done(Value::Null),
+        Ok(false) => Outcome::rejected("the shipment is on its way"),
+        Err(error) => not_undone(error),
     }
 }
 
-fn on_its_way() -> Outcome {
-    Outcome::rejected("the shipment is on its way")
+/// No shipment shows. The request may still be under way, so it is forbidden.
+async fn never(own: &OrderFulfilment, made: &Call) -> Outcome {
+    match own.shipping.forbid(made).await {
+        Ok(Fate::Never) => Outcome::Done(Value::Null),
+        Ok(Fate::Used) => Outcome::unavailable(NOT_SHOWN),
+        Err(error) => unread(error),
+    }
 }
