@@ -26,6 +26,7 @@ pub mod queries;
 pub mod read;
 pub mod rebuild;
 pub mod round;
+pub mod sagas;
 pub mod server;
 mod system;
 pub mod visible;

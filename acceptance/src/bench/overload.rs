@@ -25,7 +25,7 @@ use super::say;
 use super::system::{Running, System};
 use crate::Service;
 
-mod press;
+pub(super) mod press;
 
 use press::{Ended, Pace, press};
 

@@ -19,8 +19,8 @@ use crate::launched::{KEY, RATES, issuer, tokens};
 use crate::{Client, POLL, Service, program, until};
 
 const READY_LIMIT: Duration = Duration::from_mins(1);
-/// How long a projector command may take on a benchmark's largest log.
-const PROJECTOR_LIMIT: Duration = Duration::from_mins(30);
+/// How long a command may take on a benchmark's largest log.
+const COMMAND_LIMIT: Duration = Duration::from_mins(30);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
 /// A running process.
@@ -68,13 +68,23 @@ impl System {
         settings: &[(&str, String)],
     ) -> anyhow::Result<Running> {
         let (name, action) = service.program();
+        self.start(name, &[action], settings).await
+    }
+
+    /// Starts a program with these arguments and settings, and waits until it is ready.
+    pub(super) async fn start(
+        &self,
+        name: &str,
+        arguments: &[&str],
+        settings: &[(&str, String)],
+    ) -> anyhow::Result<Running> {
         let (api, admin) = (free_port()?, free_port()?);
         let mut command = self.command(name)?;
-        command.envs(settings.iter().map(|(name, value)| (name, value)));
-        command.arg(action).env("ADMIN_LISTEN", format!("127.0.0.1:{admin}"));
-        for listen in ["COMMAND_API_LISTEN", "QUERY_API_LISTEN"] {
+        command.args(arguments).env("ADMIN_LISTEN", format!("127.0.0.1:{admin}"));
+        for listen in ["COMMAND_API_LISTEN", "QUERY_API_LISTEN", "SANDBOX_LISTEN"] {
             command.env(listen, format!("127.0.0.1:{api}"));
         }
+        command.envs(settings.iter().map(|(name, value)| (name, value)));
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -97,12 +107,17 @@ impl System {
 
     /// Runs a projector command to completion.
     pub(super) async fn projector(&self, arguments: &[&str]) -> anyhow::Result<()> {
-        let mut command = self.command("projector")?;
+        self.finish("projector", arguments).await
+    }
+
+    /// Runs a command of a program to completion.
+    pub(super) async fn finish(&self, name: &str, arguments: &[&str]) -> anyhow::Result<()> {
+        let mut command = self.command(name)?;
         command.args(arguments);
-        let output = finish_async(&mut command.into(), PROJECTOR_LIMIT).await?;
+        let output = finish_async(&mut command.into(), COMMAND_LIMIT).await?;
         ensure!(
             output.status.success(),
-            "projector {arguments:?}: {}",
+            "{name} {arguments:?}: {}",
             String::from_utf8_lossy(&output.stderr)
         );
         Ok(())

@@ -128,7 +128,7 @@ async fn measure(
 }
 
 /// Adds a product, then reads it with the command's token.
-fn add_product(client: Client) -> Doing {
+pub(super) fn add_product(client: Client) -> Doing {
     Box::pin(async move {
         let body = json!({"name": "Visible", "unit_price": "9.99", "currency": "EUR", "stock": 1});
         let added = client.post("/api/v1/products", &body).await?.expect(StatusCode::CREATED)?;

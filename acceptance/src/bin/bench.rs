@@ -16,6 +16,7 @@ use acceptance::bench::project::{self, ProjectBench};
 use acceptance::bench::queries::{self, PlainReads, QueriesBench};
 use acceptance::bench::read::{self, ReadBench};
 use acceptance::bench::rebuild::{self, RebuildBench};
+use acceptance::bench::sagas::{self, SagasBench};
 use acceptance::bench::visible::{self, VisibleBench};
 use acceptance::bench::waiting::{self, WaitingBench};
 use clap::Parser;
@@ -60,6 +61,8 @@ enum Bench {
     Live(LiveBench),
     /// Thousands of queries that wait with consistency tokens.
     Waiting(WaitingBench),
+    /// Sagas of order fulfilment, compared with the same commands sent by clients.
+    Sagas(SagasBench),
     /// The time from a command to a query that shows it.
     Visible(VisibleBench),
     /// What the idle stack uses.
@@ -99,6 +102,7 @@ async fn run(bench: Bench) -> anyhow::Result<bool> {
         }
         Bench::Live(bench) => live::run(bench).await?,
         Bench::Waiting(bench) => waiting::run(bench).await?,
+        Bench::Sagas(bench) => sagas::run(bench).await?,
         Bench::Visible(bench) => visible::run(bench).await?,
         Bench::Idle(bench) => idle::run(bench).await?,
     })

@@ -109,3 +109,33 @@ async fn queries_that_wait_are_answered_when_their_positions_come_and_cost_littl
         assert!(wake_up <= LONG_WAKE_UP_MS, "{wake_up} ms");
     }
 }
+
+/// The bench fails if a saga does not end, or if the log has something twice.
+#[tokio::test]
+async fn sagas_are_measured_next_to_the_same_commands_and_append_at_most_once_a_step() {
+    let short = ["--rounds", "1", "--round-seconds", "1", "--warmup-seconds", "0.2"];
+    let small = ["sagas", "--goods", "200", "--connections", "4", "--under-way", "16"];
+    let figures = bench(&[&small[..], &short[..]].concat()).await;
+    for metric in ["rate", "p50", "p99 of others"] {
+        let figure = figures.0.iter().find(|figure| figure["metric"] == metric).unwrap();
+        for value in [&figure["value"], &figure["reference_value"]] {
+            assert!(value.as_f64().is_some_and(|value| value > 0.0), "{figure}");
+        }
+    }
+    let appends = figures.of("appends a step");
+    assert!(appends > 0.0 && appends <= 1.0, "{appends} appends a step");
+}
+
+/// The bench fails if a saga does not end, or if something takes effect twice at the sandbox.
+#[tokio::test]
+async fn sagas_end_once_although_the_gateway_fails_times_out_and_answers_twice() {
+    let sagas = test_run().count(100, 10_000);
+    let (count, hang) = (sagas.to_string(), if test_run().long { "12000" } else { "1000" });
+    let small = ["sagas", "--faults", "--goods", "200", "--connections", "8"];
+    let figures = bench(&[&small[..], &["--sagas", &count, "--hang-ms", hang]].concat()).await;
+    let ended: f64 =
+        ["completed", "compensated", "parked"].iter().map(|state| figures.of(state)).sum();
+    assert!((ended - f64::from(u32::try_from(sagas).unwrap())).abs() < 0.5, "{ended} ended");
+    // Without retries, the faults did not come.
+    assert!(figures.of("retries of calls") > 0.0, "{:#?}", figures.0);
+}

@@ -1,6 +1,6 @@
 //! Order fulfilment with real processes: the process manager, the sandbox and everything else.
 
-mod shop;
+pub(crate) mod shop;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

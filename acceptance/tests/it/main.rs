@@ -15,6 +15,7 @@ mod event_source;
 mod failover;
 mod front;
 mod fulfilment;
+mod fulfilment_outage;
 mod gauges;
 mod graphql_tools;
 mod import;

@@ -27,7 +27,7 @@ enum On {
     Stack,
 }
 
-const BENCHES: [(&str, On); 15] = [
+const BENCHES: [(&str, On); 16] = [
     ("append", On::OwnCluster),
     ("read", On::OwnCluster),
     ("growth", On::LargeCluster),
@@ -41,6 +41,7 @@ const BENCHES: [(&str, On); 15] = [
     ("queries", On::LargeCluster),
     ("live", On::OwnCluster),
     ("waiting", On::OwnCluster),
+    ("sagas", On::OwnCluster),
     ("visible", On::Stack),
     ("idle", On::Stack),
 ];

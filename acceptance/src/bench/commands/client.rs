@@ -88,7 +88,7 @@ impl Client {
     }
 
     /// Sends a command that creates a resource, and returns the resource's id.
-    pub(super) async fn created(&mut self, path: &str, body: &Value) -> anyhow::Result<Uuid> {
+    pub(in crate::bench) async fn created(&mut self, path: &str, body: &Value) -> anyhow::Result<Uuid> {
         let answer: Value = serde_json::from_slice(&self.send(path, body).await?)?;
         let id = answer.pointer("/data/id").and_then(Value::as_str);
         id.with_context(|| format!("{path} answered {answer}"))?.parse().context("an id")

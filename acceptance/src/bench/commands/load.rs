@@ -49,10 +49,33 @@ impl Load {
         address: SocketAddr,
         clients: usize,
     ) -> anyhow::Result<Self> {
+        Self::prepare_with(address, clients.max(USERS), PRODUCTS).await
+    }
+
+    /// Registers this many users, and adds this many products.
+    pub(in crate::bench) async fn prepare_with(
+        address: SocketAddr,
+        users: usize,
+        products: usize,
+    ) -> anyhow::Result<Self> {
         let mut load = Self { address, users: Vec::new(), products: [].into() };
-        load.users = load.created(clients.max(USERS), "/api/v1/users", user).await?;
-        load.products = load.created(PRODUCTS, ADD, |_| product()).await?.into();
+        load.users = load.created(users, "/api/v1/users", user).await?;
+        load.products = load.created(products, ADD, |_| product()).await?.into();
         Ok(load)
+    }
+
+    /// Connects somebody who may act for the users, and is none of them: nobody records payments
+    /// of their own orders.
+    pub(in crate::bench) async fn staff(&self) -> anyhow::Result<Client> {
+        self.client(&[Uuid::now_v7()]).await
+    }
+
+    /// An order of two lines, of one of the users, with a shipping address.
+    pub(in crate::bench) fn order_to_ship(&self) -> Value {
+        let mut order = order(&self.users, &self.products);
+        order["shipping_address"] = json!({"recipient": "Ada Lovelace", "street": "Ring 1",
+            "city": "Wien", "country": "AT"});
+        order
     }
 
     /// Connects this many clients, each as a user of its own.

@@ -15,7 +15,7 @@ use crate::bench::commands::load::{ADD, Load, product};
 
 /// When commands are sent.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Pace {
+pub(in crate::bench) enum Pace {
     /// Each client sends one as soon as the last one is answered.
     Closed,
     /// This many are due in each second, independently of the answers. A client takes the next one
@@ -28,7 +28,7 @@ pub(super) enum Pace {
 
 /// The results of the commands.
 #[derive(Debug, Default)]
-pub(super) struct Ended {
+pub(in crate::bench) struct Ended {
     seconds: f64,
     refused: usize,
     /// How long each command that was carried out took, since it was due.
@@ -37,17 +37,17 @@ pub(super) struct Ended {
 
 impl Ended {
     /// The commands that were carried out in a second.
-    pub(super) fn rate(&self) -> f64 {
+    pub(in crate::bench) fn rate(&self) -> f64 {
         per_second(self.durations.len(), self.seconds)
     }
 
     /// The commands that were sent in a second.
-    pub(super) fn offered(&self) -> f64 {
+    pub(in crate::bench) fn offered(&self) -> f64 {
         per_second(self.durations.len() + self.refused, self.seconds)
     }
 
     /// A percentile of the durations, in milliseconds.
-    pub(super) fn percentile(&self, hundredths: usize) -> f64 {
+    pub(in crate::bench) fn percentile(&self, hundredths: usize) -> f64 {
         let mut sorted = self.durations.clone();
         sorted.sort_unstable();
         let at = sorted.len().saturating_sub(1) * hundredths / 100;
@@ -64,7 +64,7 @@ fn per_second(count: usize, seconds: f64) -> f64 {
 ///
 /// # Errors
 /// A client cannot connect, or an answer is neither a success nor a 503 with `Retry-After`.
-pub(super) async fn press(
+pub(in crate::bench) async fn press(
     load: &Load,
     connections: usize,
     pace: Pace,
