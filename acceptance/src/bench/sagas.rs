@@ -103,11 +103,7 @@ async fn plain(bench: &SagasBench) -> anyhow::Result<Vec<Figure>> {
 }
 
 /// Alternates rounds of sagas and of the same commands. The first figure is the rate of sagas.
-async fn rates(
-    bench: &SagasBench,
-    counter: &Counter,
-    shop: &Shop,
-) -> anyhow::Result<Vec<Figure>> {
+async fn rates(bench: &SagasBench, counter: &Counter, shop: &Shop) -> anyhow::Result<Vec<Figure>> {
     let (mut sagas, mut orders): (Vec<Fulfilled>, Vec<Round>) = Default::default();
     for number in 0..=bench.schedule.rounds {
         let Schedule { round_seconds, warmup_seconds, .. } = bench.schedule;

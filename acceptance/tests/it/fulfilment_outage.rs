@@ -75,8 +75,8 @@ impl Manager<'_> {
 }
 
 #[tokio::test]
-async fn while_a_target_is_down_nothing_piles_up_and_all_drains_by_itself_afterwards()
--> Result<()> {
+async fn while_a_target_is_down_nothing_piles_up_and_all_drains_by_itself_afterwards() -> Result<()>
+{
     let outage = Duration::from_secs(test_run().count(15, 60));
     let stack = RunningStack::start_with(&[("SAGAS_AT_ONCE", Path::new(AT_ONCE_TEXT))]).await?;
     let (manager, log) = (Manager(&stack), stack.log()?);
@@ -114,10 +114,7 @@ async fn while_a_target_is_down_nothing_piles_up_and_all_drains_by_itself_afterw
     for order in &orders {
         ensure!(shop.ended(order).await?["status"] == "shipped", "{order} is not shipped");
         let count = shop.count(order).await?;
-        ensure!(
-            (count.captured, count.refunded, count.shipped) == (1, 0, 1),
-            "{order}: {count:?}"
-        );
+        ensure!((count.captured, count.refunded, count.shipped) == (1, 0, 1), "{order}: {count:?}");
     }
     manager.breaker_becomes(CLOSED).await?;
     manager.is_within_bounds(memory).await?;

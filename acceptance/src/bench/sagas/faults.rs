@@ -79,8 +79,7 @@ pub(super) async fn measure(bench: &SagasBench) -> anyhow::Result<Vec<Figure>> {
 /// The sum of the series of a metric that have this label.
 fn total(metrics: &str, name: &str, label: &str) -> f64 {
     let series = metrics.lines().filter_map(|line| line.rsplit_once(' '));
-    let counted = series.filter(|(series, _)| {
-        series.split('{').next() == Some(name) && series.contains(label)
-    });
+    let counted = series
+        .filter(|(series, _)| series.split('{').next() == Some(name) && series.contains(label));
     counted.filter_map(|(_, value)| value.parse::<f64>().ok()).sum()
 }

@@ -69,8 +69,7 @@ impl Gateway {
 impl Order {
     /// Whether nothing took effect twice.
     fn is_once(&self) -> bool {
-        let counts =
-            [self.authorised, self.captured, self.released, self.refunded, self.shipped];
+        let counts = [self.authorised, self.captured, self.released, self.refunded, self.shipped];
         counts.iter().chain([&self.cancelled]).all(|count| *count <= 1)
     }
 

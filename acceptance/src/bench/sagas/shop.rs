@@ -80,17 +80,7 @@ impl Shop {
         let manager = system.start("process-manager", &["run"], &settings).await?;
         let (connections, under_way) = (bench.connections, bench.under_way);
         let others = [relay, projector, sandbox];
-        Ok(Self {
-            system,
-            api,
-            queries,
-            manager,
-            others,
-            load,
-            gateway,
-            connections,
-            under_way,
-        })
+        Ok(Self { system, api, queries, manager, others, load, gateway, connections, under_way })
     }
 
     /// The settings of the server.
