@@ -4,6 +4,7 @@
 
 mod folding;
 mod lacking;
+mod model;
 mod owning;
 mod people;
 mod running;
