@@ -20,9 +20,7 @@ pub(super) enum Fault {
 
 /// What is wrong with `event` after the events of `instance`.
 pub(super) fn judge(instance: &Instance, event: &SagaEvent, now: Time) -> Option<Fault> {
-    let leg = |step: &str, part| {
-        instance.steps.get(step).map_or(Leg::Idle, |step| step.leg(part))
-    };
+    let leg = |step: &str, part| instance.steps.get(step).map_or(Leg::Idle, |step| step.leg(part));
     match event {
         SagaEvent::StepRequested(it) => asked(leg(&it.step, Part::Action), it),
         SagaEvent::CompensationRequested(it) => asked(leg(&it.step, Part::Compensation), it),

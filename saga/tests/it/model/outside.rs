@@ -10,12 +10,7 @@ use super::state::{Entry, Request, State};
 use super::{Mood, Whole};
 
 /// The call arrives, and its answer comes back if somebody waits for it.
-pub(super) fn arrive(
-    whole: &Whole,
-    state: &mut State,
-    request: Request,
-    mood: Mood,
-) -> Option<()> {
+pub(super) fn arrive(whole: &Whole, state: &mut State, request: Request, mood: Mood) -> Option<()> {
     if !state.network.remove(&request) {
         return None;
     }

@@ -117,9 +117,8 @@ fn is_at_rest(state: &State) -> bool {
 }
 
 fn is_undoing(state: &State) -> bool {
-    let undoes = |request: &Request| {
-        request.who.is_some() && request.call.part == Part::Compensation
-    };
+    let undoes =
+        |request: &Request| request.who.is_some() && request.call.part == Part::Compensation;
     state.network.iter().any(undoes)
 }
 
